@@ -1,0 +1,1 @@
+"""Published dialogues to a reviewed benchmark, and its judge."""

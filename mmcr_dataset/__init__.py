@@ -1,0 +1,1 @@
+"""Raw web documents to published multi-turn dialogues."""

@@ -1,0 +1,158 @@
+"""Picture bytes: verify, decode, resize, hash. Pure functions; addresses are the business of collect/fetch.py.
+
+A row keeps the original bytes. What a model sees is always made by `decode_rgb`: first frame, EXIF orientation
+applied, CMYK / 16-bit / palette / alpha brought to 8-bit RGB.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+
+import imagehash
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # what we let Pillow open; no vector, no PDF
+BACKGROUND_RGB = (255, 255, 255)  # transparent pixels are shown on white
+NEAR_DUPLICATE_BITS = 6  # perceptual hashes of 64 bits that differ in at most this many are one picture
+
+
+class PictureError(ValueError):
+    """A picture can't be used; `.reason` is a short name for counting, the message says the rest."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLimits:
+    """What a picture may be. Sides in pixels, sizes in bytes."""
+
+    size_bytes_max: int = 20_000_000
+    pixels_max: int = 50_000_000  # 150 MB as RGB; decompression bombs are larger
+    side_min_px: int = 32  # smaller is a tracking pixel or an icon
+    aspect_max: float = 20.0  # longer strips are banners and separators
+    contrast_min: float = 2.0  # standard deviation of grey levels (0..255); below is a blank picture
+
+    def __post_init__(self) -> None:
+        if min(self.size_bytes_max, self.pixels_max, self.side_min_px) < 1 or self.aspect_max < 1:
+            raise ValueError(f"{self}: sizes and sides must be at least 1 and aspect_max at least 1.0")
+
+
+def open_picture(data: bytes, limits: PictureLimits = PictureLimits()) -> Image.Image:
+    """Open without decoding: checks kind, byte size and dimensions from the header.
+
+    Raises:
+        PictureError: empty, too_many_bytes, not_a_picture, vector_picture, too_many_pixels, too_small, extreme_aspect.
+    """
+    if not data:
+        raise PictureError("empty_file", "0 bytes")
+    if len(data) > limits.size_bytes_max:
+        raise PictureError("too_many_bytes", f"{len(data)} bytes, limit {limits.size_bytes_max}")
+    head = data[:1024].lstrip().lower()
+    if b"<svg" in head or (head.startswith(b"<?xml") and b"svg" in head):
+        raise PictureError("vector_picture", "SVG has no pixels of its own")
+    if head.startswith((b"<!doctype", b"<html")):
+        raise PictureError("not_a_picture", "an HTML page")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
+            picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+        if isinstance(error, Image.DecompressionBombError):
+            raise PictureError("too_many_pixels", str(error)) from error
+        raise PictureError(
+            "not_a_picture", f"begins with {data[:8]!r}, expected one of {', '.join(FORMATS)}"
+        ) from error
+    width, height = picture.size
+    if width * height > limits.pixels_max:
+        raise PictureError("too_many_pixels", f"{width}x{height}, limit {limits.pixels_max} pixels")
+    if min(width, height) < limits.side_min_px:
+        raise PictureError("too_small", f"{width}x{height}, sides must have at least {limits.side_min_px} px")
+    if max(width, height) > limits.aspect_max * min(width, height):
+        raise PictureError("extreme_aspect", f"{width}x{height}, limit {limits.aspect_max:g}:1")
+    return picture
+
+
+def decode_rgb(data: bytes, limits: PictureLimits = PictureLimits()) -> Image.Image:
+    """The picture as 8-bit RGB, upright, first frame, transparent parts on white.
+
+    Raises:
+        PictureError: what `open_picture` raises, or corrupt_picture when the pixels can't be decoded.
+    """
+    picture = open_picture(data, limits)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF blocks; the pixels decide
+            picture.seek(0)
+            picture.load()
+            picture = ImageOps.exif_transpose(picture)
+            return _to_rgb(picture)
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, MemoryError) as error:
+        raise PictureError("corrupt_picture", f"{picture.format} that doesn't decode: {error}") from error
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
+        values = np.asarray(picture, dtype=np.float64)
+        # convert("L") would clip everything above 255 to white
+        top = 65535.0 if picture.mode != "F" and values.max() > 255 else max(255.0, float(values.max()))
+        return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)).convert("RGB")
+    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        picture = picture.convert("RGBA")
+        background = Image.new("RGBA", picture.size, (*BACKGROUND_RGB, 255))
+        return Image.alpha_composite(background, picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def check_picture(data: bytes, limits: PictureLimits = PictureLimits()) -> Image.Image:
+    """Decode and look at the pixels too: what may enter the data set.
+
+    Raises:
+        PictureError: what `decode_rgb` raises, or blank_picture when all pixels are nearly alike.
+    """
+    picture = decode_rgb(data, limits)
+    grey = np.asarray(picture.convert("L").resize((64, 64)), dtype=np.float32)
+    if float(grey.std()) < limits.contrast_min:
+        raise PictureError(
+            "blank_picture", f"grey levels vary by {float(grey.std()):.2f}, at least {limits.contrast_min}"
+        )
+    return picture
+
+
+def perceptual_hash(picture: Image.Image) -> str:
+    """64-bit DCT hash (pHash) of a decoded picture as 16 hex digits. Source: the imagehash library."""
+    return str(imagehash.phash(picture))
+
+
+def hash_distance(first: str, second: str) -> int:
+    """Number of bits (0..64) in which two perceptual hashes differ."""
+    return (int(first, 16) ^ int(second, 16)).bit_count()
+
+
+def shrink(picture: Image.Image, max_side_px: int) -> Image.Image:
+    """The picture with its longer side at most `max_side_px`, aspect kept; itself if it is small enough."""
+    scale = max_side_px / max(picture.size)
+    if scale >= 1:
+        return picture
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def to_data_url(data: bytes, max_side_px: int | None = None) -> str:
+    """A `data:` URL for a chat endpoint: the original bytes of a small enough JPEG, PNG or WebP, else a JPEG of it."""
+    opened = open_picture(data)
+    kind = (opened.format or "").lower()
+    frames = getattr(opened, "n_frames", 1)
+    if kind in ("jpeg", "png", "webp") and frames == 1 and (max_side_px is None or max(opened.size) <= max_side_px):
+        return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    picture = decode_rgb(data)
+    buffer = io.BytesIO()
+    shrink(picture, max_side_px or max(picture.size)).save(buffer, "JPEG", quality=92)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -1,0 +1,402 @@
+"""The one record of the project: a dialogue of several turns about one or more pictures.
+
+A `Dialogue` is valid by construction: building one checks the named invariants of `INVARIANTS` and raises
+`InvalidDialogue` with the name of the first that is broken. `to_row` and `from_row` give the published columns
+(the contract between all packages); `to_json` and `from_json` give the same without the picture bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mmcr_dataset.plain_text import find_special_token, find_unsafe_character
+
+TURNS_SINGLE = 4  # paper 3.2: one picture, four turns
+TURNS_MULTI = 8  # paper 3.2: two to four pictures, eight turns
+MAX_PICTURES = 4  # paper 3.2
+INT8_MAX = 127  # num_turns and num_images are published as int8
+IMAGE_TOKEN = "<image>"  # noqa: S105  (stands for a picture in `conversations`)
+
+Block = str | int  # a piece of what the person says: text, or the number (from 1) of the picture shown there
+
+_MARK_BEFORE_PICTURE = re.compile(r"(?:^|(?<=\n))Image_(\d+): $")
+
+
+class InvalidDialogue(ValueError):
+    """A dialogue breaks an invariant; `.invariant` is its name, the message says where and what was expected."""
+
+    def __init__(self, invariant: str, detail: str) -> None:
+        super().__init__(f"{invariant}: {detail}")
+        self.invariant = invariant
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture: its original bytes and what is known about it.
+
+    Attributes:
+        data: the file as fetched, never re-encoded.
+        url: where it came from, None if it has no address.
+        labels: multi-level tags, coarse to fine.
+        similarity: cosine of the picture and the turns that speak of it, -1..1, None if not measured.
+        phash: 64-bit perceptual hash as 16 hex digits, None if not computed.
+    """
+
+    data: bytes = field(repr=False)
+    url: str | None = None
+    labels: tuple[str, ...] = ()
+    similarity: float | None = None
+    phash: str | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the bytes: the picture's identity inside the pipeline."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One exchange: what the person says (text and pictures, in order) and the reference answer."""
+
+    human: tuple[Block, ...]
+    assistant: str
+
+    @property
+    def introduces(self) -> tuple[int, ...]:
+        """Numbers of the pictures that this turn shows for the first time."""
+        return tuple(block for block in self.human if isinstance(block, int))
+
+    @property
+    def human_text(self) -> str:
+        """The person's words without the pictures and without their marks (`Image_n: ` and its line break)."""
+        pieces: list[str] = []
+        after_picture = False
+        for block in self.human:
+            if isinstance(block, int):
+                if pieces:
+                    pieces[-1] = _MARK_BEFORE_PICTURE.sub("", pieces[-1])
+                after_picture = True
+            else:
+                pieces.append(block.removeprefix("\n") if after_picture else block)
+                after_picture = False
+        return "".join(pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a dialogue's pictures and text come from."""
+
+    document_url: str | None = None
+    licence: str | None = None
+    dump: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Who wrote the dialogue, with what; enough to ask again and to account for it.
+
+    Attributes:
+        writer: backend: `offline`, `openai`, `openai-batch`, `import`.
+        model: model and snapshot as the endpoint named them, None for `offline`.
+        prompt_sha256: hash of the prompt's version.
+        temperature: sampling temperature, None if the endpoint's default.
+        date: ISO date of the reply, None where no endpoint was asked (keeps two builds identical).
+        prompt_tokens: tokens paid for in, None if not reported.
+        completion_tokens: tokens paid for out, None if not reported.
+    """
+
+    writer: str | None = None
+    model: str | None = None
+    prompt_sha256: str | None = None
+    temperature: float | None = None
+    date: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Turns about pictures, with their origin. Frozen, and valid once it exists.
+
+    Raises:
+        InvalidDialogue: at construction, if an invariant is broken.
+    """
+
+    id: str
+    turns: tuple[Turn, ...]
+    pictures: tuple[Picture, ...] = ()
+    domain: str | None = None
+    topic: str | None = None
+    source: Source = Source()
+    generation: Generation = Generation()
+
+    def __post_init__(self) -> None:
+        for invariant in INVARIANTS:
+            detail = invariant(self)
+            if detail is not None:
+                name = invariant.__name__.removeprefix("_broken_")
+                raise InvalidDialogue(name, f"dialogue {self.id!r}: {detail}")
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The reference answers, one a turn."""
+        return tuple(turn.assistant for turn in self.turns)
+
+
+def _texts(dialogue: Dialogue) -> list[tuple[str, str]]:
+    """Every text with the name of its place."""
+    texts: list[tuple[str, str]] = []
+    for number, turn in enumerate(dialogue.turns, start=1):
+        texts += [(f"turn {number}, human", block) for block in turn.human if isinstance(block, str)]
+        texts.append((f"turn {number}, assistant", turn.assistant))
+    return texts
+
+
+def _broken_id(dialogue: Dialogue) -> str | None:
+    if dialogue.id and find_unsafe_character(dialogue.id) is None and "\n" not in dialogue.id:
+        return None
+    return "the id must be one non-empty line of valid text"
+
+
+def _broken_turn_count(dialogue: Dialogue) -> str | None:
+    count = len(dialogue.turns)
+    return None if 1 <= count <= INT8_MAX else f"has {count} turns, expected 1 to {INT8_MAX}"
+
+
+def _broken_picture_count(dialogue: Dialogue) -> str | None:
+    count = len(dialogue.pictures)
+    return None if count <= INT8_MAX else f"has {count} pictures, expected at most {INT8_MAX}"
+
+
+def _broken_picture_introduced_once_in_order(dialogue: Dialogue) -> str | None:
+    shown = [n for turn in dialogue.turns for n in turn.introduces]
+    expected = list(range(1, len(dialogue.pictures) + 1))
+    if shown == expected:
+        return None
+    return f"shows the pictures {shown}, expected each of {expected} exactly once and in this order"
+
+
+def _broken_blank_text(dialogue: Dialogue) -> str | None:
+    for number, turn in enumerate(dialogue.turns, start=1):
+        if not turn.human_text.strip():
+            return f"turn {number}: the human says nothing"
+        if not turn.assistant.strip():
+            return f"turn {number}: the assistant's answer is blank"
+    return None
+
+
+def _broken_merged_blocks(dialogue: Dialogue) -> str | None:
+    for number, turn in enumerate(dialogue.turns, start=1):
+        for left, right in zip(turn.human, turn.human[1:], strict=False):
+            if isinstance(left, str) and isinstance(right, str):
+                return f"turn {number}: two texts stand side by side, join them to one block"
+        if "" in turn.human:
+            return f"turn {number}: an empty text block, leave it out"
+    return None
+
+
+def _broken_special_token(dialogue: Dialogue) -> str | None:
+    for place, text in _texts(dialogue):
+        token = find_special_token(text)
+        if token is not None:
+            return f"{place}: literal {token!r}; pass texts through plain_text.escape_special_tokens"
+    return None
+
+
+def _broken_unsafe_character(dialogue: Dialogue) -> str | None:
+    for place, text in _texts(dialogue):
+        character = find_unsafe_character(text)
+        if character is not None:
+            return f"{place}: character U+{ord(character):04X}; pass texts through plain_text.clean_text"
+    return None
+
+
+INVARIANTS: tuple[Callable[[Dialogue], str | None], ...] = (
+    _broken_id,
+    _broken_turn_count,
+    _broken_picture_count,
+    _broken_picture_introduced_once_in_order,
+    _broken_merged_blocks,
+    _broken_blank_text,
+    _broken_unsafe_character,
+    _broken_special_token,
+)
+
+
+def introduce(numbers: Sequence[int], text: str) -> tuple[Block, ...]:
+    r"""Blocks of a human turn that shows pictures the paper's way: `Image_n: <image>` and a line break each, then text.
+
+    Example: `introduce([1, 2], "Compare them.")` -> `("Image_1: ", 1, "\nImage_2: ", 2, "\nCompare them.")`
+    """
+    blocks: list[Block] = []
+    for number in numbers:
+        blocks += [f"\nImage_{number}: " if blocks else f"Image_{number}: ", number]
+    return (*blocks, f"\n{text}") if blocks else (text,)
+
+
+def dialogue_id(document: str, picture_sha256s: Sequence[str], prompt_sha256: str | None, model: str | None) -> str:
+    """Stable id: hash of source document, pictures, prompt version and model (32 hex digits)."""
+    parts = [document, *picture_sha256s, prompt_sha256 or "", model or ""]
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def to_conversations(dialogue: Dialogue) -> list[dict[str, str]]:
+    """The dialogue in LLaVA / Ovis form: `from` human or gpt, `value` with `<image>` where a picture is shown."""
+    conversations: list[dict[str, str]] = []
+    for turn in dialogue.turns:
+        human = "".join(block if isinstance(block, str) else IMAGE_TOKEN for block in turn.human)
+        conversations.append({"from": "human", "value": human})
+        conversations.append({"from": "gpt", "value": turn.assistant})
+    return conversations
+
+
+def to_row(dialogue: Dialogue) -> dict[str, Any]:
+    """The published columns of a dialogue, in their order (DESIGN: the row)."""
+    messages: list[dict[str, Any]] = []
+    for turn in dialogue.turns:
+        human = [
+            {"type": "text", "text": block} if isinstance(block, str) else {"type": "image", "text": None}
+            for block in turn.human
+        ]
+        messages.append({"role": "user", "content": human})
+        messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.assistant}]})
+    pictures = dialogue.pictures
+    return {
+        "id": dialogue.id,
+        "images": [{"bytes": picture.data, "path": None} for picture in pictures],
+        "messages": messages,
+        "conversations": to_conversations(dialogue),
+        "num_turns": len(dialogue.turns),
+        "num_images": len(pictures),
+        "domain": dialogue.domain,
+        "topic": dialogue.topic,
+        "image_labels": [list(picture.labels) for picture in pictures],
+        "source": {
+            "document_url": dialogue.source.document_url,
+            "picture_urls": [picture.url for picture in pictures],
+            "licence": dialogue.source.licence,
+            "dump": dialogue.source.dump,
+        },
+        "generation": asdict(dialogue.generation),
+        "clip_similarity": [picture.similarity for picture in pictures],
+        "image_phash": [picture.phash for picture in pictures],
+    }
+
+
+def _turns_from_messages(row_id: str, messages: Sequence[Mapping[str, Any]]) -> tuple[Turn, ...]:
+    """Turns from the `messages` column; pictures are numbered as they come."""
+    roles = [message["role"] for message in messages]
+    if not roles or len(roles) % 2 or roles != ["user", "assistant"] * (len(roles) // 2):
+        raise InvalidDialogue("alternation", f"row {row_id!r}: roles {roles}, expected user, assistant, user, ...")
+    turns: list[Turn] = []
+    number = 0
+    for human, assistant in zip(messages[::2], messages[1::2], strict=True):
+        blocks: list[Block] = []
+        for block in human["content"]:
+            if block["type"] == "image":
+                number += 1
+                blocks.append(number)
+            else:
+                blocks.append(block["text"])
+        answer = assistant["content"]
+        if [block["type"] for block in answer] != ["text"]:
+            raise InvalidDialogue(
+                "assistant_text", f"row {row_id!r}: turn {len(turns) + 1}: an answer is exactly one text block"
+            )
+        turns.append(Turn(human=tuple(blocks), assistant=answer[0]["text"]))
+    return tuple(turns)
+
+
+def _image_bytes(row_id: str, image: Any) -> bytes:  # noqa: ANN401  (what a row holds depends on how it was loaded)
+    data = image.get("bytes") if isinstance(image, Mapping) else None
+    if isinstance(data, bytes):
+        return data
+    raise InvalidDialogue(
+        "image_bytes",
+        f"row {row_id!r}: images holds {type(image).__name__}, expected undecoded bytes; load the rows with "
+        "mmcr_dataset.rows.load_dialogues, or cast the column to List(Image(decode=False))",
+    )
+
+
+def _aligned(row_id: str, name: str, values: Sequence[Any] | None, count: int) -> Sequence[Any]:
+    """A per-picture column: missing or empty means unknown for every picture."""
+    if not values:
+        return [None] * count
+    if len(values) != count:
+        raise InvalidDialogue(name, f"row {row_id!r}: {len(values)} values for {count} images, expected one an image")
+    return values
+
+
+def from_row(row: Mapping[str, Any]) -> Dialogue:
+    """The dialogue of a published row; `images` must hold undecoded bytes.
+
+    Raises:
+        InvalidDialogue: the row breaks an invariant, or `messages` and `conversations` tell different dialogues.
+    """
+    row_id = str(row["id"])
+    source, generation = row.get("source") or {}, row.get("generation") or {}
+    count = len(row["images"])
+    urls = _aligned(row_id, "picture_urls", source.get("picture_urls"), count)
+    labels = _aligned(row_id, "image_labels", row.get("image_labels"), count)
+    similarities = _aligned(row_id, "clip_similarity", row.get("clip_similarity"), count)
+    phashes = _aligned(row_id, "image_phash", row.get("image_phash"), count)
+    pictures = tuple(
+        Picture(_image_bytes(row_id, image), url, tuple(tags or ()), similarity, phash)
+        for image, url, tags, similarity, phash in zip(row["images"], urls, labels, similarities, phashes, strict=True)
+    )
+    dialogue = Dialogue(
+        id=row_id,
+        turns=_turns_from_messages(row_id, row["messages"]),
+        pictures=pictures,
+        domain=row.get("domain"),
+        topic=row.get("topic"),
+        source=Source(source.get("document_url"), source.get("licence"), source.get("dump")),
+        generation=Generation(**{name: generation.get(name) for name in Generation.__dataclass_fields__}),
+    )
+    conversations = row.get("conversations")
+    if conversations is not None and [dict(entry) for entry in conversations] != to_conversations(dialogue):
+        raise InvalidDialogue("same_dialogue", f"row {row_id!r}: messages and conversations tell different dialogues")
+    return dialogue
+
+
+def to_json(dialogue: Dialogue) -> dict[str, Any]:
+    """A JSON value with everything but the picture bytes, which are named by their sha256."""
+    pictures = [
+        {"sha256": p.sha256, "url": p.url, "labels": list(p.labels), "similarity": p.similarity, "phash": p.phash}
+        for p in dialogue.pictures
+    ]
+    return {
+        "id": dialogue.id,
+        "turns": [{"human": list(turn.human), "assistant": turn.assistant} for turn in dialogue.turns],
+        "pictures": pictures,
+        "domain": dialogue.domain,
+        "topic": dialogue.topic,
+        "source": asdict(dialogue.source),
+        "generation": asdict(dialogue.generation),
+    }
+
+
+def from_json(value: Mapping[str, Any], data_by_sha256: Mapping[str, bytes]) -> Dialogue:
+    """The dialogue of a `to_json` value, with its picture bytes put back.
+
+    Raises:
+        KeyError: `data_by_sha256` lacks a picture.
+        InvalidDialogue: the value breaks an invariant.
+    """
+    return Dialogue(
+        id=value["id"],
+        turns=tuple(Turn(tuple(turn["human"]), turn["assistant"]) for turn in value["turns"]),
+        pictures=tuple(
+            Picture(data_by_sha256[p["sha256"]], p["url"], tuple(p["labels"]), p["similarity"], p["phash"])
+            for p in value["pictures"]
+        ),
+        domain=value["domain"],
+        topic=value["topic"],
+        source=Source(**value["source"]),
+        generation=Generation(**value["generation"]),
+    )

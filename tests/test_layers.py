@@ -1,0 +1,78 @@
+"""The shape of the house: who may import whom, what a module may be called, what stays light."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MAY_IMPORT = {
+    "mmcr_dataset": set(),
+    "mmcr_bench": {"mmcr_dataset"},
+    "training": {"mmcr_dataset"},
+    "eval_tasks": {"mmcr_dataset", "mmcr_bench"},
+}
+BANNED_NAMES = {"utils", "util", "helpers", "misc", "common", "shared", "base", "core", "manager", "handler"}
+LIGHT_MODULES = (
+    "mmcr_dataset.schema",
+    "mmcr_dataset.messages",
+    "mmcr_dataset.images",
+    "mmcr_dataset.plain_text",
+    "mmcr_dataset.ledger",
+    "mmcr_dataset.__main__",
+    "mmcr_bench.__main__",
+    "mmcr_bench.intervals",
+    "eval_tasks.__main__",
+    "eval_tasks.registry",
+    "training.config",
+)
+HEAVY = ("torch", "transformers", "datasets", "trl", "accelerate", "open_clip", "timm", "matplotlib", "openai")
+
+
+def modules() -> list[Path]:
+    return [path for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def imported_packages(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; write the full name"
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+def test_imports_point_one_way_along_the_data_flow() -> None:
+    for path in modules():
+        package = path.relative_to(ROOT).parts[0]
+        foreign = (imported_packages(path) & set(MAY_IMPORT)) - MAY_IMPORT[package] - {package}
+        assert not foreign, f"{path.relative_to(ROOT)} imports {foreign}; allowed: {MAY_IMPORT[package] or 'none'}"
+
+
+def test_module_names_are_nouns_of_one_concept() -> None:
+    for path in modules():
+        assert path.stem not in BANNED_NAMES, f"{path.relative_to(ROOT)}: name the concept instead"
+
+
+def test_no_module_carries_the_name_of_a_library() -> None:
+    """`accelerate launch training/train.py` puts training/ first on sys.path, where datasets.py would be `datasets`."""
+    taken = set(importlib.metadata.packages_distributions()) | set(sys.stdlib_module_names)
+    for path in modules():
+        if path.stem not in ("__init__", "__main__"):
+            assert path.stem not in taken, f"{path.relative_to(ROOT)} has the name of an installed package"
+
+
+@pytest.mark.parametrize("module", LIGHT_MODULES)
+def test_light_modules_import_no_heavy_library(module: str) -> None:
+    path = ROOT / (module.replace(".", "/") + ".py")
+    assert path.is_file(), f"{module} is gone; mend the list"
+    program = f"import sys, {module}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
+    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == [], f"importing {module} loads {found.stdout.split()}"

@@ -1,0 +1,1 @@
+"""Dialogues to a fine-tuned vision-language model."""

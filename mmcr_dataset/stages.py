@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-STAGES = {"collect": "1_candidates", "generate": "2_dialogues", "filter": "3_kept"}
+STAGES = {"collect": "1_candidates", "generate": "2_dialogues", "score": "3_scores", "filter": "3_kept"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,11 @@ class Stage:
             write_text(
                 self._state, json.dumps({"fingerprint": self.fingerprint, "settings": json.loads(text)}, indent=1)
             )
+
+    @classmethod
+    def reopen(cls, work: Path, name: str) -> Stage:
+        """A stage that was made before, under its own settings."""
+        return cls(work, name, json.loads((work / STAGES[name] / "stage.json").read_text())["settings"])
 
     def shard(self, number: int, suffix: str) -> Path:
         """Path of a shard of this stage."""

@@ -191,7 +191,7 @@ def _filter(settings: BuildSettings) -> StageCount:
 
 def _cut(settings: BuildSettings, scored: Stage) -> StageCount:
     scores: dict[str, list[float]] = {}
-    for path in sorted(scored.folder.glob("*.jsonl")):
+    for path in sorted(scored.folder.glob("?????.jsonl")):
         scores |= {row["id"]: row["similarity"] for row in read_jsonl(path)}
     least = settings.similarity_min
     if settings.keep_rate is not None and scores:

@@ -28,19 +28,17 @@ class Candidate:
     Attributes:
         id: of the dialogue.
         topic: None if it has none.
-        sha256s: of its pictures' bytes.
-        phashes: 64-bit perceptual hashes of its pictures, 16 hex digits each.
+        phashes: 64-bit perceptual hashes of its pictures, 16 hex digits each; equal bytes have equal hashes.
     """
 
     id: str
     topic: str | None
-    sha256s: tuple[str, ...]
     phashes: tuple[str, ...]
 
     @property
     def kind(self) -> str | None:
         """`single`, `multi`, or None without a picture."""
-        return KINDS[min(len(self.sha256s), 2) - 1] if self.sha256s else None
+        return KINDS[min(len(self.phashes), 2) - 1] if self.phashes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,27 +81,25 @@ class Draw:
 
 
 class PictureIndex:
-    """The pictures of some dialogues: tells whether another picture is one of them, byte for byte or nearly."""
+    """The pictures of some dialogues: tells whether another picture is one of them, exactly or nearly."""
 
     def __init__(self) -> None:
-        self._sha256s: set[str] = set()
         self._phashes: list[int] = []
 
     def add(self, candidate: Candidate) -> None:
         """Remember its pictures."""
-        self._sha256s.update(candidate.sha256s)
         self._phashes += [int(phash, 16) for phash in candidate.phashes]
 
     def shows_any(self, candidates: Sequence[Candidate]) -> NDArray[np.bool_]:
         """For each dialogue: does it show one of the pictures?"""
-        owner = [row for row, candidate in enumerate(candidates) for _ in candidate.phashes]
+        owners = np.array([row for row, candidate in enumerate(candidates) for _ in candidate.phashes], dtype=np.int64)
         phashes = np.array([int(phash, 16) for c in candidates for phash in c.phashes], dtype=np.uint64)
         near = np.zeros(len(phashes), dtype=np.bool_)
         for known in self._phashes:
             differing = (phashes ^ np.uint64(known)).view(np.uint8).reshape(-1, 8)
             near |= _BITS_OF_BYTE[differing].sum(axis=1) <= NEAR_DUPLICATE_BITS
-        shown = np.array([not self._sha256s.isdisjoint(c.sha256s) for c in candidates], dtype=np.bool_)
-        shown[[row for row, is_near in zip(owner, near, strict=True) if is_near]] = True
+        shown = np.zeros(len(candidates), dtype=np.bool_)
+        shown[owners[near]] = True
         return shown
 
 

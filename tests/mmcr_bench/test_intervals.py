@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcr_bench.intervals import bootstrap_interval, paired_difference
+from mmcr_bench.intervals import (
+    bootstrap_interval,
+    bootstrap_statistic,
+    holm,
+    paired_difference,
+    smallest_detectable,
+)
 
 
 def test_interval_of_independent_values_matches_the_normal_approximation() -> None:
@@ -110,3 +116,35 @@ def test_interval_bad_input_is_named(values: list[float], groups: list[str] | No
 def test_difference_of_unequal_lengths_is_named() -> None:
     with pytest.raises(ValueError, match="a has 2 values and b has 1"):
         paired_difference([1.0, 2.0], [1.0])
+
+
+def test_statistic_that_is_the_mean_gives_the_interval_of_the_mean() -> None:
+    values = np.random.default_rng(6).normal(size=100)
+    found = bootstrap_statistic(lambda items: float(values[items].mean()), 100, num_resamples=2000)
+    known = bootstrap_interval(values.tolist())
+    assert found is not None
+    assert (found.mean, found.low, found.high) == pytest.approx((known.mean, known.low, known.high), abs=0.02)
+
+
+def test_statistic_undefined_in_most_resamples_has_no_interval() -> None:
+    assert bootstrap_statistic(lambda items: 1.0 if 0 in items and 1 in items else None, 200) is None
+
+
+def test_smallest_detectable_difference_is_found_in_four_of_five_comparisons() -> None:
+    rng = np.random.default_rng(7)
+    gain = smallest_detectable(rng.normal(0.0, 10.0, 300).tolist())
+    assert gain == pytest.approx(2.8 * 10 / math.sqrt(300), rel=0.15)
+    found = [
+        paired_difference(rng.normal(gain, 10.0, 300).tolist(), [0.0] * 300, num_resamples=300).significant
+        for _ in range(200)
+    ]
+    assert 0.68 <= sum(found) / 200 <= 0.92
+
+
+def test_holm_matches_a_worked_case() -> None:
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
+        {"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}
+    )
+    assert holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0}
+    with pytest.raises(ValueError, match="p-value of 'b'"):
+        holm({"a": 0.9, "b": 1.2})

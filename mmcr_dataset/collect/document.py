@@ -1,0 +1,150 @@
+"""A web document as a source gives it, and the candidate that the writer gets: 1..4 good pictures with their text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mmcr_dataset.images import (
+    NEAR_DUPLICATE_BITS,
+    PictureError,
+    PictureLimits,
+    check_picture,
+    hash_distance,
+    perceptual_hash,
+)
+from mmcr_dataset.plain_text import clean_text
+from mmcr_dataset.schema import MAX_PICTURES, Block, Picture, Source
+from mmcr_dataset.stages import Removed
+
+MAX_TEXT_CHARACTERS = 8000  # about 2,000 tokens: the prompt of 1.6M requests is what a build pays for
+
+
+@dataclass(frozen=True, slots=True)
+class PictureAt:
+    """Where a picture is: an address on the web, or a file of a local source. Never both."""
+
+    url: str | None = None
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Interleaved text and pictures in reading order, as found: nothing cleaned, nothing fetched."""
+
+    id: str
+    blocks: tuple[str | PictureAt, ...]
+    source: Source = Source()
+
+    @property
+    def pictures(self) -> tuple[PictureAt, ...]:
+        """The places of its pictures, each once, in reading order."""
+        return tuple(dict.fromkeys(block for block in self.blocks if isinstance(block, PictureAt)))
+
+
+class DocumentSource(Protocol):
+    """Where documents come from. Iterating gives each document, or the named reason why a row is none."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the documents change."""
+
+    def __iter__(self) -> Iterator[Document | Removed]:
+        """Documents in a fixed order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a dialogue is written from: clean text blocks and picture numbers (from 1) in reading order."""
+
+    id: str
+    blocks: tuple[Block, ...]
+    pictures: tuple[Picture, ...]
+    source: Source = Source()
+
+    @property
+    def text(self) -> str:
+        """All words, blocks apart by an empty line."""
+        return "\n\n".join(block for block in self.blocks if isinstance(block, str))
+
+    def text_near(self, number: int) -> str:
+        """The text that belongs to a picture: what follows it up to the next picture, else what stands before it."""
+        at = self.blocks.index(number)
+        after: list[str] = []
+        for block in self.blocks[at + 1 :]:
+            if isinstance(block, int):
+                break
+            after.append(block)
+        if after:
+            return "\n\n".join(after)
+        before = [block for block in self.blocks[:at] if isinstance(block, str)]
+        return before[-1] if before else ""
+
+
+def document_id(*parts: str) -> str:
+    """A made id for a document that has none: stable for the same content."""
+    return "made-" + hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def to_candidate(
+    document: Document, data: Mapping[PictureAt, bytes | PictureError], limits: PictureLimits = PictureLimits()
+) -> Candidate | Removed:
+    """The candidate of a document whose pictures were fetched, or why it is none.
+
+    A picture that can't be used (or is nearly the same as an earlier one) is left out; the document stays as long as
+    one is left. More than four pictures, no text, or a text without words remove the document: what they say together
+    can't be cut apart.
+    """
+    if not document.pictures:
+        return Removed(document.id, "no_picture", "the document shows no picture")
+    if len(document.pictures) > MAX_PICTURES:
+        detail = f"{len(document.pictures)} pictures, the paper takes at most {MAX_PICTURES}"
+        return Removed(document.id, "too_many_pictures", detail)
+    pictures, number_at, problems = _use_pictures(document, data, limits)
+    if not pictures:
+        return Removed(document.id, problems[0].reason, "; ".join(str(problem) for problem in problems))
+    blocks: list[Block] = []
+    room = MAX_TEXT_CHARACTERS
+    for block in document.blocks:
+        if isinstance(block, PictureAt):
+            number = number_at.get(block)
+            if number is not None and number not in blocks:
+                blocks.append(number)
+            continue
+        text = clean_text(block)
+        if len(text) > room:
+            text = text[:room].rpartition(" ")[0]
+        if text:
+            room -= len(text)
+            blocks.append(text)
+    if not any(character.isalpha() for block in blocks if isinstance(block, str) for character in block):
+        return Removed(document.id, "no_text", "no words beside the pictures: nothing to write a dialogue from")
+    return Candidate(document.id, tuple(blocks), tuple(pictures), document.source)
+
+
+def _use_pictures(
+    document: Document, data: Mapping[PictureAt, bytes | PictureError], limits: PictureLimits
+) -> tuple[list[Picture], dict[PictureAt, int], list[PictureError]]:
+    """The good pictures with their hashes, the number each place gets, and what was wrong with the others."""
+    pictures: list[Picture] = []
+    number_at: dict[PictureAt, int] = {}
+    problems: list[PictureError] = []
+    for place in document.pictures:
+        found = data[place]
+        if isinstance(found, PictureError):
+            problems.append(found)
+            continue
+        try:
+            phash = perceptual_hash(check_picture(found, limits))
+        except PictureError as problem:
+            problems.append(problem)
+            continue
+        if any(hash_distance(phash, picture.phash or "0") <= NEAR_DUPLICATE_BITS for picture in pictures):
+            problems.append(PictureError("duplicate_picture", f"{place.url or place.path} repeats an earlier picture"))
+            continue
+        pictures.append(Picture(found, url=place.url, phash=phash))
+        number_at[place] = len(pictures)
+    return pictures, number_at, problems

@@ -1,4 +1,4 @@
-"""accelerate launch train.py --config training/recipes/tiny_cpu.yaml [--field value ...]; the run is training/train.py."""
+"""accelerate launch train.py --config training/recipes/tiny_cpu.yaml [--field value ...]; see training/train.py."""
 
 from training.train import main
 

@@ -18,10 +18,8 @@ from typing import Any, Literal, get_args, get_origin
 _TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 
-def _setting(default: Any, text: str) -> Any:  # noqa: ANN401  (dataclasses.field is typed by its default)
+def _setting(default: Any, text: str) -> Any:
     """A field with its line in `--help`."""
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata={"help": text})
     return field(default=default, metadata={"help": text})
 
 
@@ -35,11 +33,16 @@ class TrainConfig:
 
     model: str = _setting("", "checkpoint folder, Hub id, or tiny:FAMILY for a small one with random weights")
     revision: str | None = _setting(None, "commit or tag of the model on the Hub")
-    data: list[str] = _setting(["mmcr-310k"], "data sets in the MMCR row form: folders or Hub ids")
+    data: list[str] = field(
+        default_factory=lambda: ["mmcr-310k"],
+        metadata={"help": "data sets in the MMCR row form: folders or Hub ids"},
+    )
     data_config: str | None = _setting(None, "default, single or multi")
     data_revision: str | None = _setting(None, "commit or tag of the data on the Hub")
     output_dir: str = _setting("out/train", "where base/, final/, log.jsonl and loss.png go")
-    freeze: list[str] = _setting([], "parts that don't train: vision, connector, language")
+    freeze: list[str] = field(
+        default_factory=list, metadata={"help": "parts that don't train: vision, connector, language"}
+    )
     global_batch_dialogues: int = _setting(1024, "dialogues a step, over all processes (paper: 1024)")
     micro_batch_dialogues: int = _setting(1, "dialogues a process holds at once; the rest is accumulated")
     max_length_tokens: int = _setting(16384, "a longer dialogue is refused by name and counted, never cut")
@@ -102,7 +105,8 @@ def parse_config(argv: Sequence[str] | None = None) -> TrainConfig:
     parser.add_argument("--config", metavar="RECIPE", help="YAML file of these fields; flags win over it")
     kinds = typing.get_type_hints(TrainConfig)
     for setting in dataclasses.fields(TrainConfig):
-        default = setting.default_factory() if setting.default is dataclasses.MISSING else setting.default  # type: ignore[misc]
+        factory = setting.default_factory
+        default = setting.default if factory is dataclasses.MISSING else factory()
         shown = " ".join(default) if isinstance(default, list) else default
         parser.add_argument(
             f"--{setting.name}",
@@ -150,7 +154,7 @@ def _near(name: str) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-def _kind_name(kind: Any) -> str:  # noqa: ANN401
+def _kind_name(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
     if get_origin(kind) is list:
@@ -159,7 +163,7 @@ def _kind_name(kind: Any) -> str:  # noqa: ANN401
     return {str: "TEXT", int: "N", float: "X", bool: "true|false"}[inner]
 
 
-def _to_kind(place: str, value: Any, kind: Any) -> Any:  # noqa: ANN401
+def _to_kind(place: str, value: Any, kind: Any) -> Any:
     """A value of a recipe or the command line as its field wants it."""
     if get_origin(kind) is list:
         return [str(item) for item in value] if isinstance(value, list) else [str(value)]
@@ -181,7 +185,7 @@ def _to_kind(place: str, value: Any, kind: Any) -> Any:  # noqa: ANN401
         raise ValueError(f"{place} {value}: expected {_kind_name(kind)}") from error
 
 
-def _to_bool(value: Any) -> bool:  # noqa: ANN401
+def _to_bool(value: Any) -> bool:
     text = str(value).lower()
     if text not in _TRUE + _FALSE:
         raise ValueError

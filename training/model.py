@@ -47,12 +47,13 @@ def _load_checkpoint(config: TrainConfig, family: Family) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    processor = AutoProcessor.from_pretrained(config.model, revision=config.revision)
-    if not hasattr(processor, "image_processor"):
+    try:
+        processor = AutoProcessor.from_pretrained(config.model, revision=config.revision)
+    except OSError as error:
         raise ValueError(
-            f"{config.model}: has no image processor ({type(processor).__name__}); expected a checkpoint of a "
-            "vision-language model with its preprocessor files"
-        )
+            f"{config.model}: no image processor or tokenizer; expected a vision-language checkpoint with its "
+            f"processor files ({error})"
+        ) from error
     # At learning rates near 2e-6 most bfloat16 weights would not change in a step: the weights stay float32.
     model = AutoModelForImageTextToText.from_pretrained(config.model, revision=config.revision, dtype=torch.float32)
     processor.chat_template = family.chat_template

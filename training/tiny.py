@@ -12,7 +12,7 @@ VOCABULARY = 2048  # tokens: enough to keep a dialogue short, few enough to lear
 _FRAME = "system\nYou are a helpful assistant.user\nassistant\nUser: Assistant: Image_1: "  # what templates add
 
 
-def train_tokenizer(texts: Iterable[str], family: Family, vocabulary: int = VOCABULARY) -> Any:  # noqa: ANN401
+def train_tokenizer(texts: Iterable[str], family: Family, vocabulary: int = VOCABULARY) -> Any:
     """A byte-level BPE tokenizer with the family's special tokens, trained on these texts; deterministic."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast

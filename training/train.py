@@ -34,12 +34,15 @@ def train(config: TrainConfig) -> Path:
     Raises:
         ValueError: a setting, the model or the data can't be used.
     """
+    from transformers import PrinterCallback
+
     from mmcr_dataset.rows import load_rows
     from training.collate import Collator
     from training.encode import Encoder
     from training.families import family_of
     from training.loss_curve import write_loss_curve
     from training.model import load_model
+    from training.progress import ShowProgress
     from training.trainable import count_parts, freeze_parts, show_parts
     from training.trainer import DialogueTrainer
 
@@ -67,7 +70,9 @@ def train(config: TrainConfig) -> Path:
         data_collator=Collator(encoder),
         log_path=log_path,
         skipped_max=config.skipped_max,
+        callbacks=[ShowProgress()],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
 
     # result
@@ -80,16 +85,14 @@ def train(config: TrainConfig) -> Path:
     return final
 
 
-def to_sft_config(config: TrainConfig) -> Any:  # noqa: ANN401  (trl is not typed)
+def to_sft_config(config: TrainConfig) -> Any:
     """Our settings as TRL's."""
     import torch
     from accelerate import PartialState
     from trl import SFTConfig
 
     gpu = torch.cuda.is_available()
-    bfloat16 = config.precision == "bfloat16" or (
-        config.precision == "auto" and gpu and torch.cuda.is_bf16_supported()
-    )
+    bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
     num_processes = PartialState().num_processes
     dialogues = config.micro_batch_dialogues * num_processes
     if config.global_batch_dialogues % dialogues:
@@ -117,6 +120,7 @@ def to_sft_config(config: TrainConfig) -> Any:  # noqa: ANN401  (trl is not type
         logging_nan_inf_filter=False,
         save_strategy="no",
         report_to="none",
+        disable_tqdm=True,
         seed=config.seed,
         data_seed=config.seed,
         remove_unused_columns=False,

@@ -18,7 +18,7 @@ class PartCount:
     num_frozen: int
 
 
-def freeze_parts(model: Any, family: Family, parts: Sequence[str]) -> None:  # noqa: ANN401
+def freeze_parts(model: Any, family: Family, parts: Sequence[str]) -> None:
     """Take the named parts out of training.
 
     Raises:
@@ -34,7 +34,7 @@ def freeze_parts(model: Any, family: Family, parts: Sequence[str]) -> None:  # n
                 parameter.requires_grad_(False)
 
 
-def count_parts(model: Any, family: Family) -> list[PartCount]:  # noqa: ANN401
+def count_parts(model: Any, family: Family) -> list[PartCount]:
     """Trained and frozen parameters of each part; what belongs to none is called `other`."""
     counts: dict[str, list[int]] = {part: [0, 0] for part in (*family.parts, "other")}
     for name, parameter in model.named_parameters():

@@ -17,7 +17,7 @@ from training.loss_mask import NO_LOSS
 
 
 class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
-    """Trains on batches of `Collator`; the loss is the mean over the trained tokens of the whole step, on all processes.
+    """Trains on batches of `Collator`; the loss is the mean over the trained tokens of a step, on all processes.
 
     Raises:
         ValueError: while training, when more than `skipped_max` rows can't be trained.
@@ -47,11 +47,11 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
 
     def compute_loss(
         self,
-        model: Any,  # noqa: ANN401
+        model: Any,
         inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         """Negative log-likelihood summed over the trained tokens, divided by those of the whole step."""
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         num_tokens = outputs.label_mask.sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)

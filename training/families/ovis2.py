@@ -12,7 +12,7 @@ from training.family import Family, chatml_template
 _INDICATORS = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
 
 
-def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:  # noqa: ANN401  (transformers is not typed)
+def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
     from transformers import Ovis2Config, Ovis2ForConditionalGeneration, Ovis2ImageProcessor, Ovis2Processor
     from transformers import Qwen2Config as TextConfig
     from transformers.models.ovis2.configuration_ovis2 import Ovis2VisionConfig

@@ -250,7 +250,8 @@ def _watched(dialogues: Iterator[Dialogue], total: int) -> Iterator[Dialogue]:
 
 def _progress(stage: str, unit: str, total: int | None) -> tqdm[Any]:
     """A bar with rate and time left on a terminal; silent where nobody looks."""
-    return tqdm[Any](desc=f"{stage:>10}", unit=f" {unit}", total=total, disable=None, file=sys.stderr)
+    bar: tqdm[Any] = tqdm(desc=f"{stage:>10}", unit=f" {unit}", total=total, disable=None, file=sys.stderr)
+    return bar
 
 
 def _show(count: StageCount) -> StageCount:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,10 @@ import pytest
 from PIL import Image
 
 from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+
+# Before any library reads it: no test asks a hub, and none leaves a cache behind.
+_CACHE = tempfile.TemporaryDirectory(prefix="mmcr-tests-")
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": _CACHE.name, "TOKENIZERS_PARALLELISM": "false"}
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -1,0 +1,92 @@
+"""Takedown: rows out of a finished data set.
+
+Only the shards that hold them are rewritten, and a log says what was removed and why.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmcr_dataset.publish.parquet import read_shards, write_shard
+
+LOG_NAME = "removed.jsonl"
+_KEYS = ["id", "source", "image_phash"]
+
+
+def find_rows(folder: Path, *, url_pattern: str | None = None, phashes: frozenset[str] = frozenset()) -> dict[str, str]:
+    """Ids of rows with a document or picture address that matches, or with one of some pictures; id -> why.
+
+    Args:
+        folder: a published data set.
+        url_pattern: regular expression searched in every address of a row.
+        phashes: perceptual hashes as stored in `image_phash`.
+
+    Raises:
+        ValueError: the pattern is no regular expression, or there is no data set in the folder.
+    """
+    try:
+        pattern = re.compile(url_pattern) if url_pattern is not None else None
+    except re.error as error:
+        raise ValueError(f"--url-pattern {url_pattern!r}: not a regular expression ({error})") from error
+    found: dict[str, str] = {}
+    for _, table in _shards(folder):
+        for row in table.to_pylist():
+            why = _reason(row, pattern, phashes)
+            if why is not None:
+                found[row["id"]] = why
+    return found
+
+
+def _reason(row: Mapping[str, Any], pattern: Any, phashes: frozenset[str]) -> str | None:  # noqa: ANN401
+    urls = [row["source"]["document_url"], *(row["source"]["picture_urls"] or [])]
+    for url in urls:
+        if pattern is not None and url is not None and pattern.search(url):
+            return f"address {url}"
+    shared = phashes & set(row["image_phash"] or [])
+    return f"picture {min(shared)}" if shared else None
+
+
+def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:
+    shards = list(read_shards(folder, _KEYS))
+    if not shards:
+        raise ValueError(f"{folder}: no Parquet files; expected a folder written by `python -m mmcr_dataset build`")
+    return shards
+
+
+def remove_rows(folder: Path, why_by_id: Mapping[str, str]) -> list[str]:
+    """Take rows out by id; unknown ids are left to the caller to report.
+
+    Each removed row is logged in `removed.jsonl` (id, reason, addresses; never the pictures or texts). Statistics and
+    card are stale afterwards: call `publish.card.write_card`.
+
+    Returns:
+        The ids that were found and removed.
+
+    Raises:
+        ValueError: there is no data set in the folder, or nothing would be left of it.
+    """
+    shards = _shards(folder)
+    left = sum(id_ not in why_by_id for _, table in shards for id_ in table["id"].to_pylist())
+    if left == 0:
+        raise ValueError(f"{folder}: removing {len(why_by_id)} rows would leave none; delete the data set instead")
+    removed: list[str] = []
+    for path, table in shards:
+        gone = [row for row in table.to_pylist() if row["id"] in why_by_id]
+        if not gone:
+            continue
+        with (folder / LOG_NAME).open("a", encoding="utf-8") as log:
+            for row in gone:
+                entry = {"id": row["id"], "reason": why_by_id[row["id"]], "source": row["source"]}
+                log.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        whole = pq.read_table(path, partitioning=None)
+        keep = pa.array([id_ not in why_by_id for id_ in whole["id"].to_pylist()])
+        write_shard(whole.filter(keep), path)
+        removed += [row["id"] for row in gone]
+    return removed

@@ -1,0 +1,112 @@
+"""Intervals and paired differences against cases whose answer is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmcr_bench.intervals import bootstrap_interval, paired_difference
+
+
+def test_interval_of_independent_values_matches_the_normal_approximation() -> None:
+    values = np.random.default_rng(0).normal(5.0, 2.0, 400).tolist()
+    found = bootstrap_interval(values)
+    half = 1.96 * float(np.std(values)) / math.sqrt(400)
+    assert found.mean == pytest.approx(np.mean(values))
+    assert found.low == pytest.approx(found.mean - half, abs=0.1 * half)
+    assert found.high == pytest.approx(found.mean + half, abs=0.1 * half)
+
+
+def test_interval_of_copies_in_groups_is_that_of_the_groups() -> None:
+    values = np.random.default_rng(1).normal(0.0, 1.0, 40).tolist()
+    copied = [value for value in values for _ in range(10)]
+    groups = [number for number in range(40) for _ in range(10)]
+    clustered, single = bootstrap_interval(copied, groups), bootstrap_interval(values)
+    assert (clustered.low, clustered.high) == pytest.approx((single.low, single.high))
+    naive = bootstrap_interval(copied)
+    assert naive.high - naive.low < 0.5 * (clustered.high - clustered.low)
+
+
+def test_interval_of_unequal_groups_keeps_the_mean_over_values() -> None:
+    assert bootstrap_interval([1.0, 1.0, 1.0, 5.0], ["a", "a", "a", "b"]).mean == 2.0
+
+
+def test_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(2)
+    hits = 0
+    for trial in range(200):
+        centre = rng.normal(0.0, 1.0, 40)  # 40 topics, 15 dialogues each
+        values = (centre[:, None] + rng.normal(0.0, 1.0, (40, 15))).ravel()
+        found = bootstrap_interval(
+            values.tolist(), np.repeat(np.arange(40), 15).tolist(), seed=trial, num_resamples=400
+        )
+        hits += found.low <= 0.0 <= found.high
+    assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_interval_of_one_group_knows_nothing() -> None:
+    found = bootstrap_interval([1.0, 2.0, 3.0], ["a", "a", "a"])
+    assert (found.mean, found.low, found.high) == (2.0, -math.inf, math.inf)
+    assert not paired_difference([9.0, 9.0], [1.0, 1.0], ["a", "a"]).significant
+
+
+def test_interval_same_seed_same_ends_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(3).normal(size=50).tolist()
+    whole = bootstrap_interval(values, seed=7)
+    monkeypatch.setattr("mmcr_bench.intervals._MAX_CELLS", 333)
+    assert bootstrap_interval(values, seed=7) == whole
+    assert bootstrap_interval(values, seed=8) != whole
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30))
+def test_interval_lies_around_the_mean_and_within_the_values(values: list[float]) -> None:
+    found = bootstrap_interval(values, num_resamples=50)
+    margin = 1e-6 * max(1.0, max(map(abs, values)))
+    assert min(values) - margin <= found.low <= found.high <= max(values) + margin
+
+
+def test_difference_of_a_steady_gain_is_significant_though_the_values_scatter() -> None:
+    rng = np.random.default_rng(4)
+    base = rng.normal(50.0, 20.0, 200)
+    tuned = base + rng.normal(3.0, 3.0, 200)
+    found = paired_difference(tuned.tolist(), base.tolist())
+    assert found.significant
+    assert found.low > 0 < found.mean
+    assert found.p_value < 0.01
+    assert found.high - found.low < bootstrap_interval(base.tolist()).high - bootstrap_interval(base.tolist()).low
+    reverse = paired_difference(base.tolist(), tuned.tolist())
+    assert reverse.mean == pytest.approx(-found.mean)
+
+
+def test_difference_of_noise_is_not_significant() -> None:
+    rng = np.random.default_rng(5)
+    found = paired_difference(rng.normal(size=200).tolist(), rng.normal(size=200).tolist())
+    assert not found.significant
+    assert found.p_value > 0.05
+
+
+def test_difference_of_equal_values_is_zero_and_not_significant() -> None:
+    found = paired_difference([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
+    assert (found.mean, found.low, found.high, found.significant, found.p_value) == (0.0, 0.0, 0.0, False, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "groups", "part"),
+    [
+        ([], None, "one or more values"),
+        ([1.0, math.nan], None, "value 1 is nan"),
+        ([1.0, 2.0], ["a"], "2 values but 1 groups"),
+    ],
+)
+def test_interval_bad_input_is_named(values: list[float], groups: list[str] | None, part: str) -> None:
+    with pytest.raises(ValueError, match=part):
+        bootstrap_interval(values, groups)
+
+
+def test_difference_of_unequal_lengths_is_named() -> None:
+    with pytest.raises(ValueError, match="a has 2 values and b has 1"):
+        paired_difference([1.0, 2.0], [1.0])

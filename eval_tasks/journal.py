@@ -49,9 +49,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._file.close()
-            raise ValueError(
-                f"{path}: another run writes this journal; wait for it or choose another --out"
-            ) from error
+            raise ValueError(f"{path}: another run writes this journal; wait for it or choose another --out") from error
         self._read(path)
 
     def _read(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which tasks there are: a module in tasks/ is one, its file name is its name. Nothing is imported until it is asked for.
+"""Which tasks there are: a module in tasks/ is one, and its file name is its name. None is imported before it is asked.
 
 `--tasks-from PATH` adds a folder of outside modules (or one file) of the same form.
 """
@@ -75,7 +75,8 @@ def _import_file(path: Path) -> ModuleType:
     if path.parent == OWN_TASKS:
         return importlib.import_module(f"eval_tasks.tasks.{path.stem}")
     spec = importlib.util.spec_from_file_location(f"outside_tasks.{path.stem}", path)
-    assert spec is not None and spec.loader is not None, f"{path} is a .py file"
+    if spec is None or spec.loader is None:
+        raise ValueError(f"--tasks-from {path}: expected a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

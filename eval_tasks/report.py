@@ -94,9 +94,7 @@ def _compared(name: str, task: Task, rules: str, folder_a: Path, folder_b: Path)
         gap = difference_of(totals_a[metric], totals_b[metric])
         verdict = "significant" if gap.significant else "not significant"
         shown = f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]"
-        rows.append(
-            [name, metric, f"{totals_a[metric].value:.2f}", f"{totals_b[metric].value:.2f}", shown, verdict]
-        )
+        rows.append([name, metric, f"{totals_a[metric].value:.2f}", f"{totals_b[metric].value:.2f}", shown, verdict])
     return rows
 
 

@@ -11,7 +11,7 @@ import importlib.metadata
 import itertools
 import json
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from eval_tasks.run_folder import read_records, read_results, to_record, write_r
 from eval_tasks.scoring import SEED, score_records
 from eval_tasks.task import Failure, Sample, Scored, Task
 
+JUDGE_LEDGER = "judge_ledger.sqlite3"
 LIBRARIES = ("mmcr", "torch", "transformers", "openai", "pyarrow", "pillow", "numpy")
 
 
@@ -78,14 +79,39 @@ def run(settings: RunSettings) -> dict[str, Any]:
         answered = asyncio.run(_answer_tasks(settings, asking))
     for task in settings.tasks:
         rules = task.check_rules(settings.rules)
-        ledger_path = settings.out / "judge_ledger.sqlite3"
-        records, entry = score_records(task, answered[task.name], rules, settings.judge, ledger_path)
+        records, entry = score_records(task, answered[task.name], rules, settings.judge, settings.out / JUDGE_LEDGER)
         kept += records
-        prompts_sha256 = _prompts_hash(records)
-        results["tasks"][task.name] = {**entry, "prompts_sha256": prompts_sha256, "limit": settings.limit}
+        results["tasks"][task.name] = {**entry, "prompts_sha256": _prompts_hash(records), "limit": settings.limit}
+    return _stored(settings.out, results, kept)
+
+
+def score_again(out: Path, tasks: Mapping[str, Task], rules: str | None, judge: str | None) -> dict[str, Any]:
+    """Score a finished run without asking its model; the results as they are in results.json.
+
+    Args:
+        out: the run's folder.
+        tasks: its tasks by name.
+        rules: scoring rules, None for those of before.
+        judge: a `--judge` value, None for the one of before.
+    """
+    results, kept = read_results(out), []
+    of: dict[str, list[dict[str, Any]]] = {name: [] for name in tasks}
+    for record in read_records(out):
+        of[record["task"]].append(record)
+    for name, task in tasks.items():
+        before = results["tasks"][name]
+        chosen = task.check_rules(rules or before["rules"])
+        records, entry = score_records(task, of[name], chosen, judge or before["judge"]["spec"], out / JUDGE_LEDGER)
+        kept += records
+        results["tasks"][name] = {**before, **entry}
+    return _stored(out, results, kept)
+
+
+def _stored(out: Path, results: dict[str, Any], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The results with date and versions, after both files are on disk."""
     results |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "seed": SEED, "versions": _versions()}
-    write_records(settings.out, kept)
-    write_results(settings.out, results)
+    write_records(out, records)
+    write_results(out, results)
     return results
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: journal.jsonl, ledger.sqlite, samples.jsonl (all that was asked, said and scored), results.json.
+"""The folder of a run: journal.jsonl, ledger.sqlite3, samples.jsonl (all that was asked, said and scored), results.json.
 
 `samples.jsonl` holds everything but the picture bytes, so that a run is scored again without its data.
 """
@@ -58,7 +58,9 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
     """
     path = folder / "samples.jsonl"
     if not path.is_file():
-        raise ValueError(f"{folder} is no finished run: it has no samples.jsonl; run python -m eval_tasks --out {folder}")
+        raise ValueError(
+            f"{folder} is no finished run: it has no samples.jsonl; run python -m eval_tasks --out {folder}"
+        )
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:

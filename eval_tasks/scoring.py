@@ -26,9 +26,10 @@ def score_samples(
     if task.judge == "bench":
         return _judged_by_bench(task, answered, rules, judge, ledger_path)
     scored = [
-        one if one.failure else replace(one, points=task.score(one.sample, one.replies, rules, None)) for one in answered
+        one if one.failure else replace(one, points=task.score(one.sample, one.replies, rules, None))
+        for one in answered
     ]
-    return scored, {"name": "none"}
+    return scored, {"name": "none", "spec": judge}
 
 
 def _judged_by_bench(
@@ -48,7 +49,7 @@ def _judged_by_bench(
             scored.append(replace(one, unjudged=unjudged))
         else:
             scored.append(replace(one, points=task.score(one.sample, one.replies, rules, judgement)))
-    return scored, {"name": judging.name, **judging.describe()}
+    return scored, {**judging.describe(), "name": judging.name, "spec": judge}
 
 
 def score_records(

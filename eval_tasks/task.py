@@ -87,8 +87,6 @@ class Task:
         to_judge: (sample, replies, rules) -> what the chat model is asked, None where reading needs no judge.
         rules: names of the scoring rules this task knows.
         version: raised when the same reply would get other points.
-        predictions: (path, rules, data) -> other people's replies with what they answer; None: rows of a table.
-        metrics: metrics of `score`, the main one first.
     """
 
     name: str

@@ -120,9 +120,7 @@ def _resampled(totals: Sequence[Total], seed: int, num_resamples: int) -> list[N
     return values
 
 
-def _sums_and_counts(
-    total: Total, number: Mapping[str, int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _sums_and_counts(total: Total, number: Mapping[str, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     part_number = {part: index for index, part in enumerate(total.weights)}
     sums, counts = np.zeros((2, len(number), len(part_number)))
     for unit in total.units:

@@ -17,7 +17,7 @@ from mmcr_dataset.rows import load_dialogues
 
 def samples(data: str | None, rules: str) -> Iterator[Sample]:
     """Dialogues of the bench; those of one topic are drawn together."""
-    for dialogue in load_dialogues(data or "mmcr-bench"):
+    for dialogue in load_dialogues(data or "mmcr-bench", split=None):
         yield Sample(dialogue, {"domain": dialogue.domain}, group=dialogue.topic or dialogue.id)
 
 

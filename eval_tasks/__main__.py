@@ -124,7 +124,7 @@ def _score(given: Sequence[str]) -> None:
 
 
 def _compare(given: Sequence[str]) -> None:
-    parser = _parser("compare", "Run A minus run B, paired by sample, with 95 % intervals.")
+    parser = _parser("compare", "What changed from run A to run B (B minus A), paired by sample, with 95 % intervals.")
     parser.add_argument("run_a", type=Path, metavar="RUN_A")
     parser.add_argument("run_b", type=Path, metavar="RUN_B")
     args = parser.parse_args(given)
@@ -136,12 +136,24 @@ def _compare(given: Sequence[str]) -> None:
 
 
 def _report(given: Sequence[str]) -> None:
-    parser = _parser("report", "Several runs as one Markdown table.")
+    parser = _parser("report", "Several runs as one Markdown table, and as an HTML page.")
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of its own too")
+    parser.add_argument("--dataset", type=Path, metavar="FOLDER", help="for the page: what was trained on")
+    parser.add_argument("--bench", type=Path, metavar="FOLDER", help="for the page: the bench, to show its pictures")
+    parser.add_argument("--training", type=Path, metavar="FOLDER", help="for the page: folder of the training run")
     args = parser.parse_args(given)
     from eval_tasks.report import runs_table
+    from eval_tasks.run_folder import read_results
 
     print(runs_table(args.runs))
+    if args.html is not None:
+        from eval_tasks.report_page import write_report_page
+
+        shared = set.intersection(*(set(read_results(run)["tasks"]) for run in args.runs))
+        tasks = _all_tasks(args.tasks_from, sorted(shared))
+        write_report_page(args.html, args.runs, tasks, args.dataset, args.bench, args.training)
+        print(f"\npage: {args.html}")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,15 @@ def run_table(results: Mapping[str, Any]) -> str:
     return to_table(header, rows)
 
 
+Rows = tuple[list[str], list[list[str]]]  # a table's header and lines
+
+
 def runs_table(folders: Sequence[Path]) -> str:
+    """Many runs as a Markdown table."""
+    return to_table(*runs_rows(folders))
+
+
+def runs_rows(folders: Sequence[Path]) -> Rows:
     """Many runs, one column each; a metric under other rules or another judge has its own line."""
     cells: dict[tuple[str, str, str, str], dict[int, str]] = {}
     heads = []
@@ -56,11 +64,16 @@ def runs_table(folders: Sequence[Path]) -> str:
                 line = cells.setdefault((name, metric, entry["rules"], entry["judge"]["name"]), {})
                 line[column] = _show(total)
     rows = [[*key, *(line.get(column, "") for column in range(len(folders)))] for key, line in cells.items()]
-    return to_table(["task", "metric", "rules", "judge", *heads], rows)
+    return ["task", "metric", "rules", "judge", *heads], rows
 
 
 def compare_runs(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> str:
-    """Run A minus run B for each metric both have, paired by sample; says where a difference is not significant.
+    """Two runs as a Markdown table; raises what `comparison_rows` raises."""
+    return to_table(*comparison_rows(folder_a, folder_b, tasks))
+
+
+def comparison_rows(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> Rows:
+    """Run B minus run A for each metric both have, paired by sample; says where a difference is not significant.
 
     Raises:
         ValueError: the runs share no task, or were asked or scored differently.
@@ -79,7 +92,7 @@ def compare_runs(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> s
                     "numbers can't be compared; run or score one of them again"
                 )
         rows += _compared(name, tasks[name], entries[0]["rules"], folder_a, folder_b)
-    return to_table(["task", "metric", folder_a.name, folder_b.name, "difference [95 %]", "verdict"], rows)
+    return ["task", "metric", folder_a.name, folder_b.name, "difference [95 %]", "verdict"], rows
 
 
 def _compared(name: str, task: Task, rules: str, folder_a: Path, folder_b: Path) -> list[list[str]]:
@@ -91,7 +104,7 @@ def _compared(name: str, task: Task, rules: str, folder_a: Path, folder_b: Path)
     for metric in totals_a:
         if metric not in totals_b:
             continue
-        gap = difference_of(totals_a[metric], totals_b[metric])
+        gap = difference_of(totals_b[metric], totals_a[metric])
         verdict = "significant" if gap.significant else "not significant"
         shown = f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]"
         rows.append([name, metric, f"{totals_a[metric].value:.2f}", f"{totals_b[metric].value:.2f}", shown, verdict])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmcr_bench.card import SPLIT, write_card
 from mmcr_bench.select.candidates import load_by_id, read_candidates, read_ids
-from mmcr_bench.select.draw import KINDS, Shortage, draw_bench, find_sharing
+from mmcr_bench.select.draw import Shortage, draw_bench, find_sharing
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.publish.remove import remove_rows
@@ -137,9 +137,6 @@ def _write_bench(dialogues: Sequence[Dialogue], out: Path, report: Mapping[str, 
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     write_dataset(dialogues, unfinished, split=SPLIT)
-    for kind in KINDS:
-        if not read_ids(unfinished / kind):
-            shutil.rmtree(unfinished / kind)
     write_card(unfinished, dialogues)
     (unfinished / REPORT_NAME).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if out.exists():

@@ -51,10 +51,8 @@ def main() -> None:
     print(f"{len(items)} documents, {len(wrong)} wrong pairs")
     print(f"own text scores higher in {(right[:, None] > wrong[None]).mean():.1%} of the pairs")
     for threshold in (0.1, 0.15, 0.2, 0.25, 0.3):
-        print(
         kept = (right >= threshold).mean(), (wrong >= threshold).mean()
         print(f"--similarity-min {threshold:.2f}: keeps {kept[0]:6.1%} of the right, {kept[1]:6.1%} of the wrong")
-        )
 
 
 if __name__ == "__main__":

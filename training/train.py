@@ -67,7 +67,7 @@ def train(config: TrainConfig) -> Path:
         processing_class=processor,
         args=to_sft_config(config),
         train_dataset=rows,
-        data_collator=Collator(encoder),
+        data_collator=Collator(encoder, family),
         log_path=log_path,
         skipped_max=config.skipped_max,
         callbacks=[ShowProgress()],

@@ -44,7 +44,15 @@ class TrainConfig:
         default_factory=list, metadata={"help": "parts that don't train: vision, connector, language"}
     )
     global_batch_dialogues: int = _setting(1024, "dialogues a step, over all processes (paper: 1024)")
-    micro_batch_dialogues: int = _setting(1, "dialogues a process holds at once; the rest is accumulated")
+    packing: bool = _setting(True, "lay whole dialogues side by side instead of padding them")
+    bin_tokens: int = _setting(16384, "packing: tokens a process holds at once; bins come out nearly equal")
+    micro_batch_dialogues: int = _setting(1, "no packing: dialogues a process holds at once")
+    loss_average: Literal["token", "dialogue", "square_root"] = _setting(
+        "token", "what the loss is a mean over, of the whole step"
+    )
+    attention: Literal["varlen", "sdpa", "eager", "flash_attention_2"] = _setting(
+        "varlen", "of the language part; varlen skips what lies between packed dialogues"
+    )
     max_length_tokens: int = _setting(16384, "a longer dialogue is refused by name and counted, never cut")
     skipped_max: int = _setting(1000, "the run stops when more rows than this can't be trained")
     epochs: float = _setting(1.0, "passes over the data (paper: 1)")
@@ -72,14 +80,12 @@ class TrainConfig:
             raise ValueError(f"--freeze {' '.join(sorted(unknown))}: parts are vision, connector and language")
         if len(set(self.freeze)) == 3:
             raise ValueError("--freeze names every part, nothing would train; leave one out")
-        if self.global_batch_dialogues % self.micro_batch_dialogues:
-            raise ValueError(
-                f"--global_batch_dialogues {self.global_batch_dialogues} is no multiple of "
-                f"--micro_batch_dialogues {self.micro_batch_dialogues}"
-            )
+        if self.attention == "varlen" and not self.packing:
+            raise ValueError("--attention varlen needs --packing true; choose sdpa for padded batches")
 
     def _check_numbers(self) -> None:
-        for name in ("global_batch_dialogues", "micro_batch_dialogues", "max_length_tokens", "log_every_steps"):
+        at_least_one = ("global_batch_dialogues", "bin_tokens", "micro_batch_dialogues", "max_length_tokens")
+        for name in (*at_least_one, "log_every_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
         for name in ("max_steps", "skipped_max", "num_workers", "weight_decay", "max_grad_norm", "seed"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 if __name__ == "__main__":  # run as a file: the modules beside it are `training.x`, not top-level names
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -34,6 +33,7 @@ def train(config: TrainConfig) -> Path:
     Raises:
         ValueError: a setting, the model or the data can't be used.
     """
+    from accelerate import PartialState
     from transformers import PrinterCallback
 
     from mmcr_dataset.rows import load_rows
@@ -42,9 +42,11 @@ def train(config: TrainConfig) -> Path:
     from training.families import family_of
     from training.loss_curve import write_loss_curve
     from training.model import load_model
+    from training.packing import rope_index_of
     from training.progress import ShowProgress
+    from training.steps import plan_steps
     from training.trainable import count_parts, freeze_parts, show_parts
-    from training.trainer import DialogueTrainer
+    from training.trainer import DialogueTrainer, to_sft_config
 
     out = Path(config.output_dir)
     out.mkdir(parents=True, exist_ok=True)
@@ -60,14 +62,23 @@ def train(config: TrainConfig) -> Path:
 
     # data
     encoder = Encoder(processor, config.max_length_tokens)
+    plan = plan_steps(config, rows, encoder, PartialState().num_processes)
+    collator = Collator(
+        encoder=encoder,
+        family=family,
+        packing=config.packing,
+        rope_index=rope_index_of(family, model.config) if config.packing else None,
+        average=config.loss_average,
+    )
 
     # trainer
     trainer = DialogueTrainer(
         model=model,
         processing_class=processor,
-        args=to_sft_config(config),
+        args=to_sft_config(config, plan.micro_batches),
         train_dataset=rows,
-        data_collator=Collator(encoder, family),
+        data_collator=collator,
+        plan=plan,
         log_path=log_path,
         skipped_max=config.skipped_max,
         callbacks=[ShowProgress()],
@@ -83,50 +94,6 @@ def train(config: TrainConfig) -> Path:
         write_loss_curve(log_path, out / "loss.png", title=f"{config.model} on {' + '.join(config.data)}")
         print(f"{final}: trained on {trainer.trained_tokens:,} tokens; rows skipped: {dict(trainer.skipped) or 0}")
     return final
-
-
-def to_sft_config(config: TrainConfig) -> Any:
-    """Our settings as TRL's."""
-    import torch
-    from accelerate import PartialState
-    from trl import SFTConfig
-
-    gpu = torch.cuda.is_available()
-    bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
-    num_processes = PartialState().num_processes
-    dialogues = config.micro_batch_dialogues * num_processes
-    if config.global_batch_dialogues % dialogues:
-        raise ValueError(
-            f"--global_batch_dialogues {config.global_batch_dialogues} is no multiple of {num_processes} processes x "
-            f"--micro_batch_dialogues {config.micro_batch_dialogues}"
-        )
-    return SFTConfig(
-        output_dir=str(Path(config.output_dir) / "checkpoints"),
-        per_device_train_batch_size=config.micro_batch_dialogues,
-        gradient_accumulation_steps=config.global_batch_dialogues // dialogues,
-        num_train_epochs=config.epochs,
-        max_steps=config.max_steps or -1,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=config.lr_schedule,
-        warmup_steps=config.warmup_percent / 100,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        bf16=bfloat16,
-        use_cpu=not gpu,
-        dataloader_pin_memory=gpu,
-        dataloader_num_workers=config.num_workers,
-        gradient_checkpointing=False,
-        logging_steps=config.log_every_steps,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        seed=config.seed,
-        data_seed=config.seed,
-        remove_unused_columns=False,
-        max_length=None,  # the encoder refuses what is too long; nothing is cut
-        assistant_only_loss=True,
-    )
 
 
 if __name__ == "__main__":

@@ -67,6 +67,10 @@ class TrainConfig:
     )
     seed: int = _setting(0, "of weights, order and sampling")
     num_workers: int = _setting(0, "processes that decode and encode; 0 does it in the main one")
+    checkpoint_minutes: float = _setting(0.0, "minutes between two checkpoints; 0 for none by the clock")
+    checkpoint_steps: int = _setting(0, "steps between two checkpoints; 0 for none by steps")
+    keep_checkpoints: int = _setting(2, "older ones are removed")
+    resume: bool = _setting(False, "go on from the newest whole checkpoint of output_dir")
     log_every_steps: int = _setting(1, "steps between two lines of log.jsonl")
 
     def __post_init__(self) -> None:
@@ -85,10 +89,11 @@ class TrainConfig:
 
     def _check_numbers(self) -> None:
         at_least_one = ("global_batch_dialogues", "bin_tokens", "micro_batch_dialogues", "max_length_tokens")
-        for name in (*at_least_one, "log_every_steps"):
+        for name in (*at_least_one, "log_every_steps", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
-        for name in ("max_steps", "skipped_max", "num_workers", "weight_decay", "max_grad_norm", "seed"):
+        at_least_zero = ("max_steps", "skipped_max", "num_workers", "weight_decay", "max_grad_norm", "seed")
+        for name in (*at_least_zero, "checkpoint_minutes", "checkpoint_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected 0 or more")
         for name in ("learning_rate", "epochs"):

@@ -37,6 +37,7 @@ def train(config: TrainConfig) -> Path:
     from transformers import PrinterCallback
 
     from mmcr_dataset.rows import load_rows
+    from training.checkpoints import SaveEvery, find_checkpoint
     from training.collate import Collator
     from training.encode import Encoder
     from training.families import family_of
@@ -51,7 +52,9 @@ def train(config: TrainConfig) -> Path:
     out = Path(config.output_dir)
     out.mkdir(parents=True, exist_ok=True)
     log_path = out / "log.jsonl"
-    log_path.unlink(missing_ok=True)
+    checkpoint = find_checkpoint(out / "checkpoints") if config.resume else None
+    if checkpoint is None:
+        log_path.unlink(missing_ok=True)
 
     # model
     family = family_of(config.model, config.revision)
@@ -81,10 +84,14 @@ def train(config: TrainConfig) -> Path:
         plan=plan,
         log_path=log_path,
         skipped_max=config.skipped_max,
-        callbacks=[ShowProgress()],
+        callbacks=[ShowProgress(), SaveEvery(config.checkpoint_minutes, config.checkpoint_steps)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train()
+    if checkpoint is None:
+        trainer.train()
+    else:
+        print(f"going on from {checkpoint}")
+        trainer.go_on_from(checkpoint)
 
     # result
     final = out / "final"

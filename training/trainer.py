@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from training.checkpoints import keep_lines_up_to, read_complete, write_complete
 from training.collate import SKIPPED, WEIGHTS
 from training.config import TrainConfig
 from training.steps import StepPlan
@@ -109,6 +111,32 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
+    def go_on_from(self, checkpoint: Path) -> None:
+        """Train on from a checkpoint, as if the run had never stopped."""
+        counts = read_complete(checkpoint)
+        self.trained_tokens = counts["trained_tokens"]
+        self.skipped = Counter(counts["skipped"])
+        self._begin_s -= counts["seconds"]
+        keep_lines_up_to(self.log_path, counts["step"])
+        self.train(resume_from_checkpoint=str(checkpoint))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
+                counts = {"step": self.state.global_step, "trained_tokens": self.trained_tokens}
+                write_complete(checkpoint, counts | {"skipped": self.skipped, "seconds": self._seconds()})
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise ValueError(
+                f"{checkpoint}: could not be written ({error}); make room or choose another --output_dir, then go on "
+                "from the last whole checkpoint with --resume true"
+            ) from error
+
+    def _seconds(self) -> float:
+        return round(time.perf_counter() - self._begin_s, 3)
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Show the numbers, and add a line to log.jsonl for each logged step."""
         if "loss" in logs:
@@ -120,7 +148,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
                 "loss": logs["loss"],
                 "learning_rate": logs["learning_rate"],
                 "trained_tokens": self.trained_tokens,
-                "seconds": round(time.perf_counter() - self._begin_s, 3),
+                "seconds": self._seconds(),
             }
             with self.log_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -163,7 +191,8 @@ def to_sft_config(config: TrainConfig, micro_batches: int) -> SFTConfig:
         gradient_checkpointing=False,
         logging_steps=config.log_every_steps,
         logging_nan_inf_filter=False,
-        save_strategy="no",
+        save_strategy="no",  # SaveEvery asks for them
+        save_total_limit=config.keep_checkpoints,
         report_to="none",
         disable_tqdm=True,
         seed=config.seed,

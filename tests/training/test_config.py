@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (
     "model revision data data_config data_revision output_dir freeze global_batch_dialogues packing bin_tokens "
     "micro_batch_dialogues loss_average attention max_length_tokens skipped_max epochs max_steps learning_rate "
-    "lr_schedule warmup_percent weight_decay max_grad_norm precision seed num_workers log_every_steps"
+    "lr_schedule warmup_percent weight_decay max_grad_norm precision seed num_workers checkpoint_minutes "
+    "checkpoint_steps keep_checkpoints resume log_every_steps"
 )
 
 

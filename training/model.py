@@ -29,6 +29,8 @@ def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, 
 
 
 def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, Any]]) -> tuple[Any, Any]:
+    from accelerate import PartialState
+
     from training.tiny import build_tiny
 
     dialogues = []
@@ -40,9 +42,10 @@ def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str,
     if not dialogues:
         raise ValueError(f"{' '.join(config.data)}: no usable row to train the tokenizer of {config.model} on")
     model, processor = build_tiny(family, dialogues, config.seed)
-    base = Path(config.output_dir) / "base"
-    model.save_pretrained(base)
-    processor.save_pretrained(base)
+    if PartialState().is_main_process:
+        base = Path(config.output_dir) / "base"
+        model.save_pretrained(base)
+        processor.save_pretrained(base)
     return model, processor
 
 

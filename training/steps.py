@@ -52,6 +52,13 @@ class StepPlan:
         """Choose the order of this epoch."""
         self.epoch = epoch
 
+    def show(self, num_processes: int) -> str:
+        """The plan in a line."""
+        return (
+            f"{self.num_rows:,} dialogues: {self.num_steps:,} steps an epoch of {self.dialogues_a_step:,} dialogues in "
+            f"{self.micro_batches} micro-batches over {num_processes} process{'es' if num_processes > 1 else ''}"
+        )
+
     def __len__(self) -> int:
         return self.num_steps * self.micro_batches
 

@@ -33,6 +33,7 @@ def train(config: TrainConfig) -> Path:
     Raises:
         ValueError: a setting, the model or the data can't be used.
     """
+    import torch
     from accelerate import PartialState
     from transformers import PrinterCallback
 
@@ -52,20 +53,23 @@ def train(config: TrainConfig) -> Path:
     out = Path(config.output_dir)
     out.mkdir(parents=True, exist_ok=True)
     log_path = out / "log.jsonl"
+    processes = PartialState(cpu=not torch.cuda.is_available())
     checkpoint = find_checkpoint(out / "checkpoints") if config.resume else None
-    if checkpoint is None:
+    if checkpoint is None and processes.is_main_process:
         log_path.unlink(missing_ok=True)
 
     # model
     family = family_of(config.model, config.revision)
-    rows = load_rows(config.data[0], config.data_config, revision=config.data_revision)
+    with processes.main_process_first():  # one writes the cache, the others read it
+        rows = load_rows(config.data[0], config.data_config, revision=config.data_revision)
     model, processor = load_model(config, family, rows)
     freeze_parts(model, family, config.freeze)
-    print(show_parts(count_parts(model, family)))
+    processes.print(show_parts(count_parts(model, family)))
 
     # data
     encoder = Encoder(processor, config.max_length_tokens)
-    plan = plan_steps(config, rows, encoder, PartialState().num_processes)
+    plan = plan_steps(config, rows, encoder, processes.num_processes)
+    processes.print(plan.show(processes.num_processes))
     collator = Collator(
         encoder=encoder,
         family=family,
@@ -90,7 +94,7 @@ def train(config: TrainConfig) -> Path:
     if checkpoint is None:
         trainer.train()
     else:
-        print(f"going on from {checkpoint}")
+        processes.print(f"going on from {checkpoint}")
         trainer.go_on_from(checkpoint)
 
     # result

@@ -16,6 +16,8 @@ def concatenate_pictures(pictures: Sequence[Pictures]) -> Pictures:
     """The picture tensors of several dialogues, joined along their first dimension, in order."""
     import torch
 
+    if len(pictures) == 1:
+        return pictures[0]
     names = {name: None for one in pictures for name in one}
     return {name: torch.cat([one[name] for one in pictures if name in one]) for name in names}
 

@@ -1,4 +1,4 @@
-"""python benchmarks/training_collate.py: CPU time from row to tensors, ours against TRL's vision collator.
+"""python -m benchmarks.training_collate: CPU time from row to tensors, ours against TRL's vision collator.
 
 True processor sizes (Ovis2: 448 px tiles, 256 tokens each; Qwen2.5-VL: up to 1024 tokens a picture), one thread. Both
 start from the row as it is stored and decode its JPEGs.
@@ -8,16 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-os.environ["HF_HUB_OFFLINE"] = "1"
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import torch

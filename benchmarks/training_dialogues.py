@@ -9,7 +9,43 @@ from PIL import Image
 
 from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
 
-WORDS = ["the", "image", "shows", "a", "red", "bicycle", "near", "an", "old", "stone", "bridge", "while", "people", "walk", "past", "bakery", "windows", "in", "morning", "light", "because", "previous", "turn", "mentioned", "contrast", "between", "first", "and", "second", "picture", "therefore", "museum", "style", "of", "display"]
+WORDS = [
+    "the",
+    "image",
+    "shows",
+    "a",
+    "red",
+    "bicycle",
+    "near",
+    "an",
+    "old",
+    "stone",
+    "bridge",
+    "while",
+    "people",
+    "walk",
+    "past",
+    "bakery",
+    "windows",
+    "in",
+    "morning",
+    "light",
+    "because",
+    "previous",
+    "turn",
+    "mentioned",
+    "contrast",
+    "between",
+    "first",
+    "and",
+    "second",
+    "picture",
+    "therefore",
+    "museum",
+    "style",
+    "of",
+    "display",
+]
 
 
 def photo(rng: np.random.Generator, width: int, height: int) -> bytes:

@@ -1,4 +1,4 @@
-"""python benchmarks/training_throughput.py: trained tokens a second on the CPU, ours packed against TRL's SFTTrainer.
+"""python -m benchmarks.training_throughput: trained tokens a second on the CPU, ours packed against TRL's SFTTrainer.
 
 Tiny models of two families, dialogues with the lengths of the paper's Table 1 (scaled by --scale), the same dialogues a
 step and the same trained tokens in every arm. One process after another inside this one, one thread.
@@ -8,16 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
-
-os.environ["HF_HUB_OFFLINE"] = "1"
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 import numpy as np
 import torch

@@ -28,7 +28,7 @@ def train(config: TrainConfig) -> Path:
     """Train as the settings say.
 
     Returns:
-        The folder of the finished checkpoint.
+        The folder of the finished checkpoint; of a dry run the output folder.
 
     Raises:
         ValueError: a setting, the model or the data can't be used.
@@ -37,17 +37,18 @@ def train(config: TrainConfig) -> Path:
     from accelerate import PartialState
     from transformers import PrinterCallback
 
-    from mmcr_dataset.rows import load_rows
     from training.checkpoints import SaveEvery, find_checkpoint
     from training.collate import Collator
+    from training.dry_run import show_dry_run
     from training.encode import Encoder
     from training.families import family_of
     from training.loss_curve import write_loss_curve
+    from training.mixture import load_mixture, show_mixture, write_mixture_picture
     from training.model import load_model
     from training.packing import rope_index_of
     from training.progress import ShowProgress
     from training.steps import plan_steps
-    from training.trainable import count_parts, freeze_parts, show_parts
+    from training.trainable import add_lora, count_parts, freeze_parts, recompute_parts, show_parts
     from training.trainer import DialogueTrainer, to_sft_config
 
     out = Path(config.output_dir)
@@ -61,10 +62,18 @@ def train(config: TrainConfig) -> Path:
     # model
     family = family_of(config.model, config.revision)
     with processes.main_process_first():  # one writes the cache, the others read it
-        rows = load_rows(config.data[0], config.data_config, revision=config.data_revision)
+        rows, shares = load_mixture(config)
+    if processes.is_main_process:
+        print(show_mixture(shares))
+        write_mixture_picture(shares, out / "mixture.png")
     model, processor = load_model(config, family, rows)
     freeze_parts(model, family, config.freeze)
-    processes.print(show_parts(count_parts(model, family)))
+    if config.lora_rank:
+        model = add_lora(model, family, config.lora_rank)
+    if config.recompute != "none":
+        recompute_parts(model, family, ["vision"] if config.recompute == "vision" else list(family.parts))
+    counts = count_parts(model, family)
+    processes.print(show_parts(counts))
 
     # data
     encoder = Encoder(processor, config.max_length_tokens)
@@ -77,6 +86,10 @@ def train(config: TrainConfig) -> Path:
         rope_index=rope_index_of(family, model.config) if config.packing else None,
         average=config.loss_average,
     )
+
+    if config.dry_run:
+        processes.print(show_dry_run(plan, rows, collator, counts))
+        return out
 
     # trainer
     trainer = DialogueTrainer(
@@ -99,6 +112,8 @@ def train(config: TrainConfig) -> Path:
 
     # result
     final = out / "final"
+    if config.lora_rank:  # the adapters become part of the weights, so that the result loads like any other
+        trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
     trainer.save_model(str(final))
     if trainer.is_world_process_zero():
         processor.save_pretrained(final)

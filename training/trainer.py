@@ -193,7 +193,7 @@ def to_sft_config(config: TrainConfig, micro_batches: int) -> SFTConfig:
         logging_nan_inf_filter=False,
         save_strategy="no",  # SaveEvery asks for them
         save_total_limit=config.keep_checkpoints,
-        report_to="none",
+        report_to=config.report_to,
         disable_tqdm=True,
         seed=config.seed,
         data_seed=config.seed,

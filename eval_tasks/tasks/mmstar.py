@@ -1,0 +1,12 @@
+"""MMStar: 1500 multiple-choice questions that can't be answered without the picture.
+
+Source: Hub Lin-Chen/MMStar (split val), or VLMEvalKit's MMStar.tsv
+Licence: see the Hub card · Rows: 1500
+Metric: accuracy; lmms-eval prints the mean of 18 categories · Paper: arXiv 2403.20330
+"""
+
+from eval_tasks.hub_rows import HubRows
+from eval_tasks.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
+
+ROWS = ChoiceRows(HubRows("Lin-Chen/MMStar", "val"), stem="MMStar", macro="l2_category")
+TASK = choice_task("mmstar", __doc__, ROWS, (*VLMEVALKIT, "lmms-eval@0.7", "official"))

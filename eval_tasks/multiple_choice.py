@@ -14,6 +14,7 @@ from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit, macro_total, mean_total, totals_by
 
 LETTER_DIRECTLY = "\nAnswer with the option's letter from the given choices directly."
+LMMS_FORM = "{question}\n{options}" + LETTER_DIRECTLY
 NO_OPTION = "Z"  # read, and none of the options: wrong
 REFUSALS = (
     "Sorry, I can't help with images of people yet.",
@@ -32,8 +33,10 @@ def options_of(row: Row, place: str) -> dict[str, str]:
     return {letter: str(row[letter]) for letter in ascii_uppercase if row.get(letter) is not None}
 
 
-def to_prompt(question: str, options: Mapping[str, str], hint: str | None, rules: str) -> str:
-    """The question with its options as each harness puts it.
+def to_prompt(
+    question: str, options: Mapping[str, str], hint: str | None, rules: str, lmms_form: str = LMMS_FORM
+) -> str:
+    """The question with its options as each harness puts it; `lmms_form` is what lmms-eval fills in for this benchmark.
 
     Source: VLMEvalKit image_mcq.py (2024-07, 2026-06) and vlm/ovis/ovis.py (2025-03); lmms-eval's task files.
     """
@@ -43,10 +46,10 @@ def to_prompt(question: str, options: Mapping[str, str], hint: str | None, rules
         text += f"Question: {question}\n"
         if not listed:
             return text
-        shown = "\n".join(listed)
-        return f"{text}Options:\n{shown}\nPlease select the correct answer from the options above. \n"
-    head = f"Context: {hint}" if hint and rules.startswith("lmms-eval") else hint
-    return "\n".join([*filter(None, [head]), question, *listed]) + LETTER_DIRECTLY
+        return "\n".join([f"{text}Options:", *listed, "Please select the correct answer from the options above. \n"])
+    if rules.startswith("lmms-eval"):
+        return lmms_form.format(hint=hint or "", question=question, options="\n".join(listed))
+    return "\n".join([*filter(None, [hint]), question, *listed]) + LETTER_DIRECTLY
 
 
 def read_letter(reply: str, options: Mapping[str, str], rules: str) -> str | None:
@@ -78,7 +81,7 @@ def _read_option(reply: str, options: Mapping[str, str], today: bool) -> str | N
         return NO_OPTION
     if today:
         match = re.search(r"(?:correct\s+)?answer\s+is\s+\**([ABCD])\**", reply, re.IGNORECASE)
-        return match.group(1).upper() if match else None
+        return match.group(1).upper() if match and match.group(1).upper() in options else None
     return None
 
 
@@ -159,17 +162,25 @@ class ChoiceRows:
         circular: a question is asked once for each rotation of its options and counts only if all are right.
         category: column whose values get a total of their own.
         stem: beginning of the file's name where a folder holds several tables.
+        lmms_form: lmms-eval's prompt, where it differs from most.
         macro: under lmms-eval's rules the number is the mean of this column's categories.
     """
 
     def __init__(
-        self, hub: HubRows, circular: bool = False, category: str = "category", stem: str | None = None, macro: str = ""
+        self,
+        hub: HubRows,
+        circular: bool = False,
+        category: str = "category",
+        stem: str | None = None,
+        macro: str = "",
+        lmms_form: str = LMMS_FORM,
     ) -> None:
         self.hub = hub
         self.circular = circular
         self.category = category
         self.stem = stem
         self.macro = macro
+        self.lmms_form = lmms_form
 
     def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
         """Every row as a sample."""
@@ -190,7 +201,7 @@ class ChoiceRows:
             )
         sample_id = str(row.get("index", row.get("question_id", row.get("id", number))))
         group = str(row.get("g_index", int(float(sample_id)) % 1_000_000)) if self.circular else sample_id
-        text = to_prompt(str(question), options, row.get("hint"), rules)
+        text = to_prompt(str(question), options, row.get("hint"), rules, self.lmms_form)
         target = {"answer": gold, "options": options, "category": row.get(self.category)}
         if self.macro:
             target[self.macro] = row.get(self.macro)

@@ -6,7 +6,10 @@ Metric: accuracy of whole groups · Paper: arXiv 2307.06281
 """
 
 from eval_tasks.hub_rows import HubRows
-from eval_tasks.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
+from eval_tasks.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, ChoiceRows, choice_task
 
-ROWS = ChoiceRows(HubRows("lmms-lab-encoder/MMBench", "dev", config="en"), circular=True, stem="MMBench")
+LMMS_FORM = "{hint} {question} There are several options:\n{options}" + LETTER_DIRECTLY
+ROWS = ChoiceRows(
+    HubRows("lmms-lab-encoder/MMBench", "dev", config="en"), circular=True, stem="MMBench", lmms_form=LMMS_FORM
+)
 TASK = choice_task("mmbench", __doc__, ROWS, (*VLMEVALKIT, "lmms-eval@0.7"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn
 from eval_tasks.mmmu_answer import is_open_right, read_choice, read_open
-from eval_tasks.multiple_choice import VLMEVALKIT, options_of, read_letter, to_prompt
+from eval_tasks.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, options_of, read_letter, to_prompt
 from eval_tasks.predictions import read_predictions
 from eval_tasks.table_files import json_value, picture_bytes, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
@@ -54,7 +54,7 @@ def _prompt(question: str, options: dict[str, str], is_open: bool, rules: str) -
         return question + ONE_WORD
     if is_open and rules == "vlmevalkit@2025-03":
         return question
-    return to_prompt(question, options, None, rules)
+    return to_prompt(question, options, None, rules, "{question}\n{options}\n" + LETTER_DIRECTLY)
 
 
 def _pictures(row: Row, place: str) -> list[Picture]:

@@ -19,6 +19,9 @@ from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored
 from eval_tasks.totals import Total, mean_total
 
 HUB = HubRows("lmms-lab-encoder/MMVet", "test")
+REASON_FIRST = (
+    "First please perform reasoning, and think step by step to provide best answer to the following question: \n\n"
+)
 CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
 
 
@@ -35,7 +38,8 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     category = row.get("category", row.get("capability", ""))
     capabilities = category.split(",") if isinstance(category, str) else list(category)
     sample_id = str(row.get("index", row.get("question_id", number)))
-    dialogue = one_turn(sample_id, pictures_of(row, place), str(question), str(answer))
+    text = (REASON_FIRST if rules.startswith("lmms-eval") else "") + str(question)
+    dialogue = one_turn(sample_id, pictures_of(row, place), text, str(answer))
     target = {"question": str(question), "answer": str(answer), "capabilities": [c.strip() for c in capabilities if c]}
     return Sample(dialogue, target, group=sample_id)
 

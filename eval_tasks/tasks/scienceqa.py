@@ -13,14 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from eval_tasks.hub_rows import HubRows
-from eval_tasks.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
+from eval_tasks.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, ChoiceRows, choice_task
 from eval_tasks.predictions import read_predictions
 from eval_tasks.table_files import json_value
 from eval_tasks.task import Prediction, Predictions, Scored
 from eval_tasks.totals import Total, mean_total
 
 ROWS = ChoiceRows(
-    HubRows("lmms-lab-encoder/ScienceQA", "test", config="ScienceQA-IMG"), category="subject", stem="ScienceQA"
+    HubRows("lmms-lab-encoder/ScienceQA", "test", config="ScienceQA-IMG"),
+    category="subject",
+    stem="ScienceQA",
+    lmms_form="Context: {hint}\n{question}\n{options}" + LETTER_DIRECTLY,
 )
 
 

@@ -21,26 +21,8 @@ ALIASES |= {"prompt": "question", "l2-category": "l2_category"}
 GOLD_KEYS = ("index", "question_id", "id", "pid")  # columns that name a question, best first
 # Texts that pandas, and with it VLMEvalKit, reads as an empty cell: options and replies of these words are lost there.
 EMPTY_FOR_PANDAS = frozenset(
-    (
-        "#N/A",
-        "#N/A N/A",
-        "#NA",
-        "-1.#IND",
-        "-1.#QNAN",
-        "-NaN",
-        "-nan",
-        "1.#IND",
-        "1.#QNAN",
-        "<NA>",
-        "N/A",
-        "NA",
-        "NULL",
-        "NaN",
-        "None",
-        "n/a",
-        "nan",
-        "null",
-    )
+    {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"}
+    | {"<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
 )
 
 

@@ -1,4 +1,4 @@
-"""python -m mmcr_bench build DATASET --out mmcr-bench: the bench's command line."""
+"""The bench's command line: python -m mmcr_bench build | review | agreement."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+_Commands = argparse._SubParsersAction  # argparse has no public name for it
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The flags of every command; they are frozen by a test."""
     parser = argparse.ArgumentParser(prog="python -m mmcr_bench", description="Build and trust MMCR-Bench.")
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_build(commands)
+    _add_review(commands.add_parser("review", help="let experts review the bench").add_subparsers(required=True))
+    return parser
+
+
+def _add_build(commands: _Commands[argparse.ArgumentParser]) -> None:
     build = commands.add_parser(
         "build",
         help="draw the bench from a data set, and take its pictures out of the data set",
@@ -30,22 +38,74 @@ def build_parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--overwrite", action="store_true", help="replace an existing bench; its dialogues can be redrawn"
     )
-    return parser
+    build.set_defaults(run=_build)
+
+
+def _add_review(commands: _Commands[argparse.ArgumentParser]) -> None:
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        added.add_argument("review", type=Path, metavar="REVIEW", help="SQLite file of the review")
+        added.set_defaults(run=_review, step=name)
+        return added
+
+    start = command("start", "open the review of a bench")
+    start.add_argument("bench", type=Path, metavar="BENCH", help="folder of the bench")
+    account = command("account", "let somebody log in; the password is asked for")
+    account.add_argument("name")
+    account.add_argument("--keeper", action="store_true", help="sees progress and agreement, doesn't mark")
+    serve = command("serve", "serve the experts' page")
+    serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    serve.add_argument("--port", type=int, default=8600, help="default: %(default)s")
+    rewrite = command("rewrite", "write flagged items anew, draw others for those that failed too often")
+    rewrite.add_argument("--endpoint", required=True, metavar="URL#MODEL", help="of the writer")
+    rewrite.add_argument("--ledger", type=Path, default=Path("review_ledger.sqlite3"), help="default: %(default)s")
+    rewrite.add_argument("--dataset", type=Path, required=True, help="folder that replacements are drawn from")
+    rewrite.add_argument("--seed", type=int, default=0, help="of that draw (default: %(default)s)")
+    command("status", "show progress and agreement")
+    export = command("export", "write everything but the accounts as JSON lines")
+    export.add_argument("file", type=Path)
+    imported = command("import", "make a review from an export")
+    imported.add_argument("file", type=Path)
+    for made in (start, imported):
+        made.add_argument("--experts", type=int, default=6, help="who must mark each item (default: %(default)s)")
+
+
+def _build(options: argparse.Namespace) -> str:
+    from mmcr_bench.build import build_bench
+
+    return build_bench(
+        options.dataset, options.out, options.single, options.multi, options.seed, overwrite=options.overwrite
+    ).show()
+
+
+def _review(options: argparse.Namespace) -> str:
+    from mmcr_bench.review import commands
+
+    review = options.review
+    match options.step:
+        case "start":
+            return commands.start(review, options.bench, options.experts)
+        case "account":
+            return commands.account(review, options.name, "keeper" if options.keeper else "expert")
+        case "serve":
+            return commands.serve(review, options.host, options.port)
+        case "rewrite":
+            return commands.rewrite(review, options.endpoint, options.ledger, options.dataset, options.seed)
+        case "export":
+            return commands.export(review, options.file)
+        case "import":
+            return commands.import_file(review, options.file, options.experts)
+    return commands.status(review)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = build_parser().parse_args(arguments)
-    from mmcr_bench.build import build_bench
-
     try:
-        report = build_bench(
-            options.dataset, options.out, options.single, options.multi, options.seed, overwrite=options.overwrite
-        )
-    except ValueError as error:
+        print(options.run(options))
+    except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(report.show())
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The bench's command line: python -m mmcr_bench build | review | agreement."""
+"""The bench's command line: python -m mmcr_bench build | review | agreement | canaries | bridge."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from pathlib import Path
 _Commands = argparse._SubParsersAction  # argparse has no public name for it
 
 
+class UnfitJudge(Exception):
+    """A judge failed its canaries; what it failed is printed already."""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The flags of every command; they are frozen by a test."""
     parser = argparse.ArgumentParser(prog="python -m mmcr_bench", description="Build and trust MMCR-Bench.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_build(commands)
     _add_review(commands.add_parser("review", help="let experts review the bench").add_subparsers(required=True))
+    _add_trust(commands)
     return parser
 
 
@@ -70,6 +75,60 @@ def _add_review(commands: _Commands[argparse.ArgumentParser]) -> None:
         made.add_argument("--experts", type=int, default=6, help="who must mark each item (default: %(default)s)")
 
 
+def _add_trust(commands: _Commands[argparse.ArgumentParser]) -> None:
+    agreement = commands.add_parser(
+        "agreement",
+        help="how far experts agree with each other, or a judge with experts",
+        description="With a review: agreement of its experts. With --run and --experts: a judge against experts.",
+    )
+    agreement.add_argument("review", type=Path, nargs="?", metavar="REVIEW", help="SQLite file of the review")
+    agreement.add_argument("--run", dest="run_folder", type=Path, help="judged run of `python -m eval_tasks`")
+    agreement.add_argument("--experts", type=Path, help="their scores of the same replies, one JSON object a line")
+    agreement.set_defaults(run=_agreement)
+    canaries = commands.add_parser(
+        "canaries", help="let a judge score replies of known worth; exit code 1 if it is unfit"
+    )
+    canaries.add_argument("bench", metavar="BENCH", help="folder or Hub id of the bench")
+    canaries.add_argument("--split", default="test", help="default: %(default)s")
+    canaries.add_argument(
+        "--limit", type=int, default=10, help="dialogues to make canaries from (default: %(default)s)"
+    )
+    canaries.set_defaults(run=_canaries)
+    bridge = commands.add_parser("bridge", help="a new judge on the replies of a judged run: shift, ranks, mapping")
+    bridge.add_argument("--old", type=Path, required=True, metavar="RUN", help="run that the old judge has scored")
+    bridge.add_argument("--out", type=Path, default=Path("bridge.json"), help="default: %(default)s")
+    bridge.set_defaults(run=_bridge)
+    for added, name in ((canaries, "--judge"), (bridge, "--new")):
+        added.add_argument(name, dest="judge", required=True, help="api:URL#MODEL, or several for a panel")
+        added.add_argument("--ledger", type=Path, default=Path("judge_ledger.sqlite3"), help="default: %(default)s")
+
+
+def _agreement(options: argparse.Namespace) -> str:
+    from mmcr_bench import trust_commands
+
+    if options.review is not None:
+        return trust_commands.agreement(options.review)
+    if options.run_folder is None or options.experts is None:
+        raise ValueError("name a REVIEW, or --run and --experts")
+    return trust_commands.judge_agreement(options.run_folder, options.experts)
+
+
+def _canaries(options: argparse.Namespace) -> str:
+    from mmcr_bench import trust_commands
+
+    shown, is_fit = trust_commands.canaries(options.bench, options.split, options.judge, options.ledger, options.limit)
+    if not is_fit:
+        print(shown)
+        raise UnfitJudge
+    return shown
+
+
+def _bridge(options: argparse.Namespace) -> str:
+    from mmcr_bench import trust_commands
+
+    return trust_commands.bridge(options.old, options.judge, options.ledger, options.out)
+
+
 def _build(options: argparse.Namespace) -> str:
     from mmcr_bench.build import build_bench
 
@@ -103,6 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         print(options.run(options))
+    except UnfitJudge:
+        return 1
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -60,6 +60,10 @@ class Judge(Protocol):
         """What must be stored with a score so that it can be made again."""
         ...
 
+    def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
+        """About what judging costs if nothing was paid before; None if a price isn't known."""
+        ...
+
     def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
         """One judgement a dialogue, in order.
 
@@ -132,6 +136,10 @@ class OfflineJudge:
     def describe(self) -> dict[str, object]:
         """That no model judged."""
         return {"judge": self.name, "is_offline": True, "score": "word F1 of reply and reference, mean over turns"}
+
+    def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
+        """Nothing is paid."""
+        return 0.0
 
     def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
         """One `reference_overlap` a dialogue."""

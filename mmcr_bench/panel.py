@@ -28,6 +28,11 @@ class PanelJudge:
         members = [{**repeats[0].describe(), "repeats": len(repeats)} for repeats in self.judges]
         return {"judge": self.name, "is_offline": False, "panel": members}
 
+    def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
+        """The sum over all judges and repeats; None if one price isn't known."""
+        costs = [judge.estimate_usd(dialogues, replies) for repeats in self.judges for judge in repeats]
+        return sum(known) if len(known := [cost for cost in costs if cost is not None]) == len(costs) else None
+
     def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
         """One judgement a dialogue; its detail holds every single one."""
         given = [[judge.score(dialogues, replies) for judge in repeats] for repeats in self.judges]

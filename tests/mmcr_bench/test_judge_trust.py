@@ -213,14 +213,16 @@ def test_canaries_need_two_dialogues_and_a_real_judge() -> None:
 
 
 def test_cost_is_estimated_before_it_is_paid(tmp_path: Path) -> None:
-    from mmcr_bench.api_judge import ApiJudge
-
     dialogues = [told_dialogue(number % 3) for number in range(10)]
-    judge = open_judge("api:http://127.0.0.1:9/v1#gpt-4o-2024-08-06", tmp_path / "ledger")
-    unknown = open_judge("api:http://127.0.0.1:9/v1#mystery", tmp_path / "ledger")
-    assert isinstance(judge, ApiJudge)
-    assert isinstance(unknown, ApiJudge)
-    estimate = judge.estimate_usd(dialogues, [dialogue.references for dialogue in dialogues])
-    assert estimate is not None
-    assert 0.05 < estimate < 0.3  # about 1,200 tokens in and 600 out, each
-    assert unknown.estimate_usd(dialogues, [dialogue.references for dialogue in dialogues]) is None
+    replies = [dialogue.references for dialogue in dialogues]
+
+    def estimate(spec: str) -> float | None:
+        return open_judge(spec, tmp_path / "ledger").estimate_usd(dialogues, replies)
+
+    known = "api:http://127.0.0.1:9/v1#gpt-4o-2024-08-06"
+    single = estimate(known)
+    assert single is not None
+    assert 0.05 < single < 0.3  # about 1,200 tokens in and 600 out, each
+    assert estimate(f"{known}?repeats=3") == pytest.approx(3 * single)
+    assert estimate(f"{known},api:http://127.0.0.1:9/v1#mystery") is None
+    assert estimate("offline") == 0.0

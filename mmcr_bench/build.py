@@ -15,6 +15,7 @@ from pathlib import Path
 from mmcr_bench.card import SPLIT, write_card
 from mmcr_bench.select.candidates import load_by_id, read_candidates, read_ids
 from mmcr_bench.select.draw import KINDS, Shortage, draw_bench, find_sharing
+from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.publish.remove import remove_rows
 from mmcr_dataset.schema import Dialogue
@@ -113,6 +114,7 @@ def build_bench(
     asked = {"dataset": dataset.name, "seed": seed, "single": num_single, "multi": num_multi}
     _write_bench(dialogues, out, {"asked": asked, "found": asdict(report)})
     remove_rows(dataset, {id_: why for id_, why in why_by_id.items() if id_ in in_dataset})
+    refresh_card(dataset)
     return report
 
 

@@ -70,7 +70,9 @@ def _quote(number: int, sentences: list[str], variant: int) -> str:
 
 def _describe(number: int, facts: PictureFacts, sentences: list[str], variant: int) -> str:
     kind = "a picture without colour" if facts.is_grey else "a colour picture"
-    return f"{_quote(number, sentences, variant)} It is {kind}, mostly {_colours(facts)}, and it is {facts.shape}."
+    return (
+        f"{_quote(number, sentences, variant)} Image {number} is {kind}, mostly {_colours(facts)}, and {facts.shape}."
+    )
 
 
 def _last_words(number: int, sentences: list[str]) -> str:

@@ -171,8 +171,9 @@ class ShardWriter:
             if self._spill is not None:
                 tables += [pq.read_table(path) for path in sorted(Path(self._spill.name).glob(f"{index:05d}-*"))]
             table = pa.concat_tables(tables)
-            if table.num_rows:
-                table = table.take(pc.sort_indices(table["id"]))
+            if table.num_rows == 0:  # load_dataset refuses a shard without rows
+                continue
+            table = table.take(pc.sort_indices(table["id"]))
             write_shard(table, self._folder / f"{self._split}-{index:05d}-of-{total:05d}.parquet")
 
 

@@ -1,0 +1,6 @@
+"""accelerate launch train.py --config training/recipes/tiny_cpu.yaml [--field value ...]; see training/train.py."""
+
+from training.train import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Every setting of a training run: one field, one flag. A recipe is a YAML file of some of them; flags win over it.
+
+Light on purpose: `--help` and a wrong flag answer before torch is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import sys
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
+
+
+def _setting(default: Any, text: str) -> Any:
+    """A field with its line in `--help`."""
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of a run; the defaults are the paper's (batch 1024, one epoch, cosine from 2e-6, no weight decay).
+
+    Raises:
+        ValueError: at construction, if a value is out of its range.
+    """
+
+    model: str = _setting("", "checkpoint folder, Hub id, or tiny:FAMILY for a small one with random weights")
+    revision: str | None = _setting(None, "commit or tag of the model on the Hub")
+    data: list[str] = field(
+        default_factory=lambda: ["mmcr-310k"],
+        metadata={"help": "data sets in the MMCR row form: folders or Hub ids"},
+    )
+    data_config: str | None = _setting(None, "default, single or multi")
+    data_revision: str | None = _setting(None, "commit or tag of the data on the Hub")
+    output_dir: str = _setting("out/train", "where base/, final/, log.jsonl and loss.png go")
+    freeze: list[str] = field(
+        default_factory=list, metadata={"help": "parts that don't train: vision, connector, language"}
+    )
+    global_batch_dialogues: int = _setting(1024, "dialogues a step, over all processes (paper: 1024)")
+    micro_batch_dialogues: int = _setting(1, "dialogues a process holds at once; the rest is accumulated")
+    max_length_tokens: int = _setting(16384, "a longer dialogue is refused by name and counted, never cut")
+    skipped_max: int = _setting(1000, "the run stops when more rows than this can't be trained")
+    epochs: float = _setting(1.0, "passes over the data (paper: 1)")
+    max_steps: int = _setting(0, "stop after this many steps; 0 for none")
+    learning_rate: float = _setting(2e-6, "peak learning rate (paper: 2e-6)")
+    lr_schedule: Literal["cosine", "linear", "constant"] = _setting("cosine", "how it falls (paper: cosine)")
+    warmup_percent: float = _setting(0.0, "share of the steps over which it rises first, 0..100")
+    weight_decay: float = _setting(0.0, "decoupled weight decay (paper: 0)")
+    max_grad_norm: float = _setting(1.0, "gradients are scaled down to this norm; 0 for never")
+    precision: Literal["auto", "float32", "bfloat16"] = _setting(
+        "auto", "of the arithmetic; weights stay float32. auto: bfloat16 on a GPU that has it"
+    )
+    seed: int = _setting(0, "of weights, order and sampling")
+    num_workers: int = _setting(0, "processes that decode and encode; 0 does it in the main one")
+    log_every_steps: int = _setting(1, "steps between two lines of log.jsonl")
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise ValueError("--model is missing: a checkpoint folder, a Hub id (ORG/NAME) or tiny:FAMILY")
+        if not self.data:
+            raise ValueError("--data is empty: name at least one folder or Hub id")
+        self._check_numbers()
+        unknown = set(self.freeze) - {"vision", "connector", "language"}
+        if unknown:
+            raise ValueError(f"--freeze {' '.join(sorted(unknown))}: parts are vision, connector and language")
+        if len(set(self.freeze)) == 3:
+            raise ValueError("--freeze names every part, nothing would train; leave one out")
+        if self.global_batch_dialogues % self.micro_batch_dialogues:
+            raise ValueError(
+                f"--global_batch_dialogues {self.global_batch_dialogues} is no multiple of "
+                f"--micro_batch_dialogues {self.micro_batch_dialogues}"
+            )
+
+    def _check_numbers(self) -> None:
+        for name in ("global_batch_dialogues", "micro_batch_dialogues", "max_length_tokens", "log_every_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
+        for name in ("max_steps", "skipped_max", "num_workers", "weight_decay", "max_grad_norm", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name} {getattr(self, name)}: expected 0 or more")
+        for name in ("learning_rate", "epochs"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"--{name} {getattr(self, name)}: expected a number above 0")
+        if not 0 <= self.warmup_percent <= 100:
+            raise ValueError(f"--warmup_percent {self.warmup_percent}: expected 0 to 100")
+
+
+def parse_config(argv: Sequence[str] | None = None) -> TrainConfig:
+    """The settings of a command line: defaults, then the recipe of `--config`, then flags.
+
+    Raises:
+        ValueError: an unknown field (answered with near names), a value of the wrong kind or out of range.
+    """
+    parser = argparse.ArgumentParser(
+        prog="accelerate launch train.py", description="Fine-tune a vision-language model on dialogues.",
+        allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument("--config", metavar="RECIPE", help="YAML file of these fields; flags win over it")
+    kinds = typing.get_type_hints(TrainConfig)
+    for setting in dataclasses.fields(TrainConfig):
+        factory = setting.default_factory
+        default = setting.default if factory is dataclasses.MISSING else factory()
+        shown = " ".join(default) if isinstance(default, list) else default
+        parser.add_argument(
+            f"--{setting.name}",
+            nargs="*" if get_origin(kinds[setting.name]) is list else None,
+            metavar=_kind_name(kinds[setting.name]),
+            default=argparse.SUPPRESS,
+            help=f"{setting.metadata['help']} (default: {shown if shown not in (None, '') else 'none'})",
+        )
+    known, rest = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
+    if rest:
+        raise ValueError(f"{rest[0]}: no such field{_near(rest[0].lstrip('-').split('=')[0])}; see --help")
+    given = vars(known)
+    recipe = given.pop("config")
+    values = read_recipe(Path(recipe)) if recipe else {}
+    values |= {name: _to_kind(f"--{name}", value, kinds[name]) for name, value in given.items()}
+    return TrainConfig(**values)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The fields a recipe sets.
+
+    Raises:
+        ValueError: no such file, not YAML, an unknown field, a value of the wrong kind.
+    """
+    import yaml
+
+    if not path.is_file():
+        raise ValueError(f"{path}: no such recipe; the ones that come with the project are in training/recipes/")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected lines of `field: value`, got a {type(values).__name__}")
+    kinds = typing.get_type_hints(TrainConfig)
+    for name in values:
+        if name not in kinds:
+            raise ValueError(f"{path}: {name}: no such field{_near(str(name))}; see --help")
+    return {name: _to_kind(f"{path}: {name}", value, kinds[name]) for name, value in values.items()}
+
+
+def _near(name: str) -> str:
+    names = [setting.name for setting in dataclasses.fields(TrainConfig)]
+    near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _kind_name(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return "|".join(get_args(kind))
+    if get_origin(kind) is list:
+        return "TEXT"
+    inner = next((part for part in get_args(kind) if part is not type(None)), kind)
+    return {str: "TEXT", int: "N", float: "X", bool: "true|false"}[inner]
+
+
+def _to_kind(place: str, value: Any, kind: Any) -> Any:
+    """A value of a recipe or the command line as its field wants it."""
+    if get_origin(kind) is list:
+        return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError(f"{place} {value}: expected one of {', '.join(get_args(kind))}")
+        return value
+    optional = type(None) in get_args(kind)
+    if optional and value in (None, "none"):
+        return None
+    inner = next((part for part in get_args(kind) if part is not type(None)), kind)
+    try:
+        if inner is bool:
+            return _to_bool(value)
+        if inner is int and isinstance(value, bool | float):
+            raise ValueError
+        return inner(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{place} {value}: expected {_kind_name(kind)}") from error
+
+
+def _to_bool(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in _TRUE + _FALSE:
+        raise ValueError
+    return text in _TRUE

@@ -1,0 +1,66 @@
+"""The registry of model families: each module beside this one holds one as FAMILY, imported when it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+from pathlib import Path
+
+from training.family import Family
+
+TINY = "tiny:"  # `tiny:ovis2` names a small model of that family with random weights, built on the spot
+
+
+def family_names() -> list[str]:
+    """The names of all families, without importing any."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
+
+
+def load_family(name: str) -> Family:
+    """The family of that name.
+
+    Raises:
+        ValueError: there is none; the message names the near ones.
+    """
+    names = family_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=2, cutoff=0.4)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"no model family {name!r}{meant} There are {', '.join(names)}")
+    family = importlib.import_module(f"training.families.{name}").FAMILY
+    assert isinstance(family, Family), f"training/families/{name}.py must hold FAMILY"
+    return family
+
+
+def family_of(model: str, revision: str | None = None) -> Family:
+    """The family of a checkpoint (folder or Hub id) or of `tiny:NAME`.
+
+    Raises:
+        ValueError: the folder holds no model, or one of a family that is not here.
+    """
+    if model.startswith(TINY):
+        return load_family(model.removeprefix(TINY))
+    model_type = _model_type(model, revision)
+    for name in family_names():
+        family = load_family(name)
+        if family.model_type == model_type:
+            return family
+    raise ValueError(
+        f"{model}: a checkpoint of type {model_type!r}; families that can be trained: {', '.join(family_names())}. "
+        "A new one is one file in training/families/"
+    )
+
+
+def _model_type(model: str, revision: str | None) -> str:
+    folder = Path(model)
+    if folder.is_dir():
+        path = folder / "config.json"
+        if not path.is_file():
+            raise ValueError(f"{model}: no config.json; expected a checkpoint folder as save_pretrained writes it")
+        return str(json.loads(path.read_text(encoding="utf-8")).get("model_type"))
+    if model.startswith((".", "/")) or model.count("/") != 1:
+        raise ValueError(f"{model}: no such folder, and not an id on the Hub (ORG/NAME) or tiny:FAMILY")
+    from transformers import AutoConfig
+
+    return str(AutoConfig.from_pretrained(model, revision=revision).model_type)

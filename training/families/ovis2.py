@@ -1,0 +1,78 @@
+"""Ovis2 (AIDC-AI, arXiv 2405.20797): a visual vocabulary before a Qwen2.5 language model.
+
+Labels are those of the original code: each answer and its `<|im_end|>`, not the line break after it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.family import Family, chatml_template
+
+_INDICATORS = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
+
+
+def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import Ovis2Config, Ovis2ForConditionalGeneration, Ovis2ImageProcessor, Ovis2Processor
+    from transformers import Qwen2Config as TextConfig
+    from transformers.models.ovis2.configuration_ovis2 import Ovis2VisionConfig
+
+    token_id = tokenizer.convert_tokens_to_ids
+    side_px, patch_px, stride, width = 56, 14, 2, 128
+    text = TextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=8192,
+        bos_token_id=None,
+        eos_token_id=token_id("<|im_end|>"),
+        pad_token_id=token_id("<|endoftext|>"),
+        tie_word_embeddings=True,
+    )
+    vision = Ovis2VisionConfig(
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=side_px,
+        patch_size=patch_px,
+        vocab_size=128,
+        hidden_stride=stride,
+        num_visual_indicator_tokens=len(_INDICATORS),
+    )
+    config = Ovis2Config(
+        vision_config=vision,
+        text_config=text,
+        image_token_id=token_id("<IMG_ATOM>"),
+        visual_indicator_token_ids=[token_id(token) for token in _INDICATORS],
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        tie_word_embeddings=True,
+    )
+    pictures = Ovis2ImageProcessor(
+        crop_to_patches=True, size={"height": side_px, "width": side_px}, min_patches=1, max_patches=4
+    )
+    processor = Ovis2Processor(
+        image_processor=pictures,
+        tokenizer=tokenizer,
+        chat_template=FAMILY.chat_template,
+        image_seq_length=(side_px // patch_px // stride) ** 2,
+    )
+    return Ovis2ForConditionalGeneration(config), processor
+
+
+FAMILY = Family(
+    model_type="ovis2",
+    chat_template=chatml_template(image="<image>", system="You are a helpful assistant."),
+    parts={
+        "vision": ("model.vision_tower.transformer.",),
+        "connector": ("model.vision_tower.head_", "model.visual_embeddings_table."),
+        "language": ("model.language_model.", "lm_head."),
+    },
+    special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<IMG_ATOM>", *_INDICATORS),
+    end_of_turn="<|im_end|>",
+    to_tiny=_to_tiny,
+)

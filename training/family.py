@@ -1,0 +1,61 @@
+"""What a model family has to tell: its chat template, its special tokens, its parts, and a tiny model of its kind.
+
+Adding a family is one file in training/families/ that holds FAMILY.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of vision-language model, as far as training must know it.
+
+    Attributes:
+        model_type: what `config.json` of a checkpoint says.
+        chat_template: Jinja text with `{% generation %}` around what carries loss; saved with the checkpoint, so that
+            evaluation asks the text that was trained.
+        parts: name of a part -> beginnings of its parameters' names; what `freeze` can name.
+        special_tokens: what a tokenizer of a tiny model must hold.
+        end_of_turn: the token that ends an answer, and is trained.
+        to_tiny: a tokenizer -> a small model with random weights and its processor, of the family's true classes.
+    """
+
+    model_type: str
+    chat_template: str
+    parts: dict[str, tuple[str, ...]]
+    special_tokens: tuple[str, ...]
+    end_of_turn: str
+    to_tiny: Callable[[Any], tuple[Any, Any]]
+
+
+def chatml_template(image: str, system: str | None) -> str:
+    """A ChatML template whose loss covers each answer and its `<|im_end|>`, not the line break after it.
+
+    A picture block becomes `image` and nothing more: the line break after it is in the dialogue's own text.
+
+    Args:
+        image: what the family's processor reads as one picture.
+        system: the family's system prompt, None for none.
+    """
+    opening = f"<|im_start|>system\\n{system}<|im_end|>\\n" if system else ""
+    return (
+        "{%- macro show(content) %}"
+        "{%- if content is string %}{{- content }}"
+        "{%- else %}{%- for block in content %}"
+        f"{{%- if block['type'] == 'image' %}}{{{{- '{image}' }}}}{{%- else %}}{{{{- block['text'] }}}}{{%- endif %}}"
+        "{%- endfor %}{%- endif %}"
+        "{%- endmacro %}"
+        f"{{{{- '{opening}' }}}}"
+        "{%- for message in messages %}"
+        "{{- '<|im_start|>' + message['role'] + '\\n' }}"
+        "{%- if message['role'] == 'assistant' %}"
+        "{% generation %}{{- show(message['content']) + '<|im_end|>' }}{% endgeneration %}"
+        "{%- else %}{{- show(message['content']) + '<|im_end|>' }}{%- endif %}"
+        "{{- '\\n' }}"
+        "{%- endfor %}"
+        "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+    )

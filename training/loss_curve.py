@@ -1,0 +1,31 @@
+"""The loss curve of a run, drawn from its log.jsonl."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+def write_loss_curve(log_path: Path, picture_path: Path, title: str) -> None:
+    """Draw loss over trained tokens, with the learning rate beside it.
+
+    Raises:
+        ValueError: the log has no line.
+    """
+    from matplotlib.figure import Figure
+
+    lines = [json.loads(line) for line in log_path.read_text(encoding="utf-8").splitlines()]
+    if not lines:
+        raise ValueError(f"{log_path}: no logged step, nothing to draw; lower --log_every_steps")
+    tokens = [line["trained_tokens"] for line in lines]
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(tokens, [line["loss"] for line in lines], color="tab:blue", marker="." if len(lines) < 3 else None)
+    axes.set(xlabel="trained tokens", ylabel="loss per trained token (nats)", title=title)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    rate = axes.twinx()
+    rate.plot(tokens, [line["learning_rate"] for line in lines], color="tab:gray", linewidth=1, linestyle="--")
+    rate.set_ylabel("learning rate (dashed)", color="tab:gray")
+    rate.set_ylim(bottom=0)
+    figure.savefig(picture_path, dpi=120)

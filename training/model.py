@@ -1,0 +1,60 @@
+"""The model and its processor: from a checkpoint, or a tiny one built on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from training.config import TrainConfig
+from training.encode import Skipped, to_dialogue
+from training.families import TINY
+from training.family import Family
+
+
+def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, Any]]) -> tuple[Any, Any]:
+    """The model in float32 and its processor with our chat template.
+
+    `tiny:FAMILY` builds one, its tokenizer trained on the rows' texts, and keeps it under `base/` of the output folder.
+
+    Raises:
+        ValueError: no row to train the tokenizer on; the checkpoint has no image processor.
+    """
+    if config.model.startswith(TINY):
+        return _build_tiny(config, family, rows)
+    return _load_checkpoint(config, family)
+
+
+def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, Any]]) -> tuple[Any, Any]:
+    from training.tiny import build_tiny
+
+    dialogues = []
+    for row in rows:
+        try:
+            dialogues.append(to_dialogue(row))
+        except Skipped:
+            continue  # named and counted when training comes to it
+    if not dialogues:
+        raise ValueError(f"{' '.join(config.data)}: no usable row to train the tokenizer of {config.model} on")
+    model, processor = build_tiny(family, dialogues, config.seed)
+    base = Path(config.output_dir) / "base"
+    model.save_pretrained(base)
+    processor.save_pretrained(base)
+    return model, processor
+
+
+def _load_checkpoint(config: TrainConfig, family: Family) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    try:
+        processor = AutoProcessor.from_pretrained(config.model, revision=config.revision)
+    except OSError as error:
+        raise ValueError(
+            f"{config.model}: no image processor or tokenizer; expected a vision-language checkpoint with its "
+            f"processor files ({error})"
+        ) from error
+    # At learning rates near 2e-6 most bfloat16 weights would not change in a step: the weights stay float32.
+    model = AutoModelForImageTextToText.from_pretrained(config.model, revision=config.revision, dtype=torch.float32)
+    processor.chat_template = family.chat_template
+    return model, processor

@@ -1,0 +1,50 @@
+"""Which parts of a model train, which are frozen, and how many parameters each has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.family import Family
+
+
+@dataclass(frozen=True)
+class PartCount:
+    """Parameters of one part of a model."""
+
+    part: str
+    num_trained: int
+    num_frozen: int
+
+
+def freeze_parts(model: Any, family: Family, parts: Sequence[str]) -> None:
+    """Take the named parts out of training.
+
+    Raises:
+        ValueError: the family has no such part.
+    """
+    for part in parts:
+        if part not in family.parts:
+            raise ValueError(f"--freeze {part}: a {family.model_type} has the parts {', '.join(family.parts)}")
+    frozen = tuple(prefix for part in parts for prefix in family.parts[part])
+    if frozen:
+        for name, parameter in model.named_parameters():
+            if name.startswith(frozen):
+                parameter.requires_grad_(False)
+
+
+def count_parts(model: Any, family: Family) -> list[PartCount]:
+    """Trained and frozen parameters of each part; what belongs to none is called `other`."""
+    counts: dict[str, list[int]] = {part: [0, 0] for part in (*family.parts, "other")}
+    for name, parameter in model.named_parameters():
+        part = next((part for part, prefixes in family.parts.items() if name.startswith(prefixes)), "other")
+        counts[part][0 if parameter.requires_grad else 1] += parameter.numel()
+    return [PartCount(part, trained, frozen) for part, (trained, frozen) in counts.items() if trained + frozen]
+
+
+def show_parts(counts: Sequence[PartCount]) -> str:
+    """The counts as a small table."""
+    lines = [f"{'part':<10} {'trained':>14} {'frozen':>14}"]
+    lines += [f"{count.part:<10} {count.num_trained:>14,} {count.num_frozen:>14,}" for count in counts]
+    return "\n".join(lines)

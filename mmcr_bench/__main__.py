@@ -1,4 +1,4 @@
-"""The bench's command line: python -m mmcr_bench build | review | agreement | canaries | bridge."""
+"""The bench's command line: python -m mmcr_bench tag | topics | build | review | agreement | canaries | bridge."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The flags of every command; they are frozen by a test."""
     parser = argparse.ArgumentParser(prog="python -m mmcr_bench", description="Build and trust MMCR-Bench.")
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_topics(commands)
     _add_build(commands)
     _add_review(commands.add_parser("review", help="let experts review the bench").add_subparsers(required=True))
     _add_trust(commands)
@@ -43,7 +44,29 @@ def _add_build(commands: _Commands[argparse.ArgumentParser]) -> None:
     build.add_argument(
         "--overwrite", action="store_true", help="replace an existing bench; its dialogues can be redrawn"
     )
+    build.add_argument("--labels", type=Path, help="from `tag`; with --topics the draw goes by them")
+    build.add_argument(
+        "--topics", type=Path, help="from `topics`; without it the draw goes by the rows' topics, if any"
+    )
     build.set_defaults(run=_build)
+
+
+def _add_topics(commands: _Commands[argparse.ArgumentParser]) -> None:
+    tag = commands.add_parser("tag", help="label every picture of a data set, coarse to fine; goes on where it stopped")
+    tag.add_argument(
+        "--model",
+        default="efficientnet_lite0",
+        help="a timm classifier, such as mobilenetv3_large_100.miil_in21k; the default needs no download",
+    )
+    topics = commands.add_parser("topics", help="sort the labels into eight domains and choose five topics of each")
+    topics.add_argument("--out", type=Path, default=Path("topics.json"), help="to read and mend (default: %(default)s)")
+    topics.add_argument("--per-domain", type=int, default=5, help="default: %(default)s")
+    topics.add_argument("--sorter", default="offline", help="offline (WordNet) or api:URL#MODEL (default: %(default)s)")
+    topics.add_argument("--ledger", type=Path, default=Path("topics_ledger.sqlite3"), help="default: %(default)s")
+    for added, step in ((tag, "tag"), (topics, "topics")):
+        added.add_argument("dataset", type=Path, metavar="DATASET", help="folder of the data set")
+        added.add_argument("--labels", type=Path, default=Path("labels.jsonl"), help="default: %(default)s")
+        added.set_defaults(run=_topics, step=step)
 
 
 def _add_review(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -129,11 +152,30 @@ def _bridge(options: argparse.Namespace) -> str:
     return trust_commands.bridge(options.old, options.judge, options.ledger, options.out)
 
 
+def _topics(options: argparse.Namespace) -> str:
+    from mmcr_bench.select import commands
+
+    if options.step == "tag":
+        return commands.tag(options.dataset, options.labels, options.model)
+    return commands.topics(
+        options.dataset, options.labels, options.out, options.sorter, options.ledger, options.per_domain
+    )
+
+
 def _build(options: argparse.Namespace) -> str:
     from mmcr_bench.build import build_bench
+    from mmcr_bench.select.topics import load_tagging
 
+    if (options.labels is None) != (options.topics is None):
+        raise ValueError("--labels and --topics go together: name both or none")
     return build_bench(
-        options.dataset, options.out, options.single, options.multi, options.seed, overwrite=options.overwrite
+        options.dataset,
+        options.out,
+        options.single,
+        options.multi,
+        options.seed,
+        overwrite=options.overwrite,
+        tagging=load_tagging(options.labels, options.topics) if options.topics else None,
     ).show()
 
 

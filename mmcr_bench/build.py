@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mmcr_bench.card import SPLIT, write_card
 from mmcr_bench.select.candidates import load_by_id, read_candidates, read_ids
 from mmcr_bench.select.draw import KINDS, Shortage, draw_bench, find_sharing
+from mmcr_bench.select.topics import Tagging
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.publish.remove import remove_rows
@@ -72,7 +73,14 @@ class BenchReport:
 
 
 def build_bench(
-    dataset: Path, out: Path, num_single: int, num_multi: int, seed: int = 0, *, overwrite: bool = False
+    dataset: Path,
+    out: Path,
+    num_single: int,
+    num_multi: int,
+    seed: int = 0,
+    *,
+    overwrite: bool = False,
+    tagging: Tagging | None = None,
 ) -> BenchReport:
     """Draw a bench from a data set folder into another folder and take it out of the first.
 
@@ -83,12 +91,16 @@ def build_bench(
         num_multi: dialogues of several pictures a topic.
         seed: of the draw.
         overwrite: replace a bench in `out`; its dialogues are candidates again.
+        tagging: topics and labels of the dialogues; None takes what the rows say.
 
     Raises:
         ValueError: no data set in the folder, a folder in the way, nothing to draw, or nothing left to train on.
     """
     folders = _check_folders(dataset, out, overwrite)
     candidates, num_undecodable = read_candidates(folders)
+    if tagging is not None:
+        topics = {id_: topic.label for id_, topic in tagging.topics.items()}
+        candidates = [replace(candidate, topic=topics.get(candidate.id)) for candidate in candidates]
     drawn = draw_bench(candidates, num_single, num_multi, seed)
     why_by_id = dict.fromkeys(drawn.ids, f"drawn for {out.name}")
     why_by_id |= dict.fromkeys(find_sharing(candidates, drawn.ids), f"shows a picture of {out.name}")
@@ -100,6 +112,8 @@ def build_bench(
             "nothing is left to train on; lower --single and --multi, or build a larger data set"
         )
     dialogues = load_by_id(folders, drawn.ids)
+    if tagging is not None:
+        dialogues = [tagging.tag(dialogue) for dialogue in dialogues]
     report = BenchReport(
         num_single=sum(len(dialogue.pictures) == 1 for dialogue in dialogues),
         num_multi=sum(len(dialogue.pictures) > 1 for dialogue in dialogues),

@@ -1,4 +1,4 @@
-"""The bench's command line: python -m mmcr_bench tag | topics | build | review | agreement | canaries | bridge."""
+"""The bench's command line: python -m mmcr_bench --help lists the commands, in the order of the work."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_topics(commands)
     _add_build(commands)
     _add_review(commands.add_parser("review", help="let experts review the bench").add_subparsers(required=True))
+    _add_freeze(commands)
     _add_trust(commands)
     return parser
 
@@ -96,6 +97,29 @@ def _add_review(commands: _Commands[argparse.ArgumentParser]) -> None:
     imported.add_argument("file", type=Path)
     for made in (start, imported):
         made.add_argument("--experts", type=int, default=6, help="who must mark each item (default: %(default)s)")
+
+
+def _add_freeze(commands: _Commands[argparse.ArgumentParser]) -> None:
+    freeze = commands.add_parser(
+        "freeze",
+        help="write a reviewed bench as a version that never changes, or check one",
+        description="With --out: writes the passed items of REVIEW. With --check: compares a folder to its checksums.",
+    )
+    freeze.add_argument("review", type=Path, nargs="?", metavar="REVIEW", help="SQLite file of the finished review")
+    freeze.add_argument("--out", type=Path, help="new folder")
+    freeze.add_argument("--version", default="1.0.0", help="default: %(default)s")
+    freeze.add_argument("--check", type=Path, metavar="FOLDER", help="a bench folder")
+    freeze.set_defaults(run=_freeze)
+
+
+def _freeze(options: argparse.Namespace) -> str:
+    from mmcr_bench.freeze import check_frozen, freeze_review
+
+    if options.check is not None:
+        return check_frozen(options.check)
+    if options.review is None or options.out is None:
+        raise ValueError("name a REVIEW and --out, or a folder to --check")
+    return freeze_review(options.review, options.out, options.version)
 
 
 def _add_trust(commands: _Commands[argparse.ArgumentParser]) -> None:

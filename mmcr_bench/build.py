@@ -6,20 +6,15 @@ The order is safe: the bench is whole on disk before a row is taken out, and run
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mmcr_bench.card import SPLIT, write_card
+from mmcr_bench.bench_folder import write_bench_folder
 from mmcr_bench.select.candidates import load_by_id, read_candidates, read_ids
-from mmcr_bench.select.draw import KINDS, Shortage, draw_bench, find_sharing
+from mmcr_bench.select.draw import Shortage, draw_bench, find_sharing
 from mmcr_bench.select.topics import Tagging
 from mmcr_dataset.publish.card import refresh_card
-from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.publish.remove import remove_rows
-from mmcr_dataset.schema import Dialogue
 
 REPORT_NAME = "bench.json"
 
@@ -126,7 +121,7 @@ def build_bench(
         shortages=drawn.shortages,
     )
     asked = {"dataset": dataset.name, "seed": seed, "single": num_single, "multi": num_multi}
-    _write_bench(dialogues, out, {"asked": asked, "found": asdict(report)})
+    write_bench_folder(dialogues, out, REPORT_NAME, {"asked": asked, "found": asdict(report)})
     remove_rows(dataset, {id_: why for id_, why in why_by_id.items() if id_ in in_dataset})
     refresh_card(dataset)
     return report
@@ -143,19 +138,3 @@ def _check_folders(dataset: Path, out: Path, overwrite: bool) -> list[Path]:
     if not overwrite:
         raise ValueError(f"{out}: a bench stands there; name another folder with --out, or replace it with --overwrite")
     return [dataset, out]
-
-
-def _write_bench(dialogues: Sequence[Dialogue], out: Path, report: Mapping[str, object]) -> None:
-    """Write the folder of the bench; it appears whole or not at all."""
-    unfinished = out.with_name(out.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    write_dataset(dialogues, unfinished, split=SPLIT)
-    for kind in KINDS:
-        if not read_ids(unfinished / kind):
-            shutil.rmtree(unfinished / kind)
-    write_card(unfinished, dialogues)
-    (unfinished / REPORT_NAME).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    if out.exists():
-        shutil.rmtree(out)
-    unfinished.rename(out)

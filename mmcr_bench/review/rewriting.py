@@ -16,6 +16,7 @@ from mmcr_bench.select.draw import PictureIndex, find_sharing, to_order
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.generate.dialogues import WriterSettings, write_dialogues
+from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.remove import remove_rows
 from mmcr_dataset.schema import Dialogue, Turn
 from mmcr_dataset.stages import Removed
@@ -143,4 +144,5 @@ def _replace_failed(log: ReviewLog, items: Sequence[Item], dataset: Path, seed: 
     )
     if why:
         remove_rows(dataset, why)
+        refresh_card(dataset)
     return shortages

@@ -104,12 +104,13 @@ def choose_topics(
 
 
 def _choose(synsets: Sequence[str], number: int, chosen: Sequence[str]) -> list[str]:
-    """The first labels that neither lie within a chosen one nor hold one, added to what is chosen."""
+    """The first labels that neither lie within a chosen one, nor hold one, nor share its name, added to the chosen."""
     found = list(chosen)
     for synset in synsets:
         if len(found) == number:
             break
-        if not any(synset in path_of(other) or other in path_of(synset) for other in found):
+        nested = any(synset in path_of(other) or other in path_of(synset) for other in found)
+        if not nested and name_of(synset) not in map(name_of, found):
             found.append(synset)
     return found
 

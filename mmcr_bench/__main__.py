@@ -145,8 +145,16 @@ def _add_trust(commands: _Commands[argparse.ArgumentParser]) -> None:
     bridge.add_argument("--old", type=Path, required=True, metavar="RUN", help="run that the old judge has scored")
     bridge.add_argument("--out", type=Path, default=Path("bridge.json"), help="default: %(default)s")
     bridge.set_defaults(run=_bridge)
+    preference = commands.add_parser("self-preference", help="do judges favour models of their own family?")
+    preference.add_argument("--run", dest="runs", action="append", required=True, metavar="FAMILY=RUN", help="repeat")
+    preference.add_argument(
+        "--judge", dest="judges", action="append", required=True, metavar="FAMILY=SPEC", help="repeat"
+    )
+    preference.add_argument("--generator", metavar="FAMILY", help="the family that wrote the references")
+    preference.set_defaults(run=_self_preference)
     for added, name in ((canaries, "--judge"), (bridge, "--new")):
         added.add_argument(name, dest="judge", required=True, help="api:URL#MODEL, or several for a panel")
+    for added in (canaries, bridge, preference):
         added.add_argument("--ledger", type=Path, default=Path("judge_ledger.sqlite3"), help="default: %(default)s")
 
 
@@ -174,6 +182,12 @@ def _bridge(options: argparse.Namespace) -> str:
     from mmcr_bench import trust_commands
 
     return trust_commands.bridge(options.old, options.judge, options.ledger, options.out)
+
+
+def _self_preference(options: argparse.Namespace) -> str:
+    from mmcr_bench import trust_commands
+
+    return trust_commands.self_preference(options.runs, options.judges, options.generator, options.ledger)
 
 
 def _topics(options: argparse.Namespace) -> str:

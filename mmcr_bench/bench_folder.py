@@ -100,7 +100,6 @@ _CONTEXT = {
     "isLiveDataset": "cr:isLiveDataset",
     "recordSet": "cr:recordSet",
     "repeated": "cr:repeated",
-    "sha256": "cr:sha256",
     "source": "cr:source",
 }
 _FIELDS = {
@@ -152,6 +151,7 @@ def show_croissant(folder: Path, version: str, licences: Sequence[str] = ()) -> 
         "conformsTo": ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"],
         "version": version,
         "url": "https://arxiv.org/abs/2503.18533",
+        "citeAs": "MMCR: Advancing Visual Language Model in Multimodal Multi-Turn Contextual Reasoning, 2025",
         "license": licences or ["each picture keeps the licence of its page, see the column source"],
         "isLiveDataset": False,
         "rai:dataCollection": "Drawn per topic from dialogues that a chat model wrote about pictures of web pages.",

@@ -1,7 +1,8 @@
-"""The commands that say how far a number can be trusted: agreement, canaries, bridge."""
+"""The commands that say how far a number can be trusted: agreement, canaries, bridge, self-preference."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmcr_bench.judge import open_judge
@@ -60,3 +61,33 @@ def bridge(old: Path, new: str, ledger: Path, out: Path) -> str:
     if usd:
         print(f"about {usd:.2f} USD for {len(run.dialogues)} dialogues, less what {ledger} holds", flush=True)
     return bridge_judges(run, judge, out)
+
+
+def self_preference(runs: Sequence[str], judges: Sequence[str], generator: str | None, ledger: Path) -> str:
+    """Several models' replies by several families' judges.
+
+    Args:
+        runs: each `FAMILY=RUN_FOLDER`.
+        judges: each `FAMILY=SPEC`.
+        generator: family that wrote the references.
+        ledger: where paid judgements are remembered.
+    """
+    from mmcr_bench.runs import read_run
+    from mmcr_bench.self_preference import Member, show_study, study_self_preference
+
+    read = {Member(family, Path(folder).name): read_run(Path(folder)) for family, folder in map(_split_family, runs)}
+    opened = [(family, open_judge(spec, ledger)) for family, spec in map(_split_family, judges)]
+    named = {Member(family, judge.name): judge for family, judge in opened}
+    if len(read) < len(runs) or len(named) < len(judges):
+        raise ValueError("two runs or two judges have the same family and name; each must be its own")
+    costs = [judge.estimate_usd(run.dialogues, run.replies) for _, judge in opened for run in read.values()]
+    known = [cost for cost in costs if cost is not None]
+    print(f"about {sum(known):.2f} USD, {len(costs) - len(known)} prices unknown, less what {ledger} holds", flush=True)
+    return show_study(study_self_preference(read, named), generator)
+
+
+def _split_family(text: str) -> tuple[str, str]:
+    family, mark, rest = text.partition("=")
+    if not mark or not family or not rest:
+        raise ValueError(f"{text!r}: expected FAMILY=RUN_FOLDER or FAMILY=SPEC, such as qwen=runs/qwen2.5-vl-3b")
+    return family, rest

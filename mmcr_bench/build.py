@@ -6,19 +6,15 @@ The order is safe: the bench is whole on disk before a row is taken out, and run
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mmcr_bench.card import SPLIT, write_card
+from mmcr_bench.bench_folder import write_bench_folder
 from mmcr_bench.select.candidates import load_by_id, read_candidates, read_ids
 from mmcr_bench.select.draw import Shortage, draw_bench, find_sharing
+from mmcr_bench.select.topics import Tagging
 from mmcr_dataset.publish.card import refresh_card
-from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.publish.remove import remove_rows
-from mmcr_dataset.schema import Dialogue
 
 REPORT_NAME = "bench.json"
 
@@ -72,7 +68,14 @@ class BenchReport:
 
 
 def build_bench(
-    dataset: Path, out: Path, num_single: int, num_multi: int, seed: int = 0, *, overwrite: bool = False
+    dataset: Path,
+    out: Path,
+    num_single: int,
+    num_multi: int,
+    seed: int = 0,
+    *,
+    overwrite: bool = False,
+    tagging: Tagging | None = None,
 ) -> BenchReport:
     """Draw a bench from a data set folder into another folder and take it out of the first.
 
@@ -83,12 +86,16 @@ def build_bench(
         num_multi: dialogues of several pictures a topic.
         seed: of the draw.
         overwrite: replace a bench in `out`; its dialogues are candidates again.
+        tagging: topics and labels of the dialogues; None takes what the rows say.
 
     Raises:
         ValueError: no data set in the folder, a folder in the way, nothing to draw, or nothing left to train on.
     """
     folders = _check_folders(dataset, out, overwrite)
     candidates, num_undecodable = read_candidates(folders)
+    if tagging is not None:
+        topics = {id_: topic.label for id_, topic in tagging.topics.items()}
+        candidates = [replace(candidate, topic=topics.get(candidate.id)) for candidate in candidates]
     drawn = draw_bench(candidates, num_single, num_multi, seed)
     why_by_id = dict.fromkeys(drawn.ids, f"drawn for {out.name}")
     why_by_id |= dict.fromkeys(find_sharing(candidates, drawn.ids), f"shows a picture of {out.name}")
@@ -100,6 +107,8 @@ def build_bench(
             "nothing is left to train on; lower --single and --multi, or build a larger data set"
         )
     dialogues = load_by_id(folders, drawn.ids)
+    if tagging is not None:
+        dialogues = [tagging.tag(dialogue) for dialogue in dialogues]
     report = BenchReport(
         num_single=sum(len(dialogue.pictures) == 1 for dialogue in dialogues),
         num_multi=sum(len(dialogue.pictures) > 1 for dialogue in dialogues),
@@ -112,7 +121,7 @@ def build_bench(
         shortages=drawn.shortages,
     )
     asked = {"dataset": dataset.name, "seed": seed, "single": num_single, "multi": num_multi}
-    _write_bench(dialogues, out, {"asked": asked, "found": asdict(report)})
+    write_bench_folder(dialogues, out, REPORT_NAME, {"asked": asked, "found": asdict(report)})
     remove_rows(dataset, {id_: why for id_, why in why_by_id.items() if id_ in in_dataset})
     refresh_card(dataset)
     return report
@@ -129,16 +138,3 @@ def _check_folders(dataset: Path, out: Path, overwrite: bool) -> list[Path]:
     if not overwrite:
         raise ValueError(f"{out}: a bench stands there; name another folder with --out, or replace it with --overwrite")
     return [dataset, out]
-
-
-def _write_bench(dialogues: Sequence[Dialogue], out: Path, report: Mapping[str, object]) -> None:
-    """Write the folder of the bench; it appears whole or not at all."""
-    unfinished = out.with_name(out.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    write_dataset(dialogues, unfinished, split=SPLIT)
-    write_card(unfinished, dialogues)
-    (unfinished / REPORT_NAME).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    if out.exists():
-        shutil.rmtree(out)
-    unfinished.rename(out)

@@ -13,9 +13,10 @@ from mmcr_dataset.schema import Dialogue
 SPLIT = "test"
 
 
-def write_card(folder: Path, dialogues: Sequence[Dialogue]) -> None:
-    """Write README.md for a bench folder that holds the shards of these dialogues."""
-    (folder / "README.md").write_text(show_card(dialogues, shards_sha256(folder)), encoding="utf-8")
+def write_card(folder: Path, dialogues: Sequence[Dialogue], notes: Sequence[str] = ()) -> None:
+    """Write README.md for a bench folder that holds the shards of these dialogues; `notes` are its last lines."""
+    text = "\n".join([show_card(dialogues, shards_sha256(folder)), *notes])
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def shards_sha256(folder: Path) -> str:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from mmcr_bench.judge_spec import read_judge_specs
 from mmcr_bench.rubric import REPORTED_FACTOR
 from mmcr_dataset.schema import Dialogue
 
 OVERLAP = "reference_overlap"
 DEFAULT_LEDGER = Path("judge_ledger.sqlite3")
-SPECS = "`offline` or `api:URL#MODEL`, for example api:https://api.openai.com/v1#gpt-4o-2024-08-06"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,10 @@ class Judge(Protocol):
         """What must be stored with a score so that it can be made again."""
         ...
 
+    def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
+        """About what judging costs if nothing was paid before; None if a price isn't known."""
+        ...
+
     def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
         """One judgement a dialogue, in order.
 
@@ -73,21 +77,25 @@ def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
     """The judge that a spec names.
 
     Args:
-        spec: `offline` or `api:URL#MODEL`.
+        spec: `offline`, `api:URL#MODEL`, or several of these for a panel (judge_spec.HELP).
         ledger_path: where paid judgements are remembered; None is `judge_ledger.sqlite3` in the current folder.
 
     Raises:
         ValueError: the spec names no judge.
     """
-    if spec == "offline":
+    specs = read_judge_specs(spec)
+    if not specs:
         return OfflineJudge()
-    url, mark, model = spec.removeprefix("api:").partition("#")
-    if not spec.startswith("api:") or not mark or not url or not model:
-        raise ValueError(f"judge {spec!r}: expected {SPECS}")
     from mmcr_bench.api_judge import ApiJudge
+    from mmcr_bench.panel import PanelJudge
     from mmcr_dataset.chat_api import Endpoint
 
-    return ApiJudge(Endpoint(base_url=url, model=model), ledger_path or DEFAULT_LEDGER)
+    path = ledger_path or DEFAULT_LEDGER
+    judges = [
+        [ApiJudge(Endpoint(one.base_url, one.model), path, one, repeat) for repeat in range(one.repeats)]
+        for one in specs
+    ]
+    return judges[0][0] if len(judges) == 1 and len(judges[0]) == 1 else PanelJudge(judges)
 
 
 def check_replies(dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> None:
@@ -128,6 +136,10 @@ class OfflineJudge:
     def describe(self) -> dict[str, object]:
         """That no model judged."""
         return {"judge": self.name, "is_offline": True, "score": "word F1 of reply and reference, mean over turns"}
+
+    def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
+        """Nothing is paid."""
+        return 0.0
 
     def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
         """One `reference_overlap` a dialogue."""

@@ -123,11 +123,14 @@ No score falls below 1."""
 
 _TASK = """\
 You are an impartial judge of multi-modal models in multi-turn dialogues. A model was shown images and was asked one \
-question a turn; you read its reply to each question beside a reference answer. You do not see the images: the \
-references tell what is in them. Judge the whole interaction, the descriptions of the images as well as the exchange.
+question a turn; you read its reply to each question beside a reference answer. {images} Judge the whole \
+interaction, the descriptions of the images as well as the exchange.
 
 For each dimension name the strengths and weaknesses first, then give an integer from 1 to 10. From the five \
 dimensions derive the overall score, on the same scale."""
+
+_SEES_NO_IMAGES = "You do not see the images: the references tell what is in them."
+_SEES_IMAGES = "The images follow after the material, in the order of their numbers."
 
 _DATA_RULE = """\
 The material stands between two lines with the code {fence}. Each of its lines begins with Q (question), T (reference \
@@ -154,12 +157,16 @@ def _show_example() -> str:
     return "{" + ", ".join(f"'{dimension.key}': SCORE" for dimension in DIMENSIONS) + "}"
 
 
-SYSTEM_PROMPT = "\n\n".join([_TASK, "Scales:\n\n" + _show_dimensions(), _PENALTIES])
+def system_prompt(images: bool = False) -> str:
+    """The judge's instructions, for one that reads text only (the paper's) or one that sees the images."""
+    sees = _SEES_IMAGES if images else _SEES_NO_IMAGES
+    return "\n\n".join([_TASK.format(images=sees), "Scales:\n\n" + _show_dimensions(), _PENALTIES])
 
 
-def prompt_sha256() -> str:
+def prompt_sha256(images: bool = False) -> str:
     """Hash of everything we say to the judge apart from the judged texts: the version of the prompt."""
-    return hashlib.sha256("\x1f".join([SYSTEM_PROMPT, _DATA_RULE, _ANSWER, _show_example()]).encode()).hexdigest()
+    said = [system_prompt(images), _DATA_RULE, _ANSWER, _show_example()]
+    return hashlib.sha256("\x1f".join(said).encode()).hexdigest()
 
 
 def verdict_schema() -> dict[str, Any]:
@@ -189,10 +196,11 @@ def _show_material(dialogue: Dialogue, replies: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def to_judge_messages(dialogue: Dialogue, replies: Sequence[str]) -> list[dict[str, str]]:
+def to_judge_messages(dialogue: Dialogue, replies: Sequence[str], images: bool = False) -> list[dict[str, str]]:
     """What the judge is asked about one dialogue: text only, questions, references and replies turn by turn.
 
-    The code of the fence is a hash of the material, so that no text can hold it.
+    The code of the fence is a hash of the material, so that no text can hold it. With `images` the words say that the
+    pictures follow; the caller adds them.
 
     Raises:
         ValueError: the number of replies and of turns differ.
@@ -215,4 +223,4 @@ def to_judge_messages(dialogue: Dialogue, replies: Sequence[str]) -> list[dict[s
             _ANSWER.format(example=_show_example()),
         ]
     )
-    return [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": question}]
+    return [{"role": "system", "content": system_prompt(images)}, {"role": "user", "content": question}]

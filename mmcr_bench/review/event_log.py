@@ -6,6 +6,8 @@ transaction, so two experts at once never lose a mark, also not from two process
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import sqlite3
 import threading
@@ -98,8 +100,7 @@ class ReviewLog:
         """Apply what this or another process has written since."""
         rows = self._db.execute("SELECT value FROM event WHERE seq > ? ORDER BY seq", (len(self._events),)).fetchall()
         for (text,) in rows:
-            value = json.loads(text)
-            event = Event(**{**value, "flags": tuple(value["flags"])})
+            event = to_event(json.loads(text))
             self._items[event.item] = apply(self._items, event, self.num_experts)
             self._events.append(event)
 
@@ -110,6 +111,12 @@ class ReviewLog:
                 self._db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?)", (picture.sha256, picture.data))
         value = {**asdict(event), "flags": event.flags, "dialogue": to_json(dialogue)}
         return self.append(Event(**value))
+
+    def pictures(self) -> Iterator[tuple[str, bytes]]:
+        """All pictures with their hashes."""
+        with self._lock:
+            hashes = [row[0] for row in self._db.execute("SELECT sha256 FROM picture ORDER BY sha256").fetchall()]
+        return ((sha256, self.picture(sha256) or b"") for sha256 in hashes)
 
     def picture(self, sha256: str) -> bytes | None:
         """The bytes of a picture of the review, None if it has none of this hash."""
@@ -139,35 +146,42 @@ def to_marks(events: Iterable[Event]) -> list[Mark]:
     return list(last.values())
 
 
-def export_events(log: ReviewLog) -> Iterator[str]:
-    """The log as JSON lines."""
-    return (json.dumps(asdict(event), ensure_ascii=False) for event in log.events())
+def export_lines(log: ReviewLog) -> Iterator[str]:
+    """The whole review as JSON lines: pictures, then events in their order."""
+    for sha256, data in log.pictures():
+        yield json.dumps({"sha256": sha256, "base64": base64.b64encode(data).decode("ascii")})
+    for event in log.events():
+        yield json.dumps(asdict(event), ensure_ascii=False)
 
 
-def import_events(log: ReviewLog, lines: Iterable[str], pictures: Mapping[str, bytes]) -> int:
-    """Write exported lines into an empty review; returns how many.
-
-    Args:
-        log: a review without events.
-        lines: from `export_events`.
-        pictures: bytes by sha256 of every picture that the dialogues name.
+def import_lines(log: ReviewLog, lines: Iterable[str]) -> int:
+    """Write exported lines into an empty review; returns the number of events.
 
     Raises:
         ValueError: the review isn't empty, a line is broken or doesn't fit, or a picture is missing.
     """
     if log.events():
         raise ValueError("the review has events already; import into a new file")
-    number = 0
+    pictures: dict[str, bytes] = {}
     for number, line in enumerate(lines, start=1):
         try:
             value: dict[str, Any] = json.loads(line)
-            event = Event(**{**value, "flags": tuple(value["flags"])})
+            if "base64" in value:
+                data = base64.b64decode(value["base64"], validate=True)
+                pictures[hashlib.sha256(data).hexdigest()] = data
+                continue
+            event = to_event(value)
             if event.dialogue is None:
                 log.append(event)
             else:
                 log.add_dialogue(event, from_json(event.dialogue, pictures))
         except KeyError as error:
-            raise ValueError(f"line {number}: no {error}; the file or its pictures are not whole") from error
+            raise ValueError(f"line {number}: nothing for {error}; the file is not whole") from error
         except (TypeError, ValueError) as error:
             raise ValueError(f"line {number}: {error}") from error
-    return number
+    return len(log.events())
+
+
+def to_event(value: Mapping[str, Any]) -> Event:
+    """The event of a JSON value."""
+    return Event(**{**value, "flags": tuple(value["flags"])})

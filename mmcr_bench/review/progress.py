@@ -58,11 +58,11 @@ def next_item(items: Mapping[str, Item], expert: str, num_experts: int) -> str |
     return min(waiting, key=lambda name: hashlib.sha256(f"{expert}\x1f{name}".encode()).digest(), default=None)
 
 
-def show_agreement(log: ReviewLog) -> list[list[str]]:
+def show_agreement(log: ReviewLog, num_resamples: int = 300) -> list[list[str]]:
     """Rows of the agreement table, cells as text; a single row with the reason where there is nothing to measure."""
     marks = to_marks(log.events())
     try:
-        found = measure_agreement(marks, CRITERIA, num_resamples=300)
+        found = measure_agreement(marks, CRITERIA, num_resamples)
     except ValueError as error:
         return [[str(error)]]
     rows = [[name, str(a.num_items), f"{a.flagged:.1%}", *_cells(a)] for name, a in found.items()]

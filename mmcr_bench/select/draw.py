@@ -117,7 +117,7 @@ def draw_bench(candidates: Iterable[Candidate], num_single: int, num_multi: int,
     shortages: list[Shortage] = []
     for topic in sorted({topic for topic, _ in groups}, key=lambda topic: topic or ""):
         for kind, wanted in zip(KINDS, (num_single, num_multi), strict=True):
-            group = sorted(groups.get((topic, kind), ()), key=lambda candidate: _place(seed, candidate.id))
+            group = to_order(groups.get((topic, kind), ()), seed)
             drawn, num_repeats = _draw_group(group, wanted, seen)
             ids += drawn
             if len(drawn) < wanted:
@@ -158,9 +158,13 @@ def _draw_group(group: Sequence[Candidate], wanted: int, seen: PictureIndex) -> 
     return ids, num_repeats
 
 
-def _place(seed: int, name: str) -> str:
-    """Where a dialogue stands in the order of a draw."""
-    return hashlib.sha256(f"{seed}\x1f{name}".encode()).hexdigest()
+def to_order(candidates: Iterable[Candidate], seed: int) -> list[Candidate]:
+    """Candidates in the order of a draw: by the hash of seed and id, whatever else there is."""
+
+    def place(candidate: Candidate) -> bytes:
+        return hashlib.sha256(f"{seed}\x1f{candidate.id}".encode()).digest()
+
+    return sorted(candidates, key=place)
 
 
 def find_sharing(candidates: Sequence[Candidate], drawn_ids: Iterable[str]) -> list[str]:

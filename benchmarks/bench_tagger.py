@@ -1,4 +1,4 @@
-"""python benchmarks/bench_tagger.py: pictures/s of `mmcr_bench tag` beside the bare network, and its domains beside the known ones.
+"""python benchmarks/bench_tagger.py: pictures/s of `mmcr_bench tag` beside the bare network; its domains beside known.
 
 Needs the real documents of ../shared/data/corpus, whose domains are known.
 """

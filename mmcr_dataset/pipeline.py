@@ -152,7 +152,7 @@ def _generate(settings: BuildSettings) -> StageCount:
             bar.update()
 
         for number, candidates in _shards(settings.work):
-            if stage.is_finished(number):
+            if stage.is_finished(number) and not stage.has_retries(number):
                 bar.update(len(candidates))
                 continue
             results = write_dialogues(candidates, settings.writer, ledger_path, advance)
@@ -173,7 +173,7 @@ def _read_dialogues(work: Path, folder: str) -> Iterator[tuple[int, list[Dialogu
 def _filter(settings: BuildSettings) -> StageCount:
     """Rules, then similarity, then exact repeats; what is removed keeps its reason."""
     generated = Stage.reopen(settings.work, "generate")
-    scored = Stage(settings.work, "score", {"input": generated.fingerprint, "matcher": settings.matcher})
+    scored = Stage(settings.work, "score", {"input": generated.content_hash(), "matcher": settings.matcher})
     num_dialogues = generated.close().num_kept
     matcher: Matcher | None = None
     with _progress("similarity", "dialogue", num_dialogues) as bar:

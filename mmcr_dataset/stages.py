@@ -23,11 +23,12 @@ STAGES = {"collect": "1_candidates", "generate": "2_dialogues", "score": "3_scor
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A row that a stage took out: why (a short name, counted) and what exactly."""
+    """A row that a stage took out: why (a short name, counted) and what exactly; `retry` if it is tried again next time."""
 
     id: str
     reason: str
     detail: str
+    retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,17 @@ class Stage:
     def is_finished(self, number: int) -> bool:
         """True if the shard was completed, its removed rows included."""
         return (self.folder / f"{number:05d}.count.json").is_file()
+
+    def has_retries(self, number: int) -> bool:
+        """True if a finished shard removed rows that are to be tried again."""
+        return any(row["retry"] for row in read_jsonl(self.folder / f"{number:05d}.removed.jsonl"))
+
+    def content_hash(self) -> str:
+        """Hash of all shards: what the next stage depends on."""
+        digest = hashlib.sha256(self.fingerprint.encode())
+        for path in sorted(self.folder.glob("?????.jsonl")):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
 
     def finish(self, number: int, num_in: int, num_kept: int, removed: Iterable[Removed]) -> None:
         """Write the removed rows of a shard, then mark it finished; the shard's own file must be in place."""

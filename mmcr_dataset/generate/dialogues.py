@@ -153,7 +153,9 @@ async def _write_one(candidate: Candidate, writer: Writer, progress: Progress) -
     try:
         reply, generation = await writer.write(candidate)
         return to_dialogue(candidate, reply, generation)
-    except (RequestFailed, UnreadableReply) as failure:
+    except RequestFailed as failure:
+        return Removed(candidate.id, failure.reason, failure.detail, retry=True)
+    except UnreadableReply as failure:
         return Removed(candidate.id, failure.reason, failure.detail)
     finally:
         progress(writer.spend())

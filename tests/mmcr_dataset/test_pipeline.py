@@ -142,6 +142,22 @@ def test_build_openai_bad_replies_are_counted_by_reason_and_kept(folder: Path, t
     assert sum(1 for _ in load_dialogues(str(tmp_path / "set"))) == 6
 
 
+def test_build_again_asks_again_what_was_refused_and_only_that(folder: Path, tmp_path: Path) -> None:
+    days: list[str] = []
+
+    def reply(request: dict[str, Any]) -> str | Answer:
+        text = request["messages"][0]["content"][0]["text"]
+        return Answer(None, refusal="Not today.") if "number 0" in text and not days else good_reply(request)
+
+    with FakeChatServer(reply) as server:
+        assert openai(folder, tmp_path / "set", server) == 0
+        assert sum(1 for _ in load_dialogues(str(tmp_path / "set"))) == 8
+        days.append("tomorrow")
+        assert openai(folder, tmp_path / "set", server) == 0
+        assert len(server.requests) == 10
+    assert sum(1 for _ in load_dialogues(str(tmp_path / "set"))) == 9
+
+
 def test_build_endpoint_that_dies_midway_goes_on_where_it_stopped(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,7 +23,7 @@ STAGES = {"collect": "1_candidates", "generate": "2_dialogues", "score": "3_scor
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A row that a stage took out: why (a short name, counted) and what exactly; `retry` if it is tried again next time."""
+    """A row that a stage took out: why (a short name, counted), what exactly, and if it is tried again next time."""
 
     id: str
     reason: str

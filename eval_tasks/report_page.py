@@ -22,6 +22,7 @@ from mmcr_dataset.page import (
     show_table,
     show_text,
 )
+from mmcr_dataset.publish.remove import count_removed
 from mmcr_dataset.rows import load_dialogues
 from mmcr_dataset.stages import write_text
 
@@ -84,6 +85,11 @@ def _show_funnel(folder: Path) -> str:
         removed = ", ".join(f"{count:,} {reason}" for reason, count in stage["removed"].items())
         note = f"{stage['num_kept']:,} kept" + (f"; removed: {removed}" if removed else "")
         bars.append((f"after {stage['stage']}", stage["num_kept"], note))
+    taken = count_removed(folder)
+    if taken:
+        left = sum(numbers.num_rows for numbers in load_statistics(folder).values())
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in taken.items())
+        bars.append(("in the folder now", left, f"{left:,} left; taken out: {reasons}"))
     return show_bars(bars)
 
 
@@ -122,6 +128,7 @@ def _training_section(folder: Path) -> Section:
 
 def _score_section(runs: Sequence[Path], tasks: Mapping[str, Task]) -> Section:
     header, rows = runs_rows(runs)
+    offline = any("offline" in row for row in rows)
     body = show_table(header, rows)
     if len(runs) == 2:
         try:
@@ -129,7 +136,7 @@ def _score_section(runs: Sequence[Path], tasks: Mapping[str, Task]) -> Section:
             body += "<h3>Difference</h3>" + show_table(header, rows)
         except ValueError as error:
             body += show_text(f"Not compared: {error}")
-    if any("offline" in row for row in rows):
+    if offline:
         body += show_text(
             "The judge named offline counts the words that a reply shares with its reference. It is a check of the "
             "machinery, no measure of quality, and is never mixed with the scores of a judge."

@@ -93,7 +93,7 @@ def show_histogram(edges: Sequence[float], counts: Sequence[int], unit: str) -> 
     ends = (
         f'<text x="0" y="{_HEIGHT - 8}">{edges[0]:.0f}</text>'
         f'<text x="{_WIDTH}" y="{_HEIGHT - 8}" text-anchor="end">{edges[-1]:.0f} {escape(unit)}</text>'
-        f'<text x="0" y="14">{most} at most</text>'
+        f'<text x="0" y="20">{most} at most</text>'
     )
     return _svg(f"histogram of {unit}", "".join(shapes) + ends)
 
@@ -109,7 +109,7 @@ def show_line(points: Sequence[tuple[float, float]], x_name: str, y_name: str) -
         for x, y in points
     )
     labels = (
-        f'<text x="5" y="14">{escape(y_name)}: {ys[0]:.3f} at first, {ys[-1]:.3f} at last</text>'
+        f'<text x="5" y="20">{escape(y_name)}: {ys[0]:.3f} at first, {ys[-1]:.3f} at last</text>'
         f'<text x="5" y="{_HEIGHT - 8}">{xs[0]:g}</text>'
         f'<text x="{_WIDTH - 5}" y="{_HEIGHT - 8}" text-anchor="end">{escape(x_name)} {xs[-1]:g}</text>'
         f'<line x1="5" x2="{_WIDTH - 5}" y1="{_HEIGHT - 30}" y2="{_HEIGHT - 30}"/>'

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from mmcr_dataset.describe import describe, load_statistics, show_table, write_statistics
-from mmcr_dataset.publish.remove import LOG_NAME
+from mmcr_dataset.publish.remove import LOG_NAME, count_removed
 from mmcr_dataset.stages import write_text
 
 _VENDOR_TERMS = (
@@ -92,8 +92,8 @@ def _show_funnel(folder: Path) -> str:
 
 
 def _show_removed(folder: Path) -> str:
-    path = folder / LOG_NAME
-    if not path.is_file():
+    counts = count_removed(folder)
+    if not counts:
         return ""
-    count = len(path.read_text("utf-8").splitlines())
-    return f"\n## Removed after publication\n\n{count} rows; ids and reasons in `{LOG_NAME}`.\n"
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+    return f"\n## Taken out afterwards\n\n{sum(counts.values()):,} rows ({reasons}); ids and reasons in `{LOG_NAME}`.\n"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmcr_dataset.publish.parquet import cut_groups, read_shards, write_shard
+from mmcr_dataset.stages import read_jsonl
 
 LOG_NAME = "removed.jsonl"
 _KEYS = ["id", "source", "image_phash"]
@@ -51,6 +53,14 @@ def _reason(row: Mapping[str, Any], pattern: Any, phashes: frozenset[str]) -> st
             return f"address {url}"
     shared = phashes & set(row["image_phash"] or [])
     return f"picture {min(shared)}" if shared else None
+
+
+def count_removed(folder: Path) -> dict[str, int]:
+    """Rows that were taken out of a data set so far, by reason; empty if none were."""
+    path = folder / LOG_NAME
+    if not path.is_file():
+        return {}
+    return dict(Counter(entry["reason"] for entry in read_jsonl(path)).most_common())
 
 
 def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:

@@ -108,7 +108,7 @@ def test_remove_ids_only_the_shard_concerned_changes(dataset: Path, tmp_path: Pa
     assert entry["source"]["document_url"] == "https://page.example/3"
     assert load_dataset(str(dataset), split="train").num_rows == 9
     assert "| dialogues | 5 | 210,000 | 4 | 100,000 |" in (dataset / "README.md").read_text()
-    assert "1 rows; ids and reasons" in (dataset / "README.md").read_text()
+    assert "1 rows (1 owner asked); ids and reasons" in (dataset / "README.md").read_text()
 
 
 def test_remove_by_address_takes_document_and_picture_addresses(

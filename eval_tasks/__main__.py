@@ -110,17 +110,44 @@ def _all_tasks(outside: Sequence[str], names: Sequence[str]) -> dict[str, Task]:
 
 
 def _score(given: Sequence[str]) -> None:
-    parser = _parser("score", "Score a finished run again, without asking the model.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    parser = _parser("score", "Score a finished run again, or a file of predictions, without asking a model.")
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder of a run")
+    parser.add_argument("--task", help="whose predictions they are")
+    parser.add_argument("--predictions", type=Path, metavar="FILE", help="file or folder of predictions")
+    parser.add_argument("--data", metavar="PLACE", help="the benchmark's own file, where the predictions hold no gold")
+    parser.add_argument("--out", type=Path, metavar="RUN", help="keep the scored predictions as a run of this folder")
     parser.add_argument("--judge", help="offline or api:URL#NAME (default: as before)")
     parser.add_argument("--rules", help="scoring rules (default: as before)")
     args = parser.parse_args(given)
+    if args.predictions:
+        _score_predictions(parser, args)
+        return
+    if not args.run:
+        parser.error("name a RUN, or --task and --predictions")
     from eval_tasks.report import run_table
     from eval_tasks.run import score_again
     from eval_tasks.run_folder import read_results
 
     tasks = _all_tasks(args.tasks_from, list(read_results(args.run)["tasks"]))
     print(run_table(score_again(args.run, tasks, args.rules, args.judge)))
+
+
+def _score_predictions(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if not args.task or args.run:
+        parser.error("--predictions needs --task, and no RUN")
+    found = find_tasks(args.tasks_from)
+    task = load_task(found[choose_tasks(args.task, list(found))[0]])
+    from eval_tasks.predictions import score_predictions
+    from eval_tasks.report import run_table
+    from eval_tasks.run import prompts_hash, store
+
+    entry, records = score_predictions(task, args.predictions, args.rules, args.data)
+    model = {"name": f"predictions:{args.predictions.name}", "revision": "file"}
+    entry |= {"prompts_sha256": prompts_hash(records), "limit": None}
+    results = {"model": model, "decoding": {}, "tasks": {task.name: entry}}
+    print(run_table(results))
+    if args.out:
+        store(args.out, results, records)
 
 
 def _compare(given: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ from mmcr_dataset.page import (
 from mmcr_dataset.rows import load_dialogues
 from mmcr_dataset.stages import write_text
 
-NUM_DIALOGUES = 3  # of each kind that are shown whole
+NUM_DIALOGUES = 2  # of each kind that are shown whole
 LOG_NAME = "log.jsonl"  # what training writes beside a checkpoint: one object a step
 
 
@@ -52,28 +52,26 @@ def write_report_page(
     """
     sections: list[Section] = []
     if dataset is not None:
-        sections += _dataset_sections(dataset)
+        sections.append(Section("From documents to rows", _show_funnel(dataset)))
+        sections.append(Section("Size and lengths", _show_numbers(load_statistics(dataset))))
     if training is not None:
         sections.append(_training_section(training))
     sections.append(_score_section(runs, tasks))
+    if dataset is not None:
+        sections.append(_dialogues_section(dataset))
     if bench is not None:
         sections.append(_replies_section(runs, bench))
     lead = "What was built, trained and measured, on one page. Numbers come from the folders named in each part."
     write_text(out, show_page("MMCR report", lead, sections))
 
 
-def _dataset_sections(folder: Path) -> list[Section]:
-    statistics = load_statistics(folder)
+def _dialogues_section(folder: Path) -> Section:
     shown = [
         show_dialogue(dialogue)
-        for name in statistics
+        for name in load_statistics(folder)
         for dialogue in islice(load_dialogues(str(folder), name, streaming=True), NUM_DIALOGUES)
     ]
-    return [
-        Section("Dialogues", show_text(f"The first of each kind in {folder.name}.") + "".join(shown)),
-        Section("From documents to rows", _show_funnel(folder)),
-        Section("Size and lengths", _show_numbers(statistics)),
-    ]
+    return Section("Dialogues", show_text(f"The first of each kind in {folder.name}.") + "".join(shown))
 
 
 def _show_funnel(folder: Path) -> str:

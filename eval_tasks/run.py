@@ -81,8 +81,8 @@ def run(settings: RunSettings) -> dict[str, Any]:
         rules = task.check_rules(settings.rules)
         records, entry = score_records(task, answered[task.name], rules, settings.judge, settings.out / JUDGE_LEDGER)
         kept += records
-        results["tasks"][task.name] = {**entry, "prompts_sha256": _prompts_hash(records), "limit": settings.limit}
-    return _stored(settings.out, results, kept)
+        results["tasks"][task.name] = {**entry, "prompts_sha256": prompts_hash(records), "limit": settings.limit}
+    return store(settings.out, results, kept)
 
 
 def score_again(out: Path, tasks: Mapping[str, Task], rules: str | None, judge: str | None) -> dict[str, Any]:
@@ -104,10 +104,10 @@ def score_again(out: Path, tasks: Mapping[str, Task], rules: str | None, judge: 
         records, entry = score_records(task, of[name], chosen, judge or before["judge"]["spec"], out / JUDGE_LEDGER)
         kept += records
         results["tasks"][name] = {**before, **entry}
-    return _stored(out, results, kept)
+    return store(out, results, kept)
 
 
-def _stored(out: Path, results: dict[str, Any], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def store(out: Path, results: dict[str, Any], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The results with date and versions, after both files are on disk."""
     results |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "seed": SEED, "versions": _versions()}
     write_records(out, records)
@@ -211,7 +211,7 @@ async def answer(task: Task, sample: Sample, asking: Asking) -> Scored:
     return Scored(sample, tuple(history[given:]))
 
 
-def _prompts_hash(records: Sequence[dict[str, Any]]) -> str:
+def prompts_hash(records: Sequence[dict[str, Any]]) -> str:
     """Hash of what was asked, turn by turn: two runs with the same hash were asked the same."""
     asked = [[record["id"], [turn["human"] for turn in record["dialogue"]["turns"]]] for record in records]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The folder of a run: journal.jsonl, ledger.sqlite3, samples.jsonl (what was asked, said and scored), results.json.
+"""The folder of a run: its journal and ledgers, samples.jsonl (what was asked, said and scored), results.json.
 
 `samples.jsonl` holds everything but the picture bytes, so that a run is scored again without its data.
 """

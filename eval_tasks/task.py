@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mmcr_dataset.schema import Dialogue
@@ -69,6 +70,22 @@ class Scored:
         return any(value is None for value in self.points.values())
 
 
+class Prediction(NamedTuple):
+    """Somebody's reply to a row, with the judge's verdict where one is stored with it."""
+
+    row: Row
+    reply: str
+    verdict: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """A file of predictions; `rules` are those its format is meant for, None if it doesn't say."""
+
+    rows: Sequence[Prediction]
+    rules: str | None = None
+
+
 def _nothing_to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str | None:
     return None
 
@@ -87,6 +104,8 @@ class Task:
         to_judge: (sample, replies, rules) -> what the chat model is asked, None where reading needs no judge.
         rules: names of the scoring rules this task knows.
         version: raised when the same reply would get other points.
+        to_sample: (row, rules, number) -> the sample of a row; None: the task can't score files of predictions.
+        predictions: (path, data) -> other people's predictions; None: a table with gold and reply in each row.
     """
 
     name: str
@@ -98,6 +117,8 @@ class Task:
     to_judge: Callable[[Sample, Sequence[str], str], str | None] = _nothing_to_judge
     rules: tuple[str, ...] = (DEFAULT_RULES,)
     version: int = 1
+    to_sample: Callable[[Row, str, int], Sample] | None = None
+    predictions: Callable[[Path, str | None], Predictions] | None = None
 
     def check_rules(self, rules: str | None) -> str:
         """The rules to use: those named, or the default.

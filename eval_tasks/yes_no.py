@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+ONE_WORD = "\nAnswer the question using a single word or phrase."
 _VQA_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 
 

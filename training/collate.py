@@ -1,4 +1,4 @@
-"""Encoded dialogues -> one batch of tensors, and the rows that could not be encoded with their reasons.
+"""Rows -> one batch of tensors, padded or packed, and the rows that could not be encoded with their reasons.
 
 Shapes: B dialogues, T tokens of the longest.
 """
@@ -7,19 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from training.encode import Encoded, Encoder, Skipped, to_dialogue
+from training.family import Family
 from training.loss_mask import NO_LOSS
+from training.packing import RopeIndex, pack
 
 SKIPPED = "skipped"  # key of a batch: the rows left out, as (row id, reason, message)
+WEIGHTS = "loss_weights"  # key of a batch: weight of each token's loss, 0 where there is none
+
+LossAverage = Literal["token", "dialogue", "square_root"]
 
 
 def pad(dialogues: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
-    """One row a dialogue, filled up on the right to the longest."""
+    """One row a dialogue, filled up on the right to the longest; without the pictures."""
     input_ids_BT = pad_sequence([d.input_ids_T for d in dialogues], batch_first=True, padding_value=pad_id)
     labels_BT = pad_sequence([d.labels_T for d in dialogues], batch_first=True, padding_value=NO_LOSS)
     lengths_B = torch.tensor([len(d) for d in dialogues])
@@ -28,20 +33,35 @@ def pad(dialogues: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
     if all(d.token_types_T is not None for d in dialogues):
         types = [d.token_types_T for d in dialogues if d.token_types_T is not None]
         batch["mm_token_type_ids"] = pad_sequence(types, batch_first=True)
-    return batch | join_pictures(dialogues)
+    return batch
 
 
-def join_pictures(dialogues: Sequence[Encoded]) -> dict[str, torch.Tensor]:
-    """The picture tensors of all dialogues, in order."""
-    names = {name: None for dialogue in dialogues for name in dialogue.pictures}
-    return {name: torch.cat([d.pictures[name] for d in dialogues if name in d.pictures]) for name in names}
+def loss_weight(dialogue: Encoded, average: LossAverage) -> float:
+    """Weight of each trained token of a dialogue, before the division by the step's sum of weights.
+
+    `token` counts every token alike; `dialogue` every dialogue, however long its answers; `square_root` lies between.
+    """
+    exponent = {"token": 0.0, "square_root": -0.5, "dialogue": -1.0}[average]
+    return float(max(1, dialogue.num_trained) ** exponent)
 
 
 @dataclass(frozen=True)
 class Collator:
-    """Rows -> batch, in a worker. A row that can't be trained is left out and told under `skipped`."""
+    """Rows -> batch, in a worker. A row that can't be trained is left out and told under `skipped`.
+
+    Attributes:
+        encoder: one dialogue -> tensors.
+        family: knows how to join picture tensors.
+        packing: True lays dialogues side by side in one row, False pads them to the longest.
+        rope_index: positions in three dimensions for packing, None where the family has plain ones.
+        average: what the loss is a mean over.
+    """
 
     encoder: Encoder
+    family: Family
+    packing: bool = False
+    rope_index: RopeIndex | None = None
+    average: LossAverage = "token"
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The batch of these rows; a single padding token without loss if none of them can be trained."""
@@ -55,4 +75,15 @@ class Collator:
         pad_id = self.encoder.processor.tokenizer.pad_token_id
         if not dialogues:
             dialogues = [Encoded("", torch.tensor([pad_id, pad_id]), torch.tensor([NO_LOSS, NO_LOSS]))]
-        return {**pad(dialogues, pad_id), SKIPPED: skipped}
+        batch = pack(dialogues, self.rope_index) if self.packing else pad(dialogues, pad_id)
+        pictures = self.family.join_pictures([dialogue.pictures for dialogue in dialogues if dialogue.pictures])
+        return {**batch, **pictures, WEIGHTS: self._weights(dialogues, batch["labels"]), SKIPPED: skipped}
+
+    def _weights(self, dialogues: Sequence[Encoded], labels_BT: torch.Tensor) -> torch.Tensor:
+        weights = torch.tensor([loss_weight(dialogue, self.average) for dialogue in dialogues])
+        if self.packing:
+            lengths = torch.tensor([len(dialogue) for dialogue in dialogues])
+            weights_BT = weights.repeat_interleave(lengths)[None]
+        else:
+            weights_BT = weights[:, None].expand(labels_BT.shape)
+        return weights_BT * (labels_BT != NO_LOSS)

@@ -39,12 +39,32 @@ class TrainConfig:
     )
     data_config: str | None = _setting(None, "default, single or multi")
     data_revision: str | None = _setting(None, "commit or tag of the data on the Hub")
+    data_weights: list[float] = field(
+        default_factory=list, metadata={"help": "one a data set: 1 takes each row once, 0.5 half of them, 2 each twice"}
+    )
+    data_caps: list[int] = field(
+        default_factory=list, metadata={"help": "one a data set: at most so many rows; 0 for no cap"}
+    )
+    data_temperature: float = _setting(1.0, "above 1 brings the shares of the data sets closer to each other")
+    balance_topics: bool = _setting(False, "draw the topics of a set in turn instead of by their size")
     output_dir: str = _setting("out/train", "where base/, final/, log.jsonl and loss.png go")
     freeze: list[str] = field(
         default_factory=list, metadata={"help": "parts that don't train: vision, connector, language"}
     )
+    lora_rank: int = _setting(0, "train adapters of this rank on the language part instead; 0 trains the weights")
+    recompute: Literal["none", "vision", "all"] = _setting(
+        "none", "activations that are computed again instead of kept; vision first saves most for least"
+    )
     global_batch_dialogues: int = _setting(1024, "dialogues a step, over all processes (paper: 1024)")
-    micro_batch_dialogues: int = _setting(1, "dialogues a process holds at once; the rest is accumulated")
+    packing: bool = _setting(True, "lay whole dialogues side by side instead of padding them")
+    bin_tokens: int = _setting(16384, "packing: tokens a process holds at once; bins come out nearly equal")
+    micro_batch_dialogues: int = _setting(1, "no packing: dialogues a process holds at once")
+    loss_average: Literal["token", "dialogue", "square_root"] = _setting(
+        "token", "what the loss is a mean over, of the whole step"
+    )
+    attention: Literal["varlen", "sdpa", "eager", "flash_attention_2"] = _setting(
+        "varlen", "of the language part; varlen skips what lies between packed dialogues"
+    )
     max_length_tokens: int = _setting(16384, "a longer dialogue is refused by name and counted, never cut")
     skipped_max: int = _setting(1000, "the run stops when more rows than this can't be trained")
     epochs: float = _setting(1.0, "passes over the data (paper: 1)")
@@ -59,6 +79,12 @@ class TrainConfig:
     )
     seed: int = _setting(0, "of weights, order and sampling")
     num_workers: int = _setting(0, "processes that decode and encode; 0 does it in the main one")
+    checkpoint_minutes: float = _setting(0.0, "minutes between two checkpoints; 0 for none by the clock")
+    checkpoint_steps: int = _setting(0, "steps between two checkpoints; 0 for none by steps")
+    keep_checkpoints: int = _setting(2, "older ones are removed")
+    resume: bool = _setting(False, "go on from the newest whole checkpoint of output_dir")
+    report_to: Literal["none", "trackio", "wandb", "tensorboard"] = _setting("none", "where curves are sent, too")
+    dry_run: bool = _setting(False, "build everything, say what would be trained, and stop")
     log_every_steps: int = _setting(1, "steps between two lines of log.jsonl")
 
     def __post_init__(self) -> None:
@@ -67,25 +93,35 @@ class TrainConfig:
         if not self.data:
             raise ValueError("--data is empty: name at least one folder or Hub id")
         self._check_numbers()
+        self._check_mixture()
         unknown = set(self.freeze) - {"vision", "connector", "language"}
         if unknown:
             raise ValueError(f"--freeze {' '.join(sorted(unknown))}: parts are vision, connector and language")
         if len(set(self.freeze)) == 3:
             raise ValueError("--freeze names every part, nothing would train; leave one out")
-        if self.global_batch_dialogues % self.micro_batch_dialogues:
-            raise ValueError(
-                f"--global_batch_dialogues {self.global_batch_dialogues} is no multiple of "
-                f"--micro_batch_dialogues {self.micro_batch_dialogues}"
-            )
+        if self.lora_rank and self.freeze:
+            raise ValueError("--lora_rank trains adapters only, every other part is frozen; leave --freeze out")
+        if self.attention == "varlen" and not self.packing:
+            raise ValueError("--attention varlen needs --packing true; choose sdpa for padded batches")
+
+    def _check_mixture(self) -> None:
+        for name in ("weights", "caps"):
+            values = getattr(self, f"data_{name}")
+            if values and len(values) != len(self.data):
+                raise ValueError(f"--data_{name}: {len(values)} {name} for {len(self.data)} data sets; give one a set")
+            if any(value < 0 for value in values):
+                raise ValueError(f"--data_{name} {values}: expected 0 or more")
 
     def _check_numbers(self) -> None:
-        for name in ("global_batch_dialogues", "micro_batch_dialogues", "max_length_tokens", "log_every_steps"):
+        at_least_one = ("global_batch_dialogues", "bin_tokens", "micro_batch_dialogues", "max_length_tokens")
+        for name in (*at_least_one, "log_every_steps", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
-        for name in ("max_steps", "skipped_max", "num_workers", "weight_decay", "max_grad_norm", "seed"):
+        at_least_zero = ("max_steps", "skipped_max", "num_workers", "weight_decay", "max_grad_norm", "seed")
+        for name in (*at_least_zero, "checkpoint_minutes", "checkpoint_steps", "lora_rank"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected 0 or more")
-        for name in ("learning_rate", "epochs"):
+        for name in ("learning_rate", "epochs", "data_temperature"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"--{name} {getattr(self, name)}: expected a number above 0")
         if not 0 <= self.warmup_percent <= 100:
@@ -107,7 +143,7 @@ def parse_config(argv: Sequence[str] | None = None) -> TrainConfig:
     for setting in dataclasses.fields(TrainConfig):
         factory = setting.default_factory
         default = setting.default if factory is dataclasses.MISSING else factory()
-        shown = " ".join(default) if isinstance(default, list) else default
+        shown = " ".join(map(str, default)) if isinstance(default, list) else default
         parser.add_argument(
             f"--{setting.name}",
             nargs="*" if get_origin(kinds[setting.name]) is list else None,
@@ -158,7 +194,7 @@ def _kind_name(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
     if get_origin(kind) is list:
-        return "TEXT"
+        return _kind_name(get_args(kind)[0])
     inner = next((part for part in get_args(kind) if part is not type(None)), kind)
     return {str: "TEXT", int: "N", float: "X", bool: "true|false"}[inner]
 
@@ -166,7 +202,8 @@ def _kind_name(kind: Any) -> str:
 def _to_kind(place: str, value: Any, kind: Any) -> Any:
     """A value of a recipe or the command line as its field wants it."""
     if get_origin(kind) is list:
-        return [str(item) for item in value] if isinstance(value, list) else [str(value)]
+        items = value if isinstance(value, list) else [value]
+        return [_to_kind(place, item, get_args(kind)[0]) for item in items]
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             raise ValueError(f"{place} {value}: expected one of {', '.join(get_args(kind))}")

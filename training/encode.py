@@ -18,7 +18,7 @@ from mmcr_dataset.schema import Dialogue, InvalidDialogue, from_row
 from training.loss_mask import NO_LOSS, shift_spans, spans_to_mask
 
 _TEXT_OUTPUTS = ("input_ids", "attention_mask", "offset_mapping", "text_replacement_offsets")
-_LIMITS = PictureLimits(side_min_px=1, aspect_max=1000.0)  # a row's pictures were judged when it was built
+LIMITS = PictureLimits(side_min_px=1, aspect_max=1000.0)  # a row's pictures were judged when it was built
 
 
 class Skipped(ValueError):
@@ -109,7 +109,7 @@ class Encoder:
                 f"the chat template marks {len(spans)} answers in {len(dialogue.turns)} turns; it drops or joins turns",
             )
         try:
-            pictures = [decode_rgb(picture.data, _LIMITS) for picture in dialogue.pictures]
+            pictures = [decode_rgb(picture.data, LIMITS) for picture in dialogue.pictures]
         except PictureError as error:
             raise Skipped(dialogue.id, error.reason, error.detail) from error
         out = self.processor(

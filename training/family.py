@@ -5,9 +5,21 @@ Adding a family is one file in training/families/ that holds FAMILY.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+Pictures = dict[str, Any]  # what a processor made of one dialogue's pictures: name -> tensor
+
+
+def concatenate_pictures(pictures: Sequence[Pictures]) -> Pictures:
+    """The picture tensors of several dialogues, joined along their first dimension, in order."""
+    import torch
+
+    if len(pictures) == 1:
+        return pictures[0]
+    names = {name: None for one in pictures for name in one}
+    return {name: torch.cat([one[name] for one in pictures if name in one]) for name in names}
 
 
 @dataclass(frozen=True)
@@ -22,6 +34,9 @@ class Family:
         special_tokens: what a tokenizer of a tiny model must hold.
         end_of_turn: the token that ends an answer, and is trained.
         to_tiny: a tokenizer -> a small model with random weights and its processor, of the family's true classes.
+        join_pictures: the picture tensors of several dialogues -> those of one batch.
+        load_rope_class: gives the model class whose `get_rope_index` places tokens in three dimensions, None where
+            positions are plain numbers.
     """
 
     model_type: str
@@ -30,6 +45,25 @@ class Family:
     special_tokens: tuple[str, ...]
     end_of_turn: str
     to_tiny: Callable[[Any], tuple[Any, Any]]
+    join_pictures: Callable[[Sequence[Pictures]], Pictures] = concatenate_pictures
+    load_rope_class: Callable[[], Any] | None = None
+
+
+def tiny_text_settings(tokenizer: Any, end_of_turn: str, width: int = 128) -> dict[str, Any]:
+    """Settings of the small language model that every tiny model has."""
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": width,
+        "intermediate_size": 3 * width,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 8192,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.convert_tokens_to_ids(end_of_turn),
+        "pad_token_id": tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+        "tie_word_embeddings": True,
+    }
 
 
 def chatml_template(image: str, system: str | None) -> str:

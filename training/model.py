@@ -10,6 +10,7 @@ from training.config import TrainConfig
 from training.encode import Skipped, to_dialogue
 from training.families import TINY
 from training.family import Family
+from training.varlen import register_varlen
 
 
 def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, Any]]) -> tuple[Any, Any]:
@@ -20,12 +21,16 @@ def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, 
     Raises:
         ValueError: no row to train the tokenizer on; the checkpoint has no image processor.
     """
-    if config.model.startswith(TINY):
-        return _build_tiny(config, family, rows)
-    return _load_checkpoint(config, family)
+    tiny = config.model.startswith(TINY)
+    model, processor = _build_tiny(config, family, rows) if tiny else _load_checkpoint(config, family)
+    attention = register_varlen() if config.attention == "varlen" else config.attention
+    model.set_attn_implementation({"text_config": attention})
+    return model, processor
 
 
 def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, Any]]) -> tuple[Any, Any]:
+    from accelerate import PartialState
+
     from training.tiny import build_tiny
 
     dialogues = []
@@ -37,9 +42,10 @@ def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str,
     if not dialogues:
         raise ValueError(f"{' '.join(config.data)}: no usable row to train the tokenizer of {config.model} on")
     model, processor = build_tiny(family, dialogues, config.seed)
-    base = Path(config.output_dir) / "base"
-    model.save_pretrained(base)
-    processor.save_pretrained(base)
+    if PartialState().is_main_process:
+        base = Path(config.output_dir) / "base"
+        model.save_pretrained(base)
+        processor.save_pretrained(base)
     return model, processor
 
 

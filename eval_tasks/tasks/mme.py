@@ -11,14 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
-from eval_tasks.task import Points, Row, Sample, Scored, Task
+from eval_tasks.predictions import read_predictions
+from eval_tasks.table_files import read_table
+from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit
-from eval_tasks.yes_no import read_yes_no
+from eval_tasks.yes_no import ONE_WORD, read_yes_no
 
 HUB = HubRows("lmms-lab-encoder/MME", "test")
 COGNITION = ("code_reasoning", "commonsense_reasoning", "numerical_calculation", "text_translation")
 ASKED = " Please answer yes or no."
-ONE_WORD = "\nAnswer the question using a single word or phrase."
 
 
 def samples(data: str | None, rules: str) -> Iterator[Sample]:
@@ -82,6 +83,38 @@ def _part(units: Sequence[Unit], weights: dict[str, dict[str, float]], categorie
     return Total([unit for unit in units if unit.part in chosen], chosen)
 
 
+def predictions(path: Path, data: str | None) -> Predictions:
+    """A table, the official folder of text files, or LLaVA's answers with their gold in `data`."""
+    if path.is_dir() and any(path.glob("*.txt")):
+        return Predictions([Prediction(row, reply) for row, reply in read_folder(path)], rules="official")
+    first = next(read_table(path)) if path.suffix == ".jsonl" else {}
+    if "prompt" in first and "answer" not in first:
+        return _with_gold(path, data)
+    return read_predictions(path, data)
+
+
+def _with_gold(path: Path, data: str | None) -> Predictions:
+    """Answers that name `SUBTASK/.../PICTURE` and the question; both find the gold."""
+    if data is None:
+        raise ValueError(f"{path} holds no gold answers; pass --data with MME's text files or table")
+    place = Path(data)
+    rows = [row for row, _ in read_folder(place)] if place.is_dir() else list(load_rows(data, HUB, "MME"))
+    gold = {_key(str(row["category"]), str(row["image_path"]), str(row["question"])): row for row in rows}
+    found = []
+    for item in read_table(path):
+        category, _, picture = str(item["question_id"]).partition("/")
+        key = _key(category, picture, str(item["prompt"]))
+        if key not in gold:
+            raise ValueError(f"{path}: {item['question_id']!r}, {item['prompt']!r} is not in {data}")
+        found.append(Prediction(gold[key], str(item["text"])))
+    return Predictions(found, rules="official")
+
+
+def _key(category: str, picture: str, question: str) -> tuple[str, str, str]:
+    words = question.split("\n")[0].replace(ASKED.strip(), "")
+    return category, Path(picture).stem, " ".join(words.split())
+
+
 def read_folder(folder: Path) -> Iterator[tuple[Row, str]]:
     """Rows and replies of the official form: one text file a sub-task, `picture, question, gold, reply` by tabs."""
     for path in sorted(folder.glob("*.txt")):
@@ -102,4 +135,6 @@ TASK = Task(
     score,
     totals,
     rules=("vlmevalkit@2025-03", "vlmevalkit@2024-07", "vlmevalkit@2026-06", "lmms-eval@0.7", "official"),
+    to_sample=to_sample,
+    predictions=predictions,
 )

@@ -151,8 +151,8 @@ class OpenClipMatcher:
 class LabelMatcher:
     """The best of a picture's three most probable ImageNet labels against the text, by a MiniLM sentence embedder.
 
-    For the demo and for a first look: with 160 single-picture documents of known text, the right text scores above a
-    random other one in 76 % of the pairs (see docs/label_filter.md).
+    For the demo and for a first look, where CLIP's weights can't be had. benchmarks/dataset_label_filter.py measures
+    how well it tells the right text from another one.
     """
 
     def __init__(self) -> None:

@@ -147,7 +147,7 @@ _FUNCTION_WORDS = frozenset(
     """
     the of and to in a is that it for on with as this are was be by at from or an have not which its what how does do
     can you i we they there these those where who will would could about into than then them their has had but if so
-    """.split()  # noqa: SIM905  (read as words, not as a page of quotes)
+    """.split()
 )
 
 RULES: tuple[Callable[[Dialogue], str | None], ...] = (

@@ -83,8 +83,8 @@ def _last_words(number: int, sentences: list[str]) -> str:
 
 def _light(number: int, facts: PictureFacts) -> str:
     return (
-        f"Overall image {number} is {facts.brightness}. Its brightest part is the {facts.brightest} and its darkest "
-        f"part is the {facts.darkest}, so the eye moves from one to the other."
+        f"Overall image {number} is {facts.brightness}. In image {number} the {facts.brightest} is brightest and the "
+        f"{facts.darkest} is darkest, so the eye moves from one to the other."
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.publish.parquet import read_shards, write_shard
+from mmcr_dataset.publish.parquet import cut_groups, read_shards, write_shard
 
 LOG_NAME = "removed.jsonl"
 _KEYS = ["id", "source", "image_phash"]
@@ -90,6 +90,6 @@ def remove_rows(folder: Path, why_by_id: Mapping[str, str]) -> list[str]:
         if len(gone) == whole.num_rows:  # load_dataset refuses a shard without rows
             path.unlink()
         else:
-            write_shard(whole.filter(keep), path)
+            write_shard(cut_groups(whole.filter(keep)), path, durable=True)
         removed += [row["id"] for row in gone]
     return removed

@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow.parquet as parquet
 import pytest
 
-from mmcr_dataset.publish.parquet import to_table
-from mmcr_dataset.schema import Dialogue, to_row
+from mmcr_dataset.publish.columns import to_columns
+from mmcr_dataset.publish.parquet import arrow_schema
+from mmcr_dataset.schema import Dialogue
 from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 
 
@@ -43,5 +44,5 @@ def bench_folder(tmp_path: Path, make_dialogue: Callable[..., Dialogue]) -> Path
     folder = tmp_path / "mmcr-bench"
     folder.mkdir()
     dialogues = [make_dialogue(seed=seed) for seed in range(3)] + [make_dialogue(3, 8, seed=3)]
-    parquet.write_table(to_table([to_row(dialogue) for dialogue in dialogues]), folder / "train-00000.parquet")
+    parquet.write_table(to_columns(dialogues, arrow_schema()), folder / "train-00000.parquet")
     return folder

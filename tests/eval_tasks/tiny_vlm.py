@@ -6,12 +6,13 @@ import random
 from pathlib import Path
 from typing import Any
 
-SPECIAL = (
-    "<|endoftext|> <|im_start|> <|im_end|> <|vision_start|> <|vision_end|> <|image_pad|> <|video_pad|> <image> <video> "
-    "<IMG_ATOM> <IMG_START> <IMG_GRID> <IMG_COL> <IMG_ROW> <IMG_END> <fake_token_around_image> <global-img> "
-    "<end_of_utterance>"
-).split() + [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
-WORDS = "the picture shows a red bicycle near an old stone bridge while people walk past question answer about".split()
+SPECIAL = [
+    *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"),
+    *("<|video_pad|>", "<image>", "<video>", "<IMG_ATOM>", "<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>"),
+    *("<IMG_END>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"),
+    *(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)),
+]
+WORDS = ("the", "picture", "shows", "a", "red", "bicycle", "near", "an", "old", "stone", "bridge", "people", "walk")
 SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
 
 

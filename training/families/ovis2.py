@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.family import Family, chatml_template
+from training.family import Family, chatml_template, tiny_text_settings
 
 _INDICATORS = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
 
@@ -18,20 +18,8 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
     from transformers.models.ovis2.configuration_ovis2 import Ovis2VisionConfig
 
     token_id = tokenizer.convert_tokens_to_ids
-    side_px, patch_px, stride, width = 56, 14, 2, 128
-    text = TextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=width,
-        intermediate_size=3 * width,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=8192,
-        bos_token_id=None,
-        eos_token_id=token_id("<|im_end|>"),
-        pad_token_id=token_id("<|endoftext|>"),
-        tie_word_embeddings=True,
-    )
+    side_px, patch_px, stride = 56, 14, 2
+    text = tiny_text_settings(tokenizer, FAMILY.end_of_turn)
     vision = Ovis2VisionConfig(
         hidden_size=48,
         intermediate_size=96,
@@ -45,11 +33,11 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
     )
     config = Ovis2Config(
         vision_config=vision,
-        text_config=text,
+        text_config=TextConfig(**text),
         image_token_id=token_id("<IMG_ATOM>"),
         visual_indicator_token_ids=[token_id(token) for token in _INDICATORS],
         vocab_size=len(tokenizer),
-        hidden_size=width,
+        hidden_size=text["hidden_size"],
         tie_word_embeddings=True,
     )
     pictures = Ovis2ImageProcessor(

@@ -1,0 +1,93 @@
+"""python -m benchmarks.training_collate: CPU time from row to tensors, ours against TRL's vision collator.
+
+True processor sizes (Ovis2: 448 px tiles, 256 tokens each; Qwen2.5-VL: up to 1024 tokens a picture), one thread. Both
+start from the row as it is stored and decode its JPEGs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.training_dialogues import make_dialogue
+from mmcr_dataset.images import decode_rgb
+from mmcr_dataset.schema import Dialogue, to_row
+from training.collate import Collator
+from training.encode import Encoder
+from training.families import load_family
+from training.packing import rope_index_of
+from training.tiny import build_tiny
+
+
+def cpu_ms(call: Callable[[], Any], repeats: int) -> float:
+    """Median CPU milliseconds of a call, after one that warms up."""
+    call()
+    times = []
+    for _ in range(repeats):
+        begin = time.process_time()
+        call()
+        times.append(1000 * (time.process_time() - begin))
+    return float(np.median(times))
+
+
+def full_size(name: str, processor: Any) -> None:
+    """Give a tiny model's processor the true sizes."""
+    if name == "ovis2":
+        processor.image_processor.size = {"height": 448, "width": 448}
+        processor.image_seq_length = 256
+    else:
+        processor.image_processor.size = {"shortest_edge": 256 * 28 * 28, "longest_edge": 1024 * 28 * 28}
+
+
+def compare(name: str, dialogue: Dialogue, repeats: int) -> dict[str, Any]:
+    """One family, one dialogue."""
+    from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
+
+    family = load_family(name)
+    model, processor = build_tiny(family, [dialogue], seed=0)
+    full_size(name, processor)
+    row = to_row(dialogue)
+    ours = Collator(Encoder(processor), family, packing=True, rope_index=rope_index_of(family, model.config))
+    theirs = DataCollatorForVisionLanguageModeling(processor, assistant_only_loss=True)
+
+    def run_theirs() -> dict[str, Any]:
+        pictures = [decode_rgb(image["bytes"]) for image in row["images"]]
+        return dict(theirs([{"messages": row["messages"], "images": pictures}]))
+
+    same = torch.equal(ours([row])["input_ids"], run_theirs()["input_ids"])
+    same = same and torch.equal(ours([row])["labels"], run_theirs()["labels"])
+    ours_ms, theirs_ms = cpu_ms(lambda: ours([row]), repeats), cpu_ms(run_theirs, repeats)
+    return {
+        "family": name,
+        "turns": len(dialogue.turns),
+        "pictures": len(dialogue.pictures),
+        "tokens": ours([row])["input_ids"].shape[1],
+        "same_ids_and_labels": same,
+        "trl_ms": round(theirs_ms, 1),
+        "ours_ms": round(ours_ms, 1),
+        "ratio": round(theirs_ms / ours_ms, 2),
+    }
+
+
+def main() -> None:
+    """Print one JSON line a case."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    single = make_dialogue(rng, 1, 400, multi=False, side_px=1000)
+    multi = make_dialogue(rng, 2, 900, multi=True, side_px=1000)
+    for name in ("ovis2", "qwen2_5_vl"):
+        for dialogue in (single, multi):
+            print(json.dumps(compare(name, dialogue, arguments.repeats)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

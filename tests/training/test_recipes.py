@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from tests.training.test_train import ROOT, read_log, settings
+from training.config import parse_config, read_recipe
+from training.families import family_names, load_family
+from training.train import train
+
+RECIPES = sorted((ROOT / "training" / "recipes").glob("*.yaml"))
+PAPER = ["ovis2_1b", "ovis2_4b", "ovis2_8b", "qwen2_5_vl_3b"]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipe_dry_run_says_what_would_be_trained_and_trains_nothing(
+    recipe: Path, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The recipe's own settings on a tiny model of its family, for there is no Hub here."""
+    model = str(read_recipe(recipe)["model"])
+    family = "ovis2" if "ovis2" in model.lower() else "qwen2_5_vl"
+    config = parse_config(
+        ["--config", str(recipe), "--model", f"tiny:{family}", "--data", str(data_folder),
+         "--output_dir", str(tmp_path), "--num_workers", "0", "--dry_run", "true"]
+    )  # fmt: skip
+    train(config)
+    said = capsys.readouterr().out
+    for words in ("language", "tokens a step", "memory", "8 dialogues: ", "nothing was trained"):
+        assert words in said
+    assert not (tmp_path / "final").exists()
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_recipe_of_the_paper_has_its_settings(name: str) -> None:
+    config = parse_config(["--config", str(ROOT / "training" / "recipes" / f"{name}.yaml")])
+    assert (config.global_batch_dialogues, config.epochs, config.lr_schedule) == (1024, 1.0, "cosine")
+    assert (config.learning_rate, config.weight_decay, config.freeze, config.lora_rank) == (2e-6, 0.0, [], 0)
+
+
+@pytest.mark.parametrize("name", ["single", "ddp", "fsdp2", "zero3"])
+def test_launch_file_is_one_that_accelerate_takes(name: str) -> None:
+    from accelerate.commands.config.config_args import ClusterConfig
+
+    path = ROOT / "training" / "launch" / f"{name}.yaml"
+    config = ClusterConfig.from_yaml_file(str(path))
+    assert config.num_machines == 1
+    assert set(yaml.safe_load(path.read_text())) <= set(ClusterConfig.__dataclass_fields__)
+
+
+def test_lora_trains_adapters_and_its_result_is_a_whole_model(data_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    final = train(settings(data_folder, out, lora_rank=4, max_steps=2, learning_rate=1e-2))
+    before, after = load_file(out / "base" / "model.safetensors"), load_file(final / "model.safetensors")
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert changed
+    assert all(name.endswith("_proj.weight") and name.startswith("model.language_model.") for name in changed)
+
+
+@pytest.mark.parametrize("recompute", ["vision", "all"])
+def test_recompute_changes_no_loss(recompute: str, data_folder: Path, tmp_path: Path) -> None:
+    for name, what in (("kept", "none"), ("again", recompute)):
+        train(settings(data_folder, tmp_path / name, max_steps=2, recompute=what))
+    kept, again = (read_log(tmp_path / name) for name in ("kept", "again"))
+    assert [line["loss"] for line in kept] == pytest.approx([line["loss"] for line in again], abs=1e-6)
+
+
+@pytest.mark.parametrize("family", family_names())
+def test_recompute_vision_leaves_the_language_layers_as_they_are(family: str, build_family) -> None:  # type: ignore[no-untyped-def]
+    from training.trainable import recompute_parts
+
+    model, _ = build_family(family)
+    recompute_parts(model, load_family(family), ["vision"])
+    layers = {
+        name: m.gradient_checkpointing for name, m in model.named_modules() if hasattr(m, "gradient_checkpointing")
+    }
+    vision = load_family(family).parts["vision"]
+    assert any(again for name, again in layers.items() if name.startswith(vision))
+    assert not any(again for name, again in layers.items() if not name.startswith(tuple(p.rstrip(".") for p in vision)))
+
+
+@pytest.mark.parametrize("family", family_names())
+def test_parts_of_a_family_name_every_parameter(family: str, build_family) -> None:  # type: ignore[no-untyped-def]
+    from training.trainable import count_parts
+
+    model, _ = build_family(family)
+    assert {count.part for count in count_parts(model, load_family(family))} == {"vision", "connector", "language"}

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mmcr_dataset.rows import load_rows
+from mmcr_dataset.schema import Dialogue
+from training.collate import Collator, LossAverage
+from training.config import TrainConfig
+from training.encode import Encoder
+from training.families import family_names, load_family
+from training.packing import rope_index_of
+from training.steps import StepPlan
+from training.trainer import DialogueTrainer, to_sft_config
+from training.varlen import register_varlen
+
+ALL = 8  # dialogues of the fixture, one step
+
+
+def train_one_step(
+    family: str,
+    built: tuple[Any, Any],
+    data_folder: Path,
+    out: Path,
+    micro_batches: int,
+    packing: bool,
+    average: LossAverage = "token",
+) -> tuple[float, dict[str, torch.Tensor]]:
+    """Loss and weights after one plain gradient step over all dialogues."""
+    model, processor = built
+    config = TrainConfig(
+        model=f"tiny:{family}", output_dir=str(out), learning_rate=0.1, lr_schedule="constant", max_grad_norm=0.0,
+        precision="float32", max_steps=1, packing=packing, attention="varlen" if packing else "sdpa",
+    )  # fmt: skip
+    model.set_attn_implementation({"text_config": register_varlen() if packing else "sdpa"})
+    args = to_sft_config(config, micro_batches)
+    args.optim = "sgd"
+    rows = load_rows(str(data_folder))
+    trainer = DialogueTrainer(
+        model=model, processing_class=processor, args=args, train_dataset=rows,
+        data_collator=Collator(
+            Encoder(processor), load_family(family), packing,
+            rope_index_of(load_family(family), model.config) if packing else None, average,
+        ),
+        plan=StepPlan(len(rows), ALL, micro_batches), log_path=out / "log.jsonl", skipped_max=0,
+    )  # fmt: skip
+    trainer.train()
+    return trainer.state.log_history[0]["loss"], {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def farthest(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> float:
+    """Largest difference of two sets of weights, relative to the largest weight of each tensor."""
+    return max(float((first[n] - second[n]).abs().max() / first[n].abs().max().clamp(min=1e-3)) for n in first)
+
+
+@pytest.mark.parametrize("family", family_names())
+def test_step_is_the_same_however_it_is_cut_padded_or_packed(
+    family: str, build_family: Callable[..., tuple[Any, Any]], data_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    start = {n: p.detach().clone() for n, p in build_family(family)[0].named_parameters()}
+    results = [
+        train_one_step(family, build_family(family), data_folder, tmp_path / "out", micro_batches, packing)
+        for micro_batches, packing in ((1, False), (4, False), (ALL, False), (1, True), (3, True), (ALL + 2, True))
+    ]
+    loss, weights = results[0]
+    assert farthest(start, weights) > 1e-4
+    for other_loss, other_weights in results[1:]:
+        assert other_loss == pytest.approx(loss, abs=1e-5)
+        assert farthest(weights, other_weights) < 1e-6
+
+
+@pytest.mark.parametrize("average", ["dialogue", "square_root"])
+def test_step_with_weighted_dialogues_is_the_same_however_it_is_cut(
+    average: LossAverage, build_family: Callable[..., tuple[Any, Any]], data_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    results = [
+        train_one_step("ovis2", build_family("ovis2"), data_folder, tmp_path / "out", micro_batches, packing, average)
+        for micro_batches, packing in ((1, False), (4, False), (3, True))
+    ]
+    for other_loss, other_weights in results[1:]:
+        assert other_loss == pytest.approx(results[0][0], abs=1e-5)
+        assert farthest(results[0][1], other_weights) < 1e-6
+
+
+@pytest.mark.parametrize("average", ["token", "dialogue", "square_root"])
+def test_step_loss_is_the_mean_it_says(
+    average: LossAverage,
+    build_family: Callable[..., tuple[Any, Any]],
+    dialogues: list[Dialogue],
+    data_folder: Path,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "out").mkdir()
+    model, processor = build_family("ovis2")
+    sums, counts = [], []
+    for dialogue in dialogues:
+        encoded = Encoder(processor).encode(dialogue)
+        with torch.no_grad():
+            logits = model(input_ids=encoded.input_ids_T[None], **encoded.pictures).logits[0, :-1]
+        total = torch.nn.functional.cross_entropy(logits, encoded.labels_T[1:], reduction="sum")
+        sums.append(float(total))
+        counts.append(encoded.num_trained)
+    power = {"token": 0.0, "square_root": -0.5, "dialogue": -1.0}[average]
+    expected = sum(s * n**power for s, n in zip(sums, counts, strict=True)) / sum(n ** (1 + power) for n in counts)
+    loss, _ = train_one_step("ovis2", (model, processor), data_folder, tmp_path / "out", 2, True, average)
+    assert loss == pytest.approx(expected, abs=1e-5)

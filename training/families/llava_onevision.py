@@ -1,0 +1,81 @@
+"""LLaVA-OneVision (arXiv 2408.03326): tiles of any grid for one picture, one tile each for several.
+
+Its own template puts every picture before the text; ours shows each where the person says `Image_n`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from training.family import Family, Pictures, chatml_template, concatenate_pictures, tiny_text_settings
+
+
+def _join_pictures(pictures: Sequence[Pictures]) -> Pictures:
+    """All pictures, each filled up with empty tiles to the largest number; the model takes only the true ones."""
+    from torch.nn.functional import pad
+
+    most = max((one["pixel_values"].shape[1] for one in pictures), default=0)
+    filled = [
+        one | {"pixel_values": pad(one["pixel_values"], (0, 0) * 3 + (0, most - one["pixel_values"].shape[1]))}
+        for one in pictures
+    ]
+    return concatenate_pictures(filled)
+
+
+def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import (
+        LlavaOnevisionConfig,
+        LlavaOnevisionForConditionalGeneration,
+        LlavaOnevisionImageProcessor,
+        LlavaOnevisionProcessor,
+        LlavaOnevisionVideoProcessor,
+        Qwen2Config,
+        SiglipVisionConfig,
+    )
+
+    token_id = tokenizer.convert_tokens_to_ids
+    text = tiny_text_settings(tokenizer, FAMILY.end_of_turn)
+    side_px, patch_px = 56, 14
+    grids = [[side_px * rows, side_px * columns] for rows in (1, 2) for columns in (1, 2)]
+    size = {"height": side_px, "width": side_px}
+    config = LlavaOnevisionConfig(
+        text_config=Qwen2Config(**text),
+        vision_config=SiglipVisionConfig(
+            hidden_size=48,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=side_px,
+            patch_size=patch_px,
+            vision_use_head=False,
+        ),
+        image_token_index=token_id("<image>"),
+        video_token_index=token_id("<video>"),
+        image_grid_pinpoints=grids,
+        tie_word_embeddings=True,
+    )
+    processor = LlavaOnevisionProcessor(
+        image_processor=LlavaOnevisionImageProcessor(size=size, image_grid_pinpoints=grids),
+        tokenizer=tokenizer,
+        video_processor=LlavaOnevisionVideoProcessor(size=size),
+        num_image_tokens=(side_px // patch_px) ** 2,
+        vision_feature_select_strategy="full",
+        chat_template=FAMILY.chat_template,
+    )
+    return LlavaOnevisionForConditionalGeneration(config), processor
+
+
+FAMILY = Family(
+    model_type="llava_onevision",
+    chat_template=chatml_template(image="<image>", system=None),
+    parts={
+        "vision": ("model.vision_tower.",),
+        "connector": ("model.multi_modal_projector.", "model.image_newline"),
+        "language": ("model.language_model.", "lm_head."),
+    },
+    special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"),
+    end_of_turn="<|im_end|>",
+    to_tiny=_to_tiny,
+    join_pictures=_join_pictures,
+)

@@ -1,0 +1,97 @@
+"""SmolVLM / SmolVLM2 (Hugging Face, arXiv 2504.05299), the Idefics3 line: pictures cut into rows and columns.
+
+Its cue is `Assistant:`, so the blank before an answer belongs to what is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from training.family import Family, Pictures, tiny_text_settings
+
+_TEMPLATE = (
+    "{%- macro show(content) %}"
+    "{%- if content is string %}{{- content }}"
+    "{%- else %}{%- for block in content %}"
+    "{%- if block['type'] == 'image' %}{{- '<image>' }}{%- else %}{{- block['text'] }}{%- endif %}"
+    "{%- endfor %}{%- endif %}"
+    "{%- endmacro %}"
+    "{{- '<|im_start|>' }}"
+    "{%- for message in messages %}"
+    "{{- message['role'] | capitalize + ':' }}"
+    "{%- if message['role'] == 'assistant' %}"
+    "{% generation %}{{- ' ' + show(message['content']) + '<end_of_utterance>' }}{% endgeneration %}"
+    "{%- else %}"
+    "{%- if message['content'] is string or message['content'][0]['type'] != 'image' %}{{- ' ' }}{%- endif %}"
+    "{{- show(message['content']) + '<end_of_utterance>' }}"
+    "{%- endif %}"
+    "{{- '\\n' }}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- 'Assistant:' }}{%- endif %}"
+)
+
+
+def _join_pictures(pictures: Sequence[Pictures]) -> Pictures:
+    """One row with all tiles: the model goes by their order, and empty tiles would only be thrown out again."""
+    import torch
+
+    names = {name: None for one in pictures for name in one}
+    return {name: torch.cat([one[name][0] for one in pictures])[None] for name in names}
+
+
+def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
+    from transformers import (
+        LlamaConfig,
+        SmolVLMConfig,
+        SmolVLMForConditionalGeneration,
+        SmolVLMImageProcessor,
+        SmolVLMProcessor,
+    )
+    from transformers.models.smolvlm.video_processing_smolvlm import SmolVLMVideoProcessor
+
+    token_id = tokenizer.convert_tokens_to_ids
+    text = tiny_text_settings(tokenizer, FAMILY.end_of_turn)
+    tile = {"longest_edge": 64}
+    config = SmolVLMConfig(
+        text_config=LlamaConfig(**text),
+        vision_config={
+            "hidden_size": 48,
+            "intermediate_size": 96,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 64,
+            "patch_size": 16,
+        },
+        image_token_id=token_id("<image>"),
+        pad_token_id=text["pad_token_id"],
+        scale_factor=2,
+        tie_word_embeddings=True,
+    )
+    processor = SmolVLMProcessor(
+        image_processor=SmolVLMImageProcessor(size={"longest_edge": 128}, max_image_size=tile, do_image_splitting=True),
+        tokenizer=tokenizer,
+        video_processor=SmolVLMVideoProcessor(size=tile, max_image_size=tile),
+        image_seq_len=4,
+        chat_template=FAMILY.chat_template,
+    )
+    return SmolVLMForConditionalGeneration(config), processor
+
+
+FAMILY = Family(
+    model_type="smolvlm",
+    chat_template=_TEMPLATE,
+    parts={
+        "vision": ("model.vision_model.",),
+        "connector": ("model.connector.",),
+        "language": ("model.text_model.", "lm_head."),
+    },
+    special_tokens=(
+        "<|endoftext|>", "<|im_start|>", "<end_of_utterance>", "<image>", "<video>",
+        "<fake_token_around_image>", "<global-img>",
+        *(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)),
+    ),
+    end_of_turn="<end_of_utterance>",
+    to_tiny=_to_tiny,
+    join_pictures=_join_pictures,
+)  # fmt: skip

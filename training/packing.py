@@ -1,0 +1,91 @@
+"""Whole dialogues side by side in one row, each seeing only itself: no padding, nothing cut.
+
+A packed row has no attention mask. Its positions start again at 0 with each dialogue, and transformers keeps attention
+inside a dialogue by that; models with positions in three dimensions (M-RoPE) get a first row of plain positions for it.
+
+Shapes: L tokens of a bin, N dialogues in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from training.encode import Encoded
+from training.family import Family
+from training.loss_mask import NO_LOSS
+
+RopeIndex = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+
+
+def rope_index_of(family: Family, model_config: Any) -> RopeIndex | None:
+    """The family's own function of positions in three dimensions, None where positions are plain.
+
+    It reads nothing but the configuration, so it runs in a worker without the model.
+    """
+    if family.load_rope_class is None:
+        return None
+    model_class = family.load_rope_class()
+    stand_in = SimpleNamespace(config=model_config)
+    stand_in.get_vision_position_ids = functools.partial(model_class.get_vision_position_ids, stand_in)
+    return functools.partial(model_class.get_rope_index, stand_in)
+
+
+def pack(dialogues: Sequence[Encoded], rope_index: RopeIndex | None) -> dict[str, torch.Tensor]:
+    """One row of all dialogues, without the pictures.
+
+    Returns:
+        `input_ids`, `labels` [1, L]; `position_ids` [1, L], or [4, 1, L] with M-RoPE; `cu_seq_lens` [N + 1]: where each
+        dialogue begins, and the end; `mm_token_type_ids` [1, L] where the family has them.
+    """
+    labels = [dialogue.labels_T.clone() for dialogue in dialogues]
+    for labels_T in labels:
+        labels_T[0] = NO_LOSS  # nobody's next token: it would be predicted from the dialogue before
+    lengths_N = torch.tensor([len(dialogue) for dialogue in dialogues])
+    packed = {
+        "input_ids": torch.cat([dialogue.input_ids_T for dialogue in dialogues])[None],
+        "labels": torch.cat(labels)[None],
+        "position_ids": torch.cat([torch.arange(len(dialogue)) for dialogue in dialogues])[None],
+        "cu_seq_lens": torch.cat([torch.zeros(1, dtype=torch.int64), lengths_N.cumsum(0)]).to(torch.int32),
+    }
+    if rope_index is not None:
+        rows = [_positions_in_three(dialogue, rope_index) for dialogue in dialogues]
+        packed["position_ids"] = torch.cat([packed["position_ids"][None], torch.cat(rows, dim=2)])
+        packed["mm_token_type_ids"] = torch.cat([_token_types(dialogue) for dialogue in dialogues])[None]
+    return packed
+
+
+def _token_types(dialogue: Encoded) -> torch.Tensor:
+    return torch.zeros_like(dialogue.input_ids_T) if dialogue.token_types_T is None else dialogue.token_types_T
+
+
+def _positions_in_three(dialogue: Encoded, rope_index: RopeIndex) -> torch.Tensor:
+    """Positions [3, 1, T] in time, height and width; plain ones for a dialogue without pictures."""
+    if not dialogue.pictures:
+        return torch.arange(len(dialogue)).expand(3, 1, -1)
+    positions, _ = rope_index(
+        dialogue.input_ids_T[None],
+        mm_token_type_ids=_token_types(dialogue)[None],
+        image_grid_thw=dialogue.pictures["image_grid_thw"],
+    )
+    return positions
+
+
+def fill_bins(lengths: Sequence[int], num_bins: int) -> list[list[int]]:
+    """Indices of the dialogues by bin: longest first, each into the bin that is least full.
+
+    Every dialogue is in exactly one bin. Bins come out nearly equal, so that processes that take one each wait little
+    for one another. Bins stay empty where there are fewer dialogues than bins.
+    """
+    bins: list[list[int]] = [[] for _ in range(num_bins)]
+    heap = [(0, number) for number in range(num_bins)]
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        load, number = heapq.heappop(heap)
+        bins[number].append(index)
+        heapq.heappush(heap, (load + lengths[index], number))
+    return bins

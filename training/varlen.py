@@ -1,0 +1,78 @@
+"""Attention `varlen`: packed dialogues through torch's own kernel for rows of several lengths, without an extra wheel.
+
+On a GPU `torch.nn.attention.varlen`; elsewhere scaled-dot-product attention a dialogue. Both skip what lies between
+dialogues, where the masked kinds compute and discard it.
+
+Shapes: H heads, L tokens of a bin, D width of a head.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+NAME = "dialogue_varlen"
+
+
+def register_varlen() -> str:
+    """Make the attention known to transformers; returns the name to load a model's language part with."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, attend)
+    return NAME
+
+
+def attend(
+    module: torch.nn.Module,
+    query_1HLD: torch.Tensor,
+    key_1HLD: torch.Tensor,
+    value_1HLD: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention inside each dialogue; without `cu_seq_lens_q` (generation) plain attention.
+
+    Returns:
+        [1, L, H, D], and no weights.
+    """
+    if cu_seq_lens_q is None or max_length_q is None:
+        causal = attention_mask is None and query_1HLD.shape[2] > 1
+        return _plain(query_1HLD, key_1HLD, value_1HLD, attention_mask, causal, scaling), None
+    assert attention_mask is None, "a packed row is told apart by cu_seq_lens, not by a mask"
+    if query_1HLD.is_cuda:
+        from torch.nn.attention.varlen import varlen_attn
+
+        query_LHD, key_LHD, value_LHD = (x[0].transpose(0, 1) for x in (query_1HLD, key_1HLD, value_1HLD))
+        out = varlen_attn(
+            query_LHD, key_LHD, value_LHD, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q,
+            scale=scaling, window_size=(-1, 0), enable_gqa=key_LHD.shape[1] != query_LHD.shape[1],
+        )  # fmt: skip
+        assert isinstance(out, torch.Tensor)
+        return out[None], None
+    begins = cu_seq_lens_q.tolist()
+    pieces = [
+        _plain(query_1HLD[:, :, a:b], key_1HLD[:, :, a:b], value_1HLD[:, :, a:b], None, True, scaling)
+        for a, b in itertools.pairwise(begins)
+    ]
+    return torch.cat(pieces, dim=1), None
+
+
+def _plain(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    causal: bool,
+    scaling: float | None,
+) -> torch.Tensor:
+    out = scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, is_causal=causal, scale=scaling, enable_gqa=key.shape[1] != query.shape[1]
+    )
+    return out.transpose(1, 2)

@@ -1,4 +1,4 @@
-"""python benchmarks/bench_tagger.py: pictures/s of `mmcr_bench tag` beside the bare network; its domains beside known.
+"""python benchmarks/bench_tagger.py: pictures/s of `tag` beside the bare network, its domains beside the known ones.
 
 Needs the real documents of ../shared/data/corpus, whose domains are known.
 """
@@ -6,10 +6,13 @@ Needs the real documents of ../shared/data/corpus, whose domains are known.
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmcr_bench.select.labels import BATCH, OfflineLabeler, read_labels, write_labels
 from mmcr_bench.select.topics import DOMAINS, choose_topics, count_labels, sort_offline

@@ -64,6 +64,7 @@ def _add_topics(commands: _Commands[argparse.ArgumentParser]) -> None:
     topics.add_argument("--per-domain", type=int, default=5, help="default: %(default)s")
     topics.add_argument("--sorter", default="offline", help="offline (WordNet) or api:URL#MODEL (default: %(default)s)")
     topics.add_argument("--ledger", type=Path, default=Path("topics_ledger.sqlite3"), help="default: %(default)s")
+    topics.add_argument("--figure", type=Path, help="draw the distribution into this .png or .svg")
     for added, step in ((tag, "tag"), (topics, "topics")):
         added.add_argument("dataset", type=Path, metavar="DATASET", help="folder of the data set")
         added.add_argument("--labels", type=Path, default=Path("labels.jsonl"), help="default: %(default)s")
@@ -196,7 +197,13 @@ def _topics(options: argparse.Namespace) -> str:
     if options.step == "tag":
         return commands.tag(options.dataset, options.labels, options.model)
     return commands.topics(
-        options.dataset, options.labels, options.out, options.sorter, options.ledger, options.per_domain
+        options.dataset,
+        options.labels,
+        options.out,
+        options.sorter,
+        options.ledger,
+        options.per_domain,
+        options.figure,
     )
 
 

@@ -37,14 +37,13 @@ class ApiJudge:
     dictionary. Which of the two was used stands in each judgement.
     """
 
-    def __init__(self, endpoint: Endpoint, ledger_path: Path, spec: JudgeSpec, repeat: int = 0) -> None:
+    def __init__(self, endpoint: Endpoint, ledger_path: Path, spec: JudgeSpec) -> None:
         self.name = endpoint.model
         self.is_offline = False
         self.names = NAMES
         self.endpoint = endpoint
         self.ledger_path = ledger_path
         self.spec = spec
-        self._decoding: dict[str, Any] = {"temperature": spec.temperature, "seed": repeat if spec.repeats > 1 else None}
         self._takes_schema = True
 
     def describe(self) -> dict[str, object]:
@@ -55,6 +54,7 @@ class ApiJudge:
             "base_url": self.endpoint.base_url,
             "prompt_sha256": prompt_sha256(self.spec.images),
             "temperature": self.spec.temperature,
+            "repeats": self.spec.repeats,
             "images": self.spec.images,
         }
 
@@ -65,7 +65,7 @@ class ApiJudge:
             return None
         asked = [to_judge_messages(dialogue, given) for dialogue, given in zip(dialogues, replies, strict=True)]
         tokens_in = sum(len(message["content"]) for messages in asked for message in messages) // CHARACTERS_A_TOKEN
-        return price.cost_usd(tokens_in, TOKENS_A_VERDICT * len(asked))
+        return self.spec.repeats * price.cost_usd(tokens_in, TOKENS_A_VERDICT * len(asked))
 
     def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
         """One judgement a dialogue; asks concurrently, what the ledger holds is not asked again.
@@ -73,32 +73,36 @@ class ApiJudge:
         Raises:
             EndpointUnusable: no request can succeed (key, quota, model name); what was answered is kept.
         """
-        check_replies(dialogues, replies)
-        return asyncio.run(self._score(dialogues, replies))
+        assert self.spec.repeats == 1, "repeats are put together by PanelJudge"
+        return asyncio.run(self.ask_all(dialogues, replies))[0]
 
-    async def _score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
-        pairs = list(zip(dialogues, replies, strict=True))
-        with Ledger(self.ledger_path) as ledger, tqdm(total=len(pairs), desc=f"judge {self.name}", disable=None) as bar:
+    async def ask_all(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[list[Judgement]]:
+        """Judgements by repeat, then by dialogue; raises what `score` raises."""
+        check_replies(dialogues, replies)
+        repeats = range(self.spec.repeats)
+        asked = [
+            (dialogue, given, repeat) for repeat in repeats for dialogue, given in zip(dialogues, replies, strict=True)
+        ]
+        with Ledger(self.ledger_path) as ledger, tqdm(total=len(asked), desc=f"judge {self.name}", disable=None) as bar:
             async with ChatClient(self.endpoint, ledger) as client:
 
-                async def judge(dialogue: Dialogue, given: Sequence[str]) -> Judgement:
-                    judgement = await self._judge(client, dialogue, given)
+                async def judge(dialogue: Dialogue, given: Sequence[str], repeat: int) -> Judgement:
+                    judgement = await self._judge(client, dialogue, given, repeat)
                     bar.update()
                     return judgement
 
                 # the first tells whether the endpoint takes the schema, so that the others don't all find out
-                first = [await judge(*pair) for pair in pairs[:1]]
-                others = await asyncio.gather(*(judge(*pair) for pair in pairs[1:]), return_exceptions=True)
-        judgements = first
+                judgements = [await judge(*one) for one in asked[:1]]
+                others = await asyncio.gather(*(judge(*one) for one in asked[1:]), return_exceptions=True)
         for judgement in others:  # only now, so that what was in flight at a failure is paid once and kept
             if isinstance(judgement, BaseException):
                 raise judgement
             judgements.append(judgement)
-        return judgements
+        return [judgements[repeat * len(dialogues) : (repeat + 1) * len(dialogues)] for repeat in repeats]
 
-    async def _judge(self, client: ChatClient, dialogue: Dialogue, given: Sequence[str]) -> Judgement:
+    async def _judge(self, client: ChatClient, dialogue: Dialogue, given: Sequence[str], repeat: int) -> Judgement:
         try:
-            reply, with_schema = await self._ask(client, self._to_messages(dialogue, given))
+            reply, with_schema = await self._ask(client, self._to_messages(dialogue, given), repeat)
         except (RequestFailed, PictureError) as failure:
             return Judgement(None, failure.reason, {"detail": failure.detail})
         detail: dict[str, object] = {
@@ -126,14 +130,16 @@ class ApiJudge:
             messages[-1]["content"] = [{"type": "text", "text": messages[-1]["content"]}, *pictures]
         return messages
 
-    async def _ask(self, client: ChatClient, messages: Sequence[dict[str, Any]]) -> tuple[Reply, bool]:
-        """The judge's reply, and whether the schema was asked for."""
+    async def _ask(self, client: ChatClient, messages: Sequence[dict[str, Any]], repeat: int) -> tuple[Reply, bool]:
+        """The judge's reply, and whether the schema was asked for; the seed tells the repeats apart."""
+        seed = repeat if self.spec.repeats > 1 else None
+        decoding: dict[str, Any] = {"temperature": self.spec.temperature, "seed": seed}
         if self._takes_schema:
             try:
-                return await client.ask(messages, **self._decoding, response_format=_SCHEMA_FORM), True
+                return await client.ask(messages, **decoding, response_format=_SCHEMA_FORM), True
             except RequestFailed as failure:
                 if failure.reason not in _REFUSED_FORM:
                     raise
-        reply = await client.ask(messages, **self._decoding)
+        reply = await client.ask(messages, **decoding)
         self._takes_schema = False
         return reply, False

@@ -91,11 +91,8 @@ def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
     from mmcr_dataset.chat_api import Endpoint
 
     path = ledger_path or DEFAULT_LEDGER
-    judges = [
-        [ApiJudge(Endpoint(one.base_url, one.model), path, one, repeat) for repeat in range(one.repeats)]
-        for one in specs
-    ]
-    return judges[0][0] if len(judges) == 1 and len(judges[0]) == 1 else PanelJudge(judges)
+    judges = [ApiJudge(Endpoint(one.base_url, one.model), path, one) for one in specs]
+    return judges[0] if len(judges) == 1 and specs[0].repeats == 1 else PanelJudge(judges)
 
 
 def check_replies(dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> None:

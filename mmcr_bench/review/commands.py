@@ -12,6 +12,8 @@ from mmcr_bench.review.event_log import ReviewLog, export_lines, import_lines, o
 from mmcr_bench.review.progress import show_agreement, to_progress
 from mmcr_bench.review.rounds import Event
 
+ITEMS_AT_ONCE = 50  # items whose pictures are in memory together
+
 
 def start(review: Path, bench: Path, num_experts: int) -> str:
     """Open the review of a bench folder.
@@ -27,9 +29,9 @@ def start(review: Path, bench: Path, num_experts: int) -> str:
     if not ids:
         raise ValueError(f"{bench}: no bench there; draw one with `python -m mmcr_bench build`")
     log = ReviewLog(review, num_experts)
-    for id_ in ids:
-        (dialogue,) = load_by_id([bench], [id_])
-        log.add_dialogue(Event("opened", id_, 1, "build", time.time()), dialogue)
+    for begin in range(0, len(ids), ITEMS_AT_ONCE):
+        for dialogue in load_by_id([bench], ids[begin : begin + ITEMS_AT_ONCE]):
+            log.add_dialogue(Event("opened", dialogue.id, 1, "build", time.time()), dialogue)
     log.close()
     return f"{review}: {len(ids)} items wait for {num_experts} experts; make their accounts with `review account`"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmcr_bench.select.candidates import read_ids
 from mmcr_bench.select.labels import open_labeler, read_labels, write_labels
+from mmcr_bench.select.topic_figure import draw_topics
 from mmcr_bench.select.topics import DOMAINS, assign_topics, choose_topics, count_labels, sort_offline, write_topics
 
 
@@ -19,7 +20,9 @@ def tag(dataset: Path, out: Path, model: str) -> str:
     return "\n".join(lines)
 
 
-def topics(dataset: Path, labels_path: Path, out: Path, sorter: str, ledger: Path, per_domain: int) -> str:
+def topics(
+    dataset: Path, labels_path: Path, out: Path, sorter: str, ledger: Path, per_domain: int, figure: Path | None
+) -> str:
     """Count labels, sort them, choose topics; says how many dialogues each topic has.
 
     Raises:
@@ -34,6 +37,10 @@ def topics(dataset: Path, labels_path: Path, out: Path, sorter: str, ledger: Pat
     num_pictures = sum(len(pictures) for pictures in labels.values())
     write_topics(out, chosen, num_pictures, sorter)
     dialogues = Counter(topic.synset for topic in assign_topics(labels, chosen, counts).values())
+    if figure is not None:
+        if not dialogues:
+            raise ValueError(f"no dialogue has a topic, so there is nothing to draw into {figure}")
+        draw_topics(chosen, dialogues, figure)
     lines = [f"{num_pictures} pictures with {len(counts)} labels; topics with their number of dialogues:"]
     for domain in DOMAINS:
         shown = [f"{topic.label} {dialogues[topic.synset]}" for topic in chosen if topic.domain == domain]

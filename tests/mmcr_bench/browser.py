@@ -88,9 +88,9 @@ class Browser:
         return str(self.run(f"return document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
     def wait_for(self, part: str, selector: str = "body") -> str:
-        """The text of an element once it contains a part; fails after 5 s."""
+        """The text of an element once it contains a part; fails after 20 s."""
         shown = ""
-        for _ in range(100):
+        for _ in range(400):
             shown = self.text(selector)
             if part in shown:
                 return shown

@@ -14,8 +14,9 @@ from urllib.parse import urlencode
 import pytest
 import uvicorn
 
+from mmcr_bench.freeze import freeze_review
 from mmcr_bench.review.accounts import Accounts
-from mmcr_bench.review.event_log import ReviewLog, open_database
+from mmcr_bench.review.event_log import ReviewLog, open_database, to_marks
 from mmcr_bench.review.page import BODY_BYTES_MAX, make_app
 from mmcr_bench.review.rewriting import rewrite_flagged
 from mmcr_bench.review.rounds import Event
@@ -298,3 +299,49 @@ def test_page_in_a_browser_runs_no_injected_code_and_fits_a_phone(site: Site) ->
         assert browser.run("return document.title") == "i0"
         assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
         assert browser.run("return document.querySelector('.picture img').naturalWidth") == 64
+
+
+@pytest.mark.slow
+def test_six_experts_in_six_browsers_take_a_bench_through_two_rounds(tmp_path: Path) -> None:
+    path = tmp_path / "review.sqlite3"
+    log, accounts = ReviewLog(path), Accounts(open_database(path))
+    for dialogue in some_dialogues():
+        log.add_dialogue(Event("opened", dialogue.id, 1, "build", 0.0), dialogue)
+    experts = [f"e{number}" for number in range(6)]
+    for name in experts:
+        accounts.add(name, PASSWORD)
+    server = uvicorn.Server(uvicorn.Config(make_app(log, accounts), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+
+    def review(name: str, num_items: int, flag: str) -> None:
+        with Browser() as browser:
+            browser.open(f"http://127.0.0.1:{port}/")
+            browser.wait_for("Log in", "h1")
+            browser.press(f"{name}{TAB}{PASSWORD}{ENTER}")
+            for done in range(5 - num_items, 5):
+                browser.wait_for(f"{done} of 5", ".place")
+                is_flagged = name == "e0" and browser.text(".name") == flag
+                browser.press(f"4{ENTER}" if is_flagged else ENTER)
+            browser.wait_for("Nothing waits for you")
+
+    def review_all(num_items: int, flag: str) -> None:
+        reviewers = [threading.Thread(target=review, args=(name, num_items, flag)) for name in experts]
+        for reviewer in reviewers:
+            reviewer.start()
+        for reviewer in reviewers:
+            reviewer.join()
+
+    review_all(5, flag="i1")
+    statuses = {name: item.status(6) for name, item in log.items().items()}
+    assert statuses == {f"i{number}": "regenerate" if number == 1 else "passed" for number in range(5)}
+    assert rewrite(Site(port, log, accounts), tmp_path)[0] == 1
+    review_all(1, flag="none")
+    assert {item.status(6) for item in log.items().values()} == {"passed"}
+    assert len(to_marks(log.events())) == 36
+    server.should_exit = True
+    thread.join()
+    assert freeze_review(path, tmp_path / "frozen", "1.0.0").endswith("5 items")

@@ -21,7 +21,7 @@ from tests.mmcr_bench.test_judge_trust import verdict
 QUALITY = {"ape": 4, "bee": 6}  # bee's replies are better, whoever judges
 
 
-def write_run(folder: Path, model: str, count: int = 20) -> Path:
+def write_run(folder: Path, model: str, count: int = 12) -> Path:
     folder.mkdir()
     lines = []
     for number in range(count):
@@ -74,7 +74,7 @@ def test_preference_for_the_own_family_is_measured(tmp_path: Path) -> None:
     assert ape.difference.low > 10
     assert ape.difference.mean == pytest.approx(20, abs=6)
     assert ape.corrected_p < 0.05
-    assert ape.num_dialogues == 20
+    assert ape.num_dialogues == 12
     # ape's bonus lowers bee's lead with the others, so bee seems to favour itself by half of it against two judges
     assert bee.difference.mean == pytest.approx(10, abs=6)
 
@@ -88,7 +88,7 @@ def test_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert main(arguments) == 0
         num_asked = len(server.requests)
         assert main(arguments) == 0
-        assert len(server.requests) == num_asked == 80
+        assert len(server.requests) == num_asked == 48
     shown = capsys.readouterr().out
     assert "bee (bee*)" in shown
     assert "significant" in shown

@@ -1,0 +1,43 @@
+"""The topic distribution as a picture (paper Figure 3): a ring of domains with their topics around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mmcr_bench.select.topics import DOMAINS, Topic
+
+SHARE_NAMED = 0.04  # a narrower piece has no room for its domain's name; its topics and colour tell it
+
+
+def draw_topics(topics: Sequence[Topic], num_dialogues: Mapping[str, int], out: Path) -> None:
+    """Write the picture: domains inside, topics outside, sizes by number of dialogues.
+
+    Args:
+        topics: what to show; topics without a dialogue are left out.
+        num_dialogues: by synset.
+        out: a file name with the ending .png, .svg or .pdf.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = sorted(
+        (topic for topic in topics if num_dialogues.get(topic.synset)), key=lambda topic: DOMAINS.index(topic.domain)
+    )
+    domains = [name for name in DOMAINS if any(topic.domain == name for topic in shown)]
+    colours = {name: mpl.colormaps["tab10"](place)[:3] for place, name in enumerate(DOMAINS)}
+    figure = Figure(figsize=(8, 8))
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    sizes = [sum(num_dialogues[topic.synset] for topic in shown if topic.domain == name) for name in domains]
+    ring = {"linewidth": 1, "edgecolor": "white", "width": 0.35}
+    inside = {"fontsize": 8, "ha": "center", "va": "center", "color": "white", "fontweight": "bold"}
+    names = [name if size > SHARE_NAMED * sum(sizes) else "" for name, size in zip(domains, sizes, strict=True)]
+    axes.pie(sizes, labels=names, radius=0.65, labeldistance=0.72, startangle=90,
+             colors=[colours[name] for name in domains], wedgeprops=ring, textprops=inside)  # fmt: skip
+    labels = [f"{topic.label} ({num_dialogues[topic.synset]})" for topic in shown]
+    outside = [(*colours[topic.domain], 0.55) for topic in shown]
+    axes.pie([num_dialogues[topic.synset] for topic in shown], labels=labels, radius=1.0, labeldistance=1.03,
+             startangle=90, colors=outside, rotatelabels=True, wedgeprops=ring, textprops={"fontsize": 8})  # fmt: skip
+    figure.savefig(out, dpi=150, bbox_inches="tight")

@@ -21,7 +21,7 @@ BACKGROUND_RGB = (255, 255, 255)  # transparent pixels are shown on white
 NEAR_DUPLICATE_BITS = 6  # perceptual hashes of 64 bits that differ in at most this many are one picture
 
 
-class PictureError(ValueError):
+class PictureError(Exception):
     """A picture can't be used; `.reason` is a short name for counting, the message says the rest."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -45,7 +45,10 @@ class PictureLimits:
             raise ValueError(f"{self}: sizes and sides must be at least 1 and aspect_max at least 1.0")
 
 
-def open_picture(data: bytes, limits: PictureLimits = PictureLimits()) -> Image.Image:
+ANY_SHAPE = PictureLimits(side_min_px=1, aspect_max=1e9)  # for pictures that are in use already: only bombs are refused
+
+
+def open_picture(data: bytes, limits: PictureLimits = ANY_SHAPE) -> Image.Image:
     """Open without decoding: checks kind, byte size and dimensions from the header.
 
     Raises:
@@ -73,14 +76,14 @@ def open_picture(data: bytes, limits: PictureLimits = PictureLimits()) -> Image.
     width, height = picture.size
     if width * height > limits.pixels_max:
         raise PictureError("too_many_pixels", f"{width}x{height}, limit {limits.pixels_max} pixels")
-    if min(width, height) < limits.side_min_px:
-        raise PictureError("too_small", f"{width}x{height}, sides must have at least {limits.side_min_px} px")
     if max(width, height) > limits.aspect_max * min(width, height):
         raise PictureError("extreme_aspect", f"{width}x{height}, limit {limits.aspect_max:g}:1")
+    if min(width, height) < limits.side_min_px:
+        raise PictureError("too_small", f"{width}x{height}, sides must have at least {limits.side_min_px} px")
     return picture
 
 
-def decode_rgb(data: bytes, limits: PictureLimits = PictureLimits()) -> Image.Image:
+def decode_rgb(data: bytes, limits: PictureLimits = ANY_SHAPE) -> Image.Image:
     """The picture as 8-bit RGB, upright, first frame, transparent parts on white.
 
     Raises:

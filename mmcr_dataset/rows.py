@@ -13,14 +13,18 @@ from mmcr_dataset.schema import Dialogue, InvalidDialogue, from_row
 
 
 def load_rows(
-    name: str, config: str | None = None, split: str = "train", revision: str | None = None, streaming: bool = False
+    name: str,
+    config: str | None = None,
+    split: str | None = "train",
+    revision: str | None = None,
+    streaming: bool = False,
 ) -> Any:  # noqa: ANN401  (datasets is not typed)
     """A `datasets` object of our rows with undecoded pictures.
 
     Args:
         name: a folder, or an id on the Hub.
         config: `default`, `single` or `multi`; None takes the default.
-        split: name of the split.
+        split: name of the split; None takes the only one there is.
         revision: commit or tag on the Hub.
         streaming: True reads as it goes, without a copy in the cache.
 
@@ -35,6 +39,10 @@ def load_rows(
             f"{name}: no such folder; build one with `python -m mmcr_dataset build --out {name}` or name ORG/DATASET"
         )
     rows = load_dataset(name, config, split=split, revision=revision, streaming=streaming)
+    if split is None:
+        if len(rows) != 1:
+            raise ValueError(f"{name}: has the splits {', '.join(rows)}; name one of them")
+        (rows,) = rows.values()
     columns = rows.column_names or []
     for column in ("id", "images", "messages"):
         if column not in columns:
@@ -43,7 +51,11 @@ def load_rows(
 
 
 def load_dialogues(
-    name: str, config: str | None = None, split: str = "train", revision: str | None = None, streaming: bool = False
+    name: str,
+    config: str | None = None,
+    split: str | None = "train",
+    revision: str | None = None,
+    streaming: bool = False,
 ) -> Iterator[Dialogue]:
     """The dialogues of a data set, in order.
 
@@ -54,4 +66,4 @@ def load_dialogues(
         try:
             yield from_row(row)
         except InvalidDialogue as error:
-            raise ValueError(f"{name}, split {split}, row {number}: {error}") from error
+            raise ValueError(f"{name}, split {split or '(only)'}, row {number}: {error}") from error

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-STAGES = {"collect": "1_candidates", "generate": "2_dialogues", "filter": "3_kept"}
+STAGES = {"collect": "1_candidates", "generate": "2_dialogues", "score": "3_scores", "filter": "3_kept"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,11 @@ class Stage:
                 self._state, json.dumps({"fingerprint": self.fingerprint, "settings": json.loads(text)}, indent=1)
             )
 
+    @classmethod
+    def reopen(cls, work: Path, name: str) -> Stage:
+        """A stage that was made before, under its own settings."""
+        return cls(work, name, json.loads((work / STAGES[name] / "stage.json").read_text())["settings"])
+
     def shard(self, number: int, suffix: str) -> Path:
         """Path of a shard of this stage."""
         return self.folder / f"{number:05d}.{suffix}"
@@ -108,21 +113,19 @@ class Stage:
         """Write the removed rows of a shard, then mark it finished; the shard's own file must be in place."""
         removed = list(removed)
         assert num_in == num_kept + len(removed), f"{self.name} shard {number}: {num_in} in, {num_kept} kept, {removed}"
-        by_reason: dict[str, list[Removed]] = {}
-        for row in removed:
-            by_reason.setdefault(row.reason, []).append(row)
-        for reason, rows in by_reason.items():
-            write_jsonl(self.removed_folder / f"{reason}.{number:05d}.part", map(asdict, rows))
-        count = {"num_in": num_in, "num_kept": num_kept, "removed": {r: len(rows) for r, rows in by_reason.items()}}
+        write_jsonl(self.folder / f"{number:05d}.removed.jsonl", map(asdict, removed))
+        reasons = Counter(row.reason for row in removed)
+        count = {"num_in": num_in, "num_kept": num_kept, "removed": dict(reasons)}
         write_text(self.folder / f"{number:05d}.count.json", json.dumps(count))
 
     def close(self) -> StageCount:
-        """Join the removed rows to one file a reason and add the shards' counts up."""
-        parts: dict[str, list[Path]] = {}
-        for part in sorted(self.removed_folder.glob("*.part")):
-            parts.setdefault(part.name.split(".")[0], []).append(part)
-        for reason, paths in parts.items():
-            write_text(self.removed_folder / f"{reason}.jsonl", "".join(path.read_text("utf-8") for path in paths))
+        """Write the removed rows of all shards to one file a reason, and add the shards' counts up."""
+        by_reason: dict[str, list[dict[str, Any]]] = {}
+        for path in sorted(self.folder.glob("*.removed.jsonl")):
+            for row in read_jsonl(path):
+                by_reason.setdefault(row["reason"], []).append(row)
+        for reason, rows in by_reason.items():
+            write_jsonl(self.removed_folder / f"{reason}.jsonl", rows)
         num_in = num_kept = 0
         removed: Counter[str] = Counter()
         for path in sorted(self.folder.glob("*.count.json")):

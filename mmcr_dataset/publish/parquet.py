@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmcr_dataset.schema import Dialogue, to_row
+from mmcr_dataset.publish.columns import to_columns
+from mmcr_dataset.schema import Dialogue
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -74,11 +76,6 @@ def arrow_schema() -> pa.Schema:
     return row_features().arrow_schema
 
 
-def to_table(rows: list[dict[str, Any]]) -> pa.Table:
-    """Published rows as an Arrow table."""
-    return pa.Table.from_pylist(rows, schema=arrow_schema())
-
-
 def shard_of(row_id: str, num_shards: int) -> int:
     """The shard a row lives in: fixed by its id alone."""
     return int.from_bytes(row_id.encode()[-8:].rjust(8, b"\0"), "big") % num_shards
@@ -89,23 +86,43 @@ def count_shards(size_bytes: int) -> int:
     return max(1, -(-size_bytes // SHARD_BYTES_TARGET))
 
 
-def write_shard(table: pa.Table, path: Path) -> None:
-    """Write one shard; the file appears whole or not at all."""
+def write_shard(tables: Iterable[pa.Table], path: Path, *, durable: bool = False) -> None:
+    """Write one shard from tables of at most `ROWS_A_GROUP` rows, one row group each.
+
+    The tables are made here while a thread writes the one before. The file appears whole or not at all; `durable` waits
+    until it is on the disk, for a shard that replaces the only copy there is.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
-    leaves = [pq_path for pq_path in _leaf_paths() if pq_path != _PICTURE_COLUMN]
-    with pq.ParquetWriter(
-        unfinished,
-        arrow_schema(),
-        compression=dict.fromkeys(leaves, "zstd") | {_PICTURE_COLUMN: "none"},
-        use_dictionary=[leaf for leaf in leaves if leaf != "id"],
-        write_page_index=True,
-        use_content_defined_chunking=_CHUNKING,
-    ) as writer:
-        writer.write_table(table.cast(arrow_schema()), row_group_size=ROWS_A_GROUP)
-    with unfinished.open("rb+") as file:
-        os.fsync(file.fileno())
+    leaves = [leaf for leaf in _leaf_paths() if leaf != _PICTURE_COLUMN]
+    with (
+        pq.ParquetWriter(
+            unfinished,
+            arrow_schema(),
+            compression=dict.fromkeys(leaves, "snappy") | {_PICTURE_COLUMN: "none"},
+            use_dictionary=[leaf for leaf in leaves if leaf != "id"],
+            write_page_index=True,
+            use_content_defined_chunking=_CHUNKING,
+        ) as writer,
+        ThreadPoolExecutor(max_workers=1) as thread,
+    ):
+        earlier: Future[None] | None = None
+        for table in tables:
+            if earlier is not None:
+                earlier.result()
+            earlier = thread.submit(writer.write_table, table.cast(arrow_schema()))
+        if earlier is not None:
+            earlier.result()
+    if durable:
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def cut_groups(table: pa.Table) -> Iterator[pa.Table]:
+    """A table as slices of one row group each."""
+    for start in range(0, table.num_rows, ROWS_A_GROUP):
+        yield table.slice(start, ROWS_A_GROUP)
 
 
 @cache
@@ -121,14 +138,15 @@ class ShardWriter:
     """Collects dialogues of one configuration and writes its shards `train-00000-of-00004.parquet` on leaving.
 
     Use as `with ShardWriter(folder, num_shards) as writer: writer.add(dialogue)`. Memory stays below about twice
-    `BUFFER_BYTES` whatever the number of rows: beyond it rows wait on disk, shard by shard.
+    `BUFFER_BYTES` whatever the number of rows: beyond it rows wait on disk, shard by shard. A shard without rows is not
+    written (`load_dataset` refuses it).
     """
 
     def __init__(self, folder: Path, num_shards: int = 1, split: str = "train") -> None:
         self.num_rows = 0
         self._folder = folder
         self._split = split
-        self._waiting: list[list[dict[str, Any]]] = [[] for _ in range(num_shards)]
+        self._waiting: list[list[Dialogue]] = [[] for _ in range(num_shards)]
         self._waiting_bytes = 0
         self._spill: tempfile.TemporaryDirectory[str] | None = None
 
@@ -147,7 +165,7 @@ class ShardWriter:
 
     def add(self, dialogue: Dialogue) -> None:
         """Take one dialogue; it is in the shard that its id names once the writer is left."""
-        self._waiting[shard_of(dialogue.id, len(self._waiting))].append(to_row(dialogue))
+        self._waiting[shard_of(dialogue.id, len(self._waiting))].append(dialogue)
         self.num_rows += 1
         self._waiting_bytes += sum(len(picture.data) for picture in dialogue.pictures) + 8192
         if self._waiting_bytes > BUFFER_BYTES:
@@ -158,22 +176,31 @@ class ShardWriter:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._spill = tempfile.TemporaryDirectory(prefix=".unfinished-", dir=self._folder)
         part = len(list(Path(self._spill.name).iterdir()))
-        for index, rows in enumerate(self._waiting):
-            if rows:
-                pq.write_table(to_table(rows), f"{self._spill.name}/{index:05d}-{part:08d}", compression="none")
-                rows.clear()
+        for index, dialogues in enumerate(self._waiting):
+            if dialogues:
+                table = to_columns(dialogues, arrow_schema())
+                pq.write_table(table, f"{self._spill.name}/{index:05d}-{part:08d}", compression="none")
+                dialogues.clear()
         self._waiting_bytes = 0
 
     def _write(self) -> None:
+        if self._spill is not None:
+            self._spill_rows()
         total = len(self._waiting)
-        for index, rows in enumerate(self._waiting):
-            tables = [to_table(rows)]
+        for index, dialogues in enumerate(self._waiting):
+            path = self._folder / f"{self._split}-{index:05d}-of-{total:05d}.parquet"
             if self._spill is not None:
-                tables += [pq.read_table(path) for path in sorted(Path(self._spill.name).glob(f"{index:05d}-*"))]
-            table = pa.concat_tables(tables)
-            if table.num_rows:
-                table = table.take(pc.sort_indices(table["id"]))
-            write_shard(table, self._folder / f"{self._split}-{index:05d}-of-{total:05d}.parquet")
+                parts = sorted(Path(self._spill.name).glob(f"{index:05d}-*"))
+                if parts:
+                    table = pa.concat_tables([pq.read_table(part, partitioning=None) for part in parts])
+                    write_shard(cut_groups(table.take(pc.sort_indices(table["id"]))), path)
+            elif dialogues:
+                write_shard(_to_groups(sorted(dialogues, key=lambda dialogue: dialogue.id)), path)
+
+
+def _to_groups(dialogues: Sequence[Dialogue]) -> Iterator[pa.Table]:
+    for start in range(0, len(dialogues), ROWS_A_GROUP):
+        yield to_columns(dialogues[start : start + ROWS_A_GROUP], arrow_schema())
 
 
 def read_shards(folder: Path, columns: list[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.publish.parquet import read_shards, write_shard
+from mmcr_dataset.publish.parquet import cut_groups, read_shards, write_shard
 
 LOG_NAME = "removed.jsonl"
 _KEYS = ["id", "source", "image_phash"]
@@ -64,7 +64,7 @@ def remove_rows(folder: Path, why_by_id: Mapping[str, str]) -> list[str]:
     """Take rows out by id; unknown ids are left to the caller to report.
 
     Each removed row is logged in `removed.jsonl` (id, reason, addresses; never the pictures or texts). Statistics and
-    card are stale afterwards: call `publish.card.write_card`.
+    card are stale afterwards: call `publish.card.refresh_card`.
 
     Returns:
         The ids that were found and removed.
@@ -87,6 +87,9 @@ def remove_rows(folder: Path, why_by_id: Mapping[str, str]) -> list[str]:
                 log.write(json.dumps(entry, ensure_ascii=False) + "\n")
         whole = pq.read_table(path, partitioning=None)
         keep = pa.array([id_ not in why_by_id for id_ in whole["id"].to_pylist()])
-        write_shard(whole.filter(keep), path)
+        if len(gone) == whole.num_rows:  # load_dataset refuses a shard without rows
+            path.unlink()
+        else:
+            write_shard(cut_groups(whole.filter(keep)), path, durable=True)
         removed += [row["id"] for row in gone]
     return removed

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmcr_dataset.messages import num_pictures_shown, to_messages, to_openai
 from mmcr_dataset.plain_text import clean_text, find_special_token, find_unsafe_character
-from mmcr_dataset.publish.parquet import arrow_schema, row_features, to_table, write_dataset
+from mmcr_dataset.publish.columns import to_columns
+from mmcr_dataset.publish.parquet import arrow_schema, row_features, write_dataset
 from mmcr_dataset.rows import load_dialogues
 from mmcr_dataset.schema import (
     Dialogue,
@@ -207,11 +210,9 @@ def test_row_broken_names_the_row(
 def test_load_dialogues_broken_row_names_file_and_number(
     tmp_path: Path, make_dialogue: Callable[..., Dialogue]
 ) -> None:
-    import pyarrow.parquet as pq
-
     rows = [to_row(make_dialogue(seed=seed)) for seed in range(3)]
     rows[1]["conversations"][1]["value"] = "something else"
-    pq.write_table(to_table(rows), tmp_path / "train-00000-of-00001.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema()), tmp_path / "train-00000-of-00001.parquet")
     with pytest.raises(ValueError, match=r"split train, row 1: same_dialogue"):
         list(load_dialogues(str(tmp_path)))
 
@@ -219,6 +220,14 @@ def test_load_dialogues_broken_row_names_file_and_number(
 def test_load_dialogues_missing_folder_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="python -m mmcr_dataset build --out"):
         list(load_dialogues(str(tmp_path / "nothing-here" / "x")))
+
+
+@settings(max_examples=60, deadline=None)
+@given(batch=st.lists(dialogues(), max_size=5))
+def test_to_columns_gives_the_table_of_the_rows(batch: list[Dialogue]) -> None:
+    table = to_columns(batch, arrow_schema())
+    table.validate(full=True)
+    assert table.equals(pa.Table.from_pylist([to_row(dialogue) for dialogue in batch], schema=arrow_schema()))
 
 
 def test_schema_arrow_matches_datasets_features_and_shows_pictures() -> None:

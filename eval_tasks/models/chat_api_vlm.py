@@ -1,0 +1,64 @@
+"""Any OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, OpenAI) as a model.
+
+The history only ever grows at its end, so a server's prefix cache holds the earlier turns. Replies go through the
+ledger: nothing is paid twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from eval_tasks.models.open_model import NoReply
+from mmcr_dataset.chat_api import ChatClient, Endpoint, RequestFailed
+from mmcr_dataset.images import PictureError, to_data_url
+from mmcr_dataset.ledger import Ledger
+from mmcr_dataset.messages import num_pictures_shown, to_messages, to_openai
+from mmcr_dataset.schema import Dialogue
+
+
+class ChatApiVLM:
+    """A model behind `URL#NAME`.
+
+    Raises:
+        ValueError: the address or the model's name is missing.
+    """
+
+    def __init__(self, address: str, ledger_path: Path, side_by_side: int = 16) -> None:
+        url, _, model = address.partition("#")
+        self._endpoint = Endpoint(url, model, max_in_flight=side_by_side)
+        self._ledger_path = ledger_path
+        self.name = f"api:{url}#{model}"
+        self.revision = model
+        self.side_by_side = side_by_side
+        self._urls: dict[str, tuple[str, ...]] = {}
+
+    async def __aenter__(self) -> Self:
+        self._ledger = Ledger(self._ledger_path)
+        self._client = ChatClient(self._endpoint, self._ledger)
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._client.__aexit__(None, None, None)
+        self._ledger.close()
+
+    def forget(self, dialogue: Dialogue) -> None:
+        """Drop the dialogue's encoded pictures."""
+        self._urls.pop(dialogue.id, None)
+
+    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
+        """The endpoint's answer; greedy."""
+        try:
+            if dialogue.id not in self._urls:
+                datas = [picture.data for picture in dialogue.pictures]
+                self._urls[dialogue.id] = tuple(await asyncio.to_thread(lambda: [to_data_url(data) for data in datas]))
+            urls = self._urls[dialogue.id][: num_pictures_shown(dialogue, len(replies))]
+            messages = to_openai(to_messages(dialogue, replies), urls)
+            return (await self._client.ask(messages, temperature=0.0, max_tokens=max_new_tokens)).text
+        except PictureError as error:
+            raise NoReply(error.reason, error.detail) from error
+        except RequestFailed as error:
+            raise NoReply(error.reason, error.detail) from error

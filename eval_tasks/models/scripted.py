@@ -1,0 +1,58 @@
+"""A model that says what a JSON file tells it: for tests and dry runs.
+
+`{"d1": ["first turn", "second turn"], "d2": "every turn", "d3": {"failure": "timeout"}, "*": "all others"}`; a reply
+`"$reference"` stands for the turn's own reference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from eval_tasks.models.open_model import NoReply
+from mmcr_dataset.schema import Dialogue
+
+
+class ScriptedModel:
+    """Answers from a file.
+
+    Raises:
+        ValueError: the file isn't there or isn't a JSON object.
+    """
+
+    def __init__(self, path: Path, side_by_side: int = 4) -> None:
+        if not path.is_file():
+            raise ValueError(f"--model scripted:{path}: no such file")
+        text = path.read_bytes()
+        try:
+            self._said = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"--model scripted:{path}: not JSON ({error})") from error
+        if not isinstance(self._said, dict):
+            raise ValueError(f"--model scripted:{path}: expected an object of dialogue id -> replies")
+        self.name = f"scripted:{path.name}"
+        self.revision = hashlib.sha256(text).hexdigest()[:16]
+        self.side_by_side = side_by_side
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        return None
+
+    def forget(self, dialogue: Dialogue) -> None:
+        """Nothing is kept."""
+
+    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
+        """What the file says for this dialogue and turn."""
+        said: Any = self._said.get(dialogue.id, self._said.get("*"))
+        if isinstance(said, list):
+            said = said[len(replies)] if len(replies) < len(said) else None
+        if isinstance(said, dict) and "failure" in said:
+            raise NoReply(str(said["failure"]), "scripted")
+        if not isinstance(said, str):
+            raise NoReply("not_in_script", f"no reply for turn {len(replies) + 1} of dialogue {dialogue.id!r}")
+        return dialogue.turns[len(replies)].assistant if said == "$reference" else said

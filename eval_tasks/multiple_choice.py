@@ -1,0 +1,259 @@
+"""Lettered options: how they are shown and how the letter is read, by each harness's rules; a pair that must agree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from string import ascii_uppercase
+from typing import NamedTuple
+
+from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.table_files import to_list
+from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
+from eval_tasks.totals import Total, Unit, macro_total, mean_total, totals_by
+
+LETTER_DIRECTLY = "\nAnswer with the option's letter from the given choices directly."
+LMMS_FORM = "{question}\n{options}" + LETTER_DIRECTLY
+NO_OPTION = "Z"  # read, and none of the options: wrong
+REFUSALS = (
+    "Sorry, I can't help with images of people yet.",
+    "I can't process this file.",
+    "I'm sorry, but without the image provided",
+    "Cannot determine the answer",
+)
+VLMEVALKIT = ("vlmevalkit@2025-03", "vlmevalkit@2024-07", "vlmevalkit@2026-06")
+
+
+def options_of(row: Row, place: str) -> dict[str, str]:
+    """Letter -> text, from columns A, B, ... or from a list `options` or `choices`."""
+    listed = row.get("options", row.get("choices"))
+    if listed is not None:
+        return dict(zip(ascii_uppercase, map(str, to_list(listed, place)), strict=False))
+    return {letter: str(row[letter]) for letter in ascii_uppercase if row.get(letter) is not None}
+
+
+def to_prompt(
+    question: str, options: Mapping[str, str], hint: str | None, rules: str, lmms_form: str = LMMS_FORM
+) -> str:
+    """The question with its options as each harness puts it; `lmms_form` is what lmms-eval fills in for this benchmark.
+
+    Source: VLMEvalKit image_mcq.py (2024-07, 2026-06) and vlm/ovis/ovis.py (2025-03); lmms-eval's task files.
+    """
+    listed = [f"{letter}. {text}" for letter, text in options.items()]
+    if rules in ("vlmevalkit@2024-07", "vlmevalkit@2026-06"):
+        text = f"Hint: {hint}\n" if hint else ""
+        text += f"Question: {question}\n"
+        if not listed:
+            return text
+        return "\n".join([f"{text}Options:", *listed, "Please select the correct answer from the options above. \n"])
+    if rules.startswith("lmms-eval"):
+        return lmms_form.format(hint=hint or "", question=question, options="\n".join(listed))
+    return "\n".join([*filter(None, [hint]), question, *listed]) + LETTER_DIRECTLY
+
+
+def read_letter(reply: str, options: Mapping[str, str], rules: str) -> str | None:
+    """The letter a reply chooses, `Z` for none of them, None if it can't be told.
+
+    Example: `read_letter("B. a cat", {"A": "a dog", "B": "a cat"}, "vlmevalkit@2024-07")` -> `"B"`
+    """
+    if rules.startswith("vlmevalkit"):
+        today = rules >= "vlmevalkit@2025-08"
+        return _read_option(reply, options, today) or _read_text(reply, options, today)
+    if rules.startswith("lmms-eval"):
+        return read_by_priority(reply, list(options) or list("ABCDEFGH"))
+    if rules == "llava":
+        return _read_llava(reply)
+    return read_official(reply)
+
+
+def _read_option(reply: str, options: Mapping[str, str], today: bool) -> str | None:
+    """The only option letter among the words; today it must stand among the last four. Source: matching_util.py."""
+    if "Failed to obtain answer via API" in reply:
+        return None
+    if any(refusal in reply for refusal in REFUSALS):
+        return NO_OPTION
+    words = reply.translate(_MARKS).split()
+    found = [letter for letter in options if letter in words]
+    if len(found) == 1 and (not today or words.index(found[0]) > len(words) - 5):
+        return found[0]
+    if not found and NO_OPTION in words:
+        return NO_OPTION
+    if today:
+        match = re.search(r"(?:correct\s+)?answer\s+is\s+\**([ABCD])\**", reply, re.IGNORECASE)
+        return match.group(1).upper() if match and match.group(1).upper() in options else None
+    return None
+
+
+def _read_text(reply: str, options: Mapping[str, str], today: bool) -> str | None:
+    """The only option whose text is in the reply; today the reply mustn't be much longer than the options."""
+    if "Failed to obtain answer via API" in reply:
+        return None
+    said = reply.lower()
+    if today and len(said) > 2 * sum(len(text) for text in options.values()):
+        return None
+    found = [letter for letter, text in options.items() if text.lower() in said]
+    return found[0] if len(found) == 1 else None
+
+
+_MARKS = str.maketrans(".()[],:;!*#{}", " " * 13)
+_PHRASES = [
+    f"{before} {noun} is" for before in ("the correct", "correct", "the best", "best") for noun in ("answer", "option")
+] + ["the answer is", "answer is", "the choice is", "choice is", "the correct choice is", "correct choice is"]
+_PHRASES += ["i choose", "i select", "i pick", "my answer is", "my choice is"]
+_PHRASES += ["옵션", "정답은", "답은", "답:", "答案是", "答案为", "选", "答えは"]
+
+
+class _Found(NamedTuple):
+    priority: int
+    position: int
+    letter: str
+
+
+def read_by_priority(reply: str, letters: Sequence[str]) -> str | None:
+    """The letter in the most telling place, the last one of several. Source: lmms-eval mcq_extract.py."""
+    text = reply.strip()
+    for mark in ",.!?;:'\"":
+        text = text.strip(mark)
+    said = text.strip()
+    text = f" {text} "
+    found: list[_Found] = []
+    for letter in letters:
+        forms = ((6, f"({letter})"), (5, f"{letter}."), (4, f"{letter}:"), (3, f"{letter})"), (2, f"{letter} "))
+        found += [_Found(priority, text.rfind(form), letter) for priority, form in forms if form in text]
+        for phrase in _PHRASES:
+            start = text.lower().find(phrase)
+            place = text.find(letter, start + len(phrase)) if start >= 0 else -1
+            if place >= 0:
+                found.append(_Found(7, place, letter))
+        if said.startswith(letter) and not said[1:2].isalpha():
+            found.append(_Found(10, 0, letter))
+        if said.endswith(letter) and not said[-2:-1].isalpha():
+            found.append(_Found(9, len(text), letter))
+    if not found:
+        found = [_Found(0, text.rfind(letter), letter) for letter in letters if letter in text]
+    return max(found, key=lambda one: one[:2]).letter if found else None
+
+
+def read_official(reply: str) -> str | None:
+    """The letter in one of MMStar's four forms: `B...`, `(B`, `option B`, `the answer is B`. Source: MMStar eval."""
+    said = reply.lower().strip().replace("\n", " ")
+    for form in ("(", "option ", "the answer is "):
+        if said.startswith(form) and len(said) > len(form):
+            return said[len(form)].upper()
+    return said[0].upper() if said else None
+
+
+def _read_llava(reply: str) -> str | None:
+    """A lone letter, `B. ...`, or `The answer is B.`. Source: LLaVA eval_science_qa.py."""
+    if reply in ascii_uppercase and len(reply) == 1:
+        return reply
+    if len(reply) >= 3 and reply[0] in ascii_uppercase and reply[1:3] == ". ":
+        return reply[0]
+    found = re.findall(r"The answer is ([A-Z])\.", reply)
+    return str(found[0]) if len(found) == 1 else None
+
+
+class ChoiceRows:
+    """How the rows of a multiple-choice benchmark become samples and points.
+
+    Args:
+        hub: where the benchmark lies.
+        circular: a question is asked once for each rotation of its options and counts only if all are right.
+        category: column whose values get a total of their own.
+        stem: beginning of the file's name where a folder holds several tables.
+        lmms_form: lmms-eval's prompt, where it differs from most.
+        macro: under lmms-eval's rules the number is the mean of this column's categories.
+    """
+
+    def __init__(
+        self,
+        hub: HubRows,
+        circular: bool = False,
+        category: str = "category",
+        stem: str | None = None,
+        macro: str = "",
+        lmms_form: str = LMMS_FORM,
+    ) -> None:
+        self.hub = hub
+        self.circular = circular
+        self.category = category
+        self.stem = stem
+        self.macro = macro
+        self.lmms_form = lmms_form
+
+    def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
+        """Every row as a sample."""
+        for number, row in enumerate(load_rows(data, self.hub, self.stem)):
+            yield self.to_sample(row, rules, number)
+
+    def to_sample(self, row: Row, rules: str, number: int) -> Sample:
+        """The sample of a row; the gold is a letter, or the number of an option."""
+        place = f"row {number}"
+        question, answer = need(row, ("question", "answer"), place)
+        options = options_of(row, place)
+        gold = str(answer).strip()
+        if gold.isdigit() and int(gold) < len(options):
+            gold = list(options)[int(gold)]
+        if gold not in ascii_uppercase or len(gold) != 1 or (options and gold > max(options)):
+            raise ValueError(
+                f"{place}: the answer is {answer!r}, expected one of {', '.join(options) or 'the letters'}"
+            )
+        sample_id = str(row.get("index", row.get("question_id", row.get("id", number))))
+        group = str(row.get("g_index", int(float(sample_id)) % 1_000_000)) if self.circular else sample_id
+        text = to_prompt(str(question), options, row.get("hint"), rules, self.lmms_form)
+        target = {"answer": gold, "options": options, "category": row.get(self.category)}
+        if self.macro:
+            target[self.macro] = row.get(self.macro)
+        return Sample(one_turn(sample_id, pictures_of(row, place), text, gold), target, group)
+
+    def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+        """Accuracy (of whole circular groups), and that of each category."""
+        if self.circular:
+            return self._circular_totals(scored)
+        found = {"accuracy": mean_total(scored, "accuracy")}
+        if self.macro and rules.startswith("lmms-eval"):
+            units = [
+                Unit(one.sample.group, one.points.get("accuracy") or 0.0, str(one.sample.target[self.macro]))
+                for one in scored
+            ]
+            found = {"average": macro_total(units), **found}
+        return found | totals_by([one for one in scored if one.sample.target["category"]], "category")
+
+    def _circular_totals(self, scored: Sequence[Scored]) -> dict[str, Total]:
+        points: dict[str, float] = {}
+        category: dict[str, str | None] = {}
+        for one in scored:
+            group, value = one.sample.group, one.points.get("accuracy") or 0.0
+            points[group] = min(value, points.get(group, 1.0))
+            category.setdefault(group, one.sample.target["category"])
+        found = {"accuracy": Total([Unit(group, value) for group, value in points.items()])}
+        for name in sorted({name for name in category.values() if name}):
+            found[name] = Total([Unit(group, value) for group, value in points.items() if category[group] == name])
+        return found | {"each_rotation": mean_total(scored, "accuracy")}
+
+
+def score_letter(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
+    """1 for the right letter; None where no letter can be read."""
+    said = read_letter(replies[0], sample.target["options"], rules)
+    return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+
+
+def choice_task(
+    name: str,
+    source: str | None,
+    rows: ChoiceRows,
+    rules: tuple[str, ...] = VLMEVALKIT,
+    predictions: Callable[[Path, str | None], Predictions] | None = None,
+) -> Task:
+    """The task of a multiple-choice benchmark."""
+    return Task(
+        name,
+        (source or "").strip(),
+        rows.samples,
+        score_letter,
+        rows.totals,
+        rules=rules,
+        to_sample=rows.to_sample,
+        predictions=predictions,
+    )

@@ -1,0 +1,88 @@
+"""Which tasks there are: a module in tasks/ is one, and its file name is its name. None is imported before it is asked.
+
+`--tasks-from PATH` adds a folder of outside modules (or one file) of the same form.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from eval_tasks.task import Task
+
+OWN_TASKS = Path(__file__).parent / "tasks"
+GROUPS: dict[str, tuple[str, ...]] = {}
+
+
+def find_tasks(outside: Sequence[str] = ()) -> dict[str, Path]:
+    """Name -> file of every task, without importing any.
+
+    Raises:
+        ValueError: a path of `outside` isn't there, or two files have the same name.
+    """
+    found = {path.stem: path for path in sorted(OWN_TASKS.glob("[!_]*.py"))}
+    for place in map(Path, outside):
+        if not place.exists():
+            raise ValueError(f"--tasks-from {place}: no such file or folder")
+        for path in [place] if place.is_file() else sorted(place.glob("[!_]*.py")):
+            if path.stem in found:
+                raise ValueError(f"task {path.stem!r} is in {path} and in {found[path.stem]}; rename one of the files")
+            found[path.stem] = path
+    return found
+
+
+def choose_tasks(names: str, known: Sequence[str]) -> list[str]:
+    """The tasks of a comma list; a group stands for its members.
+
+    Raises:
+        ValueError: a name is unknown (answered with near names), or the list is empty.
+    """
+    chosen: list[str] = []
+    for name in filter(None, (part.strip() for part in names.split(","))):
+        if name not in GROUPS and name not in known:
+            near = difflib.get_close_matches(name, [*known, *GROUPS], n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else "see python -m eval_tasks --list"
+            raise ValueError(f"no task {name!r}; {hint}")
+        chosen += [member for member in GROUPS.get(name, (name,)) if member not in chosen]
+    if not chosen:
+        raise ValueError("no task named; pass --tasks NAME[,NAME], see python -m eval_tasks --list")
+    return chosen
+
+
+def load_task(path: Path) -> Task:
+    """The `TASK` of a file.
+
+    Raises:
+        ValueError: the file holds no task, or one of another name.
+    """
+    module = _import_file(path)
+    task: Task | None = getattr(module, "TASK", None)
+    if task is None:
+        raise ValueError(f"{path} holds no TASK; see CONTRIBUTING.md on adding a task")
+    if task.name != path.stem:
+        raise ValueError(f"{path} holds the task {task.name!r}; the file's name and the task's must be one")
+    return task
+
+
+def _import_file(path: Path) -> ModuleType:
+    if path.parent == OWN_TASKS:
+        return importlib.import_module(f"eval_tasks.tasks.{path.stem}")
+    spec = importlib.util.spec_from_file_location(f"outside_tasks.{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"--tasks-from {path}: expected a Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def first_line(path: Path) -> str:
+    """What a task says of itself in the first line of its file, read without importing it."""
+    with path.open(encoding="utf-8") as lines:
+        return next(lines, "").strip().strip('"')

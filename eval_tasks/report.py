@@ -1,0 +1,116 @@
+"""Results as tables: one run, many runs side by side, and two runs compared pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eval_tasks.run_folder import from_record, read_records, read_results
+from eval_tasks.task import Scored, Task
+from eval_tasks.totals import difference_of
+
+
+def to_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; bars inside a cell are escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _counts(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())) or "0"
+
+
+def _show(total: Mapping[str, Any]) -> str:
+    if total["low"] is None:
+        return f"{total['value']:.2f}"
+    return f"{total['value']:.2f} [{total['low']:.2f}, {total['high']:.2f}]"
+
+
+def run_table(results: Mapping[str, Any]) -> str:
+    """One run: every metric of every task with its 95 % interval, and what wasn't answered, read or judged."""
+    rows = []
+    for name, entry in results["tasks"].items():
+        shared = [
+            entry["rules"],
+            entry["judge"]["name"],
+            str(entry["num_samples"]),
+            _counts(entry["failures"]),
+            str(entry["num_unread"]),
+            _counts(entry["unjudged"]),
+        ]
+        rows += [[name, metric, _show(total), *shared] for metric, total in entry["totals"].items()]
+    header = ["task", "metric", "value [95 %]", "rules", "judge", "samples", "failed", "unread", "unjudged"]
+    return to_table(header, rows)
+
+
+Rows = tuple[list[str], list[list[str]]]  # a table's header and lines
+
+
+def runs_table(folders: Sequence[Path]) -> str:
+    """Many runs as a Markdown table."""
+    return to_table(*runs_rows(folders))
+
+
+def runs_rows(folders: Sequence[Path]) -> Rows:
+    """Many runs, one column each; a metric under other rules or another judge has its own line."""
+    cells: dict[tuple[str, str, str, str], dict[int, str]] = {}
+    heads = []
+    for column, folder in enumerate(folders):
+        results = read_results(folder)
+        heads.append(f"{folder.name} ({results['model']['name']})")
+        for name, entry in results["tasks"].items():
+            for metric, total in entry["totals"].items():
+                line = cells.setdefault((name, metric, entry["rules"], entry["judge"]["name"]), {})
+                line[column] = _show(total)
+    rows = [[*key, *(line.get(column, "") for column in range(len(folders)))] for key, line in cells.items()]
+    return ["task", "metric", "rules", "judge", *heads], rows
+
+
+def compare_runs(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> str:
+    """Two runs as a Markdown table; raises what `comparison_rows` raises."""
+    return to_table(*comparison_rows(folder_a, folder_b, tasks))
+
+
+def comparison_rows(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> Rows:
+    """Run B minus run A for each metric both have, paired by sample; says where a difference is not significant.
+
+    Raises:
+        ValueError: the runs share no task, or were asked or scored differently.
+    """
+    runs = [read_results(folder) for folder in (folder_a, folder_b)]
+    shared = [name for name in runs[0]["tasks"] if name in runs[1]["tasks"]]
+    if not shared:
+        raise ValueError(f"{folder_a} and {folder_b} share no task: {list(runs[0]['tasks'])}, {list(runs[1]['tasks'])}")
+    rows = []
+    for name in shared:
+        entries = [results["tasks"][name] for results in runs]
+        for what in ("rules", "prompts_sha256", "judge"):
+            if entries[0][what] != entries[1][what]:
+                raise ValueError(
+                    f"task {name}: the runs differ in {what} ({entries[0][what]} and {entries[1][what]}), so their "
+                    "numbers can't be compared; run or score one of them again"
+                )
+        rows += _compared(name, tasks[name], entries[0]["rules"], folder_a, folder_b)
+    return ["task", "metric", folder_a.name, folder_b.name, "difference [95 %]", "verdict"], rows
+
+
+def _compared(name: str, task: Task, rules: str, folder_a: Path, folder_b: Path) -> list[list[str]]:
+    a, b = (_scored_by_id(folder, name) for folder in (folder_a, folder_b))
+    judged = [one for one in a if one in b and a[one].unjudged is None and b[one].unjudged is None]
+    totals_a = task.totals([a[one] for one in judged], rules)
+    totals_b = task.totals([b[one] for one in judged], rules)
+    rows = []
+    for metric in totals_a:
+        if metric not in totals_b:
+            continue
+        gap = difference_of(totals_b[metric], totals_a[metric])
+        verdict = "significant" if gap.significant else "not significant"
+        shown = f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]"
+        rows.append([name, metric, f"{totals_a[metric].value:.2f}", f"{totals_b[metric].value:.2f}", shown, verdict])
+    return rows
+
+
+def _scored_by_id(folder: Path, task: str) -> dict[str, Scored]:
+    records = (record for record in read_records(folder) if record["task"] == task)
+    return {record["id"]: from_record(record) for record in records}

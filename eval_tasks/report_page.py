@@ -1,0 +1,154 @@
+"""Runs as one self-contained HTML page, with the data set, the bench and the training behind them where given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from eval_tasks.report import comparison_rows, runs_rows
+from eval_tasks.run_folder import read_records
+from eval_tasks.task import Task
+from mmcr_dataset.describe import PAPER_TABLE_1, Statistics, load_statistics
+from mmcr_dataset.page import (
+    Section,
+    escape,
+    show_bars,
+    show_dialogue,
+    show_histogram,
+    show_line,
+    show_page,
+    show_table,
+    show_text,
+)
+from mmcr_dataset.rows import load_dialogues
+from mmcr_dataset.stages import write_text
+
+NUM_DIALOGUES = 2  # of each kind that are shown whole
+LOG_NAME = "log.jsonl"  # what training writes beside a checkpoint: one object a step
+
+
+def write_report_page(
+    out: Path,
+    runs: Sequence[Path],
+    tasks: Mapping[str, Task],
+    dataset: Path | None = None,
+    bench: Path | None = None,
+    training: Path | None = None,
+) -> None:
+    """Write the page.
+
+    Args:
+        out: the HTML file.
+        runs: finished run folders, the base first.
+        tasks: the tasks they share, to compare the first two.
+        dataset: folder of the data set that was trained on.
+        bench: folder of the bench; its pictures are shown beside the replies.
+        training: folder of the training run.
+
+    Raises:
+        ValueError: a folder is not what it is taken for.
+    """
+    sections: list[Section] = []
+    if dataset is not None:
+        sections.append(Section("From documents to rows", _show_funnel(dataset)))
+        sections.append(Section("Size and lengths", _show_numbers(load_statistics(dataset))))
+    if training is not None:
+        sections.append(_training_section(training))
+    sections.append(_score_section(runs, tasks))
+    if dataset is not None:
+        sections.append(_dialogues_section(dataset))
+    if bench is not None:
+        sections.append(_replies_section(runs, bench))
+    lead = "What was built, trained and measured, on one page. Numbers come from the folders named in each part."
+    write_text(out, show_page("MMCR report", lead, sections))
+
+
+def _dialogues_section(folder: Path) -> Section:
+    shown = [
+        show_dialogue(dialogue)
+        for name in load_statistics(folder)
+        for dialogue in islice(load_dialogues(str(folder), name, streaming=True), NUM_DIALOGUES)
+    ]
+    return Section("Dialogues", show_text(f"The first of each kind in {folder.name}.") + "".join(shown))
+
+
+def _show_funnel(folder: Path) -> str:
+    path = folder / "funnel.json"
+    if not path.is_file():
+        return show_text("The build recorded no funnel.")
+    stages = json.loads(path.read_text("utf-8"))
+    bars = [("documents", stages[0]["num_in"], f"{stages[0]['num_in']:,}")] if stages else []
+    for stage in stages:
+        removed = ", ".join(f"{count:,} {reason}" for reason, count in stage["removed"].items())
+        note = f"{stage['num_kept']:,} kept" + (f"; removed: {removed}" if removed else "")
+        bars.append((f"after {stage['stage']}", stage["num_kept"], note))
+    return show_bars(bars)
+
+
+def _show_numbers(statistics: Mapping[str, Statistics]) -> str:
+    parts: list[str] = []
+    rows = [
+        (
+            name,
+            numbers.num_rows,
+            numbers.num_pictures,
+            numbers.num_pairs,
+            numbers.tokens_mean,
+            numbers.tokens_max,
+            f"{PAPER_TABLE_1[name]['tokens_mean']:,} / {PAPER_TABLE_1[name]['tokens_max']:,}",
+        )
+        for name, numbers in statistics.items()
+    ]
+    header = ("kind", "dialogues", "pictures", "pairs", "tokens, mean", "tokens, most", "MMCR-310k: mean / most")
+    parts.append(show_table(header, rows))
+    for name, numbers in statistics.items():
+        parts.append(f"<h3>Tokens a dialogue, {escape(name)}</h3>")
+        parts.append(show_histogram(numbers.tokens_edges, numbers.tokens_counts, "tokens"))
+    return "".join(parts)
+
+
+def _training_section(folder: Path) -> Section:
+    path = folder / LOG_NAME
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; expected the folder of a training run")
+    steps = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    points = [(float(step["step"]), float(step["loss"])) for step in steps]
+    last = steps[-1] if steps else {"trained_tokens": 0, "seconds": 0.0}
+    text = f"{len(steps)} steps on {last['trained_tokens']:,} tokens of the assistant in {last['seconds']:.0f} s."
+    return Section("Training", show_text(text) + show_line(points, "step", "loss"))
+
+
+def _score_section(runs: Sequence[Path], tasks: Mapping[str, Task]) -> Section:
+    header, rows = runs_rows(runs)
+    body = show_table(header, rows)
+    if len(runs) == 2:
+        try:
+            header, rows = comparison_rows(runs[0], runs[1], tasks)
+            body += "<h3>Difference</h3>" + show_table(header, rows)
+        except ValueError as error:
+            body += show_text(f"Not compared: {error}")
+    if any("offline" in row for row in rows):
+        body += show_text(
+            "The judge named offline counts the words that a reply shares with its reference. It is a check of the "
+            "machinery, no measure of quality, and is never mixed with the scores of a judge."
+        )
+    return Section("Scores", body)
+
+
+def _replies_section(runs: Sequence[Path], bench: Path) -> Section:
+    replies: dict[str, list[tuple[str, list[str]]]] = {}
+    for run in runs:
+        for record in read_records(run):
+            replies.setdefault(record["id"], []).append((run.name, record["replies"]))
+    asked = (dialogue for dialogue in load_dialogues(str(bench), split=None) if dialogue.id in replies)
+    shown = []
+    for dialogue in islice(asked, NUM_DIALOGUES):
+        turns = [
+            [(name, said[turn]) for name, said in replies[dialogue.id] if turn < len(said)]
+            for turn in range(len(dialogue.turns))
+        ]
+        shown.append(show_dialogue(dialogue, turns))
+    text = f"The first {len(shown)} dialogues of {bench.name} with the reference and what each run answered."
+    return Section("Replies", show_text(text) + "".join(shown))

@@ -1,0 +1,227 @@
+"""The one loop of the evaluation: ask each dialogue turn by turn, the model's own replies in the history; then score.
+
+Source: paper, appendix B: "the model will reference previous turns each time it responds".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.metadata
+import itertools
+import json
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from eval_tasks.journal import Journal, reply_key
+from eval_tasks.models.open_model import Model, NoReply, open_model
+from eval_tasks.run_folder import read_records, read_results, to_record, write_records, write_results
+from eval_tasks.scoring import SEED, score_records
+from eval_tasks.task import Failure, Sample, Scored, Task
+
+JUDGE_LEDGER = "judge_ledger.sqlite3"
+LIBRARIES = ("mmcr", "torch", "transformers", "openai", "pyarrow", "pillow", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """One run: which model, which tasks, how.
+
+    Attributes:
+        model: a `--model` value.
+        tasks: what to run, in order.
+        out: the run's folder.
+        judge: `offline` or `api:URL#NAME`.
+        data: task name -> where its data is.
+        rules: scoring rules, None for each task's default.
+        limit: so many first samples of each task, None for all.
+        max_new_tokens: length limit of one reply.
+        side_by_side: dialogues asked at once, None for the model's own number.
+    """
+
+    model: str
+    tasks: tuple[Task, ...]
+    out: Path
+    judge: str = "offline"
+    data: tuple[tuple[str, str], ...] = ()
+    rules: str | None = None
+    limit: int | None = None
+    max_new_tokens: int = 1024
+    side_by_side: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise ValueError(f"--limit {self.limit}: expected at least 1")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"--max-new-tokens {self.max_new_tokens}: expected at least 1")
+        if self.side_by_side is not None and self.side_by_side < 1:
+            raise ValueError(f"--side-by-side {self.side_by_side}: expected at least 1")
+        for task in self.tasks:
+            task.check_rules(self.rules)
+
+
+def run(settings: RunSettings) -> dict[str, Any]:
+    """Ask, score and store; the results as they are in results.json."""
+    model = open_model(settings.model, settings.out / "ledger.sqlite3", settings.side_by_side)
+    decoding = {"temperature": 0, "max_new_tokens": settings.max_new_tokens}
+    identity = {"name": model.name, "revision": model.revision}
+    results, kept = _earlier(settings.out, identity, decoding, {task.name for task in settings.tasks})
+    with ExitStack() as stack:
+        journal = stack.enter_context(Journal(settings.out / "journal.jsonl"))
+        asking = Asking(model, journal, identity, decoding)
+        answered = asyncio.run(_answer_tasks(settings, asking))
+    for task in settings.tasks:
+        rules = task.check_rules(settings.rules)
+        records, entry = score_records(task, answered[task.name], rules, settings.judge, settings.out / JUDGE_LEDGER)
+        kept += records
+        results["tasks"][task.name] = {**entry, "prompts_sha256": prompts_hash(records), "limit": settings.limit}
+    return store(settings.out, results, kept)
+
+
+def score_again(out: Path, tasks: Mapping[str, Task], rules: str | None, judge: str | None) -> dict[str, Any]:
+    """Score a finished run without asking its model; the results as they are in results.json.
+
+    Args:
+        out: the run's folder.
+        tasks: its tasks by name.
+        rules: scoring rules, None for those of before.
+        judge: a `--judge` value, None for the one of before.
+    """
+    results, kept = read_results(out), []
+    of: dict[str, list[dict[str, Any]]] = {name: [] for name in tasks}
+    for record in read_records(out):
+        of[record["task"]].append(record)
+    for name, task in tasks.items():
+        before = results["tasks"][name]
+        chosen = task.check_rules(rules or before["rules"])
+        records, entry = score_records(task, of[name], chosen, judge or before["judge"]["spec"], out / JUDGE_LEDGER)
+        kept += records
+        results["tasks"][name] = {**before, **entry}
+    return store(out, results, kept)
+
+
+def store(out: Path, results: dict[str, Any], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The results with date and versions, after both files are on disk."""
+    results |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "seed": SEED, "versions": _versions()}
+    write_records(out, records)
+    write_results(out, results)
+    return results
+
+
+def _earlier(
+    out: Path, identity: dict[str, Any], decoding: dict[str, Any], renewed: set[str]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Results and records of other tasks that the folder already holds for the same model.
+
+    Raises:
+        ValueError: the folder holds the run of another model or decoding.
+    """
+    if not (out / "results.json").is_file():
+        return {"model": identity, "decoding": decoding, "tasks": {}}, []
+    results = read_results(out)
+    if results["model"] != identity or results["decoding"] != decoding:
+        raise ValueError(
+            f"{out} holds a run of {results['model']} with {results['decoding']}, this is {identity} with {decoding}; "
+            "choose another --out"
+        )
+    results["tasks"] = {name: entry for name, entry in results["tasks"].items() if name not in renewed}
+    return results, [record for record in read_records(out) if record["task"] not in renewed]
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Whom is asked, how, and where the replies are kept."""
+
+    model: Model
+    journal: Journal
+    identity: dict[str, Any]
+    decoding: dict[str, Any]
+
+
+async def _answer_tasks(settings: RunSettings, asking: Asking) -> dict[str, list[dict[str, Any]]]:
+    data = dict(settings.data)
+    async with asking.model:
+        answered = {}
+        for task in settings.tasks:
+            found = task.samples(data.get(task.name), task.check_rules(settings.rules))
+            samples = _unique(task, itertools.islice(found, settings.limit))
+            answered[task.name] = await answer_samples(task, samples, asking)
+    return answered
+
+
+def _unique(task: Task, samples: Iterable[Sample]) -> Iterator[Sample]:
+    seen: set[str] = set()
+    for sample in samples:
+        if sample.dialogue.id in seen:
+            raise ValueError(f"task {task.name}: two samples have the id {sample.dialogue.id!r}; ids must be unique")
+        seen.add(sample.dialogue.id)
+        yield sample
+    if not seen:
+        raise ValueError(f"task {task.name}: its data holds no samples")
+
+
+async def answer_samples(task: Task, samples: Iterable[Sample], asking: Asking) -> list[dict[str, Any]]:
+    """Records of all samples in their order, dialogues side by side."""
+    done: dict[int, dict[str, Any]] = {}
+    running: set[asyncio.Task[None]] = set()
+
+    async def answer_one(number: int, sample: Sample) -> None:
+        done[number] = to_record(task.name, await answer(task, sample, asking))
+        asking.model.forget(sample.dialogue)
+        progress.update()
+
+    with tqdm(desc=task.name, unit="sample", disable=None) as progress:
+        try:
+            for number, sample in enumerate(samples):
+                running.add(asyncio.create_task(answer_one(number, sample)))
+                if len(running) >= asking.model.side_by_side:
+                    finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    for one in finished:
+                        one.result()
+            await asyncio.gather(*running)
+        finally:
+            for one in running:
+                one.cancel()
+    return [done[number] for number in sorted(done)]
+
+
+async def answer(task: Task, sample: Sample, asking: Asking) -> Scored:
+    """The replies to a sample's turns; what has been answered before comes from the journal."""
+    dialogue, given = sample.dialogue, sample.num_given_turns
+    history = list(dialogue.references[:given])
+    for turn in range(given, len(dialogue.turns)):
+        key = reply_key(task, sample, history, asking.identity, asking.decoding)
+        reply = asking.journal.find(key)
+        if reply is None:
+            try:
+                reply = await asking.model.reply(dialogue, history, asking.decoding["max_new_tokens"])
+            except NoReply as error:
+                failure = Failure(error.reason, f"turn {turn + 1}: {error.detail}")
+                asking.journal.store_failure(key, sample, turn + 1, failure)
+                return Scored(sample, tuple(history[given:]), failure=failure)
+            asking.journal.store(key, sample, turn + 1, reply)
+        history.append(reply)
+    return Scored(sample, tuple(history[given:]))
+
+
+def prompts_hash(records: Sequence[dict[str, Any]]) -> str:
+    """Hash of what was asked, turn by turn: two runs with the same hash were asked the same."""
+    asked = [[record["id"], [turn["human"] for turn in record["dialogue"]["turns"]]] for record in records]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,168 @@
+"""Tables of other programs as rows: TSV and CSV, XLSX, JSON, JSON Lines, Parquet; a folder of shards as one table."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import json
+import sys
+from ast import literal_eval
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+SUFFIXES = (".parquet", ".tsv", ".csv", ".xlsx", ".jsonl", ".json")
+
+
+def read_table(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file; empty cells are left out of a row.
+
+    Raises:
+        ValueError: the file isn't there, is of another kind, or is broken; names the file.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    readers = {".parquet": _read_parquet, ".xlsx": _read_xlsx, ".jsonl": _read_jsonl, ".json": _read_json}
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"{path}: can't read {path.suffix or 'a file without a suffix'}; expected {', '.join(SUFFIXES)}"
+        )
+    read = readers.get(path.suffix.lower(), _read_separated)
+    for row in read(path):
+        yield {str(name): value for name, value in row.items() if value is not None and value != ""}
+
+
+def table_files(place: Path, stem: str | None = None) -> list[Path]:
+    """The files of a table: the file itself, or a folder's Parquet shards, else its one other table.
+
+    Args:
+        place: a file or a folder.
+        stem: beginning of the file's name where a folder holds several tables.
+
+    Raises:
+        ValueError: nothing is there, or it isn't clear which file is meant.
+    """
+    if place.is_file():
+        return [place]
+    if not place.is_dir():
+        raise ValueError(f"{place}: no such file or folder")
+    for suffix in SUFFIXES:
+        found = sorted(path for path in place.rglob(f"*{suffix}") if stem is None or path.name.startswith(stem))
+        if suffix == ".parquet" and found:
+            return found
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found[:5])
+            raise ValueError(f"{place} holds several {suffix} files ({names}); name the one that is meant")
+        if found:
+            return found
+    raise ValueError(f"{place}: no table in it; expected one of {', '.join(SUFFIXES)}")
+
+
+def _read_separated(path: Path) -> Iterator[Mapping[str, Any]]:
+    csv.field_size_limit(sys.maxsize)  # a picture is one field
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        for row in csv.DictReader(lines, delimiter=separator):
+            if None in row:
+                raise ValueError(f"{path}: row {row!r:.120} has more fields than the header")
+            yield row
+
+
+def _read_xlsx(path: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        import openpyxl
+    except ModuleNotFoundError as error:
+        raise ValueError(f"{path}: reading XLSX needs openpyxl; pip install openpyxl") from error
+    from zipfile import BadZipFile
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (BadZipFile, KeyError, OSError) as error:
+        raise ValueError(f"{path}: not an XLSX file ({error})") from error
+    lines = book.worksheets[0].iter_rows(values_only=True)
+    header = [str(name) for name in next(lines, ())]
+    for line in lines:
+        yield dict(zip(header, line, strict=False))
+    book.close()
+
+
+def _read_jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _object(json_value(line, f"{path} line {number}"), f"{path} line {number}")
+
+
+def _read_json(path: Path) -> Iterator[Mapping[str, Any]]:
+    value = json_value(path.read_text(encoding="utf-8"), str(path))
+    if isinstance(value, dict):  # id -> row
+        for name, row in value.items():
+            yield {"id": name, **_object(row, f"{path}, entry {name!r}")}
+        return
+    for number, row in enumerate(value if isinstance(value, list) else [value]):
+        yield _object(row, f"{path}, entry {number}")
+
+
+def _object(value: Any, place: str) -> Mapping[str, Any]:  # noqa: ANN401  (any JSON value)
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f"{place}: expected an object, found {type(value).__name__}")
+
+
+def json_value(text: str, place: str) -> Any:  # noqa: ANN401  (any JSON value)
+    """A JSON value.
+
+    Raises:
+        ValueError: the text isn't JSON; names the place.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{place}: not JSON ({error})") from error
+
+
+def _read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
+    import pyarrow.parquet as parquet
+    from pyarrow import ArrowInvalid
+
+    try:
+        file = parquet.ParquetFile(path)
+    except (ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path}: not a Parquet file ({error})") from error
+    for batch in file.iter_batches(batch_size=64):
+        yield from batch.to_pylist()
+
+
+def to_list(value: Any, place: str) -> list[Any]:  # noqa: ANN401  (a cell holds a list or its text)
+    """A cell that holds a list, or the text of one (`"['a', 'b']"`); any other text is a list of itself.
+
+    Raises:
+        ValueError: the text begins like a list and isn't one.
+    """
+    if isinstance(value, list | tuple):
+        return list(value)
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return list(literal_eval(value))
+        except (ValueError, SyntaxError, TypeError) as error:
+            raise ValueError(f"{place}: {value[:60]!r} begins like a list and isn't one") from error
+    return [] if value is None else [value]
+
+
+def picture_bytes(value: Any, place: str) -> bytes:  # noqa: ANN401  (a cell's form depends on the file)
+    """The bytes of one picture: raw, base64 text, or the `{bytes, path}` that data sets hold.
+
+    Raises:
+        ValueError: the cell is none of these.
+    """
+    if isinstance(value, Mapping):
+        value = value.get("bytes")
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        try:
+            return base64.b64decode(value.split(",", 1)[-1] if value.startswith("data:") else value, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ValueError(f"{place}: {value[:40]!r} is no picture in base64 ({error})") from error
+    raise ValueError(f"{place}: a picture is missing (found {type(value).__name__})")

@@ -1,0 +1,132 @@
+"""The contract of a benchmark: what is asked (`Sample`), what came of it (`Scored`), and how it is told (`Task`).
+
+A file in tasks/ that holds `TASK` is a task. Its functions are pure: rows to samples, a reply to points, points to
+totals. Everything else (asking, resuming, judging, intervals, reports) is done once, for all tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from mmcr_dataset.schema import Dialogue
+
+if TYPE_CHECKING:
+    from eval_tasks.totals import Total
+
+Row = Mapping[str, Any]  # one row of a benchmark's table, columns named as VLMEvalKit names them
+Points = Mapping[str, float | None]  # metric -> points, 0..1 or the judge's scale; None: the reply couldn't be read
+
+DEFAULT_RULES = "vlmevalkit@2025-03"  # what the paper scored with
+
+
+class Failure(NamedTuple):
+    """Why something has no answer: a short name for counting, and the rest."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One thing to ask.
+
+    Attributes:
+        dialogue: what is asked, turn by turn; its id is the sample's id.
+        target: what scoring needs, as a JSON value.
+        group: samples that belong together (one picture, one topic) and are drawn together for intervals.
+        num_given_turns: so many first turns are not asked; their references stand in the history (VisDial).
+    """
+
+    dialogue: Dialogue
+    target: Any
+    group: str
+    num_given_turns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A sample with its replies and what they are worth.
+
+    Attributes:
+        sample: what was asked.
+        replies: one a turn that was asked.
+        points: metric -> points; empty where there is no reply or no judgement.
+        failure: why the model gave no reply; counts as zero points.
+        unjudged: why the judge gave no judgement; left out of the totals and counted.
+    """
+
+    sample: Sample
+    replies: tuple[str, ...]
+    points: Points = field(default_factory=dict)
+    failure: Failure | None = None
+    unjudged: Failure | None = None
+
+    @property
+    def is_unread(self) -> bool:
+        """True if a reply is there and a metric couldn't be read from it."""
+        return any(value is None for value in self.points.values())
+
+
+class Prediction(NamedTuple):
+    """Somebody's reply to a row, with the judge's verdict where one is stored with it."""
+
+    row: Row
+    reply: str
+    verdict: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """A file of predictions; `rules` are those its format is meant for, None if it doesn't say."""
+
+    rows: Sequence[Prediction]
+    rules: str | None = None
+
+
+def _nothing_to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A benchmark.
+
+    Attributes:
+        name: the file's name, the name on the command line, the key in results.
+        source: data set, licence, rows, metric, paper; one line each.
+        samples: (data, rules) -> what to ask; data is a folder, a file or a Hub id, None takes the task's own.
+        score: (sample, replies, rules, verdict) -> points; verdict is what the judge said, None if it wasn't asked.
+        totals: (scored, rules) -> metric -> total; the first metric is the one the paper prints.
+        judge: who judges: nobody, the judge of mmcr_bench, or a chat model that answers `to_judge`.
+        to_judge: (sample, replies, rules) -> what the chat model is asked, None where reading needs no judge.
+        rules: names of the scoring rules this task knows.
+        version: raised when the same reply would get other points.
+        to_sample: (row, rules, number) -> the sample of a row; None: the task can't score files of predictions.
+        predictions: (path, data) -> other people's predictions; None: a table with gold and reply in each row.
+    """
+
+    name: str
+    source: str
+    samples: Callable[[str | None, str], Iterable[Sample]]
+    score: Callable[[Sample, Sequence[str], str, Any], Points]
+    totals: Callable[[Sequence[Scored], str], dict[str, Total]]
+    judge: Literal["bench", "chat"] | None = None
+    to_judge: Callable[[Sample, Sequence[str], str], str | None] = _nothing_to_judge
+    rules: tuple[str, ...] = (DEFAULT_RULES,)
+    version: int = 1
+    to_sample: Callable[[Row, str, int], Sample] | None = None
+    predictions: Callable[[Path, str | None], Predictions] | None = None
+
+    def check_rules(self, rules: str | None) -> str:
+        """The rules to use: those named, or the default.
+
+        Raises:
+            ValueError: the task doesn't know them.
+        """
+        chosen = rules or (DEFAULT_RULES if DEFAULT_RULES in self.rules else self.rules[0])
+        if chosen not in self.rules:
+            raise ValueError(f"task {self.name} has no rules {chosen!r}; it knows {', '.join(self.rules)}")
+        return chosen

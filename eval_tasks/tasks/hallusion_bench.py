@@ -1,0 +1,83 @@
+"""HallusionBench: yes/no questions about pictures that mislead, the 951 that have a picture.
+
+Source: VLMEvalKit's HallusionBench.tsv, or Hub lmms-lab-encoder/HallusionBench (split image)
+Licence: BSD-3-Clause · Rows: 951 (346 figures, 455 questions)
+Metric: mean of accuracy by question (aAcc), whole figures (fAcc) and whole questions (qAcc) · Paper: arXiv 2310.14566
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.multiple_choice import VLMEVALKIT
+from eval_tasks.task import Points, Row, Sample, Scored, Task
+from eval_tasks.totals import Total, Unit
+from eval_tasks.yes_no import ONE_WORD, read_yes_no
+
+HUB = HubRows("lmms-lab-encoder/HallusionBench", "image")
+PARTS = ("aAcc", "fAcc", "qAcc")
+
+
+def samples(data: str | None, rules: str) -> Iterator[Sample]:
+    """The questions that have a picture."""
+    for number, row in enumerate(load_rows(data, HUB, "HallusionBench")):
+        if str(row.get("visual_input", "1")) != "0":
+            yield to_sample(row, rules, number)
+
+
+def to_sample(row: Row, rules: str, number: int) -> Sample:
+    """The sample of a row; the gold is Yes or No, or 1 or 0 as in the official file."""
+    place = f"HallusionBench row {number}"
+    name = row.get("index")
+    if name is None:
+        parts = need(row, ("category", "subcategory", "visual_input", "set_id", "figure_id", "question_id"), place)
+        name = "_".join(map(str, parts))
+    cells = str(name).split("_")
+    if len(cells) != 6:
+        raise ValueError(f"{place}: index {name!r}, expected CATEGORY_SUB_INPUT_SET_FIGURE_QUESTION")
+    question, answer = need(row, ("question", "answer" if "answer" in row else "gt_answer"), place)
+    gold = {"1": "yes", "0": "no"}.get(str(answer), str(answer).lower())
+    if gold not in ("yes", "no"):
+        raise ValueError(f"{place}: the answer is {answer!r}, expected Yes or No")
+    category, sub, _, set_id, figure, question_id = cells
+    target = {"answer": gold, "category": category, "sub": f"{category}_{sub}"}
+    target |= {"figure": f"{set_id}/{figure}", "question": f"{set_id}/{question_id}"}
+    text = str(question) + (ONE_WORD if rules == "vlmevalkit@2025-03" else "")
+    dialogue = one_turn(str(name), pictures_of(row, place), text, gold)
+    return Sample(dialogue, target, group=f"{category}_{sub}/{set_id}")
+
+
+def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
+    """1 for the right word."""
+    said = read_yes_no(replies[0], rules)
+    return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+
+
+def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """The mean of the three accuracies, each of them, and each of them by category."""
+    units = _units(scored)
+    found = {"average": Total(units, dict.fromkeys(PARTS, 100 / 3))}
+    found |= {part: Total([unit for unit in units if unit.part == part], {part: 100.0}) for part in PARTS}
+    for field in ("category", "sub"):
+        for name in dict.fromkeys(one.sample.target[field] for one in scored):
+            of = _units([one for one in scored if one.sample.target[field] == name])
+            found |= {
+                f"{name} {part}": Total([unit for unit in of if unit.part == part], {part: 100.0}) for part in PARTS
+            }
+    return found
+
+
+def _units(scored: Sequence[Scored]) -> list[Unit]:
+    units: list[Unit] = []
+    whole: dict[tuple[str, str, str], tuple[str, float]] = {}
+    for one in scored:
+        points, target, group = one.points.get("accuracy") or 0.0, one.sample.target, one.sample.group
+        units.append(Unit(group, points, "aAcc"))
+        for part, field in (("fAcc", "figure"), ("qAcc", "question")):
+            key = (part, target["sub"], target[field])
+            whole[key] = (group, min(points, whole.get(key, ("", 1.0))[1]))
+    return units + [Unit(group, points, key[0]) for key, (group, points) in whole.items()]
+
+
+TASK = Task("hallusion_bench", (__doc__ or "").strip(), samples, score, totals, rules=VLMEVALKIT, to_sample=to_sample)

@@ -1,0 +1,99 @@
+"""MathVista testmini: 1000 questions with a chosen, whole, decimal or listed answer.
+
+Source: Hub AI4Math/MathVista (split testmini), or VLMEvalKit's MathVista_MINI.tsv
+Licence: CC BY-SA 4.0 · Rows: 1000
+Metric: accuracy of the answer extracted from the reply · Paper: arXiv 2310.02255
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from string import ascii_uppercase
+
+from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.math_answer import normal_answer, read_answer
+from eval_tasks.multiple_choice import VLMEVALKIT
+from eval_tasks.predictions import read_predictions
+from eval_tasks.table_files import json_value, to_list
+from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
+from eval_tasks.totals import Total, mean_total, totals_by
+
+HUB = HubRows("AI4Math/MathVista", "testmini")
+
+
+def samples(data: str | None, rules: str) -> Iterator[Sample]:
+    """Every row as a sample."""
+    for number, row in enumerate(load_rows(data, HUB, "MathVista")):
+        yield to_sample(row, rules, number)
+
+
+def to_sample(row: Row, rules: str, number: int) -> Sample:
+    """The sample of a row; the picture is `decoded_image` on the Hub, where `image` is a path."""
+    place = f"MathVista row {number}"
+    (question,) = need(row, ("query" if "query" in row else "question",), place)
+    (answer,) = need(row, ("answer",), place)
+    choices = [str(one) for one in to_list(row.get("choices"), place)]
+    metadata = row.get("metadata") or {}
+    target = {
+        "answer": str(answer),
+        "choices": choices,
+        "answer_option": row.get("answer_option") or _letter(str(answer), choices),
+        "question_type": row.get("question_type", "multi_choice" if choices else "free_form"),
+        "answer_type": row.get("answer_type", "text"),
+        "precision": int(row["precision"]) if row.get("precision") else None,
+        "task": row.get("task", metadata.get("task")),
+    }
+    if "decoded_image" in row:
+        row = {**row, "image": row["decoded_image"]}
+    pictures = [] if isinstance(row.get("image"), str) and "/" in row["image"][:12] else pictures_of(row, place)
+    sample_id = str(row.get("pid", row.get("index", number)))
+    return Sample(one_turn(sample_id, pictures, str(question), str(answer)), target, group=sample_id)
+
+
+def _letter(answer: str, choices: Sequence[str]) -> str | None:
+    return ascii_uppercase[choices.index(answer)] if answer in choices else None
+
+
+def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
+    """1 for the gold answer; what was extracted comes from the judge, else straight from the reply."""
+    target = sample.target
+    if rules.startswith("vlmevalkit"):
+        said = read_answer(replies[0], target) or (read_answer(str(verdict), target) if verdict is not None else None)
+        gold = target["answer_option"] if target["question_type"] == "multi_choice" else target["answer"]
+        if said is None:
+            return {"accuracy": None if verdict is None else 0.0}
+        same = said == gold if target["question_type"] == "multi_choice" else float(said) == float(gold)
+        return {"accuracy": float(same)}
+    extraction = verdict if verdict is not None else replies[0]
+    said = normal_answer(str(extraction), target)
+    return {"accuracy": None if said is None and verdict is None else float(said == target["answer"])}
+
+
+def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """Accuracy, and that of each kind of task."""
+    return {"accuracy": mean_total(scored, "accuracy")} | totals_by(
+        [one for one in scored if one.sample.target["task"]], "task"
+    )
+
+
+def predictions(path: Path, data: str | None) -> Predictions:
+    """A table, or the official results `{"1": {"query": ..., "response": ..., "extraction": ...}}`."""
+    value = json_value(path.read_text(encoding="utf-8"), str(path)) if path.suffix == ".json" else None
+    if not isinstance(value, dict) or not all(isinstance(one, dict) and "extraction" in one for one in value.values()):
+        return read_predictions(path, data)
+    rows = [Prediction(one, str(one.get("response", "")), one["extraction"] or "") for one in value.values()]
+    return Predictions(rows, rules="official")
+
+
+TASK = Task(
+    "mathvista",
+    (__doc__ or "").strip(),
+    samples,
+    score,
+    totals,
+    judge="chat",
+    rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
+    to_sample=to_sample,
+    predictions=predictions,
+)

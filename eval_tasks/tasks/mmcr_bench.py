@@ -1,0 +1,35 @@
+"""MMCR-Bench: 600 dialogues of four or eight turns about one to four pictures, scored by a judge.
+
+Source: a folder in the MMCR row form (`python -m mmcr_bench build`), or its Hub id
+Licence: of the folder's card · Rows: 400 with one picture, 200 with several
+Metric: the judge's five dimensions and overall, x 10 · Paper: arXiv 2503.18533, section 3.3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from eval_tasks.task import Points, Sample, Scored, Task
+from eval_tasks.totals import Total, mean_total
+from mmcr_bench.judge import Judgement
+from mmcr_dataset.rows import load_dialogues
+
+
+def samples(data: str | None, rules: str) -> Iterator[Sample]:
+    """Dialogues of the bench; those of one topic are drawn together."""
+    for dialogue in load_dialogues(data or "mmcr-bench", split=None):
+        yield Sample(dialogue, {"domain": dialogue.domain}, group=dialogue.topic or dialogue.id)
+
+
+def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Judgement) -> Points:
+    """The judge's scores as they are reported, up to 100."""
+    return verdict.points or {}
+
+
+def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """The mean of each score the judge gives; the overall score first."""
+    metrics = dict.fromkeys(metric for one in scored for metric in one.points)
+    return {metric: mean_total(scored, metric, scale=1.0) for metric in sorted(metrics, key=lambda m: m != "overall")}
+
+
+TASK = Task("mmcr_bench", (__doc__ or "").strip(), samples, score, totals, judge="bench", rules=("mmcr@2025-03",))

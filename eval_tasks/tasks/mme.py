@@ -1,0 +1,140 @@
+"""MME: 2374 yes/no questions, two about each of 1187 pictures, in 14 sub-tasks of perception and cognition.
+
+Source: Hub lmms-lab-encoder/MME (split test), VLMEvalKit's MME.tsv, or the official text files
+Licence: academic research only · Rows: 2374
+Metric: accuracy + accuracy of whole pictures, summed over sub-tasks (2000 + 800) · Paper: arXiv 2306.13394
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.predictions import read_predictions
+from eval_tasks.table_files import read_table
+from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
+from eval_tasks.totals import Total, Unit
+from eval_tasks.yes_no import ONE_WORD, read_yes_no
+
+HUB = HubRows("lmms-lab-encoder/MME", "test")
+COGNITION = ("code_reasoning", "commonsense_reasoning", "numerical_calculation", "text_translation")
+ASKED = " Please answer yes or no."
+
+
+def samples(data: str | None, rules: str) -> Iterator[Sample]:
+    """Questions with their picture; both questions of a picture are one group."""
+    for number, row in enumerate(load_rows(data, HUB, "MME")):
+        yield to_sample(row, rules, number)
+
+
+def to_sample(row: Row, rules: str, number: int = 0) -> Sample:
+    """The sample of a row."""
+    place = f"MME row {number}"
+    question, answer, category = need(row, ("question", "answer", "category"), place)
+    if str(answer).lower() not in ("yes", "no"):
+        raise ValueError(f"{place}: the answer is {answer!r}, expected Yes or No")
+    picture = row.get("image_path") or need(row, ("question_id",), place)[0]
+    sample_id = str(row.get("index", f"{picture}#{number}"))
+    target = {"answer": str(answer).lower(), "category": str(category)}
+    dialogue = one_turn(sample_id, pictures_of(row, place), to_prompt(str(question), rules), str(answer))
+    return Sample(dialogue, target, group=f"{category}/{picture}")
+
+
+def to_prompt(question: str, rules: str) -> str:
+    """The question as each harness puts it."""
+    if rules.startswith("lmms-eval"):
+        return question.replace(ASKED, ONE_WORD)
+    if rules == "vlmevalkit@2025-03":
+        return question + ONE_WORD
+    return question
+
+
+def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
+    """1 for the right word."""
+    said = read_yes_no(replies[0], rules)
+    return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+
+
+def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """The sum, perception, cognition, and each sub-task."""
+    units, weights = _units(scored), {}
+    for category in dict.fromkeys(one.sample.target["category"] for one in scored):
+        weights[category] = {f"{category} questions": 100.0, f"{category} pictures": 100.0}
+    found: dict[str, Total] = {"score": _part(units, weights, list(weights))}
+    found["perception"] = _part(units, weights, [name for name in weights if name not in COGNITION])
+    found["cognition"] = _part(units, weights, [name for name in weights if name in COGNITION])
+    return found | {name: _part(units, weights, [name]) for name in weights}
+
+
+def _units(scored: Sequence[Scored]) -> list[Unit]:
+    units: list[Unit] = []
+    pictures: dict[tuple[str, str], list[float]] = {}
+    for one in scored:
+        points, category = one.points.get("accuracy") or 0.0, one.sample.target["category"]
+        units.append(Unit(one.sample.group, points, f"{category} questions"))
+        pictures.setdefault((category, one.sample.group), []).append(points)
+    units += [Unit(group, min(points), f"{category} pictures") for (category, group), points in pictures.items()]
+    return units
+
+
+def _part(units: Sequence[Unit], weights: dict[str, dict[str, float]], categories: Sequence[str]) -> Total:
+    chosen = {part: weight for category in categories for part, weight in weights[category].items()}
+    return Total([unit for unit in units if unit.part in chosen], chosen)
+
+
+def predictions(path: Path, data: str | None) -> Predictions:
+    """A table, the official folder of text files, or LLaVA's answers with their gold in `data`."""
+    if path.is_dir() and any(path.glob("*.txt")):
+        return Predictions([Prediction(row, reply) for row, reply in read_folder(path)], rules="official")
+    first = next(read_table(path)) if path.suffix == ".jsonl" else {}
+    if "prompt" in first and "answer" not in first:
+        return _with_gold(path, data)
+    return read_predictions(path, data)
+
+
+def _with_gold(path: Path, data: str | None) -> Predictions:
+    """Answers that name `SUBTASK/.../PICTURE` and the question; both find the gold."""
+    if data is None:
+        raise ValueError(f"{path} holds no gold answers; pass --data with MME's text files or table")
+    place = Path(data)
+    rows = [row for row, _ in read_folder(place)] if place.is_dir() else list(load_rows(data, HUB, "MME"))
+    gold = {_key(str(row["category"]), str(row["image_path"]), str(row["question"])): row for row in rows}
+    found = []
+    for item in read_table(path):
+        category, _, picture = str(item["question_id"]).partition("/")
+        key = _key(category, picture, str(item["prompt"]))
+        if key not in gold:
+            raise ValueError(f"{path}: {item['question_id']!r}, {item['prompt']!r} is not in {data}")
+        found.append(Prediction(gold[key], str(item["text"])))
+    return Predictions(found, rules="official")
+
+
+def _key(category: str, picture: str, question: str) -> tuple[str, str, str]:
+    words = question.split("\n")[0].replace(ASKED.strip(), "")
+    return category, Path(picture).stem, " ".join(words.split())
+
+
+def read_folder(folder: Path) -> Iterator[tuple[Row, str]]:
+    """Rows and replies of the official form: one text file a sub-task, `picture, question, gold, reply` by tabs."""
+    for path in sorted(folder.glob("*.txt")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            cells = line.split("\t")
+            if len(cells) != 4:
+                raise ValueError(f"{path} line {number}: {len(cells)} fields, expected picture, question, gold, reply")
+            yield (
+                {"question": cells[1], "answer": cells[2].strip(), "category": path.stem, "image_path": cells[0]},
+                cells[3],
+            )
+
+
+TASK = Task(
+    "mme",
+    (__doc__ or "").strip(),
+    samples,
+    score,
+    totals,
+    rules=("vlmevalkit@2025-03", "vlmevalkit@2024-07", "vlmevalkit@2026-06", "lmms-eval@0.7", "official"),
+    to_sample=to_sample,
+    predictions=predictions,
+)

@@ -1,0 +1,150 @@
+"""MMMU: college questions of 30 subjects, lettered or open, pictures between the words; validation split.
+
+Source: Hub lmms-lab-encoder/MMMU (split validation), or VLMEvalKit's MMMU_DEV_VAL.tsv
+Licence: Apache-2.0 · Rows: 900
+Metric: accuracy · Paper: arXiv 2311.16502
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn
+from eval_tasks.mmmu_answer import is_open_right, read_choice, read_open
+from eval_tasks.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, options_of, read_letter, to_prompt
+from eval_tasks.predictions import read_predictions
+from eval_tasks.table_files import json_value, picture_bytes, to_list
+from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
+from eval_tasks.totals import Total, mean_total, totals_by
+from mmcr_dataset.schema import Picture
+
+HUB = HubRows("lmms-lab-encoder/MMMU", "validation")
+ONE_WORD = "\n\nAnswer the question using a single word or phrase."
+
+
+def samples(data: str | None, rules: str) -> Iterator[Sample]:
+    """The rows of the validation split."""
+    for number, row in enumerate(load_rows(data, HUB, "MMMU")):
+        if str(row.get("split", "validation")).startswith("val"):
+            yield to_sample(row, rules, number)
+
+
+def to_sample(row: Row, rules: str, number: int) -> Sample:
+    """The sample of a row; an open question may have several golds."""
+    place = f"MMMU row {number}"
+    answer = need(row, ("answer",), place)[0]
+    golds = [str(one) for one in to_list(answer, place)]
+    is_open = str(row.get("question_type", "multiple-choice")) != "multiple-choice"
+    options = {} if is_open else options_of(row, place)
+    sample_id = str(row.get("id", row.get("index", number)))
+    target = {
+        "answers": golds,
+        "options": options,
+        "is_open": is_open,
+        "split": str(row.get("split", "validation")),
+        "category": row.get("category", row.get("field", row.get("subject"))),
+    }
+    text = _prompt(str(row.get("question", "(question not in the file)")), options, is_open, rules)
+    return Sample(one_turn(sample_id, _pictures(row, place), text, golds[0]), target, group=sample_id)
+
+
+def _prompt(question: str, options: dict[str, str], is_open: bool, rules: str) -> str:
+    if is_open and rules in ("lmms-eval@0.7", "official"):
+        return question + ONE_WORD
+    if is_open and rules == "vlmevalkit@2025-03":
+        return question
+    return to_prompt(question, options, None, rules, "{question}\n{options}\n" + LETTER_DIRECTLY)
+
+
+def _pictures(row: Row, place: str) -> list[Picture]:
+    cells = to_list(row.get("image"), place) or [row[f"image_{n}"] for n in range(1, 8) if row.get(f"image_{n}")]
+    return [Picture(picture_bytes(cell, place)) for cell in cells]
+
+
+def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
+    """1 for the right letter or the right words."""
+    target, reply = sample.target, replies[0]
+    if rules.startswith("vlmevalkit"):
+        options, gold = target["options"], target["answers"][0]
+        if target["is_open"]:
+            options, gold = (
+                {"A": str(target["answers"]) if len(target["answers"]) > 1 else gold, "B": "Other Answers"},
+                "A",
+            )
+        said = read_letter(reply, options, rules)
+        return {"accuracy": None if said is None else float(said == gold)}
+    if target["is_open"]:
+        return {"accuracy": float(is_open_right(read_open(reply), target["answers"]))}
+    if not target["options"]:
+        return {"accuracy": float(reply in target["answers"])}
+    said = read_choice(reply, target["options"])
+    return {"accuracy": None if said is None else float(said in target["answers"])}
+
+
+def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """Accuracy of the validation split and of its subjects; other splits by their name."""
+    splits: dict[str, list[Scored]] = {}
+    for one in scored:
+        splits.setdefault(one.sample.target["split"], []).append(one)
+    main = splits.pop("validation", None) or next(iter(splits.values()))
+    found = {"accuracy": mean_total(main, "accuracy")}
+    found |= {f"split {name}": mean_total(members, "accuracy") for name, members in splits.items()}
+    return found | totals_by([one for one in main if one.sample.target["category"]], "category")
+
+
+def predictions(path: Path, data: str | None) -> Predictions:
+    """A table; a folder of official `SUBJECT/output.json`; or official answers `{"validation_Art_1": "C"}`.
+
+    Golds of the last come from `data`, else from `answer_dict_val.json` beside the file or one folder up. A folder that
+    holds such answers (`total_val_output.json`) is read from them: there the official parser has done its random
+    guesses, which ours never makes.
+    """
+    if path.is_dir():
+        total = path / "total_val_output.json"
+        if total.is_file():
+            return _answers(total, data)
+        outputs = sorted(path.glob("*/output.json"))
+        if outputs:
+            return Predictions([one for file in outputs for one in _raw(file, file.parent.name)], rules="official")
+    if path.suffix == ".json":
+        value = json_value(path.read_text(encoding="utf-8"), str(path))
+        if isinstance(value, dict) and not any(isinstance(one, dict) for one in value.values()):
+            return _answers(path, data)
+        if isinstance(value, list) and value and "all_choices" in value[0]:
+            return Predictions(list(_raw(path, path.parent.name)), rules="official")
+    return read_predictions(path, data)
+
+
+def _raw(path: Path, subject: str) -> Iterator[Prediction]:
+    for item in json_value(path.read_text(encoding="utf-8"), str(path)):
+        row = {**item, "category": subject, "options": list((item.get("index2ans") or {}).values())}
+        yield Prediction(row, str(item["response"]))
+
+
+def _answers(path: Path, data: str | None) -> Predictions:
+    places = [Path(data)] if data else [folder / "answer_dict_val.json" for folder in (path.parent, path.parent.parent)]
+    gold_file = next((place for place in places if place.is_file()), None)
+    if gold_file is None:
+        raise ValueError(f"{path} holds no gold answers; pass --data answer_dict_val.json")
+    golds = json_value(gold_file.read_text(encoding="utf-8"), str(gold_file))
+    found = []
+    for name, said in json_value(path.read_text(encoding="utf-8"), str(path)).items():
+        if name not in golds:
+            raise ValueError(f"{path}: {name!r} has no gold in {gold_file}")
+        gold = golds[name]
+        row = {"id": name, "answer": gold["ground_truth"], "question_type": gold["question_type"]}
+        found.append(Prediction({**row, "category": "_".join(name.split("_")[1:-1])}, str(said)))
+    return Predictions(found, rules="official")
+
+
+TASK = Task(
+    "mmmu",
+    (__doc__ or "").strip(),
+    samples,
+    score,
+    totals,
+    rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
+    to_sample=to_sample,
+    predictions=predictions,
+)

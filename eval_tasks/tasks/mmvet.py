@@ -1,0 +1,105 @@
+"""MM-Vet: 218 open questions, graded 0..1 by a chat model.
+
+Source: VLMEvalKit's MMVet.tsv, or Hub lmms-lab-encoder/MMVet (split test)
+Licence: CC BY-NC 4.0 · Rows: 218
+Metric: mean grade, and that of each of six capabilities · Paper: arXiv 2308.02490
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.multiple_choice import VLMEVALKIT
+from eval_tasks.predictions import read_predictions
+from eval_tasks.table_files import json_value, read_table, table_files
+from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
+from eval_tasks.totals import Total, mean_total
+
+HUB = HubRows("lmms-lab-encoder/MMVet", "test")
+REASON_FIRST = (
+    "First please perform reasoning, and think step by step to provide best answer to the following question: \n\n"
+)
+CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
+
+
+def samples(data: str | None, rules: str) -> Iterator[Sample]:
+    """Every row as a sample."""
+    for number, row in enumerate(load_rows(data, HUB, "MMVet")):
+        yield to_sample(row, rules, number)
+
+
+def to_sample(row: Row, rules: str, number: int) -> Sample:
+    """The sample of a row; `<AND>` and `<OR>` join the parts of a gold answer."""
+    place = f"MM-Vet row {number}"
+    question, answer = need(row, ("question", "answer"), place)
+    category = row.get("category", row.get("capability", ""))
+    capabilities = category.split(",") if isinstance(category, str) else list(category)
+    sample_id = str(row.get("index", row.get("question_id", number)))
+    text = (REASON_FIRST if rules.startswith("lmms-eval") else "") + str(question)
+    dialogue = one_turn(sample_id, pictures_of(row, place), text, str(answer))
+    target = {"question": str(question), "answer": str(answer), "capabilities": [c.strip() for c in capabilities if c]}
+    return Sample(dialogue, target, group=sample_id)
+
+
+def read_grade(verdict: object) -> float | None:
+    """The grade in what the judge said, None if it isn't a number from 0 to 1."""
+    try:
+        grade = float(str(verdict).strip().split()[0]) if str(verdict).strip() else -1.0
+    except ValueError:
+        return None
+    return grade if 0 <= grade <= 1 else None
+
+
+def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Any) -> Points:  # noqa: ANN401
+    """The judge's grade; several grades are averaged."""
+    given = verdict if isinstance(verdict, list) else [verdict]
+    grades = [grade for grade in map(read_grade, given) if grade is not None]
+    return {"grade": sum(grades) / len(grades) if grades else None}
+
+
+def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """The mean grade, and that of the samples that need each capability."""
+    found = {"score": mean_total(scored, "grade")}
+    for name in CAPABILITIES:
+        members = [one for one in scored if name in one.sample.target["capabilities"]]
+        if members:
+            found[name] = mean_total(members, "grade")
+    return found
+
+
+def predictions(path: Path, data: str | None) -> Predictions:
+    """A graded table, or the official grades `{"v1_0": {"model": [...], "score": [...]}}`.
+
+    Questions and capabilities of the official grades come from `data`, else from a table beside the file; `v1_k` is
+    the table's index k + 1.
+    """
+    value = json_value(path.read_text(encoding="utf-8"), str(path)) if path.suffix == ".json" else None
+    if not isinstance(value, dict) or not all(isinstance(one, dict) and "score" in one for one in value.values()):
+        return read_predictions(path, data)
+    place = Path(data) if data else next(iter(sorted(path.parent.glob("*MMVet.xlsx"))), None)
+    if place is None:
+        raise ValueError(f"{path} holds grades without questions; pass --data with MM-Vet's own table")
+    rows = {str(row["index"]): row for file in table_files(place) for row in read_table(file) if "index" in row}
+    found = []
+    for name, one in value.items():
+        index = str(int(name.removeprefix("v1_")) + 1)
+        if index not in rows:
+            raise ValueError(f"{path}: {name!r} is not in {place}, which has {len(rows)} questions")
+        found.append(Prediction(rows[index], "", one["score"]))
+    return Predictions(found, rules="official")
+
+
+TASK = Task(
+    "mmvet",
+    (__doc__ or "").strip(),
+    samples,
+    score,
+    totals,
+    judge="chat",
+    rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
+    to_sample=to_sample,
+    predictions=predictions,
+)

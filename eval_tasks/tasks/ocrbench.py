@@ -1,0 +1,77 @@
+"""OCRBench: 1000 questions about text in pictures; right if a gold answer is inside the reply.
+
+Source: VLMEvalKit's OCRBench.tsv, or Hub echo840/OCRBench (split test)
+Licence: see the Hub card · Rows: 1000
+Metric: number of right answers (0..1000) and a tenth of it · Paper: arXiv 2305.07895
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.multiple_choice import VLMEVALKIT
+from eval_tasks.table_files import to_list
+from eval_tasks.task import Points, Row, Sample, Scored, Task
+from eval_tasks.totals import Total, mean_total
+
+HUB = HubRows("echo840/OCRBench", "test")
+FORMULAS = "Handwritten Mathematical Expression Recognition"
+OWN_GROUP = ("Scene Text-centric VQA", "Doc-oriented VQA", "Key Information Extraction", FORMULAS)
+_HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
+
+
+def samples(data: str | None, rules: str) -> Iterator[Sample]:
+    """Every row as a sample."""
+    for number, row in enumerate(load_rows(data, HUB, "OCRBench")):
+        yield to_sample(row, rules, number)
+
+
+def to_sample(row: Row, rules: str, number: int) -> Sample:
+    """The sample of a row; `answer` is one text or a list of them."""
+    place = f"OCRBench row {number}"
+    question, answer = need(row, ("question", "answer" if "answer" in row else "answers"), place)
+    category = str(row.get("category", row.get("question_type", row.get("type"))))
+    answers = [str(one) for one in to_list(answer, place)]
+    sample_id = str(row.get("index", row.get("id", number)))
+    dialogue = one_turn(sample_id, pictures_of(row, place), str(question), answers[0])
+    return Sample(dialogue, {"answers": answers, "category": category}, group=sample_id)
+
+
+def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
+    """1 if a gold answer stands in the reply; formulas keep their case and lose their spaces."""
+    is_formula = sample.target["category"] == FORMULAS
+
+    def plain(text: str) -> str:
+        if rules.startswith("lmms-eval"):
+            text = text.translate(_HALF_WIDTH)
+        text = text.strip().replace("\n", " ")
+        return text.replace(" ", "") if is_formula else text.lower()
+
+    said = plain(replies[0])
+    return {"accuracy": float(any(plain(answer) in said for answer in sample.target["answers"]))}
+
+
+def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """Right answers in hundredths, their number, and the number in each of the five groups."""
+    groups: dict[str, list[Scored]] = {"Text Recognition": []}
+    for one in scored:
+        category = one.sample.target["category"]
+        groups.setdefault(category if category in OWN_GROUP else "Text Recognition", []).append(one)
+    found = {"accuracy": mean_total(scored, "accuracy"), "final_score": _sum(scored)}
+    return found | {name: _sum(members) for name, members in groups.items()}
+
+
+def _sum(scored: Sequence[Scored]) -> Total:
+    return mean_total(scored, "accuracy", scale=float(len(scored)))
+
+
+TASK = Task(
+    "ocrbench",
+    (__doc__ or "").strip(),
+    samples,
+    score,
+    totals,
+    rules=(*VLMEVALKIT, "lmms-eval@0.7"),
+    to_sample=to_sample,
+)

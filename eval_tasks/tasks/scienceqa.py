@@ -1,0 +1,61 @@
+"""ScienceQA: school questions with lettered options, the part that has a picture.
+
+Source: VLMEvalKit's ScienceQA_{TEST,VAL}.tsv, or Hub lmms-lab-encoder/ScienceQA (config ScienceQA-IMG, split test)
+Licence: CC BY-NC-SA 4.0 · Rows: 2017 (test), 2097 (val)
+Metric: accuracy · Paper: arXiv 2209.09513
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from eval_tasks.hub_rows import HubRows
+from eval_tasks.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, ChoiceRows, choice_task
+from eval_tasks.predictions import read_predictions
+from eval_tasks.table_files import json_value
+from eval_tasks.task import Prediction, Predictions, Scored
+from eval_tasks.totals import Total, mean_total
+
+ROWS = ChoiceRows(
+    HubRows("lmms-lab-encoder/ScienceQA", "test", config="ScienceQA-IMG"),
+    category="subject",
+    stem="ScienceQA",
+    lmms_form="Context: {hint}\n{question}\n{options}" + LETTER_DIRECTLY,
+)
+
+
+def predictions(path: Path, data: str | None) -> Predictions:
+    """A table, or LLaVA's output: `{"correct": [...], "incorrect": [...]}` of all 4241 questions.
+
+    The subject is `with picture` or `text only` there, so that both numbers LLaVA prints are among the totals.
+    """
+    value = json_value(path.read_text(encoding="utf-8"), str(path)) if path.suffix == ".json" else None
+    if not isinstance(value, dict) or "correct" not in value or "incorrect" not in value:
+        return read_predictions(path, data)
+    found = []
+    for item in [*value["correct"], *value["incorrect"]]:
+        row = {
+            "question": item["question"].replace("<image>\n", ""),
+            "answer": item["ground_truth"],
+            "index": item["question_id"],
+            "subject": "with picture" if item["is_multimodal"] else "text only",
+            "options": re.findall(r"^[A-Z]\. (.*)$", item["question"], re.MULTILINE),
+        }
+        found.append(Prediction(row, str(item["pred"])))
+    return Predictions(found, rules="llava")
+
+
+def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """Accuracy of the questions with a picture, and of each subject; `all` where questions without one are there."""
+    pictured = [one for one in scored if one.sample.target["category"] != "text only"]
+    if len(pictured) == len(scored):
+        return ROWS.totals(scored, rules)
+    return {"accuracy": mean_total(pictured, "accuracy"), "all": mean_total(scored, "accuracy")}
+
+
+TASK = replace(
+    choice_task("scienceqa", __doc__, ROWS, (*VLMEVALKIT, "lmms-eval@0.7", "llava"), predictions), totals=totals
+)

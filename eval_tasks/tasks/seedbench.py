@@ -1,0 +1,26 @@
+"""SEED-Bench-1, image part: multiple-choice questions about one picture; questions about videos are left out.
+
+Source: VLMEvalKit's SEEDBench_IMG.tsv
+Licence: CC BY-NC 4.0 · Rows: 14233
+Metric: accuracy · Paper: arXiv 2307.16125
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eval_tasks.hub_rows import HubRows
+from eval_tasks.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
+from eval_tasks.predictions import read_predictions
+from eval_tasks.task import Predictions
+
+ROWS = ChoiceRows(HubRows("lmms-lab-encoder/SEED-Bench", "test"), stem="SEEDBench")
+
+
+def predictions(path: Path, data: str | None) -> Predictions:
+    """The replies about pictures: ids of questions about videos begin with `v`."""
+    found = read_predictions(path, data)
+    return Predictions([one for one in found.rows if not str(one.row.get("question_id", "")).startswith("v")])
+
+
+TASK = choice_task("seedbench", __doc__, ROWS, VLMEVALKIT, predictions)

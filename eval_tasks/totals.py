@@ -1,0 +1,130 @@
+"""A benchmark's number as a sum of means, and how sure it is: any total of the public benchmarks has this form.
+
+Accuracy is one mean. MME adds 2 x 14 means (questions and pictures of each sub-task); HallusionBench takes the mean of
+three; a macro average weighs each category alike. Intervals draw whole groups, within the strata that the parts make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval_tasks.task import Scored
+from mmcr_bench.intervals import LEVEL, Difference, Interval
+
+_MAX_CELLS = 4_000_000  # counts held at once: 32 MB
+
+
+class Unit(NamedTuple):
+    """One thing that has points: a question, a picture with both its questions, a circular group."""
+
+    group: str
+    points: float
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Total:
+    """`sum over parts of weight x mean points of the part's units`.
+
+    Attributes:
+        units: what has points.
+        weights: part -> weight; the only part weighs 100 where none are named.
+    """
+
+    units: Sequence[Unit]
+    weights: Mapping[str, float] = field(default_factory=lambda: {"": 100.0})
+
+    @property
+    def value(self) -> float:
+        """The number itself; 0.0 without units."""
+        value = 0.0
+        for part, weight in self.weights.items():
+            points = [unit.points for unit in self.units if unit.part == part]
+            value += weight * float(np.mean(points)) if points else 0.0
+        return value
+
+
+def mean_total(scored: Iterable[Scored], metric: str, scale: float = 100.0) -> Total:
+    """Mean of a metric; what has no points (no reply, unread) counts 0."""
+    units = [Unit(one.sample.group, one.points.get(metric) or 0.0) for one in scored if one.unjudged is None]
+    return Total(units, {"": scale})
+
+
+def macro_total(units: Sequence[Unit], scale: float = 100.0) -> Total:
+    """Mean over the parts' means: every part weighs alike."""
+    parts = dict.fromkeys(unit.part for unit in units)
+    return Total(units, {part: scale / len(parts) for part in parts})
+
+
+def totals_by(scored: Iterable[Scored], key: str, metric: str = "accuracy") -> dict[str, Total]:
+    """A mean for each value of a field of the target, in alphabetical order."""
+    of: dict[str, list[Scored]] = {}
+    for one in scored:
+        of.setdefault(str(one.sample.target.get(key) or "none"), []).append(one)
+    return {name: mean_total(of[name], metric) for name in sorted(of)}
+
+
+def interval_of(total: Total, seed: int = 0, num_resamples: int = 2000) -> Interval:
+    """The total with its 95 % interval; -inf and inf with a single group."""
+    if len({unit.group for unit in total.units}) < 2:
+        return Interval(total.value, -np.inf, np.inf)
+    values = _resampled([total], seed, num_resamples)[0]
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(total.value, float(low), float(high))
+
+
+def difference_of(a: Total, b: Total, seed: int = 0, num_resamples: int = 2000) -> Difference:
+    """`a - b` of the same samples, the same groups drawn for both.
+
+    Raises:
+        ValueError: the two totals are not over the same groups.
+    """
+    if {unit.group for unit in a.units} != {unit.group for unit in b.units}:
+        raise ValueError("the two runs were not scored on the same groups; compare runs of the same samples")
+    difference = a.value - b.value
+    if len({unit.group for unit in a.units}) < 2:
+        return Difference(difference, -np.inf, np.inf, significant=False, p_value=1.0)
+    of_a, of_b = _resampled([a, b], seed, num_resamples)
+    gaps = of_a - of_b
+    low, high = np.quantile(gaps, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    rarer = min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))
+    p_value = min(1.0, 2 * (rarer + 1) / (len(gaps) + 1))
+    return Difference(difference, float(low), float(high), significant=bool(low > 0 or high < 0), p_value=p_value)
+
+
+def _resampled(totals: Sequence[Total], seed: int, num_resamples: int) -> list[NDArray[np.float64]]:
+    """Values of the totals in each resample; all totals see the same draws. `_GP`: groups x parts."""
+    groups = sorted({unit.group for total in totals for unit in total.units})
+    number = {group: index for index, group in enumerate(groups)}
+    tables = [_sums_and_counts(total, number) for total in totals]
+    strata: dict[bytes, list[int]] = {}
+    for index, row in enumerate(tables[0][1] > 0):
+        strata.setdefault(row.tobytes(), []).append(index)
+    rng = np.random.default_rng(seed)
+    step = max(1, _MAX_CELLS // len(groups))
+    values = [np.empty(num_resamples) for _ in totals]
+    for start in range(0, num_resamples, step):
+        size = min(step, num_resamples - start)
+        draws = np.zeros((size, len(groups)))
+        for members in strata.values():
+            draws[:, members] = rng.multinomial(len(members), [1 / len(members)] * len(members), size=size)
+        for value, total, (sums_GP, counts_GP) in zip(values, totals, tables, strict=True):  # noqa: N806
+            drawn = draws @ counts_GP
+            means = np.divide(draws @ sums_GP, drawn, out=np.zeros_like(drawn), where=drawn > 0)
+            value[start : start + size] = means @ np.array(list(total.weights.values()))
+    return values
+
+
+def _sums_and_counts(total: Total, number: Mapping[str, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    part_number = {part: index for index, part in enumerate(total.weights)}
+    sums, counts = np.zeros((2, len(number), len(part_number)))
+    for unit in total.units:
+        place = number[unit.group], part_number[unit.part]
+        sums[place] += unit.points
+        counts[place] += 1
+    return sums, counts

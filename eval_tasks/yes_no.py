@@ -1,0 +1,37 @@
+"""Yes/no questions: how the reply is read, by the rules of each harness."""
+
+from __future__ import annotations
+
+import re
+
+ONE_WORD = "\nAnswer the question using a single word or phrase."
+_VQA_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+
+
+def read_yes_no(reply: str, rules: str) -> str | None:
+    """`yes` or `no` in a reply, None if it can't be told.
+
+    `official` and `lmms-eval` look at the first four characters (MME's eval_tool); `vlmevalkit` at the words.
+    """
+    if rules.startswith(("official", "lmms-eval")):
+        head = reply.strip().lower()[:4]
+        if head in ("y", "n"):
+            return {"y": "yes", "n": "no"}[head]
+        return "yes" if "yes" in head else "no" if "no" in head else None
+    words = vqa_punctuation(reply.lower()).split()
+    says = {word for word in ("yes", "no") if word in words}
+    return says.pop() if len(says) == 1 else None
+
+
+def vqa_punctuation(text: str) -> str:
+    """Punctuation taken out the way of the VQA evaluation, with the quirks that published numbers contain.
+
+    A mark that stands beside a space anywhere is removed everywhere, else replaced by a space; only the first 32 lone
+    periods go (there `re.UNICODE`, which is 32, was passed as the count). Source: VQA v2 evaluation, vqaEval.py.
+    """
+    comma_in_number = re.search(r"(\d)(,)(\d)", text) is not None
+    said = text
+    for mark in _VQA_PUNCTUATION:
+        beside_space = f"{mark} " in text or f" {mark}" in text
+        said = said.replace(mark, "" if beside_space or comma_in_number else " ")
+    return re.sub(r"\.(?!\d)", "", said, count=32)

@@ -1,0 +1,140 @@
+"""The bench out of a data set: candidates -> draw -> a folder of its own -> no trace of it left in the data set.
+
+The order is safe: the bench is whole on disk before a row is taken out, and running the same command again with
+`overwrite` draws the same dialogues and finishes what was begun.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from mmcr_bench.bench_folder import write_bench_folder
+from mmcr_bench.select.candidates import load_by_id, read_candidates, read_ids
+from mmcr_bench.select.draw import Shortage, draw_bench, find_sharing
+from mmcr_bench.select.topics import Tagging
+from mmcr_dataset.publish.card import refresh_card
+from mmcr_dataset.publish.remove import remove_rows
+
+REPORT_NAME = "bench.json"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchReport:
+    """What was drawn and what it cost the data set.
+
+    Attributes:
+        num_single: drawn dialogues of one picture.
+        num_multi: drawn dialogues of several pictures.
+        num_candidates: dialogues there were.
+        num_sharing: dialogues removed because they show a drawn picture.
+        num_left: dialogues left in the data set.
+        num_undecodable: dialogues passed over because a picture doesn't decode.
+        num_without_topic: dialogues passed over because only others have a topic.
+        num_orphaned: dialogues of a replaced bench that are in neither folder now.
+        shortages: places that stay empty.
+    """
+
+    num_single: int
+    num_multi: int
+    num_candidates: int
+    num_sharing: int
+    num_left: int
+    num_undecodable: int
+    num_without_topic: int
+    num_orphaned: int
+    shortages: tuple[Shortage, ...]
+
+    def show(self) -> str:
+        """The report as lines of text."""
+        lines = [
+            f"drawn      {self.num_single} single + {self.num_multi} multi of {self.num_candidates} dialogues",
+            f"removed    {self.num_single + self.num_multi} drawn and {self.num_sharing} that show a drawn picture, "
+            f"{self.num_left} are left in the data set",
+        ]
+        for count, why in (
+            (self.num_undecodable, "with a picture that doesn't decode"),
+            (self.num_without_topic, "without a topic, where others have one"),
+        ):
+            if count:
+                lines.append(f"not drawn  {count} {why}")
+        if self.num_orphaned:
+            lines.append(
+                f"replaced   {self.num_orphaned} dialogues of the former bench are in neither folder now; build the "
+                "data set again to have them back"
+            )
+        lines += [f"short      {shortage.show()}" for shortage in self.shortages]
+        return "\n".join(lines)
+
+
+def build_bench(
+    dataset: Path,
+    out: Path,
+    num_single: int,
+    num_multi: int,
+    seed: int = 0,
+    *,
+    overwrite: bool = False,
+    tagging: Tagging | None = None,
+) -> BenchReport:
+    """Draw a bench from a data set folder into another folder and take it out of the first.
+
+    Args:
+        dataset: a folder written by `python -m mmcr_dataset build`.
+        out: folder of the bench, split `test`.
+        num_single: one-picture dialogues a topic.
+        num_multi: dialogues of several pictures a topic.
+        seed: of the draw.
+        overwrite: replace a bench in `out`; its dialogues are candidates again.
+        tagging: topics and labels of the dialogues; None takes what the rows say.
+
+    Raises:
+        ValueError: no data set in the folder, a folder in the way, nothing to draw, or nothing left to train on.
+    """
+    folders = _check_folders(dataset, out, overwrite)
+    candidates, num_undecodable = read_candidates(folders)
+    if tagging is not None:
+        topics = {id_: topic.label for id_, topic in tagging.topics.items()}
+        candidates = [replace(candidate, topic=topics.get(candidate.id)) for candidate in candidates]
+    drawn = draw_bench(candidates, num_single, num_multi, seed)
+    why_by_id = dict.fromkeys(drawn.ids, f"drawn for {out.name}")
+    why_by_id |= dict.fromkeys(find_sharing(candidates, drawn.ids), f"shows a picture of {out.name}")
+    in_dataset = read_ids(dataset)
+    left = in_dataset - why_by_id.keys()
+    if not left:
+        raise ValueError(
+            f"{dataset}: the draw and the dialogues that share its pictures are all {len(in_dataset)} dialogues, "
+            "nothing is left to train on; lower --single and --multi, or build a larger data set"
+        )
+    dialogues = load_by_id(folders, drawn.ids)
+    if tagging is not None:
+        dialogues = [tagging.tag(dialogue) for dialogue in dialogues]
+    report = BenchReport(
+        num_single=sum(len(dialogue.pictures) == 1 for dialogue in dialogues),
+        num_multi=sum(len(dialogue.pictures) > 1 for dialogue in dialogues),
+        num_candidates=len(candidates),
+        num_sharing=len(why_by_id) - len(drawn.ids),
+        num_left=len(left),
+        num_undecodable=num_undecodable,
+        num_without_topic=drawn.num_without_topic,
+        num_orphaned=len({candidate.id for candidate in candidates} - in_dataset - set(drawn.ids)),
+        shortages=drawn.shortages,
+    )
+    asked = {"dataset": dataset.name, "seed": seed, "single": num_single, "multi": num_multi}
+    write_bench_folder(dialogues, out, REPORT_NAME, {"asked": asked, "found": asdict(report)})
+    remove_rows(dataset, {id_: why for id_, why in why_by_id.items() if id_ in in_dataset})
+    refresh_card(dataset)
+    return report
+
+
+def _check_folders(dataset: Path, out: Path, overwrite: bool) -> list[Path]:
+    """The folders to draw from; raises where one is missing or in the way."""
+    if not any(dataset.rglob("*.parquet")):
+        raise ValueError(f"{dataset}: no data set there; build one with `python -m mmcr_dataset build --out {dataset}`")
+    if not out.exists():
+        return [dataset]
+    if not (out / REPORT_NAME).is_file():
+        raise ValueError(f"{out}: exists and is no bench ({REPORT_NAME} is missing); name another folder with --out")
+    if not overwrite:
+        raise ValueError(f"{out}: a bench stands there; name another folder with --out, or replace it with --overwrite")
+    return [dataset, out]

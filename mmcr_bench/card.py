@@ -1,0 +1,82 @@
+"""The bench's README: what `load_dataset` and the Hub need, and what a reader needs to know."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmcr_bench.rubric import DIMENSIONS
+from mmcr_dataset.schema import Dialogue
+
+SPLIT = "test"
+
+
+def write_card(folder: Path, dialogues: Sequence[Dialogue], notes: Sequence[str] = ()) -> None:
+    """Write README.md for a bench folder that holds the shards of these dialogues; `notes` are its last lines."""
+    text = "\n".join([show_card(dialogues, shards_sha256(folder)), *notes])
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def shards_sha256(folder: Path) -> str:
+    """Hash of all shards of a folder, with their places in it."""
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*.parquet")):
+        total.update(path.relative_to(folder).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def show_card(dialogues: Sequence[Dialogue], content_sha256: str) -> str:
+    """The card as Markdown with the configurations `default`, `single` and `multi` (those that have rows).
+
+    Each configuration names the hash of the shards: `datasets` keeps a copy of a local folder by its card alone, and
+    would give the rows of a former bench for a folder that was written anew.
+    """
+    kinds = Counter("single" if len(dialogue.pictures) == 1 else "multi" for dialogue in dialogues)
+    configs = [("default", f"*/{SPLIT}-*.parquet")]
+    configs += [(name, f"{name}/{SPLIT}-*.parquet") for name in ("single", "multi") if kinds[name]]
+    lines = ["---", "pretty_name: MMCR-Bench", "language:", "- en", "task_categories:", "- image-text-to-text"]
+    lines += ["size_categories:", "- n<1K", "configs:"]
+    for name, pattern in configs:
+        lines += [
+            f"- config_name: {name}",
+            f"  description: shards sha256 {content_sha256}",
+            *(["  default: true"] if name == "default" else []),
+            "  data_files:",
+        ]
+        lines += [f"  - split: {SPLIT}", f'    path: "{pattern}"']
+    lines += ["---", "", "# MMCR-Bench", ""]
+    lines += [
+        "Dialogues of several turns about one to four pictures. A model answers turn by turn with its own answers in "
+        "the history; a judge compares its answers with the references.",
+        "",
+        *_show_counts(dialogues, kinds),
+        "",
+        "## Scores",
+        "",
+        "Integers from 1 to 10, reported times ten as means over the dialogues: "
+        + ", ".join(dimension.title.lower() for dimension in DIMENSIONS)
+        + ".",
+        "",
+        "## Not for training",
+        "",
+        "No dialogue of this bench, and none that shows one of its pictures, is in the data set it was drawn from.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _show_counts(dialogues: Sequence[Dialogue], kinds: Counter[str]) -> list[str]:
+    pictures = sum(len(dialogue.pictures) for dialogue in dialogues)
+    questions = sum(len(dialogue.turns) for dialogue in dialogues)
+    lines = ["| | |", "|---|---|"]
+    lines += [
+        f"| dialogues of one picture | {kinds['single']} |",
+        f"| dialogues of several pictures | {kinds['multi']} |",
+    ]
+    lines += [f"| pictures | {pictures} |", f"| questions | {questions} |"]
+    topics = {(dialogue.domain, dialogue.topic) for dialogue in dialogues if dialogue.topic is not None}
+    if topics:
+        lines.append(f"| topics | {len(topics)} in {len({domain for domain, _ in topics})} domains |")
+    return lines

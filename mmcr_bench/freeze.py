@@ -1,0 +1,69 @@
+"""A reviewed bench as a version that never changes: `load_dataset` takes it, and every item has its checksum."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from mmcr_bench.bench_folder import find_changes, write_bench_folder
+from mmcr_bench.review.event_log import ReviewLog
+from mmcr_bench.review.progress import show_agreement
+
+REPORT_NAME = "frozen.json"
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
+
+
+def freeze_review(review: Path, out: Path, version: str) -> str:
+    """Write the passed items of a finished review into a new folder.
+
+    Raises:
+        ValueError: items are not passed, the folder exists, or the version is no X.Y.Z.
+    """
+    if not _VERSION.fullmatch(version):
+        raise ValueError(f"version {version!r}: expected three numbers such as 1.0.0")
+    if out.exists():
+        raise ValueError(f"{out}: exists; a frozen version is never changed, name another folder")
+    if not review.is_file():
+        raise ValueError(f"{review}: no review there")
+    log = ReviewLog(review)
+    items = [item for _, item in sorted(log.items().items())]
+    status = Counter(item.status(log.num_experts) for item in items)
+    if status["passed"] < len(items) or not items:
+        left = ", ".join(f"{count} {name}" for name, count in sorted(status.items()) if name != "passed")
+        raise ValueError(f"{review}: {status['passed']} of {len(items)} items have passed ({left or 'none opened'})")
+    dialogues = [log.dialogue(item) for item in items]
+    rounds = Counter(item.version for item in items)
+    experts = len({mark.actor for item in items for mark in item.marks.values()})
+    report = {
+        "version": version,
+        "experts": experts,
+        "num_items": len(items),
+        "items_by_number_of_versions": {str(number): count for number, count in sorted(rounds.items())},
+        "agreement": show_agreement(log),
+    }
+    notes = ["## Review", ""]
+    notes += [
+        f"Version {version}. {experts} experts passed every item on five criteria; items needed this many versions: "
+    ]
+    notes += [", ".join(f"{count} needed {number}" for number, count in sorted(rounds.items())) + "."]
+    notes += [
+        "",
+        "| criterion | items | flagged | raw | Krippendorff's alpha | Gwet's AC1 |",
+        "|---|---|---|---|---|---|",
+    ]
+    notes += ["| " + " | ".join(row) + " |" for row in show_agreement(log) if len(row) > 1]
+    write_bench_folder(dialogues, out, REPORT_NAME, report, [*notes, ""], version)
+    return f"{out}: version {version}, {len(items)} items"
+
+
+def check_frozen(folder: Path) -> str:
+    """Whether every item of a bench folder is as it was written.
+
+    Raises:
+        ValueError: items have changed, or the folder has no checksums.
+    """
+    changed = find_changes(folder)
+    if changed:
+        raise ValueError(f"{folder}: {len(changed)} items are not what was written: {', '.join(changed[:5])}")
+    return f"{folder}: every item is as it was written"

@@ -1,0 +1,64 @@
+"""How a judge is named on a command line: `offline`, one endpoint, or a panel of several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+EXAMPLE = "api:https://api.openai.com/v1#gpt-4o-2024-08-06"
+HELP = f"`offline`; `api:URL#MODEL`, for example {EXAMPLE}, with ?repeats=3, ?temperature=1 (or none) or ?images=yes after it; several api: specs with commas between them are a panel"  # noqa: E501
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSpec:
+    """One judge at an endpoint.
+
+    Attributes:
+        base_url: of the endpoint.
+        model: its name there.
+        repeats: how often each dialogue is judged; the mean counts.
+        temperature: None for the endpoint's default, which some models insist on.
+        images: True shows the pictures too; the paper's judge reads text only.
+    """
+
+    base_url: str
+    model: str
+    repeats: int = 1
+    temperature: float | None = 0.0
+    images: bool = False
+
+
+def read_judge_specs(spec: str) -> list[JudgeSpec]:
+    """The judges a spec names; none for `offline`.
+
+    Example: `"api:http://a/v1#m?repeats=3,api:http://b/v1#n"` -> two judges, the first asked three times
+
+    Raises:
+        ValueError: the spec names no judge.
+    """
+    if spec == "offline":
+        return []
+    if not spec.startswith("api:"):
+        raise ValueError(f"judge {spec!r}: expected {HELP}")
+    return [_read_one(part, spec) for part in spec.removeprefix("api:").split(",api:")]
+
+
+def _read_one(part: str, spec: str) -> JudgeSpec:
+    url, _, rest = part.partition("#")
+    model, _, query = rest.partition("?")
+    if not url or not model:
+        raise ValueError(f"judge {spec!r}: expected {HELP}")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = options.keys() - {"repeats", "temperature", "images"}
+    if unknown:
+        raise ValueError(f"judge {spec!r}: unknown option {sorted(unknown)}, expected repeats, temperature or images")
+    try:
+        repeats = int(options.get("repeats", "1"))
+        given = options.get("temperature", "0" if repeats == 1 else "1")  # at 0 the repeats would be copies
+        temperature = None if given == "none" else float(given)
+    except ValueError as error:
+        raise ValueError(f"judge {spec!r}: repeats and temperature must be numbers ({error})") from error
+    images = options.get("images", "no")
+    if repeats < 1 or images not in ("yes", "no") or (temperature is not None and not 0 <= temperature <= 2):
+        raise ValueError(f"judge {spec!r}: expected repeats of 1 or more, temperature 0 to 2 or none, images yes or no")
+    return JudgeSpec(url, model, repeats, temperature, images == "yes")

@@ -1,0 +1,116 @@
+"""Who may review: names, scrypt-hashed passwords, sessions, and a brake on guessing."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS account (
+    name TEXT PRIMARY KEY, role TEXT NOT NULL, salt BLOB NOT NULL, hash BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS session (
+    token_sha256 TEXT PRIMARY KEY, name TEXT NOT NULL, expires REAL NOT NULL
+) WITHOUT ROWID;
+"""
+SESSION_S = 12 * 3600
+FAILURES_MAX = 5  # wrong passwords for a name within WINDOW_S, then it waits
+WINDOW_S = 300.0
+PASSWORD_MIN = 10
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
+
+Role = Literal["expert", "keeper"]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is logged in; a keeper sees agreement and progress of all, and doesn't mark."""
+
+    name: str
+    role: Role
+    csrf: str
+
+
+class Accounts:
+    """Accounts and sessions in the review's database."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._db = database
+        self._db.executescript(_SCHEMA)
+        self._failures: dict[str, list[float]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, name: str, password: str, role: Role = "expert") -> None:
+        """Make an account, or give one a new password (which ends its sessions).
+
+        Raises:
+            ValueError: the name is odd, or the password is too short.
+        """
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"name {name!r}: expected a letter, then up to 31 letters, digits, dots, dashes")
+        if len(password) < PASSWORD_MIN:
+            raise ValueError(f"the password has {len(password)} characters, expected at least {PASSWORD_MIN}")
+        salt = secrets.token_bytes(16)
+        row = (name, role, salt, _scrypt(password, salt))
+        with self._lock:
+            self._db.execute("INSERT OR REPLACE INTO account VALUES (?, ?, ?, ?)", row)
+            self._db.execute("DELETE FROM session WHERE name = ?", (name,))
+
+    def names(self, role: Role) -> list[str]:
+        """Names of all accounts of a role."""
+        with self._lock:
+            rows = self._db.execute("SELECT name FROM account WHERE role = ? ORDER BY name", (role,)).fetchall()
+        return [str(name) for (name,) in rows]
+
+    def log_in(self, name: str, password: str, now: float | None = None) -> str | None:
+        """A new session's token, None if name and password don't fit or too many were wrong of late."""
+        now = time.time() if now is None else now
+        with self._lock:
+            recent = [at for at in self._failures.get(name, []) if now - at < WINDOW_S]
+            self._failures = {known: ats for known, ats in self._failures.items() if now - ats[-1] < WINDOW_S}
+            if len(recent) >= FAILURES_MAX:
+                return None
+            row = self._db.execute("SELECT salt, hash FROM account WHERE name = ?", (name,)).fetchone()
+        salt, known_hash = row or (b"\0" * 16, b"\0" * 32)  # an unknown name costs the same time
+        fits = hmac.compare_digest(_scrypt(password, salt), known_hash)
+        with self._lock:
+            if row is None or not fits:
+                self._failures[name] = [*self._failures.get(name, []), now]
+                return None
+            self._failures.pop(name, None)
+            token = secrets.token_urlsafe(32)
+            self._db.execute("DELETE FROM session WHERE expires < ?", (now,))
+            self._db.execute("INSERT INTO session VALUES (?, ?, ?)", (_sha256(token), name, now + SESSION_S))
+        return token
+
+    def who(self, token: str | None, now: float | None = None) -> Person | None:
+        """Whose session a token is, None if it is nobody's or has ended."""
+        if not token:
+            return None
+        query = (
+            "SELECT account.name, role FROM session JOIN account ON account.name = session.name "
+            "WHERE token_sha256 = ? AND expires > ?"
+        )
+        with self._lock:
+            row = self._db.execute(query, (_sha256(token), time.time() if now is None else now)).fetchone()
+        return Person(row[0], row[1], _sha256("csrf " + token)) if row else None
+
+    def log_out(self, token: str) -> None:
+        """End a session."""
+        with self._lock:
+            self._db.execute("DELETE FROM session WHERE token_sha256 = ?", (_sha256(token),))
+
+
+def _scrypt(password: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(password.encode("utf-8", "surrogatepass"), salt=salt, n=2**14, r=8, p=1, dklen=32)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,112 @@
+"""The commands of `python -m mmcr_bench review`: start, account, serve, rewrite, status, export, import."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+import time
+from pathlib import Path
+
+from mmcr_bench.review.accounts import Accounts, Role
+from mmcr_bench.review.event_log import ReviewLog, export_lines, import_lines, open_database
+from mmcr_bench.review.progress import show_agreement, to_progress
+from mmcr_bench.review.rounds import Event
+
+
+def start(review: Path, bench: Path, num_experts: int) -> str:
+    """Open the review of a bench folder.
+
+    Raises:
+        ValueError: the review exists, or there is no bench in the folder.
+    """
+    from mmcr_bench.select.candidates import load_by_id, read_ids
+
+    if review.exists():
+        raise ValueError(f"{review}: a review stands there; go on with `review serve`, or name another file")
+    ids = sorted(read_ids(bench))
+    if not ids:
+        raise ValueError(f"{bench}: no bench there; draw one with `python -m mmcr_bench build`")
+    log = ReviewLog(review, num_experts)
+    for id_ in ids:
+        (dialogue,) = load_by_id([bench], [id_])
+        log.add_dialogue(Event("opened", id_, 1, "build", time.time()), dialogue)
+    log.close()
+    return f"{review}: {len(ids)} items wait for {num_experts} experts; make their accounts with `review account`"
+
+
+def account(review: Path, name: str, role: Role) -> str:
+    """Make an account; the password is asked for, or read from standard input where that is no terminal."""
+    accounts = Accounts(open_database(_existing(review)))
+    asked = f"Password for {name}: "
+    accounts.add(name, getpass.getpass(asked) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n"), role)
+    return f"{role} {name} may log in"
+
+
+def serve(review: Path, host: str, port: int) -> str:
+    """Serve the page until interrupted."""
+    import uvicorn
+
+    from mmcr_bench.review.page import make_app
+
+    log, accounts = ReviewLog(_existing(review)), Accounts(open_database(review))
+    experts = accounts.names("expert")
+    print(f"review of {len(log.items())} items by {len(experts)} experts on http://{host}:{port}", flush=True)
+    if host not in ("127.0.0.1", "localhost"):
+        print("passwords travel unencrypted unless a proxy with TLS stands before this address", file=sys.stderr)
+    uvicorn.run(make_app(log, accounts), host=host, port=port, log_level="warning", server_header=False)
+    return "stopped"
+
+
+def rewrite(review: Path, endpoint: str, ledger: Path, dataset: Path, seed: int) -> str:
+    """Write flagged items anew, draw others for those that failed too often."""
+    from mmcr_bench.review.rewriting import rewrite_flagged
+    from mmcr_dataset.chat_api import Endpoint
+    from mmcr_dataset.generate.dialogues import WriterSettings
+
+    url, _, model = endpoint.partition("#")
+    settings = WriterSettings(writer="openai", endpoint=Endpoint(base_url=url, model=model))
+    done = rewrite_flagged(ReviewLog(_existing(review)), settings, ledger, dataset, seed)
+    lines = [f"{done.num_regenerated} items written anew, {done.num_replaced} drawn anew"]
+    lines += [f"unusable   {count} replies: {reason}" for reason, count in sorted(done.failures.items())]
+    lines += [f"short      {count} more dialogues of topic {topic} needed" for topic, count in done.shortages.items()]
+    return "\n".join(lines)
+
+
+def status(review: Path) -> str:
+    """Progress and agreement as text."""
+    log, accounts = ReviewLog(_existing(review)), Accounts(open_database(review))
+    progress = to_progress(log, accounts.names("expert"))
+    lines = [f"{name:<11}{count}" for name, count in progress.by_status.items()]
+    lines += [f"open in round {number}: {count}" for number, count in progress.by_round.items()]
+    lines += [f"marked by {name}: {count} of {progress.num_items}" for name, count in progress.by_expert.items()]
+    lines += [f"written anew {progress.num_regenerated}, drawn anew {progress.num_replaced}", ""]
+    lines += ["criterion | items | flagged | raw | alpha | AC1"]
+    return "\n".join(lines + [" | ".join(row) for row in show_agreement(log)])
+
+
+def export(review: Path, file: Path) -> str:
+    """Write everything but accounts as JSON lines."""
+    lines = list(export_lines(ReviewLog(_existing(review))))
+    file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return f"{file}: {len(lines)} lines"
+
+
+def import_file(review: Path, file: Path, num_experts: int) -> str:
+    """Make a review from an export.
+
+    Raises:
+        ValueError: the review exists, or the file isn't whole.
+    """
+    if review.exists():
+        raise ValueError(f"{review}: a review stands there; name another file")
+    with file.open(encoding="utf-8") as lines:
+        count = import_lines(ReviewLog(review, num_experts), lines)
+    return f"{review}: {count} events"
+
+
+def _existing(review: Path) -> Path:
+    if not review.is_file():
+        raise ValueError(
+            f"{review}: no review there; begin one with `python -m mmcr_bench review start {review} BENCH`"
+        )
+    return review

@@ -1,0 +1,187 @@
+"""The review on disk: an append-only SQLite log of events, and the pictures they speak of.
+
+Nothing can be changed or deleted (triggers see to it). An event is checked against the state and written in one
+transaction, so two experts at once never lose a mark, also not from two processes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mmcr_bench.agreement import Mark
+from mmcr_bench.review.rounds import NUM_EXPERTS, Event, Item, apply
+from mmcr_dataset.schema import Dialogue, from_json, to_json
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS event (seq INTEGER PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS picture (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS no_update BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
+"""
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """A connection that survives a power cut and waits for other writers.
+
+    Raises:
+        ValueError: the file is no SQLite database.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        database = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+    except sqlite3.DatabaseError as error:
+        raise ValueError(f"{path}: not a usable review file ({error}); name another or restore a copy") from error
+    return database
+
+
+class ReviewLog:
+    """An open review file.
+
+    Attributes:
+        num_experts: how many must mark an item; fixed when the file is made.
+    """
+
+    def __init__(self, path: Path, num_experts: int = NUM_EXPERTS) -> None:
+        self._db = open_database(path)
+        self._db.executescript(_SCHEMA)
+        self._db.execute("INSERT OR IGNORE INTO setting VALUES ('num_experts', ?)", (num_experts,))
+        self.num_experts = int(self._db.execute("SELECT value FROM setting WHERE name = 'num_experts'").fetchone()[0])
+        self._items: dict[str, Item] = {}
+        self._events: list[Event] = []
+        self._lock = threading.RLock()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def items(self) -> Mapping[str, Item]:
+        """The review as it stands, by item name."""
+        with self._lock:
+            self._catch_up()
+            return dict(self._items)
+
+    def events(self) -> list[Event]:
+        """Everything that happened, oldest first."""
+        with self._lock:
+            self._catch_up()
+            return list(self._events)
+
+    def append(self, event: Event) -> Item:
+        """Write an event if it fits; returns the item after it.
+
+        Raises:
+            ReviewConflict: it doesn't fit; nothing is written.
+        """
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._catch_up()
+                item = apply(self._items, event, self.num_experts)
+                self._db.execute("INSERT INTO event (value) VALUES (?)", (json.dumps(asdict(event)),))
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._catch_up()
+            return item
+
+    def _catch_up(self) -> None:
+        """Apply what this or another process has written since."""
+        rows = self._db.execute("SELECT value FROM event WHERE seq > ? ORDER BY seq", (len(self._events),)).fetchall()
+        for (text,) in rows:
+            event = to_event(json.loads(text))
+            self._items[event.item] = apply(self._items, event, self.num_experts)
+            self._events.append(event)
+
+    def add_dialogue(self, event: Event, dialogue: Dialogue) -> Item:
+        """Write an event that brings a dialogue, its pictures first."""
+        with self._lock:
+            for picture in dialogue.pictures:
+                self._db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?)", (picture.sha256, picture.data))
+        value = {**asdict(event), "flags": event.flags, "dialogue": to_json(dialogue)}
+        return self.append(Event(**value))
+
+    def pictures(self) -> Iterator[tuple[str, bytes]]:
+        """All pictures with their hashes."""
+        with self._lock:
+            hashes = [row[0] for row in self._db.execute("SELECT sha256 FROM picture ORDER BY sha256").fetchall()]
+        return ((sha256, self.picture(sha256) or b"") for sha256 in hashes)
+
+    def picture(self, sha256: str) -> bytes | None:
+        """The bytes of a picture of the review, None if it has none of this hash."""
+        with self._lock:
+            row = self._db.execute("SELECT data FROM picture WHERE sha256 = ?", (sha256,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def dialogue(self, item: Item) -> Dialogue:
+        """The current version of an item with its pictures."""
+        pictures: dict[str, bytes] = {}
+        for picture in item.dialogue["pictures"]:
+            data = self.picture(picture["sha256"])
+            assert data is not None, f"picture {picture['sha256']} of {item.name} was stored before its event"
+            pictures[picture["sha256"]] = data
+        return from_json(item.dialogue, pictures)
+
+
+def to_marks(events: Iterable[Event]) -> list[Mark]:
+    """The marks that count, all versions: an expert's last one on each, unless withdrawn."""
+    last: dict[tuple[str, str], Mark] = {}
+    for event in events:
+        key = (f"{event.item}#{event.version}", event.actor)
+        if event.kind == "marked":
+            last[key] = Mark(*key, frozenset(event.flags))
+        elif event.kind == "withdrawn":
+            last.pop(key, None)
+    return list(last.values())
+
+
+def export_lines(log: ReviewLog) -> Iterator[str]:
+    """The whole review as JSON lines: pictures, then events in their order."""
+    for sha256, data in log.pictures():
+        yield json.dumps({"sha256": sha256, "base64": base64.b64encode(data).decode("ascii")})
+    for event in log.events():
+        yield json.dumps(asdict(event), ensure_ascii=False)
+
+
+def import_lines(log: ReviewLog, lines: Iterable[str]) -> int:
+    """Write exported lines into an empty review; returns the number of events.
+
+    Raises:
+        ValueError: the review isn't empty, a line is broken or doesn't fit, or a picture is missing.
+    """
+    if log.events():
+        raise ValueError("the review has events already; import into a new file")
+    pictures: dict[str, bytes] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            value: dict[str, Any] = json.loads(line)
+            if "base64" in value:
+                data = base64.b64decode(value["base64"], validate=True)
+                pictures[hashlib.sha256(data).hexdigest()] = data
+                continue
+            event = to_event(value)
+            if event.dialogue is None:
+                log.append(event)
+            else:
+                log.add_dialogue(event, from_json(event.dialogue, pictures))
+        except KeyError as error:
+            raise ValueError(f"line {number}: nothing for {error}; the file is not whole") from error
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"line {number}: {error}") from error
+    return len(log.events())
+
+
+def to_event(value: Mapping[str, Any]) -> Event:
+    """The event of a JSON value."""
+    return Event(**{**value, "flags": tuple(value["flags"])})

@@ -1,0 +1,268 @@
+"""The experts' web page: log in, look at a dialogue, pass or flag it by keyboard, go on. Plain forms, no framework.
+
+Every text of a dialogue is shown literally; the policy in the headers lets nothing run or load that isn't ours.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from importlib import resources
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.concurrency import run_in_threadpool
+
+from mmcr_bench.review.accounts import SESSION_S, Accounts, Person
+from mmcr_bench.review.event_log import ReviewLog
+from mmcr_bench.review.progress import next_item, show_agreement, to_progress
+from mmcr_bench.review.rounds import CRITERIA, Event, Item, Kind, ReviewConflict
+from mmcr_bench.rubric import DIMENSIONS
+from mmcr_dataset.images import PictureError, open_picture
+
+COOKIE = "mmcr_review"
+BODY_BYTES_MAX = 64_000
+NOTE_MAX = 4000
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_STATIC = {"review.css": "text/css", "review.js": "text/javascript"}
+
+Form = Mapping[str, list[str]]
+
+
+class Refused(Exception):
+    """A request that gets an error page: status and what to tell the person."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class Pages:
+    """The handlers; one method a page."""
+
+    def __init__(self, log: ReviewLog, accounts: Accounts) -> None:
+        self.log = log
+        self.accounts = accounts
+        self._templates = Environment(
+            loader=PackageLoader("mmcr_bench.review", "pages"), autoescape=True, undefined=StrictUndefined
+        )
+        folder = resources.files("mmcr_bench.review").joinpath("pages")
+        self._static = {name: folder.joinpath(name).read_bytes() for name in _STATIC}
+
+    def show(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
+        """A page; every value is escaped."""
+        return HTMLResponse(self._templates.get_template(template).render(**values), status)
+
+    def person(self, request: Request) -> Person | None:
+        """Who asks, None if nobody is logged in."""
+        return self.accounts.who(request.cookies.get(COOKIE))
+
+    async def static(self, name: str) -> Response:
+        """Style and script."""
+        if name not in self._static:
+            raise Refused(404, "There is no such page.")
+        return Response(self._static[name], media_type=_STATIC[name])
+
+    async def login(self, request: Request) -> Response:
+        """The form to log in."""
+        return self.show("login.html", person=None, failed=False)
+
+    async def log_in(self, request: Request) -> Response:
+        """Check name and password, begin a session."""
+        form = await read_form(request)
+        token = await run_in_threadpool(self.accounts.log_in, first(form, "name"), first(form, "password"))
+        if token is None:
+            return self.show("login.html", 401, person=None, failed=True)
+        response = RedirectResponse("/", 303)
+        secure = request.url.scheme == "https"
+        response.set_cookie(COOKIE, token, max_age=SESSION_S, httponly=True, samesite="strict", secure=secure)
+        return response
+
+    async def log_out(self, request: Request) -> Response:
+        """End the session."""
+        await self._posted(request)
+        self.accounts.log_out(request.cookies[COOKIE])
+        return RedirectResponse("/login", 303)
+
+    async def start(self, request: Request) -> Response:
+        """An expert's next item, or the keeper's overview."""
+        person = self.person(request)
+        if person is None:
+            return RedirectResponse("/login", 303)
+        if person.role == "keeper":
+            return RedirectResponse("/progress", 303)
+        items = self.log.items()
+        name = next_item(items, person.name, self.log.num_experts)
+        done = request.query_params.get("done")
+        if name is None:
+            return self.show("done.html", person=person, done=items.get(done or ""), **self._counts(items, person))
+        return self._show_item(person, items, items[name], items.get(done or ""))
+
+    async def item(self, request: Request, name: str) -> Response:
+        """One item by its name."""
+        person = self._expert(request)
+        items = self.log.items()
+        if name not in items:
+            raise Refused(404, "This item is not in the review.")
+        return self._show_item(person, items, items[name], None)
+
+    def _show_item(self, person: Person, items: Mapping[str, Item], item: Item, done: Item | None) -> HTMLResponse:
+        mine = item.marks.get(person.name)
+        return self.show(
+            "item.html",
+            person=person,
+            item=item,
+            turns=to_shown_turns(item.dialogue),
+            mine=mine,
+            done=done if done is not None and person.name in done.marks else None,
+            criteria=[dimension for dimension in DIMENSIONS if dimension.name in CRITERIA],
+            note_max=NOTE_MAX,
+            **self._counts(items, person),
+        )
+
+    def _counts(self, items: Mapping[str, Item], person: Person) -> dict[str, int]:
+        return {"num_items": len(items), "num_mine": sum(person.name in item.marks for item in items.values())}
+
+    async def mark(self, request: Request, name: str) -> Response:
+        """Store an expert's mark."""
+        person, form = await self._posted(request, "expert")
+        note = first(form, "note")[:NOTE_MAX]
+        await self._append("marked", name, person, form, tuple(form.get("flag", [])), note)
+        return RedirectResponse(f"/?done={quote(name, safe='')}", 303)
+
+    async def undo(self, request: Request, name: str) -> Response:
+        """Take an expert's mark back."""
+        person, form = await self._posted(request, "expert")
+        await self._append("withdrawn", name, person, form)
+        return RedirectResponse(f"/item/{quote(name, safe='')}", 303)
+
+    async def _append(
+        self, kind: Kind, name: str, person: Person, form: Form, flags: tuple[str, ...] = (), note: str = ""
+    ) -> None:
+        version = first(form, "version")
+        if not version.isascii() or not version.isdigit() or len(version) > 6:
+            raise Refused(400, "The form names no version.")
+        event = Event(kind, name, int(version), person.name, time.time(), flags, note)
+        try:
+            await run_in_threadpool(self.log.append, event)
+        except ReviewConflict as conflict:
+            raise Refused(409, conflict.detail) from conflict
+
+    async def picture(self, request: Request, sha256: str) -> Response:
+        """A picture of the review, as its bytes are."""
+        if self.person(request) is None:
+            raise Refused(403, "Log in first.")
+        data = await run_in_threadpool(self.log.picture, sha256)
+        if data is None:
+            raise Refused(404, "There is no such picture.")
+        try:
+            kind = (open_picture(data).format or "").lower()
+        except PictureError as error:
+            raise Refused(415, f"This picture can't be shown: {error}.") from error
+        headers = {"Cache-Control": "private, max-age=86400, immutable", "Content-Security-Policy": "sandbox"}
+        return Response(data, media_type=f"image/{kind}", headers=headers)
+
+    async def progress(self, request: Request) -> Response:
+        """The keeper's overview: status, experts, agreement."""
+        person = self.person(request)
+        if person is None or person.role != "keeper":
+            raise Refused(403, "Only the keeper of the review sees this page.")
+        progress = to_progress(self.log, self.accounts.names("expert"))
+        agreement = await run_in_threadpool(show_agreement, self.log)
+        return self.show("progress.html", person=person, progress=progress, agreement=agreement)
+
+    def _expert(self, request: Request) -> Person:
+        person = self.person(request)
+        if person is None or person.role != "expert":
+            raise Refused(403, "Log in as an expert to review.")
+        return person
+
+    async def _posted(self, request: Request, role: str | None = None) -> tuple[Person, Form]:
+        """The person behind a form and its fields; a form that isn't ours is refused."""
+        form = await read_form(request)
+        person = self.person(request)
+        if person is None or (role is not None and person.role != role):
+            raise Refused(403, "Log in first.")
+        if not hmac.compare_digest(first(form, "csrf").encode(), person.csrf.encode()):
+            raise Refused(403, "This form was not sent from the review page; load the page again.")
+        return person, form
+
+
+async def read_form(request: Request) -> Form:
+    """Fields of a form that was sent from our own page.
+
+    Raises:
+        Refused: another site sent it, or it is too large.
+    """
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise Refused(403, "This form was sent from another site.")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise Refused(413, f"The form is larger than {BODY_BYTES_MAX} bytes; shorten the note.")
+    return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50)
+
+
+def first(form: Form, name: str) -> str:
+    """A field's first value, empty if there is none."""
+    return form.get(name, [""])[0]
+
+
+def to_shown_turns(dialogue: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Turns for the page: blocks with the pictures' hashes in place of their numbers."""
+    hashes = [picture["sha256"] for picture in dialogue["pictures"]]
+    return [
+        {
+            "human": [
+                {"text": block} if isinstance(block, str) else {"number": block, "sha256": hashes[block - 1]}
+                for block in turn["human"]
+            ],
+            "assistant": turn["assistant"],
+        }
+        for turn in dialogue["turns"]
+    ]
+
+
+def make_app(log: ReviewLog, accounts: Accounts) -> FastAPI:
+    """The web application of a review."""
+    pages = Pages(log, accounts)
+    app = FastAPI(openapi_url=None)
+    for method, path, handler in (
+        ("GET", "/login", pages.login),
+        ("POST", "/login", pages.log_in),
+        ("POST", "/logout", pages.log_out),
+        ("GET", "/", pages.start),
+        ("GET", "/item/{name:path}", pages.item),
+        ("POST", "/item/{name:path}/mark", pages.mark),
+        ("POST", "/item/{name:path}/undo", pages.undo),
+        ("GET", "/picture/{sha256}", pages.picture),
+        ("GET", "/progress", pages.progress),
+        ("GET", "/static/{name}", pages.static),
+    ):
+        app.add_api_route(path, handler, methods=[method], response_model=None)
+
+    @app.middleware("http")
+    async def add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await call_next(request)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    @app.exception_handler(Refused)
+    async def show_refusal(request: Request, refused: Refused) -> Response:
+        return pages.show("refused.html", refused.status, person=None, message=refused.message)
+
+    return app

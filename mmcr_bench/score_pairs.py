@@ -1,0 +1,139 @@
+"""Two scorers on the same replies: judge and experts, or an old judge and a new one. Shift, rank agreement, mapping."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmcr_bench.intervals import Interval, bootstrap_interval, bootstrap_statistic
+
+Scores = Mapping[str, Mapping[str, float]]  # by dialogue id, then by dimension
+Pairs = NDArray[np.float64]  # dialogues x 2
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One dimension, second scorer against the first.
+
+    Attributes:
+        num_dialogues: scored by both.
+        shift: mean of second minus first.
+        pearson: linear agreement; None where a scorer gives one score to nearly everything.
+        spearman: agreement of ranks, None as above.
+        kendall: tau-b, None as above.
+        slope: of the least-squares line second = intercept + slope * first; None where the first doesn't vary.
+        intercept: of that line.
+        calibration: first score (rounded) -> mean second score and number of dialogues.
+    """
+
+    num_dialogues: int
+    shift: Interval
+    pearson: Interval | None
+    spearman: Interval | None
+    kendall: Interval | None
+    slope: Interval | None
+    intercept: Interval | None
+    calibration: Mapping[int, tuple[float, int]]
+
+
+def compare_scorers(
+    first: Scores, second: Scores, names: Sequence[str], num_resamples: int = 500, seed: int = 0
+) -> dict[str, Comparison]:
+    """Both scorers by dimension, over the dialogues that both scored; intervals by resampling dialogues.
+
+    Raises:
+        ValueError: fewer than three dialogues have both scores of a dimension.
+    """
+    found: dict[str, Comparison] = {}
+    for name in names:
+        shared = sorted(id_ for id_ in first.keys() & second.keys() if name in first[id_] and name in second[id_])
+        if len(shared) < 3:
+            raise ValueError(
+                f"{name}: {len(shared)} dialogues are scored by both ({len(first)} by the first, {len(second)} by the "
+                "second), at least 3 are needed; do both speak of the same dialogues?"
+            )
+        pairs = np.array([(first[id_][name], second[id_][name]) for id_ in shared], dtype=np.float64)
+        found[name] = _compare(pairs, num_resamples, seed)
+    return found
+
+
+def _compare(pairs: Pairs, num_resamples: int, seed: int) -> Comparison:
+    def measured(statistic: Callable[[Pairs], float | None]) -> Interval | None:
+        return bootstrap_statistic(lambda items: statistic(pairs[items]), len(pairs), seed, num_resamples)
+
+    by_score: dict[int, list[float]] = defaultdict(list)
+    for one, other in pairs:
+        by_score[round(float(one))].append(float(other))
+    return Comparison(
+        num_dialogues=len(pairs),
+        shift=bootstrap_interval((pairs[:, 1] - pairs[:, 0]).tolist(), seed=seed),
+        pearson=measured(pearson),
+        spearman=measured(spearman),
+        kendall=measured(kendall),
+        slope=measured(slope),
+        intercept=measured(intercept),
+        calibration={score: (float(np.mean(values)), len(values)) for score, values in sorted(by_score.items())},
+    )
+
+
+def pearson(pairs: Pairs) -> float | None:
+    """Pearson's r, None if one side doesn't vary."""
+    centred = pairs - pairs.mean(axis=0)
+    scale = float(np.sqrt((centred**2).sum(axis=0).prod()))
+    return float((centred[:, 0] * centred[:, 1]).sum()) / scale if scale > 1e-12 else None
+
+
+def spearman(pairs: Pairs) -> float | None:
+    """Spearman's rho: Pearson's r of the ranks, ties share theirs."""
+    from scipy.stats import rankdata
+
+    return pearson(np.asarray(rankdata(pairs, axis=0), dtype=np.float64))
+
+
+def kendall(pairs: Pairs) -> float | None:
+    """Kendall's tau-b, None if one side doesn't vary."""
+    from scipy.stats import kendalltau
+
+    tau = float(kendalltau(pairs[:, 0], pairs[:, 1]).statistic)
+    return None if np.isnan(tau) else tau
+
+
+def slope(pairs: Pairs) -> float | None:
+    """Slope of the least-squares line, None if the first side doesn't vary."""
+    centred = pairs - pairs.mean(axis=0)
+    spread = float((centred[:, 0] ** 2).sum())
+    return float((centred[:, 0] * centred[:, 1]).sum()) / spread if spread > 1e-12 else None
+
+
+def intercept(pairs: Pairs) -> float | None:
+    """Where the least-squares line crosses 0, None if the first side doesn't vary."""
+    rise = slope(pairs)
+    return None if rise is None else float(pairs[:, 1].mean() - rise * pairs[:, 0].mean())
+
+
+def show_comparisons(comparisons: Mapping[str, Comparison], first: str, second: str) -> str:
+    """A Markdown table, one line a dimension, and the calibration below it."""
+
+    def cell(interval: Interval | None) -> str:
+        return "-" if interval is None else f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+    lines = [
+        f"| | dialogues | {second} - {first} | Pearson | Spearman | Kendall | {second} = a + b x {first} |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, found in comparisons.items():
+        agreement = " | ".join(cell(value) for value in (found.pearson, found.spearman, found.kendall))
+        line = f"a = {cell(found.intercept)}, b = {cell(found.slope)}"
+        lines.append(f"| {name} | {found.num_dialogues} | {cell(found.shift)} | {agreement} | {line} |")
+    lines += ["", f"Mean {second} score (dialogues) where {first} gave:", ""]
+    values = sorted({score for found in comparisons.values() for score in found.calibration})
+    lines += ["| | " + " | ".join(map(str, values)) + " |", "|---|" + "---|" * len(values)]
+    for name, found in comparisons.items():
+        cells = [found.calibration.get(score) for score in values]
+        shown = [f"{mean:.1f} ({count})" if count else "-" for mean, count in (cell or (0.0, 0) for cell in cells)]
+        lines.append(f"| {name} | " + " | ".join(shown) + " |")
+    return "\n".join(lines)

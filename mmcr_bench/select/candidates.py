@@ -1,0 +1,70 @@
+"""Dialogues of a data set folder as candidates of the draw, and the drawn ones whole. Reads no more than it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from mmcr_bench.select.draw import Candidate
+from mmcr_dataset.images import PictureError, decode_rgb, perceptual_hash
+from mmcr_dataset.publish.parquet import read_shards
+from mmcr_dataset.schema import Dialogue, from_row
+
+_COLUMNS = ["id", "topic", "num_images", "image_phash"]
+
+
+def read_ids(folder: Path) -> set[str]:
+    """Ids of all dialogues in a data set folder."""
+    return {id_ for _, table in read_shards(folder, ["id"]) for id_ in table["id"].to_pylist()}
+
+
+def read_candidates(folders: Iterable[Path]) -> tuple[list[Candidate], int]:
+    """The candidates in some data set folders, and how many dialogues have a picture that doesn't decode.
+
+    The first folder wins where two hold a dialogue. Pictures are read only where a row lacks their hash.
+    """
+    by_id: dict[str, Candidate] = {}
+    num_undecodable = 0
+    for folder in folders:
+        for path, table in read_shards(folder, _COLUMNS):
+            rows = table.to_pylist()
+            unhashed = [row["id"] for row in rows if not _is_hashed(row)]
+            hashes = {dialogue.id: _hash_pictures(dialogue) for dialogue in _load_rows(path, unhashed)}
+            for row in rows:
+                phashes = hashes[row["id"]] if row["id"] in hashes else tuple(row["image_phash"] or ())
+                num_undecodable += phashes is None
+                if phashes is not None:
+                    by_id.setdefault(row["id"], Candidate(row["id"], row["topic"], phashes))
+    return list(by_id.values()), num_undecodable
+
+
+def _is_hashed(row: Mapping[str, Any]) -> bool:
+    phashes = row["image_phash"] or []
+    return len(phashes) == row["num_images"] and None not in phashes
+
+
+def _hash_pictures(dialogue: Dialogue) -> tuple[str, ...] | None:
+    """Hashes of its pictures, None if one doesn't decode."""
+    try:
+        return tuple(p.phash or perceptual_hash(decode_rgb(p.data)) for p in dialogue.pictures)
+    except PictureError:
+        return None
+
+
+def _load_rows(path: Path, ids: Sequence[str]) -> list[Dialogue]:
+    if not ids:
+        return []
+    return [from_row(row) for row in pq.read_table(path, filters=[("id", "in", ids)], partitioning=None).to_pylist()]
+
+
+def load_by_id(folders: Iterable[Path], ids: Sequence[str]) -> list[Dialogue]:
+    """The dialogues with some ids, in the order of the ids; the first folder wins where two hold one."""
+    found: dict[str, Dialogue] = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("*.parquet")):
+            for dialogue in _load_rows(path, [id_ for id_ in ids if id_ not in found]):
+                found.setdefault(dialogue.id, dialogue)
+    return [found[id_] for id_ in ids]

@@ -1,0 +1,58 @@
+"""The commands `tag` and `topics` of `python -m mmcr_bench`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from mmcr_bench.select.candidates import read_ids
+from mmcr_bench.select.labels import open_labeler, read_labels, write_labels
+from mmcr_bench.select.topics import DOMAINS, assign_topics, choose_topics, count_labels, sort_offline, write_topics
+
+
+def tag(dataset: Path, out: Path, model: str) -> str:
+    """Label every picture of a data set folder."""
+    num_new, num_undecodable = write_labels(dataset, open_labeler(model), out)
+    lines = [f"{out}: {num_new} dialogues labeled by {model}"]
+    if num_undecodable:
+        lines.append(f"{num_undecodable} have a picture that doesn't decode, and no labels")
+    return "\n".join(lines)
+
+
+def topics(dataset: Path, labels_path: Path, out: Path, sorter: str, ledger: Path, per_domain: int) -> str:
+    """Count labels, sort them, choose topics; says how many dialogues each topic has.
+
+    Raises:
+        ValueError: there are no labels, the sorter is unknown, or the chat model's answer can't be used.
+    """
+    if not labels_path.is_file():
+        raise ValueError(f"{labels_path}: no labels; write them with `python -m mmcr_bench tag {dataset}`")
+    own = read_ids(dataset)
+    labels = {id_: pictures for id_, pictures in read_labels(labels_path).items() if id_ in own}
+    counts = count_labels(labels.values())
+    chosen = choose_topics(counts, _sort(counts, sorter, ledger), per_domain)
+    num_pictures = sum(len(pictures) for pictures in labels.values())
+    write_topics(out, chosen, num_pictures, sorter)
+    dialogues = Counter(topic.synset for topic in assign_topics(labels, chosen, counts).values())
+    lines = [f"{num_pictures} pictures with {len(counts)} labels; topics with their number of dialogues:"]
+    for domain in DOMAINS:
+        shown = [f"{topic.label} {dialogues[topic.synset]}" for topic in chosen if topic.domain == domain]
+        short = f" ({per_domain - len(shown)} missing)" if len(shown) < per_domain else ""
+        lines.append(f"{domain:<13}{', '.join(shown) or 'none'}{short}")
+    lines.append(f"{len(labels) - dialogues.total()} dialogues have no topic; mend {out} by hand before `build`")
+    return "\n".join(lines)
+
+
+def _sort(counts: Counter[str], sorter: str, ledger: Path) -> dict[str, str]:
+    if sorter == "offline":
+        return sort_offline(counts)
+    url, _, model = sorter.removeprefix("api:").partition("#")
+    if not sorter.startswith("api:") or not url or not model:
+        raise ValueError(f"--sorter {sorter!r}: expected offline or api:URL#MODEL")
+    from mmcr_bench.select.sort_labels import sort_by_model
+    from mmcr_dataset.chat_api import Endpoint, RequestFailed
+
+    try:
+        return sort_by_model(counts, Endpoint(url, model), ledger)
+    except RequestFailed as failure:
+        raise ValueError(f"{sorter} gave no answer ({failure}); run the same command again") from failure

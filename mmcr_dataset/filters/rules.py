@@ -1,0 +1,173 @@
+"""Structure and text rules of the paper; each: dialogue -> why to drop it, or None. Pure.
+
+Source: MMCR (arXiv 2503.18533) section 3.2 "strict regular functions" and the requirements of its generation prompt
+(Figure 7). Alternation, marks and refusals of the whole reply are found before, where the reply is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+from mmcr_dataset.schema import MAX_PICTURES, TURNS_MULTI, TURNS_SINGLE, Dialogue, Turn
+
+ANSWER_MIN_WORDS = 4
+ANSWER_MAX_WORDS = 400
+DIALOGUE_MAX_WORDS = 3000  # paper Table 1: at most 6k tokens of text and pictures
+LATIN_SHARE_MIN = 0.85  # of the letters: the set is English
+REPEATED_SENTENCE_WORDS = 6  # a sentence this long said twice is a repetition
+
+_LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d+[.)]|\([a-z0-9]\))\s+\S", re.M)
+_REFUSAL = re.compile(
+    r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i can(?:'t|not) (?:see|view|help|assist|process|access)|as an ai\b"
+    r"|no images? (?:was|were|is|are) (?:provided|attached|visible))",
+    re.I,
+)
+_MOJIBAKE = re.compile(r"[ÃÂâ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]")
+_MENTION = re.compile(r"\bimages?[ _]?(\d+)(?:\s*(?:,|and|or|&|to|-|–)\s*(?:image[ _]?)?(\d+))*", re.I)
+
+
+def mentions(text: str) -> set[int]:
+    """Numbers of the pictures that a text speaks of: `image 2`, `images 1 and 3`, `images 1, 2 and 4`."""
+    found: set[int] = set()
+    for match in _MENTION.finditer(text):
+        found |= {int(number) for number in re.findall(r"\d+", match.group())}
+    return found
+
+
+def wrong_number_of_turns(dialogue: Dialogue) -> str | None:
+    """Four turns for one picture, eight for several."""
+    expected = TURNS_SINGLE if len(dialogue.pictures) == 1 else TURNS_MULTI
+    count = len(dialogue.turns)
+    return None if count == expected else f"{count} turns for {len(dialogue.pictures)} pictures, expected {expected}"
+
+
+def wrong_number_of_pictures(dialogue: Dialogue) -> str | None:
+    """One to four pictures."""
+    count = len(dialogue.pictures)
+    return None if 1 <= count <= MAX_PICTURES else f"{count} pictures, expected 1 to {MAX_PICTURES}"
+
+
+def answer_omits_picture(dialogue: Dialogue) -> str | None:
+    """The answer speaks of every picture that its question introduces; with one picture `the image` is enough."""
+    for number, turn in enumerate(dialogue.turns, start=1):
+        missing = set(turn.introduces) - mentions(turn.assistant)
+        if len(dialogue.pictures) == 1 and re.search(r"\b(?:image|picture|photo(?:graph)?)\b", turn.assistant, re.I):
+            missing = set()
+        if missing:
+            return f"turn {number} introduces {sorted(missing)}, its answer does not speak of them"
+    return None
+
+
+def picture_spoken_of_too_early(dialogue: Dialogue) -> str | None:
+    """Nobody speaks of a picture before it is shown, or of one that does not exist."""
+    shown: set[int] = set()
+    for number, turn in enumerate(dialogue.turns, start=1):
+        shown |= set(turn.introduces)
+        early = mentions(f"{turn.human_text}\n{turn.assistant}") - shown
+        if early:
+            return f"turn {number} speaks of image {sorted(early)}, shown so far: {sorted(shown)}"
+    return None
+
+
+def answer_in_list_form(dialogue: Dialogue) -> str | None:
+    """Answers are prose, not itemised lists."""
+    for number, turn in enumerate(dialogue.turns, start=1):
+        if len(_LIST_LINE.findall(turn.assistant)) >= 2:
+            return f"turn {number}: the answer is a list"
+    return None
+
+
+def refusal(dialogue: Dialogue) -> str | None:
+    """No answer refuses or says that it sees no picture."""
+    for number, turn in enumerate(dialogue.turns, start=1):
+        match = _REFUSAL.search(turn.assistant)
+        if match:
+            return f"turn {number}: {match.group()!r}"
+    return None
+
+
+def bad_length(dialogue: Dialogue) -> str | None:
+    """Answers are neither empty phrases nor essays, and the whole fits a training sequence."""
+    total = 0
+    for number, turn in enumerate(dialogue.turns, start=1):
+        words = len(turn.assistant.split())
+        total += words + len(turn.human_text.split())
+        if not ANSWER_MIN_WORDS <= words <= ANSWER_MAX_WORDS:
+            return f"turn {number}: the answer has {words} words, expected {ANSWER_MIN_WORDS} to {ANSWER_MAX_WORDS}"
+    return None if total <= DIALOGUE_MAX_WORDS else f"{total} words, expected at most {DIALOGUE_MAX_WORDS}"
+
+
+def _sentences(turn: Turn) -> list[str]:
+    text = re.sub(r"\s+", " ", turn.assistant.lower())
+    return [sentence.strip() for sentence in re.split(r"(?<=[.!?])\s", text)]
+
+
+def repetition(dialogue: Dialogue) -> str | None:
+    """No long sentence is said twice, no word is stuttered."""
+    counts = Counter(
+        sentence
+        for turn in dialogue.turns
+        for sentence in _sentences(turn)
+        if len(sentence.split()) >= REPEATED_SENTENCE_WORDS
+    )
+    sentence, count = counts.most_common(1)[0] if counts else ("", 0)
+    if count > 1:
+        return f"said {count} times: {sentence[:80]!r}"
+    for number, turn in enumerate(dialogue.turns, start=1):
+        stutter = re.search(r"\b(\w+)(?:\s+\1\b){3,}", turn.assistant, re.I)
+        if stutter:
+            return f"turn {number}: {stutter.group()[:80]!r}"
+    return None
+
+
+def unclear_text(dialogue: Dialogue) -> str | None:
+    """No replacement characters, no text decoded wrongly."""
+    for number, turn in enumerate(dialogue.turns, start=1):
+        for text in (turn.human_text, turn.assistant):
+            if "\ufffd" in text or len(_MOJIBAKE.findall(text)) >= 2:
+                return f"turn {number}: wrongly decoded characters"
+    return None
+
+
+def not_english(dialogue: Dialogue) -> str | None:
+    """The words are in Latin script and have English function words."""
+    text = " ".join(f"{turn.human_text} {turn.assistant}" for turn in dialogue.turns)
+    letters = [character for character in text if character.isalpha()]
+    latin = sum(character < "\u0250" for character in letters) / max(1, len(letters))
+    if latin < LATIN_SHARE_MIN:
+        return f"{latin:.0%} of the letters are Latin, expected at least {LATIN_SHARE_MIN:.0%}"
+    words = re.findall(r"[a-z']+", text.lower())
+    share = sum(word in _FUNCTION_WORDS for word in words) / max(1, len(words))
+    return None if share >= 0.15 else f"{share:.0%} English function words, expected at least 15%"
+
+
+_FUNCTION_WORDS = frozenset(
+    """
+    the of and to in a is that it for on with as this are was be by at from or an have not which its what how does do
+    can you i we they there these those where who will would could about into than then them their has had but if so
+    """.split()
+)
+
+RULES: tuple[Callable[[Dialogue], str | None], ...] = (
+    wrong_number_of_pictures,
+    wrong_number_of_turns,
+    answer_omits_picture,
+    picture_spoken_of_too_early,
+    refusal,
+    answer_in_list_form,
+    bad_length,
+    repetition,
+    unclear_text,
+    not_english,
+)
+
+
+def reason_to_drop(dialogue: Dialogue) -> tuple[str, str] | None:
+    """Name and detail of the first rule that a dialogue breaks, None if it keeps them all."""
+    for rule in RULES:
+        detail = rule(dialogue)
+        if detail is not None:
+            return rule.__name__, detail
+    return None

@@ -1,0 +1,109 @@
+"""Reply text to dialogue, or the named reason why not. Pure.
+
+A reply has one block a turn, in the paper's format (Figure 7):
+
+    < Human 1 >: <image 1> What is this?
+    < Assistant 1 >: Image 1 shows a red bicycle.
+    < Human 2 >: How does image 1 ...
+
+`<image n>` in the person's words introduces picture n at that turn; in the dialogue it becomes the mark `Image_n: `
+with the picture at the beginning of the turn, and the words say `image n`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.plain_text import clean_text
+from mmcr_dataset.schema import Dialogue, Generation, InvalidDialogue, Turn, dialogue_id, introduce
+
+_SPEAKER = re.compile(r"^[ \t]*[*#]*[ \t]*<[ \t]*(human|assistant)[ \t]*(\d+)[ \t]*>[ \t*]*:?[ \t*]*", re.I | re.M)
+_MARK = re.compile(r"<[ ]*image[ _]?(\d+)[ ]*>", re.I)
+_REFUSAL = re.compile(
+    r"^\W*(?:i['’]?m sorry|sorry,|i (?:can(?:no|['’])t|am unable|am not able)|as an ai\b|i apologi[sz]e)", re.I
+)
+
+
+class UnreadableReply(ValueError):
+    """A reply is no dialogue; `.reason` is a short name for counting."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def read_turns(reply: str) -> list[tuple[str, str]]:
+    r"""The (human, assistant) texts of a reply, marks still in them.
+
+    Example: `"< Human 1 >: <image 1> Hi\\n< Assistant 1 >: Image 1 is red."` -> `[("<image 1> Hi", "Image 1 is red.")]`
+
+    Raises:
+        UnreadableReply: refusal, no_turns, not_alternating.
+    """
+    speakers = list(_SPEAKER.finditer(reply))
+    if not speakers:
+        if _REFUSAL.match(reply):
+            raise UnreadableReply("refusal", reply[:200])
+        raise UnreadableReply("no_turns", f"expected lines that begin with '< Human 1 >:', got {reply[:100]!r}")
+    said: list[str] = []
+    for place, speaker in enumerate(speakers):
+        expected = ("human", "assistant")[place % 2], place // 2 + 1
+        found = speaker.group(1).lower(), int(speaker.group(2))
+        if found != expected:
+            raise UnreadableReply("not_alternating", f"block {place + 1} is {found}, expected {expected}")
+        end = speakers[place + 1].start() if place + 1 < len(speakers) else len(reply)
+        said.append(reply[speaker.end() : end].strip())
+    if len(said) % 2:
+        raise UnreadableReply("not_alternating", "the last question has no answer")
+    return list(zip(said[::2], said[1::2], strict=True))
+
+
+def to_dialogue(candidate: Candidate, reply: str, generation: Generation) -> Dialogue:
+    """The dialogue that a reply tells about a candidate's pictures.
+
+    Raises:
+        UnreadableReply: what `read_turns` raises; picture_unknown, picture_introduced_twice, pictures_out_of_order,
+            picture_not_introduced, assistant_introduces_picture; or the name of a broken invariant of `Dialogue`.
+    """
+    count = len(candidate.pictures)
+    turns: list[Turn] = []
+    introduced: list[int] = []
+    for number, (human, assistant) in enumerate(read_turns(reply), start=1):
+        if _MARK.search(assistant):
+            raise UnreadableReply("assistant_introduces_picture", f"turn {number}: only the human may write <image n>")
+        shown = [int(n) for n in _MARK.findall(human)]
+        for picture in shown:
+            if not 1 <= picture <= count:
+                raise UnreadableReply("picture_unknown", f"turn {number} shows picture {picture}, there are {count}")
+            if picture in introduced:
+                raise UnreadableReply("picture_introduced_twice", f"turn {number} shows picture {picture} again")
+            introduced.append(picture)
+        if introduced != sorted(introduced) or introduced != list(range(1, len(introduced) + 1)):
+            raise UnreadableReply("pictures_out_of_order", f"up to turn {number}: {introduced}")
+        turns.append(Turn(introduce(shown, clean_text(_without_marks(human))), clean_text(assistant)))
+    if len(introduced) != count:
+        missing = sorted(set(range(1, count + 1)) - set(introduced))
+        raise UnreadableReply("picture_not_introduced", f"pictures {missing} are never shown")
+    prompt, model = generation.prompt_sha256, generation.model or generation.writer
+    hashes = [picture.sha256 for picture in candidate.pictures]
+    try:
+        return Dialogue(
+            id=dialogue_id(candidate.id, hashes, prompt, model),
+            turns=tuple(turns),
+            pictures=candidate.pictures,
+            source=candidate.source,
+            generation=generation,
+        )
+    except InvalidDialogue as error:
+        raise UnreadableReply(error.invariant, error.detail) from error
+
+
+def _without_marks(human: str) -> str:
+    """The person's words with leading marks taken out and marks inside a sentence turned to `image n`."""
+    leading = re.compile(r"^(?:[\s,;:]|and\b|<[ ]*image[ _]?\d+[ ]*>)*<[ ]*image[ _]?\d+[ ]*>[\s,;:]*", re.I)
+    rest = leading.sub("", human)
+    if rest[:1].islower() and rest != human:  # "<image 1> and <image 2> show": the marks were part of the sentence
+        rest = human
+    return _MARK.sub(r"image \1", rest)

@@ -1,0 +1,99 @@
+"""The data set's card: README.md with its configurations, made from the statistics and the funnel beside the rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from mmcr_dataset.describe import describe, load_statistics, show_table, write_statistics
+from mmcr_dataset.publish.remove import LOG_NAME
+from mmcr_dataset.stages import write_text
+
+_VENDOR_TERMS = (
+    "Text written by a vendor's model is subject to that vendor's terms too; each row names it in `generation`."
+)
+_OFFLINE_NOTE = """
+> Written by the `offline` writer from captions and measured picture facts: for trying the pipeline, not for training a
+> model that people use.
+"""
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def write_card(folder: Path, name: str) -> None:
+    """Write README.md of a data set folder from its statistics.json and funnel.json.
+
+    Args:
+        folder: has statistics.json, and `single/` or `multi/` with Parquet shards.
+        name: name of the data set, as its title.
+    """
+    statistics = load_statistics(folder)
+    num_rows = sum(numbers.num_rows for numbers in statistics.values())
+    writers = sorted({writer for numbers in statistics.values() for writer in numbers.writers})
+    licences = sorted({licence for numbers in statistics.values() for licence in numbers.licences})
+    card = Template(resources.files("mmcr_dataset.publish").joinpath("card.md").read_text("utf-8"))
+    text = card.substitute(
+        configs=_show_configs(folder, list(statistics)),
+        size=next((label for most, label in _SIZES if num_rows < most), "1M<n<10M"),
+        name=name,
+        table=show_table(statistics),
+        funnel=_show_funnel(folder),
+        writers=", ".join(f"`{writer}`" for writer in writers),
+        terms="" if writers == ["offline"] else _VENDOR_TERMS,
+        offline=_OFFLINE_NOTE if "offline" in writers else "",
+        licences="\n".join(f"- {licence}" for licence in licences),
+        removed=_show_removed(folder),
+    )
+    write_text(folder / "README.md", text)
+
+
+def refresh_card(folder: Path) -> None:
+    """Count the rows of a data set folder anew and write its statistics and card: after rows were taken out."""
+    write_statistics(folder, describe(folder))
+    write_card(folder, folder.resolve().name)
+
+
+def _show_configs(folder: Path, names: list[str]) -> str:
+    """The `configs` block of the card: one for all, one for each kind of dialogue.
+
+    `datasets` caches a local folder by what this block says, not by its files: without a hash of the shards in it a
+    rebuilt folder would load the rows of the former one.
+    """
+    hashes = {name: _hash_shards(folder / name) for name in names}
+    lines = ["- config_name: default", "  default: true", f"  description: shards {' '.join(hashes.values())}"]
+    lines += ["  data_files:", "  - split: train", "    path:"]
+    lines += [f"    - {name}/train-*.parquet" for name in names]
+    for name in names:
+        lines += [f"- config_name: {name}", f"  description: shards {hashes[name]}"]
+        lines += ["  data_files:", "  - split: train", f"    path: {name}/train-*.parquet"]
+    return "\n".join(lines)
+
+
+def _hash_shards(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.parquet")):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _show_funnel(folder: Path) -> str:
+    path = folder / "funnel.json"
+    if not path.is_file():
+        return "Not recorded."
+    lines = ["| stage | in | kept | removed |", "|---|---:|---:|---|"]
+    for stage in json.loads(path.read_text("utf-8")):
+        removed = ", ".join(f"{count:,} {reason}" for reason, count in stage["removed"].items()) or "none"
+        lines.append(f"| {stage['stage']} | {stage['num_in']:,} | {stage['num_kept']:,} | {removed} |")
+    return "\n".join(lines)
+
+
+def _show_removed(folder: Path) -> str:
+    path = folder / LOG_NAME
+    if not path.is_file():
+        return ""
+    count = len(path.read_text("utf-8").splitlines())
+    return f"\n## Removed after publication\n\n{count} rows; ids and reasons in `{LOG_NAME}`.\n"

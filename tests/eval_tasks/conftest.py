@@ -1,0 +1,48 @@
+"""Fixtures of the evaluation's tests: a tiny checkpoint, a small bench on disk, a scripted model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as parquet
+import pytest
+
+from mmcr_dataset.publish.columns import to_columns
+from mmcr_dataset.publish.parquet import arrow_schema
+from mmcr_dataset.schema import Dialogue
+from tests.eval_tasks.tiny_vlm import write_tiny_vlm
+
+
+@pytest.fixture(autouse=True)
+def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def tiny_ovis2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random-weight Ovis2 checkpoint folder."""
+    return write_tiny_vlm("ovis2", tmp_path_factory.mktemp("models") / "ovis2")
+
+
+@pytest.fixture
+def write_script(tmp_path: Path) -> Callable[..., str]:
+    """A function (said, name) -> the `scripted:` spec of a model that says it."""
+
+    def write(said: dict[str, Any], name: str = "said.json") -> str:
+        (tmp_path / name).write_text(json.dumps(said))
+        return f"scripted:{tmp_path / name}"
+
+    return write
+
+
+@pytest.fixture
+def bench_folder(tmp_path: Path, make_dialogue: Callable[..., Dialogue]) -> Path:
+    """A bench of four dialogues: three of one picture and four turns, one of three pictures and eight turns."""
+    folder = tmp_path / "mmcr-bench"
+    folder.mkdir()
+    dialogues = [make_dialogue(seed=seed) for seed in range(3)] + [make_dialogue(3, 8, seed=3)]
+    parquet.write_table(to_columns(dialogues, arrow_schema()), folder / "train-00000.parquet")
+    return folder

@@ -1,0 +1,207 @@
+"""The command line end to end: ask, resume, score again, compare, report."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval_tasks.__main__ import main
+from tests.fake_chat_server import Answer, FakeChatServer
+
+Write = Callable[..., str]
+
+
+def run(*arguments: object) -> int:
+    return main([str(one) for one in arguments])
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "results.json").read_text())
+
+
+def records_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+
+
+def journal_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+
+
+def test_list_names_each_task_without_importing_any() -> None:
+    program = (
+        "import sys\nfrom eval_tasks.__main__ import main\nmain(['--list'])\n"
+        "print([name for name in sys.modules if name.startswith('eval_tasks.tasks.') or name == 'numpy'])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "mmcr_bench" in said
+    assert said.splitlines()[-1] == "[]"
+
+
+def test_wrong_task_name_is_answered_with_near_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--model", "scripted:x", "--tasks", "mmcr_bnech") == 2
+    assert "did you mean mmcr_bench" in capsys.readouterr().err
+
+
+def test_wrong_model_spec_names_the_three_forms(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run("--model", "gpt-4o", "--tasks", "mme", "--out", tmp_path) == 2
+    assert "hf:FOLDER_OR_HUB_ID, api:URL#NAME" in capsys.readouterr().err
+
+
+def test_missing_data_folder_is_a_clear_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, write_script: Write
+) -> None:
+    said = ("--model", write_script({}), "--out", tmp_path / "r", "--data", tmp_path / "nothing")
+    assert run(*said, "--tasks", "mmcr_bench") == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert run(*said, "--tasks", "mme") == 2
+    assert "no such file or folder" in capsys.readouterr().err
+
+
+def test_perfect_replies_overlap_wholly_and_never_carry_the_names_of_real_scores(
+    tmp_path: Path, bench_folder: Path, write_script: Write
+) -> None:
+    out = tmp_path / "run"
+    assert (
+        run(
+            "--model",
+            write_script({"*": "$reference"}),
+            "--tasks",
+            "mmcr_bench",
+            "--data",
+            bench_folder,
+            "--out",
+            out,
+        )
+        == 0
+    )
+    entry = results_of(out)["tasks"]["mmcr_bench"]
+    assert {metric: total["value"] for metric, total in entry["totals"].items()} == {"reference_overlap": 100.0}
+    assert entry["judge"]["name"] == "offline"
+
+
+def test_a_failed_turn_is_counted_gets_no_points_and_is_asked_again(
+    tmp_path: Path, bench_folder: Path, write_script: Write
+) -> None:
+    out = tmp_path / "run"
+    said = {"*": "$reference", "d1-1-4": ["$reference", "$reference"]}
+    ask = ("--tasks", "mmcr_bench", "--data", bench_folder, "--out", out)
+    assert run("--model", write_script(said), *ask) == 0
+    entry = results_of(out)["tasks"]["mmcr_bench"]
+    assert entry["failures"] == {"not_in_script": 1}
+    assert entry["totals"]["reference_overlap"]["value"] == pytest.approx(75.0)
+    failed = next(record for record in records_of(out) if record["id"] == "d1-1-4")
+    assert failed["failure"]["reason"] == "not_in_script"
+    assert len(failed["replies"]) == 2
+
+
+def test_killed_inside_a_dialogue_the_next_run_goes_on_inside_it(tmp_path: Path, bench_folder: Path) -> None:
+    out = tmp_path / "run"
+    with FakeChatServer(lambda body: f"reply {len(body['messages'])}") as server:
+        ask = [f"--model=api:{server.base_url}#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}", f"--out={out}"]
+        assert run(*ask) == 0
+        assert len(server.requests) == 20
+        first = records_of(out)
+        lines = (out / "journal.jsonl").read_bytes().splitlines(keepends=True)
+        (out / "journal.jsonl").write_bytes(b"".join(lines[:9]) + lines[9][:25])  # torn by the kill
+        for name in ("ledger.sqlite3", "results.json", "samples.jsonl"):
+            (out / name).unlink()
+        assert run(*ask) == 0
+        assert len(server.requests) == 20 + 11
+        assert records_of(out) == first
+        assert len({entry["key"] for entry in journal_of(out)}) == 20
+
+
+def test_own_replies_are_the_history_and_pictures_come_at_their_turn(tmp_path: Path, bench_folder: Path) -> None:
+    with FakeChatServer(lambda body: f"own {len(body['messages'])}") as server:
+        run(f"--model=api:{server.base_url}#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}", f"--out={tmp_path}/r")
+        longest = max(server.requests, key=lambda body: len(body["messages"]))
+    assert [m["content"] for m in longest["messages"] if m["role"] == "assistant"] == [
+        f"own {n}" for n in range(1, 14, 2)
+    ]
+    shown = [sum(b["type"] == "image_url" for b in m["content"]) for m in longest["messages"] if m["role"] == "user"]
+    assert shown == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert longest["messages"][0]["content"][0] == {"type": "text", "text": "Image_1: "}
+
+
+def test_an_endpoint_that_refuses_one_question_fails_that_sample_only(tmp_path: Path, bench_folder: Path) -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        asked = json.dumps(body["messages"])
+        return Answer("", refusal="no") if "of dialogue 2" in asked and "Question 3" in asked else Answer("fine")
+
+    with FakeChatServer(answer) as server:
+        ask = (f"--model=api:{server.base_url}#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}")
+        assert run(*ask, f"--out={tmp_path}/r") == 0
+    assert results_of(tmp_path / "r")["tasks"]["mmcr_bench"]["failures"] == {"refusal": 1}
+
+
+def test_an_unusable_endpoint_stops_the_run_with_its_reason(
+    tmp_path: Path, bench_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeChatServer(lambda body: Answer("bad key", status=401)) as server:
+        ask = (f"--model=api:{server.base_url}#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}")
+        assert run(*ask, f"--out={tmp_path}/r") == 2
+    assert "OPENAI_API_KEY" in capsys.readouterr().err
+
+
+def test_scored_again_with_a_judge_asks_no_model(tmp_path: Path, bench_folder: Path, write_script: Write) -> None:
+    out = tmp_path / "run"
+    run("--model", write_script({"*": "$reference"}), "--tasks=mmcr_bench", "--data", bench_folder, "--out", out)
+    verdict = dict.fromkeys(("Precision", "Consistency", "Logical", "Clarity", "Redundancy", "Overall Score"), 8)
+    with FakeChatServer(lambda body: "Why: fine.\n" + json.dumps(verdict)) as server:
+        assert run("score", out, f"--judge=api:{server.base_url}#judge") == 0
+        assert len(server.requests) == 4
+    totals = results_of(out)["tasks"]["mmcr_bench"]["totals"]
+    assert totals["overall"]["value"] == 80.0
+    assert "reference_overlap" not in totals
+
+
+def test_compare_tells_a_difference_from_noise(
+    tmp_path: Path, bench_folder: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask = ("--tasks", "mmcr_bench", "--data", bench_folder)
+    run("--model", write_script({"*": "$reference"}), *ask, "--out", tmp_path / "good")
+    run("--model", write_script({"*": "nothing"}, "bad.json"), *ask, "--out", tmp_path / "bad")
+    run("--model", write_script({"*": "$reference"}, "same.json"), *ask, "--out", tmp_path / "same")
+    capsys.readouterr()
+    assert run("compare", tmp_path / "good", tmp_path / "bad") == 0
+    said = capsys.readouterr().out
+    assert "+100.00 [+100.00, +100.00] | significant" in said
+    assert run("compare", tmp_path / "good", tmp_path / "same") == 0
+    assert "not significant" in capsys.readouterr().out
+    assert run("report", tmp_path / "good", tmp_path / "bad") == 0
+    assert "100.00 [100.00, 100.00] | 0.00 [0.00, 0.00]" in capsys.readouterr().out
+
+
+def test_a_folder_of_another_model_is_not_overwritten(
+    tmp_path: Path, bench_folder: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask = ("--tasks", "mmcr_bench", "--data", bench_folder, "--out", tmp_path / "run")
+    run("--model", write_script({"*": "one"}), *ask)
+    assert run("--model", write_script({"*": "two"}, "two.json"), *ask) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
+def test_an_outside_file_is_a_task(tmp_path: Path, write_script: Write) -> None:
+    (tmp_path / "colours.py").write_text(
+        '"""Colours."""\n'
+        "from eval_tasks.hub_rows import one_turn\n"
+        "from eval_tasks.task import Sample, Task\n"
+        "from eval_tasks.totals import mean_total\n"
+        "def samples(data, rules):\n"
+        "    for n, colour in enumerate(['red', 'blue']):\n"
+        "        yield Sample(one_turn(f'c{n}', [], 'Which colour is it?', colour), colour, group=str(n))\n"
+        "TASK = Task('colours', 'made here', samples,\n"
+        "    score=lambda sample, replies, rules, verdict: {'accuracy': float(replies[0] == sample.target)},\n"
+        "    totals=lambda scored, rules: {'accuracy': mean_total(scored, 'accuracy')}, rules=('own@1',))\n"
+    )
+    model = write_script({"*": "red"})
+    said = ("--model", model, "--tasks", "colours", "--tasks-from", tmp_path / "colours.py", "--out", tmp_path / "r")
+    assert run(*said) == 0
+    assert results_of(tmp_path / "r")["tasks"]["colours"]["totals"]["accuracy"]["value"] == 50.0
+    assert run(*said, "--rules", "official") == 2

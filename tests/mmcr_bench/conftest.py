@@ -1,0 +1,33 @@
+"""Dialogues whose pictures really differ, for everything that compares pictures."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from mmcr_dataset.images import decode_rgb, perceptual_hash
+from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+
+
+def patchwork(seed: int, format: str = "PNG", quality: int = 75) -> bytes:
+    """A picture of 8 x 8 random grey fields: another seed has another perceptual hash, another format hasn't."""
+    fields = np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(fields).resize((64, 64), Image.Resampling.NEAREST).convert("RGB").save(
+        buffer, format, quality=quality
+    )
+    return buffer.getvalue()
+
+
+def patchwork_dialogue(
+    name: str, pictures: list[bytes], topic: str | None = None, domain: str | None = None, hashed: bool = True
+) -> Dialogue:
+    """A dialogue of 4 turns (one picture) or 8 (more), with or without stored hashes."""
+    shown = tuple(Picture(data, phash=perceptual_hash(decode_rgb(data)) if hashed else None) for data in pictures)
+    turns = []
+    for number in range(1, (4 if len(pictures) == 1 else 8) + 1):
+        about = [number] if number <= len(pictures) else []
+        turns.append(Turn(introduce(about, f"What is in picture {number} of {name}?"), f"Grey field number {number}."))
+    return Dialogue(name, tuple(turns), shown, domain=domain, topic=topic)

@@ -1,0 +1,257 @@
+"""A build from end to end: offline, with an endpoint, resumed, with bad input; what comes out loads and is the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mmcr_dataset.__main__ import main
+from mmcr_dataset.generate.dialogues import WriterSettings
+from mmcr_dataset.pipeline import BuildSettings, build
+from mmcr_dataset.rows import load_dialogues
+from tests.conftest import picture_bytes
+from tests.fake_chat_server import Answer, FakeChatServer
+from tests.local_web import LocalWeb, Page
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A source folder: six single pictures and three pairs with text."""
+    source = tmp_path / "source"
+    for number in range(6):
+        source.mkdir(exist_ok=True)
+        (source / f"{number}.png").write_bytes(picture_bytes(number))
+        (source / f"{number}.txt").write_text(f"This is the field number {number} in spring. It has a long fence.")
+    for number in range(3):
+        pair = source / f"pair{number}"
+        pair.mkdir()
+        for side in range(2):
+            (pair / f"{side}.png").write_bytes(picture_bytes(10 + 2 * number + side))
+            (pair / f"{side}.txt").write_text(f"Here is the side {side} of the house {number}. The roof is new.")
+    return source
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def offline(source: Path, out: Path, **settings: Any) -> BuildSettings:
+    return BuildSettings(str(source), out, writer=WriterSettings("offline"), **settings)
+
+
+def test_build_offline_loads_by_name_single_multi_and_streaming(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datasets import load_dataset
+
+    monkeypatch.chdir(tmp_path)
+    build(offline(folder, Path("mmcr-310k")))
+    assert load_dataset("mmcr-310k")["train"].num_rows == 9
+    assert load_dataset("mmcr-310k", "single", split="train").num_rows == 6
+    multi = load_dataset("mmcr-310k", "multi", split="train", streaming=True)
+    rows = list(multi)
+    assert len(rows) == 3
+    assert rows[0]["images"][0].size == (96, 72)
+    assert rows[0]["generation"]["writer"] == "offline"
+
+
+def test_build_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    build(offline(folder, tmp_path / "a" / "set"))
+    build(offline(folder, tmp_path / "b" / "set"))
+    assert contents(tmp_path / "a" / "set") == contents(tmp_path / "b" / "set")
+
+
+def test_build_again_after_a_change_loads_the_new_rows(folder: Path, tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    build(offline(folder, tmp_path / "set"))
+    before = {row["id"] for row in load_dataset(str(tmp_path / "set"), split="train")}
+    (folder / "0.txt").write_text("A quite different text about a different thing. It is new.")
+    (folder / "5.png").unlink()
+    build(offline(folder, tmp_path / "set"))
+    after = {row["id"] for row in load_dataset(str(tmp_path / "set"), split="train")}
+    assert len(after) == 8
+    assert after < before
+
+
+def test_build_takes_as_many_as_asked(folder: Path, tmp_path: Path) -> None:
+    counts = build(offline(folder, tmp_path / "set", num_single=2, num_multi=1))
+    assert [count.num_in for count in counts] == [3, 3, 3]
+
+
+def good_reply(request: dict[str, Any]) -> str:
+    """A valid reply of the right length for the pictures of a request."""
+    content = request["messages"][0]["content"]
+    count = sum(block["type"] == "image_url" for block in content)
+    lines = []
+    for turn in range(1, (4 if count == 1 else 8) + 1):
+        shown = f"<image {turn}> " if turn <= count else ""
+        lines.append(f"< Human {turn} >: {shown}What is in the part {turn} of it?")
+        lines.append(f"< Assistant {turn} >: In image {min(turn, count)} there is the thing with number {turn}.")
+    return "\n".join(lines)
+
+
+def openai(source: Path | str, out: Path, server: FakeChatServer, *flags: str) -> int:
+    endpoint = f"{server.base_url}#fake"
+    fixed = ["--writer", "openai", "--filter", "none", "--max-in-flight", "4"]
+    return main(["build", "--source", str(source), "--out", str(out), "--endpoint", endpoint, *fixed, *flags])
+
+
+def test_build_openai_writes_what_the_model_said_and_pays_once(folder: Path, tmp_path: Path) -> None:
+    with FakeChatServer(good_reply) as server:
+        assert openai(folder, tmp_path / "set", server) == 0
+        assert len(server.requests) == 9
+        first = contents(tmp_path / "set")
+        assert openai(folder, tmp_path / "set", server) == 0
+        (folder / "6.png").write_bytes(picture_bytes(99))
+        (folder / "6.txt").write_text("One more field that was not there before.")
+        assert openai(folder, tmp_path / "set", server) == 0
+        assert len(server.requests) == 10
+    assert first != contents(tmp_path / "set")
+    dialogue = next(load_dialogues(str(tmp_path / "set"), "single"))
+    assert dialogue.generation.model == "fake-vlm-2026-01-01"
+    assert dialogue.generation.prompt_tokens == 1000
+    assert dialogue.generation.date == "2025-10-09"
+    assert dialogue.turns[3].assistant == "In image 1 there is the thing with number 4."
+
+
+def test_build_openai_bad_replies_are_counted_by_reason_and_kept(folder: Path, tmp_path: Path) -> None:
+    def reply(request: dict[str, Any]) -> str | Answer:
+        text = request["messages"][0]["content"][0]["text"]
+        if "number 0" in text:
+            return "I'm sorry, I can't do that."
+        if "number 1" in text:
+            return Answer("cut", finish_reason="length")
+        if "number 2" in text:
+            return good_reply(request).replace("In image 1 there is", "- one\n- two\nimage 1")
+        return good_reply(request)
+
+    with FakeChatServer(reply) as server:
+        assert openai(folder, tmp_path / "set", server) == 0
+    work = tmp_path / "set.work"
+    assert json.loads((work / "2_removed" / "refusal.jsonl").read_text())["id"] == "0.png"
+    assert json.loads((work / "2_removed" / "length.jsonl").read_text())["id"] == "1.png"
+    assert json.loads((work / "3_removed" / "answer_in_list_form.jsonl").read_text())["reason"] == "answer_in_list_form"
+    funnel = json.loads((tmp_path / "set" / "funnel.json").read_text())
+    assert [stage["num_kept"] for stage in funnel] == [9, 7, 6]
+    assert sum(1 for _ in load_dialogues(str(tmp_path / "set"))) == 6
+
+
+def test_build_endpoint_that_dies_midway_goes_on_where_it_stopped(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answered: list[int] = []
+
+    def dying(request: dict[str, Any]) -> str | Answer:
+        if len(answered) >= 4:
+            return Answer("revoked", status=401)
+        answered.append(1)
+        return good_reply(request)
+
+    with FakeChatServer(dying) as server:
+        assert openai(folder, tmp_path / "set", server, "--max-in-flight", "1") == 2
+    assert "set OPENAI_API_KEY" in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
+    with FakeChatServer(good_reply) as server:
+        base = server.base_url
+        assert openai(folder, tmp_path / "set", server) == 0
+        assert base
+        assert len(server.requests) == 5  # the four answered ones are in the ledger
+
+
+def omnicorpus_row(number: int, url: str | None, text: str | None) -> dict[str, Any]:
+    return {"general_metadata": {"id": f"doc{number}", "url": None}, "images": [url, None], "texts": [None, text]}
+
+
+def test_build_omnicorpus_over_http_counts_every_bad_picture(tmp_path: Path) -> None:
+    pages = {"/0.png": Page(picture_bytes(0)), "/1.png": Page(b"nonsense"), "/2.png": Page(picture_bytes(2))}
+    with LocalWeb(lambda path, _: pages.get(path, Page(status=404))) as web:
+        rows = [
+            omnicorpus_row(0, f"{web.url}/0.png", "The first thing is a hill in the sun."),
+            omnicorpus_row(1, f"{web.url}/1.png", "The second thing is not a picture at all."),
+            omnicorpus_row(2, f"{web.url}/2.png", ""),
+            omnicorpus_row(3, f"{web.url}/3.png", "The third thing is missing from the web."),
+            omnicorpus_row(4, "file:///etc/passwd", "The fourth thing is not for us."),
+            omnicorpus_row(5, f"{web.url}/0.png", "Special: <image> and <|im_start|>system in the text of it."),
+        ]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+        flags = ["--writer", "offline", "--filter", "none", "--allow-loopback"]
+        assert main(["build", "--source", str(tmp_path / "rows.parquet"), "--out", str(tmp_path / "set"), *flags]) == 0
+    funnel = json.loads((tmp_path / "set" / "funnel.json").read_text())
+    assert funnel[0]["removed"] == {"not_a_picture": 1, "no_text": 1, "http_404": 1, "bad_address": 1}
+    assert funnel[2]["removed"] == {"repeated_pictures": 1}
+    (dialogue,) = load_dialogues(str(tmp_path / "set"))
+    assert dialogue.pictures[0].url == f"{web.url}/0.png"
+
+
+def test_build_damaged_stage_file_names_the_line(folder: Path, tmp_path: Path) -> None:
+    build(offline(folder, tmp_path / "set"))
+    shard = tmp_path / "set.work" / "2_dialogues" / "00000.jsonl"
+    lines = shard.read_text().splitlines()
+    shard.write_text("\n".join([lines[0], lines[1][:40], *lines[2:]]))
+    with pytest.raises(ValueError, match=r"00000\.jsonl line 2: not JSON .* delete the file to make it again"):
+        build(offline(folder, tmp_path / "set", seed=0, matcher="none"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--source", "nowhere", "--writer", "offline", "--filter", "none"], "no such file or folder"),
+        (["--source", "demo", "--writer", "gpt"], "expected offline or openai"),
+        (["--source", "demo"], "--endpoint URL#MODEL goes with --writer openai"),
+        (["--source", "demo", "--writer", "offline", "--filter", "clop"], "expected none, labels, open_clip"),
+        (["--source", "demo", "--writer", "offline", "--filter", "none", "--keep-rate", "0.5"], "measures nothing"),
+        (["--source", "demo", "--writer", "offline", "--keep-rate", "2"], "expected a share above 0"),
+        (["--source", "demo", "--writer", "offline", "--single", "-1"], "0 or more"),
+        (["--source", "demo", "--endpoint", "host#m"], "expected an address such as"),
+    ],
+)
+def test_main_build_wrong_setting_is_one_clear_line(
+    flags: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", "--out", str(tmp_path / "set"), *flags]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.splitlines()) == 1
+
+
+def test_build_nothing_left_says_where_the_reasons_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a.png").write_bytes(picture_bytes(1))
+    assert (
+        main(
+            ["build", "--source", str(source), "--out", str(tmp_path / "s"), "--writer", "offline", "--filter", "none"]
+        )
+        == 2
+    )
+    said = capsys.readouterr()
+    assert "1 no_text" in said.out
+    assert "nothing is left to publish" in said.err
+
+
+def test_build_keep_rate_keeps_the_best_share(tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    settings = BuildSettings("demo", out, num_single=8, num_multi=0, writer=WriterSettings("offline"), matcher="labels")
+    build(settings)
+    kept_all = scores(out)
+    build(BuildSettings(**{**vars_of(settings), "keep_rate": 0.5}))
+    assert sorted(scores(out)) == sorted(kept_all)[4:]
+
+
+def scores(folder: Path) -> list[float]:
+    return [picture.similarity or 0.0 for dialogue in load_dialogues(str(folder)) for picture in dialogue.pictures]
+
+
+def vars_of(settings: BuildSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in BuildSettings.__dataclass_fields__}
+
+
+@pytest.fixture(autouse=True)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)

@@ -1,0 +1,75 @@
+"""The frozen list of flags: a new or renamed flag is a decision, so it changes this file too."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmcr_dataset.__main__ import make_parser
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def flags_of(parser: argparse.ArgumentParser) -> dict[str, list[str]]:
+    """Flags and positionals by command."""
+    found: dict[str, list[str]] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                found[name] = sorted(
+                    flag
+                    for a in command._actions
+                    for flag in (a.option_strings or [a.dest])
+                    if flag not in ("-h", "--help")
+                )
+    return found
+
+
+def test_mmcr_dataset_flags_are_frozen() -> None:
+    assert flags_of(make_parser()) == {
+        "build": [
+            "--allow-loopback",
+            "--detail",
+            "--endpoint",
+            "--filter",
+            "--keep-rate",
+            "--licence",
+            "--max-cost-usd",
+            "--max-in-flight",
+            "--max-side-px",
+            "--max-tokens",
+            "--multi",
+            "--out",
+            "--seed",
+            "--similarity-min",
+            "--single",
+            "--source",
+            "--temperature",
+            "--writer",
+        ],
+        "describe": ["--tokenizer", "folder"],
+        "remove": ["--ids", "--reason", "--url-pattern", "folder"],
+    }
+
+
+@pytest.mark.parametrize(
+    "command", [["mmcr_dataset"], ["mmcr_dataset", "build"], ["mmcr_bench"], ["eval_tasks"], ["eval_tasks", "report"]]
+)
+def test_help_answers_and_loads_nothing_heavy(command: list[str]) -> None:
+    program = (
+        "import runpy, sys\n"
+        f"sys.argv = {[*command, '--help']!r}\n"
+        "try:\n"
+        f"    runpy.run_module({command[0]!r}, run_name='__main__')\n"
+        "except SystemExit as stop:\n"
+        "    assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'trl', 'matplotlib', 'openai'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert "usage:" in said.stdout

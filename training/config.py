@@ -65,6 +65,11 @@ class TrainConfig:
     attention: Literal["varlen", "sdpa", "eager", "flash_attention_2"] = _setting(
         "varlen", "of the language part; varlen skips what lies between packed dialogues"
     )
+    picture_tiling: Literal["checkpoint", "original"] = _setting(
+        "checkpoint", "Ovis2: the checkpoint's own processor, or its authors' tiling for use with the authors' code"
+    )
+    tiles_single: int = _setting(9, "original tiling: at most so many tiles for a lone picture")
+    tiles_multi: int = _setting(1, "original tiling: at most so many tiles each for several pictures")
     max_length_tokens: int = _setting(16384, "a longer dialogue is refused by name and counted, never cut")
     skipped_max: int = _setting(1000, "the run stops when more rows than this can't be trained")
     epochs: float = _setting(1.0, "passes over the data (paper: 1)")
@@ -114,7 +119,7 @@ class TrainConfig:
 
     def _check_numbers(self) -> None:
         at_least_one = ("global_batch_dialogues", "bin_tokens", "micro_batch_dialogues", "max_length_tokens")
-        for name in (*at_least_one, "log_every_steps", "keep_checkpoints"):
+        for name in (*at_least_one, "log_every_steps", "keep_checkpoints", "tiles_single", "tiles_multi"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
         at_least_zero = ("max_steps", "skipped_max", "num_workers", "weight_decay", "max_grad_norm", "seed")

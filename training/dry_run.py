@@ -29,7 +29,7 @@ def show_dry_run(plan: StepPlan, rows: Any, collator: Collator, counts: Sequence
     return "\n".join(
         [
             f"tokens a step     about {sum(tokens) * scale:,.0f}, of them trained {sum(trained) * scale:,.0f}",
-            f"tokens at once    {max(tokens):,} in the largest of {len(collated)} batches; {skipped} rows skipped",
+            f"tokens at once    {max(tokens):,} in the largest of {len(collated)} looked at; {skipped} rows skipped",
             f"memory            {memory_gb:,.2f} GB for weights, gradients and Adam, before activations; "
             "divide by the processes under FSDP2 or ZeRO-3",
             "dry run: nothing was trained",

@@ -22,6 +22,10 @@ def concatenate_pictures(pictures: Sequence[Pictures]) -> Pictures:
     return {name: torch.cat([one[name] for one in pictures if name in one]) for name in names}
 
 
+def _nothing_else(model: Any) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Family:
     """A kind of vision-language model, as far as training must know it.
@@ -37,6 +41,7 @@ class Family:
         join_pictures: the picture tensors of several dialogues -> those of one batch.
         load_rope_class: gives the model class whose `get_rope_index` places tokens in three dimensions, None where
             positions are plain numbers.
+        save_memory: what else can be computed again instead of kept, besides the layers.
     """
 
     model_type: str
@@ -47,6 +52,7 @@ class Family:
     to_tiny: Callable[[Any], tuple[Any, Any]]
     join_pictures: Callable[[Sequence[Pictures]], Pictures] = concatenate_pictures
     load_rope_class: Callable[[], Any] | None = None
+    save_memory: Callable[[Any], None] = _nothing_else
 
 
 def tiny_text_settings(tokenizer: Any, end_of_turn: str, width: int = 128) -> dict[str, Any]:

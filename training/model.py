@@ -28,6 +28,21 @@ def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, 
     return model, processor
 
 
+def encoding_processor(config: TrainConfig, family: Family, processor: Any) -> Any:
+    """The processor that encodes: the checkpoint's own, or for Ovis2 one that cuts pictures as its authors do.
+
+    Raises:
+        ValueError: the family has no other tiling.
+    """
+    if config.picture_tiling == "checkpoint":
+        return processor
+    if family.model_type != "ovis2":
+        raise ValueError(f"--picture_tiling original is Ovis2's, {config.model} is a {family.model_type}; leave it out")
+    from training.ovis2_tiling import with_original_tiling
+
+    return with_original_tiling(processor, config.tiles_single, config.tiles_multi)
+
+
 def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, Any]]) -> tuple[Any, Any]:
     from accelerate import PartialState
 

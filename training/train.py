@@ -44,7 +44,7 @@ def train(config: TrainConfig) -> Path:
     from training.families import family_of
     from training.loss_curve import write_loss_curve
     from training.mixture import load_mixture, show_mixture, write_mixture_picture
-    from training.model import load_model
+    from training.model import encoding_processor, load_model
     from training.packing import rope_index_of
     from training.progress import ShowProgress
     from training.steps import plan_steps
@@ -76,7 +76,7 @@ def train(config: TrainConfig) -> Path:
     processes.print(show_parts(counts))
 
     # data
-    encoder = Encoder(processor, config.max_length_tokens)
+    encoder = Encoder(encoding_processor(config, family, processor), config.max_length_tokens)
     plan = plan_steps(config, rows, encoder, processes.num_processes)
     processes.print(plan.show(processes.num_processes))
     collator = Collator(

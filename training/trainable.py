@@ -71,6 +71,8 @@ def recompute_parts(model: Any, family: Family, parts: Sequence[str]) -> None:
     for name, module in model.named_modules():
         if hasattr(module, "gradient_checkpointing") and not f"{_bare(name)}.".startswith(prefixes):
             module.gradient_checkpointing = False
+    if "vision" in parts:
+        family.save_memory(model.get_base_model() if hasattr(model, "get_base_model") else model)
 
 
 def _bare(name: str) -> str:

@@ -52,6 +52,12 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
     return Ovis2ForConditionalGeneration(config), processor
 
 
+def _save_memory(model: Any) -> None:
+    from training.ovis2_head import chunk_visual_head
+
+    chunk_visual_head(model)
+
+
 FAMILY = Family(
     model_type="ovis2",
     chat_template=chatml_template(image="<image>", system="You are a helpful assistant."),
@@ -63,4 +69,5 @@ FAMILY = Family(
     special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<IMG_ATOM>", *_INDICATORS),
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
+    save_memory=_save_memory,
 )

@@ -1,0 +1,117 @@
+"""The arms of the training benchmarks: an epoch with stock TRL, grouped or not, and with ours, packed."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from datasets import Image, List
+from trl import SFTConfig, SFTTrainer
+
+from mmcr_dataset.rows import load_rows
+from training.collate import Collator
+from training.config import TrainConfig
+from training.encode import Encoder
+from training.families import load_family
+from training.packing import rope_index_of
+from training.steps import plan_steps
+from training.trainer import DialogueTrainer, to_sft_config
+from training.varlen import register_varlen
+
+Build = Callable[[], tuple[Any, Any]]
+
+
+class Measured(NamedTuple):
+    """An epoch: its seconds, the share of real tokens among all positions, the peak of GPU memory (0 without one)."""
+
+    seconds: float
+    real_token_share: float
+    peak_gb: float
+
+
+class Counted:
+    """A collator that counts real tokens and positions; `num_workers` must be 0 for it to see them."""
+
+    def __init__(self, collate: Any) -> None:
+        self.collate = collate
+        self.real = 0
+        self.positions = 0
+
+    def __call__(self, examples: list[dict[str, Any]]) -> Any:
+        """Collate and count."""
+        out = self.collate(examples)
+        self.real += int(out["attention_mask"].sum())
+        self.positions += out["attention_mask"].numel()
+        return out
+
+
+def timed(run: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds and peak GB of a call."""
+    gpu = torch.cuda.is_available()
+    if gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.synchronize()
+    begin = time.perf_counter()
+    run()
+    if gpu:
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin, torch.cuda.max_memory_allocated() / 1e9 if gpu else 0.0
+
+
+def run_trl(
+    build: Build, folder: Path, a_step: int, batch: int, lengths: dict[str, int] | None, recompute: bool
+) -> Measured:
+    """Stock TRL with padded batches; `lengths` by row id groups dialogues of like length."""
+    model, processor = build()
+    rows = load_rows(str(folder)).cast_column("images", List(Image(decode=True)))
+    if lengths is not None:
+        rows = rows.add_column("length", [lengths[row_id] for row_id in rows["id"]])
+    gpu = torch.cuda.is_available()
+    args = SFTConfig(
+        output_dir=tempfile.mkdtemp(), per_device_train_batch_size=batch, gradient_accumulation_steps=a_step // batch,
+        num_train_epochs=1, learning_rate=1e-5, logging_steps=1, report_to="none", use_cpu=not gpu, bf16=gpu,
+        save_strategy="no", disable_tqdm=True, max_length=None, assistant_only_loss=True,
+        gradient_checkpointing=recompute, remove_unused_columns=False, dataloader_pin_memory=gpu,
+        train_sampling_strategy="random" if lengths is None else "group_by_length",
+    )  # fmt: skip
+    trainer = SFTTrainer(model=model, args=args, train_dataset=rows, processing_class=processor)
+    counted = trainer.data_collator = Counted(trainer.data_collator)
+    seconds, peak_gb = timed(trainer.train)
+    return Measured(seconds, counted.real / counted.positions, peak_gb)
+
+
+def run_ours(
+    build: Build, name: str, folder: Path, a_step: int, bin_tokens: int, attention: str, recompute: bool
+) -> Measured:
+    """Ours, packed: the measuring of lengths is part of the time, and no position is padding."""
+    from training.trainable import recompute_parts
+
+    family = load_family(name)
+    model, processor = build()
+    model.set_attn_implementation({"text_config": register_varlen() if attention == "varlen" else attention})
+    if recompute:
+        recompute_parts(model, family, list(family.parts))
+    out = Path(tempfile.mkdtemp())
+    config = TrainConfig(
+        model=f"tiny:{name}", output_dir=str(out), global_batch_dialogues=a_step, bin_tokens=bin_tokens,
+        learning_rate=1e-5,
+    )  # fmt: skip
+    rows = load_rows(str(folder))
+    encoder = Encoder(processor)
+
+    def run() -> None:
+        plan = plan_steps(config, rows, encoder, 1)
+        trainer = DialogueTrainer(
+            model=model, processing_class=processor, args=to_sft_config(config, plan.micro_batches),
+            train_dataset=rows, plan=plan, log_path=out / "log.jsonl", skipped_max=0,
+            data_collator=Collator(encoder, family, True, rope_index_of(family, model.config)),
+        )  # fmt: skip
+        trainer.train()
+
+    seconds, peak_gb = timed(run)
+    return Measured(seconds, 1.0, peak_gb)

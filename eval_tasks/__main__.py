@@ -165,10 +165,15 @@ def _compare(given: Sequence[str]) -> None:
 def _report(given: Sequence[str]) -> None:
     parser = _parser("report", "Several runs as one Markdown table.")
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--paper", help="models of the paper to show beside them, such as Ovis-1B,Ovis-1B+MMCR")
+    parser.add_argument("--out", type=Path, metavar="FILE.md", help="write the table there as well")
     args = parser.parse_args(given)
     from eval_tasks.report import runs_table
 
-    print(runs_table(args.runs))
+    table = runs_table(args.runs, [name.strip() for name in (args.paper or "").split(",") if name.strip()])
+    if args.out:
+        args.out.write_text(table + "\n", encoding="utf-8")
+    print(table)
 
 
 if __name__ == "__main__":

@@ -146,6 +146,8 @@ def _score_predictions(parser: argparse.ArgumentParser, args: argparse.Namespace
     entry |= {"prompts_sha256": prompts_hash(records), "limit": None}
     results = {"model": model, "decoding": {}, "tasks": {task.name: entry}}
     print(run_table(results))
+    for reason, count in entry["left_out"].items():
+        print(f"left out: {count} {reason}")
     if args.out:
         store(args.out, results, records)
 

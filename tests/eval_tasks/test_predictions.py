@@ -48,11 +48,13 @@ def test_a_file_of_rubbish_is_a_clear_error(name: str, tmp_path: Path, capsys: p
 def test_gold_is_joined_by_its_key_and_columns_are_read_in_any_case(tmp_path: Path) -> None:
     gold = {name: cell for name, cell in ROW.items() if name != "prediction"}
     write_rows(tmp_path / "gold.jsonl", [gold, {**gold, "index": 1, "answer": "A"}])
-    write_rows(tmp_path / "p.jsonl", [{"Index": 1, "Response": "B"}, {"Index": 0, "Response": "B"}])
+    said = [{"Index": index, "Response": "B"} for index in (1, 0, 7)]
+    write_rows(tmp_path / "p.jsonl", said)
     ask = ["score", "--task", "ai2d", "--predictions", f"{tmp_path}/p.jsonl", "--data", f"{tmp_path}/gold.jsonl"]
     assert main([*ask, "--out", f"{tmp_path}/run"]) == 0
     entry = json.loads((tmp_path / "run" / "results.json").read_text())["tasks"]["ai2d"]
     assert entry["totals"]["accuracy"]["value"] == 50.0
+    assert entry["left_out"] == {"without gold": 1}
 
 
 def test_a_reply_without_gold_in_the_other_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,6 +146,8 @@ def _score_predictions(parser: argparse.ArgumentParser, args: argparse.Namespace
     entry |= {"prompts_sha256": prompts_hash(records), "limit": None}
     results = {"model": model, "decoding": {}, "tasks": {task.name: entry}}
     print(run_table(results))
+    for reason, count in entry["left_out"].items():
+        print(f"left out: {count} {reason}")
     if args.out:
         store(args.out, results, records)
 
@@ -165,6 +167,8 @@ def _compare(given: Sequence[str]) -> None:
 def _report(given: Sequence[str]) -> None:
     parser = _parser("report", "Several runs as one Markdown table, and as an HTML page.")
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--paper", help="models of the paper to show beside them, such as Ovis-1B,Ovis-1B+MMCR")
+    parser.add_argument("--out", type=Path, metavar="FILE.md", help="write the table there as well")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of its own too")
     parser.add_argument("--dataset", type=Path, metavar="FOLDER", help="for the page: what was trained on")
     parser.add_argument("--bench", type=Path, metavar="FOLDER", help="for the page: the bench, to show its pictures")
@@ -173,13 +177,17 @@ def _report(given: Sequence[str]) -> None:
     from eval_tasks.report import runs_table
     from eval_tasks.run_folder import read_results
 
-    print(runs_table(args.runs))
+    paper = [name.strip() for name in (args.paper or "").split(",") if name.strip()]
+    table = runs_table(args.runs, paper)
+    if args.out:
+        args.out.write_text(table + "\n", encoding="utf-8")
+    print(table)
     if args.html is not None:
         from eval_tasks.report_page import write_report_page
 
         shared = set.intersection(*(set(read_results(run)["tasks"]) for run in args.runs))
         tasks = _all_tasks(args.tasks_from, sorted(shared))
-        write_report_page(args.html, args.runs, tasks, args.dataset, args.bench, args.training)
+        write_report_page(args.html, args.runs, tasks, args.dataset, args.bench, args.training, paper)
         print(f"\npage: {args.html}")
 
 

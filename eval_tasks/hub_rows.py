@@ -13,6 +13,8 @@ from eval_tasks.task import Row
 from mmcr_dataset.plain_text import escape_special_tokens, find_unsafe_character
 from mmcr_dataset.schema import Block, Dialogue, Picture, Turn
 
+_INDEX_LENGTH = 64  # a picture in base64 is longer, an index shorter
+
 
 @dataclass(frozen=True, slots=True)
 class HubRows:
@@ -37,7 +39,7 @@ def load_rows(data: str | None, hub: HubRows, stem: str | None = None) -> Iterat
     """
     if data is not None and (Path(data).exists() or data.startswith((".", "/")) or data.count("/") != 1):
         for path in table_files(Path(data), stem):
-            yield from read_table(path)
+            yield from _with_shared_pictures(path)
         return
     from datasets import Image, load_dataset
 
@@ -51,6 +53,20 @@ def load_rows(data: str | None, hub: HubRows, stem: str | None = None) -> Iterat
         if isinstance(feature, Image):
             rows = rows.cast_column(name, Image(decode=False))
     yield from rows
+
+
+def _with_shared_pictures(path: Path) -> Iterator[Row]:
+    """Rows of a file; a row whose `image` is another row's index gets that row's picture (VLMEvalKit's rotations)."""
+    pictures: dict[str, str] = {}
+    for number, row in enumerate(read_table(path), start=1):
+        image = row.get("image")
+        if isinstance(image, str) and len(image) <= _INDEX_LENGTH:
+            if image not in pictures:
+                raise ValueError(f"{path} row {number}: image {image!r} names no earlier row's index")
+            row = {**row, "image": pictures[image]}
+        elif isinstance(image, str):
+            pictures[str(row.get("index"))] = image
+        yield row
 
 
 def need(row: Row, names: Sequence[str], place: str) -> list[Any]:

@@ -34,6 +34,18 @@ def normal_answer(extraction: str, target: Mapping[str, Any]) -> str | None:
     return extraction
 
 
+def is_plain_answer(reply: str, target: Mapping[str, Any]) -> bool:
+    """True if a reply is nothing but an answer, so that nothing has to be extracted from it."""
+    if target["question_type"] == "multi_choice":
+        return reply in target["choices"]
+    kinds = {"integer": int, "float": float}
+    try:
+        kinds[target["answer_type"]](reply)
+    except (KeyError, ValueError):
+        return False
+    return True
+
+
 def read_answer(text: str, target: Mapping[str, Any]) -> str | None:
     """The answer that stands plainly in a text, None if it doesn't. Source: VLMEvalKit mathvista.py.
 

@@ -9,6 +9,7 @@ from string import ascii_uppercase
 from typing import NamedTuple
 
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.judged_answer import fenced
 from eval_tasks.table_files import to_list
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit, macro_total, mean_total, totals_by
@@ -234,9 +235,21 @@ class ChoiceRows:
 
 
 def score_letter(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
-    """1 for the right letter; None where no letter can be read."""
-    said = read_letter(replies[0], sample.target["options"], rules)
+    """1 for the right letter; None where no letter can be read, by the judge neither."""
+    options = sample.target["options"]
+    said = read_letter(replies[0], options, rules)
+    if said is None and verdict is not None:
+        said = read_letter(str(verdict), {**options, NO_OPTION: "none of them"}, "vlmevalkit@2024-07")
     return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+
+
+def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
+    """Ask which option the reply means."""
+    listed = "\n".join(f"{letter}. {text}" for letter, text in sample.target["options"].items())
+    return (
+        "Which option does a reply mean? Say its letter and nothing else; say Z if it means none of them.\n\n"
+        f"Options:\n{listed}\n\n{fenced(replies[0])}\n\nThe letter:"
+    )
 
 
 def choice_task(
@@ -253,6 +266,8 @@ def choice_task(
         rows.samples,
         score_letter,
         rows.totals,
+        judge="chat",
+        to_judge=to_judge,
         rules=rules,
         to_sample=rows.to_sample,
         predictions=predictions,

@@ -46,7 +46,8 @@ def read_predictions(path: Path, data: str | None) -> Predictions:
         found = list(
             join_gold(found, [_renamed(row) for file in table_files(Path(data)) for row in _cells(file)], path)
         )
-    return Predictions([Prediction(row, said, row.get("score")) for row, said in found])
+    left_out = {"without gold": len(rows) - len(found)} if len(found) < len(rows) else {}
+    return Predictions([Prediction(row, said, row.get("score")) for row, said in found], left_out=left_out)
 
 
 def _cells(path: Path) -> Iterator[dict[str, Any]]:
@@ -110,4 +111,5 @@ def score_predictions(
         scored.append(Scored(sample, (reply,), task.score(sample, [reply], chosen, verdict)))
     judged = sum(one.verdict is not None for one in predictions.rows)
     judge = {"name": f"stored in the file ({judged})" if judged else "none", "spec": "offline"}
-    return to_entry(task, scored, chosen, judge), [to_record(task.name, one) for one in scored]
+    entry = to_entry(task, scored, chosen, judge) | {"left_out": dict(predictions.left_out)}
+    return entry, [to_record(task.name, one) for one in scored]

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from eval_tasks.task import Task
 
 OWN_TASKS = Path(__file__).parent / "tasks"
-GROUPS: dict[str, tuple[str, ...]] = {}
+_PUBLIC = ("ai2d", "hallusion_bench", "mathvista", "mmbench", "mmmu", "mmstar", "mmvet", "ocrbench", "scienceqa", "mme")
+GROUPS: dict[str, tuple[str, ...]] = {
+    "public": _PUBLIC,  # paper, table 3
+    "paper": ("mmcr_bench", "visdial", *_PUBLIC),
+}
 
 
 def find_tasks(outside: Sequence[str] = ()) -> dict[str, Path]:

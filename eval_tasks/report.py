@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +49,31 @@ def run_table(results: Mapping[str, Any]) -> str:
 Rows = tuple[list[str], list[list[str]]]  # a table's header and lines
 
 
-def runs_table(folders: Sequence[Path]) -> str:
-    """Many runs as a Markdown table."""
-    return to_table(*runs_rows(folders))
+def paper_scores(name: str) -> dict[str, float]:
+    """`task/metric` -> points that the paper prints for a model.
+
+    Raises:
+        ValueError: the paper has no such model; answered with near names.
+    """
+    models: dict[str, dict[str, float]] = json.loads(
+        resources.files("eval_tasks").joinpath("paper_scores.json").read_text(encoding="utf-8")
+    )["models"]
+    if name not in models:
+        raise ValueError(f"--paper {name!r}: the paper has {', '.join(models)}")
+    return models[name]
 
 
-def runs_rows(folders: Sequence[Path]) -> Rows:
-    """Many runs, one column each; a metric under other rules or another judge has its own line."""
+def runs_table(folders: Sequence[Path], paper: Sequence[str] = ()) -> str:
+    """Many runs as a Markdown table; see `runs_rows`."""
+    return to_table(*runs_rows(folders, paper))
+
+
+def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
+    """Many runs, one column each, and the paper's models behind them.
+
+    A metric under other rules or another judge has its own line. The paper's numbers stand on each of a metric's lines:
+    they were made by VLMEvalKit of March 2025 and by GPT-4o.
+    """
     cells: dict[tuple[str, str, str, str], dict[int, str]] = {}
     heads = []
     for column, folder in enumerate(folders):
@@ -63,8 +83,13 @@ def runs_rows(folders: Sequence[Path]) -> Rows:
             for metric, total in entry["totals"].items():
                 line = cells.setdefault((name, metric, entry["rules"], entry["judge"]["name"]), {})
                 line[column] = _show(total)
-    rows = [[*key, *(line.get(column, "") for column in range(len(folders)))] for key, line in cells.items()]
-    return ["task", "metric", "rules", "judge", *heads], rows
+    printed = [paper_scores(name) for name in paper]
+    rows = []
+    for key, line in cells.items():
+        of_paper = [scores.get(f"{key[0]}/{key[1]}") for scores in printed]
+        shown = ["" if points is None else f"{points:g}" for points in of_paper]
+        rows.append([*key, *(line.get(column, "") for column in range(len(folders))), *shown])
+    return ["task", "metric", "rules", "judge", *heads, *(f"paper: {name}" for name in paper)], rows
 
 
 def compare_runs(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> str:

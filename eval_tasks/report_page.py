@@ -37,6 +37,7 @@ def write_report_page(
     dataset: Path | None = None,
     bench: Path | None = None,
     training: Path | None = None,
+    paper: Sequence[str] = (),
 ) -> None:
     """Write the page.
 
@@ -47,6 +48,7 @@ def write_report_page(
         dataset: folder of the data set that was trained on.
         bench: folder of the bench; its pictures are shown beside the replies.
         training: folder of the training run.
+        paper: models of the paper whose numbers stand beside the runs.
 
     Raises:
         ValueError: a folder is not what it is taken for.
@@ -57,7 +59,7 @@ def write_report_page(
         sections.append(Section("Size and lengths", _show_numbers(load_statistics(dataset))))
     if training is not None:
         sections.append(_training_section(training))
-    sections.append(_score_section(runs, tasks))
+    sections.append(_score_section(runs, tasks, paper))
     if dataset is not None:
         sections.append(_dialogues_section(dataset))
     if bench is not None:
@@ -126,8 +128,8 @@ def _training_section(folder: Path) -> Section:
     return Section("Training", show_text(text) + show_line(points, "step", "loss"))
 
 
-def _score_section(runs: Sequence[Path], tasks: Mapping[str, Task]) -> Section:
-    header, rows = runs_rows(runs)
+def _score_section(runs: Sequence[Path], tasks: Mapping[str, Task], paper: Sequence[str]) -> Section:
+    header, rows = runs_rows(runs, paper)
     offline = any("offline" in row for row in rows)
     body = show_table(header, rows)
     if len(runs) == 2:

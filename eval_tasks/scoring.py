@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from eval_tasks.judged_answer import ChatJudge
 from eval_tasks.run_folder import finite, from_record
 from eval_tasks.task import Failure, Scored, Task
 from eval_tasks.totals import interval_of
@@ -25,6 +26,8 @@ def score_samples(
     """Points for every sample that has replies, and the description of who judged."""
     if task.judge == "bench":
         return _judged_by_bench(task, answered, rules, judge, ledger_path)
+    if task.judge == "chat" and judge != "offline":
+        return _judged_by_chat(task, answered, rules, judge, ledger_path)
     scored = [
         one if one.failure else replace(one, points=task.score(one.sample, one.replies, rules, None))
         for one in answered
@@ -50,6 +53,34 @@ def _judged_by_bench(
         else:
             scored.append(replace(one, points=task.score(one.sample, one.replies, rules, judgement)))
     return scored, {**judging.describe(), "name": judging.name, "spec": judge}
+
+
+def _judged_by_chat(
+    task: Task, answered: Sequence[Scored], rules: str, judge: str, ledger_path: Path
+) -> tuple[list[Scored], dict[str, Any]]:
+    """Points where the chat model is asked only what can't be read without it."""
+    judging = ChatJudge(judge, ledger_path)
+    scored = list(answered)
+    prompts: dict[int, str] = {}
+    for number, one in enumerate(answered):
+        if one.failure is not None:
+            continue
+        scored[number] = replace(one, points=task.score(one.sample, one.replies, rules, None))
+        prompt = task.to_judge(one.sample, one.replies, rules) if scored[number].is_unread else None
+        if prompt is not None:
+            prompts[number] = prompt
+
+    def is_read(number: int, verdict: str) -> bool:
+        points = task.score(answered[number].sample, answered[number].replies, rules, verdict)
+        return all(value is not None for value in points.values())
+
+    for number, verdict in judging.ask(prompts, is_read).items():
+        one = answered[number]
+        if isinstance(verdict, Failure):
+            scored[number] = replace(one, unjudged=verdict)
+        else:
+            scored[number] = replace(one, points=task.score(one.sample, one.replies, rules, verdict))
+    return scored, {**judging.describe(prompts), "name": judging.name, "spec": judge}
 
 
 def score_records(

@@ -48,7 +48,8 @@ def table_files(place: Path, stem: str | None = None) -> list[Path]:
     if not place.is_dir():
         raise ValueError(f"{place}: no such file or folder")
     for suffix in SUFFIXES:
-        found = sorted(path for path in place.rglob(f"*{suffix}") if stem is None or path.name.startswith(stem))
+        found = sorted(place.rglob(f"*{suffix}"))
+        found = [path for path in found if stem is not None and path.name.startswith(stem)] or found
         if suffix == ".parquet" and found:
             return found
         if len(found) > 1:

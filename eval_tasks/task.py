@@ -80,10 +80,17 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """A file of predictions; `rules` are those its format is meant for, None if it doesn't say."""
+    """A file of predictions.
+
+    Attributes:
+        rows: those to score.
+        rules: the rules its format is meant for, None if it doesn't say.
+        left_out: why rows of the file are not scored -> how many.
+    """
 
     rows: Sequence[Prediction]
     rules: str | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def _nothing_to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str | None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+from eval_tasks.judged_answer import fenced
+from eval_tasks.task import Sample
 
 ONE_WORD = "\nAnswer the question using a single word or phrase."
 _VQA_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
@@ -21,6 +25,15 @@ def read_yes_no(reply: str, rules: str) -> str | None:
     words = vqa_punctuation(reply.lower()).split()
     says = {word for word in ("yes", "no") if word in words}
     return says.pop() if len(says) == 1 else None
+
+
+def yes_no_to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
+    """Ask whether the reply means yes or no."""
+    question = sample.dialogue.turns[0].human_text
+    return (
+        "Does a reply to a question mean yes or no? Say Yes, No, or Unknown, and nothing else.\n\n"
+        f"Question:\n{question}\n\n{fenced(replies[0])}\n\nYes, No or Unknown:"
+    )
 
 
 def vqa_punctuation(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from mmcr_dataset.schema import Picture
 
@@ -40,10 +41,6 @@ class DialogueState:
     next_position: int = 0
     extras: dict[str, Tensor] = field(default_factory=dict)
 
-    def cached(self, num_tokens: int) -> DynamicCache:
-        """A cache of the first tokens."""
-        return to_cache([(keys[:, :, :num_tokens], values[:, :, :num_tokens]) for keys, values in self.layers])
-
     @property
     def num_pictures(self) -> int:
         """How many pictures have been through the vision tower."""
@@ -55,12 +52,27 @@ class DialogueState:
         return int(self.layers[0][0].shape[2]) if self.layers else 0
 
 
-def to_cache(layers: Layers) -> DynamicCache:
-    """Keys and values as a cache that grows."""
-    cache = DynamicCache()
-    for number, (keys, values) in enumerate(layers):
-        cache.update(keys, values, number)
-    return cache
+class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed
+    """Keys and values of one layer with room for what comes, so that a new token doesn't copy all before it."""
+
+    def __init__(self, keys_BHLD: Tensor, values_BHLD: Tensor, num_filled: int) -> None:  # noqa: N803
+        super().__init__()
+        self.lazy_initialization(keys_BHLD, values_BHLD)
+        self._keys, self._values, self._num_filled = keys_BHLD, values_BHLD, num_filled
+        self._show()
+
+    def _show(self) -> None:
+        self.keys, self.values = self._keys[:, :, : self._num_filled], self._values[:, :, : self._num_filled]
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+        """Put new keys and values behind the others; all of them."""
+        end = self._num_filled + key_states.shape[2]
+        assert end <= self._keys.shape[2], f"room for {self._keys.shape[2]} tokens, {end} are needed"
+        self._keys[:, :, self._num_filled : end] = key_states
+        self._values[:, :, self._num_filled : end] = value_states
+        self._num_filled = end
+        self._show()
+        return self.keys, self.values
 
 
 def to_layers(cache: DynamicCache) -> Layers:
@@ -68,30 +80,33 @@ def to_layers(cache: DynamicCache) -> Layers:
     return [(layer.keys, layer.values) for layer in cache.layers]
 
 
-def join_caches(states: Sequence[DialogueState]) -> tuple[DynamicCache, Tensor]:
-    """The caches of several dialogues as one, shorter ones padded on the left, and the mask of what is real.
+def join_caches(states: Sequence[DialogueState], lengths: Sequence[int], room: int) -> tuple[DynamicCache, Tensor]:
+    """The first tokens of several dialogues as one cache, shorter ones padded on the left.
+
+    Args:
+        states: the dialogues.
+        lengths: how many tokens of each.
+        room: for so many tokens more.
 
     Returns:
         The cache of B dialogues and `mask_BL`, 1 for a real token.
     """
-    longest = max(state.num_cached for state in states)
-    layers: Layers = []
+    longest = max(lengths)
+    cache = DynamicCache()
     for number in range(len(states[0].layers)):
         pair = []
         for side in (0, 1):
-            rows = [state.layers[number][side] for state in states]
-            pair.append(torch.cat([_padded(row, longest) for row in rows]))
-        layers.append((pair[0], pair[1]))
-    device = layers[0][0].device
+            first = states[0].layers[number][side]
+            joint = first.new_zeros(len(states), first.shape[1], longest + room, first.shape[3])
+            for row, (state, length) in enumerate(zip(states, lengths, strict=True)):
+                joint[row, :, longest - length : longest] = state.layers[number][side][0, :, :length]
+            pair.append(joint)
+        cache.layers.append(RoomyLayer(pair[0], pair[1], longest))
+    device = states[0].layers[0][0].device
     mask_BL = torch.zeros(len(states), longest, dtype=torch.long, device=device)  # noqa: N806
-    for row, state in enumerate(states):
-        mask_BL[row, longest - state.num_cached :] = 1
-    return to_cache(layers), mask_BL
-
-
-def _padded(row: Tensor, length: int) -> Tensor:
-    missing = length - row.shape[2]
-    return torch.nn.functional.pad(row, (0, 0, missing, 0)) if missing else row
+    for row, length in enumerate(lengths):
+        mask_BL[row, longest - length :] = 1
+    return cache, mask_BL
 
 
 def split_cache(cache: DynamicCache, states: Sequence[DialogueState], first_column: Sequence[int]) -> None:

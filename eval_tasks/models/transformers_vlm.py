@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, DynamicCache
 
 from eval_tasks.models.dialogue_cache import DialogueState, has_full_attention, join_caches, split_cache, to_layers
 from eval_tasks.models.open_model import NoReply
@@ -69,7 +69,8 @@ class TransformersVLM:
             self._model: Any = AutoModelForImageTextToText.from_pretrained(name, dtype="auto", **named)
         except (OSError, ValueError) as error:
             raise ValueError(f"--model hf:{name} can't be loaded: {error}") from error
-        self._model = self._model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = self._model.eval().to(self.device)
         config = self._model.config
         commit = getattr(config, "_commit_hash", None)
         self.revision = folder_revision(folder) if folder.is_dir() else str(commit or revision or "unknown")
@@ -183,7 +184,7 @@ class TransformersVLM:
             raise NoReply("over_length", f"{length} tokens, the model's window has {self._window}")
         known = len(state.ids) + _num_alike(state.written[: state.num_cached - len(state.ids)], new_ids)
         ids = state.ids + new_ids
-        cache = state.cached(known)
+        cache = join_caches([state], [known], len(ids) - known)[0] if begun else DynamicCache()
         positions = self._positions(state, inputs, ids)
         picture_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and pictures}
         output = self._model(
@@ -229,7 +230,7 @@ class TransformersVLM:
         """Greedy answers of all dialogues, one token each at a time."""
         device = self._model.device
         lengths = [len(state.ids) for state in states]
-        cache, mask_BL = join_caches(states)  # noqa: N806
+        cache, mask_BL = join_caches(states, lengths, max(limits))  # noqa: N806
         columns = [mask_BL.shape[1] - length for length in lengths]
         start_B = torch.tensor([state.next_position for state in states], device=device)  # noqa: N806
         needs_grid = hasattr(self._model.model, "get_rope_index")

@@ -13,7 +13,7 @@ from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
 from eval_tasks.multiple_choice import VLMEVALKIT
 from eval_tasks.task import Points, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit
-from eval_tasks.yes_no import ONE_WORD, read_yes_no
+from eval_tasks.yes_no import ONE_WORD, read_yes_no, yes_no_to_judge
 
 HUB = HubRows("lmms-lab-encoder/HallusionBench", "image")
 PARTS = ("aAcc", "fAcc", "qAcc")
@@ -50,7 +50,7 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
     """1 for the right word."""
-    said = read_yes_no(replies[0], rules)
+    said = read_yes_no(replies[0], rules) or read_yes_no(str(verdict), "vlmevalkit@2026-06")
     return {"accuracy": None if said is None else float(said == sample.target["answer"])}
 
 
@@ -80,4 +80,14 @@ def _units(scored: Sequence[Scored]) -> list[Unit]:
     return units + [Unit(group, points, key[0]) for key, (group, points) in whole.items()]
 
 
-TASK = Task("hallusion_bench", (__doc__ or "").strip(), samples, score, totals, rules=VLMEVALKIT, to_sample=to_sample)
+TASK = Task(
+    "hallusion_bench",
+    (__doc__ or "").strip(),
+    samples,
+    score,
+    totals,
+    judge="chat",
+    to_judge=yes_no_to_judge,
+    rules=VLMEVALKIT,
+    to_sample=to_sample,
+)

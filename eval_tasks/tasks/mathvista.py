@@ -12,7 +12,8 @@ from pathlib import Path
 from string import ascii_uppercase
 
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
-from eval_tasks.math_answer import normal_answer, read_answer
+from eval_tasks.judged_answer import fenced
+from eval_tasks.math_answer import is_plain_answer, normal_answer, read_answer
 from eval_tasks.multiple_choice import VLMEVALKIT
 from eval_tasks.predictions import read_predictions
 from eval_tasks.table_files import json_value, to_list
@@ -65,9 +66,18 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -
             return {"accuracy": None if verdict is None else 0.0}
         same = said == gold if target["question_type"] == "multi_choice" else float(said) == float(gold)
         return {"accuracy": float(same)}
-    extraction = verdict if verdict is not None else replies[0]
-    said = normal_answer(str(extraction), target)
-    return {"accuracy": None if said is None and verdict is None else float(said == target["answer"])}
+    if verdict is None and not is_plain_answer(replies[0], target):
+        return {"accuracy": None}
+    return {"accuracy": float(normal_answer(str(verdict or replies[0]), target) == target["answer"])}
+
+
+def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
+    """Ask for the answer that a reply gives, as the question wants it written."""
+    return (
+        "Copy the final answer out of a reply to a question, written as the question's hint asks for it: a letter of "
+        "the choices, a number, or a list. Add nothing. Say None if the reply gives no answer.\n\n"
+        f"Question:\n{sample.dialogue.turns[0].human_text}\n\n{fenced(replies[0])}\n\nThe answer:"
+    )
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
@@ -93,6 +103,7 @@ TASK = Task(
     score,
     totals,
     judge="chat",
+    to_judge=to_judge,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
     to_sample=to_sample,
     predictions=predictions,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.judged_answer import fenced
 from eval_tasks.multiple_choice import VLMEVALKIT
 from eval_tasks.predictions import read_predictions
 from eval_tasks.table_files import json_value, read_table, table_files
@@ -60,6 +61,27 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Any) -> P
     return {"grade": sum(grades) / len(grades) if grades else None}
 
 
+_EXAMPLES = (
+    ("What is x in the equation?", "-1 <AND> -5", "x = 3", "0.0"),
+    ("What is x in the equation?", "-1 <AND> -5", "x = -1", "0.5"),
+    ("What is x in the equation?", "-1 <AND> -5", "x = -5 or x = -1", "1.0"),
+    ("What is x in the equation?", "-1 <OR> -5", "x = -1", "1.0"),
+)
+
+
+def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
+    """Ask for the grade of a reply, with graded examples (the official way: arXiv 2308.02490, table 1)."""
+    target = sample.target
+    gold = target["answer"].replace("<AND>", " <AND> ").replace("<OR>", " <OR> ")
+    shown = "\n".join(f"{question} | {right} | {said} | {grade}" for question, right, said, grade in _EXAMPLES)
+    return (
+        "Grade how right a reply to a question is, from 0.0 (wrong) to 1.0 (right), in steps of 0.1. The true answer "
+        "may ask for all of its parts (<AND>) or for any of them (<OR>). Say the number and nothing else.\n\n"
+        f"Question | True answer | Reply | Grade\n{shown}\n\n"
+        f"Question: {target['question']}\nTrue answer: {gold}\n{fenced(replies[0])}\n\nThe grade:"
+    )
+
+
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     """The mean grade, and that of the samples that need each capability."""
     found = {"score": mean_total(scored, "grade")}
@@ -99,6 +121,7 @@ TASK = Task(
     score,
     totals,
     judge="chat",
+    to_judge=to_judge,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
     to_sample=to_sample,
     predictions=predictions,

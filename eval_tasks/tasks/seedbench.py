@@ -20,7 +20,8 @@ ROWS = ChoiceRows(HubRows("lmms-lab-encoder/SEED-Bench", "test"), stem="SEEDBenc
 def predictions(path: Path, data: str | None) -> Predictions:
     """The replies about pictures: ids of questions about videos begin with `v`."""
     found = read_predictions(path, data)
-    return Predictions([one for one in found.rows if not str(one.row.get("question_id", "")).startswith("v")])
+    rows = [one for one in found.rows if not str(one.row.get("question_id", "")).startswith("v")]
+    return Predictions(rows, left_out={**found.left_out, "about videos": len(found.rows) - len(rows)})
 
 
 TASK = choice_task("seedbench", __doc__, ROWS, VLMEVALKIT, predictions)

@@ -38,7 +38,7 @@ def test_open_answers_get_their_points(case: dict[str, Any]) -> None:
     task = load_task(find_tasks()[case["task"]])
     assert task.to_sample is not None
     sample = task.to_sample(case["row"], case["rules"], 0)
-    assert list(task.score(sample, [case["reply"]], case["rules"], None).values()) == [case["points"]]
+    assert list(task.score(sample, [case["reply"]], case["rules"], case.get("verdict")).values()) == [case["points"]]
 
 
 @pytest.mark.parametrize("path", sorted((GOLDEN / "prompts").glob("*.json")), ids=lambda path: path.stem)

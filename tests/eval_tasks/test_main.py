@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,3 +206,26 @@ def test_an_outside_file_is_a_task(tmp_path: Path, write_script: Write) -> None:
     assert run(*said) == 0
     assert results_of(tmp_path / "r")["tasks"]["colours"]["totals"]["accuracy"]["value"] == 50.0
     assert run(*said, "--rules", "official") == 2
+
+
+def test_kill_minus_nine_loses_at_most_what_was_in_flight(tmp_path: Path, bench_folder: Path) -> None:
+    asked = threading.Event()
+    seen: list[int] = []
+
+    def answer(body: dict[str, Any]) -> Answer:
+        seen.append(len(body["messages"]))
+        if len(seen) >= 9:
+            asked.set()
+        return Answer(f"reply {len(body['messages'])}", delay_s=0.05)
+
+    with FakeChatServer(answer) as server:
+        ask = [f"--model=api:{server.base_url}#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}", "--side-by-side=2"]
+        ask.append(f"--out={tmp_path}/run")
+        process = subprocess.Popen([sys.executable, "-m", "eval_tasks", *ask], stdout=subprocess.DEVNULL)
+        assert asked.wait(60)
+        process.kill()
+        process.wait()
+        assert run(*ask) == 0
+        assert len(server.requests) <= 20 + 2
+    assert results_of(tmp_path / "run")["tasks"]["mmcr_bench"]["failures"] == {}
+    assert len({entry["key"] for entry in journal_of(tmp_path / "run")}) == 20

@@ -49,7 +49,9 @@ def make_tokenizer(end: str = "<|im_end|>") -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, additional_special_tokens=others, **kept)
 
 
-def write_tiny_vlm(family: str, folder: Path, window: int = 8192, seed: int = 0, width: int = 64) -> Path:
+def write_tiny_vlm(
+    family: str, folder: Path, window: int = 8192, seed: int = 0, width: int = 64, depth: int = 2
+) -> Path:
     """A checkpoint folder of a family with random weights, spread so that answers depend on what is asked."""
     import torch
 
@@ -60,7 +62,7 @@ def write_tiny_vlm(family: str, folder: Path, window: int = 8192, seed: int = 0,
         "vocab_size": len(tokenizer),
         "hidden_size": width,
         "intermediate_size": 2 * width,
-        "num_hidden_layers": 2,
+        "num_hidden_layers": depth,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": window,
@@ -138,7 +140,11 @@ def build_qwen2_5_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) 
         "out_hidden_size": text["hidden_size"],
         "fullatt_block_indexes": [1],
     }
-    rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 1e6}
+    rope = {
+        "rope_type": "default",
+        "mrope_section": [n * text["hidden_size"] // 64 for n in (2, 3, 3)],
+        "rope_theta": 1e6,
+    }
     config = Qwen2_5_VLConfig(text_config=text | {"rope_parameters": rope}, vision_config=vision, **_qwen_ids(ids))
     pictures = Qwen2VLImageProcessor(min_pixels=56 * 56, max_pixels=112 * 112)
     template = chat_template("<|vision_start|><|image_pad|><|vision_end|>", SYSTEM)
@@ -166,7 +172,12 @@ def build_qwen3_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) ->
         "num_position_embeddings": 64,
         "deepstack_visual_indexes": [0, 1],
     }
-    rope = {"rope_type": "default", "mrope_section": [4, 2, 2], "rope_theta": 5e6, "mrope_interleaved": True}
+    rope = {
+        "rope_type": "default",
+        "mrope_section": [n * text["hidden_size"] // 64 for n in (4, 2, 2)],
+        "rope_theta": 5e6,
+        "mrope_interleaved": True,
+    }
     config = Qwen3VLConfig(
         text_config=text | {"rope_parameters": rope, "head_dim": text["hidden_size"] // 4},
         vision_config=vision,

@@ -1,0 +1,67 @@
+"""Evaluation through an endpoint: python -m benchmarks.eval_api [--dialogues 256] [--in-flight 64] [--latency-s 0.3].
+
+A local server answers each request after a fixed time. The ideal is `turns x dialogues / in flight x latency`; printed
+is the ideal's share of the time that the run's loop took, start-up and scoring left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+from eval_tasks.journal import Journal
+from eval_tasks.models.open_model import open_model
+from eval_tasks.run import Asking, answer_samples
+from eval_tasks.task import Sample
+from eval_tasks.tasks.mmcr_bench import TASK
+from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+from tests.conftest import picture_bytes
+from tests.fake_chat_server import Answer, FakeChatServer
+
+NUM_TURNS = 4
+
+
+def make_samples(count: int) -> list[Sample]:
+    """Dialogues of four turns about one picture."""
+    picture = Picture(picture_bytes(0, (320, 240), "JPEG"))
+    samples = []
+    for number in range(count):
+        asked = [introduce([1] if n == 0 else [], f"Question {n} of dialogue {number}?") for n in range(NUM_TURNS)]
+        turns = tuple(Turn(human, "reference") for human in asked)
+        samples.append(Sample(Dialogue(f"d{number}", turns, (picture,)), None, "g"))
+    return samples
+
+
+def main() -> None:
+    """Measure and print one line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--dialogues", type=int, default=256)
+    parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--latency-s", type=float, default=0.3)
+    args = parser.parse_args()
+    reply = Answer("An answer of a few words.", delay_s=args.latency_s)
+    with tempfile.TemporaryDirectory() as place, FakeChatServer(lambda body: reply) as server:
+        model = open_model(f"api:{server.base_url}#vlm", Path(place) / "ledger.sqlite3", args.in_flight)
+
+        async def ask() -> float:
+            async with model:
+                start = time.perf_counter()
+                await answer_samples(TASK, make_samples(args.dialogues), Asking(model, journal, {}, decoding))
+                return time.perf_counter() - start
+
+        decoding = {"temperature": 0, "max_new_tokens": 64}
+        with Journal(Path(place) / "journal.jsonl") as journal:
+            took_s = asyncio.run(ask())
+        most = server.most_in_flight
+    ideal_s = NUM_TURNS * args.dialogues / args.in_flight * args.latency_s
+    print(
+        f"{NUM_TURNS * args.dialogues} requests, {args.in_flight} in flight (seen {most}), {args.latency_s} s each: "
+        f"{took_s:.1f} s, ideal {ideal_s:.1f} s, share of the ideal {ideal_s / took_s:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Multi-turn evaluation of a local model: python -m benchmarks.eval_multi_turn [--family ovis2] [--tokens 64].
+
+Dialogues of 8 turns and 3 pictures: ours (side by side, keys and values kept over the turns) against one dialogue at a
+time that reads everything anew at every turn, which is what VLMEvalKit and lmms-eval do with a local model. Same random
+weights, same questions, same tokens; the replies are checked to be the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from eval_tasks.models.transformers_vlm import TransformersVLM
+from mmcr_dataset.images import decode_rgb
+from mmcr_dataset.messages import num_pictures_shown, to_messages
+from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+from tests.conftest import picture_bytes
+from tests.eval_tasks.tiny_vlm import write_tiny_vlm
+
+
+def make_dialogues(count: int, num_words: int) -> list[Dialogue]:
+    """Dialogues of 8 turns whose first three turns introduce a picture each."""
+    words = ("what", "does", "the", "picture", "show", "near", "bridge", "people", "walk", "stone", "red", "old")
+    rng = np.random.default_rng(0)
+    dialogues = []
+    for number in range(count):
+        pictures = tuple(Picture(picture_bytes(10 * number + n, (320, 240))) for n in range(3))
+        turns = []
+        for turn in range(1, 9):
+            question = " ".join(rng.choice(words, num_words)) + "?"
+            turns.append(Turn(introduce([turn] if turn <= 3 else [], question), "reference"))
+        dialogues.append(Dialogue(f"d{number}", tuple(turns), pictures))
+    return dialogues
+
+
+def read_anew(model: Any, processor: Any, dialogues: Sequence[Dialogue], tokens: int) -> list[list[str]]:
+    """One dialogue at a time, everything read at every turn."""
+    said = []
+    for dialogue in dialogues:
+        replies: list[str] = []
+        for turn in range(len(dialogue.turns)):
+            shown = dialogue.pictures[: num_pictures_shown(dialogue, turn)]
+            messages = to_messages(dialogue, replies)
+            text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            pictures = [decode_rgb(picture.data) for picture in shown]
+            inputs = processor(text=[text], images=pictures, return_tensors="pt").to(model.device)
+            with torch.inference_mode():
+                output = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
+            new = output[0, inputs["input_ids"].shape[1] :]
+            replies.append(processor.tokenizer.decode(new, skip_special_tokens=True).strip())
+        said.append(replies)
+    return said
+
+
+def side_by_side(model: TransformersVLM, dialogues: Sequence[Dialogue], tokens: int) -> list[list[str]]:
+    """All dialogues through our model."""
+
+    async def answer(dialogue: Dialogue) -> list[str]:
+        replies: list[str] = []
+        for _ in dialogue.turns:
+            replies.append(await model.reply(dialogue, replies, tokens))
+        model.forget(dialogue)
+        return replies
+
+    async def answer_all() -> list[list[str]]:
+        async with model:
+            return list(await asyncio.gather(*map(answer, dialogues)))
+
+    return asyncio.run(answer_all())
+
+
+def main() -> None:
+    """Measure and print one line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--family", default="ovis2")
+    parser.add_argument("--dialogues", type=int, default=16)
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--words", type=int, default=30, help="of a question")
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--depth", type=int, default=4)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder = write_tiny_vlm(args.family, Path(place) / "model", width=args.width, depth=args.depth)
+        dialogues = make_dialogues(args.dialogues, args.words)
+        ours = TransformersVLM(str(folder), side_by_side=args.dialogues)
+        processor = AutoProcessor.from_pretrained(folder)
+        model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval().to(ours.device)
+        read_anew(model, processor, dialogues[:1], 2)
+        side_by_side(ours, dialogues[:1], 2)
+        start = time.perf_counter()
+        said = side_by_side(ours, dialogues, args.tokens)
+        ours_s = time.perf_counter() - start
+        start = time.perf_counter()
+        expected = read_anew(model, processor, dialogues, args.tokens)
+        anew_s = time.perf_counter() - start
+    same = sum(a == b for one, other in zip(said, expected, strict=True) for a, b in zip(one, other, strict=True))
+    print(
+        f"{args.family}, {args.dialogues} dialogues x 8 turns x 3 pictures, {torch.get_num_threads()} threads: "
+        f"ours {ours_s:.1f} s, read anew {anew_s:.1f} s, ratio {anew_s / ours_s:.1f}; "
+        f"same replies {same}/{8 * args.dialogues}"
+    )
+
+
+if __name__ == "__main__":
+    main()

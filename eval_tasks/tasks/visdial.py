@@ -1,0 +1,88 @@
+"""VisDial v1.0 val: a picture and nine rounds of questions with their true answers; the tenth answer is judged.
+
+Source: visdial_1.0_val.json with its pictures VisualDialog_val2018/*.jpg in one folder (--data FOLDER); no Hub copy
+Licence: CC BY 4.0 (annotations) · Rows: 2064
+Metric: share of tenth answers that a chat model calls right · Paper: arXiv 1611.08669, used as in arXiv 2503.18533
+
+Chosen by us, where the paper doesn't say: the caption isn't shown, nothing is said about the answer's length, and the
+judge says right or wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from eval_tasks.hub_rows import to_text
+from eval_tasks.judged_answer import fenced
+from eval_tasks.table_files import json_value
+from eval_tasks.task import Points, Sample, Scored, Task
+from eval_tasks.totals import Total, mean_total
+from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+
+NUM_ROUNDS = 10
+
+
+def samples(data: str | None, rules: str) -> Iterator[Sample]:
+    """One sample a dialogue; the first nine rounds are given."""
+    folder = Path(data or "visdial")
+    files = sorted(folder.glob("visdial*val*.json")) if folder.is_dir() else []
+    if len(files) != 1:
+        raise ValueError(f"{folder}: expected a folder with visdial_1.0_val.json and its pictures, found {len(files)}")
+    content: dict[str, Any] = json_value(files[0].read_text(encoding="utf-8"), str(files[0]))["data"]
+    pictures = {path.stem.rpartition("_")[2].lstrip("0"): path for path in folder.rglob("*.jpg")}
+    for entry in content["dialogs"]:
+        image_id = str(entry["image_id"])
+        if image_id not in pictures:
+            raise ValueError(f"{folder}: no picture for image_id {image_id}, such as *_{int(image_id):012d}.jpg")
+        yield to_dialogue_sample(entry, content["questions"], content["answers"], pictures[image_id].read_bytes())
+
+
+def to_dialogue_sample(
+    entry: dict[str, Any], questions: Sequence[str], answers: Sequence[str], picture: bytes
+) -> Sample:
+    """The sample of one dialogue, whose questions and answers are given by their number."""
+    image_id, rounds = str(entry["image_id"]), entry["dialog"]
+    if len(rounds) != NUM_ROUNDS or any("answer" not in one for one in rounds):
+        raise ValueError(f"VisDial image {image_id}: expected {NUM_ROUNDS} rounds with their answers")
+    turns = []
+    for number, one in enumerate(rounds):
+        question = to_text(questions[one["question"]]).rstrip("? ") + "?"
+        turns.append(Turn(introduce([1] if number == 0 else [], question), to_text(answers[one["answer"]])))
+    dialogue = Dialogue(f"visdial-{image_id}", tuple(turns), (Picture(picture),))
+    target = {"question": turns[-1].human_text, "answer": turns[-1].assistant}
+    return Sample(dialogue, target, group=image_id, num_given_turns=NUM_ROUNDS - 1)
+
+
+def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
+    """Ask whether the tenth answer is right, from accuracy alone."""
+    return (
+        "Is a reply to a question about a picture right? The true answer is given; other words for the same are right. "
+        "Say Right or Wrong and nothing else.\n\n"
+        f"Question: {sample.target['question']}\nTrue answer: {sample.target['answer']}\n"
+        f"{fenced(replies[0])}\n\nRight or Wrong:"
+    )
+
+
+def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
+    """1 for Right; None without a verdict."""
+    said = str(verdict or "").strip().strip(".*").lower()
+    return {"accuracy": {"right": 1.0, "wrong": 0.0}.get(said)}
+
+
+def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """The share of right answers."""
+    return {"accuracy": mean_total(scored, "accuracy")}
+
+
+TASK = Task(
+    "visdial",
+    (__doc__ or "").strip(),
+    samples,
+    score,
+    totals,
+    judge="chat",
+    to_judge=to_judge,
+    rules=("mmcr@2025-03",),
+)

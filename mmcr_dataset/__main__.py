@@ -1,4 +1,4 @@
-"""python -m mmcr_dataset build|describe|remove: argparse only, the work is in pipeline.py and beside it."""
+"""python -m mmcr_dataset build|describe|check|publish|remove: argparse only, the work is in pipeline.py and around."""
 
 from __future__ import annotations
 
@@ -16,6 +16,17 @@ def make_parser() -> argparse.ArgumentParser:
     describe = commands.add_parser("describe", help="Table 1 of the paper from the rows, and a histogram of lengths")
     describe.add_argument("folder", type=Path, help="a data set folder")
     describe.add_argument("--tokenizer", type=Path, help="count tokens with this tokenizer.json instead of by words")
+
+    check = commands.add_parser("check", help="would load_dataset, TRL and the Hub's viewer take it? says where not")
+    check.add_argument("folder", type=Path, help="a data set folder")
+
+    publish = commands.add_parser("publish", help="check, then upload to the Hub; what is there already is not sent")
+    publish.add_argument("folder", type=Path, help="a data set folder")
+    publish.add_argument("--to", required=True, metavar="ORG/NAME", help="repository on the Hub")
+    publish.add_argument("--private", action="store_true", help="a new repository is private")
+    publish.add_argument("--revision", help="branch (default: main)")
+    publish.add_argument("--pr", action="store_true", help="open a pull request instead of committing")
+    publish.add_argument("--allow-offline", action="store_true", help="publish offline rows under the name mmcr-310k")
 
     remove = commands.add_parser("remove", help="take rows out; only the shards concerned are rewritten")
     remove.add_argument("folder", type=Path, help="a data set folder")
@@ -100,6 +111,31 @@ def _describe(args: argparse.Namespace) -> None:
         print(f"\ntokens a dialogue, {name}\n{show_histogram(numbers)}")
 
 
+def _check(args: argparse.Namespace) -> int:
+    import time
+
+    from tqdm import tqdm
+
+    from mmcr_dataset.publish.check import check_dataset
+
+    start = time.monotonic()
+    with tqdm(desc="check", unit=" row", disable=None) as bar:
+        findings = check_dataset(args.folder, bar.update)
+    for finding in findings:
+        print(finding.show())
+    num_errors = sum(finding.is_error for finding in findings)
+    seconds = time.monotonic() - start
+    print(f"{args.folder}: {num_errors} errors, {len(findings) - num_errors} warnings in {seconds:.1f} s")
+    return 1 if num_errors else 0
+
+
+def _publish(args: argparse.Namespace) -> None:
+    from mmcr_dataset.publish.hub import PublishSettings, publish
+
+    settings = PublishSettings(args.to, args.private, args.revision, args.pr, args.allow_offline)
+    print(f"published: {publish(args.folder, settings)}")
+
+
 def _remove(args: argparse.Namespace) -> None:
     from mmcr_dataset.publish.card import refresh_card
     from mmcr_dataset.publish.remove import find_rows, remove_rows
@@ -123,17 +159,23 @@ def _remove(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; a wrong input is one line on stderr and exit code 2."""
+    """Run one command; wrong input is said on stderr with exit code 2, a check that finds errors gives 1."""
     args = make_parser().parse_args(argv)
     try:
-        {"build": _build, "describe": _describe, "remove": _remove}[args.command](args)
+        commands = {
+            "build": _build,
+            "describe": _describe,
+            "check": _check,
+            "publish": _publish,
+            "remove": _remove,
+        }
+        return commands[args.command](args) or 0
     except (ValueError, OSError) as error:
         print(f"mmcr_dataset {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nmmcr_dataset {args.command}: stopped; run the same command to go on", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -51,7 +51,9 @@ def test_mmcr_dataset_flags_are_frozen() -> None:
             "--temperature",
             "--writer",
         ],
+        "check": ["folder"],
         "describe": ["--tokenizer", "folder"],
+        "publish": ["--allow-offline", "--pr", "--private", "--revision", "--to", "folder"],
         "remove": ["--ids", "--reason", "--url-pattern", "folder"],
     }
 

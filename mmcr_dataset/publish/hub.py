@@ -1,0 +1,96 @@
+"""A finished folder to the Hub: checked first, one upload, tried again when somebody else commits in between.
+
+`upload_folder` sends only what the Hub does not have, so that a broken upload goes on where it stopped and publishing
+twice sends nothing. Shards that are gone from the folder are deleted there in the same commit.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmcr_dataset.describe import load_statistics
+from mmcr_dataset.publish.check import check_dataset
+
+OWN_NAME = "mmcr-310k"  # a set of this name is taken for the paper's kind: written by a model
+_MAX_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PublishSettings:
+    """Where a folder goes.
+
+    Attributes:
+        repo_id: ORG/NAME on the Hub.
+        private: a new repository is private.
+        revision: branch, None for main.
+        create_pr: open a pull request instead of committing.
+        allow_offline: publish rows of the `offline` writer under the name mmcr-310k.
+    """
+
+    repo_id: str
+    private: bool = False
+    revision: str | None = None
+    create_pr: bool = False
+    allow_offline: bool = False
+
+    def __post_init__(self) -> None:
+        org, _, name = self.repo_id.partition("/")
+        if not org or not name or "/" in name:
+            raise ValueError(f"--to {self.repo_id!r}: expected ORG/NAME, a bare name is not found on the Hub")
+
+
+def publish(folder: Path, settings: PublishSettings) -> str:
+    """Check and upload a folder; the address of the commit or pull request.
+
+    Raises:
+        ValueError: the check finds errors, offline rows would take the name mmcr-310k, or the Hub refuses.
+    """
+    errors = [finding.show() for finding in check_dataset(folder) if finding.is_error]
+    if errors:
+        more = f"\n... and {len(errors) - 10} more" if len(errors) > 10 else ""
+        raise ValueError("not published, the check finds errors:\n" + "\n".join(errors[:10]) + more)
+    writers = {writer.split()[0] for numbers in load_statistics(folder).values() for writer in numbers.writers}
+    if "offline" in writers and settings.repo_id.endswith(f"/{OWN_NAME}") and not settings.allow_offline:
+        raise ValueError(
+            f"not published: rows of the offline writer under the name {OWN_NAME} would be taken for a model's; choose "
+            "another name, or pass --allow-offline"
+        )
+    return _upload(folder, settings)
+
+
+def _upload(folder: Path, settings: PublishSettings) -> str:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api = HfApi()
+    for attempt in range(1, _MAX_ATTEMPTS + 1):
+        try:
+            api.create_repo(settings.repo_id, repo_type="dataset", private=settings.private, exist_ok=True)
+            if settings.revision is not None and not settings.create_pr:
+                api.create_branch(settings.repo_id, branch=settings.revision, repo_type="dataset", exist_ok=True)
+            commit = api.upload_folder(
+                repo_id=settings.repo_id,
+                repo_type="dataset",
+                folder_path=folder,
+                revision=settings.revision,
+                create_pr=settings.create_pr,
+                delete_patterns=["single/*.parquet", "multi/*.parquet"],
+                commit_message=f"Publish {folder.resolve().name}",
+            )
+            return str(commit.pr_url or commit.commit_url)
+        except HfHubHTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            if status not in (409, 412, 429, 500, 502, 503, 504) or attempt == _MAX_ATTEMPTS:
+                raise ValueError(_explain(status, settings, str(error))) from error
+            time.sleep(0.5 * 2**attempt)
+    raise AssertionError("unreachable: the loop returns or raises")
+
+
+def _explain(status: int, settings: PublishSettings, said: str) -> str:
+    if status in (401, 403):
+        return (
+            f"the Hub refuses ({status}): log in with `hf auth login` as somebody who may write to {settings.repo_id}"
+        )
+    return f"the Hub answers {status} for {settings.repo_id}: {said}; run the same command again, nothing is sent twice"

@@ -17,6 +17,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is no
         self._begin_s = 0.0
         self._shown_s = 0.0
         self._first_step = 0
+        self._shown_tokens: int | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the clock."""
@@ -30,13 +31,16 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is no
             return
         if now_s - self._shown_s < _EVERY_S and state.global_step < state.max_steps:
             return
-        self._shown_s = now_s
-        spent_s = now_s - self._begin_s
+        tokens = logs["trained_tokens"]
+        rate = (
+            "" if self._shown_tokens is None else f", {(tokens - self._shown_tokens) / (now_s - self._shown_s):,.0f}/s"
+        )
+        self._shown_s, self._shown_tokens = now_s, tokens
         done = state.global_step - self._first_step
-        left_s = spent_s / max(done, 1) * (state.max_steps - state.global_step)
+        left_s = (now_s - self._begin_s) / max(done, 1) * (state.max_steps - state.global_step)
         print(
             f"step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  lr {logs['learning_rate']:.3g}  "
-            f"{logs['trained_tokens']:,} trained tokens  {done / spent_s:.2f} steps/s  {show_duration(left_s)} left",
+            f"{tokens:,} trained tokens{rate}  {show_duration(left_s)} left",
             flush=True,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,31 +174,33 @@ def to_sft_config(config: TrainConfig, micro_batches: int) -> SFTConfig:
     """
     gpu = torch.cuda.is_available()
     bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
-    return SFTConfig(
-        output_dir=str(Path(config.output_dir) / "checkpoints"),
-        gradient_accumulation_steps=micro_batches // PartialState().num_processes,
-        accelerator_config={"even_batches": False, "split_batches": False},
-        num_train_epochs=config.epochs,
-        max_steps=config.max_steps or -1,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=config.lr_schedule,
-        warmup_steps=config.warmup_percent / 100,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        bf16=bfloat16,
-        use_cpu=not gpu,
-        dataloader_pin_memory=gpu,
-        dataloader_num_workers=config.num_workers,
-        gradient_checkpointing=False,
-        logging_steps=config.log_every_steps,
-        logging_nan_inf_filter=False,
-        save_strategy="no",  # SaveEvery asks for them
-        save_total_limit=config.keep_checkpoints,
-        report_to=config.report_to,
-        disable_tqdm=True,
-        seed=config.seed,
-        data_seed=config.seed,
-        remove_unused_columns=False,
-        max_length=None,  # the encoder refuses what is too long; nothing is cut
-        assistant_only_loss=True,
-    )
+    with warnings.catch_warnings():  # `gradient_checkpointing` is called otherwise in newer transformers
+        warnings.simplefilter("ignore", FutureWarning)
+        return SFTConfig(
+            output_dir=str(Path(config.output_dir) / "checkpoints"),
+            gradient_accumulation_steps=micro_batches // PartialState().num_processes,
+            accelerator_config={"even_batches": False, "split_batches": False},
+            num_train_epochs=config.epochs,
+            max_steps=config.max_steps or -1,
+            learning_rate=config.learning_rate,
+            lr_scheduler_type=config.lr_schedule,
+            warmup_steps=config.warmup_percent / 100,
+            weight_decay=config.weight_decay,
+            max_grad_norm=config.max_grad_norm,
+            bf16=bfloat16,
+            use_cpu=not gpu,
+            dataloader_pin_memory=gpu,
+            dataloader_num_workers=config.num_workers,
+            gradient_checkpointing=False,
+            logging_steps=config.log_every_steps,
+            logging_nan_inf_filter=False,
+            save_strategy="no",  # SaveEvery asks for them
+            save_total_limit=config.keep_checkpoints,
+            report_to=config.report_to,
+            disable_tqdm=True,
+            seed=config.seed,
+            data_seed=config.seed,
+            remove_unused_columns=False,
+            max_length=None,  # the encoder refuses what is too long; nothing is cut
+            assistant_only_loss=True,
+        )

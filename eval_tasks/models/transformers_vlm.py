@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor, DynamicCache
 
@@ -22,7 +23,7 @@ from eval_tasks.models.dialogue_cache import DialogueState, has_full_attention, 
 from eval_tasks.models.open_model import NoReply
 from mmcr_dataset.images import PictureError, decode_rgb
 from mmcr_dataset.messages import num_pictures_shown, to_messages
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.schema import Dialogue, Picture
 
 _OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids")  # the processor's outputs that are not of pictures
 _NUM_QUIET_CYCLES = 8  # turns of the event loop without a new question before the batch starts
@@ -167,10 +168,7 @@ class TransformersVLM:
         if state.pictures != dialogue.pictures[: state.num_pictures] or not self._is_continued(state, text):
             state = DialogueState()
         new = dialogue.pictures[state.num_pictures : num_pictures_shown(dialogue, len(replies))]
-        try:
-            pictures = [decode_rgb(picture.data) for picture in new]
-        except PictureError as error:
-            raise NoReply(error.reason, error.detail) from error
+        pictures = _decoded(new)
         begun = bool(state.ids)
         inputs: dict[str, Any] = self._processor(
             text=[text[len(state.text) :]],
@@ -179,11 +177,10 @@ class TransformersVLM:
             **({"add_special_tokens": False} if begun else {}),
         ).to(self._model.device)
         new_ids: list[int] = inputs["input_ids"][0].tolist()
-        if len(state.ids) + len(new_ids) >= self._window:
-            length = len(state.ids) + len(new_ids)
-            raise NoReply("over_length", f"{length} tokens, the model's window has {self._window}")
-        known = len(state.ids) + _num_alike(state.written[: state.num_cached - len(state.ids)], new_ids)
         ids = state.ids + new_ids
+        if len(ids) >= self._window:
+            raise NoReply("over_length", f"{len(ids)} tokens, the model's window has {self._window}")
+        known = len(state.ids) + _num_alike(state.written[: state.num_cached - len(state.ids)], new_ids)
         cache = join_caches([state], [known], len(ids) - known)[0] if begun else DynamicCache()
         positions = self._positions(state, inputs, ids)
         picture_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and pictures}
@@ -255,6 +252,13 @@ class TransformersVLM:
             ids = output.logits[:, -1].argmax(dim=-1).tolist()
             step += 1
         split_cache(cache, states, columns)
+
+
+def _decoded(pictures: Sequence[Picture]) -> list[Image]:
+    try:
+        return [decode_rgb(picture.data) for picture in pictures]
+    except PictureError as error:
+        raise NoReply(error.reason, error.detail) from error
 
 
 def _num_alike(left: Sequence[int], right: Sequence[int]) -> int:

@@ -188,21 +188,13 @@ def test_a_folder_of_another_model_is_not_overwritten(
     assert "choose another --out" in capsys.readouterr().err
 
 
-def test_an_outside_file_is_a_task(tmp_path: Path, write_script: Write) -> None:
-    (tmp_path / "colours.py").write_text(
-        '"""Colours."""\n'
-        "from eval_tasks.hub_rows import one_turn\n"
-        "from eval_tasks.task import Sample, Task\n"
-        "from eval_tasks.totals import mean_total\n"
-        "def samples(data, rules):\n"
-        "    for n, colour in enumerate(['red', 'blue']):\n"
-        "        yield Sample(one_turn(f'c{n}', [], 'Which colour is it?', colour), colour, group=str(n))\n"
-        "TASK = Task('colours', 'made here', samples,\n"
-        "    score=lambda sample, replies, rules, verdict: {'accuracy': float(replies[0] == sample.target)},\n"
-        "    totals=lambda scored, rules: {'accuracy': mean_total(scored, 'accuracy')}, rules=('own@1',))\n"
-    )
-    model = write_script({"*": "red"})
-    said = ("--model", model, "--tasks", "colours", "--tasks-from", tmp_path / "colours.py", "--out", tmp_path / "r")
+def test_the_benchmark_that_the_guide_adds_runs_as_it_stands(tmp_path: Path, write_script: Write) -> None:
+    guide = (Path(__file__).resolve().parents[2] / "eval_tasks" / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "colours.py").write_text(guide.split("```python\n")[1].split("```")[0])
+    rows = [{"question": "Which colour?", "answer": colour} for colour in ("red", "blue")]
+    (tmp_path / "colours.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    said = ("--model", write_script({"*": "It is red."}), "--tasks", "colours", "--tasks-from", tmp_path / "colours.py")
+    said += ("--data", tmp_path / "colours.jsonl", "--out", tmp_path / "r")
     assert run(*said) == 0
     assert results_of(tmp_path / "r")["tasks"]["colours"]["totals"]["accuracy"]["value"] == 50.0
     assert run(*said, "--rules", "official") == 2

@@ -204,7 +204,7 @@ class ChatClient:
             try:
                 raw = await self._send(request)
             except RequestFailed as failure:
-                self.ledger.store_failure(request, failure.reason, failure.detail)
+                await asyncio.wrap_future(self.ledger.store_failure(request, failure.reason, failure.detail))
                 raise
             finally:
                 self._reserved_usd -= reserved
@@ -213,9 +213,9 @@ class ChatClient:
         try:
             reply = _read_reply(raw, from_ledger=False)
         except RequestFailed as failure:  # paid, and no answer
-            self.ledger.store_failure(request, failure.reason, failure.detail, usd)
+            await asyncio.wrap_future(self.ledger.store_failure(request, failure.reason, failure.detail, usd))
             raise
-        self.ledger.store(request, raw, usd)
+        await asyncio.wrap_future(self.ledger.store(request, raw, usd))  # on disk before anybody reads it
         return reply
 
     def _cost_usd(self, raw: Mapping[str, Any]) -> float:
@@ -250,8 +250,8 @@ class ChatClient:
         for attempt in range(1, self.endpoint.max_attempts + 1):
             self.num_sent += 1
             try:
-                response = await self._sdk.chat.completions.with_raw_response.create(**request)
-                raw = json.loads(response.http_response.content)
+                # The plain route: the typed one copies every message and picture, 7 ms a call.
+                raw = await self._sdk.post("/chat/completions", body=request, cast_to=object)
                 if not isinstance(raw, dict):
                     raise RequestFailed("bad_reply", f"expected a JSON object, got {type(raw).__name__}")
                 return raw

@@ -7,9 +7,12 @@ counts what it was asked, so that a test can prove that nothing was asked twice.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -45,6 +48,8 @@ class FakeChatServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgement
+            wbufsize = -1
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -106,3 +111,19 @@ class FakeChatServer:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+
+
+@contextmanager
+def server_process(text: str, delay_s: float) -> Iterator[str]:
+    """A server in a process of its own, for benchmarks: every reply is `text` after a fixed time. Gives its address."""
+    command = [sys.executable, "-m", "tests.fake_chat_server", text, str(delay_s)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+if __name__ == "__main__":
+    with FakeChatServer(lambda request: Answer(sys.argv[1], delay_s=float(sys.argv[2]))) as server:
+        print(server.base_url, flush=True)
+        threading.Event().wait()

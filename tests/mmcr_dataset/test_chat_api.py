@@ -166,7 +166,7 @@ def test_ledger_does_not_keep_picture_data(tmp_path: Path) -> None:
     content = [{"type": "image_url", "image_url": {"url": url}}]
     with Ledger(tmp_path / "l.sqlite") as ledger:
         request = {"model": "m", "messages": [{"role": "user", "content": content}]}
-        ledger.store(request, {"choices": []})
+        ledger.store(request, {"choices": []}).result()
         assert ledger.find(request_key(request)) == {"choices": []}
     stored = sqlite3.connect(tmp_path / "l.sqlite").execute("SELECT request FROM answered").fetchone()[0]
     assert len(stored) < 300

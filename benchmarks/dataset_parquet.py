@@ -1,6 +1,6 @@
 """Rows a second of building Parquet: ours against `datasets`, on the same rows, in one run.
 
-    python benchmarks/dataset_parquet.py [--rows 2000] [--picture-kb 44] [--repeats 3]
+    python benchmarks/dataset_parquet.py [--rows 10000] [--picture-kb 44] [--repeats 3]
 
 Peers: `Dataset.from_generator(...).to_parquet` (what a script that streams its rows does; it writes an Arrow cache
 first) and `Dataset.from_list(...).to_parquet` (all rows in memory). Prints the best of the repeats and the ratios.
@@ -66,7 +66,7 @@ def measure(name: str, run: Callable[[Path], None], repeats: int, num_rows: int)
 def main() -> None:
     """Run all writers and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--rows", type=int, default=10000)
     parser.add_argument("--picture-kb", type=int, default=44)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
@@ -75,6 +75,7 @@ def main() -> None:
     disable_progress_bars()
     dialogues = make_dialogues(args.rows, args.picture_kb)
     features = row_features()
+    size_bytes = sum(len(picture.data) for dialogue in dialogues for picture in dialogue.pictures)
 
     def rows() -> Iterator[dict[str, object]]:
         for dialogue in dialogues:
@@ -88,7 +89,10 @@ def main() -> None:
         Dataset.from_list(list(rows()), features=features).to_parquet(str(folder / "train.parquet"))
 
     ours = measure(
-        "ours: write_dataset", lambda folder: write_dataset(dialogues, folder) and None, args.repeats, args.rows
+        "ours: write_dataset",
+        lambda folder: write_dataset(dialogues, folder, size_bytes) and None,
+        args.repeats,
+        args.rows,
     )
     peers = {
         "Dataset.from_generator + to_parquet": from_generator,

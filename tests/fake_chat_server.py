@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.local_server import Handler, LocalServer
 
 CREATED = 1_760_000_000  # a fixed date, so that two runs give the same bytes
 
@@ -36,7 +36,7 @@ class Answer:
     usage: dict[str, int] = field(default_factory=lambda: {"prompt_tokens": 1000, "completion_tokens": 100})
 
 
-class FakeChatServer:
+class FakeChatServer(LocalServer):
     """The server; `.base_url` is what a client is given, `.requests` all bodies in the order of their arrival."""
 
     def __init__(self, answer: Callable[[dict[str, Any]], str | Answer], model: str = "fake-vlm-2026-01-01") -> None:
@@ -46,14 +46,7 @@ class FakeChatServer:
         self._lock = threading.Lock()
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgement
-            wbufsize = -1
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
+        class Completions(Handler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if self.path != "/v1/chat/completions":
@@ -96,21 +89,8 @@ class FakeChatServer:
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True  # the client gave up waiting: its right
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.base_url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
-        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+        super().__init__(Completions)
+        self.base_url = f"{self.url}/v1"
 
 
 @contextmanager

@@ -13,10 +13,10 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+
+from tests.local_server import Handler, LocalServer
 
 _DATE = "2026-01-01T00:00:00.000Z"
 _DATASET = r"/api/datasets/(?P<repo>[^/]+/[^/]+)"
@@ -62,7 +62,7 @@ class Repo:
         return sha
 
 
-class LocalHub:
+class LocalHub(LocalServer):
     """The server; `.url` is what HF_ENDPOINT is set to."""
 
     def __init__(self, fail: Callable[[str, str], int | None] = lambda method, path: None) -> None:
@@ -70,41 +70,17 @@ class LocalHub:
         self.blobs: dict[str, bytes] = {}
         self.num_bytes_received = 0
         self.fail = fail
-        hub = self
-
-        class Handler(_Handler):
-            pass
-
-        Handler.hub = hub
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self.lock = threading.Lock()
-        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+        super().__init__(type("Routes", (_Routes,), {"hub": self}))
 
     def files(self, repo: str, ref: str = "main") -> list[str]:
         """Paths on a branch."""
         found = self.repos[repo]
         return sorted(found.commits[found.refs[ref]])
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Routes(Handler):
     hub: LocalHub
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
     def _answer(self) -> None:
         parts = urlsplit(self.path)

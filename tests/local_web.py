@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+
+from tests.local_server import Handler, LocalServer
 
 
 @dataclass(frozen=True)
@@ -23,19 +21,14 @@ class Page:
     promised_bytes: int | None = None  # a Content-Length larger than the body breaks the transfer
 
 
-class LocalWeb:
+class LocalWeb(LocalServer):
     """Serves `page(path, number of earlier requests for it)` on 127.0.0.1; `.url` is its address."""
 
     def __init__(self, page: Callable[[str, int], Page]) -> None:
         self.requests: Counter[str] = Counter()
         web = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
+        class Pages(Handler):
             def do_GET(self) -> None:
                 earlier = web.requests[self.path]
                 web.requests[self.path] += 1
@@ -53,18 +46,4 @@ class LocalWeb:
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
-        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
+        super().__init__(Pages)

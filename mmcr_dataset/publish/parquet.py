@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ROWS_A_GROUP = 100
 SHARD_BYTES_TARGET = 400_000_000
 BUFFER_BYTES = 800_000_000  # rows held in memory before they are spilled to disk
+SHARDS_AT_ONCE = 2  # writing is hashing and copying outside Python; more would hold more shards in memory
 _PICTURE_COLUMN = "images.list.element.bytes"
 _CHUNKING = {
     "min_chunk_size": 256 * 1024,
@@ -186,16 +187,19 @@ class ShardWriter:
     def _write(self) -> None:
         if self._spill is not None:
             self._spill_rows()
-        total = len(self._waiting)
-        for index, dialogues in enumerate(self._waiting):
-            path = self._folder / f"{self._split}-{index:05d}-of-{total:05d}.parquet"
-            if self._spill is not None:
-                parts = sorted(Path(self._spill.name).glob(f"{index:05d}-*"))
-                if parts:
-                    table = pa.concat_tables([pq.read_table(part, partitioning=None) for part in parts])
-                    write_shard(cut_groups(table.take(pc.sort_indices(table["id"]))), path)
-            elif dialogues:
-                write_shard(_to_groups(sorted(dialogues, key=lambda dialogue: dialogue.id)), path)
+        with ThreadPoolExecutor(max_workers=SHARDS_AT_ONCE) as threads:
+            list(threads.map(self._write_one, range(len(self._waiting))))
+
+    def _write_one(self, index: int) -> None:
+        path = self._folder / f"{self._split}-{index:05d}-of-{len(self._waiting):05d}.parquet"
+        dialogues = self._waiting[index]
+        if self._spill is not None:
+            parts = sorted(Path(self._spill.name).glob(f"{index:05d}-*"))
+            if parts:
+                table = pa.concat_tables([pq.read_table(part, partitioning=None) for part in parts])
+                write_shard(cut_groups(table.take(pc.sort_indices(table["id"]))), path)
+        elif dialogues:
+            write_shard(_to_groups(sorted(dialogues, key=lambda dialogue: dialogue.id)), path)
 
 
 def _to_groups(dialogues: Sequence[Dialogue]) -> Iterator[pa.Table]:

@@ -29,13 +29,36 @@ def _show(total: Mapping[str, Any]) -> str:
     return f"{total['value']:.2f} [{total['low']:.2f}, {total['high']:.2f}]"
 
 
+def _judge_of(entry: Mapping[str, Any]) -> str:
+    """The judge's name, marked where its canaries found it unfit."""
+    name: str = entry["judge"]["name"]
+    return f"{name} (JUDGE UNFIT)" if (entry.get("canaries") or {}).get("fit") is False else name
+
+
+def show_canaries(results: Mapping[str, Any]) -> list[str]:
+    """A line for each task whose judge has canaries: fit, unfit and why, or why they were not run."""
+    lines = []
+    for name, entry in results["tasks"].items():
+        found = entry.get("canaries")
+        if found is None:
+            continue
+        if found["fit"] is None:
+            lines.append(f"{name}: canaries not run: {found['why_not_run']}")
+            continue
+        asked, read = (sum(result[key] for result in found["results"]) for key in ("num_asked", "num_read"))
+        failed = ", ".join(found["failed"]) or "none"
+        verdict = "judge fit" if found["fit"] else "JUDGE UNFIT, its scores must not be used"
+        lines.append(f"{name}: {verdict}; canaries failed: {failed}; {read} of {asked} verdicts read")
+    return lines
+
+
 def run_table(results: Mapping[str, Any]) -> str:
     """One run: every metric of every task with its 95 % interval, and what wasn't answered, read or judged."""
     rows = []
     for name, entry in results["tasks"].items():
         shared = [
             entry["rules"],
-            entry["judge"]["name"],
+            _judge_of(entry),
             str(entry["num_samples"]),
             _counts(entry["failures"]),
             str(entry["num_unread"]),
@@ -43,7 +66,7 @@ def run_table(results: Mapping[str, Any]) -> str:
         ]
         rows += [[name, metric, _show(total), *shared] for metric, total in entry["totals"].items()]
     header = ["task", "metric", "value [95 %]", "rules", "judge", "samples", "failed", "unread", "unjudged"]
-    return to_table(header, rows)
+    return "\n".join([to_table(header, rows), *(f"\n{line}" for line in show_canaries(results))])
 
 
 Rows = tuple[list[str], list[list[str]]]  # a table's header and lines
@@ -81,7 +104,7 @@ def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
         heads.append(f"{folder.name} ({results['model']['name']})")
         for name, entry in results["tasks"].items():
             for metric, total in entry["totals"].items():
-                line = cells.setdefault((name, metric, entry["rules"], entry["judge"]["name"]), {})
+                line = cells.setdefault((name, metric, entry["rules"], _judge_of(entry)), {})
                 line[column] = _show(total)
     printed = [paper_scores(name) for name in paper]
     rows = []

@@ -11,6 +11,7 @@ from typing import Any
 from eval_tasks.run_folder import from_record, read_records, read_results
 from eval_tasks.task import Scored, Task
 from eval_tasks.totals import difference_of
+from mmcr_bench.intervals import LEVEL, holm
 
 
 def to_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -29,13 +30,36 @@ def _show(total: Mapping[str, Any]) -> str:
     return f"{total['value']:.2f} [{total['low']:.2f}, {total['high']:.2f}]"
 
 
+def _judge_of(entry: Mapping[str, Any]) -> str:
+    """The judge's name, marked where its canaries found it unfit."""
+    name: str = entry["judge"]["name"]
+    return f"{name} (JUDGE UNFIT)" if (entry.get("canaries") or {}).get("fit") is False else name
+
+
+def show_canaries(results: Mapping[str, Any]) -> list[str]:
+    """A line for each task whose judge has canaries: fit, unfit and why, or why they were not run."""
+    lines = []
+    for name, entry in results["tasks"].items():
+        found = entry.get("canaries")
+        if found is None:
+            continue
+        if found["fit"] is None:
+            lines.append(f"{name}: canaries not run: {found['why_not_run']}")
+            continue
+        asked, read = (sum(result[key] for result in found["results"]) for key in ("num_asked", "num_read"))
+        failed = ", ".join(found["failed"]) or "none"
+        verdict = "judge fit" if found["fit"] else "JUDGE UNFIT, its scores must not be used"
+        lines.append(f"{name}: {verdict}; canaries failed: {failed}; {read} of {asked} verdicts read")
+    return lines
+
+
 def run_table(results: Mapping[str, Any]) -> str:
     """One run: every metric of every task with its 95 % interval, and what wasn't answered, read or judged."""
     rows = []
     for name, entry in results["tasks"].items():
         shared = [
             entry["rules"],
-            entry["judge"]["name"],
+            _judge_of(entry),
             str(entry["num_samples"]),
             _counts(entry["failures"]),
             str(entry["num_unread"]),
@@ -43,7 +67,7 @@ def run_table(results: Mapping[str, Any]) -> str:
         ]
         rows += [[name, metric, _show(total), *shared] for metric, total in entry["totals"].items()]
     header = ["task", "metric", "value [95 %]", "rules", "judge", "samples", "failed", "unread", "unjudged"]
-    return to_table(header, rows)
+    return "\n".join([to_table(header, rows), *(f"\n{line}" for line in show_canaries(results))])
 
 
 Rows = tuple[list[str], list[list[str]]]  # a table's header and lines
@@ -81,7 +105,7 @@ def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
         heads.append(f"{folder.name} ({results['model']['name']})")
         for name, entry in results["tasks"].items():
             for metric, total in entry["totals"].items():
-                line = cells.setdefault((name, metric, entry["rules"], entry["judge"]["name"]), {})
+                line = cells.setdefault((name, metric, entry["rules"], _judge_of(entry)), {})
                 line[column] = _show(total)
     printed = [paper_scores(name) for name in paper]
     rows = []
@@ -92,13 +116,22 @@ def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
     return ["task", "metric", "rules", "judge", *heads, *(f"paper: {name}" for name in paper)], rows
 
 
+COMPARISON_NOTE = (
+    "Verdicts are corrected for the number of metrics of the task (Holm, 5 %). Detectable: the smallest difference "
+    "that a comparison of this scatter finds in 80 % of its repetitions, one metric alone."
+)
+
+
 def compare_runs(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> str:
-    """Two runs as a Markdown table; raises what `comparison_rows` raises."""
-    return to_table(*comparison_rows(folder_a, folder_b, tasks))
+    """Two runs as a Markdown table with its note; raises what `comparison_rows` raises."""
+    lines = [to_table(*comparison_rows(folder_a, folder_b, tasks)), COMPARISON_NOTE]
+    for folder in (folder_a, folder_b):
+        lines += [f"{folder.name}: {line}" for line in show_canaries(read_results(folder)) if "UNFIT" in line]
+    return "\n\n".join(lines)
 
 
 def comparison_rows(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> Rows:
-    """Run B minus run A for each metric both have, paired by sample; says where a difference is not significant.
+    """Run B minus run A for each metric both have, paired by sample; verdicts are Holm-corrected in each task.
 
     Raises:
         ValueError: the runs share no task, or were asked or scored differently.
@@ -117,7 +150,7 @@ def comparison_rows(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -
                     "numbers can't be compared; run or score one of them again"
                 )
         rows += _compared(name, tasks[name], entries[0]["rules"], folder_a, folder_b)
-    return ["task", "metric", folder_a.name, folder_b.name, "difference [95 %]", "verdict"], rows
+    return ["task", "metric", folder_a.name, folder_b.name, "difference [95 %]", "verdict", "detectable"], rows
 
 
 def _compared(name: str, task: Task, rules: str, folder_a: Path, folder_b: Path) -> list[list[str]]:
@@ -125,14 +158,19 @@ def _compared(name: str, task: Task, rules: str, folder_a: Path, folder_b: Path)
     judged = [one for one in a if one in b and a[one].unjudged is None and b[one].unjudged is None]
     totals_a = task.totals([a[one] for one in judged], rules)
     totals_b = task.totals([b[one] for one in judged], rules)
+    metrics = [metric for metric in totals_a if metric in totals_b]
+    # so many that the smallest p-value there can be stays below 5 % after the correction
+    num_resamples = max(2000, 100 * len(metrics))
+    gaps = {
+        metric: difference_of(totals_b[metric], totals_a[metric], num_resamples=num_resamples) for metric in metrics
+    }
+    corrected = holm({metric: gap.p_value for metric, gap in gaps.items()})
     rows = []
-    for metric in totals_a:
-        if metric not in totals_b:
-            continue
-        gap = difference_of(totals_b[metric], totals_a[metric])
-        verdict = "significant" if gap.significant else "not significant"
+    for metric, gap in gaps.items():
+        verdict = "significant" if corrected[metric] < 1 - LEVEL else "not significant"
         shown = f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]"
-        rows.append([name, metric, f"{totals_a[metric].value:.2f}", f"{totals_b[metric].value:.2f}", shown, verdict])
+        values = [f"{totals[metric].value:.2f}" for totals in (totals_a, totals_b)]
+        rows.append([name, metric, *values, shown, verdict, f"{gap.detectable:.2f}"])
     return rows
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from eval_tasks.report import comparison_rows, runs_rows
+from eval_tasks.report import COMPARISON_NOTE, comparison_rows, runs_rows
 from eval_tasks.run_folder import read_records
 from eval_tasks.task import Task
 from mmcr_dataset.describe import PAPER_TABLE_1, Statistics, load_statistics
@@ -135,7 +135,7 @@ def _score_section(runs: Sequence[Path], tasks: Mapping[str, Task], paper: Seque
     if len(runs) == 2:
         try:
             header, rows = comparison_rows(runs[0], runs[1], tasks)
-            body += "<h3>Difference</h3>" + show_table(header, rows)
+            body += "<h3>Difference</h3>" + show_table(header, rows) + show_text(COMPARISON_NOTE)
         except ValueError as error:
             body += show_text(f"Not compared: {error}")
     if offline:

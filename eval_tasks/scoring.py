@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from eval_tasks.judged_answer import ChatJudge
 from eval_tasks.run_folder import finite, from_record
 from eval_tasks.task import Failure, Scored, Task
 from eval_tasks.totals import interval_of
+from mmcr_bench.canaries import NoCanaries, check_judge
 from mmcr_bench.judge import open_judge
+from mmcr_dataset.schema import Dialogue
 
 SEED = 0  # of all resampling
+NUM_CANARY_DIALOGUES = 10  # of the bench, from which replies of known worth are made
 
 
 def score_samples(
@@ -53,6 +56,21 @@ def _judged_by_bench(
         else:
             scored.append(replace(one, points=task.score(one.sample, one.replies, rules, judgement)))
     return scored, {**judging.describe(), "name": judging.name, "spec": judge}
+
+
+def check_fitness(dialogues: Sequence[Dialogue], judge: str, ledger_path: Path) -> dict[str, Any]:
+    """Whether the bench's judge passes its canaries, made from the first dialogues; paid once, by the ledger.
+
+    Returns:
+        `fit` is None where no canary was judged: `why_not_run` says why.
+    """
+    judging = open_judge(judge, ledger_path)
+    try:
+        fitness = check_judge(judging, dialogues[:NUM_CANARY_DIALOGUES])
+    except NoCanaries as error:
+        return {"fit": None, "failed": [], "why_not_run": str(error)}
+    failed = [result.name for result in fitness.results if not result.passed]
+    return {"fit": fitness.is_fit, "failed": failed, "results": [asdict(result) for result in fitness.results]}
 
 
 def _judged_by_chat(
@@ -93,7 +111,10 @@ def score_records(
         {**record, "points": dict(one.points), "unjudged": one.unjudged and one.unjudged._asdict()}
         for record, one in zip(records, scored, strict=True)
     ]
-    return filled, to_entry(task, scored, rules, judged_by)
+    entry = to_entry(task, scored, rules, judged_by)
+    if task.judge == "bench":
+        entry["canaries"] = check_fitness([one.sample.dialogue for one in scored], judge, ledger_path)
+    return filled, entry
 
 
 def to_entry(task: Task, scored: Sequence[Scored], rules: str, judged_by: dict[str, Any]) -> dict[str, Any]:

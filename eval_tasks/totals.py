@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval_tasks.task import Scored
-from mmcr_bench.intervals import LEVEL, Difference, Interval
+from mmcr_bench.intervals import LEVEL, Difference, Interval, to_difference
 
 _MAX_CELLS = 4_000_000  # counts held at once: 32 MB
 
@@ -88,13 +88,9 @@ def difference_of(a: Total, b: Total, seed: int = 0, num_resamples: int = 2000) 
         raise ValueError("the two runs were not scored on the same groups; compare runs of the same samples")
     difference = a.value - b.value
     if len({unit.group for unit in a.units}) < 2:
-        return Difference(difference, -np.inf, np.inf, significant=False, p_value=1.0)
+        return to_difference(difference, None)
     of_a, of_b = _resampled([a, b], seed, num_resamples)
-    gaps = of_a - of_b
-    low, high = np.quantile(gaps, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    rarer = min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))
-    p_value = min(1.0, 2 * (rarer + 1) / (len(gaps) + 1))
-    return Difference(difference, float(low), float(high), significant=bool(low > 0 or high < 0), p_value=p_value)
+    return to_difference(difference, of_a - of_b)
 
 
 def _resampled(totals: Sequence[Total], seed: int, num_resamples: int) -> list[NDArray[np.float64]]:

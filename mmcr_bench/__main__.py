@@ -87,7 +87,9 @@ def _add_review(commands: _Commands[argparse.ArgumentParser]) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     serve.add_argument("--port", type=int, default=8600, help="default: %(default)s")
     rewrite = command("rewrite", "write flagged items anew, draw others for those that failed too often")
-    rewrite.add_argument("--endpoint", required=True, metavar="URL#MODEL", help="of the writer")
+    rewrite.add_argument(
+        "--endpoint", required=True, metavar="URL#MODEL", help="of the writer, or offline (measured facts, for demos)"
+    )
     rewrite.add_argument("--ledger", type=Path, default=Path("review_ledger.sqlite3"), help="default: %(default)s")
     rewrite.add_argument("--dataset", type=Path, required=True, help="folder that replacements are drawn from")
     rewrite.add_argument("--seed", type=int, default=0, help="of that draw (default: %(default)s)")

@@ -6,6 +6,7 @@ The order is safe: the bench is whole on disk before a row is taken out, and run
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mmcr_bench.bench_folder import write_bench_folder
 from mmcr_bench.select.candidates import load_by_id, read_candidates, read_ids
 from mmcr_bench.select.draw import Shortage, draw_bench, find_sharing
 from mmcr_bench.select.topics import Tagging
+from mmcr_bench.table_1 import Size, measure_sizes, show_table_1
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.remove import remove_rows
 
@@ -24,8 +26,7 @@ class BenchReport:
     """What was drawn and what it cost the data set.
 
     Attributes:
-        num_single: drawn dialogues of one picture.
-        num_multi: drawn dialogues of several pictures.
+        sizes: of what was drawn, `single` and `multi`.
         num_candidates: dialogues there were.
         num_sharing: dialogues removed because they show a drawn picture.
         num_left: dialogues left in the data set.
@@ -35,8 +36,7 @@ class BenchReport:
         shortages: places that stay empty.
     """
 
-    num_single: int
-    num_multi: int
+    sizes: Mapping[str, Size]
     num_candidates: int
     num_sharing: int
     num_left: int
@@ -47,9 +47,10 @@ class BenchReport:
 
     def show(self) -> str:
         """The report as lines of text."""
+        num_single, num_multi = (self.sizes[kind].num_dialogues for kind in ("single", "multi"))
         lines = [
-            f"drawn      {self.num_single} single + {self.num_multi} multi of {self.num_candidates} dialogues",
-            f"removed    {self.num_single + self.num_multi} drawn and {self.num_sharing} that show a drawn picture, "
+            f"drawn      {num_single} single + {num_multi} multi of {self.num_candidates} dialogues",
+            f"removed    {num_single + num_multi} drawn and {self.num_sharing} that show a drawn picture, "
             f"{self.num_left} are left in the data set",
         ]
         for count, why in (
@@ -64,7 +65,7 @@ class BenchReport:
                 "data set again to have them back"
             )
         lines += [f"short      {shortage.show()}" for shortage in self.shortages]
-        return "\n".join(lines)
+        return "\n".join([*lines, "", show_table_1(self.sizes)])
 
 
 def build_bench(
@@ -110,8 +111,7 @@ def build_bench(
     if tagging is not None:
         dialogues = [tagging.tag(dialogue) for dialogue in dialogues]
     report = BenchReport(
-        num_single=sum(len(dialogue.pictures) == 1 for dialogue in dialogues),
-        num_multi=sum(len(dialogue.pictures) > 1 for dialogue in dialogues),
+        sizes=measure_sizes(dialogues),
         num_candidates=len(candidates),
         num_sharing=len(why_by_id) - len(drawn.ids),
         num_left=len(left),

@@ -18,6 +18,10 @@ UNREAD_MAX = 0.2  # share of canaries without a readable verdict, above which a 
 Replies = tuple[str, ...]
 
 
+class NoCanaries(ValueError):
+    """Canaries can't be made of these dialogues, or not for this judge."""
+
+
 @dataclass(frozen=True, slots=True)
 class Canary:
     """Replies of known worth.
@@ -107,13 +111,13 @@ def make_canaries(dialogues: Sequence[Dialogue]) -> list[tuple[Canary, list[Dial
     """Each canary with the dialogues and the replies to judge.
 
     Raises:
-        ValueError: fewer than two dialogues, or all of different lengths, so that replies can't be exchanged.
+        NoCanaries: fewer than two dialogues, or all of different lengths, so that replies can't be exchanged.
     """
     made: list[tuple[Canary, list[Dialogue], list[Replies]]] = []
     partners = {dialogue.id: _find_partner(dialogue, dialogues) for dialogue in dialogues}
     usable = [dialogue for dialogue in dialogues if partners[dialogue.id] is not None]
     if not usable:
-        raise ValueError(
+        raise NoCanaries(
             f"{len(dialogues)} dialogues for canaries: at least two of the same number of turns are needed"
         )
     for canary in CANARIES:
@@ -134,10 +138,10 @@ def check_judge(judge: Judge, dialogues: Sequence[Dialogue]) -> Fitness:
     """Let a judge score all canaries made from some dialogues.
 
     Raises:
-        ValueError: what `make_canaries` raises, or the judge is the offline one, which knows no rubric.
+        NoCanaries: what `make_canaries` raises, or the judge is the offline one, which knows no rubric.
     """
     if judge.is_offline:
-        raise ValueError("the offline judge compares words and knows no rubric; canaries are for judges at an endpoint")
+        raise NoCanaries("the offline judge compares words and knows no rubric; canaries are for judges at an endpoint")
     made = make_canaries(dialogues)
     asked = [pair for _, items, replies in made for pair in zip(items, replies, strict=True)]
     judgements = iter(judge.score([item for item, _ in asked], [replies for _, replies in asked]))

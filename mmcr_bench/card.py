@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmcr_bench.rubric import DIMENSIONS
+from mmcr_bench.table_1 import measure_sizes, show_table_1
 from mmcr_dataset.schema import Dialogue
 
 SPLIT = "test"
@@ -33,9 +33,9 @@ def show_card(dialogues: Sequence[Dialogue], content_sha256: str) -> str:
     Each configuration names the hash of the shards: `datasets` keeps a copy of a local folder by its card alone, and
     would give the rows of a former bench for a folder that was written anew.
     """
-    kinds = Counter("single" if len(dialogue.pictures) == 1 else "multi" for dialogue in dialogues)
+    sizes = measure_sizes(dialogues)
     configs = [("default", f"*/{SPLIT}-*.parquet")]
-    configs += [(name, f"{name}/{SPLIT}-*.parquet") for name in ("single", "multi") if kinds[name]]
+    configs += [(name, f"{name}/{SPLIT}-*.parquet") for name, size in sizes.items() if size.num_dialogues]
     lines = ["---", "pretty_name: MMCR-Bench", "language:", "- en", "task_categories:", "- image-text-to-text"]
     lines += ["size_categories:", "- n<1K", "configs:"]
     for name, pattern in configs:
@@ -51,7 +51,8 @@ def show_card(dialogues: Sequence[Dialogue], content_sha256: str) -> str:
         "Dialogues of several turns about one to four pictures. A model answers turn by turn with its own answers in "
         "the history; a judge compares its answers with the references.",
         "",
-        *_show_counts(dialogues, kinds),
+        show_table_1(sizes),
+        *_show_topics(dialogues),
         "",
         "## Scores",
         "",
@@ -67,16 +68,6 @@ def show_card(dialogues: Sequence[Dialogue], content_sha256: str) -> str:
     return "\n".join(lines)
 
 
-def _show_counts(dialogues: Sequence[Dialogue], kinds: Counter[str]) -> list[str]:
-    pictures = sum(len(dialogue.pictures) for dialogue in dialogues)
-    questions = sum(len(dialogue.turns) for dialogue in dialogues)
-    lines = ["| | |", "|---|---|"]
-    lines += [
-        f"| dialogues of one picture | {kinds['single']} |",
-        f"| dialogues of several pictures | {kinds['multi']} |",
-    ]
-    lines += [f"| pictures | {pictures} |", f"| questions | {questions} |"]
+def _show_topics(dialogues: Sequence[Dialogue]) -> list[str]:
     topics = {(dialogue.domain, dialogue.topic) for dialogue in dialogues if dialogue.topic is not None}
-    if topics:
-        lines.append(f"| topics | {len(topics)} in {len({domain for domain, _ in topics})} domains |")
-    return lines
+    return ["", f"Topics: {len(topics)} in {len({domain for domain, _ in topics})} domains."] if topics else []

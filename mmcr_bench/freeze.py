@@ -9,6 +9,7 @@ from pathlib import Path
 from mmcr_bench.bench_folder import find_changes, write_bench_folder
 from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.progress import show_agreement
+from mmcr_bench.table_1 import measure_sizes, show_table_1
 
 REPORT_NAME = "frozen.json"
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
@@ -54,7 +55,7 @@ def freeze_review(review: Path, out: Path, version: str) -> str:
     ]
     notes += ["| " + " | ".join(row) + " |" for row in show_agreement(log) if len(row) > 1]
     write_bench_folder(dialogues, out, REPORT_NAME, report, [*notes, ""], version)
-    return f"{out}: version {version}, {len(items)} items"
+    return f"{out}: version {version}, {len(items)} items\n\n{show_table_1(measure_sizes(dialogues))}"
 
 
 def check_frozen(folder: Path) -> str:

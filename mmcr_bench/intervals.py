@@ -37,6 +37,7 @@ class Difference:
         high: upper end, 95 %.
         significant: the interval leaves 0 out.
         p_value: two-sided, from the same resamples; what `holm` corrects when several differences are tested.
+        detectable: smallest mean difference that a comparison of this scatter finds in 80 % of its repetitions.
     """
 
     mean: float
@@ -44,6 +45,7 @@ class Difference:
     high: float
     significant: bool
     p_value: float
+    detectable: float
 
 
 def bootstrap_interval(
@@ -83,12 +85,24 @@ def paired_difference(
         raise ValueError(f"a has {len(a)} values and b has {len(b)}: pass the same dialogues in the same order")
     differences = [float(x) - float(y) for x, y in zip(a, b, strict=True)]
     mean, means = _resampled_means(differences, groups, seed, num_resamples)
+    return to_difference(mean, means)
+
+
+def to_difference(mean: float, means: NDArray[np.float64] | None) -> Difference:
+    """A difference with what its resamples say; None where a single group says nothing."""
     if means is None:
-        return Difference(mean, -np.inf, np.inf, significant=False, p_value=1.0)
+        return Difference(mean, -np.inf, np.inf, significant=False, p_value=1.0, detectable=np.inf)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     rarer = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p_value = min(1.0, 2 * (rarer + 1) / (len(means) + 1))
-    return Difference(mean, float(low), float(high), significant=bool(low > 0 or high < 0), p_value=p_value)
+    return Difference(
+        mean,
+        float(low),
+        float(high),
+        significant=bool(low > 0 or high < 0),
+        p_value=p_value,
+        detectable=float(_Z_FOUND * means.std()),
+    )
 
 
 def _resampled_means(
@@ -149,24 +163,6 @@ def bootstrap_statistic(
         return None
     low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(found, float(low), float(high))
-
-
-def smallest_detectable(differences: Sequence[float], groups: Sequence[Group] | None = None, seed: int = 0) -> float:
-    """The mean difference that a comparison with this scatter finds in 80 % of its repetitions (5 %, two-sided).
-
-    Args:
-        differences: paired differences of two models, one a dialogue.
-        groups: the group of each, as in `bootstrap_interval`.
-        seed: of the resampling.
-
-    Returns:
-        Infinite with a single group.
-
-    Raises:
-        ValueError: what `bootstrap_interval` raises.
-    """
-    _, means = _resampled_means(differences, groups, seed, 2000)
-    return np.inf if means is None else float(_Z_FOUND * means.std())
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -60,13 +60,22 @@ def serve(review: Path, host: str, port: int) -> str:
 
 
 def rewrite(review: Path, endpoint: str, ledger: Path, dataset: Path, seed: int) -> str:
-    """Write flagged items anew, draw others for those that failed too often."""
+    """Write flagged items anew, draw others for those that failed too often.
+
+    Raises:
+        ValueError: the endpoint is neither `offline` nor URL#MODEL.
+    """
     from mmcr_bench.review.rewriting import rewrite_flagged
     from mmcr_dataset.chat_api import Endpoint
     from mmcr_dataset.generate.dialogues import WriterSettings
 
-    url, _, model = endpoint.partition("#")
-    settings = WriterSettings(writer="openai", endpoint=Endpoint(base_url=url, model=model))
+    url, mark, model = endpoint.partition("#")
+    if endpoint == "offline":
+        settings = WriterSettings()
+    elif mark and model:
+        settings = WriterSettings(writer="openai", endpoint=Endpoint(base_url=url, model=model))
+    else:
+        raise ValueError(f"--endpoint {endpoint!r}: expected URL#MODEL, or offline")
     done = rewrite_flagged(ReviewLog(_existing(review)), settings, ledger, dataset, seed)
     lines = [f"{done.num_regenerated} items written anew, {done.num_replaced} drawn anew"]
     lines += [f"unusable   {count} replies: {reason}" for reason, count in sorted(done.failures.items())]

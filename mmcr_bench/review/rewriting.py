@@ -61,7 +61,7 @@ def rewrite_flagged(log: ReviewLog, settings: WriterSettings, ledger_path: Path,
     num_regenerated = 0
     failures: Counter[str] = Counter()
     for attempt in range(1, ATTEMPTS_MAX + 1):
-        candidates = [_to_candidate(log, item, attempt) for item in waiting]
+        candidates = [_to_candidate(log, item, attempt, settings.writer) for item in waiting]
         written = write_dialogues(candidates, settings, ledger_path, _be_quiet)
         unusable: list[Item] = []
         for item, found in zip(waiting, written, strict=True):
@@ -97,12 +97,17 @@ def _be_quiet(note: str) -> None:
     """A review rewrites a few items; it needs no progress line."""
 
 
-def _to_candidate(log: ReviewLog, item: Item, attempt: int) -> Candidate:
-    """What the writer gets: the pictures, the rejected conversation, and what the experts wrote about it."""
+def _to_candidate(log: ReviewLog, item: Item, attempt: int, writer: str) -> Candidate:
+    """What the writer gets: the pictures, the rejected conversation, and what the experts wrote about it.
+
+    The offline writer quotes what it gets and can't be told what is wrong, so it gets the pictures alone.
+    """
     dialogue = log.dialogue(item)
     numbers = range(1, len(dialogue.pictures) + 1)
-    text = "\n".join([*_show_turns(dialogue.turns), "", "What reviewers found wrong with it:", *_show_flags(item)])
     name = f"{item.name} version {item.version + 1}"
+    if writer == "offline":
+        return Candidate(name, tuple(numbers), dialogue.pictures, dialogue.source)
+    text = "\n".join([*_show_turns(dialogue.turns), "", "What reviewers found wrong with it:", *_show_flags(item)])
     text = f"A former conversation, version {item.version}, attempt {attempt} to write a better one:\n{text}"
     return Candidate(name, (*numbers, text), dialogue.pictures, dialogue.source)
 

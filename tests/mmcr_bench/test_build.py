@@ -48,6 +48,7 @@ def test_build_writes_both_sides(tmp_path: Path, hashed: bool, capsys: pytest.Ca
     singles = [id_ for id_ in bench if id_.startswith("s")]
     assert (len(bench), len(singles)) == (6, 4)
     assert "drawn      4 single + 2 multi of 36 dialogues" in shown
+    assert "| question-answer pairs | 16 | 1,600 | 16 | 1,600 |" in shown
 
     twins = {("z" if id_[0] == "s" else "s") + id_[1:] for id_ in bench if id_[0] in "sz"} - bench.keys()
     assert left == dialogues.keys() - bench.keys() - twins

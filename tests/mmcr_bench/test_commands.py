@@ -70,6 +70,30 @@ def test_review_from_bench_to_agreement(
     assert "bob 0.0%" in shown
 
 
+def test_review_rewrite_offline_gives_flagged_items_a_new_version(
+    review: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = tmp_path / "mmcr-310k"
+    write_dataset([patchwork_dialogue("new", [patchwork(50)], topic="fields")], dataset)
+    log = ReviewLog(review)
+    two = patchwork_dialogue("two", [patchwork(20), patchwork(21)], topic="fields")
+    log.add_dialogue(Event("opened", "two", 1, "build", 0.0), two)
+    for item in ("i0", "two"):
+        for name in ("ann", "bob"):
+            log.append(Event("marked", item, 1, name, 0.0, ("clarity",), "too terse"))
+    arguments = ["review", "rewrite", str(review), "--dataset", str(dataset), "--endpoint"]
+    assert main([*arguments, "offline"]) == 0
+    assert "2 items written anew, 0 drawn anew" in capsys.readouterr().out
+    for item, num_turns in (("i0", 4), ("two", 8)):
+        found = ReviewLog(review).items()[item]
+        dialogue = ReviewLog(review).dialogue(found)
+        assert (found.version, found.status(2), len(dialogue.turns)) == (2, "open", num_turns)
+        assert dialogue.generation.writer == "offline"
+        assert "too terse" not in str(dialogue.turns)
+    assert main([*arguments, "http://127.0.0.1:9/v1"]) == 2
+    assert "expected URL#MODEL, or offline" in capsys.readouterr().err
+
+
 def test_review_export_and_import(review: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["review", "export", str(review), str(tmp_path / "review.jsonl")]) == 0
     copy = tmp_path / "copy.sqlite3"

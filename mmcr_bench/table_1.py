@@ -1,0 +1,70 @@
+"""How large a bench is, beside the paper's: the lower half of its Table 1."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mmcr_dataset.schema import Dialogue
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The dialogues of one kind in numbers.
+
+    Attributes:
+        num_dialogues: of this kind.
+        num_pictures: in all of them.
+        num_pairs: questions with their answers.
+        pictures: share (0..1) of the dialogues by number of pictures.
+    """
+
+    num_dialogues: int
+    num_pictures: int
+    num_pairs: int
+    pictures: Mapping[str, float]
+
+
+# Paper, Table 1, MMCR-Bench.
+PAPER_BENCH = {
+    "single": Size(400, 400, 1600, {"1": 1.0}),
+    "multi": Size(200, 537, 1600, {"2": 0.505, "3": 0.305, "4": 0.19}),
+}
+
+
+def measure_sizes(dialogues: Sequence[Dialogue]) -> dict[str, Size]:
+    """The size of both kinds, `single` and `multi`; a kind without dialogues is there with zeros."""
+    kinds = {
+        "single": [dialogue for dialogue in dialogues if len(dialogue.pictures) == 1],
+        "multi": [dialogue for dialogue in dialogues if len(dialogue.pictures) > 1],
+    }
+    return {name: _measure(these) for name, these in kinds.items()}
+
+
+def _measure(dialogues: Sequence[Dialogue]) -> Size:
+    counts = Counter(str(len(dialogue.pictures)) for dialogue in dialogues)
+    return Size(
+        num_dialogues=len(dialogues),
+        num_pictures=sum(len(dialogue.pictures) for dialogue in dialogues),
+        num_pairs=sum(len(dialogue.turns) for dialogue in dialogues),
+        pictures={number: round(count / len(dialogues), 4) for number, count in sorted(counts.items())},
+    )
+
+
+def show_table_1(sizes: Mapping[str, Size]) -> str:
+    """Both kinds as a Markdown table, the paper's numbers beside them."""
+    header = ["", *(column for name in sizes for column in (name, f"paper, {name}"))]
+    both = [size for name in sizes for size in (sizes[name], PAPER_BENCH[name])]
+    lines = [header, ["---", *["---:"] * len(both)]]
+    lines += [
+        ["dialogues", *(f"{size.num_dialogues:,}" for size in both)],
+        ["pictures", *(f"{size.num_pictures:,}" for size in both)],
+        ["question-answer pairs", *(f"{size.num_pairs:,}" for size in both)],
+        ["pictures a dialogue", *(_show_shares(size.pictures) for size in both)],
+    ]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _show_shares(pictures: Mapping[str, float]) -> str:
+    return ", ".join(f"{number}: {share * 100:.1f} %" for number, share in pictures.items()) or "-"

@@ -1,0 +1,91 @@
+"""Every judged evaluation judges canaries too, and says so where the judge is unfit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval_tasks.__main__ import main
+from mmcr_bench.canaries import CANARIES
+from mmcr_dataset.publish.parquet import write_dataset
+from tests.fake_chat_server import FakeChatServer
+from tests.mmcr_bench.test_judge_trust import careful_judge, told_dialogue, verdict
+
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def told_bench(tmp_path: Path) -> Path:
+    """A bench of three dialogues about different things."""
+    write_dataset([told_dialogue(number) for number in range(3)], tmp_path / "bench", split="test")
+    return tmp_path / "bench" / "single"
+
+
+def canaries_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "results.json").read_text())["tasks"]["mmcr_bench"]["canaries"]
+    return found
+
+
+def test_fit_judge_is_stored_as_fit_and_its_canaries_are_paid_once(
+    tmp_path: Path, told_bench: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    with FakeChatServer(careful_judge) as server:
+        ask = ["--model", write_script({"*": "$reference"}), "--tasks", "mmcr_bench", "--data", str(told_bench)]
+        ask += ["--judge", f"api:{server.base_url}#careful", "--out", str(out)]
+        assert main(ask) == 0
+        num_paid = len(server.requests)
+        assert main(ask) == 0
+        assert main(["score", str(out)]) == 0
+        assert len(server.requests) == num_paid == 3 * len(CANARIES)  # the replies are those of the canary `perfect`
+    found = canaries_of(out)
+    assert (found["fit"], found["failed"]) == (True, [])
+    assert {result["name"] for result in found["results"]} == {canary.name for canary in CANARIES}
+    shown = capsys.readouterr().out
+    assert "mmcr_bench: judge fit; canaries failed: none; 24 of 24 verdicts read" in shown
+    assert "UNFIT" not in shown
+
+
+def test_unfit_judge_is_marked_in_table_results_and_report(
+    tmp_path: Path, told_bench: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    with FakeChatServer(lambda request: verdict(8)) as server:
+        ask = ["--model", write_script({"*": "A boat."}), "--tasks", "mmcr_bench", "--data", str(told_bench)]
+        assert main([*ask, "--judge", f"api:{server.base_url}#kind", "--out", str(out)]) == 0
+    found = canaries_of(out)
+    assert found["fit"] is False
+    assert set(found["failed"]) == {canary.name for canary in CANARIES} - {"perfect"}
+    shown = capsys.readouterr().out
+    assert "| kind (JUDGE UNFIT) |" in shown
+    assert "JUDGE UNFIT, its scores must not be used; canaries failed: empty, master_key, injected" in shown
+    page = tmp_path / "report.html"
+    assert main(["report", str(out), "--html", str(page)]) == 0
+    assert "| kind (JUDGE UNFIT) |" in capsys.readouterr().out
+    assert "kind (JUDGE UNFIT)" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("limit", "judge", "part"),
+    [("3", "offline", "the offline judge compares words"), ("1", "api:{}#careful", "at least two")],
+)
+def test_canaries_that_cannot_be_run_leave_the_scores_and_say_why(
+    limit: str,
+    judge: str,
+    part: str,
+    tmp_path: Path,
+    told_bench: Path,
+    write_script: Write,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with FakeChatServer(careful_judge) as server:
+        ask = ["--model", write_script({"*": "A boat."}), "--tasks", "mmcr_bench", "--data", str(told_bench)]
+        ask += ["--limit", limit, "--judge", judge.format(server.base_url), "--out", str(tmp_path / "run")]
+        assert main(ask) == 0
+    assert canaries_of(tmp_path / "run")["fit"] is None
+    assert part in canaries_of(tmp_path / "run")["why_not_run"]
+    assert "mmcr_bench: canaries not run: " in capsys.readouterr().out

@@ -46,7 +46,8 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 
 bench: $(VENV)/installed
-	$(BIN)/python benchmarks/dataset_parquet.py
+	for name in dataset_parquet training_collate eval_api bench_review_page; do \
+		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf $(OUT) $(DATASET) $(DATASET).work $(BENCH)

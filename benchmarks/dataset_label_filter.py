@@ -1,6 +1,6 @@
 """How well `--filter labels` tells the right text from another one, on documents whose text is known to be right.
 
-    python benchmarks/dataset_label_filter.py --source corpus.parquet --pictures images/
+    python -m benchmarks.dataset_label_filter --source corpus.parquet --pictures images/
 
 `--source` are OmniCorpus-CC rows, `--pictures` the folder with the files that their addresses name. Each picture is
 matched with its own text and with texts of others; prints the share of pairs in which its own scores higher (AUC), and

@@ -1,6 +1,6 @@
 """Rows a second of building Parquet: ours against `datasets`, on the same rows, in one run.
 
-    python benchmarks/dataset_parquet.py [--rows 10000] [--picture-kb 44] [--repeats 3]
+    python -m benchmarks.dataset_parquet [--rows 10000] [--picture-kb 44] [--repeats 3]
 
 Peers: `Dataset.from_generator(...).to_parquet` (what a script that streams its rows does; it writes an Arrow cache
 first) and `Dataset.from_list(...).to_parquet` (all rows in memory). Prints the best of the repeats and the ratios.

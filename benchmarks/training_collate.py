@@ -18,7 +18,8 @@ import torch
 
 from benchmarks.training_dialogues import make_dialogue
 from mmcr_dataset.images import decode_rgb
-from mmcr_dataset.schema import Dialogue, to_row
+from mmcr_dataset.published_row import to_row
+from mmcr_dataset.schema import Dialogue
 from training.collate import Collator
 from training.encode import Encoder
 from training.families import load_family

@@ -13,7 +13,8 @@ from mmcr_bench.card import SPLIT, write_card
 from mmcr_bench.select.candidates import read_ids
 from mmcr_bench.select.draw import KINDS
 from mmcr_dataset.publish.parquet import read_shards, write_dataset
-from mmcr_dataset.schema import Dialogue, from_row, to_json
+from mmcr_dataset.published_row import from_row
+from mmcr_dataset.schema import Dialogue, to_json
 
 CHECKSUMS_NAME = "checksums.json"
 

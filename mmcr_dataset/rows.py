@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mmcr_dataset.schema import Dialogue, InvalidDialogue, from_row
+from mmcr_dataset.published_row import from_row
+from mmcr_dataset.schema import Dialogue, InvalidDialogue
 
 
 def load_rows(

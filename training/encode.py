@@ -14,7 +14,8 @@ import torch
 
 from mmcr_dataset.images import PictureError, PictureLimits, decode_rgb
 from mmcr_dataset.messages import to_messages
-from mmcr_dataset.schema import Dialogue, InvalidDialogue, from_row
+from mmcr_dataset.published_row import from_row
+from mmcr_dataset.schema import Dialogue, InvalidDialogue
 from training.loss_mask import NO_LOSS, shift_spans, spans_to_mask
 
 _TEXT_OUTPUTS = ("input_ids", "attention_mask", "offset_mapping", "text_replacement_offsets")

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from mmcr_bench.select.draw import Candidate
 from mmcr_dataset.images import PictureError, decode_rgb, perceptual_hash
 from mmcr_dataset.publish.parquet import read_shards
-from mmcr_dataset.schema import Dialogue, from_row
+from mmcr_dataset.published_row import from_row
+from mmcr_dataset.schema import Dialogue
 
 _COLUMNS = ["id", "topic", "num_images", "image_phash"]
 

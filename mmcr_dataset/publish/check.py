@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from mmcr_dataset.describe import load_statistics
 from mmcr_dataset.images import PictureError, open_picture
 from mmcr_dataset.publish.parquet import arrow_schema
-from mmcr_dataset.schema import InvalidDialogue, from_row
+from mmcr_dataset.published_row import from_row
+from mmcr_dataset.schema import InvalidDialogue
 
 PAGE_ROWS = 100
 PAGE_BYTES_MAX = 300_000_000

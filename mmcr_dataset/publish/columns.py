@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from mmcr_dataset.schema import Dialogue, Generation, to_conversations
+from mmcr_dataset.published_row import to_conversations
+from mmcr_dataset.schema import Dialogue, Generation
 
 
 def _texts(values: Iterable[str | None]) -> pa.Array:

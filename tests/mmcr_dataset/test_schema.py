@@ -16,6 +16,7 @@ from mmcr_dataset.messages import num_pictures_shown, to_messages, to_openai
 from mmcr_dataset.plain_text import clean_text, find_special_token, find_unsafe_character
 from mmcr_dataset.publish.columns import to_columns
 from mmcr_dataset.publish.parquet import arrow_schema, row_features, write_dataset
+from mmcr_dataset.published_row import from_row, to_conversations, to_row
 from mmcr_dataset.rows import load_dialogues
 from mmcr_dataset.schema import (
     Dialogue,
@@ -25,11 +26,8 @@ from mmcr_dataset.schema import (
     Source,
     Turn,
     from_json,
-    from_row,
     introduce,
-    to_conversations,
     to_json,
-    to_row,
 )
 
 texts = st.text(min_size=1, max_size=60).map(clean_text).filter(bool)

@@ -8,7 +8,8 @@ import pytest
 
 from mmcr_dataset.images import decode_rgb
 from mmcr_dataset.messages import num_pictures_shown, to_messages
-from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce, to_row
+from mmcr_dataset.published_row import to_row
+from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
 from training.encode import Encoder, Skipped, to_dialogue
 from training.families import family_names, load_family
 from training.loss_mask import NO_LOSS

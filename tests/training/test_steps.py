@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from mmcr_dataset.schema import Dialogue, to_row
+from mmcr_dataset.published_row import to_row
+from mmcr_dataset.schema import Dialogue
 from training.encode import Encoder
 from training.families import family_names
 from training.measure import Measurer

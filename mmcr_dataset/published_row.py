@@ -1,7 +1,7 @@
 """The published row of a dialogue: the contract between all packages, and with everybody who loads the data set.
 
-`messages` (text blocks, `{"type": "image"}` where a picture is shown) and `conversations` (LLaVA / Ovis form) always tell
-the same dialogue: both are made here, and reading a row compares them.
+`messages` (text blocks, `{"type": "image"}` where a picture is shown) and `conversations` (LLaVA / Ovis form) always
+tell the same dialogue: both are made here, and reading a row compares them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The one record of the project: a dialogue of several turns about one or more pictures.
 
 A `Dialogue` is valid by construction: building one checks the named invariants of `INVARIANTS` and raises
-`InvalidDialogue` with the name of the first that is broken. Its published columns are made in published_row.py; `to_json` and
-`from_json` give it without the picture bytes.
+`InvalidDialogue` with the name of the first that is broken. Its published columns are made in published_row.py;
+`to_json` and `from_json` give it without the picture bytes.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ MAY_IMPORT = {
 BANNED_NAMES = {"utils", "util", "helpers", "misc", "common", "shared", "base", "core", "manager", "handler"}
 LIGHT_MODULES = (
     "mmcr_dataset.schema",
+    "mmcr_dataset.published_row",
     "mmcr_dataset.messages",
     "mmcr_dataset.images",
     "mmcr_dataset.plain_text",

@@ -116,6 +116,8 @@ def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
     return ["task", "metric", "rules", "judge", *heads, *(f"paper: {name}" for name in paper)], rows
 
 
+_OF_THE_REPLIES = ("num_asked", "judge_prompts_sha256")  # what a chat judge was asked: other replies, other prompts
+
 COMPARISON_NOTE = (
     "Verdicts are corrected for the number of metrics of the task (Holm, 5 %). Detectable: the smallest difference "
     "that a comparison of this scatter finds in 80 % of its repetitions, one metric alone."
@@ -142,7 +144,9 @@ def comparison_rows(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -
         raise ValueError(f"{folder_a} and {folder_b} share no task: {list(runs[0]['tasks'])}, {list(runs[1]['tasks'])}")
     rows = []
     for name in shared:
-        entries = [results["tasks"][name] for results in runs]
+        entries = [dict(results["tasks"][name]) for results in runs]
+        for entry in entries:
+            entry["judge"] = {key: value for key, value in entry["judge"].items() if key not in _OF_THE_REPLIES}
         for what in ("rules", "prompts_sha256", "judge"):
             if entries[0][what] != entries[1][what]:
                 raise ValueError(

@@ -5,6 +5,7 @@ A record is a line of samples.jsonl (`run_folder.to_record`); scoring fills its 
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -15,8 +16,8 @@ from eval_tasks.judged_answer import ChatJudge
 from eval_tasks.run_folder import finite, from_record
 from eval_tasks.task import Failure, Scored, Task
 from eval_tasks.totals import interval_of
-from mmcr_bench.canaries import NoCanaries, check_judge
-from mmcr_bench.judge import open_judge
+from mmcr_bench.canaries import CANARIES, NoCanaries, check_judge
+from mmcr_bench.judge import open_judge, show_cost
 from mmcr_dataset.schema import Dialogue
 
 SEED = 0  # of all resampling
@@ -43,7 +44,9 @@ def _judged_by_bench(
 ) -> tuple[list[Scored], dict[str, Any]]:
     judging = open_judge(judge, ledger_path)
     asked = [one for one in answered if one.failure is None]
-    judgements = iter(judging.score([one.sample.dialogue for one in asked], [one.replies for one in asked]))
+    dialogues, replies = [one.sample.dialogue for one in asked], [one.replies for one in asked]
+    _tell(show_cost(judging, dialogues, replies))
+    judgements = iter(judging.score(dialogues, replies))
     scored: list[Scored] = []
     for one in answered:
         if one.failure is not None:
@@ -64,13 +67,20 @@ def check_fitness(dialogues: Sequence[Dialogue], judge: str, ledger_path: Path) 
     Returns:
         `fit` is None where no canary was judged: `why_not_run` says why.
     """
-    judging = open_judge(judge, ledger_path)
+    judging, first = open_judge(judge, ledger_path), dialogues[:NUM_CANARY_DIALOGUES]
+    _tell(show_cost(judging, first, [dialogue.references for dialogue in first], len(CANARIES)))
     try:
-        fitness = check_judge(judging, dialogues[:NUM_CANARY_DIALOGUES])
+        fitness = check_judge(judging, first)
     except NoCanaries as error:
         return {"fit": None, "failed": [], "why_not_run": str(error)}
     failed = [result.name for result in fitness.results if not result.passed]
     return {"fit": fitness.is_fit, "failed": failed, "results": [asdict(result) for result in fitness.results]}
+
+
+def _tell(cost: str) -> None:
+    """What is about to be paid, on the channel that holds no results."""
+    if cost:
+        print(cost, file=sys.stderr, flush=True)
 
 
 def _judged_by_chat(

@@ -72,6 +72,7 @@ class ApiJudge:
 
         Raises:
             EndpointUnusable: no request can succeed (key, quota, model name); what was answered is kept.
+            ValueError: the pictures are to be judged too, and a dialogue has none of their bytes.
         """
         assert self.spec.repeats == 1, "repeats are put together by PanelJudge"
         return asyncio.run(self.ask_all(dialogues, replies))[0]
@@ -79,6 +80,10 @@ class ApiJudge:
     async def ask_all(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[list[Judgement]]:
         """Judgements by repeat, then by dialogue; raises what `score` raises."""
         check_replies(dialogues, replies)
+        if self.spec.images and not all(picture.data for dialogue in dialogues for picture in dialogue.pictures):
+            raise ValueError(
+                "?images=yes: these dialogues come without picture bytes (a stored run keeps none); judge without it"
+            )
         repeats = range(self.spec.repeats)
         asked = [
             (dialogue, given, repeat) for repeat in repeats for dialogue, given in zip(dialogues, replies, strict=True)

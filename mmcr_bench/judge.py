@@ -95,6 +95,22 @@ def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
     return judges[0] if len(judges) == 1 and specs[0].repeats == 1 else PanelJudge(judges)
 
 
+def show_cost(judge: Judge, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]], times: int = 1) -> str:
+    """What judging is about to cost, in words; empty for the offline judge.
+
+    Args:
+        judge: who is asked.
+        dialogues: what is judged.
+        replies: to it.
+        times: how often as many are judged.
+    """
+    if judge.is_offline:
+        return ""
+    usd = judge.estimate_usd(dialogues, replies)
+    cost = f"about {times * usd:.2f} USD" if usd is not None else "price unknown"
+    return f"{cost} for {times * len(dialogues)} dialogues judged by {judge.name}, less what its ledger holds"
+
+
 def check_replies(dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> None:
     """One list of replies a dialogue, one reply a turn.
 

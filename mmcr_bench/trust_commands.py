@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmcr_bench.judge import open_judge
+from mmcr_bench.judge import open_judge, show_cost
 
 
 def agreement(review: Path) -> str:
@@ -43,11 +43,13 @@ def canaries(bench: str, split: str, judge_spec: str, ledger: Path, limit: int) 
         ledger: where paid judgements are remembered.
         limit: dialogues that canaries are made from.
     """
-    from mmcr_bench.canaries import check_judge
+    from mmcr_bench.canaries import CANARIES, check_judge
     from mmcr_dataset.rows import load_dialogues
 
     dialogues = [dialogue for dialogue, _ in zip(load_dialogues(bench, split=split), range(limit), strict=False)]
-    fitness = check_judge(open_judge(judge_spec, ledger), dialogues)
+    judge = open_judge(judge_spec, ledger)
+    print(show_cost(judge, dialogues, [dialogue.references for dialogue in dialogues], len(CANARIES)), flush=True)
+    fitness = check_judge(judge, dialogues)
     return fitness.show(), fitness.is_fit
 
 
@@ -57,9 +59,7 @@ def bridge(old: Path, new: str, ledger: Path, out: Path) -> str:
     from mmcr_bench.runs import read_run
 
     run, judge = read_run(old), open_judge(new, ledger)
-    usd = judge.estimate_usd(run.dialogues, run.replies)
-    if usd:
-        print(f"about {usd:.2f} USD for {len(run.dialogues)} dialogues, less what {ledger} holds", flush=True)
+    print(show_cost(judge, run.dialogues, run.replies), flush=True)
     return bridge_judges(run, judge, out)
 
 

@@ -45,7 +45,9 @@ def test_fit_judge_is_stored_as_fit_and_its_canaries_are_paid_once(
     found = canaries_of(out)
     assert (found["fit"], found["failed"]) == (True, [])
     assert {result["name"] for result in found["results"]} == {canary.name for canary in CANARIES}
-    shown = capsys.readouterr().out
+    shown, told = capsys.readouterr()
+    assert "price unknown for 3 dialogues judged by careful, less what its ledger holds\n" in told
+    assert "price unknown for 24 dialogues judged by careful" in told
     assert "mmcr_bench: judge fit; canaries failed: none; 24 of 24 verdicts read" in shown
     assert "UNFIT" not in shown
 

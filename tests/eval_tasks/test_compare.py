@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from eval_tasks.__main__ import main
+from tests.fake_chat_server import FakeChatServer
 
 NUM_SAMPLES = 40
 DIGITS = '''"""Digits: each digit of a reply is the points of a metric of its own."""
@@ -47,3 +48,35 @@ def test_metrics_of_a_task_are_corrected_for_their_number(
     assert gain[4].startswith("+10.00 [+2.50")  # its own interval leaves 0 out
     assert float(gain[6]) == pytest.approx(2.8 * 100 * (0.1 * 0.9 / NUM_SAMPLES) ** 0.5, rel=0.1)
     assert "Holm" in note
+
+
+JUDGED = '''"""Judged: a chat model says 1 or 0 about each reply."""
+from eval_tasks.hub_rows import one_turn
+from eval_tasks.task import Sample, Task
+from eval_tasks.totals import mean_total
+def samples(data, rules):
+    for n in range(3):
+        yield Sample(one_turn(f"s{n}", [], f"What is {n}?", "one"), None, group=str(n))
+def score(sample, replies, rules, verdict):
+    return {"right": {"1": 1.0, "0": 0.0}.get(verdict)}
+def to_judge(sample, replies, rules):
+    return f"Is {replies[0]!r} right?"
+def totals(scored, rules):
+    return {"right": mean_total(scored, "right")}
+TASK = Task("judged", "made here", samples, score, totals, judge="chat", to_judge=to_judge, rules=("own@1",))
+'''
+
+
+def test_runs_with_other_replies_to_the_same_chat_judge_are_compared(
+    tmp_path: Path, write_script: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "judged.py").write_text(JUDGED)
+    outside = ["--tasks-from", str(tmp_path / "judged.py")]
+    with FakeChatServer(lambda request: str(int("one" in str(request)))) as server:
+        for name, said in (("a", "two"), ("b", "one")):
+            ask = ["--model", write_script({"*": said}, f"{name}.json"), "--tasks", "judged", *outside]
+            ask += ["--judge", f"api:{server.base_url}#judge", "--out", str(tmp_path / name)]
+            assert main(ask) == 0
+    capsys.readouterr()
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), *outside]) == 0
+    assert "| judged | right | 0.00 | 100.00 | +100.00" in capsys.readouterr().out

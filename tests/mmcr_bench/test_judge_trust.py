@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mmcr_bench.canaries import CANARIES, check_judge, make_canaries
-from mmcr_bench.judge import open_judge
+from mmcr_bench.judge import open_judge, show_cost
 from mmcr_bench.judge_spec import JudgeSpec, read_judge_specs
 from mmcr_bench.penalties import measure_penalties
 from mmcr_bench.rubric import DIMENSIONS
@@ -226,3 +226,6 @@ def test_cost_is_estimated_before_it_is_paid(tmp_path: Path) -> None:
     assert estimate(f"{known}?repeats=3") == pytest.approx(3 * single)
     assert estimate(f"{known},api:http://127.0.0.1:9/v1#mystery") is None
     assert estimate("offline") == 0.0
+    told = show_cost(open_judge(known, tmp_path / "ledger"), dialogues, replies, times=8)
+    assert told.startswith(f"about {8 * single:.2f} USD for 80 dialogues judged by gpt-4o-2024-08-06")
+    assert show_cost(open_judge("offline"), dialogues, replies) == ""

@@ -75,3 +75,11 @@ def test_agreement_of_the_judge_of_a_run_with_experts(
     experts.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert main(["agreement", "--run", str(run_folder), "--experts", str(experts)]) == 0
     assert "| overall | 12 | -0.50 [-0.50, -0.50] | 1.00" in capsys.readouterr().out
+
+
+def test_judge_with_images_is_refused_where_the_run_kept_none(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["bridge", "--old", str(run_folder), "--new", "api:http://127.0.0.1:9/v1#new?images=yes"]
+    assert main([*arguments, "--ledger", str(tmp_path / "ledger")]) == 2
+    assert "judge without it" in capsys.readouterr().err

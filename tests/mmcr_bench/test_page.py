@@ -344,4 +344,4 @@ def test_six_experts_in_six_browsers_take_a_bench_through_two_rounds(tmp_path: P
     assert len(to_marks(log.events())) == 36
     server.should_exit = True
     thread.join()
-    assert freeze_review(path, tmp_path / "frozen", "1.0.0").endswith("5 items")
+    assert "version 1.0.0, 5 items" in freeze_review(path, tmp_path / "frozen", "1.0.0")

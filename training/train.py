@@ -119,7 +119,7 @@ def train(config: TrainConfig) -> Path:
         processor.save_pretrained(final)
         write_loss_curve(log_path, out / "loss.png", title=f"{config.model} on {' + '.join(config.data)}")
         print(f"{final}: trained on {trainer.trained_tokens:,} tokens; rows skipped: {dict(trainer.skipped) or 0}")
-    processes.wait_for_everyone()  # a process that leaves while others talk aborts: the launcher would call it a failure
+    processes.wait_for_everyone()  # a process that leaves while others talk aborts, which the launcher calls a failure
     processes.destroy_process_group()
     return final
 

@@ -55,7 +55,7 @@ class DialogueState:
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed
     """Keys and values of one layer with room for what comes, so that a new token doesn't copy all before it."""
 
-    def __init__(self, keys_BHLD: Tensor, values_BHLD: Tensor, num_filled: int) -> None:  # noqa: N803
+    def __init__(self, keys_BHLD: Tensor, values_BHLD: Tensor, num_filled: int) -> None:
         super().__init__()
         self.lazy_initialization(keys_BHLD, values_BHLD)
         self._keys, self._values, self._num_filled = keys_BHLD, values_BHLD, num_filled
@@ -64,7 +64,7 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typ
     def _show(self) -> None:
         self.keys, self.values = self._keys[:, :, : self._num_filled], self._values[:, :, : self._num_filled]
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Put new keys and values behind the others; all of them."""
         end = self._num_filled + key_states.shape[2]
         assert end <= self._keys.shape[2], f"room for {self._keys.shape[2]} tokens, {end} are needed"
@@ -103,7 +103,7 @@ def join_caches(states: Sequence[DialogueState], lengths: Sequence[int], room: i
             pair.append(joint)
         cache.layers.append(RoomyLayer(pair[0], pair[1], longest))
     device = states[0].layers[0][0].device
-    mask_BL = torch.zeros(len(states), longest, dtype=torch.long, device=device)  # noqa: N806
+    mask_BL = torch.zeros(len(states), longest, dtype=torch.long, device=device)
     for row, length in enumerate(lengths):
         mask_BL[row, longest - length :] = 1
     return cache, mask_BL
@@ -122,7 +122,7 @@ def split_cache(cache: DynamicCache, states: Sequence[DialogueState], first_colu
         ]
 
 
-def has_full_attention(config: Any) -> bool:  # noqa: ANN401  (a transformers config)
+def has_full_attention(config: Any) -> bool:
     """True if each layer sees all tokens, so that a cache can be cut at any token."""
     text = config.get_text_config()
     kinds = getattr(text, "layer_types", None)

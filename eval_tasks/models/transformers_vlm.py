@@ -227,9 +227,9 @@ class TransformersVLM:
         """Greedy answers of all dialogues, one token each at a time."""
         device = self._model.device
         lengths = [len(state.ids) for state in states]
-        cache, mask_BL = join_caches(states, lengths, max(limits))  # noqa: N806
+        cache, mask_BL = join_caches(states, lengths, max(limits))
         columns = [mask_BL.shape[1] - length for length in lengths]
-        start_B = torch.tensor([state.next_position for state in states], device=device)  # noqa: N806
+        start_B = torch.tensor([state.next_position for state in states], device=device)
         needs_grid = hasattr(self._model.model, "get_rope_index")
         ids, step = list(first), 0
         open_rows = set(range(len(states)))
@@ -240,8 +240,8 @@ class TransformersVLM:
                     open_rows.discard(row)
             if not open_rows:
                 break
-            mask_BL = torch.nn.functional.pad(mask_BL, (0, 1), value=1)  # noqa: N806
-            position_B1 = (start_B + step)[:, None]  # noqa: N806
+            mask_BL = torch.nn.functional.pad(mask_BL, (0, 1), value=1)
+            position_B1 = (start_B + step)[:, None]
             output = self._model(
                 input_ids=torch.tensor(ids, device=device)[:, None],
                 attention_mask=mask_BL,

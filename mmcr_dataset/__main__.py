@@ -1,4 +1,4 @@
-"""python -m mmcr_dataset build|describe|check|publish|remove: argparse only, the work is in pipeline.py and around."""
+"""python -m mmcr_dataset COMMAND: argparse only, the work is in pipeline.py and around."""
 
 from __future__ import annotations
 
@@ -33,6 +33,23 @@ def make_parser() -> argparse.ArgumentParser:
     remove.add_argument("--ids", type=Path, help="file with one id a line")
     remove.add_argument("--url-pattern", help="regular expression searched in document and picture addresses")
     remove.add_argument("--reason", default="requested", help="goes into removed.jsonl (default: %(default)s)")
+
+    overlap = commands.add_parser("overlap", help="pictures shared with evaluation sets, or shown twice in the set")
+    overlap.add_argument("folder", type=Path, help="a data set folder")
+    overlap.add_argument(
+        "--with",
+        dest="sets",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="evaluation sets: folders of pictures, Parquet, VLMEvalKit TSV (default: the data set with itself)",
+    )
+    overlap.add_argument(
+        "--bits", type=int, default=6, help="hashes of 64 bits that differ in so many are one picture (%(default)s)"
+    )
+    overlap.add_argument("--html", type=Path, metavar="FILE", help="write both pictures of each pair side by side")
+    overlap.add_argument("--remove", action="store_true", help="take the dialogues out, as `remove` does")
     return parser
 
 
@@ -62,6 +79,15 @@ def _add_build(build: argparse.ArgumentParser) -> None:
         "--filter",
         default="open_clip",
         help="none, labels, open_clip or open_clip:MODEL/PRETRAINED (default: %(default)s, which is ViT-L-14/openai)",
+    )
+    filters.add_argument(
+        "--evaluation-set",
+        dest="evaluation_sets",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="leave out dialogues that show a picture of it: a folder, Parquet or VLMEvalKit TSV; may be repeated",
     )
     filters.add_argument("--similarity-min", type=float, metavar="X", help="least cosine of each picture and its text")
     filters.add_argument(
@@ -93,6 +119,7 @@ def _build(args: argparse.Namespace) -> None:
             matcher=args.filter,
             similarity_min=args.similarity_min,
             keep_rate=args.keep_rate,
+            evaluation_sets=tuple(args.evaluation_sets),
             fetch=FetchSettings(allow_loopback=args.allow_loopback),
         )
     )
@@ -158,6 +185,36 @@ def _remove(args: argparse.Namespace) -> None:
         )
 
 
+def _overlap(args: argparse.Namespace) -> int:
+    from mmcr_dataset.filters.overlap import find_overlaps, find_repeats, index_sets, show_overlaps
+    from mmcr_dataset.publish.card import refresh_card
+    from mmcr_dataset.publish.remove import remove_rows
+    from mmcr_dataset.stages import write_text
+
+    found = [] if args.sets else find_repeats(args.folder, args.bits)
+    for index in index_sets(args.sets, args.bits):
+        overlaps = find_overlaps(args.folder, index)
+        unreadable = f", {index.num_unreadable} of them unreadable" if index.num_unreadable else ""
+        print(f"{index.name}: {index.num_pictures} pictures{unreadable}; {len(overlaps)} dialogues show one of them")
+        found += overlaps
+    for overlap in found[:20]:
+        pairs = "; ".join(f"picture {n} is {seen.name} ({seen.num_bits} bits differ)" for n, seen in overlap.pairs)
+        print(f"  {overlap.id}, {overlap.set_name}: {pairs}")
+    if len(found) > 20:
+        print(f"  ... and {len(found) - 20} more")
+    if args.html is not None:
+        write_text(args.html, show_overlaps(args.folder, found, args.sets))
+        print(f"written: {args.html}")
+    why = {o.id: f"overlap with {o.set_name}" if args.sets else "repeated pictures" for o in found}
+    if not args.remove or not why:
+        print(f"{args.folder}: {len(why)} dialogues overlap" + ("; --remove takes them out" if why else ""))
+        return 1 if why else 0
+    remove_rows(args.folder, why)
+    refresh_card(args.folder)
+    print(f"{len(why)} rows removed from {args.folder}; log: {args.folder}/removed.jsonl")
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; wrong input is said on stderr with exit code 2, a check that finds errors gives 1."""
     args = make_parser().parse_args(argv)
@@ -168,6 +225,7 @@ def main(argv: list[str] | None = None) -> int:
             "check": _check,
             "publish": _publish,
             "remove": _remove,
+            "overlap": _overlap,
         }
         return commands[args.command](args) or 0
     except (ValueError, OSError) as error:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from mmcr_dataset.images import decode_rgb, shrink
+from mmcr_dataset.images import PictureError, decode_rgb, shrink
 from mmcr_dataset.schema import Dialogue, Turn
 
 _WIDTH, _HEIGHT = 640, 220  # of a chart, in its own units; it scales with the page
@@ -138,6 +138,11 @@ def show_dialogue(dialogue: Dialogue, replies: Sequence[Sequence[tuple[str, str]
     return f'<article class="dialogue">{"".join(turns)}{foot}</article>'
 
 
+def show_pictures(pictures: Sequence[tuple[str, bytes]]) -> str:
+    """Pictures side by side, each as (caption, bytes); one that doesn't decode is said to be so."""
+    return f'<div class="pictures">{"".join(_show_figure(caption, data) for caption, data in pictures)}</div>'
+
+
 def _show_turn(turn: Turn, pictures: str, others: Sequence[tuple[str, str]]) -> str:
     shown = f'<div class="pictures">{pictures}</div>' if pictures else ""
     answers = "".join(
@@ -151,10 +156,18 @@ def _show_turn(turn: Turn, pictures: str, others: Sequence[tuple[str, str]]) -> 
 
 
 def _show_picture(dialogue: Dialogue, number: int) -> str:
+    return _show_figure(f"Image_{number}", dialogue.pictures[number - 1].data)
+
+
+def _show_figure(caption: str, data: bytes) -> str:
+    try:
+        picture = shrink(decode_rgb(data), _PICTURE_PX)
+    except PictureError as error:
+        return f"<figure><p>{escape(error)}</p><figcaption>{escape(caption)}</figcaption></figure>"
     buffer = io.BytesIO()
-    shrink(decode_rgb(dialogue.pictures[number - 1].data), _PICTURE_PX).save(buffer, "JPEG", quality=80)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    picture.save(buffer, "JPEG", quality=80)
+    url = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
     return (
-        f'<figure><img src="data:image/jpeg;base64,{data}" alt="image {number}" loading="lazy">'
-        f"<figcaption>Image_{number}</figcaption></figure>"
+        f'<figure><img src="{url}" alt="{escape(caption)}" loading="lazy">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )

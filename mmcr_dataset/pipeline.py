@@ -31,6 +31,8 @@ from mmcr_dataset.collect.document import Candidate, Document, to_candidate
 from mmcr_dataset.collect.fetch import FetchSettings, fetch_pictures
 from mmcr_dataset.describe import describe, write_statistics
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher, score_dialogues
+from mmcr_dataset.filters.near_duplicates import RepeatIndex, phash_of
+from mmcr_dataset.filters.overlap import SetIndex, index_sets
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.generate.dialogues import WriterSettings, write_dialogues
 from mmcr_dataset.images import PictureLimits
@@ -57,6 +59,7 @@ class BuildSettings:
         matcher: `none`, `labels`, `open_clip` or `open_clip:MODEL/PRETRAINED`.
         similarity_min: least cosine of every picture and its text; None with `keep_rate`.
         keep_rate: share (0..1] of the dialogues to keep by similarity, instead of a threshold.
+        evaluation_sets: dialogues that show a picture of one of these are left out.
         fetch: politeness and patience on the web.
         limits: what a picture may be.
     """
@@ -71,6 +74,7 @@ class BuildSettings:
     matcher: str = "none"
     similarity_min: float | None = None
     keep_rate: float | None = None
+    evaluation_sets: tuple[Path, ...] = ()
     fetch: FetchSettings = field(default_factory=FetchSettings)
     limits: PictureLimits = field(default_factory=PictureLimits)
 
@@ -171,7 +175,7 @@ def _read_dialogues(work: Path, folder: str) -> Iterator[tuple[int, list[Dialogu
 
 
 def _filter(settings: BuildSettings) -> StageCount:
-    """Rules, then similarity, then exact repeats; what is removed keeps its reason."""
+    """Rules, similarity, pictures of evaluation sets, repeated pictures; what is removed keeps its reason."""
     generated = Stage.reopen(settings.work, "generate")
     scored = Stage(settings.work, "score", {"input": generated.content_hash(), "matcher": settings.matcher})
     num_dialogues = generated.close().num_kept
@@ -196,27 +200,44 @@ def _cut(settings: BuildSettings, scored: Stage) -> StageCount:
     least = settings.similarity_min
     if settings.keep_rate is not None and scores:
         least = float(np.quantile([min(values) for values in scores.values()], 1 - settings.keep_rate))
-    stage = Stage(settings.work, "filter", {"input": scored.fingerprint, "similarity_min": least})
-    seen: set[tuple[str, ...]] = set()
+    sets = list(index_sets(settings.evaluation_sets))
+    stage = Stage(
+        settings.work,
+        "filter",
+        {"input": scored.fingerprint, "similarity_min": least, "evaluation_sets": [s.fingerprint() for s in sets]},
+    )
+    seen = RepeatIndex()
     for number, dialogues in _read_dialogues(settings.work, "2_dialogues"):
         kept: list[Dialogue] = []
         removed: list[Removed] = []
         for dialogue in dialogues:
-            pictures = tuple(picture.sha256 for picture in dialogue.pictures)
             broken = reason_to_drop(dialogue)
             if broken is None and least is not None and min(scores[dialogue.id]) < least:
                 broken = "low_similarity", f"{min(scores[dialogue.id]):.3f}, expected at least {least:.3f}"
-            if broken is None and pictures in seen:
-                broken = "repeated_pictures", "an earlier dialogue shows the same pictures"
+            phashes = [phash_of(picture) for picture in dialogue.pictures]
+            broken = broken or _reason_pictures(phashes, sets, seen)
             if broken is not None:
                 removed.append(Removed(dialogue.id, *broken))
                 continue
-            seen.add(pictures)
+            seen.add(phashes, dialogue.id)
             kept.append(_with_similarity(dialogue, scores[dialogue.id]))
         if not stage.is_finished(number):
             write_jsonl(stage.shard(number, "jsonl"), map(to_json, kept))
             stage.finish(number, len(dialogues), len(kept), removed)
     return _show(stage.close())
+
+
+def _reason_pictures(phashes: Sequence[str], sets: Sequence[SetIndex], seen: RepeatIndex) -> tuple[str, str] | None:
+    """Why a dialogue's pictures forbid it: one is in an evaluation set, or all were shown together before."""
+    for number, phash in enumerate(phashes, start=1):
+        for against in sets:
+            found = against.pictures.find(phash)
+            if found is not None:
+                return "in_evaluation_set", f"picture {number} is {found.name} of {against.name}"
+    earlier = seen.find(phashes)
+    if earlier is not None:
+        return "repeated_pictures", f"{earlier} shows the same pictures"
+    return None
 
 
 def _with_similarity(dialogue: Dialogue, scores: Sequence[float]) -> Dialogue:

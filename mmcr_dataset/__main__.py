@@ -34,6 +34,11 @@ def make_parser() -> argparse.ArgumentParser:
     remove.add_argument("--url-pattern", help="regular expression searched in document and picture addresses")
     remove.add_argument("--reason", default="requested", help="goes into removed.jsonl (default: %(default)s)")
 
+    label = commands.add_parser("label", help="label pairs of picture and text: precision and recall of the filter")
+    label.add_argument("work", type=Path, help="the OUT.work folder of a build with --filter")
+    label.add_argument("--pairs", type=int, default=50, metavar="N", help="how many (default: %(default)s)")
+    label.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
+
     overlap = commands.add_parser("overlap", help="pictures shared with evaluation sets, or shown twice in the set")
     overlap.add_argument("folder", type=Path, help="a data set folder")
     overlap.add_argument(
@@ -123,9 +128,8 @@ def _build(args: argparse.Namespace) -> None:
             fetch=FetchSettings(allow_loopback=args.allow_loopback),
         )
     )
-    print(
-        f"\n{show_table(load_statistics(args.out))}\n\nwritten: {args.out}  (stages and removed rows: {args.out}.work)"
-    )
+    print(f"\n{show_table(load_statistics(args.out))}")
+    print(f"\nwritten: {args.out}; stages, removed rows and report.html: {args.out}.work")
 
 
 def _describe(args: argparse.Namespace) -> None:
@@ -215,6 +219,28 @@ def _overlap(args: argparse.Namespace) -> int:
     return 0
 
 
+def _label(args: argparse.Namespace) -> None:
+    from mmcr_dataset.filters import label
+    from mmcr_dataset.filters.report import read_similarities, read_threshold
+    from mmcr_dataset.pipeline import read_dialogues
+    from mmcr_dataset.stages import write_text
+
+    threshold = read_threshold(args.work)
+    if threshold is None:
+        raise ValueError(f"{args.work}: the build asked for no similarity; give it --similarity-min or --keep-rate")
+    pairs = label.draw_pairs(read_similarities(args.work), threshold, args.pairs, args.seed)
+    page = args.work / "label.html"
+    write_text(
+        page, label.show_pairs(pairs, (d for _, shard in read_dialogues(args.work, "2_dialogues") for d in shard))
+    )
+    print(f"open {page} beside this terminal; answers go to {args.work / label.LABELS_NAME}")
+    labels = label.ask_labels(args.work / label.LABELS_NAME, pairs, input)
+    nearby = sorted(pair.similarity for pair in pairs)
+    thresholds = sorted({threshold, *(nearby[len(nearby) * n // 4] for n in range(1, 4))})
+    found = label.measure_filter(pairs, labels, thresholds)
+    print(f"\n{label.show_quality(found, sum(pair.key in labels for pair in pairs))}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; wrong input is said on stderr with exit code 2, a check that finds errors gives 1."""
     args = make_parser().parse_args(argv)
@@ -226,6 +252,7 @@ def main(argv: list[str] | None = None) -> int:
             "publish": _publish,
             "remove": _remove,
             "overlap": _overlap,
+            "label": _label,
         }
         return commands[args.command](args) or 0
     except (ValueError, OSError) as error:

@@ -78,21 +78,34 @@ def show_bars(bars: Sequence[tuple[str, float, str]]) -> str:
     return f'<div class="bars">{"".join(lines)}</div>'
 
 
-def show_histogram(edges: Sequence[float], counts: Sequence[int], unit: str) -> str:
-    """A histogram as SVG; `edges` has one value more than `counts`."""
+def show_histogram(
+    edges: Sequence[float], counts: Sequence[int], unit: str, decimals: int = 0, mark: float | None = None
+) -> str:
+    """A histogram as SVG.
+
+    Args:
+        edges: of the bins, one value more than `counts`.
+        counts: one a bin.
+        unit: of the edges.
+        decimals: digits shown of the edges.
+        mark: a value at which a line stands.
+    """
     most = max(counts, default=0) or 1
     step = _WIDTH / max(1, len(counts))
     shapes = []
     for index, count in enumerate(counts):
         left, width, height = index * step + 1, step - 2, count / most * (_HEIGHT - 50)
-        title = f"{edges[index]:.0f} to {edges[index + 1]:.0f} {unit}: {count}"
+        title = f"{edges[index]:.{decimals}f} to {edges[index + 1]:.{decimals}f} {unit}: {count}"
         shapes.append(
             f'<rect x="{left:.1f}" y="{_HEIGHT - 30 - height:.1f}" width="{width:.1f}" height="{height:.1f}">'
             f"<title>{escape(title)}</title></rect>"
         )
+    if mark is not None and edges[0] <= mark <= edges[-1]:
+        x = (mark - edges[0]) / ((edges[-1] - edges[0]) or 1) * _WIDTH
+        shapes.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{_HEIGHT - 30}"/>')
     ends = (
-        f'<text x="0" y="{_HEIGHT - 8}">{edges[0]:.0f}</text>'
-        f'<text x="{_WIDTH}" y="{_HEIGHT - 8}" text-anchor="end">{edges[-1]:.0f} {escape(unit)}</text>'
+        f'<text x="0" y="{_HEIGHT - 8}">{edges[0]:.{decimals}f}</text>'
+        f'<text x="{_WIDTH}" y="{_HEIGHT - 8}" text-anchor="end">{edges[-1]:.{decimals}f} {escape(unit)}</text>'
         f'<text x="0" y="20">{most} at most</text>'
     )
     return _svg(f"histogram of {unit}", "".join(shapes) + ends)

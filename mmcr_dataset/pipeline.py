@@ -33,6 +33,7 @@ from mmcr_dataset.describe import describe, write_statistics
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher, score_dialogues
 from mmcr_dataset.filters.near_duplicates import RepeatIndex, phash_of
 from mmcr_dataset.filters.overlap import SetIndex, index_sets
+from mmcr_dataset.filters.report import read_similarities, show_report
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.generate.dialogues import WriterSettings, write_dialogues
 from mmcr_dataset.images import PictureLimits
@@ -104,9 +105,11 @@ def build(settings: BuildSettings) -> list[StageCount]:
         ValueError: a setting is wrong, the source is unreadable, or nothing is left to publish.
     """
     counts = [_collect(settings), _generate(settings), _filter(settings)]
+    dialogues = (dialogue for _, shard in read_dialogues(settings.work, "2_dialogues") for dialogue in shard)
+    write_text(settings.work / "report.html", show_report(settings.work, counts, dialogues))
     if counts[-1].num_kept == 0:
         raise ValueError(
-            f"nothing is left to publish; the reasons are counted above, the rows are in {settings.work}/*_removed"
+            f"nothing is left to publish; the reasons are counted above and shown in {settings.work}/report.html"
         )
     _publish(settings, counts)
     return counts
@@ -167,7 +170,7 @@ def _generate(settings: BuildSettings) -> StageCount:
     return _show(stage.close())
 
 
-def _read_dialogues(work: Path, folder: str) -> Iterator[tuple[int, list[Dialogue]]]:
+def read_dialogues(work: Path, folder: str) -> Iterator[tuple[int, list[Dialogue]]]:
     """Numbers and dialogues of a stage's shards, with the picture bytes of their candidates."""
     for number, candidates in _shards(work):
         data = {picture.sha256: picture.data for candidate in candidates for picture in candidate.pictures}
@@ -181,7 +184,7 @@ def _filter(settings: BuildSettings) -> StageCount:
     num_dialogues = generated.close().num_kept
     matcher: Matcher | None = None
     with _progress("similarity", "dialogue", num_dialogues) as bar:
-        for number, dialogues in _read_dialogues(settings.work, "2_dialogues"):
+        for number, dialogues in read_dialogues(settings.work, "2_dialogues"):
             if not scored.is_finished(number):
                 sound = [dialogue for dialogue in dialogues if reason_to_drop(dialogue) is None]
                 matcher = matcher or open_matcher(settings.matcher)
@@ -194,9 +197,7 @@ def _filter(settings: BuildSettings) -> StageCount:
 
 
 def _cut(settings: BuildSettings, scored: Stage) -> StageCount:
-    scores: dict[str, list[float]] = {}
-    for path in sorted(scored.folder.glob("?????.jsonl")):
-        scores |= {row["id"]: row["similarity"] for row in read_jsonl(path)}
+    scores = read_similarities(settings.work)
     least = settings.similarity_min
     if settings.keep_rate is not None and scores:
         least = float(np.quantile([min(values) for values in scores.values()], 1 - settings.keep_rate))
@@ -207,7 +208,7 @@ def _cut(settings: BuildSettings, scored: Stage) -> StageCount:
         {"input": scored.fingerprint, "similarity_min": least, "evaluation_sets": [s.fingerprint() for s in sets]},
     )
     seen = RepeatIndex()
-    for number, dialogues in _read_dialogues(settings.work, "2_dialogues"):
+    for number, dialogues in read_dialogues(settings.work, "2_dialogues"):
         kept: list[Dialogue] = []
         removed: list[Removed] = []
         for dialogue in dialogues:
@@ -253,7 +254,7 @@ def _publish(settings: BuildSettings, counts: Sequence[StageCount]) -> None:
     unfinished = settings.out.with_name(settings.out.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     size_bytes = sum(path.stat().st_size for path in (settings.work / "1_candidates").glob("*.parquet"))
-    kept = (dialogue for _, dialogues in _read_dialogues(settings.work, "3_kept") for dialogue in dialogues)
+    kept = (dialogue for _, dialogues in read_dialogues(settings.work, "3_kept") for dialogue in dialogues)
     write_dataset(_watched(kept, counts[-1].num_kept), unfinished, size_bytes)
     write_text(unfinished / "funnel.json", json.dumps([asdict(count) for count in counts], indent=1) + "\n")
     write_statistics(unfinished, describe(unfinished))

@@ -1,0 +1,194 @@
+"""How good is the similarity filter? Somebody labels pairs of picture and text; precision and recall follow.
+
+Pairs are drawn in three strata: near the threshold (half of them, where the filter decides), clearly below, clearly
+above. Each label counts for the pairs it stands for, so the numbers are those of the whole set, not of the hard cases.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmcr_dataset.filters.clip_match import texts_about
+from mmcr_dataset.page import Section, show_page, show_pictures, show_text
+from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.stages import read_jsonl
+
+LABELS_NAME = "labels.jsonl"
+NEAR_SHARE = 0.2  # of all pairs, by rank, count as near the threshold
+_NUM_RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A picture (number from 1) of a dialogue, its similarity, and how many pairs of the set it stands for."""
+
+    id: str
+    number: int
+    similarity: float
+    weight: float
+
+    @property
+    def key(self) -> str:
+        """Names the pair in `labels.jsonl`."""
+        return f"{self.id} {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class FilterQuality:
+    """Precision and recall (0..1) of a threshold with 95 % bootstrap intervals; None where nothing was labelled so."""
+
+    threshold: float
+    precision: tuple[float, float, float] | None
+    recall: tuple[float, float, float] | None
+    kept: float
+
+
+def draw_pairs(
+    similarities: Mapping[str, Sequence[float]], threshold: float, num_pairs: int, seed: int = 0
+) -> list[Pair]:
+    """Pairs to label, mixed: half of them near the threshold, the rest in equal parts below and above.
+
+    Raises:
+        ValueError: nothing was measured.
+    """
+    pairs = sorted((s, row_id, n) for row_id, row in similarities.items() for n, s in enumerate(row, start=1))
+    if not pairs:
+        raise ValueError("no similarity was measured: build with --filter labels or open_clip")
+    cut = sum(similarity < threshold for similarity, _, _ in pairs)
+    reach = len(pairs) if len(pairs) <= num_pairs else max(num_pairs // 4, round(len(pairs) * NEAR_SHARE / 2))
+    low, high = max(0, cut - reach), min(len(pairs), cut + reach)
+    far = [(part, num_pairs // 4) for part in (pairs[:low], pairs[high:]) if part]
+    strata = [(pairs[low:high], num_pairs - sum(count for _, count in far)), *far]
+    rng = random.Random(seed)  # noqa: S311  (a sample, not a secret)
+    drawn: list[Pair] = []
+    for stratum, count in strata:
+        sample = rng.sample(stratum, min(count, len(stratum)))
+        drawn += [Pair(row_id, n, s, len(stratum) / len(sample)) for s, row_id, n in sample]
+    rng.shuffle(drawn)
+    return drawn
+
+
+def show_pairs(pairs: Sequence[Pair], dialogues: Iterable[Dialogue]) -> str:
+    """A page with the pairs by number, without their similarity: who labels should not see it."""
+    ids = {pair.id for pair in pairs}
+    found = {dialogue.id: dialogue for dialogue in dialogues if dialogue.id in ids}
+    parts = []
+    for place, pair in enumerate(pairs, start=1):
+        picture = found[pair.id].pictures[pair.number - 1]
+        text = "\n".join(texts_about(found[pair.id], pair.number))
+        parts.append(show_pictures([(f"pair {place}", picture.data)]) + show_text(text))
+    return show_page("Pairs to label", "Does the text fit the picture?", [Section("Pairs", "".join(parts))])
+
+
+def ask_labels(path: Path, pairs: Sequence[Pair], ask: Callable[[str], str]) -> dict[str, bool]:
+    """Ask for the labels that are still missing; each answer is on disk before the next question.
+
+    Args:
+        path: labels.jsonl, appended to; a later line of a pair counts.
+        pairs: what to ask, in order.
+        ask: shows a prompt and returns the answer; EOFError ends the session.
+
+    Returns:
+        Labels so far by key of the pair: True if the text fits.
+    """
+    labels = read_labels(path)
+    keys = [pair.key for pair in pairs]
+    place = 0
+    while place < len(keys):
+        if keys[place] in labels:
+            place += 1
+            continue
+        try:
+            answer = ask(f"pair {place + 1} of {len(keys)}: does the text fit the picture? [y/n, u undo, q quit] ")
+        except EOFError:
+            break
+        word = answer.strip().lower()
+        if word == "q":
+            break
+        if word in ("y", "n"):
+            labels[keys[place]] = word == "y"
+            _append(path, keys[place], word == "y")
+            place += 1
+        elif word == "u" and place > 0:
+            place -= 1
+            labels.pop(keys[place])
+            _append(path, keys[place], None)
+    return labels
+
+
+def _append(path: Path, key: str, fits: bool | None) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"pair": key, "fits": fits}) + "\n")
+
+
+def read_labels(path: Path) -> dict[str, bool]:
+    """Labels by key of the pair; what was taken back is not there."""
+    labels: dict[str, bool | None] = {}
+    if path.is_file():
+        labels = {row["pair"]: row["fits"] for row in read_jsonl(path)}
+    return {key: fits for key, fits in labels.items() if fits is not None}
+
+
+def measure_filter(
+    pairs: Sequence[Pair], labels: Mapping[str, bool], thresholds: Sequence[float], seed: int = 0
+) -> list[FilterQuality]:
+    """Precision and recall at some thresholds, over all pairs of the set.
+
+    Raises:
+        ValueError: none of the pairs has a label.
+    """
+    labelled = [pair for pair in pairs if pair.key in labels]
+    if not labelled:
+        raise ValueError("no pair has a label yet")
+    similarity = np.array([pair.similarity for pair in labelled])
+    fits = np.array([labels[pair.key] for pair in labelled])
+    weight = np.array([pair.weight for pair in labelled])
+    resampled = np.random.default_rng(seed).integers(len(labelled), size=(_NUM_RESAMPLES, len(labelled)))
+    found = []
+    for threshold in thresholds:
+        kept = similarity >= threshold
+        found.append(
+            FilterQuality(
+                threshold,
+                _share(fits & kept, kept, weight, resampled),
+                _share(fits & kept, fits, weight, resampled),
+                float(weight[kept].sum() / weight.sum()),
+            )
+        )
+    return found
+
+
+def _share(
+    part: NDArray[np.bool_], whole: NDArray[np.bool_], weight: NDArray[np.float64], resampled: NDArray[np.int64]
+) -> tuple[float, float, float] | None:
+    """Weighted share of `part` in `whole` with its 95 % interval, None if `whole` is empty."""
+    if not whole.any():
+        return None
+    below = (weight * whole)[resampled].sum(axis=1)
+    shares = (weight * part)[resampled].sum(axis=1)[below > 0] / below[below > 0]
+    low, high = np.quantile(shares, [0.025, 0.975])
+    return float((weight * part).sum() / (weight * whole).sum()), float(low), float(high)
+
+
+def show_quality(found: Sequence[FilterQuality], num_labels: int) -> str:
+    """A table for the terminal."""
+    lines = [
+        f"{num_labels} labels; shares of all pairs, 95 % intervals",
+        "threshold   kept  precision            recall",
+    ]
+    lines += [
+        f"{q.threshold:9.3f} {q.kept:6.1%}  {_show_share(q.precision):<20} {_show_share(q.recall)}".rstrip()
+        for q in found
+    ]
+    return "\n".join(lines)
+
+
+def _show_share(share: tuple[float, float, float] | None) -> str:
+    return "not defined" if share is None else f"{share[0]:.2f} [{share[1]:.2f}, {share[2]:.2f}]"

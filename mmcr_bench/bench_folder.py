@@ -7,11 +7,11 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mmcr_bench.card import SPLIT, write_card
 from mmcr_bench.select.candidates import read_ids
 from mmcr_bench.select.draw import KINDS
+from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, to_croissant
 from mmcr_dataset.publish.parquet import read_shards, write_dataset
 from mmcr_dataset.published_row import from_row
 from mmcr_dataset.schema import Dialogue, to_json
@@ -52,8 +52,8 @@ def write_bench_folder(
     write_card(unfinished, dialogues, notes)
     _write_json(unfinished / report_name, report)
     _write_json(unfinished / CHECKSUMS_NAME, {dialogue.id: item_sha256(dialogue) for dialogue in dialogues})
-    licences = sorted({dialogue.source.licence for dialogue in dialogues if dialogue.source.licence})
-    _write_json(unfinished / "croissant.json", show_croissant(unfinished, version or "0.0.0", licences))
+    croissant = to_croissant(unfinished, _describe(dialogues, version or "0.0.0"))
+    _write_json(unfinished / CROISSANT_NAME, croissant)
     if out.exists():
         shutil.rmtree(out)
     unfinished.rename(out)
@@ -81,85 +81,17 @@ def find_changes(folder: Path) -> list[str]:
     return sorted(id_ for id_ in expected.keys() | found.keys() if expected.get(id_) != found.get(id_))
 
 
-_CONTEXT = {
-    "@language": "en",
-    "@vocab": "https://schema.org/",
-    "cr": "http://mlcommons.org/croissant/",
-    "rai": "http://mlcommons.org/croissant/RAI/",
-    "sc": "https://schema.org/",
-    "dct": "http://purl.org/dc/terms/",
-    "conformsTo": "dct:conformsTo",
-    "citeAs": "cr:citeAs",
-    "column": "cr:column",
-    "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "extract": "cr:extract",
-    "field": "cr:field",
-    "fileObject": "cr:fileObject",
-    "fileSet": "cr:fileSet",
-    "includes": "cr:includes",
-    "isLiveDataset": "cr:isLiveDataset",
-    "recordSet": "cr:recordSet",
-    "repeated": "cr:repeated",
-    "source": "cr:source",
-}
-_FIELDS = {
-    "id": "sc:Text",
-    "num_turns": "sc:Integer",
-    "num_images": "sc:Integer",
-    "domain": "sc:Text",
-    "topic": "sc:Text",
+_RAI = {
+    "dataCollection": "Drawn per topic from dialogues that a chat model wrote about pictures of web pages.",
+    "dataAnnotationProtocol": "Experts flag items by five criteria; flagged ones are written anew or replaced.",
+    "dataLimitations": "References are a chat model's; scores depend on the judge and are comparable only between runs "
+    "of the same judge.",
+    "dataUseCases": "Measuring contextual reasoning over turns and pictures; not for training.",
+    "personalSensitiveInformation": "Pictures of the open web may show people.",
 }
 
 
-def show_croissant(folder: Path, version: str, licences: Sequence[str] = ()) -> dict[str, Any]:
-    """A Croissant 1.0 description of the shards in a folder, with the fields of responsible AI."""
-    shards = sorted(folder.rglob("*.parquet"))
-    files = [
-        {
-            "@type": "cr:FileObject",
-            "@id": path.relative_to(folder).as_posix(),
-            "contentUrl": path.relative_to(folder).as_posix(),
-            "encodingFormat": "application/x-parquet",
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        for path in shards
-    ]
-    record_sets = [
-        {
-            "@type": "cr:RecordSet",
-            "@id": path.parent.name,
-            "field": [
-                {
-                    "@type": "cr:Field",
-                    "@id": f"{path.parent.name}/{column}",
-                    "dataType": kind,
-                    "source": {
-                        "fileObject": {"@id": path.relative_to(folder).as_posix()},
-                        "extract": {"column": column},
-                    },
-                }
-                for column, kind in _FIELDS.items()
-            ],
-        }
-        for path in shards
-    ]
-    return {
-        "@context": _CONTEXT,
-        "@type": "sc:Dataset",
-        "name": "mmcr-bench",
-        "description": "Dialogues of several turns about one to four pictures, to measure contextual reasoning.",
-        "conformsTo": ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"],
-        "version": version,
-        "url": "https://arxiv.org/abs/2503.18533",
-        "citeAs": "MMCR: Advancing Visual Language Model in Multimodal Multi-Turn Contextual Reasoning, 2025",
-        "license": licences or ["each picture keeps the licence of its page, see the column source"],
-        "isLiveDataset": False,
-        "rai:dataCollection": "Drawn per topic from dialogues that a chat model wrote about pictures of web pages.",
-        "rai:dataAnnotationProtocol": "Experts flag items by five criteria; flagged ones are written anew or replaced.",
-        "rai:dataLimitations": "References are a chat model's; scores depend on the judge and are comparable only "
-        "between runs of the same judge.",
-        "rai:personalSensitiveInformation": "Pictures of the open web may show people.",
-        "distribution": files,
-        "recordSet": record_sets,
-    }
+def _describe(dialogues: Sequence[Dialogue], version: str) -> Description:
+    licences = sorted({dialogue.source.licence for dialogue in dialogues if dialogue.source.licence})
+    text = "Dialogues of several turns about one to four pictures, to measure contextual reasoning."
+    return Description("mmcr-bench", text, version, licences, _RAI)

@@ -24,6 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     publish.add_argument("folder", type=Path, help="a data set folder")
     publish.add_argument("--to", required=True, metavar="ORG/NAME", help="repository on the Hub")
     publish.add_argument("--private", action="store_true", help="a new repository is private")
+    publish.add_argument("--gated", choices=("auto", "manual"), help="readers ask for access; the card says what for")
     publish.add_argument("--revision", help="branch (default: main)")
     publish.add_argument("--pr", action="store_true", help="open a pull request instead of committing")
     publish.add_argument("--allow-offline", action="store_true", help="publish offline rows under the name mmcr-310k")
@@ -163,7 +164,7 @@ def _check(args: argparse.Namespace) -> int:
 def _publish(args: argparse.Namespace) -> None:
     from mmcr_dataset.publish.hub import PublishSettings, publish
 
-    settings = PublishSettings(args.to, args.private, args.revision, args.pr, args.allow_offline)
+    settings = PublishSettings(args.to, args.private, args.revision, args.pr, args.allow_offline, args.gated)
     print(f"published: {publish(args.folder, settings)}")
 
 

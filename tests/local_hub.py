@@ -11,12 +11,14 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 from tests.local_server import Handler, LocalServer
+from tests.local_xet import XetStore
 
 _DATE = "2026-01-01T00:00:00.000Z"
 _DATASET = r"/api/datasets/(?P<repo>[^/]+/[^/]+)"
@@ -26,11 +28,13 @@ _ROUTES = [
     ("POST", r"/api/validate-yaml", "validate"),
     ("POST", _DATASET + r"/branch/(?P<revision>.+)", "branch"),
     ("POST", _DATASET + r"/preupload/(?P<revision>[^/]+)", "preupload"),
+    ("GET", _DATASET + r"/xet-(?P<kind>write|read)-token/(?P<revision>[^/]+)", "xet_token"),
     ("POST", _DATASET + r"/commit/(?P<revision>[^/]+)", "commit"),
     ("GET", _DATASET + r"/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?", "tree"),
     ("POST", _DATASET + r"/paths-info/(?P<revision>[^/]+)", "paths_info"),
     ("GET", _DATASET + r"/revision/(?P<revision>[^/]+)", "info"),
     ("GET", _DATASET, "info"),
+    ("PUT", _DATASET + r"/settings", "settings"),
     ("POST", r"/datasets/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch", "lfs_batch"),
     ("PUT", r"/lfs/(?P<oid>[0-9a-f]{64})", "lfs_put"),
     ("GET", r"/datasets/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)", "resolve"),
@@ -51,6 +55,7 @@ class Repo:
     """A repository: branches point to commits, a commit is the files it holds (path -> sha256)."""
 
     private: bool = False
+    gated: str | bool = False
     refs: dict[str, str] = field(default_factory=dict)
     commits: dict[str, dict[str, str]] = field(default_factory=dict)
     num_pull_requests: int = 0
@@ -65,7 +70,10 @@ class Repo:
 class LocalHub(LocalServer):
     """The server; `.url` is what HF_ENDPOINT is set to."""
 
-    def __init__(self, fail: Callable[[str, str], int | None] = lambda method, path: None) -> None:
+    def __init__(
+        self, fail: Callable[[str, str], int | None] = lambda method, path: None, xet: XetStore | None = None
+    ) -> None:
+        self.xet = xet
         self.repos: dict[str, Repo] = {}
         self.blobs: dict[str, bytes] = {}
         self.num_bytes_received = 0
@@ -162,7 +170,14 @@ class _Routes(Handler):
         found, sha, files = self._at(repo, revision)
         siblings = [{"rfilename": path} for path in files]
         times = {"lastModified": _DATE, "createdAt": _DATE}
-        flags = {"private": found.private, "gated": False, "disabled": False, "tags": [], "downloads": 0, "likes": 0}
+        flags = {
+            "private": found.private,
+            "gated": found.gated,
+            "disabled": False,
+            "tags": [],
+            "downloads": 0,
+            "likes": 0,
+        }
         return {"_id": "0", "id": repo, "sha": sha, "siblings": siblings, **times, **flags}
 
     def preupload(self, repo: str, revision: str) -> Any:
@@ -174,6 +189,18 @@ class _Routes(Handler):
             known = _git_oid(self.hub.blobs[oid]) if oid and mode == "regular" else oid
             answers.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": known})
         return {"files": answers}
+
+    def settings(self, repo: str) -> Any:
+        found, _, _ = self._at(repo, "main")
+        found.gated = json.loads(self.body).get("gated", found.gated)
+        return {}
+
+    def xet_token(self, repo: str, kind: str, revision: str) -> Any:
+        if self.hub.xet is None:
+            raise Refused(404, "NotFound")
+        token = {"accessToken": kind, "exp": int(time.time()) + 3600, "casUrl": self.hub.xet.address}
+        headers = {"X-Xet-Cas-Url": self.hub.xet.address, "X-Xet-Access-Token": kind}
+        return self._send_json(token, 200, headers | {"X-Xet-Token-Expiration": str(token["exp"])})
 
     def lfs_batch(self, repo: str) -> Any:
         objects = []
@@ -208,7 +235,7 @@ class _Routes(Handler):
             if line["key"] == "file":
                 files[value["path"]] = self._keep(base64.b64decode(value["content"]))
             elif line["key"] == "lfsFile":
-                if value["oid"] not in self.hub.blobs:
+                if value["oid"] not in self.hub.blobs and not self._take_from_xet(value["oid"], value.get("size")):
                     raise Refused(400, "BadRequest")
                 files[value["path"]] = value["oid"]
             elif line["key"] == "deletedFile":
@@ -222,11 +249,18 @@ class _Routes(Handler):
         oid = found.commit(revision, files)
         return {"success": True, "commitOid": oid, "commitUrl": f"{url}/commit/{oid}", "hookOutput": ""} | answer
 
+    def _take_from_xet(self, oid: str, size: int | None) -> bool:
+        data = self.hub.xet.read(oid, size) if self.hub.xet is not None else None
+        return data is not None and self._keep(data) == oid
+
     def _entry(self, path: str, oid: str) -> dict[str, Any]:
         data = self.hub.blobs[oid]
         entry: dict[str, Any] = {"type": "file", "path": path, "size": len(data), "oid": _git_oid(data)}
         if path.endswith(".parquet"):
             entry["lfs"] = {"oid": oid, "size": len(data), "pointerSize": 134}
+            xet_hash = self.hub.xet.hashes().get(oid) if self.hub.xet is not None else None
+            if xet_hash is not None:
+                entry["xetHash"] = xet_hash
         return entry
 
     def tree(self, repo: str, revision: str, path: str | None = None) -> Any:
@@ -257,6 +291,11 @@ class _Routes(Handler):
             raise Refused(404, "EntryNotFound")
         data = self.hub.blobs[files[path]]
         headers = {"X-Repo-Commit": sha, "ETag": f'"{files[path]}"', "Accept-Ranges": "bytes"}
+        xet_hash = self.hub.xet.hashes().get(files[path]) if self.hub.xet is not None else None
+        if xet_hash is not None:
+            token = f"{self.hub.url}/api/datasets/{repo}/xet-read-token/{sha}"
+            headers |= {"X-Xet-Hash": xet_hash, "Link": f'<{token}>; rel="xet-auth"'}
+            headers |= {"X-Linked-Etag": headers["ETag"], "X-Linked-Size": str(len(data))}
         asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
         if not asked:
             return self._send(data, 200, headers)

@@ -1,4 +1,4 @@
-"""The data set's card: README.md with its configurations, made from the statistics and the funnel beside the rows."""
+"""The data set's card for people (README.md) and for machines (croissant.json), from the statistics and the funnel."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from mmcr_dataset.describe import describe, load_statistics, show_table, write_statistics
+from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, to_croissant
 from mmcr_dataset.publish.remove import LOG_NAME, count_removed
 from mmcr_dataset.stages import write_text
 
@@ -19,11 +20,15 @@ _OFFLINE_NOTE = """
 > Written by the `offline` writer from captions and measured picture facts: for trying the pipeline, not for training a
 > model that people use.
 """
+_TEXT = (
+    "Dialogues of several turns about one to four pictures, written about interleaved web documents after the recipe "
+    "of MMCR (arXiv 2503.18533)."
+)
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def write_card(folder: Path, name: str) -> None:
-    """Write README.md of a data set folder from its statistics.json and funnel.json.
+    """Write README.md and croissant.json of a data set folder from its statistics.json and funnel.json.
 
     Args:
         folder: has statistics.json, and `single/` or `multi/` with Parquet shards.
@@ -47,6 +52,27 @@ def write_card(folder: Path, name: str) -> None:
         removed=_show_removed(folder),
     )
     write_text(folder / "README.md", text)
+    description = Description(name, _TEXT, licences=licences, rai=_describe_making(writers))
+    write_text(folder / CROISSANT_NAME, json.dumps(to_croissant(folder, description), indent=1) + "\n")
+
+
+def _describe_making(writers: list[str]) -> dict[str, str | list[str]]:
+    return {
+        "dataCollection": "Interleaved web documents with one to four pictures; pictures fetched from their addresses "
+        "where the owner does not object (X-Robots-Tag: noai).",
+        "dataCollectionType": ["Web Scraping", "Secondary Data Analysis"],
+        "dataPreprocessingProtocol": "Pictures are checked and kept as they are; texts are cleaned of control "
+        "characters and special tokens. Reasons and numbers of what was removed are on the card.",
+        "dataAnnotationProtocol": "Dialogues are written by the writers below from a fixed prompt, then filtered by "
+        "rules and by the similarity of picture and text. No person checked them one by one.",
+        "machineAnnotationTools": writers,
+        "dataUseCases": "Training vision-language models on dialogues of several turns and pictures.",
+        "dataLimitations": "Machine-written: answers can be wrong about a picture. English only.",
+        "dataBiases": "Pictures and texts show the biases of the web pages they come from and of the writing model.",
+        "personalSensitiveInformation": "Pictures of the open web may show people and hold personal data.",
+        "dataReleaseMaintenancePlan": "Rows are taken out on request by the address of a picture or document; "
+        f"ids and reasons are in {LOG_NAME}.",
+    }
 
 
 def refresh_card(folder: Path) -> None:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from mmcr_dataset.describe import load_statistics
 from mmcr_dataset.images import PictureError, open_picture
+from mmcr_dataset.publish.croissant import CROISSANT_NAME, file_sha256, read_checksums
 from mmcr_dataset.publish.parquet import arrow_schema
 from mmcr_dataset.published_row import from_row
 from mmcr_dataset.schema import InvalidDialogue
@@ -63,6 +64,7 @@ def check_dataset(folder: Path, progress: Callable[[int], object] = lambda _: No
         findings += _check_shard(shard)
     if not any(finding.is_error for finding in findings):
         findings += _check_rows(shards, progress)
+        findings += _check_croissant(folder, shards)
     if not any(finding.is_error for finding in findings):
         findings += _check_loading(folder)
     return sorted(findings, key=lambda finding: not finding.is_error)
@@ -105,6 +107,22 @@ def _check_counts(folder: Path, shards: list[Path]) -> Iterator[Finding]:
     there = sum(pq.read_metadata(shard).num_rows for shard in shards if _is_parquet(shard))
     if said != there:
         yield Finding(True, "statistics.json", f"counts {said} rows, the shards hold {there}; the card is stale")
+
+
+def _check_croissant(folder: Path, shards: list[Path]) -> Iterator[Finding]:
+    path = folder / CROISSANT_NAME
+    if not path.is_file():
+        yield Finding(False, CROISSANT_NAME, "missing: search engines for data sets won't find its fields")
+        return
+    try:
+        said = read_checksums(path)
+    except ValueError as error:
+        yield Finding(True, CROISSANT_NAME, str(error))
+        return
+    there = {shard.relative_to(folder).as_posix(): shard for shard in shards}
+    for name in sorted(said.keys() | there.keys()):
+        if name not in there or said.get(name) != file_sha256(there[name]):
+            yield Finding(True, CROISSANT_NAME, f"its checksum of {name} is stale; it changes with the shards")
 
 
 def _is_parquet(path: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mmcr_dataset.describe import load_statistics
 from mmcr_dataset.publish.check import check_dataset
@@ -26,6 +27,7 @@ class PublishSettings:
         private: a new repository is private.
         revision: branch, None for main.
         create_pr: open a pull request instead of committing.
+        gated: `auto` (access on asking) or `manual` (somebody decides); None leaves it as it is.
         allow_offline: publish rows of the `offline` writer under the name mmcr-310k.
     """
 
@@ -34,6 +36,7 @@ class PublishSettings:
     revision: str | None = None
     create_pr: bool = False
     allow_offline: bool = False
+    gated: Literal["auto", "manual"] | None = None
 
     def __post_init__(self) -> None:
         org, _, name = self.repo_id.partition("/")
@@ -68,6 +71,8 @@ def _upload(folder: Path, settings: PublishSettings) -> str:
     for attempt in range(1, _MAX_ATTEMPTS + 1):
         try:
             api.create_repo(settings.repo_id, repo_type="dataset", private=settings.private, exist_ok=True)
+            if settings.gated is not None:  # before the first byte is there to be fetched
+                api.update_repo_settings(settings.repo_id, repo_type="dataset", gated=settings.gated)
             if settings.revision is not None and not settings.create_pr:
                 api.create_branch(settings.repo_id, branch=settings.revision, repo_type="dataset", exist_ok=True)
             commit = api.upload_folder(

@@ -11,6 +11,7 @@ import pytest
 from mmcr_bench.__main__ import main
 from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.rounds import Event
+from mmcr_dataset.publish.croissant import file_sha256, read_checksums
 from mmcr_dataset.publish.parquet import cut_groups, write_shard
 from mmcr_dataset.rows import load_dialogues
 from tests.mmcr_bench.conftest import patchwork, patchwork_dialogue
@@ -105,8 +106,8 @@ def test_croissant_names_every_shard_with_its_checksum(review: Path, tmp_path: P
     out = tmp_path / "mmcr-bench"
     assert main(["freeze", str(review), "--out", str(out)]) == 0
     croissant = json.loads((out / "croissant.json").read_text())
-    files = {file["contentUrl"] for file in croissant["distribution"]}
-    assert files == {path.relative_to(out).as_posix() for path in out.rglob("*.parquet")}
+    shards = {path.relative_to(out).as_posix(): file_sha256(path) for path in out.rglob("*.parquet")}
+    assert read_checksums(out / "croissant.json") == shards
     columns = pq.read_schema(next((out / "multi").glob("*.parquet"))).names
     named = {field["source"]["extract"]["column"] for record in croissant["recordSet"] for field in record["field"]}
     assert named <= set(columns)

@@ -22,6 +22,7 @@ from mmcr_dataset.publish.columns import to_columns
 from mmcr_dataset.publish.parquet import arrow_schema, write_dataset
 from mmcr_dataset.schema import Dialogue, Generation
 from tests.local_hub import LocalHub
+from tests.local_xet import XetStore
 
 ROOT = Path(__file__).resolve().parents[2]
 REPO = "tester/mmcr-310k"
@@ -51,7 +52,7 @@ def program(hub: LocalHub, tmp_path: Path, *words: str) -> subprocess.CompletedP
         "HF_ENDPOINT": hub.url,
         "HF_TOKEN": "hf_test",
         "HF_HUB_OFFLINE": "0",
-        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_XET": "1" if hub.xet is None else "0",
         "HF_HOME": str(tmp_path / "home"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PYTHONPATH": str(ROOT),
@@ -102,6 +103,42 @@ def test_publish_load_stream_publish_again_and_take_down(folder: Path, tmp_path:
         assert (
             hub.num_bytes_received - sent < single + (folder / "multi" / "train-00000-of-00001.parquet").stat().st_size
         )
+        assert program(hub, tmp_path, "-c", COUNT_ROWS).stdout.split() == ["5", "2", "3"]
+
+
+def test_publish_gated_asks_before_the_first_byte_is_there(folder: Path, tmp_path: Path) -> None:
+    gated_when_committed: list[object] = []
+
+    def watch(method: str, path: str) -> int | None:
+        if "/commit/" in path:
+            gated_when_committed.append(hub.repos[REPO].gated)
+        return None
+
+    with LocalHub(watch) as hub:
+        said = publish(hub, tmp_path, folder, "--gated", "manual")
+        assert said.returncode == 0, said.stderr
+        assert gated_when_committed == ["manual"]
+        assert publish(hub, tmp_path, folder).returncode == 0
+        assert hub.repos[REPO].gated == "manual"
+
+
+def test_publish_and_load_with_the_real_xet_client(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("hf_xet")
+    store = XetStore(tmp_path / "cas")
+    with LocalHub(xet=store) as hub:
+        said = publish(hub, tmp_path, folder)
+        assert said.returncode == 0, said.stderr
+        shards = {path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")}
+        assert len(store.hashes()) == len(shards)
+        assert hub.num_bytes_received == 0  # nothing went by the older route
+        size = store.num_bytes()
+        loaded = program(hub, tmp_path, "-c", COUNT_ROWS)
+        assert loaded.stdout.split() == ["6", "3", "3"], loaded.stderr
+        assert publish(hub, tmp_path, folder).returncode == 0
+        assert store.num_bytes() == size
+        (tmp_path / "ids").write_text(f"{1:032x}\n")
+        assert program(hub, tmp_path, "-m", "mmcr_dataset", "remove", str(folder), "--ids", "ids").returncode == 0
+        assert publish(hub, tmp_path, folder).returncode == 0
         assert program(hub, tmp_path, "-c", COUNT_ROWS).stdout.split() == ["5", "2", "3"]
 
 
@@ -210,6 +247,20 @@ def test_check_damaged_folder_is_named(folder: Path, make_dialogue: Callable[...
         assert part in said
     (folder / "README.md").unlink()
     assert "README.md: missing" in "\n".join(finding.show() for finding in check_dataset(folder))
+
+
+def test_check_croissant_that_is_stale_or_broken_is_named(folder: Path) -> None:
+    path = folder / "croissant.json"
+    whole = path.read_text()
+    path.write_text(whole.replace('"sha256": "', '"sha256": "0'))
+    assert sum("checksum of" in finding.text for finding in check_dataset(folder)) == 2
+    path.write_text("{}")
+    assert "not a Croissant document" in check_dataset(folder)[0].text
+    path.unlink()
+    (missing,) = check_dataset(folder)
+    assert not missing.is_error
+    refresh_card(folder)
+    assert path.read_text() == whole
 
 
 def test_check_command_exit_code_says_if_there_are_errors(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,14 @@ def make_parser() -> argparse.ArgumentParser:
     remove.add_argument("--url-pattern", help="regular expression searched in document and picture addresses")
     remove.add_argument("--reason", default="requested", help="goes into removed.jsonl (default: %(default)s)")
 
+    imported = commands.add_parser("import", help="an existing conversation set (LLaVA, ShareGPT, MMDU) as a data set")
+    imported.add_argument("file", type=Path, help="conversations as JSON, or JSON lines ending in .jsonl")
+    imported.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="what picture names are relative to"
+    )
+    imported.add_argument("--out", type=Path, required=True, help="folder of the data set; what is refused: OUT.work")
+    imported.add_argument("--licence", help="licence of pictures and texts")
+
     label = commands.add_parser("label", help="label pairs of picture and text: precision and recall of the filter")
     label.add_argument("work", type=Path, help="the OUT.work folder of a build with --filter")
     label.add_argument("--pairs", type=int, default=50, metavar="N", help="how many (default: %(default)s)")
@@ -220,6 +228,15 @@ def _overlap(args: argparse.Namespace) -> int:
     return 0
 
 
+def _import(args: argparse.Namespace) -> None:
+    from mmcr_dataset.describe import load_statistics, show_table
+    from mmcr_dataset.importing import import_conversations
+    from mmcr_dataset.stages import show_count
+
+    print(show_count(import_conversations(args.file, args.images, args.out, args.licence)))
+    print(f"\n{show_table(load_statistics(args.out))}\n\nwritten: {args.out}")
+
+
 def _label(args: argparse.Namespace) -> None:
     from mmcr_dataset.filters import label
     from mmcr_dataset.filters.report import read_similarities, read_threshold
@@ -254,6 +271,7 @@ def main(argv: list[str] | None = None) -> int:
             "remove": _remove,
             "overlap": _overlap,
             "label": _label,
+            "import": _import,
         }
         return commands[args.command](args) or 0
     except (ValueError, OSError) as error:

@@ -40,7 +40,7 @@ from mmcr_dataset.images import PictureLimits
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.schema import Dialogue, from_json, to_json
-from mmcr_dataset.stages import Removed, Stage, StageCount, read_jsonl, write_jsonl, write_text
+from mmcr_dataset.stages import Removed, Stage, StageCount, read_jsonl, show_count, write_jsonl, write_text
 
 ROWS_A_SHARD = 100
 
@@ -277,11 +277,6 @@ def _progress(stage: str, unit: str, total: int | None) -> tqdm[Any]:
 
 
 def _show(count: StageCount) -> StageCount:
-    """One line on what a stage did."""
-    removed = ", ".join(f"{number} {reason}" for reason, number in count.removed.items())
-    stamp = time.strftime("%H:%M:%S")
-    print(
-        f"{stamp} {count.stage:>9}: {count.num_in} in, {count.num_kept} kept"
-        + (f"; removed: {removed}" if removed else "")
-    )
+    """Say what a stage did, with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')} {show_count(count)}")
     return count

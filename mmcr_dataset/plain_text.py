@@ -61,6 +61,11 @@ def _is_unsafe(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cs")
 
 
+def drop_unsafe_characters(text: str) -> str:
+    """The text without characters that must not reach a row; line breaks are of one kind, all else stays."""
+    return "".join(c for c in text.replace("\r\n", "\n").replace("\r", "\n") if not _is_unsafe(c))
+
+
 def clean_text(text: str) -> str:
     """Plain text: NFC, one kind of line break, no control, zero-width or bidi characters, no floods of marks.
 

@@ -41,6 +41,13 @@ class StageCount:
     removed: dict[str, int]
 
 
+def show_count(count: StageCount) -> str:
+    """One line on what a stage did."""
+    removed = ", ".join(f"{number} {reason}" for reason, number in count.removed.items())
+    done = f"{count.stage:>9}: {count.num_in} in, {count.num_kept} kept"
+    return f"{done}; removed: {removed}" if removed else done
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file that appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,7 @@ def test_mmcr_dataset_flags_are_frozen() -> None:
             "--allow-loopback",
             "--detail",
             "--endpoint",
+            "--evaluation-set",
             "--filter",
             "--keep-rate",
             "--licence",
@@ -53,7 +54,10 @@ def test_mmcr_dataset_flags_are_frozen() -> None:
         ],
         "check": ["folder"],
         "describe": ["--tokenizer", "folder"],
-        "publish": ["--allow-offline", "--pr", "--private", "--revision", "--to", "folder"],
+        "import": ["--images", "--licence", "--out", "file"],
+        "label": ["--pairs", "--seed", "work"],
+        "overlap": ["--bits", "--html", "--remove", "--with", "folder"],
+        "publish": ["--allow-offline", "--gated", "--pr", "--private", "--revision", "--to", "folder"],
         "remove": ["--ids", "--reason", "--url-pattern", "folder"],
     }
 

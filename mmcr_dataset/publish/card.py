@@ -16,10 +16,16 @@ from mmcr_dataset.stages import write_text
 _VENDOR_TERMS = (
     "Text written by a vendor's model is subject to that vendor's terms too; each row names it in `generation`."
 )
-_OFFLINE_NOTE = """
+_NOTES = {
+    "offline": """
 > Written by the `offline` writer from captions and measured picture facts: for trying the pipeline, not for training a
 > model that people use.
-"""
+""",
+    "import": """
+> Imported from an existing conversation set as it is: neither made nor filtered by the recipe described here. Its own
+> documentation says how it was made, and under which licence it may be used.
+""",
+}
 _TEXT = (
     "Dialogues of several turns about one to four pictures, written about interleaved web documents after the recipe "
     "of MMCR (arXiv 2503.18533)."
@@ -46,8 +52,8 @@ def write_card(folder: Path, name: str) -> None:
         table=show_table(statistics),
         funnel=_show_funnel(folder),
         writers=", ".join(f"`{writer}`" for writer in writers),
-        terms="" if writers == ["offline"] else _VENDOR_TERMS,
-        offline=_OFFLINE_NOTE if "offline" in writers else "",
+        terms="" if set(writers) <= {"offline", "import"} else _VENDOR_TERMS,
+        note="".join(note for writer, note in _NOTES.items() if writer in writers),
         licences="\n".join(f"- {licence}" for licence in licences),
         removed=_show_removed(folder),
     )
@@ -57,6 +63,8 @@ def write_card(folder: Path, name: str) -> None:
 
 
 def _describe_making(writers: list[str]) -> dict[str, str | list[str]]:
+    if writers == ["import"]:
+        return {"dataCollection": "Imported from an existing conversation set; see its own documentation."}
     return {
         "dataCollection": "Interleaved web documents with one to four pictures; pictures fetched from their addresses "
         "where the owner does not object (X-Robots-Tag: noai).",
@@ -75,10 +83,10 @@ def _describe_making(writers: list[str]) -> dict[str, str | list[str]]:
     }
 
 
-def refresh_card(folder: Path) -> None:
-    """Count the rows of a data set folder anew and write its statistics and card: after rows were taken out."""
+def refresh_card(folder: Path, name: str | None = None) -> None:
+    """Count the rows of a data set folder anew and write its statistics and card; its name is the folder's if None."""
     write_statistics(folder, describe(folder))
-    write_card(folder, folder.resolve().name)
+    write_card(folder, name or folder.resolve().name)
 
 
 def _show_configs(folder: Path, names: list[str]) -> str:

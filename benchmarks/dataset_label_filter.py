@@ -18,7 +18,6 @@ import numpy as np
 from mmcr_dataset.collect.document import Document
 from mmcr_dataset.collect.omnicorpus import OmniCorpusSource
 from mmcr_dataset.filters.clip_match import LabelMatcher, split_text
-from mmcr_dataset.images import decode_rgb
 
 OTHERS = 5  # wrong texts a picture
 
@@ -38,7 +37,7 @@ def main() -> None:
             continue
         path = args.pictures / (document.pictures[0].url or "").rpartition("/")[2]
         pieces = [piece for block in document.blocks if isinstance(block, str) for piece in split_text(block)]
-        items.append((decode_rgb(path.read_bytes()), pieces[:12]))
+        items.append((path.read_bytes(), pieces[:12]))
     matcher = LabelMatcher()
     rng = random.Random(0)
     right = np.array(matcher.match(items))

@@ -13,22 +13,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from PIL import Image
 
 from mmcr_dataset.filters.imagenet_labels import ImageNetLabeler
 from mmcr_dataset.filters.rules import mentions
-from mmcr_dataset.images import decode_rgb
+from mmcr_dataset.images import decode_rgb, shrink
 from mmcr_dataset.schema import Dialogue
 
 PIECE_WORDS = 45  # about 60 tokens: fits CLIP's context of 77
-_BATCH = 64
+BATCH = 64  # pictures or texts that go through a model together
+_LABEL_SIDE_PX = 1024
 _LABELS = 3  # labels a picture that are compared; more of them match anything
 
-Pair = tuple[Image.Image, Sequence[str]]  # a picture and the pieces of text that speak of it
+Pair = tuple[bytes, Sequence[str]]  # a picture's file and the pieces of text that speak of it
 
 
 class Matcher(Protocol):
@@ -76,22 +78,13 @@ def split_text(text: str) -> list[str]:
 
 def score_dialogues(dialogues: Sequence[Dialogue], matcher: Matcher) -> list[list[float]]:
     """For each dialogue the similarity of each of its pictures, -1..1; all pictures go through the model together."""
-    pairs: list[Pair] = []
-    for dialogue in dialogues:
-        for number, picture in enumerate(dialogue.pictures, start=1):
-            pairs.append((decode_rgb(picture.data), texts_about(dialogue, number) or [" "]))
+    pairs: list[Pair] = [
+        (picture.data, texts_about(dialogue, number) or [" "])
+        for dialogue in dialogues
+        for number, picture in enumerate(dialogue.pictures, start=1)
+    ]
     scores = iter(matcher.match(pairs))
     return [[next(scores) for _ in dialogue.pictures] for dialogue in dialogues]
-
-
-def _best_piece(pictures: Any, texts: Any, pairs: Sequence[Pair]) -> list[float]:  # noqa: ANN401  (float arrays)
-    """Cosine of each picture's best piece; rows of both arrays are unit vectors, texts in the order of the pairs."""
-    scores: list[float] = []
-    start = 0
-    for row, (_, pieces) in zip(pictures, pairs, strict=True):
-        scores.append(float((texts[start : start + len(pieces)] @ row).max()))
-        start += len(pieces)
-    return scores
 
 
 class OpenClipMatcher:
@@ -130,22 +123,27 @@ class OpenClipMatcher:
             return []
         import torch
 
-        texts = [piece for _, pieces in pairs for piece in pieces]
-        with torch.inference_mode():
-            picture_rows = [
-                self._model.encode_image(
-                    torch.stack([self._preprocess(picture) for picture, _ in pairs[start : start + _BATCH]]).to(
-                        self._device
-                    ),
-                    normalize=True,
-                )
-                for start in range(0, len(pairs), _BATCH)
-            ]
+        texts = list(dict.fromkeys(piece for _, pieces in pairs for piece in pieces))  # two pictures may share a turn
+        with torch.inference_mode(), ThreadPoolExecutor() as threads:
+            pixels = threads.map(self._to_pixels, [data for data, _ in pairs])  # while the model is at work
             text_rows = [
-                self._model.encode_text(self._tokenize(texts[start : start + _BATCH]).to(self._device), normalize=True)
-                for start in range(0, len(texts), _BATCH)
+                self._model.encode_text(self._tokenize(texts[start : start + BATCH]).to(self._device), normalize=True)
+                for start in range(0, len(texts), BATCH)
             ]
-        return _best_piece(torch.cat(picture_rows).cpu().numpy(), torch.cat(text_rows).cpu().numpy(), pairs)
+            picture_rows = [
+                self._model.encode_image(torch.stack(batch).to(self._device), normalize=True)
+                for batch in iter(lambda: list(islice(pixels, BATCH)), [])
+            ]
+        row_of = {text: row for row, text in enumerate(texts)}
+        seen, read = torch.cat(picture_rows).cpu().numpy(), torch.cat(text_rows).cpu().numpy()
+        return [
+            float((read[[row_of[piece] for piece in pieces]] @ row).max())
+            for row, (_, pieces) in zip(seen, pairs, strict=True)
+        ]
+
+    def _to_pixels(self, data: bytes) -> Any:  # noqa: ANN401  (a tensor; torch is not imported here)
+        """Decoded one by one: a shard's pictures at full size would fill the memory."""
+        return self._preprocess(decode_rgb(data))
 
 
 class LabelMatcher:
@@ -170,14 +168,22 @@ class LabelMatcher:
         """For each picture the cosine of its best label and piece."""
         if not pairs:
             return []
-        guesses = self._labeler.label([picture for picture, _ in pairs], _LABELS)
+        guesses = [
+            row
+            for start in range(0, len(pairs), BATCH)
+            for row in self._labeler.label([_decode_small(data) for data, _ in pairs[start : start + BATCH]], _LABELS)
+        ]
         labels = [[f"a photo of {guess.name.partition(',')[0]}" for guess in row] for row in guesses]
         words = list(dict.fromkeys(text for row in labels for text in row))
         words += list(dict.fromkeys(piece for _, pieces in pairs for piece in pieces))
-        rows = self._embedder.encode(words, batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
-        row_of = dict(zip(words, rows, strict=True))
-        scores: list[float] = []
-        for row, (_, pieces) in zip(labels, pairs, strict=True):
-            texts = np.stack([row_of[piece] for piece in pieces])
-            scores.append(float((texts @ np.stack([row_of[label] for label in row]).T).max()))
-        return scores
+        rows = self._embedder.encode(words, batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
+        row_of = {text: row for row, text in enumerate(words)}
+        return [
+            float((rows[[row_of[piece] for piece in pieces]] @ rows[[row_of[label] for label in row]].T).max())
+            for row, (_, pieces) in zip(labels, pairs, strict=True)
+        ]
+
+
+def _decode_small(data: bytes) -> Image.Image:
+    """The picture at the size that the label network looks at, so that a batch of large ones fits the memory."""
+    return shrink(decode_rgb(data), _LABEL_SIDE_PX)

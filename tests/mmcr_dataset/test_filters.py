@@ -111,7 +111,7 @@ def photo(name: str) -> bytes:
 def test_labels_matcher_tells_a_cat_from_a_coffee_cup() -> None:
     matcher = open_matcher("labels")
     assert matcher is not None
-    cat, coffee = decode_rgb(photo("chelsea.png")), decode_rgb(photo("coffee.png"))
+    cat, coffee = photo("chelsea.png"), photo("coffee.png")
     texts = (["A cat looks into the camera."], ["A cup of coffee on a wooden table."])
     scores = matcher.match([(cat, texts[0]), (cat, texts[1]), (coffee, texts[0]), (coffee, texts[1])])
     assert scores[0] > scores[1] + 0.1
@@ -157,10 +157,12 @@ def test_open_clip_matcher_loads_a_checkpoint_file_and_scores_as_the_model_does(
     torch.save(model.state_dict(), tmp_path / "weights.pt")
     matcher = open_matcher(f"open_clip:{name}/{tmp_path / 'weights.pt'}")
     assert matcher is not None
-    picture, pieces = decode_rgb(photo("chelsea.png")), ["a cat", "a cup of coffee", "long " * 300]
-    (score,) = matcher.match([(picture, pieces)])
+    pieces = ["a cat", "a cup of coffee", "long " * 300]
+    pairs = [(photo("chelsea.png"), pieces), (photo("coffee.png"), pieces[1:]), (photo("chelsea.png"), pieces[:1])]
+    scores = matcher.match(pairs)
     model.eval()
-    with torch.inference_mode():
-        seen = model.encode_image(preprocess(picture)[None], normalize=True)
-        read = model.encode_text(open_clip.get_tokenizer(name)(pieces), normalize=True)
-    assert score == pytest.approx(float((read @ seen.T).max()), abs=1e-5)
+    for score, (data, texts) in zip(scores, pairs, strict=True):
+        with torch.inference_mode():
+            seen = model.encode_image(preprocess(decode_rgb(data))[None], normalize=True)
+            read = model.encode_text(open_clip.get_tokenizer(name)(texts), normalize=True)
+        assert score == pytest.approx(float((read @ seen.T).max()), abs=1e-5)

@@ -13,6 +13,7 @@ import pytest
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.pipeline import BuildSettings, build
+from mmcr_dataset.published_row import from_row
 from mmcr_dataset.rows import load_dialogues
 from tests.conftest import picture_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
@@ -58,6 +59,41 @@ def test_build_offline_loads_by_name_single_multi_and_streaming(
     assert len(rows) == 3
     assert rows[0]["images"][0].size == (96, 72)
     assert rows[0]["generation"]["writer"] == "offline"
+
+
+def test_builder_gives_the_rows_of_the_folder_without_it(folder: Path, tmp_path: Path) -> None:
+    from datasets import Image, List
+
+    from mmcr_dataset.publish.builder import open_builder
+
+    build(offline(folder, tmp_path / "set"))
+    for config, count in (("default", 9), ("single", 6), ("multi", 3)):
+        published = sorted(load_dialogues(str(tmp_path / "set"), config), key=lambda dialogue: dialogue.id)
+        builder = open_builder(tmp_path / "set.work", config, tmp_path / "cache")
+        builder.download_and_prepare()
+        for rows in (builder.as_dataset("train"), builder.as_streaming_dataset("train")):
+            found = [from_row(row) for row in rows.cast_column("images", List(Image(decode=False)))]
+            assert len(found) == count
+            assert sorted(found, key=lambda dialogue: dialogue.id) == published
+    build(offline(folder, tmp_path / "set", num_single=2, num_multi=0))
+    assert len(list(open_builder(tmp_path / "set.work").as_streaming_dataset("train"))) == 2
+    with pytest.raises(ValueError, match="expected one of default, single, multi"):
+        open_builder(tmp_path / "set.work", "double")
+    with pytest.raises(ValueError, match=r"OUT\.work folder"):
+        open_builder(tmp_path / "set")
+
+
+def test_build_leaves_out_repeats_and_pictures_of_evaluation_sets(folder: Path, tmp_path: Path) -> None:
+    (folder / "again.png").write_bytes((folder / "0.png").read_bytes())
+    (folder / "again.txt").write_text("This is another text about the very same field in spring.")
+    bench = tmp_path / "bench"
+    bench.mkdir()
+    (bench / "q1.png").write_bytes((folder / "pair1" / "0.png").read_bytes())
+    counts = build(offline(folder, tmp_path / "set", evaluation_sets=(bench,)))
+    assert counts[-1].removed == {"in_evaluation_set": 1, "repeated_pictures": 1}
+    (row,) = map(json.loads, (tmp_path / "set.work/3_removed/in_evaluation_set.jsonl").open())
+    assert row["detail"] == "picture 1 is q1.png of bench"
+    assert build(offline(folder, tmp_path / "set"))[-1].removed == {"repeated_pictures": 1}
 
 
 def test_build_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""The rows of a build as a `datasets` builder: what the published folder would hold, without writing it.
+
+    open_builder(Path("mmcr-310k.work"), "single").as_streaming_dataset("train")
+
+Loading scripts are refused since datasets 4; a builder class that is used directly, as here, is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from datasets import ArrowBasedBuilder, BuilderConfig, DatasetInfo, Split, SplitGenerator
+
+from mmcr_dataset.pipeline import read_dialogues
+from mmcr_dataset.publish.columns import to_columns
+from mmcr_dataset.publish.parquet import ROWS_A_GROUP, arrow_schema, row_features
+from mmcr_dataset.stages import Stage
+
+
+@dataclass
+class WorkConfig(BuilderConfig):  # type: ignore[misc]  # datasets is not typed
+    """Which rows.
+
+    Attributes:
+        work: the OUT.work folder of a finished build.
+        content: hash of the kept rows, so that a cache of an earlier build is not taken for this one.
+    """
+
+    work: str = ""
+    content: str = ""
+
+
+class DialogueBuilder(ArrowBasedBuilder):  # type: ignore[misc]
+    """The kept dialogues of a work folder, all or those of one kind."""
+
+    BUILDER_CONFIG_CLASS = WorkConfig
+    BUILDER_CONFIGS: ClassVar[list[WorkConfig]] = [WorkConfig(name=name) for name in ("default", "single", "multi")]
+    DEFAULT_CONFIG_NAME = "default"
+
+    def _info(self) -> DatasetInfo:
+        return DatasetInfo(features=row_features())
+
+    def _split_generators(self, dl_manager: Any) -> list[SplitGenerator]:  # noqa: ANN401
+        numbers = sorted(int(path.stem) for path in (Path(self.config.work) / "3_kept").glob("?????.jsonl"))
+        return [SplitGenerator(Split.TRAIN, gen_kwargs={"shards": numbers})]
+
+    def _generate_tables(self, shards: list[int]) -> Iterator[tuple[tuple[int, int], pa.Table]]:
+        wanted = set(shards)
+        for number, dialogues in read_dialogues(Path(self.config.work), "3_kept"):
+            if number not in wanted:
+                continue
+            kept = [
+                d for d in dialogues if self.config.name in ("default", "multi" if len(d.pictures) > 1 else "single")
+            ]
+            for start in range(0, len(kept), ROWS_A_GROUP):
+                yield (number, start), to_columns(kept[start : start + ROWS_A_GROUP], arrow_schema())
+
+
+def open_builder(work: Path, config: str = "default", cache_dir: Path | None = None) -> DialogueBuilder:
+    """A builder for a work folder.
+
+    Args:
+        work: the OUT.work folder of a finished build.
+        config: `default`, `single` or `multi`.
+        cache_dir: where `download_and_prepare` puts its Arrow files; None is the library's own place.
+
+    Raises:
+        ValueError: the folder is not that of a finished build, or there is no such configuration.
+    """
+    names = [known.name for known in DialogueBuilder.BUILDER_CONFIGS]
+    if config not in names:
+        raise ValueError(f"configuration {config!r}: expected one of {', '.join(names)}")
+    if not (work / "3_kept" / "stage.json").is_file():
+        raise ValueError(f"{work}: no 3_kept/stage.json in it; expected the OUT.work folder of a finished build")
+    content = Stage.reopen(work, "filter").content_hash()
+    place = str(cache_dir) if cache_dir is not None else None
+    return DialogueBuilder(cache_dir=place, config_name=config, work=str(work.resolve()), content=content)

@@ -144,6 +144,9 @@ def _add_trust(commands: _Commands[argparse.ArgumentParser]) -> None:
         "--limit", type=int, default=10, help="dialogues to make canaries from (default: %(default)s)"
     )
     canaries.set_defaults(run=_canaries)
+    penalties = commands.add_parser("penalties", help="does the judge of a run take off what its rubric says is due?")
+    penalties.add_argument("run_folder", type=Path, metavar="RUN", help="judged run of `python -m eval_tasks`")
+    penalties.set_defaults(run=_penalties)
     bridge = commands.add_parser("bridge", help="a new judge on the replies of a judged run: shift, ranks, mapping")
     bridge.add_argument("--old", type=Path, required=True, metavar="RUN", help="run that the old judge has scored")
     bridge.add_argument("--out", type=Path, default=Path("bridge.json"), help="default: %(default)s")
@@ -157,6 +160,8 @@ def _add_trust(commands: _Commands[argparse.ArgumentParser]) -> None:
     preference.set_defaults(run=_self_preference)
     for added, name in ((canaries, "--judge"), (bridge, "--new")):
         added.add_argument(name, dest="judge", required=True, help="api:URL#MODEL, or several for a panel")
+    for added in (bridge, preference):
+        added.add_argument("--bench", help="folder or Hub id with the pictures, for judges with ?images=yes")
     for added in (canaries, bridge, preference):
         added.add_argument("--ledger", type=Path, default=Path("judge_ledger.sqlite3"), help="default: %(default)s")
 
@@ -181,16 +186,24 @@ def _canaries(options: argparse.Namespace) -> str:
     return shown
 
 
+def _penalties(options: argparse.Namespace) -> str:
+    from mmcr_bench import trust_commands
+
+    return trust_commands.penalties(options.run_folder)
+
+
 def _bridge(options: argparse.Namespace) -> str:
     from mmcr_bench import trust_commands
 
-    return trust_commands.bridge(options.old, options.judge, options.ledger, options.out)
+    return trust_commands.bridge(options.old, options.judge, options.ledger, options.out, options.bench)
 
 
 def _self_preference(options: argparse.Namespace) -> str:
     from mmcr_bench import trust_commands
 
-    return trust_commands.self_preference(options.runs, options.judges, options.generator, options.ledger)
+    return trust_commands.self_preference(
+        options.runs, options.judges, options.generator, options.ledger, options.bench
+    )
 
 
 def _topics(options: argparse.Namespace) -> str:

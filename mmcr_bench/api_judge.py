@@ -82,7 +82,8 @@ class ApiJudge:
         check_replies(dialogues, replies)
         if self.spec.images and not all(picture.data for dialogue in dialogues for picture in dialogue.pictures):
             raise ValueError(
-                "?images=yes: these dialogues come without picture bytes (a stored run keeps none); judge without it"
+                "?images=yes: these dialogues come without picture bytes (a stored run keeps none); name the bench "
+                "that has them (--bench), or judge without it"
             )
         repeats = range(self.spec.repeats)
         asked = [

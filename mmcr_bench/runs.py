@@ -21,7 +21,7 @@ class Run:
 
     Attributes:
         name: of the run's folder.
-        dialogues: without picture bytes.
+        dialogues: without picture bytes, unless the bench was named too.
         replies: one list a dialogue, one reply a turn.
         scores: 1..10 by dialogue id and dimension, of those that were judged by a rubric.
         num_failed: dialogues left out because the model did not answer every turn.
@@ -34,13 +34,18 @@ class Run:
     num_failed: int
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path, bench: str | None = None) -> Run:
     """A run folder of `python -m eval_tasks` that holds the task mmcr_bench.
 
+    Args:
+        folder: of the run.
+        bench: folder or Hub id that the run was about: its pictures are put back into the dialogues.
+
     Raises:
-        ValueError: there is no run, it lacks the task, or a line of it is broken.
+        ValueError: there is no run, it lacks the task, a line of it is broken, or the bench lacks a picture.
     """
     path = folder / "samples.jsonl"
+    data = _read_pictures(bench) if bench is not None else None
     if not path.is_file():
         raise ValueError(f"{folder}: no finished run (samples.jsonl is missing); make one with `python -m eval_tasks`")
     dialogues: list[Dialogue] = []
@@ -51,7 +56,10 @@ def read_run(folder: Path) -> Run:
         try:
             if value["task"] != TASK:
                 continue
-            dialogue = from_json(value["dialogue"], {p["sha256"]: b"" for p in value["dialogue"]["pictures"]})
+            hashes = [picture["sha256"] for picture in value["dialogue"]["pictures"]]
+            if data is not None and not data.keys() >= set(hashes):
+                raise ValueError(f"{bench} lacks a picture of {path} line {number}: was the run made with this bench?")
+            dialogue = from_json(value["dialogue"], data if data is not None else dict.fromkeys(hashes, b""))
             if len(value["replies"]) != len(dialogue.turns):
                 num_failed += 1
                 continue
@@ -65,6 +73,13 @@ def read_run(folder: Path) -> Run:
     if not dialogues:
         raise ValueError(f"{folder}: no answered dialogue of {TASK}; run `python -m eval_tasks --tasks {TASK}`")
     return Run(folder.name, tuple(dialogues), tuple(replies), scores, num_failed)
+
+
+def _read_pictures(bench: str) -> dict[str, bytes]:
+    from mmcr_dataset.rows import load_dialogues
+
+    pictures = (picture for dialogue in load_dialogues(bench, split=None) for picture in dialogue.pictures)
+    return {picture.sha256: picture.data for picture in pictures}
 
 
 def read_expert_scores(path: Path) -> dict[str, dict[str, float]]:

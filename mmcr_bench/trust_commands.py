@@ -53,17 +53,27 @@ def canaries(bench: str, split: str, judge_spec: str, ledger: Path, limit: int) 
     return fitness.show(), fitness.is_fit
 
 
-def bridge(old: Path, new: str, ledger: Path, out: Path) -> str:
-    """A new judge on the replies of a judged run."""
+def penalties(run: Path) -> str:
+    """Whether the judge of a run takes off what its rubric says is due."""
+    from mmcr_bench.penalty_report import measure_effects, show_effects
+    from mmcr_bench.runs import read_run
+
+    return show_effects(measure_effects(read_run(run)))
+
+
+def bridge(old: Path, new: str, ledger: Path, out: Path, bench: str | None = None) -> str:
+    """A new judge on the replies of a judged run; `bench` has the pictures, for a judge that sees them."""
     from mmcr_bench.bridge import bridge_judges
     from mmcr_bench.runs import read_run
 
-    run, judge = read_run(old), open_judge(new, ledger)
+    run, judge = read_run(old, bench), open_judge(new, ledger)
     print(show_cost(judge, run.dialogues, run.replies), flush=True)
     return bridge_judges(run, judge, out)
 
 
-def self_preference(runs: Sequence[str], judges: Sequence[str], generator: str | None, ledger: Path) -> str:
+def self_preference(
+    runs: Sequence[str], judges: Sequence[str], generator: str | None, ledger: Path, bench: str | None = None
+) -> str:
     """Several models' replies by several families' judges.
 
     Args:
@@ -71,11 +81,14 @@ def self_preference(runs: Sequence[str], judges: Sequence[str], generator: str |
         judges: each `FAMILY=SPEC`.
         generator: family that wrote the references.
         ledger: where paid judgements are remembered.
+        bench: folder or Hub id that has the pictures, for judges that see them.
     """
     from mmcr_bench.runs import read_run
     from mmcr_bench.self_preference import Member, show_study, study_self_preference
 
-    read = {Member(family, Path(folder).name): read_run(Path(folder)) for family, folder in map(_split_family, runs)}
+    read = {
+        Member(family, Path(folder).name): read_run(Path(folder), bench) for family, folder in map(_split_family, runs)
+    }
     opened = [(family, open_judge(spec, ledger)) for family, spec in map(_split_family, judges)]
     named = {Member(family, judge.name): judge for family, judge in opened}
     if len(read) < len(runs) or len(named) < len(judges):

@@ -164,6 +164,49 @@ def test_bridge_measures_the_new_judge_on_the_same_replies(
     assert found["new"]["prompt_sha256"]
 
 
+def test_bridge_to_a_judge_that_sees_needs_the_bench_and_shows_its_pictures(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = tmp_path / "bench"
+    write_dataset([patchwork_dialogue(f"d{n}", [patchwork(n)]) for n in range(13)], bench, split="test")
+    other = tmp_path / "other"
+    write_dataset([patchwork_dialogue(f"d{n}", [patchwork(n)]) for n in range(5)], other, split="test")
+    with FakeChatServer(lambda request: verdict(7)) as server:
+        arguments = ["bridge", "--old", str(run_folder), "--new", f"api:{server.base_url}#new?images=yes"]
+        arguments += ["--ledger", str(tmp_path / "ledger"), "--out", str(tmp_path / "bridge.json")]
+        assert main(arguments) == 2
+        assert "(--bench)" in capsys.readouterr().err
+        assert main([*arguments, "--bench", str(other)]) == 2
+        assert "lacks a picture" in capsys.readouterr().err
+        assert not server.requests
+        assert main([*arguments, "--bench", str(bench)]) == 0
+        kinds = [block["type"] for block in server.requests[0]["messages"][-1]["content"]]
+    assert kinds == ["text", "image_url"]
+
+
+def test_penalties_show_whether_the_judge_takes_them_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    lines = []
+    for number in range(40):
+        dialogue = patchwork_dialogue(f"d{number}", [patchwork(number)])
+        too_long = number % 2
+        replies = [f"{turn.assistant}{' and so on' * 30 * too_long}" for turn in dialogue.turns]
+        points = dict.fromkeys(NAMES, 80.0) | {"precision": 80.0 - 10 * too_long + number % 3}
+        record = {"task": "mmcr_bench", "id": dialogue.id, "replies": replies, "points": points}
+        lines.append(json.dumps(record | {"dialogue": to_json(dialogue)}) + "\n")
+    (folder / "samples.jsonl").write_text("".join(lines))
+    assert main(["penalties", str(folder)]) == 0
+    length, repetition = capsys.readouterr().out.splitlines()[2:]
+    assert length.startswith("| length | precision | 20 of 40 |")
+    mean = float(length.split("|")[6].split("[")[0])
+    low, high = (float(value) for value in length.split("[")[1].split("]")[0].split(","))
+    assert low <= mean <= high
+    assert mean == pytest.approx(-1.0, abs=0.1)
+    assert length.endswith("| -1.00 |")
+    assert repetition.startswith("| repetition | redundancy | 0 of 40 | - | 8.00 | - | - |")
+
+
 def test_bridge_to_the_offline_judge_is_refused(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bridge", "--old", str(run_folder), "--new", "offline"]) == 2
     assert "knows no rubric" in capsys.readouterr().err

@@ -20,8 +20,9 @@ FLAGS = {
     "freeze": "--check --out --version review",
     "agreement": "--experts --run review",
     "canaries": "--judge --ledger --limit --split bench",
-    "bridge": "--ledger --new --old --out",
-    "self-preference": "--generator --judge --ledger --run",
+    "penalties": "run_folder",
+    "bridge": "--bench --ledger --new --old --out",
+    "self-preference": "--bench --generator --judge --ledger --run",
 }
 
 

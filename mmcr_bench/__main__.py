@@ -134,6 +134,7 @@ def _add_trust(commands: _Commands[argparse.ArgumentParser]) -> None:
     agreement.add_argument("review", type=Path, nargs="?", metavar="REVIEW", help="SQLite file of the review")
     agreement.add_argument("--run", dest="run_folder", type=Path, help="judged run of `python -m eval_tasks`")
     agreement.add_argument("--experts", type=Path, help="their scores of the same replies, one JSON object a line")
+    agreement.add_argument("--figure", type=Path, help="draw the judge's calibration into this .png or .svg")
     agreement.set_defaults(run=_agreement)
     canaries = commands.add_parser(
         "canaries", help="let a judge score replies of known worth; exit code 1 if it is unfit"
@@ -173,7 +174,7 @@ def _agreement(options: argparse.Namespace) -> str:
         return trust_commands.agreement(options.review)
     if options.run_folder is None or options.experts is None:
         raise ValueError("name a REVIEW, or --run and --experts")
-    return trust_commands.judge_agreement(options.run_folder, options.experts)
+    return trust_commands.judge_agreement(options.run_folder, options.experts, options.figure)
 
 
 def _canaries(options: argparse.Namespace) -> str:

@@ -21,8 +21,8 @@ def agreement(review: Path) -> str:
     return "\n".join(lines)
 
 
-def judge_agreement(run: Path, experts: Path) -> str:
-    """How far the judge of a run agrees with experts who scored the same replies."""
+def judge_agreement(run: Path, experts: Path, figure: Path | None = None) -> str:
+    """How far the judge of a run agrees with experts who scored the same replies; `figure` gets the calibration."""
     from mmcr_bench.runs import read_expert_scores, read_run
     from mmcr_bench.score_pairs import compare_scorers, show_comparisons
 
@@ -30,7 +30,12 @@ def judge_agreement(run: Path, experts: Path) -> str:
     names = [name for name in next(iter(expert.values()), {}) if any(name in given for given in judged.scores.values())]
     if not names:
         raise ValueError(f"{run} and {experts} have no dimension in common; was the run judged by a rubric?")
-    return show_comparisons(compare_scorers(judged.scores, expert, names), "judge", "experts")
+    found = compare_scorers(judged.scores, expert, names)
+    if figure is not None:
+        from mmcr_bench.calibration_figure import draw_calibration
+
+        draw_calibration(found, "judge", "experts", figure)
+    return show_comparisons(found, "judge", "experts")
 
 
 def canaries(bench: str, split: str, judge_spec: str, ledger: Path, limit: int) -> tuple[str, bool]:

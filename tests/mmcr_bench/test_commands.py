@@ -15,6 +15,7 @@ from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.rounds import Event
 from mmcr_bench.rubric import DIMENSIONS, NAMES
 from mmcr_bench.runs import read_run
+from mmcr_dataset.images import decode_rgb
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.schema import to_json
 from tests.fake_chat_server import FakeChatServer
@@ -204,7 +205,7 @@ def test_penalties_show_whether_the_judge_takes_them_off(tmp_path: Path, capsys:
     assert low <= mean <= high
     assert mean == pytest.approx(-1.0, abs=0.1)
     assert length.endswith("| -1.00 |")
-    assert repetition.startswith("| repetition | redundancy | 0 of 40 | - | 8.00 | - | - |")
+    assert repetition == "| repetition | redundancy | 20 of 40 | 8.00 | 8.00 | +0.00 [+0.00, +0.00] | -3.00 |"
 
 
 def test_bridge_to_the_offline_judge_is_refused(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,7 +222,9 @@ def test_judge_against_experts(run_folder: Path, tmp_path: Path, capsys: pytest.
         for name, shift in (("ann", 1), ("bob", 2))
     ]
     experts.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert main(["agreement", "--run", str(run_folder), "--experts", str(experts)]) == 0
+    figure = tmp_path / "calibration.png"
+    assert main(["agreement", "--run", str(run_folder), "--experts", str(experts), "--figure", str(figure)]) == 0
+    assert decode_rgb(figure.read_bytes()).width > 600
     shown = capsys.readouterr().out
     assert "| overall | 12 | -1.50 [-1.50, -1.50] | 1.00" in shown
     experts.write_text(json.dumps({"id": "d1", "scores": {"overall": 11}}) + "\n")

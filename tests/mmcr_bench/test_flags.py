@@ -18,7 +18,7 @@ FLAGS = {
     "review export": "file review",
     "review import": "--experts file review",
     "freeze": "--check --out --version review",
-    "agreement": "--experts --run review",
+    "agreement": "--experts --figure --run review",
     "canaries": "--judge --ledger --limit --split bench",
     "penalties": "run_folder",
     "bridge": "--bench --ledger --new --old --out",

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mmcr_dataset.collect.addresses import check_url, is_public
 from mmcr_dataset.collect.document import PictureAt
-from mmcr_dataset.collect.fetch import FetchSettings, check_url, fetch_pictures, is_public
+from mmcr_dataset.collect.fetch import FetchSettings, fetch_pictures
 from mmcr_dataset.images import PictureError, PictureLimits
 from tests.conftest import picture_bytes
 from tests.local_web import LocalWeb, Page

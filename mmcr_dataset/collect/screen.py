@@ -70,8 +70,8 @@ class Screen:
         return None
 
 
-def read_limits(text: str) -> dict[str, float]:
-    """Limits by name from a flag.
+def read_limits(flag: str, text: str) -> dict[str, float]:
+    """Limits by name from a flag's text.
 
     Example: `"unsafe=0.5,toxic=0.2"` -> `{"unsafe": 0.5, "toxic": 0.2}`
 
@@ -79,10 +79,10 @@ def read_limits(text: str) -> dict[str, float]:
         ValueError: a piece is not NAME=NUMBER.
     """
     limits: dict[str, float] = {}
-    for piece in text.split(","):
+    for piece in filter(None, text.split(",")):
         name, _, value = piece.partition("=")
         try:
             limits[name.strip()] = float(value)
         except ValueError as error:
-            raise ValueError(f"{piece!r}: expected NAME=NUMBER, such as unsafe=0.5") from error
+            raise ValueError(f"{flag} {piece}: expected NAME=NUMBER, such as unsafe=0.5") from error
     return limits

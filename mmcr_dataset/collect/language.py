@@ -6,8 +6,10 @@ import re
 
 LATIN_SHARE_MIN = 0.7  # of the letters; a page may quote a name in another script
 _CERTAIN_SHARE = 0.25  # no other language's prose has so many of English's small words
-FUNCTION_WORD_SHARE_MIN = 0.08  # English prose has 0.3 to 0.5, lists and captions with many names less
-_WORDS_MIN = 12  # fewer words say too little
+_OTHER_SHARE_MIN = 0.2  # what prose in the other languages has; captions with foreign names have less
+_FUNCTION_WORD_SHARE_MIN = 0.05  # English prose has 0.3 to 0.5, lists and captions with many names less
+_WORDS_MIN = 20  # fewer words say too little
+_WORDS_MIN_UNKNOWN = 40  # and before a language that is in no list is called foreign
 _LETTERS_MIN = 8
 _CHARACTERS_READ = 4000
 
@@ -47,15 +49,16 @@ def why_not_english(text: str) -> str | None:
     latin = sum(character < "\u0250" for character in letters) / len(letters)
     if latin < LATIN_SHARE_MIN:
         return f"{latin:.0%} of the letters are Latin, expected at least {LATIN_SHARE_MIN:.0%}"
-    words = re.findall(r"[^\W\d_]+", text.lower())
+    words = re.findall(r"[^\W\d_]{2,}", text.lower())
     if len(words) < _WORDS_MIN:
         return None
-    if sum(word in _BY_LANGUAGE["English"] for word in words) >= _CERTAIN_SHARE * len(words):
+    english = sum(word in _BY_LANGUAGE["English"] for word in words) / len(words)
+    if english >= _CERTAIN_SHARE:
         return None
     shares = {name: sum(word in small for word in words) / len(words) for name, small in _BY_LANGUAGE.items()}
     likeliest = max(shares, key=lambda name: shares[name])
-    if shares[likeliest] > shares["English"]:
-        return f"reads as {likeliest}: {shares[likeliest]:.0%} of its small words, {shares['English']:.0%} of English's"
-    if shares["English"] < FUNCTION_WORD_SHARE_MIN:
-        return f"{shares['English']:.0%} English function words, expected at least {FUNCTION_WORD_SHARE_MIN:.0%}"
+    if shares[likeliest] >= max(_OTHER_SHARE_MIN, 1.5 * english):
+        return f"reads as {likeliest}: {shares[likeliest]:.0%} of its small words, {english:.0%} of English's"
+    if len(words) >= _WORDS_MIN_UNKNOWN and english < _FUNCTION_WORD_SHARE_MIN:
+        return f"{english:.0%} English function words, expected at least {_FUNCTION_WORD_SHARE_MIN:.0%}"
     return None

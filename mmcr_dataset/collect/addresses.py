@@ -21,11 +21,11 @@ from mmcr_dataset.images import PictureError
 ADDRESS_MAX_CHARACTERS = 8192
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # a network with IPv6 only shows the IPv4 world here
-# Ways to write an IPv4 address as IPv6, and ranges that `is_global` takes for public: compatible, local NAT64, Teredo,
-# 6to4, site-local; 6to4's relay.
+# Ways to write an IPv4 address as IPv6, and ranges that `is_global` takes for public, in some versions of Python:
+# compatible, local NAT64, Teredo, 6to4, site-local; 6to4's relay and the protocol assignments.
 _NEVER = tuple(
     ipaddress.ip_network(text)
-    for text in ("::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fec0::/10", "192.88.99.0/24")
+    for text in ("::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fec0::/10", "192.88.99.0/24", "192.0.0.0/24")
 )
 
 

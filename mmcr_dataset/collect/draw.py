@@ -1,10 +1,9 @@
 """Which documents to take: a seeded sample that reads no more of a large source than it needs.
 
-A source in parts (Parquet row groups, archives) is read part by part in a seeded order that spreads evenly over all
-files: a file of n row groups has them at n equal steps of the way, from a random start. Reading stops when enough
-documents were found, so every part has the same chance to be read, and so has every document; a document's neighbours
-in its row group come with it. In the part where a number is reached, the documents with the smallest seeded hash are
-taken. A source in one part is drawn document by document, and its order does not matter.
+A source in parts (Parquet row groups, archives) is read part by part, in the order of a seeded hash over all parts of
+all files, until enough documents were found: every part has the same chance to be read, and so has every document, but
+its neighbours in the row group come with it. In the part where a number is reached, the documents with the smallest
+seeded hash are taken. A source in one part is drawn document by document, and its order does not matter.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -186,18 +185,3 @@ def seeded_rank(seed: int, *names: object) -> int:
     """A number from 0 to 2^64 that depends on seed and names alone."""
     text = "\x1f".join(str(name) for name in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8], "big")
-
-
-def spread_evenly(counts: Sequence[int], seed: int) -> list[tuple[int, int]]:
-    """(file, group) of all groups in an order of which every beginning covers all files in proportion.
-
-    Args:
-        counts: number of groups in each file.
-        seed: of the order.
-    """
-    places: list[tuple[float, int, int]] = []
-    for file, count in enumerate(counts):
-        offset = seeded_rank(seed, "start", file) / 2**64
-        order = sorted(range(count), key=lambda group: seeded_rank(seed, "group", file, group))
-        places += [((step + offset) / count, file, group) for step, group in enumerate(order)]
-    return [(file, group) for _, file, group in sorted(places)]

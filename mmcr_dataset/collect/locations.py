@@ -35,6 +35,11 @@ class SourceFile:
     filesystem: Any = None
     address: str = ""
 
+    @property
+    def remedy(self) -> str:
+        """What to do where it can't be read."""
+        return "fetch it again" if self.path is not None else "if the Hub was down, run the same command to go on"
+
     def open(self) -> IO[bytes]:
         """The bytes, seekable; on the Hub each read is one request for a range.
 
@@ -48,6 +53,13 @@ class SourceFile:
             return opened
         except OSError as error:
             raise ValueError(f"{self.name}: can't be opened ({error})") from error
+
+
+def hub_errors() -> tuple[type[Exception], ...]:
+    """What reading a file raises: OSError, and the error of the HTTP library that huggingface_hub is built on."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return (OSError, *(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"))
 
 
 def list_files(location: str, endings: Sequence[str]) -> list[SourceFile]:
@@ -75,7 +87,7 @@ def list_files(location: str, endings: Sequence[str]) -> list[SourceFile]:
 
 def _list_hub(location: str, endings: Sequence[str]) -> list[SourceFile]:
     from huggingface_hub import HfApi, HfFileSystem
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.hf_api import RepoFile
 
     asked = _HUB.fullmatch(location)
@@ -97,8 +109,8 @@ def _list_hub(location: str, endings: Sequence[str]) -> list[SourceFile]:
         raise ValueError(
             f"--source {location}: no such data set or revision; if it is private, log in with `hf auth login`"
         ) from error
-    except HfHubHTTPError as error:
-        raise ValueError(f"--source {location}: the Hub answers {error}") from error
+    except hub_errors() as error:
+        raise ValueError(f"--source {location}: the Hub can't be asked ({error})") from error
     chosen = [
         entry
         for entry in sorted(entries, key=lambda entry: entry.path)

@@ -23,7 +23,7 @@ def to_document(row: Mapping[str, Any], place: str, licence: str | None = None) 
     try:
         general = json.loads(row.get("general_metadata") or "{}")
         pictures = json.loads(row.get("metadata") or "[]")
-    except (json.JSONDecodeError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         return Removed(document_id(str(row)), "metadata_not_json", f"{place}: {error}")
     if not isinstance(general, dict) or not isinstance(pictures, list):
         return Removed(document_id(str(row)), "metadata_not_json", f"{place}: expected an object and a list")

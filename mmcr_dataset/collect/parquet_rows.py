@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any
 
@@ -13,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmcr_dataset.collect import mmc4, obelics, omnicorpus
-from mmcr_dataset.collect.document import Document
-from mmcr_dataset.collect.draw import seeded_rank, spread_evenly
-from mmcr_dataset.collect.locations import SourceFile
+from mmcr_dataset.collect.document import Document, document_id
+from mmcr_dataset.collect.draw import seeded_rank
+from mmcr_dataset.collect.locations import SourceFile, hub_errors
 from mmcr_dataset.stages import Removed
 
 _ROWS_A_BATCH = 256
@@ -30,7 +31,7 @@ class RowForm:
     Attributes:
         name: as in `--source NAME:...`.
         columns: what a file must have.
-        optional: what is read where it is there.
+        optional: patterns of leaves that are read where they are there; the others cost no bytes.
         to_document: a row, its place and the licence -> the document, or why it is none.
         probabilities: what of collect/screen.py its columns tell.
     """
@@ -45,7 +46,7 @@ class RowForm:
 OMNICORPUS = RowForm(
     "omnicorpus",
     ("images", "texts", "general_metadata"),
-    ("metadata",),
+    ("metadata.*_prob",),
     omnicorpus.to_document,
     frozenset(omnicorpus.PROBABILITIES),
 )
@@ -53,7 +54,7 @@ OBELICS = RowForm("obelics", ("images", "texts", "general_metadata", "metadata")
 MMC4 = RowForm(
     "mmc4",
     ("text_list", "image_info"),
-    ("similarity_matrix", "url", "valid_image_ids", "id"),
+    ("similarity_matrix*", "url", "valid_image_ids*"),
     mmc4.to_document,
 )
 FORMS = (OMNICORPUS, OBELICS, MMC4)
@@ -83,7 +84,7 @@ class ParquetSource:
             yield from part
 
     def parts(self, seed: int | None) -> Iterator[RowGroup]:
-        """The row groups: in order, or for a seed spread over all files (over 2,048 at a time where there are more)."""
+        """The row groups: in order, or for a seed shuffled over all files (2,048 at a time where there are more)."""
         files = list(self._files)
         if seed is not None:
             files.sort(key=lambda file: seeded_rank(seed, "file", file.name))
@@ -93,7 +94,7 @@ class ParquetSource:
                 sizes = list(pool.map(self._read_sizes, some))
             order = [(at, group) for at, counts in enumerate(sizes) for group in range(len(counts))]
             if seed is not None:
-                order = spread_evenly([len(counts) for counts in sizes], seed)
+                order.sort(key=lambda place: seeded_rank(seed, some[place[0]].name, place[1]))
             for at, group in order:
                 first = sum(sizes[at][:group])
                 yield RowGroup(some[at], group, sizes[at][group], first, self._form, self._licence)
@@ -128,18 +129,26 @@ class RowGroup:
         """
         number = self.first_row
         with open_parquet(self.file) as parquet:
-            names = set(parquet.schema_arrow.names)
-            columns = [*self.form.columns, *(name for name in self.form.optional if name in names)]
+            leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+            also = [leaf for leaf in leaves if any(fnmatchcase(leaf, pattern) for pattern in self.form.optional)]
+            columns = [*self.form.columns, *also]
             try:
                 for batch in parquet.iter_batches(_ROWS_A_BATCH, row_groups=[self.group], columns=columns):
                     for row in batch.to_pylist():
-                        yield self.form.to_document(row, f"{self.file.name} row {number}", self.licence)
+                        yield self._to_document(row, f"{self.file.name} row {number}")
                         number += 1
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, *hub_errors()) as error:
                 raise ValueError(
-                    f"{self.file.name} row group {self.group}, about row {number}: can't be read ({error}); "
-                    "fetch the file again"
+                    f"{self.file.name} row group {self.group}, about row {number}: can't be read "
+                    f"({_one_line(error)}); {self.file.remedy}"
                 ) from error
+
+    def _to_document(self, row: Mapping[str, Any], place: str) -> Document | Removed:
+        try:
+            return self.form.to_document(row, place, self.licence)
+        except (AttributeError, TypeError, LookupError, ValueError) as error:
+            detail = f"{place}: not a row of {self.form.name} ({type(error).__name__}: {error})"
+            return Removed(document_id(place), "unreadable_row", detail)
 
 
 def open_parquet(file: SourceFile) -> pq.ParquetFile:
@@ -151,9 +160,13 @@ def open_parquet(file: SourceFile) -> pq.ParquetFile:
     opened = file.open()
     try:
         return pq.ParquetFile(opened, pre_buffer=True)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, *hub_errors()) as error:
         opened.close()
-        raise ValueError(f"{file.name}: not a readable Parquet file ({error}); fetch it again") from error
+        raise ValueError(f"{file.name}: not a readable Parquet file ({_one_line(error)}); {file.remedy}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _form_of(spec: str, file: SourceFile, name: str | None) -> RowForm:

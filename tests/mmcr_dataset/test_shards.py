@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +25,9 @@ from mmcr_dataset.collect import shards
 from mmcr_dataset.collect.byte_budget import ByteBudget
 from mmcr_dataset.collect.candidates import read_candidates
 from mmcr_dataset.collect.document import Candidate, Document, PictureAt
+from mmcr_dataset.collect.draw import Quota, draw_documents
 from mmcr_dataset.collect.fetch import FetchSettings
+from mmcr_dataset.collect.sources import open_source
 from mmcr_dataset.collect.window import fetch_in_order
 from mmcr_dataset.images import PictureLimits
 from mmcr_dataset.rows import load_dialogues
@@ -186,3 +192,33 @@ def test_build_killed_while_fetching_goes_on_and_ends_the_same(tmp_path: Path) -
         assert build(tmp_path) == 0
         assert first == {p.name: p.read_bytes() for p in (tmp_path / "set.work" / "1_candidates").glob("*.parquet")}
         assert len(first) == 4
+
+
+def test_shards_broken_corpus_over_http_ends_as_its_keeper_expects(corpus: Path, tmp_path: Path) -> None:
+    notes = [json.loads(line) for line in (corpus / "provenance_broken.jsonl").read_text("utf-8").splitlines()]
+
+    def page(path: str, _: int) -> Page:
+        file = corpus / unquote(path).lstrip("/")
+        kind = "text/html" if file.suffix == ".html" else "image/jpeg"
+        return Page(file.read_bytes(), headers={"Content-Type": kind}) if file.is_file() else Page(status=404)
+
+    with LocalWeb(page) as web:
+        table = pq.read_table(corpus / "corpus_broken.parquet").to_pylist()
+        for number, values in enumerate(table):
+            values["general_metadata"] = (values["general_metadata"] or {}) | {"id": f"row{number}"}
+            for at, url in enumerate(values["images"] or []):
+                values["images"][at] = url and url.replace("http://127.0.0.1:8765", web.url)
+        pq.write_table(pa.Table.from_pylist(table), tmp_path / "rows.parquet")
+        stage = Stage(tmp_path / "work", "collect", {})
+        screened = draw_documents(open_source(str(tmp_path / "rows.parquet")), Quota(None, None))
+        collect(stage, screened)
+    kept = {candidate.id: candidate for candidate in read_candidates(stage.shard(0, "parquet"))}
+    removed = {row.id: row.reason for row in stage.removed_rows(0)}
+    assert len(kept) + len(removed) == len(notes) == 45
+    for number, note in enumerate(notes):
+        must_go = re.match(r"drop(?! or| if|, or)", note["expect"])
+        must_be_kept = re.match(r"keep(?! if| or drop)|neutralise|strip|cut to|the text is data", note["expect"])
+        assert not must_go or f"row{number}" in removed, note
+        assert not must_be_kept or f"row{number}" in kept, (note, removed.get(f"row{number}"))
+    assert "unforeseen_error" not in removed.values()
+    assert Counter(removed.values())["bad_address"] == 4

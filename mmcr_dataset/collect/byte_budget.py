@@ -14,30 +14,64 @@ class ByteBudget:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._held: dict[int, int] = {}
+        self._rooms: dict[int, Room] = {}
         self._next = 0
         self._changed = asyncio.Condition()
+        self.held_bytes = 0
         self.peak_bytes = 0
 
-    @property
-    def held_bytes(self) -> int:
-        """Bytes held now."""
-        return sum(self._held.values())
+    def room(self, document: int) -> Room:
+        """The room of one document."""
+        room = self._rooms[document] = Room(self, document)
+        if document <= self._next:
+            room.is_next.set()
+        return room
 
-    async def take(self, document: int, size_bytes: int) -> float:
-        """Wait for room and take it; returns the seconds waited."""
-        start = asyncio.get_running_loop().time()
+    async def take(self, room: Room, size_bytes: int) -> None:
+        """Wait for room and take it."""
         async with self._changed:
             await self._changed.wait_for(
-                lambda: document <= self._next or self.held_bytes + size_bytes <= self._limit_bytes
+                lambda: room.is_next.is_set() or self.held_bytes + size_bytes <= self._limit_bytes
             )
-            self._held[document] = self._held.get(document, 0) + size_bytes
+            room.held_bytes += size_bytes
+            self.held_bytes += size_bytes
             self.peak_bytes = max(self.peak_bytes, self.held_bytes)
-        return asyncio.get_running_loop().time() - start
 
     async def leave(self, document: int) -> None:
         """A document has left: its bytes are free, the one after it is next."""
         async with self._changed:
-            self._held.pop(document, None)
+            room = self._rooms.pop(document, None)
+            self.held_bytes -= room.held_bytes if room else 0
             self._next = document + 1
+            if self._next in self._rooms:
+                self._rooms[self._next].is_next.set()
             self._changed.notify_all()
+
+
+class Room:
+    """What one document holds, and whether it is the next to leave."""
+
+    def __init__(self, budget: ByteBudget, document: int) -> None:
+        self._budget, self._document = budget, document
+        self.held_bytes = 0
+        self.is_next = asyncio.Event()
+
+    async def take(self, size_bytes: int) -> None:
+        """Wait until so many bytes more may be held."""
+        await self._budget.take(self, size_bytes)
+
+    async def wait_for_slot(self, slots: asyncio.Semaphore) -> bool:
+        """Wait for a slot, False for going on without: the next to leave must not wait for others that wait for it."""
+        if not slots.locked():
+            return await slots.acquire()
+        if self.is_next.is_set():
+            return False
+        acquired = asyncio.create_task(slots.acquire())
+        turn = asyncio.create_task(self.is_next.wait())
+        try:
+            await asyncio.wait((acquired, turn), return_when=asyncio.FIRST_COMPLETED)
+            return acquired.done()
+        finally:
+            turn.cancel()
+            if not acquired.done():
+                acquired.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,9 @@ import aiohttp
 from yarl import URL
 
 from mmcr_dataset.collect.addresses import GuardedResolver, check_url, guarded_sockets
+from mmcr_dataset.collect.byte_budget import ByteBudget, Room
 from mmcr_dataset.collect.document import PictureAt
-from mmcr_dataset.collect.transfer import Partial, TakeRoom, TryLater, transfer
+from mmcr_dataset.collect.transfer import Partial, TryLater, transfer
 from mmcr_dataset.images import TRANSIENT, PictureError, PictureLimits
 
 _AGAIN_NOW = TRANSIENT - {"unreachable", "host_given_up"}  # a dead host is asked again by the next build only
@@ -102,26 +104,26 @@ class PictureFetcher:
     ) -> None:
         await self._session.close()
 
-    async def fetch(self, place: PictureAt, take_room: TakeRoom) -> bytes | PictureError:
-        """The bytes of a picture, or why there are none; `take_room` is awaited before bytes are held."""
+    async def fetch(self, place: PictureAt, room: Room) -> bytes | PictureError:
+        """The bytes of a picture, or why there are none; its document's `room` is asked before bytes are held."""
         try:
             if place.path is not None:
                 return await asyncio.to_thread(_read_file, place, self._limits)
             url = check_url(place.url or "", self._settings.allow_loopback)
-            return await self._fetch(url, take_room)
+            return await self._fetch(url, room)
         except PictureError as error:
             return error
 
-    async def _fetch(self, url: URL, take_room: TakeRoom) -> bytes:
+    async def _fetch(self, url: URL, room: Room) -> bytes:
         """Try until it is there, can't get better, or the time is up."""
         settings, loop = self._settings, asyncio.get_running_loop()
         partial = Partial()
         asked_at = 0.0
         for attempt in range(1, settings.max_attempts + 1):
-            async with self._turn(url) as host:
+            async with self._turn(url, room) as host:
                 asked_at = asked_at or loop.time()
                 try:
-                    data = await self._try(url, partial, take_room, asked_at + settings.picture_timeout_s)
+                    data = await self._try(url, partial, room, asked_at + settings.picture_timeout_s)
                     host.failures = 0
                     return data
                 except PictureError as error:
@@ -138,20 +140,20 @@ class PictureFetcher:
         raise AssertionError("unreachable: the loop returns or raises")
 
     @asynccontextmanager
-    async def _turn(self, url: URL) -> AsyncIterator[_Host]:
+    async def _turn(self, url: URL, room: Room) -> AsyncIterator[_Host]:
         """Wait for a slot of the host, for the time it asked for, then for one of all; raises for a host given up."""
         name = url.host or ""
         host = self._hosts.setdefault(name, _Host(self._settings.max_in_flight_host))
         self._hosts.move_to_end(name)
         host.users += 1
         try:
-            async with host.slots:
+            async with _slot(host.slots, room):
                 wait_s = host.open_at - asyncio.get_running_loop().time()
                 if wait_s > 0:
                     await asyncio.sleep(wait_s)
                 if host.failures >= _HOST_FAILURES_MAX:
                     raise PictureError("host_given_up", f"{url}: {name} failed {host.failures} times in a row")
-                async with self._slots:
+                async with _slot(self._slots, room):
                     yield host
         finally:
             host.users -= 1
@@ -161,7 +163,7 @@ class PictureFetcher:
                     break
                 del self._hosts[oldest]
 
-    async def _try(self, url: URL, partial: Partial, take_room: TakeRoom, latest: float) -> bytes:
+    async def _try(self, url: URL, partial: Partial, room: Room, latest: float) -> bytes:
         """One transfer within its time; a wait for memory is not the server's fault and stops the clock."""
         settings = self._settings
         loop = asyncio.get_running_loop()
@@ -172,7 +174,7 @@ class PictureFetcher:
                 async def wait_for_room(size_bytes: int) -> None:
                     until, start = clock.when(), loop.time()
                     clock.reschedule(None)
-                    await take_room(size_bytes)
+                    await room.take(size_bytes)
                     clock.reschedule((until or start) + loop.time() - start)
 
                 return await transfer(
@@ -186,6 +188,16 @@ class PictureFetcher:
                 )
         except TimeoutError as error:
             raise PictureError("timeout", f"{url}: not all of it within {seconds:.3g} s") from error
+
+
+@asynccontextmanager
+async def _slot(slots: asyncio.Semaphore, room: Room) -> AsyncIterator[None]:
+    taken = await room.wait_for_slot(slots)
+    try:
+        yield
+    finally:
+        if taken:
+            slots.release()
 
 
 def _read_file(place: PictureAt, limits: PictureLimits) -> bytes:
@@ -205,11 +217,10 @@ async def fetch_pictures(
     places: Iterable[PictureAt], settings: FetchSettings = FetchSettings(), limits: PictureLimits = PictureLimits()
 ) -> dict[PictureAt, bytes | PictureError]:
     """The bytes of each picture, or why there are none; all are held, so it is for a few."""
-
-    async def no_limit(size_bytes: int) -> None:
-        pass
-
     wanted = list(dict.fromkeys(places))
+    budget = ByteBudget(sys.maxsize)
     async with PictureFetcher(settings, limits) as fetcher:
-        found = await asyncio.gather(*(fetcher.fetch(place, no_limit) for place in wanted))
+        found = await asyncio.gather(
+            *(fetcher.fetch(place, budget.room(number)) for number, place in enumerate(wanted, 1))
+        )
     return dict(zip(wanted, found, strict=True))

@@ -84,11 +84,9 @@ async def _to_result(
     if unfit is not None:
         return unfit
 
-    async def take_room(size_bytes: int) -> None:
-        await budget.take(number, size_bytes)
-
+    room = budget.room(number)
     try:
-        found = await asyncio.gather(*(fetcher.fetch(place, take_room) for place in document.pictures))
+        found = await asyncio.gather(*(fetcher.fetch(place, room) for place in document.pictures))
         data = dict(zip(document.pictures, found, strict=True))
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(decoders, to_candidate, document, data, limits)

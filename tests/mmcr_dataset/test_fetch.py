@@ -14,8 +14,9 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from mmcr_dataset.collect.addresses import AddressRefused, GuardedResolver, check_url, guarded_sockets, is_public
+from mmcr_dataset.collect.byte_budget import ByteBudget
 from mmcr_dataset.collect.document import PictureAt
-from mmcr_dataset.collect.fetch import FetchSettings, fetch_pictures
+from mmcr_dataset.collect.fetch import FetchSettings, PictureFetcher, fetch_pictures
 from mmcr_dataset.collect.transfer import read_retry_after
 from mmcr_dataset.images import PictureError, PictureLimits
 from tests.conftest import picture_bytes
@@ -243,13 +244,10 @@ def test_fetch_slow_host_does_not_hold_up_another() -> None:
     ended: list[str] = []
 
     async def fetch_all(urls: list[str]) -> None:
-        from mmcr_dataset.collect.fetch import PictureFetcher
-
-        async def free(size_bytes: int) -> None:
-            pass
+        budget = ByteBudget(10**9)
 
         async def one(url: str) -> None:
-            assert await fetcher.fetch(PictureAt(url=url), free) == PICTURE
+            assert await fetcher.fetch(PictureAt(url=url), budget.room(1)) == PICTURE
             ended.append("slow" if "slow" in url else "quick")
 
         async with PictureFetcher(settings) as fetcher:

@@ -101,6 +101,22 @@ def test_window_holds_no_more_bytes_than_it_may() -> None:
     assert budget.held_bytes == 0
 
 
+def test_window_first_document_that_must_try_again_is_not_shut_out_by_those_that_wait_for_it(tmp_path: Path) -> None:
+    pictures = [picture_bytes(number, (400, 300)) for number in range(4)]
+    settings = FetchSettings(
+        allow_loopback=True, timeout_s=30, backoff_s=0.2, max_in_flight=2, max_in_flight_host=2, max_held_bytes=1000
+    )
+
+    def page(path: str, earlier: int) -> Page:
+        number = int(path[1:-4])
+        return Page(status=503) if number == 0 and not earlier else Page(pictures[number])
+
+    with LocalWeb(page) as web:
+        stage = Stage(tmp_path, "collect", {})
+        collect(stage, documents([f"{web.url}/{number}.png" for number in range(4)]), settings)
+    assert [row.id for row in read_candidates(stage.shard(0, "parquet"))] == ["d0", "d1", "d2", "d3"]
+
+
 def test_window_document_of_ten_thousand_addresses_asks_for_none(tmp_path: Path) -> None:
     with LocalWeb(lambda *_: Page(picture_bytes(1))) as web:
         many = Document("many", (*(PictureAt(url=f"{web.url}/{n}.png") for n in range(10_000)), TEXT))

@@ -2,10 +2,10 @@
 
     python -m benchmarks.dataset_fetch [--pictures 5000] [--in-flight 64] [--latency-ms 20] [--peer PYTHON]
 
-Ours is the collect stage: fetched, decoded, checked, hashed, written to Parquet. img2dataset runs in an environment of
-its own (`--peer /path/to/venv/bin/python`, left out where none is given) in two ways: as it is by default (decoded,
-resized, encoded again, tar) and with all re-encoding off (bytes to tar, nothing decoded), which does less than ours.
-Server and sides are processes of their own, the sides take turns; best of the repeats.
+Like with like: our fetcher alone (bytes to one file) beside img2dataset with all re-encoding off (bytes to tar), and
+our collect stage (decoded, checked, hashed, bytes to Parquet) beside img2dataset as it is by default (decoded, resized,
+encoded again, to tar). img2dataset runs in an environment of its own (`--peer /path/to/venv/bin/python`, left out where
+none is given). Server and sides are processes of their own, the sides take turns; best of the repeats.
 """
 
 from __future__ import annotations
@@ -86,8 +86,15 @@ async def serve(side_px: int, latency_s: float) -> None:
     await server.serve_forever()
 
 
-def run_ours(base_url: str, num_pictures: int, in_flight: int, out: Path) -> None:
-    """Our collect stage over one document a picture; prints the result."""
+def show_result(start: float) -> None:
+    """Print what `measure` reads: seconds since the start and this process's peak memory."""
+    seconds = time.perf_counter() - start
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    print("RESULT", json.dumps({"seconds": seconds, "peak_mb": peak_mb}))
+
+
+def run_collect(base_url: str, num_pictures: int, in_flight: int, out: Path) -> None:
+    """Our collect stage over one document a picture."""
     from mmcr_dataset.collect.document import Document, PictureAt
     from mmcr_dataset.collect.fetch import FetchSettings
     from mmcr_dataset.collect.shards import collect_shards
@@ -102,11 +109,37 @@ def run_ours(base_url: str, num_pictures: int, in_flight: int, out: Path) -> Non
     settings = FetchSettings(max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True)
     stage = Stage(out, "collect", {})
     asyncio.run(collect_shards(stage, 0, documents(), settings, PictureLimits()))
-    seconds = time.perf_counter() - start
-    count = stage.close()
-    assert count.num_kept == num_pictures, count
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    print("RESULT", json.dumps({"seconds": seconds, "peak_mb": peak_mb}))
+    show_result(start)
+    assert stage.close().num_kept == num_pictures, stage.close()
+
+
+def run_bytes(base_url: str, num_pictures: int, in_flight: int, out: Path) -> None:
+    """Our fetcher alone; the bytes go to one file."""
+    from mmcr_dataset.collect.byte_budget import ByteBudget
+    from mmcr_dataset.collect.document import PictureAt
+    from mmcr_dataset.collect.fetch import FetchSettings, PictureFetcher
+
+    async def fetch_all() -> None:
+        settings = FetchSettings(max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True)
+        budget = ByteBudget(settings.max_held_bytes)
+        numbers = iter(range(num_pictures))
+        out.mkdir(parents=True)
+        async with PictureFetcher(settings) as fetcher:
+            with (out / "pictures").open("wb") as file:
+
+                async def work() -> None:
+                    for number in numbers:
+                        place = PictureAt(url=f"{base_url}/{number}.jpg")
+                        data = await fetcher.fetch(place, budget.room(number))
+                        assert isinstance(data, bytes), data
+                        file.write(data)
+                        await budget.leave(number)
+
+                await asyncio.gather(*(work() for _ in range(in_flight)))
+
+    start = time.perf_counter()
+    asyncio.run(fetch_all())
+    show_result(start)
 
 
 def measure(command: list[str], folder: Path) -> dict[str, float]:
@@ -134,15 +167,16 @@ def main() -> None:
     parser.add_argument("--side-px", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peer", help="Python of an environment with img2dataset (pip install img2dataset)")
-    parser.add_argument("--run", choices=("server", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--run", choices=("server", "bytes", "collect"), help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.run == "server":
         asyncio.run(serve(args.side_px, args.latency_ms / 1000))
         return
-    if args.run == "ours":
-        run_ours(args.url, args.pictures, args.in_flight, args.out)
+    if args.run:
+        run = run_bytes if args.run == "bytes" else run_collect
+        run(args.url, args.pictures, args.in_flight, args.out)
         return
     compare(args)
 
@@ -160,11 +194,13 @@ def compare(args: argparse.Namespace) -> None:
             base_url = f"http://127.0.0.1:{int(server.stdout.readline())}"
             urls, out = Path(folder) / "urls.txt", Path(folder) / "out"
             urls.write_text("".join(f"{base_url}/{number}.jpg\n" for number in range(args.pictures)))
-            ours = [*this, "--run=ours", f"--url={base_url}", f"--out={out}"]
-            sides = {"ours": [*ours, f"--pictures={args.pictures}", f"--in-flight={args.in_flight}"]}
-            for way in ("default", "raw") if args.peer else ():
-                words = [args.peer, "-c", _PEER, str(urls), str(out), str(args.in_flight), way]
-                sides[f"img2dataset, {way}"] = words
+            ours = [*this, f"--url={base_url}", f"--out={out}", f"--pictures={args.pictures}"]
+            sides: dict[str, list[str]] = {}
+            for run, name, way in (("bytes", "bytes alone", "raw"), ("collect", "decoded and checked", "default")):
+                sides[f"ours, {name}"] = [*ours, f"--in-flight={args.in_flight}", f"--run={run}"]
+                if args.peer:
+                    peer = [args.peer, "-c", _PEER, str(urls), str(out), str(args.in_flight), way]
+                    sides[f"img2dataset, {name}"] = peer
             results: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
             for _ in range(args.repeats):
                 for name, command in sides.items():
@@ -174,10 +210,11 @@ def compare(args: argparse.Namespace) -> None:
     best = {name: min(result["seconds"] for result in found) for name, found in results.items()}
     for name, found in results.items():
         peak = max(result["peak_mb"] for result in found)
-        ratio = best[name] / best["ours"]
-        print(f"{name:34} {args.pictures / best[name]:7.0f} pictures/s  {peak:5.0f} MB   ours is {ratio:.2f} times")
+        ratio = best[name] / best[name.replace("img2dataset", "ours")]
+        beside = f"   ours is {ratio:.2f} times as fast" if name.startswith("img") else ""
+        print(f"{name:34} {args.pictures / best[name]:7.0f} pictures/s  {peak:5.0f} MB{beside}")
     ideal = args.pictures * args.latency_ms / 1000 / args.in_flight
-    print(f"waiting alone (latency x pictures / in flight) takes {ideal:.1f} s; ours took {best['ours']:.1f} s")
+    print(f"{'waiting alone':34} {args.pictures / ideal:7.0f} pictures/s")
     if not args.peer:
         print("img2dataset was left out: give --peer /path/to/venv/bin/python with img2dataset installed")
 

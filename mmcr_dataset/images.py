@@ -152,7 +152,7 @@ def check_picture(data: bytes, limits: PictureLimits = PictureLimits()) -> Image
         PictureError: what `decode_rgb` raises, or blank_picture when all pixels are nearly alike.
     """
     picture = decode_rgb(data, limits)
-    grey = np.asarray(picture.convert("L").resize((64, 64)), dtype=np.float32)
+    grey = np.asarray(picture.convert("L").resize((64, 64), Image.Resampling.BOX), dtype=np.float32)
     if float(grey.std()) < limits.contrast_min:
         raise PictureError(
             "blank_picture", f"grey levels vary by {float(grey.std()):.2f}, at least {limits.contrast_min}"

@@ -116,7 +116,7 @@ def _collect(settings: BuildSettings) -> StageCount:
     )
     first, num_before = first_open(stage)
     quota = Quota(settings.num_single, settings.num_multi)
-    notes = stage.folder / "drawn.jsonl"
+    notes = stage.folder / "parts_drawn.jsonl"
     documents = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
     with _progress("collect", "document", quota.total) as bar:
         bar.update(num_before)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -73,6 +73,15 @@ class _Host:
         self.failures = 0
 
 
+@dataclass
+class _Work:
+    """One picture on its way: its document's room, what came so far, and when the patience ends."""
+
+    room: Room
+    partial: Partial = field(default_factory=Partial)
+    until: float | None = None
+
+
 class PictureFetcher:
     """Fetches pictures while its `async with` lasts."""
 
@@ -117,30 +126,32 @@ class PictureFetcher:
     async def _fetch(self, url: URL, room: Room) -> bytes:
         """Try until it is there, can't get better, or the time is up."""
         settings, loop = self._settings, asyncio.get_running_loop()
-        partial = Partial()
-        asked_at = 0.0
+        work = _Work(room)
         for attempt in range(1, settings.max_attempts + 1):
-            async with self._turn(url, room) as host:
-                asked_at = asked_at or loop.time()
-                try:
-                    data = await self._try(url, partial, room, asked_at + settings.picture_timeout_s)
-                    host.failures = 0
-                    return data
-                except PictureError as error:
-                    failed = error.reason in ("timeout", "unreachable")
-                    host.failures = host.failures + 1 if failed else 0
-                    wait_s = random.uniform(0.5, 1.0) * settings.backoff_s * 2**attempt  # noqa: S311  (spreads load)
-                    if isinstance(error, TryLater):
-                        wait_s = max(wait_s, error.after_s)
-                        host.open_at = loop.time() + min(error.after_s, settings.picture_timeout_s)
-                    too_late = loop.time() + wait_s > asked_at + settings.picture_timeout_s
-                    if attempt == settings.max_attempts or error.reason not in _AGAIN_NOW or too_late:
-                        raise
+            try:
+                return await self._follow(url, work)
+            except PictureError as error:
+                wait_s = random.uniform(0.5, 1.0) * settings.backoff_s * 2**attempt  # noqa: S311  (spreads load)
+                if isinstance(error, TryLater):
+                    wait_s = max(wait_s, error.after_s)
+                too_late = work.until is not None and loop.time() + wait_s > work.until
+                if attempt == settings.max_attempts or error.reason not in _AGAIN_NOW or too_late:
+                    raise
             await asyncio.sleep(wait_s)
         raise AssertionError("unreachable: the loop returns or raises")
 
+    async def _follow(self, url: URL, work: _Work) -> bytes:
+        """One try, each redirect in the turn of the host that it leads to."""
+        for _ in range(self._settings.max_redirects + 1):
+            async with self._turn(url, work.room):
+                answer = await self._try(url, work)
+            if isinstance(answer, bytes):
+                return answer
+            url = answer
+        raise PictureError("too_many_redirects", f"{url}: more than {self._settings.max_redirects}")
+
     @asynccontextmanager
-    async def _turn(self, url: URL, room: Room) -> AsyncIterator[_Host]:
+    async def _turn(self, url: URL, room: Room) -> AsyncIterator[None]:
         """Wait for a slot of the host, for the time it asked for, then for one of all; raises for a host given up."""
         name = url.host or ""
         host = self._hosts.setdefault(name, _Host(self._settings.max_in_flight_host))
@@ -154,37 +165,45 @@ class PictureFetcher:
                 if host.failures >= _HOST_FAILURES_MAX:
                     raise PictureError("host_given_up", f"{url}: {name} failed {host.failures} times in a row")
                 async with _slot(self._slots, room):
-                    yield host
+                    yield
+                    host.failures = 0
+        except PictureError as error:
+            if error.reason != "host_given_up":
+                host.failures = host.failures + 1 if error.reason in ("timeout", "unreachable") else 0
+            if isinstance(error, TryLater):
+                pause_s = min(error.after_s, self._settings.picture_timeout_s)
+                host.open_at = asyncio.get_running_loop().time() + pause_s
+            raise
         finally:
             host.users -= 1
-            for _ in range(len(self._hosts) - _HOSTS_REMEMBERED):
-                oldest, state = next(iter(self._hosts.items()))
-                if state.users:
-                    break
-                del self._hosts[oldest]
+            self._forget_hosts()
 
-    async def _try(self, url: URL, partial: Partial, room: Room, latest: float) -> bytes:
-        """One transfer within its time; a wait for memory is not the server's fault and stops the clock."""
-        settings = self._settings
-        loop = asyncio.get_running_loop()
-        seconds = min(settings.timeout_s, max(0.01, latest - loop.time()))
+    def _forget_hosts(self) -> None:
+        """Keep the hosts asked last: a run sees millions."""
+        while len(self._hosts) > _HOSTS_REMEMBERED:
+            oldest, state = next(iter(self._hosts.items()))
+            if state.users:
+                break
+            del self._hosts[oldest]
+
+    async def _try(self, url: URL, work: _Work) -> bytes | URL:
+        """One request within its time; a wait for memory is not the server's fault and stops the clock."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        work.until = work.until or loop.time() + settings.picture_timeout_s
+        seconds = min(settings.timeout_s, max(0.01, work.until - loop.time()))
         try:
             async with asyncio.timeout(seconds) as clock:
 
                 async def wait_for_room(size_bytes: int) -> None:
                     until, start = clock.when(), loop.time()
                     clock.reschedule(None)
-                    await room.take(size_bytes)
-                    clock.reschedule((until or start) + loop.time() - start)
+                    await work.room.take(size_bytes)
+                    waited_s = loop.time() - start
+                    clock.reschedule((until or start) + waited_s)
+                    work.until = (work.until or start) + waited_s
 
                 return await transfer(
-                    self._session,
-                    url,
-                    partial,
-                    self._limits,
-                    wait_for_room,
-                    settings.max_redirects,
-                    settings.allow_loopback,
+                    self._session, url, work.partial, self._limits, wait_for_room, settings.allow_loopback
                 )
         except TimeoutError as error:
             raise PictureError("timeout", f"{url}: not all of it within {seconds:.3g} s") from error

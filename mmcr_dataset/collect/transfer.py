@@ -113,24 +113,19 @@ async def transfer(
     partial: Partial,
     limits: PictureLimits,
     take_room: TakeRoom,
-    max_redirects: int,
     allow_loopback: bool,
-) -> bytes:
-    """One try. What a broken transfer brought stays in `partial`, for the next.
+) -> bytes | URL:
+    """One request: the picture, or where it redirects to. What a broken transfer brought stays in `partial`.
 
     Raises:
         PictureError: with the reason; TimeoutError is left to the caller, who sets the time.
     """
     try:
-        for _ in range(max_redirects + 1):
-            async with session.get(url, allow_redirects=False, headers=partial.headers_for(url)) as response:
-                refuse_no_ai(response.headers.getall("X-Robots-Tag", []), url)
-                if response.status in _REDIRECTS:
-                    target = urljoin(str(url), response.headers.get("Location", ""))
-                    url = check_url(target, allow_loopback)
-                    continue
-                return await _read_answer(response, url, partial, limits, take_room)
-        raise PictureError("too_many_redirects", f"{url}: more than {max_redirects}")
+        async with session.get(url, allow_redirects=False, headers=partial.headers_for(url)) as response:
+            refuse_no_ai(response.headers.getall("X-Robots-Tag", []), url)
+            if response.status in _REDIRECTS:
+                return check_url(urljoin(str(url), response.headers.get("Location", "")), allow_loopback)
+            return await _read_answer(response, url, partial, limits, take_room)
     except AddressRefused as error:
         raise PictureError("private_address", f"{url}: {error}") from error
     except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError) as error:

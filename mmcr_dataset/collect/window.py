@@ -15,9 +15,9 @@ from itertools import islice
 from typing import TypeVar
 
 from mmcr_dataset.collect.byte_budget import ByteBudget
-from mmcr_dataset.collect.document import Candidate, Document, shorten, to_candidate, why_no_candidate
+from mmcr_dataset.collect.document import Candidate, Document, PictureAt, shorten, to_candidate, why_no_candidate
 from mmcr_dataset.collect.fetch import FetchSettings, PictureFetcher
-from mmcr_dataset.images import PictureLimits
+from mmcr_dataset.images import PictureError, PictureLimits
 from mmcr_dataset.stages import Removed
 
 T = TypeVar("T")
@@ -62,6 +62,7 @@ async def fetch_in_order(
             finally:
                 for _, task in window:
                     task.cancel()
+                await asyncio.gather(*(task for _, task in window), return_exceptions=True)
 
 
 def _read_some(items: Iterator[tuple[T, Item]]) -> list[tuple[T, Item]]:
@@ -86,8 +87,13 @@ async def _to_result(
 
     room = budget.room(number)
     try:
-        found = await asyncio.gather(*(fetcher.fetch(place, room) for place in document.pictures))
-        data = dict(zip(document.pictures, found, strict=True))
+        fetches = (fetcher.fetch(place, room) for place in document.pictures)
+        found = await asyncio.gather(*fetches, return_exceptions=True)  # none is left running when one fails
+        data: dict[PictureAt, bytes | PictureError] = {}
+        for place, result in zip(document.pictures, found, strict=True):
+            if isinstance(result, BaseException) and not isinstance(result, PictureError):
+                raise result
+            data[place] = result
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(decoders, to_candidate, document, data, limits)
     except Exception as error:  # noqa: BLE001  (one hostile document must not end a run of millions)

@@ -20,7 +20,9 @@ from mmcr_dataset.collect.screen import Screen, read_limits
 from mmcr_dataset.collect.sources import open_source
 from mmcr_dataset.pipeline import BuildSettings, build
 from mmcr_dataset.stages import Removed
+from tests.conftest import picture_bytes
 from tests.local_hub import LocalHub
+from tests.local_web import LocalWeb, Page
 from tests.mmcr_dataset.test_hub import program
 
 TEXT = "This is the old lighthouse on the small island in the sea, and the harbour is behind it."
@@ -125,6 +127,30 @@ def test_draw_from_the_hub_reads_footers_and_the_row_groups_it_needs(
         assert said.returncode == 0, said.stderr[-2000:]
         assert {path for path, _ in hub.reads} <= {f"CC-1/{n}.parquet" for n in range(10, 15)}
     assert read < 0.35 * whole, (read, whole)
+
+
+def test_build_from_the_hub_again_reads_no_row_group_twice(tmp_path: Path) -> None:
+    def page(path: str, _: int) -> Page:
+        return Page(picture_bytes(int(path[1:-4])))
+
+    with LocalHub() as hub, LocalWeb(page) as web:
+        files = {}
+        for file in range(5):
+            rows = [row(f"f{file}-r{number}") for number in range(100)]
+            for number, values in enumerate(rows):
+                values["images"][0] = f"{web.url}/{100 * file + number}.png"
+            files[f"{file}.parquet"] = parquet_of(rows, 50)
+        hub.put("org/corpus", files)
+        sampled = ["--source", "hub:org/corpus", "--single", "120", "--multi", "0", "--allow-loopback"]
+        fixed = ["-m", "mmcr_dataset", "build", "--out", "set", "--writer", "offline", "--filter", "none"]
+        first = program(hub, tmp_path, *fixed, *sampled)
+        assert "120 in, 120 kept" in first.stdout, first.stderr
+        asked, read = web.requests.copy(), len(hub.reads)
+        hub.reads.clear()
+        again = program(hub, tmp_path, *fixed, *sampled)
+        assert "120 in, 120 kept" in again.stdout, again.stderr
+        assert web.requests == asked
+        assert len(hub.reads) <= 6 < read  # the footers, to know the order
 
 
 def test_draw_from_the_hub_wrong_names_are_clear_errors(tmp_path: Path, many_files: dict[str, bytes]) -> None:

@@ -259,6 +259,27 @@ def test_fetch_slow_host_does_not_hold_up_another() -> None:
     assert ended == ["quick"] * 6 + ["slow"] * 6
 
 
+def test_fetch_redirects_to_one_host_wait_for_its_slots() -> None:
+    at_once = [0, 0]
+
+    def page(path: str, _: int) -> Page:
+        if path.startswith("/go"):
+            return to(f"{target}/{path[3:]}")
+        at_once[0] += 1
+        at_once[1] = max(at_once)
+        time.sleep(0.03)
+        at_once[0] -= 1
+        return Page(PICTURE)
+
+    settings = FetchSettings(allow_loopback=True, max_in_flight=16, max_in_flight_host=2)
+    with LocalWeb(page) as web:
+        target = web.url.replace("127.0.0.1", "localhost")
+        places = [PictureAt(url=f"{web.url}/go{n}.png") for n in range(8)]
+        found = asyncio.run(fetch_pictures(places, settings))
+    assert set(found.values()) == {PICTURE}
+    assert at_once[1] <= 2
+
+
 def test_fetch_host_that_never_answers_is_given_up() -> None:
     settings = FetchSettings(allow_loopback=True, timeout_s=0.1, max_attempts=1, max_in_flight_host=2)
     with LocalWeb(lambda *_: Page(PICTURE, delay_s=0.3)) as web:

@@ -69,14 +69,34 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument(
-        "--source", required=True, help="demo, OmniCorpus Parquet (file or folder), or a folder of pictures"
+        "--source",
+        required=True,
+        metavar="[KIND:]PLACE",
+        help="demo; a file or folder; or hub:ORG/NAME[@REVISION][:GLOB], read in pieces. The kind is seen from the "
+        "files, or written before: omnicorpus, obelics (Parquet), mmc4 (.jsonl, .gz, .zip), webdataset (.tar), folder "
+        "(pictures with .txt files beside them)",
     )
     build.add_argument("--out", type=Path, required=True, help="folder of the data set; stages go to OUT.work")
     build.add_argument("--single", type=int, metavar="N", help="documents of one picture to take (default: all)")
     build.add_argument("--multi", type=int, metavar="N", help="documents of several pictures to take (default: all)")
     build.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
     build.add_argument("--licence", help="licence of pictures and texts, where the source does not say")
-    build.add_argument("--allow-loopback", action="store_true", help="fetch from 127.0.0.1 too, for local copies")
+    screen = build.add_argument_group("documents")
+    screen.add_argument(
+        "--max-probability",
+        metavar="NAME=X,...",
+        default="",
+        help="leave out documents that the source rates higher: advertisement, politics, porn, toxic, unsafe",
+    )
+    screen.add_argument(
+        "--min-probability", metavar="NAME=X,...", default="", help="or lower: fluency, aesthetic (OmniCorpus has both)"
+    )
+    screen.add_argument("--any-language", action="store_true", help="take every language (default: English only)")
+    fetch = build.add_argument_group("pictures")
+    fetch.add_argument("--fetch-in-flight", type=int, default=64, help="requests at once (default: %(default)s)")
+    fetch.add_argument("--fetch-per-host", type=int, default=8, help="of them to one host (default: %(default)s)")
+    fetch.add_argument("--fetch-timeout-s", type=float, default=20.0, help="for one try (default: %(default)s)")
+    fetch.add_argument("--allow-loopback", action="store_true", help="fetch from 127.0.0.1 too, for local copies")
     writer = build.add_argument_group("writer")
     writer.add_argument("--writer", default="openai", help="openai or offline (default: %(default)s)")
     writer.add_argument("--endpoint", metavar="URL#MODEL", help="for openai, e.g. https://host/v1#gpt-4o-2024-11-20")
@@ -112,6 +132,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
 def _build(args: argparse.Namespace) -> None:
     from mmcr_dataset.chat_api import Endpoint
     from mmcr_dataset.collect.fetch import FetchSettings
+    from mmcr_dataset.collect.screen import Screen, read_limits
     from mmcr_dataset.describe import load_statistics, show_table
     from mmcr_dataset.generate.dialogues import WriterSettings
     from mmcr_dataset.pipeline import BuildSettings, build
@@ -134,7 +155,18 @@ def _build(args: argparse.Namespace) -> None:
             similarity_min=args.similarity_min,
             keep_rate=args.keep_rate,
             evaluation_sets=tuple(args.evaluation_sets),
-            fetch=FetchSettings(allow_loopback=args.allow_loopback),
+            screen=Screen(
+                read_limits("--max-probability", args.max_probability),
+                read_limits("--min-probability", args.min_probability),
+                args.any_language,
+            ),
+            fetch=FetchSettings(
+                max_in_flight=args.fetch_in_flight,
+                max_in_flight_host=args.fetch_per_host,
+                timeout_s=args.fetch_timeout_s,
+                picture_timeout_s=3 * args.fetch_timeout_s,
+                allow_loopback=args.allow_loopback,
+            ),
         )
     )
     print(f"\n{show_table(load_statistics(args.out))}")

@@ -10,6 +10,7 @@ import base64
 import io
 import struct
 import warnings
+import zlib
 from dataclasses import dataclass
 
 import imagehash
@@ -18,7 +19,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # what we let Pillow open; no vector, no PDF
 BACKGROUND_RGB = (255, 255, 255)  # transparent pixels are shown on white
+HEAD_BYTES = 1024  # enough to tell a picture from a page
 NEAR_DUPLICATE_BITS = 6  # perceptual hashes of 64 bits that differ in at most this many are one picture
+
+
+# Reasons that may be gone on another day: the next build asks again.
+TRANSIENT = frozenset(
+    {"timeout", "http_408", "http_429", "http_5xx", "broken_transfer", "unreachable", "host_given_up"}
+)
 
 
 class PictureError(Exception):
@@ -48,31 +56,52 @@ class PictureLimits:
 ANY_SHAPE = PictureLimits(side_min_px=1, aspect_max=1e9)  # for pictures that are in use already: only bombs are refused
 
 
+# How the files of FORMATS begin (WebP has its name after eight bytes), and everything Pillow raises on a broken one.
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PILLOW_ERRORS = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(AssertionError, RuntimeError, MemoryError, struct.error, zlib.error),
+)
+
+
+def check_kind(head: bytes) -> None:
+    """Look at the first bytes: do they begin a picture of ours?
+
+    Raises:
+        PictureError: vector_picture, not_a_picture.
+    """
+    if head.startswith(_MAGIC):
+        return
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in text or (text.startswith(b"<?xml") and b"svg" in text):
+        raise PictureError("vector_picture", "SVG has no pixels of its own")
+    if text.startswith((b"<!doctype", b"<html")):
+        raise PictureError("not_a_picture", "an HTML page")
+    raise PictureError("not_a_picture", f"begins with {bytes(head[:8])!r}, expected one of {', '.join(FORMATS)}")
+
+
 def open_picture(data: bytes, limits: PictureLimits = ANY_SHAPE) -> Image.Image:
     """Open without decoding: checks kind, byte size and dimensions from the header.
 
     Raises:
-        PictureError: empty, too_many_bytes, not_a_picture, vector_picture, too_many_pixels, too_small, extreme_aspect.
+        PictureError: empty_file, too_many_bytes, not_a_picture, vector_picture, corrupt_picture, too_many_pixels,
+            too_small, extreme_aspect.
     """
     if not data:
         raise PictureError("empty_file", "0 bytes")
     if len(data) > limits.size_bytes_max:
         raise PictureError("too_many_bytes", f"{len(data)} bytes, limit {limits.size_bytes_max}")
-    head = data[:1024].lstrip().lower()
-    if b"<svg" in head or (head.startswith(b"<?xml") and b"svg" in head):
-        raise PictureError("vector_picture", "SVG has no pixels of its own")
-    if head.startswith((b"<!doctype", b"<html")):
-        raise PictureError("not_a_picture", "an HTML page")
+    check_kind(data[:HEAD_BYTES])
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
+            warnings.simplefilter("ignore")  # our own limit of pixels is checked below
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
-        if isinstance(error, Image.DecompressionBombError):
-            raise PictureError("too_many_pixels", str(error)) from error
-        raise PictureError(
-            "not_a_picture", f"begins with {data[:8]!r}, expected one of {', '.join(FORMATS)}"
-        ) from error
+    except Image.DecompressionBombError as error:
+        raise PictureError("too_many_pixels", str(error)) from error
+    except UnidentifiedImageError as error:
+        raise PictureError("not_a_picture", f"begins with {data[:8]!r} and goes on as no picture does") from error
+    except _PILLOW_ERRORS as error:
+        raise PictureError("corrupt_picture", f"a header that can't be read: {error}") from error
     width, height = picture.size
     if width * height > limits.pixels_max:
         raise PictureError("too_many_pixels", f"{width}x{height}, limit {limits.pixels_max} pixels")
@@ -97,7 +126,9 @@ def decode_rgb(data: bytes, limits: PictureLimits = ANY_SHAPE) -> Image.Image:
             picture.load()
             picture = ImageOps.exif_transpose(picture)
             return _to_rgb(picture)
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, MemoryError) as error:
+    except Image.DecompressionBombError as error:
+        raise PictureError("too_many_pixels", str(error)) from error
+    except _PILLOW_ERRORS as error:
         raise PictureError("corrupt_picture", f"{picture.format} that doesn't decode: {error}") from error
 
 
@@ -121,7 +152,7 @@ def check_picture(data: bytes, limits: PictureLimits = PictureLimits()) -> Image
         PictureError: what `decode_rgb` raises, or blank_picture when all pixels are nearly alike.
     """
     picture = decode_rgb(data, limits)
-    grey = np.asarray(picture.convert("L").resize((64, 64)), dtype=np.float32)
+    grey = np.asarray(picture.convert("L").resize((64, 64), Image.Resampling.BOX), dtype=np.float32)
     if float(grey.std()) < limits.contrast_min:
         raise PictureError(
             "blank_picture", f"grey levels vary by {float(grey.std()):.2f}, at least {limits.contrast_min}"
@@ -152,8 +183,8 @@ def to_data_url(data: bytes, max_side_px: int | None = None) -> str:
     """A `data:` URL for a chat endpoint: the original bytes of a small enough JPEG, PNG or WebP, else a JPEG of it."""
     opened = open_picture(data)
     kind = (opened.format or "").lower()
-    frames = getattr(opened, "n_frames", 1)
-    if kind in ("jpeg", "png", "webp") and frames == 1 and (max_side_px is None or max(opened.size) <= max_side_px):
+    moves = getattr(opened, "is_animated", False)
+    if kind in ("jpeg", "png", "webp") and not moves and (max_side_px is None or max(opened.size) <= max_side_px):
         return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
     picture = decode_rgb(data)
     buffer = io.BytesIO()

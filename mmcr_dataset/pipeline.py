@@ -20,15 +20,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mmcr_dataset.collect.candidates import (
-    draw_ids,
-    open_source,
-    read_candidates,
-    read_shards_of_documents,
-    write_candidates,
-)
-from mmcr_dataset.collect.document import Candidate, Document, to_candidate
-from mmcr_dataset.collect.fetch import FetchSettings, fetch_pictures
+from mmcr_dataset.collect.candidates import read_candidates
+from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.collect.draw import Quota, draw_documents
+from mmcr_dataset.collect.fetch import FetchSettings
+from mmcr_dataset.collect.screen import Screen
+from mmcr_dataset.collect.shards import collect_shards, first_open
+from mmcr_dataset.collect.sources import open_source
 from mmcr_dataset.describe import describe, write_statistics
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher, score_dialogues
 from mmcr_dataset.filters.near_duplicates import RepeatIndex, phash_of
@@ -40,9 +38,7 @@ from mmcr_dataset.images import PictureLimits
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.schema import Dialogue, from_json, to_json
-from mmcr_dataset.stages import Removed, Stage, StageCount, read_jsonl, show_count, write_jsonl, write_text
-
-ROWS_A_SHARD = 100
+from mmcr_dataset.stages import STAGES, Removed, Stage, StageCount, read_jsonl, show_count, write_jsonl, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +46,7 @@ class BuildSettings:
     """A build.
 
     Attributes:
-        source: `demo`, OmniCorpus Parquet (file or folder), or a folder of pictures and texts.
+        source: what collect/sources.py opens: `demo`, a path, `hub:ORG/NAME`, with a kind before it.
         out: folder of the finished data set; its name is the data set's name.
         num_single: documents of one picture to take, None for all.
         num_multi: documents of several pictures to take, None for all.
@@ -61,6 +57,7 @@ class BuildSettings:
         similarity_min: least cosine of every picture and its text; None with `keep_rate`.
         keep_rate: share (0..1] of the dialogues to keep by similarity, instead of a threshold.
         evaluation_sets: dialogues that show a picture of one of these are left out.
+        screen: what a document must be before its pictures are fetched.
         fetch: politeness and patience on the web.
         limits: what a picture may be.
     """
@@ -76,6 +73,7 @@ class BuildSettings:
     similarity_min: float | None = None
     keep_rate: float | None = None
     evaluation_sets: tuple[Path, ...] = ()
+    screen: Screen = field(default_factory=Screen)
     fetch: FetchSettings = field(default_factory=FetchSettings)
     limits: PictureLimits = field(default_factory=PictureLimits)
 
@@ -118,27 +116,21 @@ def build(settings: BuildSettings) -> list[StageCount]:
 def _collect(settings: BuildSettings) -> StageCount:
     """Documents with their pictures fetched and checked."""
     source = open_source(settings.source, settings.licence)
-    wanted = [settings.num_single, settings.num_multi, settings.seed, settings.licence]
+    settings.screen.check_source(settings.source, getattr(source, "probabilities", frozenset()))
+    wanted = [settings.num_single, settings.num_multi, settings.seed, settings.licence, asdict(settings.screen)]
     stage = Stage(
         settings.work, "collect", {"source": source.fingerprint, "take": wanted, "limits": asdict(settings.limits)}
     )
-    ids = draw_ids(source, settings.num_single, settings.num_multi, settings.seed)
-    with _progress("collect", "document", len(ids) if ids is not None else None) as bar:
-        for number, documents in enumerate(read_shards_of_documents(source, ids, ROWS_A_SHARD)):
-            if not stage.is_finished(number):
-                results = asyncio.run(_fetch_shard(documents, settings))
-                candidates = [row for row in results if isinstance(row, Candidate)]
-                write_candidates(stage.shard(number, "parquet"), candidates)
-                removed = [row for row in results if isinstance(row, Removed)]
-                stage.finish(number, len(results), len(candidates), removed)
-            bar.update(len(documents))
+    first, num_before = first_open(stage)
+    quota = Quota(settings.num_single, settings.num_multi)
+    notes = stage.folder / "parts_drawn.jsonl"
+    documents = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
+    with _progress("collect", "document", quota.total) as bar:
+        bar.update(num_before)
+        changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, settings.limits, bar.update))
+    for number in changed:  # their dialogues are made again; what was paid for comes from the ledger
+        (settings.work / STAGES["generate"] / f"{number:05d}.count.json").unlink(missing_ok=True)
     return _show(stage.close())
-
-
-async def _fetch_shard(documents: Sequence[Document | Removed], settings: BuildSettings) -> list[Candidate | Removed]:
-    places = [place for item in documents if isinstance(item, Document) for place in item.pictures]
-    data = await fetch_pictures(places, settings.fetch, settings.limits)
-    return [to_candidate(item, data, settings.limits) if isinstance(item, Document) else item for item in documents]
 
 
 def _shards(work: Path) -> Iterator[tuple[int, list[Candidate]]]:

@@ -121,6 +121,24 @@ class Stage:
         """True if a finished shard removed rows that are to be tried again."""
         return any(row["retry"] for row in read_jsonl(self.folder / f"{number:05d}.removed.jsonl"))
 
+    def num_in(self, number: int) -> int:
+        """Rows that went into a finished shard."""
+        return int(json.loads((self.folder / f"{number:05d}.count.json").read_text())["num_in"])
+
+    def removed_rows(self, number: int) -> list[Removed]:
+        """The rows that a finished shard removed, in order."""
+        return [Removed(**row) for row in read_jsonl(self.folder / f"{number:05d}.removed.jsonl")]
+
+    def forget(self, number: int) -> None:
+        """Take the mark of a finished shard away: it is made again."""
+        (self.folder / f"{number:05d}.count.json").unlink(missing_ok=True)
+
+    def drop_from(self, number: int) -> None:
+        """Delete the shards from a number on: what an earlier, longer run left."""
+        for path in self.folder.glob("?????.*"):
+            if path.name[:5].isdigit() and int(path.name[:5]) >= number:
+                path.unlink()
+
     def content_hash(self) -> str:
         """Hash of all shards: what the next stage depends on."""
         digest = hashlib.sha256(self.fingerprint.encode())
@@ -143,6 +161,9 @@ class Stage:
         for path in sorted(self.folder.glob("*.removed.jsonl")):
             for row in read_jsonl(path):
                 by_reason.setdefault(row["reason"], []).append(row)
+        for old in self.removed_folder.glob("*.jsonl"):
+            if old.stem not in by_reason:
+                old.unlink()
         for reason, rows in by_reason.items():
             write_jsonl(self.removed_folder / f"{reason}.jsonl", rows)
         num_in = num_kept = 0

@@ -77,9 +77,17 @@ class LocalHub(LocalServer):
         self.repos: dict[str, Repo] = {}
         self.blobs: dict[str, bytes] = {}
         self.num_bytes_received = 0
+        self.reads: list[tuple[str, int]] = []  # path and number of bytes of each file that was asked for, in order
         self.fail = fail
         self.lock = threading.Lock()
         super().__init__(type("Routes", (_Routes,), {"hub": self}))
+
+    def put(self, repo: str, files: dict[str, bytes]) -> None:
+        """Make a repository that holds these files."""
+        oids = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()}
+        self.blobs |= {oids[path]: data for path, data in files.items()}
+        self.repos[repo] = Repo()
+        self.repos[repo].commit("main", oids)
 
     def files(self, repo: str, ref: str = "main") -> list[str]:
         """Paths on a branch."""
@@ -298,13 +306,19 @@ class _Routes(Handler):
             headers |= {"X-Linked-Etag": headers["ETag"], "X-Linked-Size": str(len(data))}
         asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
         if not asked:
+            self._note(path, len(data))
             return self._send(data, 200, headers)
         first = int(asked[1]) if asked[1] else max(0, len(data) - int(asked[2]))
         last = min(int(asked[2]), len(data) - 1) if asked[1] and asked[2] else len(data) - 1
         if first > last:
             return self._send(b"", 416, {"Content-Range": f"bytes */{len(data)}"})
         headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+        self._note(path, last + 1 - first)
         return self._send(data[first : last + 1], 206, headers)
+
+    def _note(self, path: str, num_bytes: int) -> None:
+        if self.command == "GET":
+            self.hub.reads.append((path, num_bytes))
 
 
 def _git_oid(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,31 +20,61 @@ class Page:
     headers: dict[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     promised_bytes: int | None = None  # a Content-Length larger than the body breaks the transfer
+    cut_at: int | None = None  # close the connection after so many bytes of the body
+    drip_s: float = 0.0  # pause before each tenth of the body
+    ranges: bool = False  # answers Range where If-Range is its ETag or Last-Modified
+    raw: bytes | None = None  # the whole answer, head included
 
 
 class LocalWeb(LocalServer):
-    """Serves `page(path, number of earlier requests for it)` on 127.0.0.1; `.url` is its address."""
+    """Serves `page(path, number of earlier requests for it)` on 127.0.0.1; `.url` is its address.
+
+    `.requests` counts by path, `.ranges` has each request's Range header in order, `.num_bytes_sent` the bodies' bytes.
+    """
 
     def __init__(self, page: Callable[[str, int], Page]) -> None:
         self.requests: Counter[str] = Counter()
+        self.ranges: list[str | None] = []
+        self.num_bytes_sent = 0
         web = self
 
         class Pages(Handler):
             def do_GET(self) -> None:
                 earlier = web.requests[self.path]
                 web.requests[self.path] += 1
+                web.ranges.append(self.headers.get("Range"))
                 answer = page(self.path, earlier)
                 time.sleep(answer.delay_s)
                 try:
-                    self.send_response(answer.status)
-                    size = len(answer.body) if answer.promised_bytes is None else answer.promised_bytes
-                    self.send_header("Content-Length", str(size))
-                    for name, value in answer.headers.items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    self.wfile.write(answer.body)
-                    self.close_connection = answer.promised_bytes is not None
+                    self._answer(answer)
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
+
+            def _answer(self, answer: Page) -> None:
+                if answer.raw is not None:
+                    self.wfile.write(answer.raw)
+                    self.close_connection = True
+                    return
+                body, status, headers = answer.body, answer.status, dict(answer.headers)
+                asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+                known = {headers.get("ETag"), headers.get("Last-Modified")}
+                if answer.ranges and asked and self.headers.get("If-Range", "") in known:
+                    first = int(asked[1])
+                    headers["Content-Range"] = f"bytes {first}-{len(body) - 1}/{len(body)}"
+                    body, status = body[first:], 206
+                self.send_response(status)
+                size = len(body) if answer.promised_bytes is None else answer.promised_bytes
+                for name, value in ({"Content-Length": str(size)} | headers).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self._send_body(body[: answer.cut_at], answer.drip_s)
+                self.close_connection = answer.promised_bytes is not None or answer.cut_at is not None
+
+            def _send_body(self, body: bytes, drip_s: float) -> None:
+                step = max(1, len(body) // 10) if drip_s else max(1, len(body))
+                for start in range(0, len(body), step):
+                    time.sleep(drip_s)
+                    self.wfile.write(body[start : start + step])
+                    web.num_bytes_sent += len(body[start : start + step])
 
         super().__init__(Pages)

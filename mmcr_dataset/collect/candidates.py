@@ -1,22 +1,19 @@
-"""Which documents to take, and candidates on disk: Parquet shards that hold the picture bytes for all later stages."""
+"""Candidates on disk: Parquet shards that hold the picture bytes for all later stages."""
 
 from __future__ import annotations
 
-import hashlib
-import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.collect.document import Candidate, Document, DocumentSource
-from mmcr_dataset.collect.local_folder import LocalFolderSource
-from mmcr_dataset.collect.omnicorpus import OmniCorpusSource
-from mmcr_dataset.collect.shipped_photos import ShippedPhotosSource
+from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.schema import Picture, Source
-from mmcr_dataset.stages import Removed
+
+_BYTES_A_ROW_GROUP = 16_000_000
 
 _SCHEMA = pa.schema(
     [
@@ -28,81 +25,58 @@ _SCHEMA = pa.schema(
 )
 
 
-def open_source(spec: str, licence: str | None = None) -> DocumentSource:
-    """The documents that a `--source` names: `demo`, Parquet (a file or a folder), or a folder of pictures and texts.
+class CandidateWriter:
+    """Writes a shard row by row; the file appears whole or not at all, the memory holds one row group."""
 
-    Raises:
-        ValueError: there is nothing of the kind.
-    """
-    if spec == "demo":
-        return ShippedPhotosSource()
-    path = Path(spec)
-    if not path.exists():
-        raise ValueError(f"--source {spec}: no such file or folder; expected demo, OmniCorpus Parquet, or a folder")
-    if path.suffix == ".parquet" or (path.is_dir() and any(path.rglob("*.parquet"))):
-        return OmniCorpusSource(path, licence)
-    return LocalFolderSource(path, licence)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._unfinished = path.with_name(path.name + ".unfinished")
+        self._writer = pq.ParquetWriter(self._unfinished, _SCHEMA, compression="none")
+        self._rows: list[dict[str, Any]] = []
+        self._held_bytes = 0
 
+    def add(self, candidate: Candidate) -> None:
+        """Append a row."""
+        self._rows.append(_to_row(candidate))
+        self._held_bytes += sum(len(picture.data) for picture in candidate.pictures)
+        if self._held_bytes >= _BYTES_A_ROW_GROUP:
+            self._flush()
 
-def draw_ids(source: DocumentSource, num_single: int | None, num_multi: int | None, seed: int) -> set[str] | None:
-    """Ids of a seeded sample: so many documents of one picture, so many of several; None takes all of a kind.
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=_SCHEMA))
+        self._rows, self._held_bytes = [], 0
 
-    The draw depends on seed and ids alone, not on the order of the documents, and needs memory for the sample only.
+    def close(self) -> None:
+        """Write the rest and put the file in place."""
+        self._flush()
+        self._writer.close()
+        self._unfinished.replace(self._path)
 
-    Returns:
-        The ids, or None if all documents are taken.
-    """
-    if num_single is None and num_multi is None:
-        return None
-    wanted = {False: num_single, True: num_multi}
-    heaps: dict[bool, list[tuple[int, str]]] = {False: [], True: []}
-    for document in source:
-        if isinstance(document, Removed):
-            continue
-        multi = len(document.pictures) > 1
-        rank = int.from_bytes(hashlib.sha256(f"{seed}\x1f{document.id}".encode()).digest()[:8], "big")
-        limit, heap = wanted[multi], heaps[multi]
-        heapq.heappush(heap, (-rank, document.id))
-        if limit is not None and len(heap) > limit:
-            heapq.heappop(heap)
-    return {document_id for heap in heaps.values() for _, document_id in heap}
+    def abandon(self) -> None:
+        """Leave an earlier file as it is."""
+        self._writer.close()
+        self._unfinished.unlink(missing_ok=True)
 
 
-def read_shards_of_documents(
-    source: DocumentSource, ids: set[str] | None, rows_a_shard: int
-) -> Iterator[list[Document | Removed]]:
-    """The chosen documents in lists of at most so many; what is none already is passed on with its reason."""
-    shard: list[Document | Removed] = []
-    for item in source:
-        if ids is None or isinstance(item, Removed) or item.id in ids:
-            shard.append(item)
-        if len(shard) == rows_a_shard:
-            yield shard
-            shard = []
-    if shard:
-        yield shard
+def _to_row(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "id": candidate.id,
+        "blocks": [
+            {"text": block if isinstance(block, str) else None, "picture": block if isinstance(block, int) else None}
+            for block in candidate.blocks
+        ],
+        "pictures": [{"data": p.data, "url": p.url, "phash": p.phash} for p in candidate.pictures],
+        "source": asdict(candidate.source),
+    }
 
 
 def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
     """Write a shard; the file appears whole or not at all."""
-    rows = [
-        {
-            "id": candidate.id,
-            "blocks": [
-                {
-                    "text": block if isinstance(block, str) else None,
-                    "picture": block if isinstance(block, int) else None,
-                }
-                for block in candidate.blocks
-            ],
-            "pictures": [{"data": p.data, "url": p.url, "phash": p.phash} for p in candidate.pictures],
-            "source": asdict(candidate.source),
-        }
-        for candidate in candidates
-    ]
-    unfinished = path.with_name(path.name + ".unfinished")
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), unfinished, compression="none")
-    unfinished.replace(path)
+    writer = CandidateWriter(path)
+    for candidate in candidates:
+        writer.add(candidate)
+    writer.close()
 
 
 def read_candidates(path: Path) -> list[Candidate]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from mmcr_dataset.images import (
     NEAR_DUPLICATE_BITS,
+    TRANSIENT,
     PictureError,
     PictureLimits,
     check_picture,
@@ -21,23 +22,43 @@ from mmcr_dataset.schema import MAX_PICTURES, Block, Picture, Source
 from mmcr_dataset.stages import Removed
 
 MAX_TEXT_CHARACTERS = 8000  # about 2,000 tokens: the prompt of 1.6M requests is what a build pays for
+_MAX_RAW_CHARACTERS = 8 * MAX_TEXT_CHARACTERS  # what is held and cleaned of one document's text
 
 
 @dataclass(frozen=True, slots=True)
 class PictureAt:
-    """Where a picture is: an address on the web, or a file of a local source. Never both."""
+    """Where a picture is: an address on the web, or a file of a local source. Never both.
+
+    Attributes:
+        url: its address.
+        path: its file, or the archive that holds it.
+        offset: where in the file it begins.
+        size_bytes: how long it is there, None to the end of the file.
+        name: what it is called inside an archive.
+    """
 
     url: str | None = None
     path: Path | None = None
+    offset: int = 0
+    size_bytes: int | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Interleaved text and pictures in reading order, as found: nothing cleaned, nothing fetched."""
+    """Interleaved text and pictures in reading order, as found: nothing cleaned, nothing fetched.
+
+    Attributes:
+        id: of the source, or made from the content.
+        blocks: texts and places of pictures.
+        source: where it is from.
+        probabilities: what the source's own models say of it (0..1), by the names of collect/screen.py.
+    """
 
     id: str
     blocks: tuple[str | PictureAt, ...]
     source: Source = Source()
+    probabilities: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def pictures(self) -> tuple[PictureAt, ...]:
@@ -89,6 +110,31 @@ def document_id(*parts: str) -> str:
     return "made-" + hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
 
 
+def shorten(document: Document) -> Document:
+    """The document with the end of an enormous text cut off, so that a few of them can't fill the memory."""
+    if sum(len(block) for block in document.blocks if isinstance(block, str)) <= _MAX_RAW_CHARACTERS:
+        return document
+    room = _MAX_RAW_CHARACTERS
+    blocks: list[str | PictureAt] = []
+    for block in document.blocks:
+        if isinstance(block, str):
+            block = block[:room]
+            room -= len(block)
+        if block:
+            blocks.append(block)
+    return replace(document, blocks=tuple(blocks))
+
+
+def why_no_candidate(document: Document) -> Removed | None:
+    """Why a document can't become a candidate whatever its pictures are, None if it may: asked before fetching."""
+    count = len(document.pictures)
+    if not count:
+        return Removed(document.id, "no_picture", "the document shows no picture")
+    if count > MAX_PICTURES:
+        return Removed(document.id, "too_many_pictures", f"{count} pictures, the paper takes at most {MAX_PICTURES}")
+    return None
+
+
 def to_candidate(
     document: Document, data: Mapping[PictureAt, bytes | PictureError], limits: PictureLimits = PictureLimits()
 ) -> Candidate | Removed:
@@ -98,14 +144,14 @@ def to_candidate(
     one is left. More than four pictures, no text, or a text without words remove the document: what they say together
     can't be cut apart.
     """
-    if not document.pictures:
-        return Removed(document.id, "no_picture", "the document shows no picture")
-    if len(document.pictures) > MAX_PICTURES:
-        detail = f"{len(document.pictures)} pictures, the paper takes at most {MAX_PICTURES}"
-        return Removed(document.id, "too_many_pictures", detail)
+    unfit = why_no_candidate(document)
+    if unfit is not None:
+        return unfit
     pictures, number_at, problems = _use_pictures(document, data, limits)
     if not pictures:
-        return Removed(document.id, problems[0].reason, "; ".join(str(problem) for problem in problems))
+        again = [problem for problem in problems if problem.reason in TRANSIENT]
+        reason = (again or problems)[0].reason
+        return Removed(document.id, reason, "; ".join(str(problem) for problem in problems), retry=bool(again))
     blocks: list[Block] = []
     room = MAX_TEXT_CHARACTERS
     for block in document.blocks:
@@ -114,7 +160,7 @@ def to_candidate(
             if number is not None and number not in blocks:
                 blocks.append(number)
             continue
-        text = clean_text(block)
+        text = clean_text(block) if room > 0 else ""
         if len(text) > room:
             text = text[:room].rpartition(" ")[0]
         if text:

@@ -1,29 +1,30 @@
-"""Pictures from the web: async, a few at a time, guarded.
-
-Refuses what is not http(s), and every address that is private, loopback or link-local: also after a redirect and also
-when a name resolves to one, because the check is made on the address that the connection is opened to.
-"""
+"""Pictures from the web: async, polite to each host, with patience that ends; pictures of local sources beside them."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+import random
+import sys
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from mmcr_dataset.collect.addresses import GuardedResolver, check_url, guarded_sockets
+from mmcr_dataset.collect.byte_budget import ByteBudget, Room
 from mmcr_dataset.collect.document import PictureAt
-from mmcr_dataset.images import PictureError, PictureLimits
+from mmcr_dataset.collect.transfer import Partial, TryLater, transfer
+from mmcr_dataset.images import TRANSIENT, PictureError, PictureLimits
 
-_NO_AI = ("noai", "noimageai")  # X-Robots-Tag: the owner does not want models trained on it
-_CHUNK = 1 << 16
+_AGAIN_NOW = TRANSIENT - {"unreachable", "host_given_up"}  # a dead host is asked again by the next build only
+_HOST_FAILURES_MAX = 10  # timeouts and refused connections in a row after which a host is left alone
+_HOSTS_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,181 +36,210 @@ class FetchSettings:
         max_in_flight_host: requests at once to one host.
         max_attempts: tries for one picture, the first included; only what can get better is tried again.
         timeout_s: time for one try.
+        backoff_s: the first wait before another try is about twice this; each further one is twice as long.
+        picture_timeout_s: time for all tries and waits of one picture.
         max_redirects: redirects followed for one picture.
+        max_held_bytes: bytes of pictures held at once, over all documents.
         allow_loopback: True allows 127.0.0.0/8 and ::1, for tests and local copies.
         user_agent: how we present ourselves.
     """
 
-    max_in_flight: int = 32
+    max_in_flight: int = 64
     max_in_flight_host: int = 8
     max_attempts: int = 3
     timeout_s: float = 20.0
+    backoff_s: float = 0.5
+    picture_timeout_s: float = 60.0
     max_redirects: int = 5
+    max_held_bytes: int = 256_000_000
     allow_loopback: bool = False
     user_agent: str = "mmcr-dataset/0.1 (research data set; honours X-Robots-Tag: noai)"
 
     def __post_init__(self) -> None:
-        if min(self.max_in_flight, self.max_in_flight_host, self.max_attempts) < 1 or self.timeout_s <= 0:
-            raise ValueError(f"{self}: counts must be at least 1 and timeout_s above 0")
+        counts = (self.max_in_flight, self.max_in_flight_host, self.max_attempts, self.max_held_bytes)
+        if min(counts) < 1 or min(self.timeout_s, self.picture_timeout_s) <= 0:
+            raise ValueError(f"{self}: counts must be at least 1 and times above 0 s")
+        if min(self.max_redirects, self.backoff_s) < 0:
+            raise ValueError(f"{self}: max_redirects and backoff_s must be at least 0")
 
 
-class _AddressRefused(OSError):
-    """The address a name resolves to is not one of the public internet."""
+class _Host:
+    """What is known of one host: its slots, when it wants to be asked again, how often it failed in a row."""
+
+    def __init__(self, max_in_flight: int) -> None:
+        self.slots = asyncio.Semaphore(max_in_flight)
+        self.users = 0
+        self.open_at = 0.0
+        self.failures = 0
 
 
-def is_public(address: str, allow_loopback: bool = False) -> bool:
-    """True if a numeric address belongs to the public internet (or to this machine, where that is allowed)."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    ip = mapped if mapped is not None else ip
-    if ip.is_loopback:
-        return allow_loopback
-    return ip.is_global and not ip.is_multicast
+@dataclass
+class _Work:
+    """One picture on its way: its document's room, what came so far, and when the patience ends."""
+
+    room: Room
+    partial: Partial = field(default_factory=Partial)
+    until: float | None = None
 
 
-class _GuardedResolver(AbstractResolver):
-    """Resolves names and refuses answers that are not public; the connection uses the very addresses checked here."""
+class PictureFetcher:
+    """Fetches pictures while its `async with` lasts."""
 
-    def __init__(self, allow_loopback: bool) -> None:
-        self._resolver = ThreadedResolver()
-        self._allow_loopback = allow_loopback
+    def __init__(self, settings: FetchSettings = FetchSettings(), limits: PictureLimits = PictureLimits()) -> None:
+        self._settings, self._limits = settings, limits
+        self._hosts: OrderedDict[str, _Host] = OrderedDict()
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        if not all(is_public(entry["host"], self._allow_loopback) for entry in found):
-            raise _AddressRefused(f"{host} resolves to an address that is not public")
-        return found
+    async def __aenter__(self) -> Self:
+        settings = self._settings
+        # each name is looked up in a thread of its own: names that don't answer must not stop the others
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(settings.max_in_flight))
+        self._slots = asyncio.Semaphore(settings.max_in_flight)
+        connector = aiohttp.TCPConnector(
+            limit=settings.max_in_flight,
+            resolver=GuardedResolver(settings.allow_loopback),
+            socket_factory=guarded_sockets(settings.allow_loopback),
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None),  # ours counts waits for memory out
+            headers={"User-Agent": settings.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+        return self
 
-    async def close(self) -> None:
-        await self._resolver.close()
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._session.close()
 
+    async def fetch(self, place: PictureAt, room: Room) -> bytes | PictureError:
+        """The bytes of a picture, or why there are none; its document's `room` is asked before bytes are held."""
+        try:
+            if place.path is not None:
+                return await asyncio.to_thread(_read_file, place, self._limits)
+            url = check_url(place.url or "", self._settings.allow_loopback)
+            return await self._fetch(url, room)
+        except PictureError as error:
+            return error
 
-async def fetch_pictures(
-    places: Iterable[PictureAt],
-    settings: FetchSettings = FetchSettings(),
-    limits: PictureLimits = PictureLimits(),
-    progress: Callable[[], None] = lambda: None,
-) -> dict[PictureAt, bytes | PictureError]:
-    """The bytes of each picture, or why there are none. Never raises for a single picture."""
-    found: dict[PictureAt, bytes | PictureError] = {}
-    slots = asyncio.Semaphore(settings.max_in_flight)
-    host_slots: Mapping[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(settings.max_in_flight_host))
-    connector = aiohttp.TCPConnector(limit=settings.max_in_flight, resolver=_GuardedResolver(settings.allow_loopback))
-    async with aiohttp.ClientSession(
-        connector=connector,
-        timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
-        headers={"User-Agent": settings.user_agent, "Accept": "image/*"},
-        trust_env=False,
-    ) as session:
-
-        async def one(place: PictureAt) -> None:
+    async def _fetch(self, url: URL, room: Room) -> bytes:
+        """Try until it is there, can't get better, or the time is up."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        work = _Work(room)
+        for attempt in range(1, settings.max_attempts + 1):
             try:
-                if place.path is not None:
-                    found[place] = _read_file(place, limits)
-                else:
-                    url = check_url(place.url or "", settings.allow_loopback)
-                    async with host_slots[url.host or ""], slots:
-                        found[place] = await _fetch(session, url, settings, limits)
+                return await self._follow(url, work)
             except PictureError as error:
-                found[place] = error
-            progress()
+                wait_s = random.uniform(0.5, 1.0) * settings.backoff_s * 2**attempt  # noqa: S311  (spreads load)
+                if isinstance(error, TryLater):
+                    wait_s = max(wait_s, error.after_s)
+                too_late = work.until is not None and loop.time() + wait_s > work.until
+                if attempt == settings.max_attempts or error.reason not in _AGAIN_NOW or too_late:
+                    raise
+            await asyncio.sleep(wait_s)
+        raise AssertionError("unreachable: the loop returns or raises")
 
-        await asyncio.gather(*(one(place) for place in dict.fromkeys(places)))
-    return found
+    async def _follow(self, url: URL, work: _Work) -> bytes:
+        """One try, each redirect in the turn of the host that it leads to."""
+        for _ in range(self._settings.max_redirects + 1):
+            async with self._turn(url, work.room):
+                answer = await self._try(url, work)
+            if isinstance(answer, bytes):
+                return answer
+            url = answer
+        raise PictureError("too_many_redirects", f"{url}: more than {self._settings.max_redirects}")
+
+    @asynccontextmanager
+    async def _turn(self, url: URL, room: Room) -> AsyncIterator[None]:
+        """Wait for a slot of the host, for the time it asked for, then for one of all; raises for a host given up."""
+        name = url.host or ""
+        host = self._hosts.setdefault(name, _Host(self._settings.max_in_flight_host))
+        self._hosts.move_to_end(name)
+        host.users += 1
+        try:
+            async with _slot(host.slots, room):
+                wait_s = host.open_at - asyncio.get_running_loop().time()
+                if wait_s > 0:
+                    await asyncio.sleep(wait_s)
+                if host.failures >= _HOST_FAILURES_MAX:
+                    raise PictureError("host_given_up", f"{url}: {name} failed {host.failures} times in a row")
+                async with _slot(self._slots, room):
+                    yield
+                    host.failures = 0
+        except PictureError as error:
+            if error.reason != "host_given_up":
+                host.failures = host.failures + 1 if error.reason in ("timeout", "unreachable") else 0
+            if isinstance(error, TryLater):
+                pause_s = min(error.after_s, self._settings.picture_timeout_s)
+                host.open_at = asyncio.get_running_loop().time() + pause_s
+            raise
+        finally:
+            host.users -= 1
+            self._forget_hosts()
+
+    def _forget_hosts(self) -> None:
+        """Keep the hosts asked last: a run sees millions."""
+        while len(self._hosts) > _HOSTS_REMEMBERED:
+            oldest, state = next(iter(self._hosts.items()))
+            if state.users:
+                break
+            del self._hosts[oldest]
+
+    async def _try(self, url: URL, work: _Work) -> bytes | URL:
+        """One request within its time; a wait for memory is not the server's fault and stops the clock."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        work.until = work.until or loop.time() + settings.picture_timeout_s
+        seconds = min(settings.timeout_s, max(0.01, work.until - loop.time()))
+        try:
+            async with asyncio.timeout(seconds) as clock:
+
+                async def wait_for_room(size_bytes: int) -> None:
+                    until, start = clock.when(), loop.time()
+                    clock.reschedule(None)
+                    await work.room.take(size_bytes)
+                    waited_s = loop.time() - start
+                    clock.reschedule((until or start) + waited_s)
+                    work.until = (work.until or start) + waited_s
+
+                return await transfer(
+                    self._session, url, work.partial, self._limits, wait_for_room, settings.allow_loopback
+                )
+        except TimeoutError as error:
+            raise PictureError("timeout", f"{url}: not all of it within {seconds:.3g} s") from error
+
+
+@asynccontextmanager
+async def _slot(slots: asyncio.Semaphore, room: Room) -> AsyncIterator[None]:
+    taken = await room.wait_for_slot(slots)
+    try:
+        yield
+    finally:
+        if taken:
+            slots.release()
 
 
 def _read_file(place: PictureAt, limits: PictureLimits) -> bytes:
     assert place.path is not None
     try:
-        if place.path.stat().st_size > limits.size_bytes_max:
-            raise PictureError("too_many_bytes", f"{place.path}: {place.path.stat().st_size} bytes")
-        return place.path.read_bytes()
+        with place.path.open("rb") as file:
+            file.seek(place.offset)
+            data = file.read(limits.size_bytes_max + 1 if place.size_bytes is None else place.size_bytes)
     except OSError as error:
         raise PictureError("unreadable_file", f"{place.path}: {error.strerror or error}") from error
+    if len(data) > limits.size_bytes_max:
+        raise PictureError("too_many_bytes", f"{place.path}: more than {limits.size_bytes_max} bytes")
+    return data
 
 
-def check_url(url: str, allow_loopback: bool = False) -> URL:
-    """The address as something that may be asked.
-
-    Raises:
-        PictureError: bad_address (empty, relative, not http or https, with a password), private_address.
-    """
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port
-        host = parts.hostname
-        if parts.scheme.lower() not in ("http", "https") or not host:
-            raise PictureError("bad_address", f"{url[:200]!r}: expected an absolute http or https address")
-        if parts.username is not None or parts.password is not None or port == 0:
-            raise PictureError("bad_address", f"{url[:200]!r}: a name, password or port 0 in it")
-        checked = URL(url.strip())
-        host = checked.host or host
-    except (ValueError, UnicodeError) as error:
-        raise PictureError("bad_address", f"{url[:200]!r}: {error}") from error
-    try:
-        numeric = socket.inet_ntoa(socket.inet_aton(host)) if host[:1].isdigit() and ":" not in host else host
-        if not is_public(numeric, allow_loopback):
-            raise PictureError("private_address", f"{url[:200]!r} is not on the public internet")
-    except (OSError, ValueError):
-        pass  # a name, not a number: its addresses are checked when it is resolved
-    return checked
-
-
-async def _fetch(session: aiohttp.ClientSession, url: URL, settings: FetchSettings, limits: PictureLimits) -> bytes:
-    for attempt in range(1, settings.max_attempts + 1):
-        try:
-            return await _fetch_once(session, url, settings, limits)
-        except PictureError as error:
-            if attempt == settings.max_attempts or error.reason not in (
-                "timeout",
-                "http_429",
-                "http_5xx",
-                "broken_transfer",
-            ):
-                raise
-        await asyncio.sleep(0.2 * 2**attempt)
-    raise AssertionError("unreachable: the loop returns or raises")
-
-
-async def _fetch_once(
-    session: aiohttp.ClientSession, url: URL, settings: FetchSettings, limits: PictureLimits
-) -> bytes:
-    try:
-        for _ in range(settings.max_redirects + 1):
-            async with session.get(url, allow_redirects=False) as response:
-                if response.status in (301, 302, 303, 307, 308):
-                    target = urljoin(str(url), response.headers.get("Location", ""))
-                    url = check_url(target, settings.allow_loopback)
-                    continue
-                return await _read_body(response, url, limits)
-        raise PictureError("too_many_redirects", f"{url}: more than {settings.max_redirects}")
-    except TimeoutError as error:
-        raise PictureError("timeout", f"{url}: nothing within {settings.timeout_s:g} s") from error
-    except aiohttp.ClientConnectorError as error:
-        if isinstance(error.os_error, _AddressRefused):
-            raise PictureError("private_address", f"{url}: {error.os_error}") from error
-        raise PictureError("unreachable", f"{url}: {error}") from error
-    except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
-        raise PictureError("broken_transfer", f"{url}: {error}") from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise PictureError("unreachable", f"{url}: {error}") from error
-
-
-async def _read_body(response: aiohttp.ClientResponse, url: URL, limits: PictureLimits) -> bytes:
-    status = response.status
-    if status != 200:
-        raise PictureError("http_5xx" if status >= 500 else f"http_{status}", f"{url} answers {status}")
-    robots = ",".join(response.headers.getall("X-Robots-Tag", [])).lower().replace(" ", "")
-    if any(word in _NO_AI for entry in robots.split(",") for word in entry.split(":")):
-        raise PictureError("robots_noai", f"{url} says X-Robots-Tag: {robots}")
-    kind = response.content_type
-    if kind.startswith("text/") and kind != "text/plain":
-        raise PictureError("not_a_picture", f"{url} is {kind}")
-    data = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK):
-        data += chunk
-        if len(data) > limits.size_bytes_max:
-            raise PictureError("too_many_bytes", f"{url}: more than {limits.size_bytes_max} bytes")
-    return bytes(data)
+async def fetch_pictures(
+    places: Iterable[PictureAt], settings: FetchSettings = FetchSettings(), limits: PictureLimits = PictureLimits()
+) -> dict[PictureAt, bytes | PictureError]:
+    """The bytes of each picture, or why there are none; all are held, so it is for a few."""
+    wanted = list(dict.fromkeys(places))
+    budget = ByteBudget(sys.maxsize)
+    async with PictureFetcher(settings, limits) as fetcher:
+        found = await asyncio.gather(
+            *(fetcher.fetch(place, budget.room(number)) for number, place in enumerate(wanted, 1))
+        )
+    return dict(zip(wanted, found, strict=True))

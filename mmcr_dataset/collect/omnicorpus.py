@@ -1,73 +1,43 @@
-"""OmniCorpus-CC rows from Parquet: `images` and `texts` of equal length, at each place one of the two is null.
+"""OmniCorpus-CC rows: `images` and `texts` of equal length, at each place one of the two is null.
 
-Source: OpenGVLab/OmniCorpus-CC (arXiv 2406.08418), columns general_metadata, images, texts, metadata.
+Source: OpenGVLab/OmniCorpus-CC and OmniCorpus-CC-210M (arXiv 2406.08418): general_metadata, images, texts, metadata.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmcr_dataset.collect.document import Document, PictureAt, document_id
 from mmcr_dataset.schema import Source
 from mmcr_dataset.stages import Removed
 
-_COLUMNS = ("general_metadata", "images", "texts")
-_ROWS_A_BATCH = 256
+PROBABILITIES = ("advertisement", "politics", "porn", "toxic", "unsafe", "fluency", "aesthetic")
 
 
-class OmniCorpusSource:
-    """The documents of one Parquet file or of all below a folder, in the order of file names and rows.
-
-    Raises:
-        ValueError: no Parquet file there, or one that is damaged or lacks a column.
-    """
-
-    def __init__(self, path: Path, licence: str | None = None, dump: str | None = None) -> None:
-        self.paths = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
-        if not self.paths:
-            raise ValueError(f"{path}: no Parquet file there; expected OmniCorpus-CC rows")
-        self._licence, self._dump = licence, dump
-        for file in self.paths:
-            try:
-                names = pq.read_schema(file).names
-            except (pa.ArrowInvalid, OSError) as error:
-                raise ValueError(f"{file}: not a readable Parquet file ({error}); fetch it again") from error
-            missing = [column for column in _COLUMNS if column not in names]
-            if missing:
-                raise ValueError(
-                    f"{file}: no column {', '.join(missing)}, found {', '.join(names)}; expected OmniCorpus"
-                )
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when a file's name, size or number of rows does."""
-        parts = [f"{path.name} {path.stat().st_size} {pq.read_metadata(path).num_rows}" for path in self.paths]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-    def __iter__(self) -> Iterator[Document | Removed]:
-        """Each row as a document, or why it is none."""
-        for path in self.paths:
-            number = 0
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=_ROWS_A_BATCH, columns=list(_COLUMNS)):
-                    for row in batch.to_pylist():
-                        yield to_document(row, f"{path.name} row {number}", self._licence, self._dump)
-                        number += 1
-
-
-def to_document(
-    row: Mapping[str, Any], place: str, licence: str | None = None, dump: str | None = None
-) -> Document | Removed:
-    """One OmniCorpus-CC row as a document, or why it is none; `place` names the row in messages."""
+def to_document(row: Mapping[str, Any], place: str, licence: str | None = None) -> Document | Removed:
+    """One row as a document, or why it is none; `place` names the row in messages."""
     general = row.get("general_metadata") or {}
-    images, texts = row.get("images"), row.get("texts")
-    row_id = general.get("id") or document_id(general.get("url") or "", str(images), str(texts))
+    return to_interleaved(
+        row.get("images"),
+        row.get("texts"),
+        place,
+        Source(general.get("url"), licence),
+        general.get("id"),
+        read_probabilities(general, row.get("metadata") or []),
+    )
+
+
+def to_interleaved(
+    images: list[str | None] | None,
+    texts: list[str | None] | None,
+    place: str,
+    source: Source,
+    row_id: str | None = None,
+    probabilities: Mapping[str, float] | None = None,
+) -> Document | Removed:
+    """The document of two lists that complete each other, or why they don't."""
+    row_id = row_id or document_id(source.document_url or "", str(images), str(texts))
     if images is None or texts is None:
         return Removed(row_id, "null_columns", f"{place}: images or texts is null")
     if len(images) != len(texts):
@@ -82,4 +52,23 @@ def to_document(
             blocks.append(PictureAt(url=image))
         elif text is not None:
             blocks.append(text)
-    return Document(row_id, tuple(blocks), Source(general.get("url"), licence, dump))
+    return Document(row_id, tuple(blocks), source, probabilities or {})
+
+
+def read_probabilities(general: Mapping[str, Any], pictures: list[Mapping[str, Any] | None]) -> dict[str, float]:
+    """What the row says of itself by the names of `PROBABILITIES`, nulls left out; of its pictures the worst counts."""
+    found = {
+        "politics": general.get("politics_prob"),
+        "porn": general.get("porn_prob"),
+        "toxic": general.get("toxic_prob"),
+        "fluency": general.get("fluency_prob"),
+    }
+    if general.get("non_advertisement_prob") is not None:
+        found["advertisement"] = 1.0 - general["non_advertisement_prob"]
+    for name, worst in (("unsafe", max), ("aesthetic", min)):
+        values = [
+            picture[f"{name}_prob"] for picture in pictures if picture and picture.get(f"{name}_prob") is not None
+        ]
+        if values:
+            found[name] = worst(values)
+    return {name: float(value) for name, value in found.items() if value is not None}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib.util
 import io
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from mmcr_dataset.images import (
     NEAR_DUPLICATE_BITS,
@@ -54,6 +57,77 @@ def test_check_picture_unusable_names_the_reason(data: bytes, reason: str) -> No
     with pytest.raises(PictureError) as raised:
         check_picture(data)
     assert raised.value.reason == reason
+
+
+def huge_header(format: str) -> bytes:
+    """A picture of a few bytes that says it has 60,000 x 60,000 pixels."""
+    if format == "GIF":
+        return b"GIF89a" + struct.pack("<HH", 60000, 60000) + b"\0\0\0," + bytes(4) + b"\1\0\1\0\0\2\2D\1\0;"
+    if format == "BMP":
+        return b"BM" + struct.pack("<IIIIiiHHIIiiII", 100, 0, 54, 40, 60000, 60000, 1, 24, 0, 0, 0, 0, 0, 0) + bytes(99)
+    data = bytearray(encoded(GRADIENT, format))
+    if format == "PNG":
+        data[16:24] = struct.pack(">II", 60000, 60000)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    else:
+        at = data.index(b"\xff\xc0")
+        data[at + 5 : at + 9] = struct.pack(">HH", 60000, 60000)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP"])
+def test_check_picture_header_that_promises_gigabytes_is_refused_unread(format: str) -> None:
+    with pytest.raises(PictureError, match="too_many_pixels"):
+        check_picture(huge_header(format))
+
+
+def test_check_picture_text_that_unpacks_to_gigabytes_is_refused() -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("note", "a" * 80_000_000, zip=True)
+    with pytest.raises(PictureError, match="corrupt_picture"):
+        check_picture(encoded(GRADIENT, pnginfo=info))
+
+
+def test_check_picture_page_after_or_inside_a_picture_changes_nothing() -> None:
+    page = b"<html><script>alert(1)</script><svg></svg>"
+    assert check_picture(picture_bytes(1) + page).size == (96, 72)
+    assert check_picture(encoded(GRADIENT, "JPEG", comment=page)).size == (64, 64)
+
+
+@pytest.mark.parametrize(
+    "head", [b"%PDF-1.7", b"%!PS-Adobe-3.0 EPSF-3.0", b"\0\0\1\0", b"\x7fELF", b"PK\3\4", b"ID3", b"\0" * 9]
+)
+def test_check_picture_what_pillow_could_open_but_we_do_not_want(head: bytes) -> None:
+    with pytest.raises(PictureError, match="not_a_picture"):
+        check_picture(head + bytes(5000))
+
+
+@pytest.mark.parametrize("format", ["WEBP", "PNG", "GIF"])
+def test_check_picture_animation_is_its_first_frame_and_is_sent_as_a_still(format: str) -> None:
+    frames = [decode_rgb(picture_bytes(seed)) for seed in (1, 2, 3)]
+    data = encoded(frames[0], format, save_all=True, append_images=frames[1:], lossless=True)
+    assert hash_distance(perceptual_hash(check_picture(data)), perceptual_hash(frames[0])) <= NEAR_DUPLICATE_BITS
+    assert to_data_url(data).startswith("data:image/jpeg;")
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_decode_rgb_any_orientation_is_upright_or_ignored(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    size = decode_rgb(encoded(GRADIENT.resize((64, 40)), "JPEG", exif=exif)).size
+    assert size == ((40, 64) if orientation in (5, 6, 7, 8) else (64, 40))
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_check_picture_damaged_at_random_ends_in_a_picture_or_a_reason(format: str) -> None:
+    whole = encoded(decode_rgb(picture_bytes(1)), format)
+    rng = np.random.default_rng(7)
+    for number in range(150):
+        data = bytearray(whole)
+        for at in rng.integers(0, min(len(data), 400 if number % 2 else len(data)), rng.integers(1, 12)):
+            data[at] = rng.integers(256)
+        with contextlib.suppress(PictureError):  # any other exception would end a build
+            assert check_picture(bytes(data[: rng.integers(20, len(data) + 1)])).mode == "RGB"
 
 
 def test_check_picture_too_many_bytes_names_both_numbers() -> None:

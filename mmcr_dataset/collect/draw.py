@@ -1,0 +1,187 @@
+"""Which documents to take: a seeded sample that reads no more of a large source than it needs.
+
+A source in parts (Parquet row groups, archives) is read part by part, in the order of a seeded hash over all parts of
+all files, until enough documents were found: every part has the same chance to be read, and so has every document, but
+its neighbours in the row group come with it. In the part where a number is reached, the documents with the smallest
+seeded hash are taken. A source in one part is drawn document by document, and its order does not matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from mmcr_dataset.collect.document import Document, DocumentSource
+from mmcr_dataset.collect.screen import Screen
+from mmcr_dataset.stages import Removed
+
+
+class Part(Protocol):
+    """A piece of a source that can be read by itself, and again."""
+
+    name: str
+    num_rows: int | None  # None where only reading tells
+
+    def __iter__(self) -> Iterator[Document | Removed]:
+        """Its documents, in order."""
+
+
+@runtime_checkable
+class PartedSource(Protocol):
+    """A source of many parts."""
+
+    def parts(self, seed: int | None) -> Iterator[Part]:
+        """All parts: in their own order, or for a seed in the order of a draw."""
+
+
+@dataclass
+class _Whole:
+    """A source that has no parts, as one."""
+
+    source: DocumentSource
+    name: str = "all"
+    num_rows: int | None = None
+
+    def __iter__(self) -> Iterator[Document | Removed]:
+        return iter(self.source)
+
+
+@dataclass
+class Quota:
+    """Documents still to take: of one picture, of several; None takes all."""
+
+    single: int | None
+    multi: int | None
+
+    @property
+    def is_met(self) -> bool:
+        """True if nothing more is to be taken."""
+        return self.single == 0 and self.multi == 0
+
+    @property
+    def total(self) -> int | None:
+        """Both together, None if one has no limit."""
+        return None if self.single is None or self.multi is None else self.single + self.multi
+
+    def of(self, document: Document) -> int | None:
+        """What is left for documents of this kind."""
+        return self.multi if len(document.pictures) > 1 else self.single
+
+    def subtract(self, num_single: int, num_multi: int) -> None:
+        """So many were taken."""
+        self.single = None if self.single is None else self.single - num_single
+        self.multi = None if self.multi is None else self.multi - num_multi
+
+
+@dataclass
+class _Drawn:
+    """What a part gave."""
+
+    part: str
+    single: int = 0
+    multi: int = 0
+    removed: int = 0
+
+    def count(self, item: Document | Removed) -> None:
+        if isinstance(item, Removed):
+            self.removed += 1
+        elif len(item.pictures) > 1:
+            self.multi += 1
+        else:
+            self.single += 1
+
+
+def draw_documents(
+    source: DocumentSource,
+    quota: Quota,
+    seed: int = 0,
+    screen: Screen = Screen(),
+    notes: Path | None = None,
+    start: int = 0,
+) -> Iterator[Document | Removed]:
+    """The drawn documents, with what is removed on the way; broken and screened rows do not count as drawn.
+
+    Args:
+        source: where from.
+        quota: how many.
+        seed: of the draw.
+        screen: what a document must be.
+        notes: file that remembers what each part gave, so that a later run need not read it again.
+        start: leave out so many at the beginning.
+    """
+    known = _read_notes(notes)
+    left = Quota(quota.single, quota.multi)
+    draws = quota.single is not None or quota.multi is not None
+    position = 0
+    parts: Iterable[Part] = source.parts(seed if draws else None) if isinstance(source, PartedSource) else ()
+    for part in parts if isinstance(source, PartedSource) else (_Whole(source),):
+        if left.is_met:
+            break
+        drawn = known.get(part.name)
+        num = drawn.single + drawn.multi + drawn.removed if drawn else 0
+        if drawn is not None and position + num <= start:
+            position += num
+        else:
+            drawn = _Drawn(part.name)
+            for item in _draw_part(part, left, seed, screen):
+                drawn.count(item)
+                if position >= start:
+                    yield item
+                position += 1
+            if notes is not None and part.name not in known:
+                with notes.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(drawn)) + "\n")
+        left.subtract(drawn.single, drawn.multi)
+
+
+def _read_notes(path: Path | None) -> dict[str, _Drawn]:
+    known: dict[str, _Drawn] = {}
+    if path is not None and path.is_file():
+        for line in path.read_text("utf-8").splitlines(keepends=True):
+            if line.endswith("\n"):  # a kill may leave half a line
+                drawn = _Drawn(**json.loads(line))
+                known[drawn.part] = drawn
+    return known
+
+
+def _draw_part(part: Part, left: Quota, seed: int, screen: Screen) -> Iterator[Document | Removed]:
+    """The documents of one part; it is read twice only where not all of a kind can be taken."""
+    chosen: dict[bool, set[int]] | None = None
+    limits = [number for number in (left.single, left.multi) if number]
+    if limits and (part.num_rows is None or part.num_rows > min(limits)):
+        chosen = _choose(part, left, seed, screen)
+    for index, item in enumerate(part):
+        removed = item if isinstance(item, Removed) else screen.why_not(item)
+        if removed is not None:
+            yield removed
+        elif isinstance(item, Document) and _is_drawn(item, index, left, chosen):
+            yield item
+
+
+def _is_drawn(document: Document, index: int, left: Quota, chosen: dict[bool, set[int]] | None) -> bool:
+    number = left.of(document)
+    return number is None or (number > 0 and (chosen is None or index in chosen[len(document.pictures) > 1]))
+
+
+def _choose(part: Part, left: Quota, seed: int, screen: Screen) -> dict[bool, set[int]]:
+    """Indices of the documents with the smallest hashes, as many of each kind as are left to take."""
+    heaps: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
+    for index, item in enumerate(part):
+        if isinstance(item, Removed) or not left.of(item) or screen.why_not(item) is not None:
+            continue
+        heap = heaps[len(item.pictures) > 1]
+        heapq.heappush(heap, (-seeded_rank(seed, item.id), index))
+        if len(heap) > (left.of(item) or 0):
+            heapq.heappop(heap)
+    return {multi: {index for _, index in heap} for multi, heap in heaps.items()}
+
+
+def seeded_rank(seed: int, *names: object) -> int:
+    """A number from 0 to 2^64 that depends on seed and names alone."""
+    text = "\x1f".join(str(name) for name in (seed, *names))
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8], "big")

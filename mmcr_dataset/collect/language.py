@@ -1,0 +1,64 @@
+"""Is a document's text English? Asked before anything is fetched or paid for; a short text passes."""
+
+from __future__ import annotations
+
+import re
+
+LATIN_SHARE_MIN = 0.7  # of the letters; a page may quote a name in another script
+_CERTAIN_SHARE = 0.25  # no other language's prose has so many of English's small words
+_OTHER_SHARE_MIN = 0.2  # what prose in the other languages has; captions with foreign names have less
+_FUNCTION_WORD_SHARE_MIN = 0.05  # English prose has 0.3 to 0.5, lists and captions with many names less
+_WORDS_MIN = 20  # fewer words say too little
+_WORDS_MIN_UNKNOWN = 40  # and before a language that is in no list is called foreign
+_LETTERS_MIN = 8
+_CHARACTERS_READ = 4000
+
+# The commonest small words of each language. A word that two of them share tells nothing and counts for both.
+_SMALL_WORDS = {
+    "English": "the of and to in is that it for was on are as with they be at this have from or by not but what we "
+    "you can an your which will there their if has more its were been our these also he she his her",
+    "German": "der die und das den von zu mit sich des auf für ist im dem nicht ein eine als auch es an werden aus er "
+    "hat dass sie nach wird bei einer um am sind noch wie einem über so zum war haben nur oder aber vor zur",
+    "French": "de la le et les des en un du une que est pour qui dans sur par plus pas au sont avec il ce ne se nous "
+    "vous mais ou aux cette ses comme leur elle été ont être fait deux",
+    "Spanish": "de la que el en y los del se las por un para con no una su al lo como más pero sus le ya o este sí "
+    "porque esta entre cuando muy sin sobre también me hasta hay donde son",
+    "Portuguese": "de que e do da em um para com não uma os no se na por mais as dos como mas ao ele das seu sua ou "
+    "quando muito nos já eu também só pelo pela até isso são foi",
+    "Italian": "di che e la il un a per in una mi sono ho non ma lo ha le si ti i con cosa come io questo della nel "
+    "del da al dei gli alla più anche delle era ci",
+    "Dutch": "de het een van en in is dat op te zijn met voor niet aan er om ook als maar dan bij nog uit door over "
+    "naar heeft hebben wordt deze werd ze hij of",
+    "Polish": "i w na z do nie się to jest że o jak a po ale za od przez dla są czy oraz które był może tak jego",
+    "Turkish": "ve bir bu da de için ile çok olarak daha olan gibi en ne kadar sonra ise değil var o her",
+    "Indonesian": "yang dan di dengan untuk pada ini dari dalam tidak akan adalah itu ke juga atau bisa saya anda",
+    "Swedish": "och i att det som en på är av för med till den har de inte om ett men var jag sig från vi så kan",
+}
+_BY_LANGUAGE = {name: frozenset(words.split()) for name, words in _SMALL_WORDS.items()}
+
+
+def why_not_english(text: str) -> str | None:
+    """What speaks against English, None if nothing does.
+
+    Example: `"Der Hund und die Katze sind in dem Haus, aber der Vogel ist nicht da."` -> `"reads as German: ..."`
+    """
+    text = text[:_CHARACTERS_READ]
+    letters = [character for character in text if character.isalpha()]
+    if len(letters) < _LETTERS_MIN:
+        return None
+    latin = sum(character < "\u0250" for character in letters) / len(letters)
+    if latin < LATIN_SHARE_MIN:
+        return f"{latin:.0%} of the letters are Latin, expected at least {LATIN_SHARE_MIN:.0%}"
+    words = re.findall(r"[^\W\d_]{2,}", text.lower())
+    if len(words) < _WORDS_MIN:
+        return None
+    english = sum(word in _BY_LANGUAGE["English"] for word in words) / len(words)
+    if english >= _CERTAIN_SHARE:
+        return None
+    shares = {name: sum(word in small for word in words) / len(words) for name, small in _BY_LANGUAGE.items()}
+    likeliest = max(shares, key=lambda name: shares[name])
+    if shares[likeliest] >= max(_OTHER_SHARE_MIN, 1.5 * english):
+        return f"reads as {likeliest}: {shares[likeliest]:.0%} of its small words, {english:.0%} of English's"
+    if len(words) >= _WORDS_MIN_UNKNOWN and english < _FUNCTION_WORD_SHARE_MIN:
+        return f"{english:.0%} English function words, expected at least {_FUNCTION_WORD_SHARE_MIN:.0%}"
+    return None

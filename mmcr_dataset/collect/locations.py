@@ -1,0 +1,128 @@
+"""Files of a source, on this machine or in a data set repository of the Hub; read in pieces, never copied whole.
+
+A place on the Hub is written `hub:ORG/NAME[@REVISION][:GLOB]`; HF_ENDPOINT and the login of huggingface_hub are used.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+_HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<glob>.+))?")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file to read from.
+
+    Attributes:
+        name: its path below the source.
+        size_bytes: its size.
+        version: changes when the content does: the Hub's hash, or size and time.
+        path: where it is on this machine, None on the Hub.
+        filesystem: the Hub's, None on this machine.
+        address: what the filesystem calls it.
+    """
+
+    name: str
+    size_bytes: int
+    version: str
+    path: Path | None = None
+    filesystem: Any = None
+    address: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """What to do where it can't be read."""
+        return "fetch it again" if self.path is not None else "if the Hub was down, run the same command to go on"
+
+    def open(self) -> IO[bytes]:
+        """The bytes, seekable; on the Hub each read is one request for a range.
+
+        Raises:
+            ValueError: it can't be opened any more.
+        """
+        try:
+            if self.path is not None:
+                return self.path.open("rb")
+            opened: IO[bytes] = self.filesystem.open(self.address, "rb", cache_type="none")
+            return opened
+        except OSError as error:
+            raise ValueError(f"{self.name}: can't be opened ({error})") from error
+
+
+def hub_errors() -> tuple[type[Exception], ...]:
+    """What reading a file raises: OSError, and the error of the HTTP library that huggingface_hub is built on."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return (OSError, *(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"))
+
+
+def list_files(location: str, endings: Sequence[str]) -> list[SourceFile]:
+    """The files with one of these endings at a path or a place on the Hub, by name.
+
+    Raises:
+        ValueError: there is nothing of the kind.
+    """
+    if location.startswith("hub:"):
+        return _list_hub(location, endings)
+    path = Path(location)
+    if not path.exists():
+        raise ValueError(f"--source {location}: no such file or folder")
+    found = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    files: list[SourceFile] = []
+    for file in found:
+        if file.name.endswith(tuple(endings)):
+            stat = file.stat()
+            name = file.name if file == path else file.relative_to(path).as_posix()
+            files.append(SourceFile(name, stat.st_size, f"{stat.st_size} {stat.st_mtime_ns}", path=file))
+    if not files:
+        raise ValueError(f"--source {location}: no file there that ends in {' or '.join(endings)}")
+    return files
+
+
+def _list_hub(location: str, endings: Sequence[str]) -> list[SourceFile]:
+    from huggingface_hub import HfApi, HfFileSystem
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.hf_api import RepoFile
+
+    asked = _HUB.fullmatch(location)
+    if asked is None:
+        raise ValueError(f"--source {location}: expected hub:ORG/NAME[@REVISION][:GLOB]")
+    repo, pattern = asked["repo"], asked["glob"]
+    try:
+        commit = HfApi().dataset_info(repo, revision=asked["revision"]).sha
+        entries = [
+            entry
+            for entry in HfApi().list_repo_tree(repo, repo_type="dataset", revision=commit, recursive=True)
+            if isinstance(entry, RepoFile)
+        ]
+    except GatedRepoError as error:
+        raise ValueError(
+            f"--source {location}: accept its terms on the Hub, then log in with `hf auth login`"
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise ValueError(
+            f"--source {location}: no such data set or revision; if it is private, log in with `hf auth login`"
+        ) from error
+    except hub_errors() as error:
+        raise ValueError(f"--source {location}: the Hub can't be asked ({error})") from error
+    chosen = [
+        entry
+        for entry in sorted(entries, key=lambda entry: entry.path)
+        if entry.path.endswith(tuple(endings)) and (pattern is None or fnmatch.fnmatchcase(entry.path, pattern))
+    ]
+    if not chosen:
+        there = ", ".join(entry.path for entry in entries[:5]) or "nothing"
+        raise ValueError(
+            f"--source {location}: no file that ends in {' or '.join(endings)}"
+            + (f" and matches {pattern}" if pattern else "")
+            + f"; it has {there}{' ...' if len(entries) > 5 else ''}"
+        )
+    filesystem = HfFileSystem()
+    start = f"datasets/{repo}@{commit}"
+    return [SourceFile(e.path, e.size, e.blob_id, filesystem=filesystem, address=f"{start}/{e.path}") for e in chosen]

@@ -1,0 +1,139 @@
+"""The collect stage: drawn documents in, shards of candidates out; a second run asks the web only what is still open.
+
+A shard ends after so many documents or so many bytes of pictures, so that no later stage holds more than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmcr_dataset.collect.candidates import CandidateWriter, read_candidates
+from mmcr_dataset.collect.document import Candidate, Document
+from mmcr_dataset.collect.fetch import FetchSettings
+from mmcr_dataset.collect.window import Item, fetch_in_order
+from mmcr_dataset.images import PictureLimits
+from mmcr_dataset.stages import Removed, Stage
+
+DOCUMENTS_A_SHARD = 100
+BYTES_A_SHARD = 200_000_000
+
+
+def first_open(stage: Stage) -> tuple[int, int]:
+    """The first shard with something to do, and how many documents lie before it."""
+    number = num_before = 0
+    while stage.is_finished(number) and not stage.has_retries(number):
+        num_before += stage.num_in(number)
+        number += 1
+    return number, num_before
+
+
+async def collect_shards(
+    stage: Stage,
+    first: int,
+    documents: Iterator[Document | Removed],
+    settings: FetchSettings,
+    limits: PictureLimits,
+    progress: Callable[[], object] = lambda: None,
+) -> list[int]:
+    """Write the shards from `first` on; returns the numbers of finished ones whose candidates changed.
+
+    Args:
+        stage: the collect stage.
+        first: number of the first shard to make or to mend.
+        documents: the drawn documents, from that shard's first on.
+        settings: of the fetcher.
+        limits: of the pictures.
+        progress: called once a document.
+    """
+    num_finished = first
+    while stage.is_finished(num_finished):
+        num_finished += 1
+    stage.drop_from(num_finished)
+    items = _to_items(stage, range(first, num_finished), documents)
+    changed: list[int] = []
+    shard: _Shard | None = None
+    async with AsyncExitStack() as at_end:
+        at_end.callback(lambda: shard.abandon() if shard else None)
+        results = await at_end.enter_async_context(aclosing(fetch_in_order(items, settings, limits)))
+        async for mended, result in results:
+            if shard is not None and (shard.is_full if mended is None else shard.number != mended):
+                changed += shard.finish(stage)
+                shard = None
+            if shard is None:
+                number = num_finished if mended is None else mended
+                num_finished += mended is None
+                shard = _Shard(number, stage.shard(number, "parquet"), is_mended=mended is not None)
+            shard.add(result)
+            progress()
+        if shard is not None:
+            changed += shard.finish(stage)
+            shard = None
+    return changed
+
+
+def _to_items(
+    stage: Stage, finished: range, documents: Iterator[Document | Removed]
+) -> Iterator[tuple[int | None, Item]]:
+    """The documents with what is known of them: number of the finished shard and its row, or None and the document."""
+    for number in finished:
+        if not stage.has_retries(number):
+            for _ in range(stage.num_in(number)):
+                next(documents)
+            continue
+        candidates = read_candidates(stage.shard(number, "parquet"))[::-1]
+        removed = stage.removed_rows(number)[::-1]
+        for _ in range(stage.num_in(number)):
+            document = next(documents)
+            if candidates and candidates[-1].id == document.id:
+                yield number, candidates.pop()
+            elif removed and removed[-1].id == document.id and not removed[-1].retry:
+                yield number, removed.pop()
+            else:
+                if removed and removed[-1].id == document.id:
+                    removed.pop()
+                yield number, document
+    for document in documents:
+        yield None, document
+
+
+@dataclass
+class _Shard:
+    """A shard on its way."""
+
+    number: int
+    path: Path
+    is_mended: bool
+    num_kept: int = 0
+    size_bytes: int = 0
+    removed: list[Removed] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._writer = CandidateWriter(self.path)
+
+    @property
+    def is_full(self) -> bool:
+        """True if the next document goes to the next shard."""
+        full = self.num_kept + len(self.removed) >= DOCUMENTS_A_SHARD or self.size_bytes >= BYTES_A_SHARD
+        return full or self.is_mended
+
+    def add(self, result: Candidate | Removed) -> None:
+        if isinstance(result, Removed):
+            self.removed.append(result)
+            return
+        self._writer.add(result)
+        self.num_kept += 1
+        self.size_bytes += sum(len(picture.data) for picture in result.pictures)
+
+    def finish(self, stage: Stage) -> list[int]:
+        """Put the shard in place; returns its number if it replaces one with other candidates."""
+        before = len(read_candidates(self.path)) if self.is_mended else self.num_kept
+        stage.forget(self.number)
+        self._writer.close()
+        stage.finish(self.number, self.num_kept + len(self.removed), self.num_kept, self.removed)
+        return [self.number] if before != self.num_kept else []
+
+    def abandon(self) -> None:
+        self._writer.abandon()

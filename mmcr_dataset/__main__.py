@@ -47,7 +47,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     build.add_argument("--licence", help="licence of pictures and texts, where the source does not say")
     build.add_argument("--allow-loopback", action="store_true", help="fetch from 127.0.0.1 too, for local copies")
     writer = build.add_argument_group("writer")
-    writer.add_argument("--writer", default="openai", help="openai or offline (default: %(default)s)")
+    writer.add_argument("--writer", default="openai", help="openai, openai-batch or offline (default: %(default)s)")
     writer.add_argument("--endpoint", metavar="URL#MODEL", help="for openai, e.g. https://host/v1#gpt-4o-2024-11-20")
     writer.add_argument("--temperature", type=float, help="sampling temperature (default: the endpoint's)")
     writer.add_argument("--max-tokens", type=int, default=4096, help="limit of a reply (default: %(default)s)")
@@ -57,6 +57,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     writer.add_argument("--detail", choices=("low", "high", "auto"), help="picture detail, for endpoints that know it")
     writer.add_argument("--max-in-flight", type=int, default=16, help="requests at once (default: %(default)s)")
     writer.add_argument("--max-cost-usd", type=float, metavar="X", help="stop before this sum is crossed")
+    writer.add_argument("--estimate", action="store_true", help="say what the writer would cost, and stop before it")
     filters = build.add_argument_group("filter")
     filters.add_argument(
         "--filter",
@@ -81,7 +82,7 @@ def _build(args: argparse.Namespace) -> None:
         base_url, _, model = args.endpoint.partition("#")
         endpoint = Endpoint(base_url, model, max_in_flight=args.max_in_flight, max_cost_usd=args.max_cost_usd)
     writer = WriterSettings(args.writer, endpoint, args.temperature, args.max_tokens, args.max_side_px, args.detail)
-    build(
+    counts = build(
         BuildSettings(
             source=args.source,
             out=args.out,
@@ -94,8 +95,11 @@ def _build(args: argparse.Namespace) -> None:
             similarity_min=args.similarity_min,
             keep_rate=args.keep_rate,
             fetch=FetchSettings(allow_loopback=args.allow_loopback),
+            estimate_only=args.estimate,
         )
     )
+    if counts[-1].stage != "filter":
+        return
     print(
         f"\n{show_table(load_statistics(args.out))}\n\nwritten: {args.out}  (stages and removed rows: {args.out}.work)"
     )

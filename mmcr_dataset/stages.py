@@ -97,6 +97,12 @@ class Stage:
                 self._state, json.dumps({"fingerprint": self.fingerprint, "settings": json.loads(text)}, indent=1)
             )
 
+    @staticmethod
+    def settings_on_disk(work: Path, name: str) -> dict[str, Any] | None:
+        """The settings of a stage as it lies there, None if it was never made."""
+        state = work / STAGES[name] / "stage.json"
+        return json.loads(state.read_text())["settings"] if state.is_file() else None
+
     @classmethod
     def reopen(cls, work: Path, name: str) -> Stage:
         """A stage that was made before, under its own settings."""
@@ -113,6 +119,10 @@ class Stage:
     def has_retries(self, number: int) -> bool:
         """True if a finished shard removed rows that are to be tried again."""
         return any(row["retry"] for row in read_jsonl(self.folder / f"{number:05d}.removed.jsonl"))
+
+    def count(self, number: int) -> int:
+        """How many rows came into a finished shard."""
+        return int(json.loads((self.folder / f"{number:05d}.count.json").read_text())["num_in"])
 
     def content_hash(self) -> str:
         """Hash of all shards: what the next stage depends on."""

@@ -35,6 +35,7 @@ def test_mmcr_dataset_flags_are_frozen() -> None:
             "--allow-loopback",
             "--detail",
             "--endpoint",
+            "--estimate",
             "--filter",
             "--keep-rate",
             "--licence",

@@ -146,7 +146,9 @@ def run_side(side: str, python: str, work: Path, args: argparse.Namespace) -> di
     with chat_server(args.latency_s, args.error_share) as url:
         command = [python, "-m", "benchmarks.dataset_generate", "--side", side, "--work", str(work), "--url", url]
         command += ["--in-flight", str(args.in_flight)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": "."})
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": "."}
+        )
     if done.returncode:
         return {"error": done.stderr.strip().splitlines()[-1]}
     return dict(json.loads(done.stdout.splitlines()[-1]))

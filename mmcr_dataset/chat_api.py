@@ -261,5 +261,5 @@ def _wait_s(failure: RequestFailed, attempt: int) -> float | None:
     if isinstance(failure, Again) and failure.wait_s is not None:
         return failure.wait_s
     if isinstance(failure, Again) or failure.reason in ("timeout", "connection"):
-        return float(min(30.0, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311
+        return float(min(30.0, 0.2 * 3 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311
     return None

@@ -26,8 +26,10 @@ _SPECIAL = re.compile(
 )
 _LABEL = re.compile(r"\b(image)_(\d+)(?=\s*:)", re.IGNORECASE)  # `Image_2:` names a picture that may not exist
 
-_KEPT_CONTROLS = {"\n", "\t"}
+# Controls but line break and tab, lone surrogates, bidi overrides: Unicode's categories Cc and Cs are exactly these.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 _MAX_COMBINING = 4  # marks in a row that real scripts use; more is noise that hides text
+_MAYBE_FLOOD = re.compile("[\u0300-\U0010ffff]{5}")  # no mark stands below U+0300: most texts need no closer look
 _ZERO_WIDTH = dict.fromkeys(map(ord, "\u200b\u200c\u2060\ufeff\u00ad"))
 
 
@@ -50,15 +52,18 @@ def escape_special_tokens(text: str) -> str:
 
 def find_unsafe_character(text: str) -> str | None:
     """The first character that must not reach a row (control, lone surrogate, bidi override), None if there is none."""
-    return next((character for character in text if _is_unsafe(character)), None)
+    found = _UNSAFE.search(text)
+    return found.group() if found else None
 
 
-def _is_unsafe(character: str) -> bool:
-    if character in _KEPT_CONTROLS:
-        return False
-    if "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069":
-        return True
-    return unicodedata.category(character) in ("Cc", "Cs")
+def _without_floods(text: str) -> str:
+    kept: list[str] = []
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= _MAX_COMBINING:
+            kept.append(character)
+    return "".join(kept)
 
 
 def clean_text(text: str) -> str:
@@ -68,14 +73,7 @@ def clean_text(text: str) -> str:
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = unicodedata.normalize("NFC", text.translate(_ZERO_WIDTH))
-    kept: list[str] = []
-    marks = 0
-    for character in text:
-        if _is_unsafe(character):
-            continue
-        marks = marks + 1 if unicodedata.combining(character) else 0
-        if marks <= _MAX_COMBINING:
-            kept.append(character)
-    text = escape_special_tokens("".join(kept))
+    text = _UNSAFE.sub("", text)
+    text = escape_special_tokens(_without_floods(text) if _MAYBE_FLOOD.search(text) else text)
     text = re.sub(r"[^\S\n]+", " ", text)
     return re.sub(r" ?\n ?(?:\n ?)+", "\n\n", text).strip()

@@ -160,7 +160,7 @@ def measure(args: argparse.Namespace) -> None:
     ideal_s = sent * args.latency_s / args.in_flight
     print(f"{args.documents} documents, about {sent:.0f} requests, {args.in_flight} in flight: ideal {ideal_s:.2f} s")
     best: dict[str, float] = {}
-    sides = {"ours": sys.executable} | {peer: args.peer_python or sys.executable for peer in args.peer}
+    sides = {"ours": sys.executable} | dict.fromkeys(args.peer, args.peer_python or sys.executable)
     for _ in range(args.repeats):
         for side, python in sides.items():
             with tempfile.TemporaryDirectory() as place:

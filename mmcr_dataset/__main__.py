@@ -1,4 +1,4 @@
-"""python -m mmcr_dataset build|describe|check|publish|remove: argparse only, the work is in pipeline.py and around."""
+"""python -m mmcr_dataset COMMAND: argparse only, the work is in pipeline.py and around."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def make_parser() -> argparse.ArgumentParser:
     remove.add_argument("--ids", type=Path, help="file with one id a line")
     remove.add_argument("--url-pattern", help="regular expression searched in document and picture addresses")
     remove.add_argument("--reason", default="requested", help="goes into removed.jsonl (default: %(default)s)")
+
+    ledger = commands.add_parser("ledger", help="what was paid: show it, join several files, save a damaged one")
+    ledger.add_argument("what", choices=("show", "merge", "salvage"))
+    ledger.add_argument("files", type=Path, nargs="+", metavar="FILE", help="ledger.sqlite of a build's work folder")
+    ledger.add_argument("--out", type=Path, metavar="FILE", help="the new file of merge and salvage")
     return parser
 
 
@@ -162,6 +167,21 @@ def _remove(args: argparse.Namespace) -> None:
         )
 
 
+def _ledger(args: argparse.Namespace) -> None:
+    from mmcr_dataset.ledger_files import merge_ledgers, salvage_ledger, show_ledger
+
+    if (args.what == "show") != (args.out is None):
+        raise ValueError("ledger: --out FILE goes with merge and salvage, and only with them")
+    if args.what != "merge" and len(args.files) != 1:
+        raise ValueError(f"ledger {args.what}: takes one file, got {len(args.files)}")
+    if args.what == "show":
+        print(show_ledger(args.files[0]))
+    elif args.what == "merge":
+        print(merge_ledgers(args.files, args.out).show())
+    else:
+        print(salvage_ledger(args.files[0], args.out).show())
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; wrong input is said on stderr with exit code 2, a check that finds errors gives 1."""
     args = make_parser().parse_args(argv)
@@ -172,6 +192,7 @@ def main(argv: list[str] | None = None) -> int:
             "check": _check,
             "publish": _publish,
             "remove": _remove,
+            "ledger": _ledger,
         }
         return commands[args.command](args) or 0
     except (ValueError, OSError) as error:

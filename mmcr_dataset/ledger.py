@@ -24,7 +24,8 @@ from mmcr_dataset.file_lock import FileLock
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS answered (
-    key TEXT PRIMARY KEY, request TEXT NOT NULL, reply TEXT NOT NULL, usd REAL NOT NULL, at REAL NOT NULL
+    key TEXT PRIMARY KEY, request TEXT NOT NULL, reply TEXT NOT NULL, reply_sha256 TEXT NOT NULL, usd REAL NOT NULL,
+    at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS failed (
     key TEXT NOT NULL, request TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, usd REAL NOT NULL,
@@ -33,7 +34,7 @@ CREATE TABLE IF NOT EXISTS failed (
 CREATE INDEX IF NOT EXISTS answered_usd ON answered (usd);
 CREATE UNIQUE INDEX IF NOT EXISTS failed_once ON failed (key, at, usd);
 """
-INSERT_ANSWERED = "INSERT OR REPLACE INTO answered VALUES (?, ?, ?, ?, ?)"
+INSERT_ANSWERED = "INSERT OR REPLACE INTO answered VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_FAILED = "INSERT OR IGNORE INTO failed VALUES (?, ?, ?, ?, ?, ?)"
 FORMAT_VERSION = 2
 
@@ -74,8 +75,8 @@ def to_asked(request: Mapping[str, Any]) -> Asked:
 
 
 def key_of(text: str) -> str:
-    """The key of a stored request: what proves that a row found on a damaged disk is whole."""
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    """Hash of a stored request or reply: what proves that a row found on a damaged disk is whole."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def request_key(request: Mapping[str, Any]) -> str:
@@ -130,9 +131,8 @@ class Ledger:
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if version not in (0, FORMAT_VERSION):
             raise LedgerError(
-                f"{self.path}: ledger format {version}, this program writes {FORMAT_VERSION}; "
-                f"{'an older one is brought over' if version < FORMAT_VERSION else 'use the newer program, or try'} by "
-                f"`python -m mmcr_dataset ledger salvage {self.path} --out NEW`"
+                f"{self.path}: ledger format {version}, this program writes {FORMAT_VERSION}; use the program "
+                "that wrote it, or move it away"
             )
         self._db.executescript(SCHEMA)
         self._db.execute(f"PRAGMA user_version={FORMAT_VERSION}")
@@ -191,9 +191,11 @@ class Ledger:
             LedgerError: the file is damaged.
         """
         try:
-            row = self._db.execute("SELECT reply FROM answered WHERE key = ?", (key,)).fetchone()
+            row = self._db.execute("SELECT reply, reply_sha256 FROM answered WHERE key = ?", (key,)).fetchone()
         except sqlite3.Error as error:
             raise explain(self.path, error) from error
+        if row is not None and key_of(row[0]) != row[1]:
+            raise explain(self.path, sqlite3.DatabaseError(f"the reply to request {key[:12]} was overwritten"))
         return None if row is None else json.loads(row[0])
 
     def has(self, key: str) -> bool:
@@ -217,7 +219,7 @@ class Ledger:
 
     def store(self, asked: Asked, reply: str, usd: float = 0.0) -> Future[None]:
         """Have a raw reply (JSON as it came) put on disk; it is there when the returned future is done."""
-        return self._enqueue(INSERT_ANSWERED, (*asked, reply, usd, time.time()))
+        return self._enqueue(INSERT_ANSWERED, (*asked, reply, key_of(reply), usd, time.time()))
 
     def store_failure(
         self, asked: Asked, reason: str, detail: str, usd: float = 0.0, at: float | None = None

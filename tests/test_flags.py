@@ -54,6 +54,7 @@ def test_mmcr_dataset_flags_are_frozen() -> None:
         ],
         "check": ["folder"],
         "describe": ["--tokenizer", "folder"],
+        "ledger": ["--out", "files", "what"],
         "publish": ["--allow-offline", "--pr", "--private", "--revision", "--to", "folder"],
         "remove": ["--ids", "--reason", "--url-pattern", "folder"],
     }

@@ -25,6 +25,7 @@ from mmcr_dataset.pace import Pace
 
 __all__ = ["ChatClient", "Endpoint", "EndpointUnusable", "Reply", "RequestFailed"]
 
+_UNSUPPORTED = "unsupported_parameter"
 _MAYBE_PAID = ("timeout", "bad_reply")  # counted as if they were, so that the limit holds whatever the server did
 Messages = Sequence[Mapping[str, Any]]
 
@@ -159,14 +160,19 @@ class ChatClient:
                 self._threads, lambda: to_body(request | {"messages": list(with_pictures())})
             )
         async with self.budget.reserve(request) as most_usd:
-            answered, raw = await self._send(asked, body, most_usd)
-            usd = self.budget.spend(raw.get("usage") or {}, most_usd)
+            return await self._send(asked, body, most_usd)
+
+    async def _take(
+        self, asked: Asked, answered: Answered, raw: Mapping[str, Any], most_usd: float
+    ) -> Reply | RequestFailed:
+        """Count and keep what was paid: the reply, or why it is none."""
+        usd = self.budget.spend(raw.get("usage") or {}, most_usd)
         try:
             reply = read_reply(raw, from_ledger=False)
-        except RequestFailed as failure:  # paid, and no answer
+        except RequestFailed as failure:
             await self._keep(self.ledger.store_failure(asked, failure.reason, failure.detail, usd))
-            raise
-        await self._keep(self.ledger.store(asked, answered.body.decode("utf-8"), usd))  # before anybody reads it
+            return failure
+        await self._keep(self.ledger.store(asked, answered.body.decode("utf-8"), usd))
         return reply
 
     async def _keep(self, stored: Future[None]) -> None:
@@ -177,8 +183,8 @@ class ChatClient:
             self._end = EndpointUnusable(str(error))
             raise
 
-    async def _send(self, asked: Asked, body: bytes, most_usd: float) -> tuple[Answered, dict[str, Any]]:
-        """One request with its retries; what came back, raw and as a dict."""
+    async def _send(self, asked: Asked, body: bytes, most_usd: float) -> Reply:
+        """One request with its retries; the answer is on disk before the next request takes its place."""
         for attempt in range(1, self.endpoint.max_attempts + 1):
             try:
                 async with self._pace:
@@ -186,7 +192,7 @@ class ChatClient:
                         raise self._end
                     self.num_sent += 1
                     answered = await self._wire.post_json("/chat/completions", self._spell(body))
-                raw = self._read(answered)
+                    taken = await self._take(asked, answered, self._read(answered), most_usd)
             except EndpointUnusable as error:
                 self._end = error  # what waits is not sent any more
                 raise
@@ -194,9 +200,13 @@ class ChatClient:
                 failure, wait_s = error, _wait_s(error, attempt)
             else:
                 self._num_lost_in_a_row = 0
-                return answered, raw
+                if isinstance(taken, RequestFailed):
+                    raise taken
+                return taken
             lost_usd = most_usd if failure.reason in _MAYBE_PAID else 0.0
             self.budget.lose(lost_usd)
+            if lost_usd and not self.budget.has_room(0.0):
+                raise self.budget.out_of_money(most_usd)
             is_last = attempt == self.endpoint.max_attempts or wait_s is None
             if is_last or failure.reason in _MAYBE_PAID:
                 await self._keep(self.ledger.store_failure(asked, failure.reason, failure.detail, lost_usd))
@@ -218,7 +228,7 @@ class ChatClient:
             raise
         except RequestFailed:
             error = raw.get("error")
-            if isinstance(error, dict) and error.get("param") == "max_tokens" and not self._says_completion_tokens:
+            if isinstance(error, dict) and [error.get("param"), error.get("code")] == ["max_tokens", _UNSUPPORTED]:
                 self._says_completion_tokens = True
                 raise Again("http_400", str(error.get("message")), wait_s=0.0) from None
             raise

@@ -25,6 +25,9 @@ class _Listener(ThreadingHTTPServer):
     )
     daemon_threads = True
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that is gone, or was killed, is no error of the server's."""
+
 
 class LocalServer:
     """Listens on a free port; `.url` is its address."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from mmcr_dataset.batch_folder import MAX_REQUESTS, MAX_SIZE_BYTES
 from mmcr_dataset.chat_api import ChatClient, Endpoint, Messages, Reply, RequestFailed
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.generate.offline import VERSION, write_offline
@@ -26,6 +27,15 @@ Progress = Callable[[str], None]  # called once for every finished candidate, wi
 
 
 @dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """How requests are cut into files for the Batch API, and how often what failed is asked again."""
+
+    max_requests: int = MAX_REQUESTS
+    max_size_bytes: int = MAX_SIZE_BYTES
+    max_rounds: int = 5
+
+
+@dataclass(frozen=True, slots=True)
 class WriterSettings:
     """How dialogues are written.
 
@@ -36,6 +46,7 @@ class WriterSettings:
         max_tokens: limit of a reply; one that reaches it is asked for once more with twice the limit.
         max_side_px: pictures are sent with their longer side at most this.
         detail: `low`, `high` or `auto`, for endpoints that know it.
+        batches: for `openai-batch`: how requests are cut into files.
     """
 
     writer: str = "offline"
@@ -44,6 +55,7 @@ class WriterSettings:
     max_tokens: int = 4096
     max_side_px: int = 1024
     detail: str | None = None
+    batches: BatchSettings = field(default_factory=BatchSettings)
 
     def __post_init__(self) -> None:
         if self.writer not in ("offline", "openai", "openai-batch"):
@@ -58,7 +70,7 @@ class WriterSettings:
         if self.endpoint is None:
             return {"writer": self.writer, "version": VERSION}
         return {
-            "writer": self.writer,
+            "writer": "openai",  # a batch gives the same answers
             "endpoint": [self.endpoint.base_url, self.endpoint.model],
             "prompts": [prompt_sha256(1), prompt_sha256(2)],
             "decoding": [self.temperature, self.max_tokens, self.max_side_px, self.detail],

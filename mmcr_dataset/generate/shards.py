@@ -7,12 +7,17 @@ when the last of its candidates is, whichever that is.
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tqdm import tqdm
+
 from mmcr_dataset.chat_api import ChatClient
 from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.generate.batches import BatchRun
 from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, WriterSettings, write_one
 from mmcr_dataset.ledger import Ledger
 from mmcr_dataset.schema import to_json
@@ -45,8 +50,17 @@ async def _write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger
         await _fill(shards, OfflineWriter(), 1, progress)
         return
     assert ledger is not None, "a paid writer has a ledger"
+    if settings.writer == "openai-batch":
+        run = BatchRun(settings, ledger, ledger.path.with_name("batches"), _say)
+        answers = await run.answer(lambda: map(shards.load, shards.numbers))
+        await _fill(shards, OpenAIWriter(answers, settings), 2 * settings.endpoint.max_in_flight, progress)
+        return
     async with ChatClient(settings.endpoint, ledger) as client:
         await _fill(shards, OpenAIWriter(client, settings), 2 * settings.endpoint.max_in_flight, progress)
+
+
+def _say(line: str) -> None:
+    tqdm.write(f"{time.strftime('%H:%M:%S')}     batch: {line}", file=sys.stderr)
 
 
 class _OpenShard:

@@ -18,14 +18,21 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from mmcr_dataset.budget import Budget, EndpointUnusable
-from mmcr_dataset.chat_reply import Again, Reply, count_tokens, read_completion, read_object, read_reply
+from mmcr_dataset.chat_reply import (
+    Again,
+    Reply,
+    count_tokens,
+    read_completion,
+    read_object,
+    read_reply,
+    wants_completion_tokens,
+)
 from mmcr_dataset.chat_wire import Answered, RequestFailed, Wire
 from mmcr_dataset.ledger import Asked, Ledger, LedgerError, to_asked
 from mmcr_dataset.pace import Pace
 
 __all__ = ["ChatClient", "Endpoint", "EndpointUnusable", "Reply", "RequestFailed"]
 
-_UNSUPPORTED = "unsupported_parameter"
 _MAYBE_PAID = ("timeout", "bad_reply")  # counted as if they were, so that the limit holds whatever the server did
 Messages = Sequence[Mapping[str, Any]]
 
@@ -226,21 +233,17 @@ class ChatClient:
             if failure.for_all and failure.wait_s is not None:
                 self._pace.pause(failure.wait_s)
             raise
-        except RequestFailed:
-            error = raw.get("error")
-            if isinstance(error, dict) and [error.get("param"), error.get("code")] == ["max_tokens", _UNSUPPORTED]:
-                self._says_completion_tokens = True
-                raise Again("http_400", str(error.get("message")), wait_s=0.0) from None
-            raise
+        except RequestFailed as failure:
+            if not wants_completion_tokens(raw):
+                raise
+            self._says_completion_tokens = True
+            raise Again(failure.reason, failure.detail, wait_s=0.0) from None
 
     def _spell(self, body: bytes) -> bytes:
         """The body as this server wants it: newer models know the limit of a reply by another name only."""
         if not self._says_completion_tokens:
             return body
-        request = json.loads(body)
-        if "max_tokens" in request:
-            request["max_completion_tokens"] = request.pop("max_tokens")
-        return to_body(request)
+        return to_body(with_completion_tokens(json.loads(body)))
 
     def _count_lost(self, failure: RequestFailed) -> None:
         """Stop where nothing comes back any more, instead of failing a million documents one by one."""
@@ -259,6 +262,11 @@ def to_request(model: str, messages: Messages, decoding: Mapping[str, Any]) -> d
     """The request as the API takes it; None values are left out."""
     request: dict[str, Any] = {"model": model, "messages": list(messages)}
     return request | {name: value for name, value in decoding.items() if value is not None}
+
+
+def with_completion_tokens(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request with the limit of a reply under its newer name."""
+    return {("max_completion_tokens" if name == "max_tokens" else name): value for name, value in request.items()}
 
 
 def to_body(request: Mapping[str, Any]) -> bytes:

@@ -95,6 +95,13 @@ def count_tokens(raw: Mapping[str, Any]) -> int:
     return int(usage.get("prompt_tokens") or 0) + int(usage.get("completion_tokens") or 0)
 
 
+def wants_completion_tokens(raw: Mapping[str, Any]) -> bool:
+    """True if a server refuses a request because it knows `max_tokens` only by its newer name."""
+    error = raw.get("error")
+    named = [error.get("param"), error.get("code")] if isinstance(error, Mapping) else []
+    return named == ["max_tokens", "unsupported_parameter"]
+
+
 def read_completion(answered: Answered, raw: dict[str, Any], where: str) -> dict[str, Any]:
     """The raw completion of an answer.
 

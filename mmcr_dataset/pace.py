@@ -99,7 +99,7 @@ class Pace:
         each = 1.0 if kind == "requests" else self._mean_tokens or used
         if left >= each * (self._in_flight + 1) or limit <= left:
             return 0.0
-        return each * full_in_s / (limit - left)
+        return 1.1 * each * full_in_s / (limit - left)  # a little slower than it fills up
 
 
 def read_duration_s(text: str) -> float:

@@ -54,6 +54,7 @@ class FakeChatServer(LocalServer):
 
     def __init__(self, answer: Callable[[dict[str, Any]], str | Answer], model: str = "fake-vlm-2026-01-01") -> None:
         self.requests: list[dict[str, Any]] = []
+        self.heads: list[dict[str, str]] = []
         self.most_in_flight = 0
         self._in_flight = 0
         self._lock = threading.Lock()
@@ -104,6 +105,7 @@ class FakeChatServer(LocalServer):
             def _complete(self, body: dict[str, Any]) -> None:
                 with server._lock:
                     server.requests.append(body)
+                    server.heads.append({name.lower(): value for name, value in self.headers.items()})
                     server._in_flight += 1
                     server.most_in_flight = max(server.most_in_flight, server._in_flight)
                 try:

@@ -16,8 +16,8 @@ from typing import Any
 from mmcr_dataset.batch_api import ENDED, BatchApi
 from mmcr_dataset.batch_folder import Batch, BatchFile, BatchFolder, read_lines
 from mmcr_dataset.budget import Budget, EndpointUnusable
-from mmcr_dataset.chat_api import Messages, Reply, RequestFailed, to_body, to_request
-from mmcr_dataset.chat_reply import Again, read_completion, read_reply
+from mmcr_dataset.chat_api import Messages, Reply, RequestFailed, to_body, to_request, with_completion_tokens
+from mmcr_dataset.chat_reply import Again, read_completion, read_reply, wants_completion_tokens
 from mmcr_dataset.chat_wire import Answered, Wire
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.generate.dialogues import WriterSettings, picture_name, picture_url, to_request_messages
@@ -65,6 +65,7 @@ class BatchRun:
         self._limits = settings.batches
         self._folder = BatchFolder(folder)
         self._budget = Budget(self._endpoint.model, self._endpoint.max_cost_usd, ledger.totals().usd, share=BATCH_SHARE)
+        self._says_completion_tokens = False
         self.failures: dict[str, RequestFailed] = {}
 
     async def answer(self, load: Callable[[], Iterator[Sequence[Candidate]]]) -> BatchAnswers:
@@ -121,6 +122,7 @@ class BatchRun:
             asked, request = wanted
             seen.add(asked.key)
             body = request | {"messages": to_request_messages(candidate, self._settings, picture_url)}
+            body = with_completion_tokens(body) if self._says_completion_tokens else body
             line = {"custom_id": asked.key, "method": "POST", "url": "/v1/chat/completions", "body": body}
             lines.append((asked, to_body(line) + b"\n", self._budget.most_usd(request)))
         return lines
@@ -224,18 +226,20 @@ class BatchRun:
 
     def _store(self, asked: Asked, line: dict[str, Any], at: float) -> Any:  # noqa: ANN401  (a future)
         """Keep one line of a batch: an answer, or a failure with its reason."""
-        usd = 0.0
+        usd, response = 0.0, line.get("response")
+        body = (response or {}).get("body") or {}
         try:
-            response = line.get("response")
             if not isinstance(response, dict):
                 error = line.get("error") or {}
                 raise Again(str(error.get("code") or "no_answer"), str(error.get("message")), None)
-            body = response.get("body") or {}
             answered = Answered(int(response.get("status_code") or 0), {}, json.dumps(body).encode())
             raw = read_completion(answered, body, f"{self._endpoint.base_url}, model {self._endpoint.model!r}")
             usd = self._budget.spend(raw.get("usage") or {}, self._budget.most_usd(json.loads(asked.text)))
             read_reply(raw, from_ledger=False)
         except RequestFailed as failure:
+            if wants_completion_tokens(body):
+                self._says_completion_tokens = True
+                failure = Again(failure.reason, failure.detail, None)
             self.failures[asked.key] = failure
             return self._ledger.store_failure(asked, failure.reason, failure.detail, usd, at)
         return self._ledger.store(asked, answered.body.decode("utf-8"), usd)

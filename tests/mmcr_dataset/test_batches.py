@@ -98,6 +98,16 @@ def test_batch_failures_have_the_reasons_of_single_requests(source: Path, tmp_pa
     assert counts[1].num_kept == 10
 
 
+def test_batch_server_that_wants_the_newer_name_of_the_limit_gets_it(source: Path, tmp_path: Path) -> None:
+    def reply(request: dict[str, Any]) -> str | Answer:
+        refusal = Answer("use the other", status=400, code="unsupported_parameter", param="max_tokens")
+        return refusal if "max_tokens" in request else good_reply(request)
+
+    with FakeChatServer(reply) as server:
+        assert build_by("openai-batch", source, tmp_path / "set", server)[-1].num_kept == 12
+        assert len(server.batches.batches) == 2
+
+
 def test_batch_costs_half_and_never_crosses_the_limit(source: Path, tmp_path: Path) -> None:
     with FakeChatServer(good_reply) as server:
         with pytest.raises(EndpointUnusable, match="stopped before crossing --max-cost-usd"):

@@ -15,9 +15,10 @@ from mmcr_bench.judge_spec import JudgeSpec
 from mmcr_bench.penalties import measure_penalties
 from mmcr_bench.rubric import NAMES, prompt_sha256, to_judge_messages, verdict_schema
 from mmcr_bench.verdict import Unread, read_verdict
-from mmcr_dataset.chat_api import ChatClient, Endpoint, Reply, RequestFailed, find_price
+from mmcr_dataset.chat_api import ChatClient, Endpoint, Reply, RequestFailed
 from mmcr_dataset.images import PictureError, to_data_url
 from mmcr_dataset.ledger import Ledger
+from mmcr_dataset.prices import find_price
 from mmcr_dataset.schema import Dialogue
 
 CHARACTERS_A_TOKEN = 4  # English text

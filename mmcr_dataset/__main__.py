@@ -64,6 +64,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     overlap.add_argument("--html", type=Path, metavar="FILE", help="write both pictures of each pair side by side")
     overlap.add_argument("--remove", action="store_true", help="take the dialogues out, as `remove` does")
+
+    ledger = commands.add_parser("ledger", help="what was paid: show it, join several files, save a damaged one")
+    ledger.add_argument("what", choices=("show", "merge", "salvage"))
+    ledger.add_argument("files", type=Path, nargs="+", metavar="FILE", help="ledger.sqlite of a build's work folder")
+    ledger.add_argument("--out", type=Path, metavar="FILE", help="the new file of merge and salvage")
     return parser
 
 
@@ -98,7 +103,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     fetch.add_argument("--fetch-timeout-s", type=float, default=20.0, help="for one try (default: %(default)s)")
     fetch.add_argument("--allow-loopback", action="store_true", help="fetch from 127.0.0.1 too, for local copies")
     writer = build.add_argument_group("writer")
-    writer.add_argument("--writer", default="openai", help="openai or offline (default: %(default)s)")
+    writer.add_argument("--writer", default="openai", help="openai, openai-batch or offline (default: %(default)s)")
     writer.add_argument("--endpoint", metavar="URL#MODEL", help="for openai, e.g. https://host/v1#gpt-4o-2024-11-20")
     writer.add_argument("--temperature", type=float, help="sampling temperature (default: the endpoint's)")
     writer.add_argument("--max-tokens", type=int, default=4096, help="limit of a reply (default: %(default)s)")
@@ -108,6 +113,7 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     writer.add_argument("--detail", choices=("low", "high", "auto"), help="picture detail, for endpoints that know it")
     writer.add_argument("--max-in-flight", type=int, default=16, help="requests at once (default: %(default)s)")
     writer.add_argument("--max-cost-usd", type=float, metavar="X", help="stop before this sum is crossed")
+    writer.add_argument("--estimate", action="store_true", help="say what the writer would cost, and stop before it")
     filters = build.add_argument_group("filter")
     filters.add_argument(
         "--filter",
@@ -142,7 +148,7 @@ def _build(args: argparse.Namespace) -> None:
         base_url, _, model = args.endpoint.partition("#")
         endpoint = Endpoint(base_url, model, max_in_flight=args.max_in_flight, max_cost_usd=args.max_cost_usd)
     writer = WriterSettings(args.writer, endpoint, args.temperature, args.max_tokens, args.max_side_px, args.detail)
-    build(
+    counts = build(
         BuildSettings(
             source=args.source,
             out=args.out,
@@ -167,8 +173,11 @@ def _build(args: argparse.Namespace) -> None:
                 picture_timeout_s=3 * args.fetch_timeout_s,
                 allow_loopback=args.allow_loopback,
             ),
+            estimate_only=args.estimate,
         )
     )
+    if counts[-1].stage != "filter":
+        return
     print(f"\n{show_table(load_statistics(args.out))}")
     print(f"\nwritten: {args.out}; stages, removed rows and report.html: {args.out}.work")
 
@@ -291,6 +300,21 @@ def _label(args: argparse.Namespace) -> None:
     print(f"\n{label.show_quality(found, sum(pair.key in labels for pair in pairs))}")
 
 
+def _ledger(args: argparse.Namespace) -> None:
+    from mmcr_dataset.ledger_files import merge_ledgers, salvage_ledger, show_ledger
+
+    if (args.what == "show") != (args.out is None):
+        raise ValueError("ledger: --out FILE goes with merge and salvage, and only with them")
+    if args.what != "merge" and len(args.files) != 1:
+        raise ValueError(f"ledger {args.what}: takes one file, got {len(args.files)}")
+    if args.what == "show":
+        print(show_ledger(args.files[0]))
+    elif args.what == "merge":
+        print(merge_ledgers(args.files, args.out).show())
+    else:
+        print(salvage_ledger(args.files[0], args.out).show())
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; wrong input is said on stderr with exit code 2, a check that finds errors gives 1."""
     args = make_parser().parse_args(argv)
@@ -304,6 +328,7 @@ def main(argv: list[str] | None = None) -> int:
             "overlap": _overlap,
             "label": _label,
             "import": _import,
+            "ledger": _ledger,
         }
         return commands[args.command](args) or 0
     except (ValueError, OSError) as error:

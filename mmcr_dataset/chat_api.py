@@ -1,7 +1,7 @@
 """OpenAI-compatible chat endpoints: one request, retries, usage, price; every reply goes through the ledger.
 
-The SDK's own retries are off: it retries an empty quota and pays a timed-out request three times over. Ours waits as
-long as the server says, never retries what cannot succeed, and stores the raw reply before anyone reads it.
+Waits as long as the server says, never retries what cannot succeed, and stores the raw reply before anyone reads it.
+How many requests are out at once follows what the server takes (pace.py).
 """
 
 from __future__ import annotations
@@ -10,52 +10,31 @@ import asyncio
 import json
 import os
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib import resources
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import openai
+from mmcr_dataset.budget import Budget, EndpointUnusable
+from mmcr_dataset.chat_reply import (
+    Again,
+    Reply,
+    count_tokens,
+    read_completion,
+    read_object,
+    read_reply,
+    wants_completion_tokens,
+)
+from mmcr_dataset.chat_wire import Answered, RequestFailed, Wire
+from mmcr_dataset.ledger import Asked, Ledger, LedgerError, to_asked
+from mmcr_dataset.pace import Pace
 
-from mmcr_dataset.ledger import Ledger, request_key
+__all__ = ["ChatClient", "Endpoint", "EndpointUnusable", "Reply", "RequestFailed"]
 
-_TOKENS_A_PICTURE = 1600  # upper end of what vision endpoints charge for one picture
-_CHARACTERS_A_TOKEN = 3  # lower end for English text: an estimate of cost must not be too small
-
-
-class EndpointUnusable(ValueError):
-    """No request to this endpoint can succeed (key, quota, model name, budget); the run stops, nothing is lost."""
-
-
-class RequestFailed(RuntimeError):
-    """This one request has no answer; `.reason` is a short name for counting."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """US dollars for a million tokens in and out."""
-
-    usd_per_m_in: float
-    usd_per_m_out: float
-
-    def cost_usd(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """What that many tokens cost."""
-        return (prompt_tokens * self.usd_per_m_in + completion_tokens * self.usd_per_m_out) / 1e6
-
-
-def find_price(model: str) -> Price | None:
-    """The price of a model by its longest known prefix in prices.json, None if it isn't listed."""
-    table: dict[str, dict[str, float]] = json.loads(resources.files("mmcr_dataset").joinpath("prices.json").read_text())
-    known = [name for name in table if model.startswith(name)]
-    return Price(**table[max(known, key=len)]) if known else None
+_MAYBE_PAID = ("timeout", "bad_reply")  # counted as if they were, so that the limit holds whatever the server did
+Messages = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +45,7 @@ class Endpoint:
         base_url: ends in /v1 for most servers, e.g. http://127.0.0.1:8000/v1.
         model: the model's name on that server.
         api_key: None reads OPENAI_API_KEY; servers without keys take anything.
-        max_in_flight: requests at once.
+        max_in_flight: requests at once; fewer while the server says that it is too many.
         max_attempts: tries for one request, the first included.
         timeout_s: time for one try.
         max_cost_usd: stop before this sum is crossed, counting what the ledger already holds; None is no limit.
@@ -90,55 +69,6 @@ class Endpoint:
             raise ValueError(f"{self}: max_in_flight and max_attempts must be at least 1, timeout_s above 0")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One answer.
-
-    Attributes:
-        text: what was said.
-        model: model and snapshot as the server names them.
-        date: ISO date when it was made.
-        prompt_tokens: tokens in, None if the server doesn't say.
-        completion_tokens: tokens out, None if the server doesn't say.
-        from_ledger: True if it had been paid for before.
-    """
-
-    text: str
-    model: str
-    date: str
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    from_ledger: bool
-
-
-def _read_reply(raw: Mapping[str, Any], from_ledger: bool) -> Reply:
-    """The reply in a raw completion; what isn't a whole answer has its reason.
-
-    Raises:
-        RequestFailed: no_choice, refusal, content_filter, length, empty_reply.
-    """
-    choices = raw.get("choices") or []
-    if not choices:
-        raise RequestFailed("no_choice", "the server sent a completion without choices")
-    choice, message = choices[0], choices[0].get("message") or {}
-    if message.get("refusal"):
-        raise RequestFailed("refusal", str(message["refusal"]))
-    if choice.get("finish_reason") in ("content_filter", "length"):
-        raise RequestFailed(choice["finish_reason"], f"the reply ends early: {str(message.get('content'))[-80:]!r}")
-    text = message.get("content")
-    if not isinstance(text, str) or not text.strip():
-        raise RequestFailed("empty_reply", "the server sent no text")
-    usage = raw.get("usage") or {}
-    return Reply(
-        text=text,
-        model=str(raw.get("model") or ""),
-        date=datetime.fromtimestamp(int(raw.get("created") or 0), tz=UTC).date().isoformat(),
-        prompt_tokens=usage.get("prompt_tokens"),
-        completion_tokens=usage.get("completion_tokens"),
-        from_ledger=from_ledger,
-    )
-
-
 class ChatClient:
     """Asks one endpoint; use as `async with ChatClient(endpoint, ledger) as client`.
 
@@ -150,42 +80,53 @@ class ChatClient:
     def __init__(self, endpoint: Endpoint, ledger: Ledger) -> None:
         self.endpoint = endpoint
         self.ledger = ledger
-        self.price = find_price(endpoint.model)
-        if endpoint.max_cost_usd is not None and self.price is None:
-            raise EndpointUnusable(
-                f"no price known for model {endpoint.model!r}, so a limit of {endpoint.max_cost_usd} USD can't be "
-                "kept; add the model to mmcr_dataset/prices.json"
-            )
+        self.budget = Budget(endpoint.model, endpoint.max_cost_usd, ledger.totals().usd)
         self.num_sent = 0
         self.num_from_ledger = 0
-        self._spent_usd = ledger.totals().usd
-        self._reserved_usd = 0.0
-        self._slots = asyncio.Semaphore(endpoint.max_in_flight)
-        self._sdk = openai.AsyncOpenAI(
-            base_url=endpoint.base_url,
-            api_key=endpoint.api_key or os.environ.get("OPENAI_API_KEY") or "none",
-            max_retries=0,
-            timeout=endpoint.timeout_s,
-        )
+        self._num_lost_in_a_row = 0
+        self._says_completion_tokens = False
+        self._end: EndpointUnusable | None = None
+        self._pace = Pace(endpoint.max_in_flight)
+        self._asking: dict[str, asyncio.Future[Reply]] = {}
+        self._threads = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="request")
 
     async def __aenter__(self) -> Self:
+        self._wire = Wire(self.endpoint.base_url, self.endpoint.api_key, self.endpoint.timeout_s)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._sdk.close()
+        await self._wire.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def spent_usd(self) -> float:
         """Money spent so far by everything in the ledger."""
-        return self._spent_usd
+        return self.budget.spent_usd
 
-    async def ask(self, messages: Sequence[Mapping[str, Any]], **decoding: Any) -> Reply:  # noqa: ANN401
+    def show_spend(self) -> str:
+        """Money so far, if the model's price is known; what came from the ledger costs nothing again."""
+        paid_before = f", {self.num_from_ledger} from the ledger" if self.num_from_ledger else ""
+        return (f"{self.spent_usd:.4f} USD" if self.budget.price else "price unknown") + paid_before
+
+    def knows(self, messages: Messages, **decoding: Any) -> bool:  # noqa: ANN401
+        """True if the answer to these messages is in the ledger."""
+        return self.ledger.has(to_asked(to_request(self.endpoint.model, messages, decoding)).key)
+
+    async def ask(
+        self,
+        messages: Messages,
+        with_pictures: Callable[[], Messages] | None = None,
+        **decoding: Any,  # noqa: ANN401
+    ) -> Reply:
         """The answer to some messages, from the ledger if it is there.
 
         Args:
-            messages: in the form of the chat API (`messages.to_openai`).
+            messages: in the form of the chat API (`messages.to_openai`); a picture as a `data:` URL, or as any other
+                text that names it.
+            with_pictures: gives the messages as they are sent, where those above only name their pictures. Called in a
+                thread, and only when the request has to go out: an answer that is there costs no encoding.
             **decoding: further fields of the request as the API names them (temperature, max_tokens,
                 response_format, seed, ...); None values are left out.
 
@@ -193,108 +134,150 @@ class ChatClient:
             RequestFailed: this request has no answer; stored in the ledger with its reason.
             EndpointUnusable: no request can succeed, or the next one could cross max_cost_usd.
         """
-        request: dict[str, Any] = {"model": self.endpoint.model, "messages": list(messages)}
-        request |= {name: value for name, value in decoding.items() if value is not None}
-        known = self.ledger.find(request_key(request))
+        request = to_request(self.endpoint.model, messages, decoding)
+        asked = to_asked(request)
+        known = self.ledger.find(asked.key)
         if known is not None:
             self.num_from_ledger += 1
-            return _read_reply(known, from_ledger=True)
-        async with self._slots:
-            reserved = self._reserve(request)
-            try:
-                raw = await self._send(request)
-            except RequestFailed as failure:
-                await asyncio.wrap_future(self.ledger.store_failure(request, failure.reason, failure.detail))
-                raise
-            finally:
-                self._reserved_usd -= reserved
-        usd = self._cost_usd(raw)
-        self._spent_usd += usd
+            return read_reply(known, from_ledger=True)
+        if asked.key in self._asking:  # the same words about the same pictures, asked a moment ago
+            return replace(await asyncio.shield(self._asking[asked.key]), from_ledger=True)
+        answer = self._asking[asked.key] = asyncio.get_running_loop().create_future()
         try:
-            reply = _read_reply(raw, from_ledger=False)
-        except RequestFailed as failure:  # paid, and no answer
-            await asyncio.wrap_future(self.ledger.store_failure(request, failure.reason, failure.detail, usd))
+            reply = await self._answer(asked, request, with_pictures)
+        except (RequestFailed, EndpointUnusable, LedgerError) as failure:
+            answer.set_exception(failure)
+            answer.exception()  # nobody else may have asked
             raise
-        await asyncio.wrap_future(self.ledger.store(request, raw, usd))  # on disk before anybody reads it
+        else:
+            answer.set_result(reply)
+            return reply
+        finally:
+            answer.cancel()
+            del self._asking[asked.key]
+
+    async def _answer(
+        self, asked: Asked, request: dict[str, Any], with_pictures: Callable[[], Messages] | None
+    ) -> Reply:
+        loop = asyncio.get_running_loop()
+        if with_pictures is None:
+            body = to_body(request)
+        else:
+            body = await loop.run_in_executor(
+                self._threads, lambda: to_body(request | {"messages": list(with_pictures())})
+            )
+        async with self.budget.reserve(request) as most_usd:
+            return await self._send(asked, body, most_usd)
+
+    async def _take(
+        self, asked: Asked, answered: Answered, raw: Mapping[str, Any], most_usd: float
+    ) -> Reply | RequestFailed:
+        """Count and keep what was paid: the reply, or why it is none."""
+        usd = self.budget.spend(raw.get("usage") or {}, most_usd)
+        try:
+            reply = read_reply(raw, from_ledger=False)
+        except RequestFailed as failure:
+            await self._keep(self.ledger.store_failure(asked, failure.reason, failure.detail, usd))
+            return failure
+        await self._keep(self.ledger.store(asked, answered.body.decode("utf-8"), usd))
         return reply
 
-    def _cost_usd(self, raw: Mapping[str, Any]) -> float:
-        usage = raw.get("usage") or {}
-        if self.price is None:
-            return 0.0
-        return self.price.cost_usd(usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0)
+    async def _keep(self, stored: Future[None]) -> None:
+        """Wait until something is on disk; where it can't be put there, nothing more is sent."""
+        try:
+            await asyncio.wrap_future(stored)
+        except LedgerError as error:
+            self._end = EndpointUnusable(str(error))
+            raise
 
-    def _reserve(self, request: Mapping[str, Any]) -> float:
-        """Set aside the most that a request can cost, so that requests in flight can't cross the line together."""
-        if self.price is None:
-            return 0.0
-        tokens = 0
-        for message in request["messages"]:
-            content = message["content"]
-            for block in [{"type": "text", "text": content}] if isinstance(content, str) else content:
-                text = block.get("text")
-                tokens += _TOKENS_A_PICTURE if text is None else len(text) // _CHARACTERS_A_TOKEN + 1
-        most = self.price.cost_usd(tokens, request.get("max_tokens") or request.get("max_completion_tokens") or 4096)
-        limit = self.endpoint.max_cost_usd
-        if limit is not None and self._spent_usd + self._reserved_usd + most > limit:
-            raise EndpointUnusable(
-                f"stopped before crossing --max-cost-usd {limit}: {self._spent_usd:.4f} USD are spent and the requests "
-                f"in flight may cost {self._reserved_usd + most:.4f}; raise the limit and run the same command again, "
-                "answered requests are not paid twice"
-            )
-        self._reserved_usd += most
-        return most
-
-    async def _send(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """One request with its retries; the raw completion as a dict."""
+    async def _send(self, asked: Asked, body: bytes, most_usd: float) -> Reply:
+        """One request with its retries; the answer is on disk before the next request takes its place."""
         for attempt in range(1, self.endpoint.max_attempts + 1):
-            self.num_sent += 1
             try:
-                # The plain route: the typed one copies every message and picture, 7 ms a call.
-                raw = await self._sdk.post("/chat/completions", body=request, cast_to=object)
-                if not isinstance(raw, dict):
-                    raise RequestFailed("bad_reply", f"expected a JSON object, got {type(raw).__name__}")
-                return raw
-            except openai.APIStatusError as error:
-                failure, wait_s = self._read_status(error, attempt)
-            except openai.APITimeoutError as error:
-                failure, wait_s = RequestFailed("timeout", f"{self.endpoint.timeout_s} s: {error}"), _backoff_s(attempt)
-            except openai.APIConnectionError as error:
-                failure, wait_s = RequestFailed("connection", f"{error.__cause__ or error}"), _backoff_s(attempt)
-            except json.JSONDecodeError as error:
-                failure, wait_s = RequestFailed("bad_reply", f"not JSON: {error}"), _backoff_s(attempt)
-            if attempt == self.endpoint.max_attempts or wait_s is None:
+                async with self._pace:
+                    if self._end is not None:
+                        raise self._end
+                    self.num_sent += 1
+                    answered = await self._wire.post_json("/chat/completions", self._spell(body))
+                    taken = await self._take(asked, answered, self._read(answered), most_usd)
+            except EndpointUnusable as error:
+                self._end = error  # what waits is not sent any more
+                raise
+            except RequestFailed as error:
+                failure, wait_s = error, _wait_s(error, attempt)
+            else:
+                self._num_lost_in_a_row = 0
+                if isinstance(taken, RequestFailed):
+                    raise taken
+                return taken
+            lost_usd = most_usd if failure.reason in _MAYBE_PAID else 0.0
+            self.budget.lose(lost_usd)
+            if lost_usd and not self.budget.has_room(0.0):
+                raise self.budget.out_of_money(most_usd)
+            is_last = attempt == self.endpoint.max_attempts or wait_s is None
+            if is_last or failure.reason in _MAYBE_PAID:
+                await self._keep(self.ledger.store_failure(asked, failure.reason, failure.detail, lost_usd))
+            if is_last or wait_s is None:
+                self._count_lost(failure)
                 raise failure
             await asyncio.sleep(wait_s)
         raise AssertionError("unreachable: the loop returns or raises")
 
-    def _read_status(self, error: openai.APIStatusError, attempt: int) -> tuple[RequestFailed, float | None]:
-        """What an error status means: the failure, and how long to wait before the next try (None: don't)."""
-        status, code = error.status_code, str(getattr(error, "code", "") or "")
-        where = f"{self.endpoint.base_url} answers {status} for model {self.endpoint.model!r}: {error.message}"
-        if status in (401, 403):
-            raise EndpointUnusable(f"{where}; set OPENAI_API_KEY to a key that may use this model") from error
-        if status == 404:
-            raise EndpointUnusable(f"{where}; check the address and the model's name") from error
-        if code == "insufficient_quota":
-            raise EndpointUnusable(f"{where}; the account has no money left, waiting doesn't help") from error
-        if status == 429 or status >= 500 or status in (408, 409):
-            wait = _retry_after_s(error.response.headers)
-            return RequestFailed(f"http_{status}", error.message), _backoff_s(attempt) if wait is None else wait
-        reason = "content_filter" if code == "content_filter" else f"http_{status}"
-        return RequestFailed(reason, error.message), None
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds the server asks us to wait, None if it doesn't say; at most ten minutes are honoured."""
-    for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+    def _read(self, answered: Answered) -> dict[str, Any]:
+        """The completion in an answer; tells the pace what it says of limits."""
+        raw = read_object(answered)
+        self._pace.saw(answered.status, answered.headers, count_tokens(raw))
         try:
-            return min(600.0, max(0.0, float(headers[name]) * scale))
-        except (KeyError, ValueError):
-            continue
+            return read_completion(answered, raw, f"{self.endpoint.base_url}, model {self.endpoint.model!r}")
+        except Again as failure:
+            if failure.for_all and failure.wait_s is not None:
+                self._pace.pause(failure.wait_s)
+            raise
+        except RequestFailed as failure:
+            if not wants_completion_tokens(raw):
+                raise
+            self._says_completion_tokens = True
+            raise Again(failure.reason, failure.detail, wait_s=0.0) from None
+
+    def _spell(self, body: bytes) -> bytes:
+        """The body as this server wants it: newer models know the limit of a reply by another name only."""
+        if not self._says_completion_tokens:
+            return body
+        return to_body(with_completion_tokens(json.loads(body)))
+
+    def _count_lost(self, failure: RequestFailed) -> None:
+        """Stop where nothing comes back any more, instead of failing a million documents one by one."""
+        if failure.reason == "content_filter":
+            return
+        self._num_lost_in_a_row += 1
+        if self._num_lost_in_a_row >= max(20, 2 * self.endpoint.max_in_flight):
+            self._end = EndpointUnusable(
+                f"{self.endpoint.base_url}: {self._num_lost_in_a_row} requests in a row failed, the last: {failure}; "
+                "see what is wrong there and run the same command again, answered requests are not paid twice"
+            )
+            raise self._end from failure
+
+
+def to_request(model: str, messages: Messages, decoding: Mapping[str, Any]) -> dict[str, Any]:
+    """The request as the API takes it; None values are left out."""
+    request: dict[str, Any] = {"model": model, "messages": list(messages)}
+    return request | {name: value for name, value in decoding.items() if value is not None}
+
+
+def with_completion_tokens(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request with the limit of a reply under its newer name."""
+    return {("max_completion_tokens" if name == "max_tokens" else name): value for name, value in request.items()}
+
+
+def to_body(request: Mapping[str, Any]) -> bytes:
+    """The bytes that go over the wire."""
+    return json.dumps(request, separators=(",", ":")).encode("ascii")
+
+
+def _wait_s(failure: RequestFailed, attempt: int) -> float | None:
+    """How long to wait before the next try, None if there is to be none: a backoff with jitter, unless we were told."""
+    if isinstance(failure, Again) and failure.wait_s is not None:
+        return failure.wait_s
+    if isinstance(failure, Again) or failure.reason in ("timeout", "connection"):
+        return float(min(30.0, 0.2 * 3 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311
     return None
-
-
-def _backoff_s(attempt: int) -> float:
-    """0.5, 1, 2, ... seconds, at most 30, each with jitter so that clients don't come back together."""
-    return float(min(30.0, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311

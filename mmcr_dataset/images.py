@@ -172,11 +172,14 @@ def hash_distance(first: str, second: str) -> int:
 
 def shrink(picture: Image.Image, max_side_px: int) -> Image.Image:
     """The picture with its longer side at most `max_side_px`, aspect kept; itself if it is small enough."""
-    scale = max_side_px / max(picture.size)
-    if scale >= 1:
-        return picture
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.LANCZOS)
+    size = shrunk_size(picture.size, max_side_px)
+    return picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def shrunk_size(size: tuple[int, int], max_side_px: int) -> tuple[int, int]:
+    """Pixels of a picture once its longer side is at most `max_side_px`."""
+    scale = max_side_px / max(size)
+    return size if scale >= 1 else (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
 
 
 def to_data_url(data: bytes, max_side_px: int | None = None) -> str:

@@ -12,7 +12,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,11 @@ from mmcr_dataset.filters.near_duplicates import RepeatIndex, phash_of
 from mmcr_dataset.filters.overlap import SetIndex, index_sets
 from mmcr_dataset.filters.report import read_similarities, show_report
 from mmcr_dataset.filters.rules import reason_to_drop
-from mmcr_dataset.generate.dialogues import WriterSettings, write_dialogues
+from mmcr_dataset.generate.dialogues import WriterSettings
+from mmcr_dataset.generate.estimate import estimate, show_change
+from mmcr_dataset.generate.shards import Row, Shards, write_shards
 from mmcr_dataset.images import PictureLimits
+from mmcr_dataset.ledger import Ledger
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.schema import Dialogue, from_json, to_json
@@ -60,6 +63,7 @@ class BuildSettings:
         screen: what a document must be before its pictures are fetched.
         fetch: politeness and patience on the web.
         limits: what a picture may be.
+        estimate_only: stop before the first request is paid, having said what all of them cost.
     """
 
     source: str
@@ -76,6 +80,7 @@ class BuildSettings:
     screen: Screen = field(default_factory=Screen)
     fetch: FetchSettings = field(default_factory=FetchSettings)
     limits: PictureLimits = field(default_factory=PictureLimits)
+    estimate_only: bool = False
 
     def __post_init__(self) -> None:
         for flag, number in (("--single", self.num_single), ("--multi", self.num_multi)):
@@ -102,7 +107,11 @@ def build(settings: BuildSettings) -> list[StageCount]:
     Raises:
         ValueError: a setting is wrong, the source is unreadable, or nothing is left to publish.
     """
-    counts = [_collect(settings), _generate(settings), _filter(settings)]
+    counts = [_collect(settings)]
+    generated = _generate(settings)
+    if generated is None:
+        return counts
+    counts += [generated, _filter(settings)]
     dialogues = (dialogue for _, shard in read_dialogues(settings.work, "2_dialogues") for dialogue in shard)
     write_text(settings.work / "report.html", show_report(settings.work, counts, dialogues))
     if counts[-1].num_kept == 0:
@@ -139,27 +148,68 @@ def _shards(work: Path) -> Iterator[tuple[int, list[Candidate]]]:
         yield int(path.stem), read_candidates(path)
 
 
-def _generate(settings: BuildSettings) -> StageCount:
-    """A dialogue for each candidate, by the writer, through the ledger."""
+def _generate(settings: BuildSettings) -> StageCount | None:
+    """A dialogue for each candidate, by the writer, through the ledger; None if only an estimate was wanted."""
     collected = Stage.reopen(settings.work, "collect")
-    stage = Stage(settings.work, "generate", {"input": collected.fingerprint, "writer": settings.writer.fingerprint()})
-    ledger_path = settings.work / "ledger.sqlite"
-    with _progress("generate", "dialogue", collected.close().num_kept) as bar:
+    writer = settings.writer.fingerprint()
+    before = Stage.settings_on_disk(settings.work, "generate")
+    made_of = {"input": collected.fingerprint, "writer": writer}
+    paths = {int(path.stem): path for path in sorted((settings.work / "1_candidates").glob("*.parquet"))}
+
+    def load(number: int) -> list[Candidate]:
+        return read_candidates(paths[number])
+
+    if settings.writer.endpoint is None:
+        return _write(settings, Stage(settings.work, "generate", made_of), paths, load, None)
+    with Ledger(settings.work / "ledger.sqlite") as ledger:
+        todo = _unfinished(Stage(settings.work, "generate", made_of), paths) if before == made_of else [*paths]
+        cost = estimate(_watched_shards(todo, load), settings.writer, ledger)
+        print(f"{time.strftime('%H:%M:%S')}      cost: {cost.show(settings.writer.endpoint.model)}")
+        change = show_change((before or {}).get("writer"), writer, cost)
+        if change is not None:
+            print(f"{time.strftime('%H:%M:%S')} ATTENTION: {change}", file=sys.stderr)
+        if settings.estimate_only:
+            return None
+        return _write(settings, Stage(settings.work, "generate", made_of), paths, load, ledger)
+
+
+def _write(
+    settings: BuildSettings,
+    stage: Stage,
+    numbers: Iterable[int],
+    load: Callable[[int], list[Candidate]],
+    ledger: Ledger | None,
+) -> StageCount:
+    """Write the shards that aren't finished, and those with rows that are to be tried again."""
+
+    def finish(number: int, rows: Sequence[Row]) -> None:
+        dialogues = [row for row in rows if not isinstance(row, Removed)]
+        write_jsonl(stage.shard(number, "jsonl"), dialogues)
+        stage.finish(number, len(rows), len(dialogues), [row for row in rows if isinstance(row, Removed)])
+
+    todo = _unfinished(stage, numbers)
+    with _progress("generate", "dialogue", Stage.reopen(settings.work, "collect").close().num_kept) as bar:
+        bar.update(sum(stage.num_in(number) for number in numbers if number not in set(todo)))
+        bar.unpause()
 
         def advance(spend: str) -> None:
-            bar.set_postfix_str(spend)
+            bar.set_postfix_str(spend, refresh=False)
             bar.update()
 
-        for number, candidates in _shards(settings.work):
-            if stage.is_finished(number) and not stage.has_retries(number):
-                bar.update(len(candidates))
-                continue
-            results = write_dialogues(candidates, settings.writer, ledger_path, advance)
-            dialogues = [row for row in results if isinstance(row, Dialogue)]
-            write_jsonl(stage.shard(number, "jsonl"), map(to_json, dialogues))
-            removed = [row for row in results if isinstance(row, Removed)]
-            stage.finish(number, len(candidates), len(dialogues), removed)
+        write_shards(Shards(todo, load, finish), settings.writer, ledger, advance)
     return _show(stage.close())
+
+
+def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
+    """Shards that are to be written, or have rows that are to be tried again."""
+    return [number for number in numbers if not stage.is_finished(number) or stage.has_retries(number)]
+
+
+def _watched_shards(numbers: Collection[int], load: Callable[[int], list[Candidate]]) -> Iterator[list[Candidate]]:
+    with _progress("cost", "shard", len(numbers)) as bar:
+        for number in numbers:
+            yield load(number)
+            bar.update()
 
 
 def read_dialogues(work: Path, folder: str) -> Iterator[tuple[int, list[Dialogue]]]:

@@ -51,11 +51,14 @@ class Picture:
     labels: tuple[str, ...] = ()
     similarity: float | None = None
     phash: str | None = None
+    _sha256: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def sha256(self) -> str:
-        """Hex digest of the bytes: the picture's identity inside the pipeline."""
-        return hashlib.sha256(self.data).hexdigest()
+        """Hex digest of the bytes: the picture's identity inside the pipeline. Computed once."""
+        if not self._sha256:
+            self._sha256.append(hashlib.sha256(self.data).hexdigest())
+        return self._sha256[0]
 
 
 @dataclass(frozen=True, slots=True)

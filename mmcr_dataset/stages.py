@@ -104,6 +104,12 @@ class Stage:
                 self._state, json.dumps({"fingerprint": self.fingerprint, "settings": json.loads(text)}, indent=1)
             )
 
+    @staticmethod
+    def settings_on_disk(work: Path, name: str) -> dict[str, Any] | None:
+        """The settings of a stage as it lies there, None if it was never made."""
+        state = work / STAGES[name] / "stage.json"
+        return json.loads(state.read_text())["settings"] if state.is_file() else None
+
     @classmethod
     def reopen(cls, work: Path, name: str) -> Stage:
         """A stage that was made before, under its own settings."""

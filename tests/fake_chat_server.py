@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+from tests.fake_batch_api import CREATED, FakeBatches
 from tests.local_server import Handler, LocalServer
-
-CREATED = 1_760_000_000  # a fixed date, so that two runs give the same bytes
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Answer:
     text: str | None = ""
     status: int = 200
     code: str | None = None
+    param: str | None = None
     finish_reason: str = "stop"
     refusal: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -36,24 +37,75 @@ class Answer:
     usage: dict[str, int] = field(default_factory=lambda: {"prompt_tokens": 1000, "completion_tokens": 100})
 
 
+def completion_of(given: str | Answer, model: str) -> tuple[int, dict[str, Any]]:
+    """Status and JSON of an answer as the API gives it."""
+    reply = Answer(given) if isinstance(given, str) else given
+    if reply.status != 200:
+        error = {"message": reply.text or "error", "code": reply.code, "type": "error", "param": reply.param}
+        return reply.status, {"error": error}
+    message = {"role": "assistant", "content": reply.text, "refusal": reply.refusal}
+    choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
+    completion = {"id": "c", "object": "chat.completion", "created": CREATED, "model": model}
+    return 200, completion | {"choices": [choice], "usage": reply.usage}
+
+
 class FakeChatServer(LocalServer):
     """The server; `.base_url` is what a client is given, `.requests` all bodies in the order of their arrival."""
 
     def __init__(self, answer: Callable[[dict[str, Any]], str | Answer], model: str = "fake-vlm-2026-01-01") -> None:
         self.requests: list[dict[str, Any]] = []
+        self.heads: list[dict[str, str]] = []
         self.most_in_flight = 0
         self._in_flight = 0
         self._lock = threading.Lock()
         server = self
 
+        self.batches = FakeBatches(lambda body: completion_of(answer(body), model))
+
         class Completions(Handler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if self.path != "/v1/chat/completions":
+            def do_GET(self) -> None:
+                parts = urlsplit(self.path)
+                place = parts.path.removeprefix("/v1/").split("/")
+                if place[0] == "files" and place[-1] == "content":
+                    self._send_bytes(200, server.batches.files[place[1]], {})
+                elif place == ["batches"]:
+                    self._send(*server.batches.list(parse_qs(parts.query).get("after", [None])[0]), {})
+                elif place[0] == "batches":
+                    self._send(*server.batches.look(place[1]), {})
+                else:
                     self._send(404, {"error": {"message": f"no route {self.path}", "code": None}}, {})
-                    return
+
+            def do_POST(self) -> None:
+                data = self._read_body()
+                if self.path == "/v1/files":
+                    self._send(*server.batches.upload(self.headers["Content-Type"], data), {})
+                elif self.path == "/v1/batches":
+                    number = len(server.batches.batches)
+                    made = server.batches.create(json.loads(data))
+                    if server.batches.plan(number).lost_reply:
+                        self.connection.close()
+                        self.close_connection = True
+                    else:
+                        self._send(*made, {})
+                elif self.path == "/v1/chat/completions":
+                    self._complete(json.loads(data))
+                else:
+                    self._send(404, {"error": {"message": f"no route {self.path}", "code": None}}, {})
+
+            def _read_body(self) -> bytes:
+                if self.headers.get("Transfer-Encoding") != "chunked":
+                    return self.rfile.read(int(self.headers["Content-Length"]))
+                parts = []
+                while size := int(self.rfile.readline(), 16):
+                    parts.append(self.rfile.read(size))
+                    self.rfile.readline()
+                self.rfile.readline()
+                return b"".join(parts)
+
+            def _complete(self, body: dict[str, Any]) -> None:
                 with server._lock:
                     server.requests.append(body)
+                    server.heads.append({name.lower(): value for name, value in self.headers.items()})
                     server._in_flight += 1
                     server.most_in_flight = max(server.most_in_flight, server._in_flight)
                 try:
@@ -65,14 +117,8 @@ class FakeChatServer(LocalServer):
                         server._in_flight -= 1
                 if reply.raw is not None:
                     self._send_bytes(reply.status, reply.raw, reply.headers)
-                elif reply.status != 200:
-                    error = {"message": reply.text or "error", "code": reply.code, "type": "error"}
-                    self._send(reply.status, {"error": error}, reply.headers)
                 else:
-                    message = {"role": "assistant", "content": reply.text, "refusal": reply.refusal}
-                    choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
-                    completion = {"id": "c", "object": "chat.completion", "created": CREATED, "model": model}
-                    self._send(200, completion | {"choices": [choice], "usage": reply.usage}, reply.headers)
+                    self._send(*completion_of(reply, model), reply.headers)
 
             def _send(self, status: int, value: dict[str, Any], headers: dict[str, str]) -> None:
                 self._send_bytes(status, json.dumps(value).encode(), headers)

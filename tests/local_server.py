@@ -19,12 +19,21 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class _Listener(ThreadingHTTPServer):
+    request_queue_size = (
+        256  # the default of 5 drops connections that come together: seconds until they are tried again
+    )
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that is gone, or was killed, is no error of the server's."""
+
+
 class LocalServer:
     """Listens on a free port; `.url` is its address."""
 
     def __init__(self, handler: type[Handler]) -> None:
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._http.daemon_threads = True
+        self._http = _Listener(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
 

@@ -1,28 +1,38 @@
 """Candidate to dialogue through a writer: ask, keep the raw reply in the ledger, parse.
 
-Writers: `offline` (generate/offline.py) and `openai` (any OpenAI-compatible endpoint). Both give a reply text in one
-format, so both go through the same parser and later through the same rules.
+Writers: `offline` (generate/offline.py), `openai` (any OpenAI-compatible endpoint) and `openai-batch` (its Batch API).
+All give a reply text in one format, so all go through the same parser and later through the same rules.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmcr_dataset.chat_api import ChatClient, Endpoint, RequestFailed
+from mmcr_dataset.batch_folder import MAX_REQUESTS, MAX_SIZE_BYTES
+from mmcr_dataset.chat_api import ChatClient, Endpoint, Messages, Reply, RequestFailed
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.generate.offline import VERSION, write_offline
 from mmcr_dataset.generate.parse import UnreadableReply, to_dialogue
 from mmcr_dataset.generate.prompts import prompt_sha256, show_prompt
 from mmcr_dataset.images import to_data_url
 from mmcr_dataset.ledger import Ledger
-from mmcr_dataset.schema import Dialogue, Generation
+from mmcr_dataset.schema import Dialogue, Generation, Picture
 from mmcr_dataset.stages import Removed
 
 Progress = Callable[[str], None]  # called once for every finished candidate, with a note on spend
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """How requests are cut into files for the Batch API, and how often what failed is asked again."""
+
+    max_requests: int = MAX_REQUESTS
+    max_size_bytes: int = MAX_SIZE_BYTES
+    max_rounds: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +40,13 @@ class WriterSettings:
     """How dialogues are written.
 
     Attributes:
-        writer: `offline` or `openai`.
-        endpoint: for `openai`: where and whom to ask.
+        writer: `offline`, `openai` or `openai-batch`.
+        endpoint: where and whom to ask; none for `offline`.
         temperature: sampling temperature, None for the endpoint's default.
-        max_tokens: limit of a reply; a reply that reaches it is removed as `length`.
+        max_tokens: limit of a reply; one that reaches it is asked for once more with twice the limit.
         max_side_px: pictures are sent with their longer side at most this.
         detail: `low`, `high` or `auto`, for endpoints that know it.
+        batches: for `openai-batch`: how requests are cut into files.
     """
 
     writer: str = "offline"
@@ -44,13 +55,14 @@ class WriterSettings:
     max_tokens: int = 4096
     max_side_px: int = 1024
     detail: str | None = None
+    batches: BatchSettings = field(default_factory=BatchSettings)
 
     def __post_init__(self) -> None:
-        if self.writer not in ("offline", "openai"):
-            raise ValueError(f"--writer {self.writer!r}: expected offline or openai")
-        if (self.writer == "openai") != (self.endpoint is not None):
+        if self.writer not in ("offline", "openai", "openai-batch"):
+            raise ValueError(f"--writer {self.writer!r}: expected openai, openai-batch or offline")
+        if (self.writer != "offline") != (self.endpoint is not None):
             raise ValueError(
-                f"--writer {self.writer}: --endpoint URL#MODEL goes with --writer openai, and only with it"
+                f"--writer {self.writer}: --endpoint URL#MODEL goes with openai and openai-batch, and only with them"
             )
 
     def fingerprint(self) -> dict[str, Any]:
@@ -58,7 +70,7 @@ class WriterSettings:
         if self.endpoint is None:
             return {"writer": self.writer, "version": VERSION}
         return {
-            "writer": self.writer,
+            "writer": "openai",  # a batch gives the same answers
             "endpoint": [self.endpoint.base_url, self.endpoint.model],
             "prompts": [prompt_sha256(1), prompt_sha256(2)],
             "decoding": [self.temperature, self.max_tokens, self.max_side_px, self.detail],
@@ -87,28 +99,52 @@ class OfflineWriter:
         return ""
 
 
+class Asker(Protocol):
+    """Answers messages: `ChatClient`, or the answers of finished batches."""
+
+    async def ask(
+        self,
+        messages: Messages,
+        with_pictures: Callable[[], Messages] | None = None,
+        **decoding: Any,  # noqa: ANN401
+    ) -> Reply:
+        """The answer; as `ChatClient.ask`."""
+
+    def knows(self, messages: Messages, **decoding: Any) -> bool:  # noqa: ANN401
+        """True if the answer is in the ledger."""
+
+    def show_spend(self) -> str:
+        """A few words on money."""
+
+
 class OpenAIWriter:
     """Asks an OpenAI-compatible endpoint; the raw reply is in the ledger before it is read."""
 
-    def __init__(self, client: ChatClient, settings: WriterSettings) -> None:
-        self._client, self._settings = client, settings
+    def __init__(self, asker: Asker, settings: WriterSettings) -> None:
+        self._asker, self._settings = asker, settings
 
     async def write(self, candidate: Candidate) -> tuple[str, Generation]:
-        """The reply text of the model."""
-        settings, count = self._settings, len(candidate.pictures)
-        content: list[Mapping[str, Any]] = [{"type": "text", "text": show_prompt(count, candidate.text)}]
-        for picture in candidate.pictures:
-            url = {"url": to_data_url(picture.data, settings.max_side_px)}
-            content.append(
-                {"type": "image_url", "image_url": url | ({"detail": settings.detail} if settings.detail else {})}
-            )
-        reply = await self._client.ask(
-            [{"role": "user", "content": content}], temperature=settings.temperature, max_tokens=settings.max_tokens
-        )
+        """The reply text of the model; one cut off by `max_tokens` is asked for once more with twice as many."""
+        settings, named = self._settings, to_request_messages(candidate, self._settings, picture_name)
+        limits = [settings.max_tokens, 2 * settings.max_tokens]
+        if self._asker.knows(named, temperature=settings.temperature, max_tokens=limits[1]):
+            del limits[0]  # it was cut off in an earlier run
+        for max_tokens in limits:
+            try:
+                reply = await self._asker.ask(
+                    named,
+                    lambda: to_request_messages(candidate, settings, picture_url),
+                    temperature=settings.temperature,
+                    max_tokens=max_tokens,
+                )
+                break
+            except RequestFailed as failure:
+                if failure.reason != "length" or max_tokens == limits[-1]:
+                    raise
         return reply.text, Generation(
             writer="openai",
             model=reply.model,
-            prompt_sha256=prompt_sha256(count),
+            prompt_sha256=prompt_sha256(len(candidate.pictures)),
             temperature=settings.temperature,
             date=reply.date,
             prompt_tokens=reply.prompt_tokens,
@@ -117,8 +153,32 @@ class OpenAIWriter:
 
     def spend(self) -> str:
         """Money so far, if the model's price is known; what came from the ledger costs nothing again."""
-        paid_before = f", {self._client.num_from_ledger} from the ledger" if self._client.num_from_ledger else ""
-        return (f"{self._client.spent_usd:.4f} USD" if self._client.price else "price unknown") + paid_before
+        return self._asker.show_spend()
+
+
+def to_request_messages(
+    candidate: Candidate, settings: WriterSettings, show: Callable[[Picture, int], str]
+) -> list[dict[str, Any]]:
+    """The messages of a candidate's request, each picture as `show` gives it for a longest side in pixels."""
+    content: list[dict[str, Any]] = [
+        {"type": "text", "text": show_prompt(len(candidate.pictures), candidate.text)},
+    ]
+    for picture in candidate.pictures:
+        url = {"url": show(picture, settings.max_side_px)}
+        content.append(
+            {"type": "image_url", "image_url": url | ({"detail": settings.detail} if settings.detail else {})}
+        )
+    return [{"role": "user", "content": content}]
+
+
+def picture_name(picture: Picture, max_side_px: int) -> str:
+    """A picture as the ledger's key holds it: its original and its size, so that no encoder's version is paid for."""
+    return f"data:sha256,{picture.sha256};max_side_px={max_side_px}"
+
+
+def picture_url(picture: Picture, max_side_px: int) -> str:
+    """A picture as it is sent."""
+    return to_data_url(picture.data, max_side_px)
 
 
 def write_dialogues(
@@ -136,20 +196,21 @@ async def _write_dialogues(
     candidates: Sequence[Candidate], settings: WriterSettings, ledger_path: Path, progress: Progress
 ) -> list[Dialogue | Removed]:
     if settings.endpoint is None:
-        offline = OfflineWriter()
-        return [await _write_one(candidate, offline, progress) for candidate in candidates]
+        return [await write_one(candidate, OfflineWriter(), progress) for candidate in candidates]
     with Ledger(ledger_path) as ledger:
         async with ChatClient(settings.endpoint, ledger) as client:
             writer = OpenAIWriter(client, settings)
-            tasks = [asyncio.ensure_future(_write_one(candidate, writer, progress)) for candidate in candidates]
-            try:
-                return list(await asyncio.gather(*tasks))
-            finally:
-                for task in tasks:
-                    task.cancel()
+            written = await asyncio.gather(
+                *(write_one(candidate, writer, progress) for candidate in candidates), return_exceptions=True
+            )
+    for one in written:  # only now, so that what was in flight at a failure is paid once and kept
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in written if not isinstance(one, BaseException)]
 
 
-async def _write_one(candidate: Candidate, writer: Writer, progress: Progress) -> Dialogue | Removed:
+async def write_one(candidate: Candidate, writer: Writer, progress: Progress) -> Dialogue | Removed:
+    """The dialogue of one candidate, or why there is none."""
     try:
         reply, generation = await writer.write(candidate)
         return to_dialogue(candidate, reply, generation)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mmcr_dataset.chat_api import ChatClient, Endpoint, EndpointUnusable, Reply, RequestFailed, find_price
-from mmcr_dataset.ledger import Ledger, LedgerError, request_key
+from mmcr_dataset.chat_api import ChatClient, Endpoint, EndpointUnusable, Reply, RequestFailed
+from mmcr_dataset.ledger import Ledger, LedgerError, request_key, to_asked
+from mmcr_dataset.prices import find_price
 from tests.fake_chat_server import Answer, FakeChatServer
 
 ASK = [{"role": "user", "content": "Hello?"}]
@@ -60,6 +63,7 @@ def test_ask_busy_server_is_asked_again_after_the_time_it_names(tmp_path: Path) 
         (Answer("  "), "empty_reply", 1),
         (Answer("bad picture", status=400), "http_400", 1),
         (Answer("blocked", status=400, code="content_filter"), "content_filter", 1),
+        (Answer("blocked", status=400, code="content_policy_violation"), "content_filter", 1),
         (Answer("down", status=500, headers={"Retry-After": "0"}), "http_500", 2),
         (Answer(raw=b"<html>", status=200), "bad_reply", 2),
         (Answer(raw=b'{"choices": []}', status=200), "no_choice", 1),
@@ -74,7 +78,8 @@ def test_ask_failure_has_a_reason_and_is_asked_again_next_time(
         assert failure.reason == reason
         assert len(server.requests) == num_requests
     with Ledger(tmp_path / "l.sqlite") as ledger:
-        assert (ledger.totals().num_answered, ledger.totals().num_failed) == (0, 1)
+        stored = num_requests if reason == "bad_reply" else 1  # each of those may have been paid
+        assert (ledger.totals().num_answered, ledger.totals().num_failed) == (0, stored)
     with FakeChatServer(lambda _: "now it works") as server:
         (reply,) = ask_all(server, tmp_path / "l.sqlite", ["a"])
     assert isinstance(reply, Reply)
@@ -86,6 +91,7 @@ def test_ask_failure_has_a_reason_and_is_asked_again_next_time(
         (Answer("bad key", status=401), "set OPENAI_API_KEY"),
         (Answer("no such model", status=404), "check the address and the model's name"),
         (Answer("quota", status=429, code="insufficient_quota"), "no money left"),
+        (Answer("pay first", status=402), "no money left"),
     ],
 )
 def test_ask_hopeless_endpoint_stops_the_run_at_once(answer: Answer, said: str, tmp_path: Path) -> None:
@@ -127,6 +133,136 @@ def test_ask_cost_limit_stops_before_the_line_and_counts_what_is_in_flight(tmp_p
     assert sum(isinstance(result, Reply) for result in again) >= sent
 
 
+def test_ask_cost_limit_holds_with_many_in_flight_and_is_nearly_used_up(tmp_path: Path) -> None:
+    """64 at once, each far cheaper than it could be: near the limit they go out a few at a time instead of stopping."""
+    usage = {"prompt_tokens": 10, "completion_tokens": 20}  # 0.000225 USD, at most 0.0010275
+    with FakeChatServer(lambda _: Answer("ok", delay_s=0.02, usage=usage)) as server:
+        texts = [f"{number}" for number in range(300)]
+        settings = {"model": "gpt-4o-x", "max_cost_usd": 0.03, "max_in_flight": 64}
+        results = ask_all(server, tmp_path / "l.sqlite", texts, **settings)
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert 0.03 - 0.00103 - 0.000225 < ledger.totals().usd <= 0.03
+    assert sum(isinstance(result, Reply) for result in results) == len(server.requests)
+
+
+def test_ask_timeout_and_missing_usage_count_as_if_they_were_paid(tmp_path: Path) -> None:
+    with FakeChatServer(lambda _: Answer("late", delay_s=0.5)) as server:
+        ask_all(server, tmp_path / "l.sqlite", ["a"], model="gpt-4o-x", timeout_s=0.1, max_attempts=2)
+    with FakeChatServer(lambda _: Answer("ok", usage={})) as server:
+        ask_all(server, tmp_path / "l.sqlite", ["b"], model="gpt-4o-x")
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert ledger.totals().usd == pytest.approx(3 * (1 * 2.5 + 100 * 10) / 1e6)
+
+
+def test_ask_same_request_at_the_same_time_is_sent_once(tmp_path: Path) -> None:
+    with FakeChatServer(lambda _: Answer("ok", delay_s=0.1)) as server:
+        results = ask_all(server, tmp_path / "l.sqlite", ["a", "a", "a", "b"])
+        assert len(server.requests) == 2
+    assert all(isinstance(result, Reply) for result in results)
+
+
+def test_ask_retry_after_stops_all_requests_not_only_the_one(tmp_path: Path) -> None:
+    moments: list[float] = []
+
+    def reply(request: dict[str, Any]) -> str | Answer:
+        moments.append(time.monotonic())
+        return Answer(status=429, headers={"Retry-After": "0.5"}) if len(moments) == 1 else "ok"
+
+    with FakeChatServer(reply) as server:
+        results = ask_all(server, tmp_path / "l.sqlite", [str(n) for n in range(8)], max_in_flight=1)
+    assert all(isinstance(result, Reply) for result in results)
+    assert moments[1] - moments[0] >= 0.5
+
+
+def test_ask_server_that_takes_fewer_at_once_gets_fewer(tmp_path: Path) -> None:
+    """Takes 8 at once and refuses the others: all are answered in the end, most without a refusal."""
+    out: list[int] = []
+
+    def reply(request: dict[str, Any]) -> str | Answer:
+        out.append(1)
+        too_many = len(out) > 8
+        time.sleep(0.01)
+        out.pop()
+        return Answer("too many", status=429) if too_many else "ok"
+
+    with FakeChatServer(reply) as server:
+        texts = [str(n) for n in range(400)]
+        results = ask_all(server, tmp_path / "l.sqlite", texts, max_in_flight=64, max_attempts=8)
+        assert len(server.requests) < 2 * len(texts)
+    assert all(isinstance(result, Reply) for result in results)
+
+
+def test_ask_rate_limit_headers_slow_down_before_anything_is_refused(tmp_path: Path) -> None:
+    """A bucket of 20 that fills by 100 a second; 16 at once would empty it."""
+    state = {"left": 20.0, "at": time.monotonic()}
+    lock = threading.Lock()
+
+    def reply(request: dict[str, Any]) -> str | Answer:
+        with lock:
+            now = time.monotonic()
+            state["left"] = min(20.0, state["left"] + 100 * (now - state["at"]))
+            state["at"] = now
+            refused = state["left"] < 1
+            state["left"] -= 0 if refused else 1
+            left = state["left"]
+        headers = {
+            "x-ratelimit-limit-requests": "20",
+            "x-ratelimit-remaining-requests": str(int(left)),
+            "x-ratelimit-reset-requests": f"{(20 - left) * 10:.0f}ms",
+        }
+        return Answer(status=429, headers=headers) if refused else Answer("ok", headers=headers)
+
+    with FakeChatServer(reply) as server:
+        results = ask_all(server, tmp_path / "l.sqlite", [str(n) for n in range(100)], max_in_flight=16)
+        assert len(server.requests) <= 140  # without the headers it is about 190
+    assert all(isinstance(result, Reply) for result in results)
+
+
+def test_ask_server_that_wants_the_newer_name_of_the_limit_gets_it(tmp_path: Path) -> None:
+    def reply(request: dict[str, Any]) -> str | Answer:
+        refusal = Answer("use the other", status=400, code="unsupported_parameter", param="max_tokens")
+        return refusal if "max_tokens" in request else "ok"
+
+    with FakeChatServer(reply) as server:
+        results = ask_all(server, tmp_path / "l.sqlite", [str(n) for n in range(20)])
+        again = ask_all(server, tmp_path / "l.sqlite", [str(n) for n in range(20)])
+    assert all(isinstance(result, Reply) for result in results)
+    assert all(isinstance(result, Reply) and result.from_ledger for result in again)
+
+
+def test_ask_dead_endpoint_ends_the_run_instead_of_failing_every_request(tmp_path: Path) -> None:
+    with FakeChatServer(lambda _: Answer("no", status=400)) as server:
+        results = ask_all(server, tmp_path / "l.sqlite", [str(n) for n in range(200)], max_in_flight=4)
+        assert len(server.requests) < 40
+    assert any(
+        isinstance(result, EndpointUnusable) and "20 requests in a row failed" in str(result) for result in results
+    )
+
+
+def test_ask_sends_what_the_vendors_client_sends(tmp_path: Path) -> None:
+    import openai
+
+    decoding: dict[str, Any] = {"max_tokens": 100, "temperature": 0.5}
+    content = [
+        {"type": "text", "text": "Wie heißt das? 木"},
+        {"type": "image_url", "image_url": {"url": "data:image/x"}},
+    ]
+    messages: Any = [{"role": "user", "content": content}]
+
+    async def ask(url: str) -> None:
+        with Ledger(tmp_path / "l.sqlite") as ledger:
+            async with ChatClient(Endpoint(url, "fake", api_key="key"), ledger) as client:
+                await client.ask(messages, **decoding)
+
+    with FakeChatServer(lambda _: "ok") as server:
+        client = openai.OpenAI(base_url=server.base_url, api_key="key")
+        client.chat.completions.create(model="fake", messages=messages, **decoding)
+        asyncio.run(ask(server.base_url))
+        assert server.requests[0] == server.requests[1]
+    for name in ("authorization", "content-type", "accept"):
+        assert server.heads[0][name] == server.heads[1][name]
+
+
 def test_client_cost_limit_without_a_known_price_is_refused(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l.sqlite") as ledger, pytest.raises(EndpointUnusable, match=r"prices\.json"):
         ChatClient(Endpoint("http://127.0.0.1:1/v1", "unheard-of", max_cost_usd=1.0), ledger)
@@ -166,7 +302,7 @@ def test_ledger_does_not_keep_picture_data(tmp_path: Path) -> None:
     content = [{"type": "image_url", "image_url": {"url": url}}]
     with Ledger(tmp_path / "l.sqlite") as ledger:
         request = {"model": "m", "messages": [{"role": "user", "content": content}]}
-        ledger.store(request, {"choices": []}).result()
+        ledger.store(to_asked(request), '{"choices": []}').result()
         assert ledger.find(request_key(request)) == {"choices": []}
     stored = sqlite3.connect(tmp_path / "l.sqlite").execute("SELECT request FROM answered").fetchone()[0]
     assert len(stored) < 300
@@ -180,5 +316,5 @@ def test_ledger_corrupt_or_foreign_file_is_a_clear_error(tmp_path: Path) -> None
     newer = sqlite3.connect(tmp_path / "newer.sqlite")
     newer.execute("PRAGMA user_version=99")
     newer.close()
-    with pytest.raises(LedgerError, match="ledger format 99, this program writes 1"):
+    with pytest.raises(LedgerError, match="ledger format 99, this program writes 2"):
         Ledger(tmp_path / "newer.sqlite")

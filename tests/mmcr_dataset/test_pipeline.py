@@ -254,8 +254,8 @@ def test_build_damaged_stage_file_names_the_line(folder: Path, tmp_path: Path) -
     ("flags", "said"),
     [
         (["--source", "nowhere", "--writer", "offline", "--filter", "none"], "no such file or folder"),
-        (["--source", "demo", "--writer", "gpt"], "expected offline or openai"),
-        (["--source", "demo"], "--endpoint URL#MODEL goes with --writer openai"),
+        (["--source", "demo", "--writer", "gpt"], "expected openai, openai-batch or offline"),
+        (["--source", "demo"], "--endpoint URL#MODEL goes with openai"),
         (["--source", "demo", "--writer", "offline", "--filter", "clop"], "expected none, labels, open_clip"),
         (["--source", "demo", "--writer", "offline", "--filter", "none", "--keep-rate", "0.5"], "measures nothing"),
         (["--source", "demo", "--writer", "offline", "--keep-rate", "2"], "expected a share above 0"),

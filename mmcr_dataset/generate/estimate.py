@@ -1,0 +1,119 @@
+"""What a build is about to pay, said before it pays: requests that the ledger doesn't answer, tokens, US dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmcr_dataset.chat_api import to_request
+from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.generate.dialogues import WriterSettings, picture_name, to_request_messages
+from mmcr_dataset.images import open_picture, shrunk_size
+from mmcr_dataset.ledger import Ledger, to_asked
+from mmcr_dataset.prices import about_tokens, find_price
+
+BATCH_SHARE = 0.5  # of the price: what the Batch API charges
+_REPLY_TOKENS = {False: 1400, True: 3500}  # paper, Table 1: tokens of a dialogue about one picture, about several
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What is to be paid; money is None where the model's price isn't known.
+
+    Attributes:
+        num_known: requests whose answer is in the ledger: free.
+        num_to_pay: requests that will be sent.
+        num_other: answers in the ledger that belong to none of these requests.
+        prompt_tokens: about so many go out.
+        completion_tokens: about so many come back.
+        usd: about what they cost.
+        most_usd: what they cost if every reply is as long as it may be.
+    """
+
+    num_known: int
+    num_to_pay: int
+    num_other: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float | None
+    most_usd: float | None
+
+    def show(self, model: str) -> str:
+        """One line."""
+        money = (
+            f"the price of {model} is not in prices.json"
+            if self.usd is None or self.most_usd is None
+            else f"about {self.usd:,.2f} USD, at most {self.most_usd:,.2f}"
+        )
+        return (
+            f"{self.num_to_pay:,} requests to {model} ({self.num_known:,} are in the ledger): about "
+            f"{self.prompt_tokens / 1e6:,.2f}M tokens out, {self.completion_tokens / 1e6:,.2f}M back; {money}"
+        )
+
+
+def estimate(shards: Iterable[Sequence[Candidate]], settings: WriterSettings, ledger: Ledger) -> Estimate:
+    """Count what is to be asked; reads all candidates once, encodes no picture."""
+    assert settings.endpoint is not None, "only paid writers cost"
+    model = settings.endpoint.model
+    price = find_price(model)
+    measured = ledger.mean_reply_tokens()
+    known = to_pay = tokens_in = tokens_out = 0
+    seen: set[str] = set()
+    most = 0.0
+    for shard in shards:
+        for candidate in shard:
+            messages = to_request_messages(candidate, settings, picture_name)
+            request = to_request(
+                model, messages, {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
+            )
+            key = to_asked(request).key
+            if key in seen:
+                continue
+            seen.add(key)
+            doubled = to_asked(request | {"max_tokens": 2 * settings.max_tokens}).key
+            if ledger.has(key) or ledger.has(doubled):
+                known += 1
+                continue
+            to_pay += 1
+            tokens_in += about_tokens(messages[0]["content"][0]["text"])
+            tokens_in += sum(
+                price.tokens_of_picture(
+                    shrunk_size(open_picture(picture.data).size, settings.max_side_px), settings.detail
+                )
+                for picture in candidate.pictures
+                if price is not None
+            )
+            tokens_out += round(measured or min(_REPLY_TOKENS[len(candidate.pictures) > 1], settings.max_tokens))
+            most += price.most_usd(request) if price is not None else 0.0
+    share = BATCH_SHARE if settings.writer == "openai-batch" else 1.0
+    return Estimate(
+        num_known=known,
+        num_to_pay=to_pay,
+        num_other=ledger.totals().num_answered - known,
+        prompt_tokens=tokens_in,
+        completion_tokens=tokens_out,
+        usd=None if price is None else share * price.cost_usd(tokens_in, tokens_out),
+        most_usd=None if price is None else share * most,
+    )
+
+
+def show_change(before: Mapping[str, Any] | None, now: Mapping[str, Any], cost: Estimate) -> str | None:
+    """What a changed writer costs, None if nothing that was paid for is lost by it.
+
+    Args:
+        before: the fingerprint of the writer that made the dialogues on disk, None if there are none.
+        now: the fingerprint of the writer that is to make them.
+        cost: what it will cost.
+    """
+    if before is None or dict(before) == dict(now) or not cost.num_other or not cost.num_to_pay:
+        return None
+    names = {"prompts": "the prompt", "decoding": "temperature, max tokens, picture size or detail"}
+    changed = [name for key, name in names.items() if before.get(key) != now.get(key)]
+    if [*before.get("endpoint", [])][1:] != [*now.get("endpoint", [])][1:]:
+        changed.append("the model")
+    money = "" if cost.usd is None else f", about {cost.usd:,.2f} USD"
+    return (
+        f"{' and '.join(changed) or 'the writer'} changed since the last run: {cost.num_other:,} answers in the "
+        f"ledger don't match any more, {cost.num_to_pay:,} requests are paid again{money}; stop now (Ctrl-C) to undo it"
+    )

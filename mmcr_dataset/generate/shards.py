@@ -1,0 +1,115 @@
+"""All shards through a writer with the queue always full: a new shard begins while the last requests of others are out.
+
+At most twice as many candidates as requests in flight are in memory, whatever the number of shards; a shard is finished
+when the last of its candidates is, whichever that is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from mmcr_dataset.chat_api import ChatClient
+from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.generate.batches import BatchRun
+from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, WriterSettings, write_one
+from mmcr_dataset.ledger import Ledger
+from mmcr_dataset.schema import to_json
+from mmcr_dataset.stages import Removed
+
+Row = dict[str, Any] | Removed  # a dialogue as JSON (its pictures by hash), or why there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """Which shards to write, how to get one's candidates, and what to do with its rows (in the candidates' order)."""
+
+    numbers: Sequence[int]
+    load: Callable[[int], Sequence[Candidate]]
+    finish: Callable[[int, list[Row]], None]
+
+
+def write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger | None, progress: Progress) -> None:
+    """Write all shards.
+
+    Raises:
+        EndpointUnusable: no request can succeed, or the next could cross the limit of cost; what was in flight is
+            waited for and kept, finished shards stay.
+    """
+    asyncio.run(_write_shards(shards, settings, ledger, progress))
+
+
+async def _write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger | None, progress: Progress) -> None:
+    if settings.endpoint is None:
+        await _fill(shards, OfflineWriter(), 1, progress)
+        return
+    assert ledger is not None, "a paid writer has a ledger"
+    if settings.writer == "openai-batch":
+        run = BatchRun(settings, ledger, ledger.path.with_name("batches"), _say)
+        answers = await run.answer(lambda: map(shards.load, shards.numbers))
+        await _fill(shards, OpenAIWriter(answers, settings), 2 * settings.endpoint.max_in_flight, progress)
+        return
+    async with ChatClient(settings.endpoint, ledger) as client:
+        await _fill(shards, OpenAIWriter(client, settings), 2 * settings.endpoint.max_in_flight, progress)
+
+
+def _say(line: str) -> None:
+    tqdm.write(f"{time.strftime('%H:%M:%S')}     batch: {line}", file=sys.stderr)
+
+
+class _OpenShard:
+    """Rows of a shard that is being written."""
+
+    def __init__(self, number: int, size: int) -> None:
+        self.number = number
+        self.rows: list[Row | None] = [None] * size
+        self.num_left = size
+
+
+async def _fill(shards: Shards, writer: Writer, window: int, progress: Progress) -> None:
+    room = asyncio.Semaphore(window)
+    tasks: set[asyncio.Task[None]] = set()
+    failures: list[BaseException] = []
+
+    async def write(shard: _OpenShard, place: int, candidate: Candidate) -> None:
+        written = await write_one(candidate, writer, progress)
+        shard.rows[place] = written if isinstance(written, Removed) else to_json(written)
+        shard.num_left -= 1
+        if shard.num_left == 0:
+            await asyncio.to_thread(shards.finish, shard.number, [row for row in shard.rows if row is not None])
+
+    def ended(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        room.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failures.append(error)
+
+    async def start(number: int, candidates: Iterable[Candidate]) -> None:
+        candidates = list(candidates)
+        if not candidates:
+            shards.finish(number, [])
+        shard = _OpenShard(number, len(candidates))
+        for place, candidate in enumerate(candidates):
+            await room.acquire()
+            if failures:
+                return
+            task = asyncio.create_task(write(shard, place, candidate))
+            tasks.add(task)
+            task.add_done_callback(ended)
+
+    for number in shards.numbers:
+        if failures:
+            break
+        await start(number, await asyncio.to_thread(shards.load, number))
+    await asyncio.gather(
+        *tasks, return_exceptions=True
+    )  # what is in flight is paid: it is waited for, also at a failure
+    await asyncio.sleep(0)  # the last `ended` calls
+    if failures:
+        raise failures[0]

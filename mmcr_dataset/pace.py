@@ -1,0 +1,114 @@
+"""How many requests may be out at once, and when the next may go: what one endpoint takes, learnt from its answers.
+
+Starts at the limit the user set. A round in which more than a tenth of the answers say "too many" halves the number of
+requests at once, every better round adds a sixteenth of the limit back. Where the server says how much is left of its
+rate limits and less is left than the requests that are out, the next ones go at the speed at which it fills up again.
+A `Retry-After` stops all of them, not only the one that was told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Mapping
+from typing import Self
+
+_BUSY_SHARE = 0.1  # single refusals are noise: halving at each of them would end far below what the server takes
+_LONGEST_GAP_S = 60.0
+_SCALE_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Pace:
+    """Use as `async with pace:` around each request and tell it of each answer by `saw`."""
+
+    def __init__(self, max_in_flight: int) -> None:
+        self.max_in_flight = max_in_flight
+        self.limit = float(max_in_flight)
+        self._in_flight = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._open_at = 0.0  # loop time before which nothing goes out
+        self._gap_s = 0.0
+        self._num_seen = self._num_busy = 0
+        self._mean_tokens = 0.0
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        while True:
+            if self._in_flight >= int(self.limit):
+                await self._turn(loop)
+            elif self._open_at > loop.time():
+                await asyncio.sleep(self._open_at - loop.time())
+            else:
+                break
+        self._in_flight += 1
+        if self._gap_s:
+            self._open_at = loop.time() + self._gap_s
+        return self
+
+    async def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait until a request that is out comes back."""
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._wake()  # the turn may have been given to this one already
+            raise
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._in_flight -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        free = int(self.limit) - self._in_flight
+        while self._waiting and free > 0:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                free -= 1
+
+    def saw(self, status: int, headers: Mapping[str, str], tokens: int = 0) -> None:
+        """Learn from an answer: its HTTP status, its headers, the tokens it used."""
+        if tokens:
+            self._mean_tokens += (tokens - self._mean_tokens) * (0.1 if self._mean_tokens else 1.0)
+        self._gap_s = min(_LONGEST_GAP_S, max(self._gap(headers, "requests", 1), self._gap(headers, "tokens", tokens)))
+        self._num_seen += 1
+        self._num_busy += status in (429, 503)
+        if self._num_seen < max(8, int(self.limit)):
+            return
+        if self._num_busy > _BUSY_SHARE * self._num_seen:
+            self.limit = max(1.0, self.limit / 2)
+        else:
+            self.limit = min(float(self.max_in_flight), self.limit + max(1.0, self.max_in_flight / 16))
+            self._wake()
+        self._num_seen = self._num_busy = 0
+
+    def pause(self, seconds: float) -> None:
+        """Send nothing for so long."""
+        self._open_at = max(self._open_at, asyncio.get_running_loop().time() + seconds)
+
+    def _gap(self, headers: Mapping[str, str], kind: str, used: int) -> float:
+        """Seconds between two requests that a rate limit asks for; 0 while enough is left for all that are out."""
+        try:
+            left = float(headers[f"x-ratelimit-remaining-{kind}"])
+            full_in_s = read_duration_s(headers[f"x-ratelimit-reset-{kind}"])
+            limit = float(headers.get(f"x-ratelimit-limit-{kind}", left + 1))
+        except (KeyError, ValueError):
+            return 0.0
+        each = 1.0 if kind == "requests" else self._mean_tokens or used
+        if left >= each * (self._in_flight + 1) or limit <= left:
+            return 0.0
+        return 1.1 * each * full_in_s / (limit - left)  # a little slower than it fills up
+
+
+def read_duration_s(text: str) -> float:
+    """Seconds of a duration as rate-limit headers write it: "6m0s", "1.5s", "20ms", "12".
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+    if parts and "".join(number + unit for number, unit in parts) == text.strip():
+        return sum(float(number) * _SCALE_S[unit] for number, unit in parts)
+    return float(text)

@@ -25,7 +25,7 @@ from mmcr_dataset.collect.locations import SourceFile
 from mmcr_dataset.schema import Source
 from mmcr_dataset.stages import Removed
 
-ENDINGS = (".jsonl", ".jsonl.gz", ".zip", ".jsonl.zip")
+ENDINGS = (".jsonl", ".jsonl.gz", ".zip")
 _LINE_BYTES_MAX = 50_000_000  # a longer line is no document
 _MATCHED_MAX = 64  # a document of more pictures is not taken anyway
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-from mmcr_dataset.collect.document import Document, PictureAt, document_id
+from mmcr_dataset.collect.document import Document, PictureAt, document_id, read_row
 from mmcr_dataset.collect.draw import seeded_rank
 from mmcr_dataset.collect.locations import SourceFile
 from mmcr_dataset.schema import Source
@@ -137,7 +137,7 @@ class LinesFile:
             return Removed(document_id(place), "not_json", f"{place}: {error}")
         if not isinstance(row, dict):
             return Removed(document_id(place), "not_json", f"{place}: expected an object, got {type(row).__name__}")
-        return to_document(row, place, self.licence)
+        return read_row(to_document, row, place, self.licence)
 
 
 def _open_lines(name: str, opened: IO[bytes]) -> Iterator[tuple[str, io.BufferedIOBase | IO[bytes]]]:

@@ -57,11 +57,14 @@ class FetchSettings:
     user_agent: str = "mmcr-dataset/0.1 (research data set; honours X-Robots-Tag: noai)"
 
     def __post_init__(self) -> None:
-        counts = (self.max_in_flight, self.max_in_flight_host, self.max_attempts, self.max_held_bytes)
-        if min(counts) < 1 or min(self.timeout_s, self.picture_timeout_s) <= 0:
-            raise ValueError(f"{self}: counts must be at least 1 and times above 0 s")
+        for name in ("max_in_flight", "max_in_flight_host", "max_attempts", "max_held_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"fetching: {name} is {getattr(self, name)}, expected at least 1")
+        for name in ("timeout_s", "picture_timeout_s"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"fetching: {name} is {getattr(self, name)}, expected seconds above 0")
         if min(self.max_redirects, self.backoff_s) < 0:
-            raise ValueError(f"{self}: max_redirects and backoff_s must be at least 0")
+            raise ValueError(f"fetching: max_redirects {self.max_redirects} or backoff_s {self.backoff_s} is below 0")
 
 
 class _Host:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mmcr_dataset.collect.document import Document
-from mmcr_dataset.collect.omnicorpus import OmniCorpusSource
+from mmcr_dataset.collect.sources import open_source
 from mmcr_dataset.filters.clip_match import LabelMatcher, split_text
 
 OTHERS = 5  # wrong texts a picture
@@ -32,7 +32,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     items = []
-    for document in OmniCorpusSource(args.source):
+    for document in open_source(str(args.source)):
         if not isinstance(document, Document) or len(document.pictures) != 1 or args.leave_out in document.id:
             continue
         path = args.pictures / (document.pictures[0].url or "").rpartition("/")[2]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mmcr_dataset.images import (
     NEAR_DUPLICATE_BITS,
@@ -110,19 +110,47 @@ def document_id(*parts: str) -> str:
     return "made-" + hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def shorten(document: Document) -> Document:
-    """The document with the end of an enormous text cut off, so that a few of them can't fill the memory."""
-    if sum(len(block) for block in document.blocks if isinstance(block, str)) <= _MAX_RAW_CHARACTERS:
+RowReader = Callable[[Mapping[str, Any], str, str | None], Document | Removed]
+
+
+def read_row(to_document: RowReader, row: Mapping[str, Any], place: str, licence: str | None) -> Document | Removed:
+    """A row as a document; a row whose values have other types than they should is counted, not fatal."""
+    try:
+        document = to_document(row, place, licence)
+        hash(document.blocks if isinstance(document, Document) else "")  # a list as an address would fail later
         return document
+    except (AttributeError, TypeError, LookupError, ValueError) as error:
+        detail = f"{place}: not the row it should be ({type(error).__name__}: {error})"
+        return Removed(document_id(place), "unreadable_row", detail[:1000])
+
+
+def make_writable(item: Document | Removed) -> Document | Removed:
+    """The item with its names as text that can be written: no lone surrogates, no numbers for ids."""
+    if isinstance(item, Removed):
+        return replace(item, id=_to_unicode(item.id), detail=_to_unicode(item.detail))
+    source = Source(*(value and _to_unicode(value) for value in astuple(item.source)))
+    return replace(item, id=_to_unicode(item.id), source=source)
+
+
+def _to_unicode(text: object) -> str:
+    return str(text).encode("utf-8", "replace").decode("utf-8")
+
+
+def shorten(item: Document | Removed) -> Document | Removed:
+    """The item with the end of an enormous text cut off, so that a few of them can't fill the memory."""
+    if isinstance(item, Removed):
+        return item
+    if sum(len(block) for block in item.blocks if isinstance(block, str)) <= _MAX_RAW_CHARACTERS:
+        return item
     room = _MAX_RAW_CHARACTERS
     blocks: list[str | PictureAt] = []
-    for block in document.blocks:
+    for block in item.blocks:
         if isinstance(block, str):
             block = block[:room]
             room -= len(block)
         if block:
             blocks.append(block)
-    return replace(document, blocks=tuple(blocks))
+    return replace(item, blocks=tuple(blocks))
 
 
 def why_no_candidate(document: Document) -> Removed | None:

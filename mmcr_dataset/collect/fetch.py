@@ -25,6 +25,7 @@ from mmcr_dataset.images import TRANSIENT, PictureError, PictureLimits
 _AGAIN_NOW = TRANSIENT - {"unreachable", "host_given_up"}  # a dead host is asked again by the next build only
 _HOST_FAILURES_MAX = 10  # timeouts and refused connections in a row after which a host is left alone
 _HOSTS_REMEMBERED = 10_000
+_KEEP_ALIVE_S = 2.0  # most hosts are asked once: idle connections must not eat up the file descriptors
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,14 @@ class FetchSettings:
     user_agent: str = "mmcr-dataset/0.1 (research data set; honours X-Robots-Tag: noai)"
 
     def __post_init__(self) -> None:
-        counts = (self.max_in_flight, self.max_in_flight_host, self.max_attempts, self.max_held_bytes)
-        if min(counts) < 1 or min(self.timeout_s, self.picture_timeout_s) <= 0:
-            raise ValueError(f"{self}: counts must be at least 1 and times above 0 s")
+        for name in ("max_in_flight", "max_in_flight_host", "max_attempts", "max_held_bytes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"fetching: {name} is {getattr(self, name)}, expected at least 1")
+        for name in ("timeout_s", "picture_timeout_s"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"fetching: {name} is {getattr(self, name)}, expected seconds above 0")
         if min(self.max_redirects, self.backoff_s) < 0:
-            raise ValueError(f"{self}: max_redirects and backoff_s must be at least 0")
+            raise ValueError(f"fetching: max_redirects {self.max_redirects} or backoff_s {self.backoff_s} is below 0")
 
 
 class _Host:
@@ -95,7 +99,8 @@ class PictureFetcher:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(settings.max_in_flight))
         self._slots = asyncio.Semaphore(settings.max_in_flight)
         connector = aiohttp.TCPConnector(
-            limit=settings.max_in_flight,
+            limit=0,  # our slots are the limit
+            keepalive_timeout=_KEEP_ALIVE_S,
             resolver=GuardedResolver(settings.allow_loopback),
             socket_factory=guarded_sockets(settings.allow_loopback),
         )
@@ -117,7 +122,9 @@ class PictureFetcher:
         """The bytes of a picture, or why there are none; its document's `room` is asked before bytes are held."""
         try:
             if place.path is not None:
-                return await asyncio.to_thread(_read_file, place, self._limits)
+                size_bytes = await asyncio.to_thread(_file_size, place, self._limits)
+                await room.take(size_bytes)
+                return await asyncio.to_thread(_read_file, place, size_bytes)
             url = check_url(place.url or "", self._settings.allow_loopback)
             return await self._fetch(url, room)
         except PictureError as error:
@@ -219,17 +226,25 @@ async def _slot(slots: asyncio.Semaphore, room: Room) -> AsyncIterator[None]:
             slots.release()
 
 
-def _read_file(place: PictureAt, limits: PictureLimits) -> bytes:
+def _file_size(place: PictureAt, limits: PictureLimits) -> int:
+    assert place.path is not None
+    try:
+        size_bytes = place.path.stat().st_size if place.size_bytes is None else place.size_bytes
+    except OSError as error:
+        raise PictureError("unreadable_file", f"{place.path}: {error.strerror or error}") from error
+    if size_bytes > limits.size_bytes_max:
+        raise PictureError("too_many_bytes", f"{place.path}: {size_bytes} bytes, limit {limits.size_bytes_max}")
+    return size_bytes
+
+
+def _read_file(place: PictureAt, size_bytes: int) -> bytes:
     assert place.path is not None
     try:
         with place.path.open("rb") as file:
             file.seek(place.offset)
-            data = file.read(limits.size_bytes_max + 1 if place.size_bytes is None else place.size_bytes)
+            return file.read(size_bytes)
     except OSError as error:
         raise PictureError("unreadable_file", f"{place.path}: {error.strerror or error}") from error
-    if len(data) > limits.size_bytes_max:
-        raise PictureError("too_many_bytes", f"{place.path}: more than {limits.size_bytes_max} bytes")
-    return data
 
 
 async def fetch_pictures(

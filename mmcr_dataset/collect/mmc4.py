@@ -19,13 +19,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-from mmcr_dataset.collect.document import Document, PictureAt, document_id
+from mmcr_dataset.collect.document import Document, PictureAt, document_id, read_row
 from mmcr_dataset.collect.draw import seeded_rank
 from mmcr_dataset.collect.locations import SourceFile
 from mmcr_dataset.schema import Source
 from mmcr_dataset.stages import Removed
 
-ENDINGS = (".jsonl", ".jsonl.gz", ".zip", ".jsonl.zip")
+ENDINGS = (".jsonl", ".jsonl.gz", ".zip")
 _LINE_BYTES_MAX = 50_000_000  # a longer line is no document
 _MATCHED_MAX = 64  # a document of more pictures is not taken anyway
 
@@ -137,7 +137,7 @@ class LinesFile:
             return Removed(document_id(place), "not_json", f"{place}: {error}")
         if not isinstance(row, dict):
             return Removed(document_id(place), "not_json", f"{place}: expected an object, got {type(row).__name__}")
-        return to_document(row, place, self.licence)
+        return read_row(to_document, row, place, self.licence)
 
 
 def _open_lines(name: str, opened: IO[bytes]) -> Iterator[tuple[str, io.BufferedIOBase | IO[bytes]]]:

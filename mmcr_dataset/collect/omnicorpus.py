@@ -40,10 +40,14 @@ def to_interleaved(
     row_id = row_id or document_id(source.document_url or "", str(images), str(texts))
     if images is None or texts is None:
         return Removed(row_id, "null_columns", f"{place}: images or texts is null")
+    if not isinstance(images, list) or not isinstance(texts, list):
+        raise TypeError(f"images and texts are {type(images).__name__} and {type(texts).__name__}, expected lists")
     if len(images) != len(texts):
         return Removed(
             row_id, "unequal_lengths", f"{place}: {len(images)} images and {len(texts)} texts, expected as many"
         )
+    if not all(value is None or isinstance(value, str) for value in (*images, *texts)):
+        raise TypeError("images or texts hold something else than text")
     blocks: list[str | PictureAt] = []
     for image, text in zip(images, texts, strict=True):
         if image is not None and text is not None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmcr_dataset.collect import mmc4, obelics, omnicorpus
-from mmcr_dataset.collect.document import Document, document_id
+from mmcr_dataset.collect.document import Document, RowReader, document_id, read_row
 from mmcr_dataset.collect.draw import seeded_rank
 from mmcr_dataset.collect.locations import SourceFile, hub_errors
 from mmcr_dataset.stages import Removed
@@ -39,7 +38,7 @@ class RowForm:
     name: str
     columns: tuple[str, ...]
     optional: tuple[str, ...]
-    to_document: Callable[[Mapping[str, Any], str, str | None], Document | Removed]
+    to_document: RowReader
     probabilities: frozenset[str] = frozenset()
 
 
@@ -134,8 +133,8 @@ class RowGroup:
             columns = [*self.form.columns, *also]
             try:
                 for batch in parquet.iter_batches(_ROWS_A_BATCH, row_groups=[self.group], columns=columns):
-                    for row in batch.to_pylist():
-                        yield self._to_document(row, f"{self.file.name} row {number}")
+                    for at in range(batch.num_rows):
+                        yield self._to_document(batch.slice(at, 1), f"{self.file.name} row {number}")
                         number += 1
             except (pa.ArrowException, *hub_errors()) as error:
                 raise ValueError(
@@ -143,12 +142,12 @@ class RowGroup:
                     f"({_one_line(error)}); {self.file.remedy}"
                 ) from error
 
-    def _to_document(self, row: Mapping[str, Any], place: str) -> Document | Removed:
+    def _to_document(self, one: pa.RecordBatch, place: str) -> Document | Removed:
         try:
-            return self.form.to_document(row, place, self.licence)
-        except (AttributeError, TypeError, LookupError, ValueError) as error:
-            detail = f"{place}: not a row of {self.form.name} ({type(error).__name__}: {error})"
-            return Removed(document_id(place), "unreadable_row", detail)
+            (row,) = one.to_pylist()
+        except UnicodeDecodeError as error:
+            return Removed(document_id(place), "text_not_utf8", f"{place}: {error}")
+        return read_row(self.form.to_document, row, place, self.licence)
 
 
 def open_parquet(file: SourceFile) -> pq.ParquetFile:

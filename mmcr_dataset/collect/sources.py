@@ -14,7 +14,12 @@ from mmcr_dataset.collect.shipped_photos import ShippedPhotosSource
 from mmcr_dataset.collect.tar_shards import TarShardsSource
 
 KINDS = ("omnicorpus", "obelics", "mmc4", "webdataset", "folder")
-PARQUET = (".parquet",)
+_ENDINGS = {
+    **dict.fromkeys(("parquet", "omnicorpus", "obelics"), (".parquet",)),
+    "lines": (".jsonl", ".jsonl.gz"),  # a .zip may hold anything: it needs the word
+    "mmc4": (*mmc4.ENDINGS, ".parquet"),
+    "webdataset": tar_shards.ENDINGS,
+}
 
 
 def open_source(spec: str, licence: str | None = None) -> DocumentSource:
@@ -36,25 +41,24 @@ def open_source(spec: str, licence: str | None = None) -> DocumentSource:
     kind = kind or _kind_of(place)
     if kind == "folder":
         return LocalFolderSource(Path(place), licence)
+    files = list_files(place, _ENDINGS[kind])
     if kind == "webdataset":
-        return TarShardsSource(list_files(place, tar_shards.ENDINGS), licence)
-    if kind == "mmc4":
-        files = list_files(place, (*mmc4.ENDINGS, *PARQUET))
-        if all(file.name.endswith(PARQUET) for file in files):
-            return ParquetSource(spec, files, "mmc4", licence)
-        return Mmc4Source([file for file in files if not file.name.endswith(PARQUET)], licence)
-    return ParquetSource(spec, list_files(place, PARQUET), None if kind == "parquet" else kind, licence)
+        return TarShardsSource(files, licence)
+    lines = [file for file in files if not file.name.endswith(".parquet")]
+    if kind == "mmc4" and lines:
+        return Mmc4Source(lines, licence)
+    return ParquetSource(spec, files, None if kind == "parquet" else kind, licence)
 
 
 def _kind_of(place: str) -> str:
     """The kind that the endings of the files tell."""
+    kinds = ("parquet", "lines", "webdataset")
     if place.startswith("hub:"):
-        names = [file.name for file in list_files(place, (*PARQUET, *mmc4.ENDINGS, *tar_shards.ENDINGS))]
+        names = [file.name for file in list_files(place, [ending for kind in kinds for ending in _ENDINGS[kind]])]
     else:
         path = Path(place)
         names = [path.name] if path.is_file() else [file.name for file in path.rglob("*")]
-    lines = mmc4.ENDINGS[:2]  # a .zip may hold anything
-    for kind, endings in (("parquet", PARQUET), ("mmc4", lines), ("webdataset", tar_shards.ENDINGS)):
-        if any(name.endswith(endings) for name in names):
-            return kind
+    for kind in kinds:
+        if any(name.endswith(_ENDINGS[kind]) for name in names):
+            return "mmc4" if kind == "lines" else kind
     return "folder"

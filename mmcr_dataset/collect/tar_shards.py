@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmcr_dataset.collect import mmc4, omnicorpus
-from mmcr_dataset.collect.document import Document, PictureAt, document_id
+from mmcr_dataset.collect.document import Document, PictureAt, document_id, read_row
 from mmcr_dataset.collect.draw import seeded_rank
 from mmcr_dataset.collect.local_folder import PICTURE_ENDINGS
 from mmcr_dataset.collect.locations import SourceFile
@@ -148,9 +148,9 @@ class TarShard:
         if not isinstance(described, dict):
             return Removed(group.key, "not_json", f"{place}: expected an object, got {type(described).__name__}")
         if not group.pictures and "image_info" in described:
-            return mmc4.to_document(described, place, self.licence)
+            return read_row(mmc4.to_document, described, place, self.licence)
         if not group.pictures and "images" in described:
-            return omnicorpus.to_document(described, place, self.licence)
+            return read_row(omnicorpus.to_document, described, place, self.licence)
         text = text or next((described[key] for key in _TEXT_KEYS if isinstance(described.get(key), str)), "")
         return self._to_plain(group, text, described)
 

@@ -15,7 +15,15 @@ from itertools import islice
 from typing import TypeVar
 
 from mmcr_dataset.collect.byte_budget import ByteBudget
-from mmcr_dataset.collect.document import Candidate, Document, PictureAt, shorten, to_candidate, why_no_candidate
+from mmcr_dataset.collect.document import (
+    Candidate,
+    Document,
+    PictureAt,
+    make_writable,
+    shorten,
+    to_candidate,
+    why_no_candidate,
+)
 from mmcr_dataset.collect.fetch import FetchSettings, PictureFetcher
 from mmcr_dataset.images import PictureError, PictureLimits
 from mmcr_dataset.stages import Removed
@@ -66,7 +74,8 @@ async def fetch_in_order(
 
 
 def _read_some(items: Iterator[tuple[T, Item]]) -> list[tuple[T, Item]]:
-    return [(tag, shorten(item) if isinstance(item, Document) else item) for tag, item in islice(items, _READ_AHEAD)]
+    some = islice(items, _READ_AHEAD)
+    return [(tag, item if isinstance(item, Candidate) else shorten(make_writable(item))) for tag, item in some]
 
 
 async def _to_result(

@@ -402,6 +402,12 @@ def test_fetch_local_files_are_read_and_missing_ones_named(tmp_path: Path) -> No
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
-    for wrong in ({"max_in_flight": 0}, {"timeout_s": 0.0}, {"backoff_s": -1.0}, {"max_redirects": -1}):
-        with pytest.raises(ValueError, match="FetchSettings"):
+    for wrong in (
+        {"max_in_flight": 0},
+        {"timeout_s": 0.0},
+        {"timeout_s": float("nan")},
+        {"backoff_s": -1.0},
+        {"max_redirects": -1},
+    ):
+        with pytest.raises(ValueError, match=f"fetching: .*{next(iter(wrong))}"):
             FetchSettings(**wrong)  # type: ignore[arg-type]

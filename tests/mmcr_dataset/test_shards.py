@@ -101,6 +101,21 @@ def test_window_holds_no_more_bytes_than_it_may() -> None:
     assert budget.held_bytes == 0
 
 
+def test_window_pictures_of_local_files_count_too(tmp_path: Path) -> None:
+    places = [PictureAt(path=tmp_path / f"{number}.png") for number in range(30)]
+    for number, place in enumerate(places):
+        assert place.path is not None
+        place.path.write_bytes(picture_bytes(number, (200, 150)))
+    budget = ByteBudget(300_000)
+
+    async def run() -> int:
+        items = ((None, Document(f"d{number}", (place, TEXT))) for number, place in enumerate(places))
+        return sum([isinstance(result, Candidate) async for _, result in fetch_in_order(items, LOCAL, budget=budget)])
+
+    assert asyncio.run(run()) == 30
+    assert budget.peak_bytes <= 300_000 + max(place.path.stat().st_size for place in places if place.path)
+
+
 def test_window_first_document_that_must_try_again_is_not_shut_out_by_those_that_wait_for_it(tmp_path: Path) -> None:
     pictures = [picture_bytes(number, (400, 300)) for number in range(4)]
     settings = FetchSettings(

@@ -285,16 +285,58 @@ def test_open_source_wrong_shape_names_file_columns_expectation_and_remedy(tmp_p
         list(open_source(str(tmp_path / "z.parquet")))
 
 
-def test_parquet_rows_of_other_types_are_counted_not_fatal(tmp_path: Path) -> None:
-    parquet(tmp_path / "a.parquet", [{"images": [A, None], "texts": [None, "x"], "general_metadata": 7}])
-    parquet(tmp_path / "b.parquet", [{"images": "abc", "texts": [None, "x"], "general_metadata": {"id": "i"}}])
-    parquet(tmp_path / "c.parquet", [{"images": 5, "texts": 6, "general_metadata": {"id": "i"}}])
-    items = list(open_source(f"omnicorpus:{tmp_path}"))
-    assert [item.reason for item in items if isinstance(item, Removed)] == [
-        "unreadable_row",
-        "unequal_lengths",
-        "unreadable_row",
-    ]
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"images": [A, None], "texts": [None, "x"], "general_metadata": 7},
+        {"images": "ab", "texts": [None, "x"], "general_metadata": {"id": "i"}},
+        {"images": 5, "texts": 6, "general_metadata": {"id": "i"}},
+        {"images": [1, None], "texts": [None, "x"], "general_metadata": {"id": "i"}},
+        {"images": [[A], None], "texts": [None, "x"], "general_metadata": {"id": "i"}},
+        {"images": [A, None], "texts": [None, 5], "general_metadata": {"id": "i"}},
+        {"images": [A], "texts": [None], "general_metadata": {"id": "i", "politics_prob": "high"}},
+        {"images": [A], "texts": [None], "general_metadata": {"id": "i"}, "metadata": [{"unsafe_prob": "no"}]},
+    ],
+)
+def test_rows_of_other_types_are_counted_not_fatal(tmp_path: Path, row: dict[str, Any]) -> None:
+    parquet(tmp_path / "a.parquet", [row, row])
+    tar_of(tmp_path / "a.tar", [("a.json", json.dumps(row).encode())])
+    for spec, count in ((f"omnicorpus:{tmp_path}", 2), (f"webdataset:{tmp_path}", 1)):
+        items = list(open_source(spec))
+        assert [item.reason for item in items if isinstance(item, Removed)] == ["unreadable_row"] * count
+
+
+def test_parquet_row_of_broken_utf_8_is_counted_and_its_neighbours_stay(tmp_path: Path) -> None:
+    texts = [b"One.", b"\xff\xfe", b"Three."]
+    rows = [{"images": [A, None], "texts": [None, text], "general_metadata": {"id": "i"}} for text in texts]
+    table = pa.Table.from_pylist(rows)
+    text_type = pa.list_(pa.string())
+    broken = pa.Array.from_buffers(
+        text_type,
+        3,
+        table["texts"].chunk(0).buffers()[:2],
+        children=[pa.Array.from_buffers(pa.string(), 6, table["texts"].chunk(0).flatten().buffers())],
+    )
+    pq.write_table(table.set_column(table.schema.get_field_index("texts"), "texts", broken), tmp_path / "a.parquet")
+    good, bad, other = open_source(str(tmp_path))
+    assert isinstance(good, Document)
+    assert isinstance(bad, Removed)
+    assert bad.reason == "text_not_utf8"
+    assert isinstance(other, Document)
+
+
+def test_build_names_that_are_no_text_do_not_stop_it(tmp_path: Path) -> None:
+    text = b"This is the old lighthouse on the small island in the sea."
+    odd = {"caption": text.decode(), "url": "http://a.example/\ud800"}
+    members = [("a\udcff.png", picture_bytes(1)), ("a\udcff.json", json.dumps(odd).encode()), ("b\udcfe.txt", text)]
+    with tarfile.open(tmp_path / "a.tar", "w", errors="surrogateescape") as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    settings = BuildSettings(f"webdataset:{tmp_path / 'a.tar'}", tmp_path / "set", writer=WriterSettings("offline"))
+    counts = build(settings)
+    assert (counts[0].num_kept, counts[0].removed) == (1, {"no_picture": 1})
 
 
 def test_open_source_a_colon_in_a_path_is_no_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,8 +40,11 @@ class SourceFile:
         """What to do where it can't be read."""
         return "fetch it again" if self.path is not None else "if the Hub was down, run the same command to go on"
 
-    def open(self) -> IO[bytes]:
-        """The bytes, seekable; on the Hub each read is one request for a range.
+    def open(self, in_order: bool = False) -> IO[bytes]:
+        """The bytes, seekable.
+
+        Args:
+            in_order: on the Hub, True asks for 5 MB at a time; False makes each read one request for its range.
 
         Raises:
             ValueError: it can't be opened any more.
@@ -49,7 +52,7 @@ class SourceFile:
         try:
             if self.path is not None:
                 return self.path.open("rb")
-            opened: IO[bytes] = self.filesystem.open(self.address, "rb", cache_type="none")
+            opened: IO[bytes] = self.filesystem.open(self.address, "rb", cache_type="readahead" if in_order else "none")
             return opened
         except OSError as error:
             raise ValueError(f"{self.name}: can't be opened ({error})") from error

@@ -21,12 +21,13 @@ from typing import IO, Any
 
 from mmcr_dataset.collect.document import Document, PictureAt, document_id, read_row
 from mmcr_dataset.collect.draw import seeded_rank
-from mmcr_dataset.collect.locations import SourceFile
+from mmcr_dataset.collect.locations import SourceFile, hub_errors
 from mmcr_dataset.schema import Source
 from mmcr_dataset.stages import Removed
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".zip")
 _LINE_BYTES_MAX = 50_000_000  # a longer line is no document
+_BROKEN_ARCHIVE = (EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 _MATCHED_MAX = 64  # a document of more pictures is not taken anyway
 
 
@@ -117,16 +118,17 @@ class LinesFile:
             ValueError: the archive is damaged.
         """
         number = 0
+        broken: tuple[type[Exception], ...] = (*hub_errors(), *_BROKEN_ARCHIVE)
         try:
-            with self.file.open() as opened:
+            with self.file.open(in_order=True) as opened:
                 for place, lines in _open_lines(self.file.name, opened):
                     while line := lines.readline(_LINE_BYTES_MAX + 1):
                         number += 1
                         yield self._to_document(line, f"{place} line {number}")
                         while len(line) > _LINE_BYTES_MAX and not line.endswith(b"\n"):
                             line = lines.readline(_LINE_BYTES_MAX + 1)
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise ValueError(f"{self.file.name} after line {number}: {error}; fetch the file again") from error
+        except broken as error:
+            raise ValueError(f"{self.file.name} after line {number}: {error}; {self.file.remedy}") from error
 
     def _to_document(self, line: bytes, place: str) -> Document | Removed:
         if len(line) > _LINE_BYTES_MAX:
@@ -140,7 +142,7 @@ class LinesFile:
         return read_row(to_document, row, place, self.licence)
 
 
-def _open_lines(name: str, opened: IO[bytes]) -> Iterator[tuple[str, io.BufferedIOBase | IO[bytes]]]:
+def _open_lines(name: str, opened: IO[bytes]) -> Iterator[tuple[str, io.BufferedIOBase]]:
     if name.endswith(".gz"):
         with gzip.open(opened) as lines:
             yield name, lines
@@ -151,4 +153,4 @@ def _open_lines(name: str, opened: IO[bytes]) -> Iterator[tuple[str, io.Buffered
                     with archive.open(entry) as lines:
                         yield f"{name}:{entry}", io.BufferedReader(lines)  # type: ignore[type-var]
     else:
-        yield name, opened
+        yield name, io.BufferedReader(opened)  # type: ignore[type-var]

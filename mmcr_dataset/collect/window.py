@@ -32,7 +32,7 @@ T = TypeVar("T")
 Item = Document | Removed | Candidate
 _DOCUMENTS_A_SLOT = 16  # documents in the window for each request in flight: what a slow one may hold up
 _READ_AHEAD = 64
-_DECODERS_MAX = 8
+_DECODERS_MAX = 4  # a picture of 50 megapixels takes 150 MB or more while it is checked
 
 
 async def fetch_in_order(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -151,6 +152,24 @@ def test_build_from_the_hub_again_reads_no_row_group_twice(tmp_path: Path) -> No
         assert "120 in, 120 kept" in again.stdout, again.stderr
         assert web.requests == asked
         assert len(hub.reads) <= 6 < read  # the footers, to know the order
+
+
+def test_draw_lines_from_the_hub_are_read_in_few_requests(tmp_path: Path) -> None:
+    lines = [
+        {
+            "url": filler(str(n)),
+            "text_list": [TEXT],
+            "image_info": [{"raw_url": f"http://a/{n}", "matched_text_index": 0}],
+        }
+        for n in range(300)
+    ]
+    data = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    with LocalHub() as hub:
+        hub.put("org/mmc4", {"a.jsonl": data, "b.jsonl.gz": gzip.compress(data)})
+        said = program(hub, tmp_path, "-c", DRAW, "hub:org/mmc4", "500", "0")
+        assert said.returncode == 0, said.stderr[-2000:]
+        assert len(said.stdout.split()) == 500
+        assert len(hub.reads) <= 6
 
 
 def test_draw_from_the_hub_wrong_names_are_clear_errors(tmp_path: Path, many_files: dict[str, bytes]) -> None:

@@ -149,7 +149,7 @@ def test_mmc4_bad_lines_are_counted_and_damaged_archives_named(tmp_path: Path, m
     assert len(items) == 8
     for name, data in (("b.jsonl.gz", gzip.compress(LINES)[:-20]), ("c.zip", zipped(a=LINES)[:-30]), ("d.zip", b"PK")):
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(ValueError, match=rf"{name} after line \d+: .*fetch the file again"):
+        with pytest.raises(ValueError, match=rf"{name} after line \d+: .*fetch it again"):
             list(open_source(f"mmc4:{tmp_path / name}"))
 
 

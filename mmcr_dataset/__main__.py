@@ -280,18 +280,15 @@ def _import(args: argparse.Namespace) -> None:
 
 def _label(args: argparse.Namespace) -> None:
     from mmcr_dataset.filters import label
-    from mmcr_dataset.filters.report import read_similarities, read_threshold
-    from mmcr_dataset.pipeline import read_dialogues
     from mmcr_dataset.stages import write_text
+    from mmcr_dataset.work_folder import read_dialogues, read_similarities, read_threshold
 
     threshold = read_threshold(args.work)
     if threshold is None:
         raise ValueError(f"{args.work}: the build asked for no similarity; give it --similarity-min or --keep-rate")
     pairs = label.draw_pairs(read_similarities(args.work), threshold, args.pairs, args.seed)
     page = args.work / "label.html"
-    write_text(
-        page, label.show_pairs(pairs, (d for _, shard in read_dialogues(args.work, "2_dialogues") for d in shard))
-    )
+    write_text(page, label.show_pairs(pairs, read_dialogues(args.work, "generate", {pair.id for pair in pairs})))
     print(f"open {page} beside this terminal; answers go to {args.work / label.LABELS_NAME}")
     labels = label.ask_labels(args.work / label.LABELS_NAME, pairs, input)
     nearby = sorted(pair.similarity for pair in pairs)

@@ -13,7 +13,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,12 @@ from mmcr_dataset.collect.screen import Screen
 from mmcr_dataset.collect.shards import collect_shards, first_open
 from mmcr_dataset.collect.sources import open_source
 from mmcr_dataset.describe import describe, write_statistics
-from mmcr_dataset.filters.clip_match import Matcher, open_matcher, score_dialogues
-from mmcr_dataset.filters.near_duplicates import RepeatIndex, phash_of
+from mmcr_dataset.filters.clip_match import open_matcher
+from mmcr_dataset.filters.near_duplicates import RepeatIndex
 from mmcr_dataset.filters.overlap import SetIndex, index_sets
-from mmcr_dataset.filters.report import read_similarities, show_report
+from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.filters.rules import reason_to_drop
+from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
 from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.generate.estimate import estimate, show_change
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
@@ -40,8 +42,9 @@ from mmcr_dataset.images import PictureLimits
 from mmcr_dataset.ledger import Ledger
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.schema import Dialogue, from_json, to_json
-from mmcr_dataset.stages import STAGES, Removed, Stage, StageCount, read_jsonl, show_count, write_jsonl, write_text
+from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.stages import STAGES, Removed, Stage, StageCount, show_count, write_jsonl, write_text
+from mmcr_dataset.work_folder import read_dialogues, read_similarities, read_values, without_pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,7 @@ def build(settings: BuildSettings) -> list[StageCount]:
     if generated is None:
         return counts
     counts += [generated, _filter(settings)]
-    dialogues = (dialogue for _, shard in read_dialogues(settings.work, "2_dialogues") for dialogue in shard)
-    write_text(settings.work / "report.html", show_report(settings.work, counts, dialogues))
+    write_text(settings.work / "report.html", show_report(settings.work, counts))
     if counts[-1].num_kept == 0:
         raise ValueError(
             f"nothing is left to publish; the reasons are counted above and shown in {settings.work}/report.html"
@@ -140,12 +142,6 @@ def _collect(settings: BuildSettings) -> StageCount:
     for number in changed:  # their dialogues are made again; what was paid for comes from the ledger
         (settings.work / STAGES["generate"] / f"{number:05d}.count.json").unlink(missing_ok=True)
     return _show(stage.close())
-
-
-def _shards(work: Path) -> Iterator[tuple[int, list[Candidate]]]:
-    """Numbers and candidates of the collected shards."""
-    for path in sorted((work / "1_candidates").glob("*.parquet")):
-        yield int(path.stem), read_candidates(path)
 
 
 def _generate(settings: BuildSettings) -> StageCount | None:
@@ -212,29 +208,16 @@ def _watched_shards(numbers: Collection[int], load: Callable[[int], list[Candida
             bar.update()
 
 
-def read_dialogues(work: Path, folder: str) -> Iterator[tuple[int, list[Dialogue]]]:
-    """Numbers and dialogues of a stage's shards, with the picture bytes of their candidates."""
-    for number, candidates in _shards(work):
-        data = {picture.sha256: picture.data for candidate in candidates for picture in candidate.pictures}
-        yield number, [from_json(value, data) for value in read_jsonl(work / folder / f"{number:05d}.jsonl")]
-
-
 def _filter(settings: BuildSettings) -> StageCount:
     """Rules, similarity, pictures of evaluation sets, repeated pictures; what is removed keeps its reason."""
-    generated = Stage.reopen(settings.work, "generate")
-    scored = Stage(settings.work, "score", {"input": generated.content_hash(), "matcher": settings.matcher})
-    num_dialogues = generated.close().num_kept
-    matcher: Matcher | None = None
+    scored = Stage(settings.work, "score", {"matcher": settings.matcher})
+    num_dialogues = Stage.reopen(settings.work, "generate").close().num_kept
+    open_once = cache(lambda: open_matcher(settings.matcher))  # not before there is something to score
     with _progress("similarity", "dialogue", num_dialogues) as bar:
-        for number, dialogues in read_dialogues(settings.work, "2_dialogues"):
-            if not scored.is_finished(number):
-                sound = [dialogue for dialogue in dialogues if reason_to_drop(dialogue) is None]
-                matcher = matcher or open_matcher(settings.matcher)
-                scores = score_dialogues(sound, matcher) if matcher is not None else [[] for _ in sound]
-                rows = [{"id": d.id, "similarity": s} for d, s in zip(sound, scores, strict=True)]
-                write_jsonl(scored.shard(number, "jsonl"), rows)
-                scored.finish(number, len(rows), len(rows), [])
-            bar.update(len(dialogues))
+        for number, values in read_values(settings.work, "generate"):
+            score_shard(settings.work, number, values, open_once)
+            bar.update(len(values))
+    drop_other_shards(settings.work)
     return _cut(settings, scored)
 
 
@@ -244,29 +227,28 @@ def _cut(settings: BuildSettings, scored: Stage) -> StageCount:
     if settings.keep_rate is not None and scores:
         least = float(np.quantile([min(values) for values in scores.values()], 1 - settings.keep_rate))
     sets = list(index_sets(settings.evaluation_sets))
-    stage = Stage(
-        settings.work,
-        "filter",
-        {"input": scored.fingerprint, "similarity_min": least, "evaluation_sets": [s.fingerprint() for s in sets]},
-    )
+    inputs = [Stage.reopen(settings.work, "generate").content_hash(), scored.content_hash()]
+    asked = {"similarity_min": least, "evaluation_sets": [one.fingerprint() for one in sets]}
+    stage = Stage(settings.work, "filter", {"input": inputs, **asked})
     seen = RepeatIndex()
-    for number, dialogues in read_dialogues(settings.work, "2_dialogues"):
-        kept: list[Dialogue] = []
+    for number, values in read_values(settings.work, "generate"):
+        kept: list[dict[str, Any]] = []
         removed: list[Removed] = []
-        for dialogue in dialogues:
-            broken = reason_to_drop(dialogue)
-            if broken is None and least is not None and min(scores[dialogue.id]) < least:
-                broken = "low_similarity", f"{min(scores[dialogue.id]):.3f}, expected at least {least:.3f}"
-            phashes = [phash_of(picture) for picture in dialogue.pictures]
+        for value in values:
+            similarity = scores.get(value["id"], [])
+            broken = reason_to_drop(without_pictures(value))
+            if broken is None and least is not None and min(similarity) < least:
+                broken = "low_similarity", f"{min(similarity):.3f}, expected at least {least:.3f}"
+            phashes = [picture["phash"] for picture in value["pictures"]]
             broken = broken or _reason_pictures(phashes, sets, seen)
             if broken is not None:
-                removed.append(Removed(dialogue.id, *broken))
+                removed.append(Removed(value["id"], *broken))
                 continue
-            seen.add(phashes, dialogue.id)
-            kept.append(_with_similarity(dialogue, scores[dialogue.id]))
+            seen.add(phashes, value["id"])
+            kept.append(with_similarity(value, similarity))
         if not stage.is_finished(number):
-            write_jsonl(stage.shard(number, "jsonl"), map(to_json, kept))
-            stage.finish(number, len(dialogues), len(kept), removed)
+            write_jsonl(stage.shard(number, "jsonl"), kept)
+            stage.finish(number, len(values), len(kept), removed)
     return _show(stage.close())
 
 
@@ -283,20 +265,12 @@ def _reason_pictures(phashes: Sequence[str], sets: Sequence[SetIndex], seen: Rep
     return None
 
 
-def _with_similarity(dialogue: Dialogue, scores: Sequence[float]) -> Dialogue:
-    if not scores:
-        return dialogue
-    values = [float(np.float32(score)) for score in scores]  # as published, so that a row survives the round trip
-    pictures = [replace(picture, similarity=value) for picture, value in zip(dialogue.pictures, values, strict=True)]
-    return replace(dialogue, pictures=tuple(pictures))
-
-
 def _publish(settings: BuildSettings, counts: Sequence[StageCount]) -> None:
     """The finished folder: shards, statistics, card. Replaces an earlier one only when it is complete."""
     unfinished = settings.out.with_name(settings.out.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     size_bytes = sum(path.stat().st_size for path in (settings.work / "1_candidates").glob("*.parquet"))
-    kept = (dialogue for _, dialogues in read_dialogues(settings.work, "3_kept") for dialogue in dialogues)
+    kept = read_dialogues(settings.work, "filter")
     write_dataset(_watched(kept, counts[-1].num_kept), unfinished, size_bytes)
     write_text(unfinished / "funnel.json", json.dumps([asdict(count) for count in counts], indent=1) + "\n")
     write_statistics(unfinished, describe(unfinished))

@@ -77,8 +77,7 @@ def draw_pairs(
 
 def show_pairs(pairs: Sequence[Pair], dialogues: Iterable[Dialogue]) -> str:
     """A page with the pairs by number, without their similarity: who labels should not see it."""
-    ids = {pair.id for pair in pairs}
-    found = {dialogue.id: dialogue for dialogue in dialogues if dialogue.id in ids}
+    found = {dialogue.id: dialogue for dialogue in dialogues}
     parts = []
     for place, pair in enumerate(pairs, start=1):
         picture = found[pair.id].pictures[pair.number - 1]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from mmcr_dataset.page import (
     show_table,
     show_text,
 )
-from mmcr_dataset.schema import Dialogue
 from mmcr_dataset.stages import STAGES, StageCount, read_jsonl
+from mmcr_dataset.work_folder import read_dialogues, read_similarities, read_threshold
 
 NUM_EXAMPLES = 6  # pairs on each side of the threshold
 _NUM_BINS = 40
@@ -29,36 +28,12 @@ _ROWS_A_REASON = 3
 _TEXT_CHARACTERS = 600
 
 
-def read_similarities(work: Path) -> dict[str, list[float]]:
-    """Similarity (-1..1) of each picture by the id of its dialogue; empty lists where nothing was measured.
-
-    Raises:
-        ValueError: the work folder has no scores.
-    """
-    scores: dict[str, list[float]] = {}
-    for path in sorted((work / "3_scores").glob("?????.jsonl")):
-        scores |= {row["id"]: row["similarity"] for row in read_jsonl(path)}
-    if not scores and not (work / "3_scores").is_dir():
-        raise ValueError(f"{work}: no 3_scores in it; expected the OUT.work folder of a build")
-    return scores
-
-
-def read_threshold(work: Path) -> float | None:
-    """The similarity that the last build asked for, None if it asked for none."""
-    path = work / "3_kept" / "stage.json"
-    if not path.is_file():
-        raise ValueError(f"{work}: no 3_kept/stage.json in it; expected the OUT.work folder of a finished build")
-    least: float | None = json.loads(path.read_text("utf-8"))["settings"]["similarity_min"]
-    return least
-
-
-def show_report(work: Path, counts: Sequence[StageCount], dialogues: Iterable[Dialogue]) -> str:
+def show_report(work: Path, counts: Sequence[StageCount]) -> str:
     """The page of a build.
 
     Args:
-        work: its work folder, with scores and removed rows.
+        work: its work folder.
         counts: what each stage did.
-        dialogues: those that were generated; only the examples are kept in memory.
     """
     scores = {row_id: values for row_id, values in read_similarities(work).items() if values}
     least = read_threshold(work)
@@ -66,7 +41,7 @@ def show_report(work: Path, counts: Sequence[StageCount], dialogues: Iterable[Di
     sections += [Section(f"Removed by {count.stage}", _show_removed(work, count)) for count in counts if count.removed]
     if scores:
         sections.append(Section("Similarity of picture and text", _show_similarity(scores, least)))
-        sections.append(Section("At the threshold", _show_examples(scores, least, dialogues)))
+        sections.append(Section("At the threshold", _show_examples(work, scores, least)))
     return show_page(work.name.removesuffix(".work"), "What became of the documents, and why.", sections)
 
 
@@ -109,11 +84,12 @@ def _show_cut(worst: NDArray[np.float64], least: float) -> str:
     )
 
 
-def _show_examples(scores: Mapping[str, Sequence[float]], least: float | None, dialogues: Iterable[Dialogue]) -> str:
+def _show_examples(work: Path, scores: Mapping[str, Sequence[float]], least: float | None) -> str:
     worst = sorted((min(values), row_id) for row_id, values in scores.items())
     cut = sum(value < least for value, _ in worst) if least is not None else NUM_EXAMPLES
     wanted = worst[max(0, cut - NUM_EXAMPLES) : cut + NUM_EXAMPLES]
-    found = {dialogue.id: dialogue for dialogue in dialogues if dialogue.id in {row_id for _, row_id in wanted}}
+    ids = {row_id for _, row_id in wanted}
+    found = {dialogue.id: dialogue for dialogue in read_dialogues(work, "generate", ids)}
     parts = []
     for value, row_id in wanted:
         number = scores[row_id].index(value) + 1

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 from datasets import ArrowBasedBuilder, BuilderConfig, DatasetInfo, Split, SplitGenerator
 
-from mmcr_dataset.pipeline import read_dialogues
 from mmcr_dataset.publish.columns import to_columns
 from mmcr_dataset.publish.parquet import ROWS_A_GROUP, arrow_schema, row_features
+from mmcr_dataset.schema import Dialogue
 from mmcr_dataset.stages import Stage
+from mmcr_dataset.work_folder import read_dialogues
 
 
 @dataclass
@@ -45,19 +47,18 @@ class DialogueBuilder(ArrowBasedBuilder):  # type: ignore[misc]
         return DatasetInfo(features=row_features())
 
     def _split_generators(self, dl_manager: Any) -> list[SplitGenerator]:  # noqa: ANN401
-        numbers = sorted(int(path.stem) for path in (Path(self.config.work) / "3_kept").glob("?????.jsonl"))
-        return [SplitGenerator(Split.TRAIN, gen_kwargs={"shards": numbers})]
+        return [SplitGenerator(Split.TRAIN, gen_kwargs={"works": [self.config.work]})]
 
-    def _generate_tables(self, shards: list[int]) -> Iterator[tuple[tuple[int, int], pa.Table]]:
-        wanted = set(shards)
-        for number, dialogues in read_dialogues(Path(self.config.work), "3_kept"):
-            if number not in wanted:
-                continue
-            kept = [
-                d for d in dialogues if self.config.name in ("default", "multi" if len(d.pictures) > 1 else "single")
-            ]
-            for start in range(0, len(kept), ROWS_A_GROUP):
-                yield (number, start), to_columns(kept[start : start + ROWS_A_GROUP], arrow_schema())
+    def _generate_tables(self, works: list[str]) -> Iterator[tuple[int, pa.Table]]:
+        for work in works:
+            rows = (dialogue for dialogue in read_dialogues(Path(work), "filter") if self._takes(dialogue))
+            number = 0
+            while group := list(islice(rows, ROWS_A_GROUP)):
+                yield number, to_columns(group, arrow_schema())
+                number += 1
+
+    def _takes(self, dialogue: Dialogue) -> bool:
+        return self.config.name in ("default", "multi" if len(dialogue.pictures) > 1 else "single")
 
 
 def open_builder(work: Path, config: str = "default", cache_dir: Path | None = None) -> DialogueBuilder:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mmcr_dataset.filters.clip_match import open_matcher, score_dialogues, split_text, texts_about
+from mmcr_dataset.collect.candidates import write_candidates
+from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.filters.clip_match import Pair, open_matcher, score_dialogues, split_text, texts_about
 from mmcr_dataset.filters.rules import RULES, mentions, reason_to_drop
+from mmcr_dataset.filters.scores import score_shard
 from mmcr_dataset.images import decode_rgb
-from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce, to_json
+from mmcr_dataset.work_folder import read_similarities
 
 
 @pytest.fixture
@@ -125,6 +129,43 @@ def test_score_dialogues_one_number_a_picture(good: Dialogue) -> None:
     scores = score_dialogues([pair, good], matcher)
     assert [len(row) for row in scores] == [2, 2]
     assert all(-1 <= score <= 1 for row in scores for score in row)
+
+
+class CountingMatcher:
+    """A matcher that says how many words speak of a picture, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    def match(self, pairs: Sequence[Pair]) -> list[float]:
+        self.asked += [list(pieces) for _, pieces in pairs]
+        return [len(" ".join(pieces).split()) / 1000 for _, pieces in pairs]
+
+
+def test_score_shard_measures_only_what_is_new_or_changed(good: Dialogue, tmp_path: Path) -> None:
+    def said(number: int, word: str) -> Dialogue:
+        turn = replace(good.turns[0], assistant=f"{good.turns[0].assistant} It is {word}.")
+        return replace(good, id=f"d{number}", turns=(turn, *good.turns[1:]))
+
+    def score(dialogues: list[Dialogue]) -> dict[str, list[float]]:
+        score_shard(tmp_path, 0, [to_json(dialogue) for dialogue in dialogues], lambda: matcher)
+        return read_similarities(tmp_path)
+
+    matcher = CountingMatcher()
+    candidate = Candidate("doc", ("A field.", 1, 2), good.pictures, good.source)
+    for folder in ("1_candidates", "3_scores"):
+        (tmp_path / folder).mkdir()
+    write_candidates(tmp_path / "1_candidates" / "00000.parquet", [candidate])
+    first = score([said(1, "red"), said(2, "blue"), replace(said(3, "old"), turns=good.turns[:1])])
+    assert list(first) == ["d1", "d2"]  # the third breaks a rule
+    assert len(matcher.asked) == 2
+    again = score([said(1, "red"), said(2, "dark green"), said(4, "new")])
+    assert len(matcher.asked) == 4
+    assert list(again) == ["d1", "d2", "d4"]
+    assert again["d1"] == first["d1"]
+    assert again["d2"] != first["d2"]
+    score([said(1, "red")])
+    assert len(matcher.asked) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""Similarities of a shard on disk: a dialogue that was measured before is not measured again, one that changed is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmcr_dataset.filters.clip_match import Matcher, score_dialogues
+from mmcr_dataset.filters.rules import reason_to_drop
+from mmcr_dataset.schema import from_json
+from mmcr_dataset.stages import STAGES, read_jsonl, write_jsonl
+from mmcr_dataset.work_folder import read_pictures, without_pictures
+
+
+def score_shard(
+    work: Path, number: int, values: Sequence[dict[str, Any]], open_matcher: Callable[[], Matcher | None]
+) -> None:
+    """Write the similarities of a shard's dialogues that keep the rules; those on disk of the same dialogues are kept.
+
+    Args:
+        work: the work folder.
+        number: of the shard.
+        values: its dialogues as `schema.to_json` made them.
+        open_matcher: called only if something is to be measured.
+    """
+    path = work / STAGES["score"] / f"{number:05d}.jsonl"
+    known = {row["content"]: row for row in read_jsonl(path)} if path.is_file() else {}
+    sound = {_hash_content(value): value for value in values if reason_to_drop(without_pictures(value)) is None}
+    new = [content for content in sound if content not in known]
+    matcher = open_matcher() if new else None
+    if matcher is not None:
+        pictures = read_pictures(work, number)
+        scores = score_dialogues([from_json(sound[content], pictures) for content in new], matcher)
+    else:
+        scores = [[] for _ in new]
+    for content, similarity in zip(new, scores, strict=True):
+        known[content] = {"id": sound[content]["id"], "content": content, "similarity": similarity}
+    write_jsonl(path, (known[content] for content in sound))
+
+
+def drop_other_shards(work: Path) -> None:
+    """Delete the similarities of shards that a smaller build no longer has."""
+    there = {path.name for path in (work / STAGES["generate"]).glob("?????.jsonl")}
+    for path in (work / STAGES["score"]).glob("?????.jsonl"):
+        if path.name not in there:
+            path.unlink()
+
+
+def _hash_content(value: Mapping[str, Any]) -> str:
+    """Hash of what is measured: the texts and the pictures."""
+    seen = [value["turns"], [picture["sha256"] for picture in value["pictures"]]]
+    return hashlib.sha256(json.dumps(seen, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def with_similarity(value: dict[str, Any], similarity: Sequence[float]) -> dict[str, Any]:
+    """A dialogue's row with its similarities, rounded as they are published, so that it survives the round trip."""
+    if not similarity:
+        return value
+    rounded = [float(np.float32(number)) for number in similarity]
+    pictures = [p | {"similarity": number} for p, number in zip(value["pictures"], rounded, strict=True)]
+    return value | {"pictures": pictures}

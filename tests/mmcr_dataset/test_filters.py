@@ -156,7 +156,7 @@ def test_score_shard_measures_only_what_is_new_or_changed(good: Dialogue, tmp_pa
     for folder in ("1_candidates", "3_scores"):
         (tmp_path / folder).mkdir()
     write_candidates(tmp_path / "1_candidates" / "00000.parquet", [candidate])
-    first = score([said(1, "red"), said(2, "blue"), replace(said(3, "old"), turns=good.turns[:1])])
+    first = score([said(1, "red"), said(2, "blue"), with_answer(said(3, "old"), "Yes.")])
     assert list(first) == ["d1", "d2"]  # the third breaks a rule
     assert len(matcher.asked) == 2
     again = score([said(1, "red"), said(2, "dark green"), said(4, "new")])

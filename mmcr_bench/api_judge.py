@@ -25,6 +25,7 @@ CHARACTERS_A_TOKEN = 4  # English text
 TOKENS_A_VERDICT = 600  # an explanation of five dimensions and the dictionary
 MAX_SIDE_PX = 1024  # pictures shown to a judge
 _REFUSED_FORM = ("http_400", "http_422")  # how servers say that they don't know a field of the request
+_BROKEN_BY_FORM = "http_500"  # what some say instead (llama.cpp's); believed only while no schema was ever answered
 _SCHEMA_FORM = {
     "type": "json_schema",
     "json_schema": {"name": "verdict", "strict": True, "schema": verdict_schema()},
@@ -46,6 +47,7 @@ class ApiJudge:
         self.ledger_path = ledger_path
         self.spec = spec
         self._takes_schema = True
+        self._answered_schema = False
 
     def describe(self) -> dict[str, object]:
         """Model, prompt version and decoding."""
@@ -143,9 +145,12 @@ class ApiJudge:
         decoding: dict[str, Any] = {"temperature": self.spec.temperature, "seed": seed}
         if self._takes_schema:
             try:
-                return await client.ask(messages, **decoding, response_format=_SCHEMA_FORM), True
+                reply = await client.ask(messages, **decoding, response_format=_SCHEMA_FORM)
+                self._answered_schema = True
+                return reply, True
             except RequestFailed as failure:
-                if failure.reason not in _REFUSED_FORM:
+                broken = failure.reason == _BROKEN_BY_FORM and not self._answered_schema
+                if failure.reason not in _REFUSED_FORM and not broken:
                     raise
         reply = await client.ask(messages, **decoding)
         self._takes_schema = False

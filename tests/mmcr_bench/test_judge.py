@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from mmcr_bench.api_judge import ApiJudge
 from mmcr_bench.judge import Judgement, open_judge, word_f1
+from mmcr_bench.judge_spec import JudgeSpec
 from mmcr_bench.rubric import DIMENSIONS, prompt_sha256, to_judge_messages
-from mmcr_dataset.chat_api import EndpointUnusable
+from mmcr_dataset.chat_api import Endpoint, EndpointUnusable
 from mmcr_dataset.schema import Dialogue
 from tests.fake_chat_server import Answer, FakeChatServer
 
@@ -79,6 +81,31 @@ def test_api_judge_asks_in_text_where_the_schema_is_refused(tmp_path: Path, make
     assert all(judgement.scores is not None for judgement in judgements)
     assert [judgement.detail["with_schema"] for judgement in judgements] == [False] * 5
     assert len(server.requests) == 6  # one request finds out for all
+
+
+def test_api_judge_asks_in_text_where_the_schema_breaks_the_server(tmp_path: Path, make_dialogue: Make) -> None:
+    def answer(request: dict[str, Any]) -> Answer:
+        return Answer("internal error", status=500) if "response_format" in request else Answer(str(GOOD))
+
+    dialogues = [make_dialogue(seed=seed) for seed in range(3)]
+    with FakeChatServer(answer) as server:
+        endpoint = Endpoint(server.base_url, "m", max_attempts=1)
+        judge = ApiJudge(endpoint, tmp_path / "ledger", JudgeSpec(server.base_url, "m"))
+        judgements = judge.score(dialogues, [dialogue.references for dialogue in dialogues])
+    assert all(judgement.scores is not None for judgement in judgements)
+    assert len(server.requests) == 4
+
+
+def test_api_judge_error_after_answers_by_schema_stays_an_error(tmp_path: Path, make_dialogue: Make) -> None:
+    def answer(request: dict[str, Any]) -> Answer:
+        return Answer(str(GOOD)) if len(server.requests) == 1 else Answer("overloaded", status=500)
+
+    dialogues = [make_dialogue(seed=seed) for seed in range(2)]
+    with FakeChatServer(answer) as server:
+        endpoint = Endpoint(server.base_url, "m", max_attempts=1)
+        judge = ApiJudge(endpoint, tmp_path / "ledger", JudgeSpec(server.base_url, "m"))
+        judgements = judge.score(dialogues, [dialogue.references for dialogue in dialogues])
+    assert [judgement.reason for judgement in judgements] == [None, "http_500"]
 
 
 def test_api_judge_resumed_asks_nothing_twice(tmp_path: Path, make_dialogue: Make) -> None:

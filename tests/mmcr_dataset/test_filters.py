@@ -158,14 +158,14 @@ def test_score_shard_measures_only_what_is_new_or_changed(good: Dialogue, tmp_pa
     write_candidates(tmp_path / "1_candidates" / "00000.parquet", [candidate])
     first = score([said(1, "red"), said(2, "blue"), with_answer(said(3, "old"), "Yes.")])
     assert list(first) == ["d1", "d2"]  # the third breaks a rule
-    assert len(matcher.asked) == 2
+    assert len(matcher.asked) == 2 * 2  # pictures
     again = score([said(1, "red"), said(2, "dark green"), said(4, "new")])
-    assert len(matcher.asked) == 4
+    assert len(matcher.asked) == 4 * 2
     assert list(again) == ["d1", "d2", "d4"]
     assert again["d1"] == first["d1"]
     assert again["d2"] != first["d2"]
     score([said(1, "red")])
-    assert len(matcher.asked) == 4
+    assert len(matcher.asked) == 4 * 2
 
 
 @pytest.mark.parametrize(

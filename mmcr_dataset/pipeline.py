@@ -30,6 +30,7 @@ from mmcr_dataset.collect.candidates import (
 from mmcr_dataset.collect.document import Candidate, Document, to_candidate
 from mmcr_dataset.collect.fetch import FetchSettings, fetch_pictures
 from mmcr_dataset.describe import describe, write_statistics
+from mmcr_dataset.engine import EngineSettings, join_ledgers, launch
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher, score_dialogues
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.generate.dialogues import WriterSettings
@@ -63,6 +64,7 @@ class BuildSettings:
         fetch: politeness and patience on the web.
         limits: what a picture may be.
         estimate_only: stop before the first request is paid, having said what all of them cost.
+        engine: where the writer runs.
     """
 
     source: str
@@ -78,6 +80,7 @@ class BuildSettings:
     fetch: FetchSettings = field(default_factory=FetchSettings)
     limits: PictureLimits = field(default_factory=PictureLimits)
     estimate_only: bool = False
+    engine: EngineSettings = field(default_factory=EngineSettings)
 
     def __post_init__(self) -> None:
         for flag, number in (("--single", self.num_single), ("--multi", self.num_multi)):
@@ -89,6 +92,8 @@ class BuildSettings:
             raise ValueError("--similarity-min and --keep-rate: give one of them")
         if self.matcher == "none" and (self.similarity_min is not None or self.keep_rate is not None):
             raise ValueError("--filter none measures nothing: leave --similarity-min and --keep-rate out")
+        if self.engine.name != "local" and self.writer.writer != "openai":
+            raise ValueError(f"--engine {self.engine.name}: goes with --writer openai, got {self.writer.writer}")
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--out {self.out}: a file is in the way")
 
@@ -162,6 +167,7 @@ def _generate(settings: BuildSettings) -> StageCount | None:
 
     if settings.writer.endpoint is None:
         return _write(settings, Stage(settings.work, "generate", made_of), paths, load, None)
+    join_ledgers(settings.work)
     with Ledger(settings.work / "ledger.sqlite") as ledger:
         todo = _unfinished(Stage(settings.work, "generate", made_of), paths) if before == made_of else [*paths]
         cost = estimate(_watched_shards(todo, load), settings.writer, ledger)
@@ -171,7 +177,22 @@ def _generate(settings: BuildSettings) -> StageCount | None:
             print(f"{time.strftime('%H:%M:%S')} ATTENTION: {change}", file=sys.stderr)
         if settings.estimate_only:
             return None
-        return _write(settings, Stage(settings.work, "generate", made_of), paths, load, ledger)
+        stage = Stage(settings.work, "generate", made_of)
+        if settings.engine.name == "local":
+            return _write(settings, stage, paths, load, ledger)
+        spent_usd = ledger.totals().usd
+    if not launch(settings, _unfinished(stage, paths), spent_usd):
+        print("handed to the queue; when it is through, run the same command with --engine local to go on")
+        return None
+    join_ledgers(settings.work)
+    return _show(stage.close())
+
+
+def write_ranks_shards(settings: BuildSettings, numbers: Sequence[int], ledger: Ledger) -> None:
+    """Some shards of the generate stage, in a process of an engine."""
+    stage = Stage.reopen(settings.work, "generate")
+    folder = settings.work / "1_candidates"
+    _write(settings, stage, numbers, lambda number: read_candidates(folder / f"{number:05d}.parquet"), ledger)
 
 
 def _write(

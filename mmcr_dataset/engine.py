@@ -11,13 +11,11 @@ import multiprocessing
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.ledger import Ledger
 from mmcr_dataset.ledger_files import merge_ledgers
-
-if TYPE_CHECKING:
-    from mmcr_dataset.pipeline import BuildSettings
 
 NAMES = ("local", "datatrove-local", "slurm")
 
@@ -47,6 +45,15 @@ class EngineSettings:
             raise ValueError(f"--engine {self.name}: --slurm-partition goes with slurm, and only with it")
 
 
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The paid stage as it is handed over: where its files are, who writes, and where that runs."""
+
+    work: Path
+    writer: WriterSettings
+    engine: EngineSettings
+
+
 def rank_ledger(work: Path, rank: int) -> Path:
     """The ledger of one rank."""
     return work / "ledgers" / f"{rank:05d}.sqlite"
@@ -73,9 +80,9 @@ def join_ledgers(work: Path) -> None:
             rest.unlink()
 
 
-def to_rank(settings: BuildSettings, rank: int, spent_usd: float) -> BuildSettings:
-    """The settings of one rank: its part of the requests in flight and of the money that is left."""
-    endpoint, count = settings.writer.endpoint, settings.engine.num_ranks
+def to_rank(task: Writing, rank: int, spent_usd: float) -> Writing:
+    """The stage as one rank sees it: its part of the requests in flight and of the money that is left."""
+    endpoint, count = task.writer.endpoint, task.engine.num_ranks
     assert endpoint is not None, f"rank {rank}: only paid writers run on an engine"
     limit = endpoint.max_cost_usd
     part = replace(
@@ -83,10 +90,10 @@ def to_rank(settings: BuildSettings, rank: int, spent_usd: float) -> BuildSettin
         max_in_flight=max(1, endpoint.max_in_flight // count),
         max_cost_usd=None if limit is None else max(0.0, limit - spent_usd) / count,
     )
-    return replace(settings, writer=replace(settings.writer, endpoint=part))
+    return replace(task, writer=replace(task.writer, endpoint=part))
 
 
-def launch(settings: BuildSettings, numbers: Iterable[int], spent_usd: float) -> bool:
+def launch(task: Writing, numbers: Iterable[int], spent_usd: float) -> bool:
     """Run the stage on the engine; True if it has ended, False if it was only handed to a queue.
 
     Each local rank has a process that we watch: datatrove's own pool waits forever for a worker that was killed. One
@@ -95,14 +102,16 @@ def launch(settings: BuildSettings, numbers: Iterable[int], spent_usd: float) ->
     Raises:
         ValueError: the engine is not installed, or a rank failed.
     """
-    task = (settings, list(numbers), spent_usd)
-    if settings.engine.name == "slurm":
-        make_executor(*task).run()
+    arguments = (task, list(numbers), spent_usd)
+    if task.engine.name == "slurm":
+        make_executor(*arguments).run()
         return False
-    make_executor(*task, rank=0)  # says what is missing, before anything starts
-    left = list(range(settings.engine.num_ranks))
+    make_executor(*arguments, rank=0)  # says what is missing, before anything starts
+    left = list(range(task.engine.num_ranks))
     for _ in range(3):
-        ranks = [multiprocessing.get_context("spawn").Process(target=_run_rank, args=(*task, rank)) for rank in left]
+        ranks = [
+            multiprocessing.get_context("spawn").Process(target=_run_rank, args=(*arguments, rank)) for rank in left
+        ]
         for process in ranks:
             process.start()
         for process in ranks:
@@ -111,7 +120,7 @@ def launch(settings: BuildSettings, numbers: Iterable[int], spent_usd: float) ->
         failed = [rank for rank, code in ended.items() if code > 0]
         if failed:
             raise ValueError(
-                f"ranks {failed} failed, see above and {settings.work / 'engine'}; run the same command again to go on"
+                f"ranks {failed} failed, see above and {task.work / 'engine'}; run the same command again to go on"
             )
         left = [rank for rank, code in ended.items() if code < 0]
         if not left:
@@ -119,20 +128,20 @@ def launch(settings: BuildSettings, numbers: Iterable[int], spent_usd: float) ->
     raise ValueError(f"ranks {left} were killed three times (memory?); run the same command again with fewer --ranks")
 
 
-def _run_rank(settings: BuildSettings, numbers: list[int], spent_usd: float, rank: int) -> None:
-    make_executor(settings, numbers, spent_usd, rank).run()
+def _run_rank(task: Writing, numbers: list[int], spent_usd: float, rank: int) -> None:
+    make_executor(task, numbers, spent_usd, rank).run()
 
 
-def make_executor(settings: BuildSettings, numbers: list[int], spent_usd: float, rank: int | None = None) -> Any:  # noqa: ANN401
+def make_executor(task: Writing, numbers: list[int], spent_usd: float, rank: int | None = None) -> Any:  # noqa: ANN401
     """The executor of datatrove: of all ranks on Slurm, of one rank on this machine."""
     try:
         from datatrove.executor import LocalPipelineExecutor, SlurmPipelineExecutor
     except ImportError as error:
-        raise ValueError(f"--engine {settings.engine.name}: pip install 'mmcr[engine]' ({error})") from error
+        raise ValueError(f"--engine {task.engine.name}: pip install 'mmcr[engine]' ({error})") from error
     from mmcr_dataset.engine_step import WriteRank
 
-    engine, logs = settings.engine, settings.work / "engine"
-    pipeline = [WriteRank(settings, numbers, spent_usd)]
+    engine, logs = task.engine, task.work / "engine"
+    pipeline = [WriteRank(task, numbers, spent_usd)]
     if rank is None:
         return SlurmPipelineExecutor(
             pipeline,

@@ -6,9 +6,9 @@ from typing import Any
 
 from datatrove.pipeline.base import PipelineStep
 
-from mmcr_dataset.engine import rank_ledger, to_rank
+from mmcr_dataset.engine import Writing, rank_ledger, to_rank
+from mmcr_dataset.generate.run import write_ranks_shards
 from mmcr_dataset.ledger import Ledger
-from mmcr_dataset.pipeline import BuildSettings, write_ranks_shards
 
 
 class WriteRank(PipelineStep):  # type: ignore[misc]  # datatrove has no types
@@ -17,14 +17,14 @@ class WriteRank(PipelineStep):  # type: ignore[misc]  # datatrove has no types
     name = "dialogues"
     type = "mmcr"
 
-    def __init__(self, settings: BuildSettings, numbers: list[int], spent_usd: float) -> None:
+    def __init__(self, task: Writing, numbers: list[int], spent_usd: float) -> None:
         super().__init__()
-        self._settings, self._numbers, self._spent_usd = settings, numbers, spent_usd
+        self._task, self._numbers, self._spent_usd = task, numbers, spent_usd
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:  # noqa: ANN401  (datatrove's contract)
         """One rank; gives no documents on."""
-        work = self._settings.work
-        settings = to_rank(self._settings, rank, self._spent_usd)
+        work = self._task.work
+        task = to_rank(self._task, rank, self._spent_usd)
         with Ledger(rank_ledger(work, rank), earlier=work / "ledger.sqlite") as ledger:
-            write_ranks_shards(settings, self._numbers[rank::world_size], ledger)
+            write_ranks_shards(task, self._numbers[rank::world_size], ledger)
         yield from ()

@@ -10,15 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import sys
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from mmcr_dataset.collect.candidates import (
     draw_ids,
@@ -30,14 +26,14 @@ from mmcr_dataset.collect.candidates import (
 from mmcr_dataset.collect.document import Candidate, Document, to_candidate
 from mmcr_dataset.collect.fetch import FetchSettings, fetch_pictures
 from mmcr_dataset.describe import describe, write_statistics
-from mmcr_dataset.engine import EngineSettings, join_ledgers, launch
+from mmcr_dataset.engine import EngineSettings, Writing
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher, score_dialogues
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.generate.dialogues import WriterSettings
-from mmcr_dataset.generate.estimate import estimate, show_change
-from mmcr_dataset.generate.shards import Row, Shards, write_shards
+from mmcr_dataset.generate.run import generate
 from mmcr_dataset.images import PictureLimits
-from mmcr_dataset.ledger import Ledger
+from mmcr_dataset.progress import open_bar as _progress
+from mmcr_dataset.progress import show_count as _show
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.schema import Dialogue, from_json, to_json
@@ -110,7 +106,8 @@ def build(settings: BuildSettings) -> list[StageCount]:
         ValueError: a setting is wrong, the source is unreadable, or nothing is left to publish.
     """
     counts = [_collect(settings)]
-    generated = _generate(settings)
+    task = Writing(settings.work, settings.writer, settings.engine)
+    generated = generate(task, settings.estimate_only)
     if generated is None:
         return counts
     counts += [generated, _filter(settings)]
@@ -152,86 +149,6 @@ def _shards(work: Path) -> Iterator[tuple[int, list[Candidate]]]:
     """Numbers and candidates of the collected shards."""
     for path in sorted((work / "1_candidates").glob("*.parquet")):
         yield int(path.stem), read_candidates(path)
-
-
-def _generate(settings: BuildSettings) -> StageCount | None:
-    """A dialogue for each candidate, by the writer, through the ledger; None if only an estimate was wanted."""
-    collected = Stage.reopen(settings.work, "collect")
-    writer = settings.writer.fingerprint()
-    before = Stage.settings_on_disk(settings.work, "generate")
-    made_of = {"input": collected.fingerprint, "writer": writer}
-    paths = {int(path.stem): path for path in sorted((settings.work / "1_candidates").glob("*.parquet"))}
-
-    def load(number: int) -> list[Candidate]:
-        return read_candidates(paths[number])
-
-    if settings.writer.endpoint is None:
-        return _write(settings, Stage(settings.work, "generate", made_of), paths, load, None)
-    join_ledgers(settings.work)
-    with Ledger(settings.work / "ledger.sqlite") as ledger:
-        todo = _unfinished(Stage(settings.work, "generate", made_of), paths) if before == made_of else [*paths]
-        cost = estimate(_watched_shards(todo, load), settings.writer, ledger)
-        print(f"{time.strftime('%H:%M:%S')}      cost: {cost.show(settings.writer.endpoint.model)}")
-        change = show_change((before or {}).get("writer"), writer, cost)
-        if change is not None:
-            print(f"{time.strftime('%H:%M:%S')} ATTENTION: {change}", file=sys.stderr)
-        if settings.estimate_only:
-            return None
-        stage = Stage(settings.work, "generate", made_of)
-        if settings.engine.name == "local":
-            return _write(settings, stage, paths, load, ledger)
-        spent_usd = ledger.totals().usd
-    if not launch(settings, _unfinished(stage, paths), spent_usd):
-        print("handed to the queue; when it is through, run the same command with --engine local to go on")
-        return None
-    join_ledgers(settings.work)
-    return _show(stage.close())
-
-
-def write_ranks_shards(settings: BuildSettings, numbers: Sequence[int], ledger: Ledger) -> None:
-    """Some shards of the generate stage, in a process of an engine."""
-    stage = Stage.reopen(settings.work, "generate")
-    folder = settings.work / "1_candidates"
-    _write(settings, stage, numbers, lambda number: read_candidates(folder / f"{number:05d}.parquet"), ledger)
-
-
-def _write(
-    settings: BuildSettings,
-    stage: Stage,
-    numbers: Iterable[int],
-    load: Callable[[int], list[Candidate]],
-    ledger: Ledger | None,
-) -> StageCount:
-    """Write the shards that aren't finished, and those with rows that are to be tried again."""
-
-    def finish(number: int, rows: Sequence[Row]) -> None:
-        dialogues = [row for row in rows if not isinstance(row, Removed)]
-        write_jsonl(stage.shard(number, "jsonl"), dialogues)
-        stage.finish(number, len(rows), len(dialogues), [row for row in rows if isinstance(row, Removed)])
-
-    todo = _unfinished(stage, numbers)
-    with _progress("generate", "dialogue", Stage.reopen(settings.work, "collect").close().num_kept) as bar:
-        bar.update(sum(stage.count(number) for number in numbers if number not in set(todo)))
-        bar.unpause()
-
-        def advance(spend: str) -> None:
-            bar.set_postfix_str(spend, refresh=False)
-            bar.update()
-
-        write_shards(Shards(todo, load, finish), settings.writer, ledger, advance)
-    return _show(stage.close())
-
-
-def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
-    """Shards that are to be written, or have rows that are to be tried again."""
-    return [number for number in numbers if not stage.is_finished(number) or stage.has_retries(number)]
-
-
-def _watched_shards(numbers: Collection[int], load: Callable[[int], list[Candidate]]) -> Iterator[list[Candidate]]:
-    with _progress("cost", "shard", len(numbers)) as bar:
-        for number in numbers:
-            yield load(number)
-            bar.update()
 
 
 def _read_dialogues(work: Path, folder: str) -> Iterator[tuple[int, list[Dialogue]]]:
@@ -317,20 +234,3 @@ def _watched(dialogues: Iterator[Dialogue], total: int) -> Iterator[Dialogue]:
         for dialogue in dialogues:
             yield dialogue
             bar.update()
-
-
-def _progress(stage: str, unit: str, total: int | None) -> tqdm[Any]:
-    """A bar with rate and time left on a terminal; silent where nobody looks."""
-    bar: tqdm[Any] = tqdm(desc=f"{stage:>10}", unit=f" {unit}", total=total, disable=None, file=sys.stderr)
-    return bar
-
-
-def _show(count: StageCount) -> StageCount:
-    """One line on what a stage did."""
-    removed = ", ".join(f"{number} {reason}" for reason, number in count.removed.items())
-    stamp = time.strftime("%H:%M:%S")
-    print(
-        f"{stamp} {count.stage:>9}: {count.num_in} in, {count.num_kept} kept"
-        + (f"; removed: {removed}" if removed else "")
-    )
-    return count

@@ -7,16 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mmcr_dataset.chat_api import Endpoint
-from mmcr_dataset.engine import EngineSettings, make_executor, to_rank
+from mmcr_dataset.engine import EngineSettings, Writing, make_executor, to_rank
 from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.ledger import Ledger
-from mmcr_dataset.pipeline import BuildSettings
 from tests.conftest import picture_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.mmcr_dataset.test_pipeline import contents, good_reply
@@ -63,6 +63,8 @@ def test_build_on_an_engine_killed_and_run_again_gives_the_bytes_of_a_plain_run(
         worker = (tmp_path / "set.work" / "ledgers" / "00000.sqlite.lock").read_text()
         os.kill(int(worker), signal.SIGKILL)  # one rank alone: it is started again
         assert build.wait() == 0
+        with suppress(ProcessLookupError):  # what the killed rank left behind
+            os.killpg(build.pid, signal.SIGKILL)
         assert 330 <= len(server.requests) <= 330 + 16 + 8
         assert server.most_in_flight <= 16
         assert start_build(source, tmp_path / "set", server.base_url).wait() == 0
@@ -73,22 +75,20 @@ def test_build_on_an_engine_killed_and_run_again_gives_the_bytes_of_a_plain_run(
     assert not list((tmp_path / "set.work" / "ledgers").iterdir())
 
 
-def settings_of(tmp_path: Path, **engine: Any) -> BuildSettings:
+def task_of(tmp_path: Path, **engine: Any) -> Writing:
     endpoint = Endpoint("http://127.0.0.1:1/v1", "gpt-4o", max_in_flight=64, max_cost_usd=100.0)
-    return BuildSettings(
-        "demo", tmp_path / "set", writer=WriterSettings("openai", endpoint), engine=EngineSettings(**engine)
-    )
+    return Writing(tmp_path / "set.work", WriterSettings("openai", endpoint), EngineSettings(**engine))
 
 
 def test_rank_gets_its_part_of_requests_and_money(tmp_path: Path) -> None:
-    endpoint = to_rank(settings_of(tmp_path, name="datatrove-local", num_ranks=4), 0, spent_usd=20.0).writer.endpoint
+    endpoint = to_rank(task_of(tmp_path, name="datatrove-local", num_ranks=4), 0, spent_usd=20.0).writer.endpoint
     assert endpoint is not None
     assert (endpoint.max_in_flight, endpoint.max_cost_usd) == (16, 20.0)
 
 
 def test_slurm_job_script_names_ranks_partition_and_time(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, name="slurm", num_ranks=64, partition="cpu", time="12:00:00")
-    executor = make_executor(settings, [0, 1, 2], 0.0)
+    task = task_of(tmp_path, name="slurm", num_ranks=64, partition="cpu", time="12:00:00")
+    executor = make_executor(task, [0, 1, 2], 0.0)
     script = executor.get_launch_file_contents(executor.get_sbatch_args(64), "run")
     for line in ("--partition=cpu", "--time=12:00:00", "--job-name=mmcr-generate", "--array=0-63"):
         assert f"#SBATCH {line}" in script

@@ -1,8 +1,8 @@
 """Hours, dollars and disk of a full build: python -m benchmarks.dataset_capacity [--candidates 1600000].
 
 Measures on this machine what one process can do (requests a second where the endpoint answers at once, bytes on disk a
-candidate in each stage) and computes the rest; what it can't measure (how long your endpoint takes, how many requests it
-takes at once from each machine, how fast pictures arrive) are flags.
+candidate in each stage) and computes the rest. What it can't measure are flags: how long your endpoint takes, how many
+requests it takes at once from each machine, how fast pictures arrive.
 """
 
 from __future__ import annotations

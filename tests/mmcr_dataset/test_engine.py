@@ -44,6 +44,7 @@ def start_build(source: Path, out: Path, url: str, *flags: str) -> subprocess.Po
     )
 
 
+@pytest.mark.slow
 def test_build_on_an_engine_killed_and_run_again_gives_the_bytes_of_a_plain_run(source: Path, tmp_path: Path) -> None:
     flags = ["--engine", "datatrove-local", "--ranks", "2", "--max-in-flight", "16"]
     with FakeChatServer(good_reply) as server:

@@ -46,7 +46,7 @@ check: $(VENV)/installed
 	$(BIN)/mypy
 
 bench: $(VENV)/installed
-	for name in dataset_parquet training_collate eval_api bench_review_page; do \
+	for name in dataset_parquet dataset_generate training_collate eval_api bench_review_page; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:

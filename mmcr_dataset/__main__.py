@@ -114,6 +114,11 @@ def _add_build(build: argparse.ArgumentParser) -> None:
     writer.add_argument("--max-in-flight", type=int, default=16, help="requests at once (default: %(default)s)")
     writer.add_argument("--max-cost-usd", type=float, metavar="X", help="stop before this sum is crossed")
     writer.add_argument("--estimate", action="store_true", help="say what the writer would cost, and stop before it")
+    engine = build.add_argument_group("engine")
+    engine.add_argument("--engine", default="local", help="local, datatrove-local or slurm (default: %(default)s)")
+    engine.add_argument("--ranks", type=int, default=8, metavar="N", help="tasks of an engine (default: %(default)s)")
+    engine.add_argument("--slurm-partition", metavar="NAME", help="for slurm: where its tasks run")
+    engine.add_argument("--slurm-time", default="24:00:00", metavar="T", help="of a task (default: %(default)s)")
     filters = build.add_argument_group("filter")
     filters.add_argument(
         "--filter",
@@ -140,6 +145,7 @@ def _build(args: argparse.Namespace) -> None:
     from mmcr_dataset.collect.fetch import FetchSettings
     from mmcr_dataset.collect.screen import Screen, read_limits
     from mmcr_dataset.describe import load_statistics, show_table
+    from mmcr_dataset.engine import EngineSettings
     from mmcr_dataset.generate.dialogues import WriterSettings
     from mmcr_dataset.pipeline import BuildSettings, build
 
@@ -174,6 +180,7 @@ def _build(args: argparse.Namespace) -> None:
                 allow_loopback=args.allow_loopback,
             ),
             estimate_only=args.estimate,
+            engine=EngineSettings(args.engine, args.ranks, args.slurm_partition, args.slurm_time),
         )
     )
     if counts[-1].stage != "filter":

@@ -55,7 +55,7 @@ class Endpoint:
     model: str
     api_key: str | None = field(default=None, repr=False)
     max_in_flight: int = 16
-    max_attempts: int = 5
+    max_attempts: int = 6
     timeout_s: float = 180.0
     max_cost_usd: float | None = None
 
@@ -279,5 +279,5 @@ def _wait_s(failure: RequestFailed, attempt: int) -> float | None:
     if isinstance(failure, Again) and failure.wait_s is not None:
         return failure.wait_s
     if isinstance(failure, Again) or failure.reason in ("timeout", "connection"):
-        return float(min(30.0, 0.2 * 3 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311
+        return float(min(30.0, 0.1 * 3 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311
     return None

@@ -101,11 +101,15 @@ class Ledger:
 
     A thread of its own writes: replies that arrive together reach the disk together, with one wait for it.
 
+    Args:
+        path: the file, made if it isn't there.
+        earlier: a finished ledger that is only looked into, for what was paid before; nobody may write it meanwhile.
+
     Raises:
         LedgerError: the file is corrupt, of another version, can't be written, or is in use by another process.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, earlier: Path | None = None) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path.with_name(path.name + ".lock"))
@@ -115,7 +119,7 @@ class Ledger:
                 "one ledger would pay twice)"
             )
         try:
-            self._open()
+            self._open(earlier)
         except sqlite3.Error as error:
             self._lock.release()
             raise explain(path, error) from error
@@ -126,8 +130,9 @@ class Ledger:
         self._thread = threading.Thread(target=self._write_queued, name=f"ledger {path.name}", daemon=True)
         self._thread.start()
 
-    def _open(self) -> None:
+    def _open(self, earlier: Path | None) -> None:
         self._db = self._connect()
+        self._earlier = self._db if earlier is None else _open_finished(earlier)
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if version not in (0, FORMAT_VERSION):
             raise LedgerError(
@@ -180,6 +185,7 @@ class Ledger:
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
+        self._earlier.close()
         self._db.close()
         self._writing.close()
         self._lock.release()
@@ -191,7 +197,8 @@ class Ledger:
             LedgerError: the file is damaged.
         """
         try:
-            row = self._db.execute("SELECT reply, reply_sha256 FROM answered WHERE key = ?", (key,)).fetchone()
+            stored = "SELECT reply, reply_sha256 FROM answered WHERE key = ?"
+            row = self._db.execute(stored, (key,)).fetchone() or self._earlier.execute(stored, (key,)).fetchone()
         except sqlite3.Error as error:
             raise explain(self.path, error) from error
         if row is not None and key_of(row[0]) != row[1]:
@@ -201,7 +208,8 @@ class Ledger:
     def has(self, key: str) -> bool:
         """True if the request was answered; raises as `find` does."""
         try:
-            return self._db.execute("SELECT 1 FROM answered WHERE key = ?", (key,)).fetchone() is not None
+            stored = "SELECT 1 FROM answered WHERE key = ?"
+            return any(db.execute(stored, (key,)).fetchone() is not None for db in (self._db, self._earlier))
         except sqlite3.Error as error:
             raise explain(self.path, error) from error
 
@@ -248,6 +256,11 @@ class Ledger:
         except sqlite3.Error as error:
             raise explain(self.path, error) from error
         return LedgerTotals(num_answered=answered, num_failed=failed, usd=paid + lost)
+
+
+def _open_finished(path: Path) -> sqlite3.Connection:
+    """A ledger that nobody writes, also on a disk of the network: without locks."""
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
 
 
 def explain(path: Path, error: sqlite3.Error) -> LedgerError:

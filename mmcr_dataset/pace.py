@@ -34,26 +34,29 @@ class Pace:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        while True:
-            if self._in_flight >= int(self.limit):
-                await self._turn(loop)
-            elif self._open_at > loop.time():
+        if self._in_flight < int(self.limit) and not self._waiting:
+            self._in_flight += 1
+        else:
+            await self._turn(loop)
+        try:
+            while self._open_at > loop.time():
                 await asyncio.sleep(self._open_at - loop.time())
-            else:
-                break
-        self._in_flight += 1
+        except asyncio.CancelledError:
+            await self.__aexit__()
+            raise
         if self._gap_s:
             self._open_at = loop.time() + self._gap_s
         return self
 
     async def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait until a request that is out comes back."""
+        """Wait until the place of a request that came back is given to this one."""
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
-            self._wake()  # the turn may have been given to this one already
+            if turn.done() and not turn.cancelled():
+                await self.__aexit__()
             raise
 
     async def __aexit__(self, *exception: object) -> None:
@@ -61,12 +64,11 @@ class Pace:
         self._wake()
 
     def _wake(self) -> None:
-        free = int(self.limit) - self._in_flight
-        while self._waiting and free > 0:
+        while self._waiting and self._in_flight < int(self.limit):
             turn = self._waiting.popleft()
             if not turn.done():
+                self._in_flight += 1
                 turn.set_result(None)
-                free -= 1
 
     def saw(self, status: int, headers: Mapping[str, str], tokens: int = 0) -> None:
         """Learn from an answer: its HTTP status, its headers, the tokens it used."""

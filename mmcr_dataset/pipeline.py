@@ -10,25 +10,21 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import sys
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from mmcr_dataset.collect.candidates import read_candidates
-from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.collect.draw import Quota, draw_documents
 from mmcr_dataset.collect.fetch import FetchSettings
 from mmcr_dataset.collect.screen import Screen
 from mmcr_dataset.collect.shards import collect_shards, first_open
 from mmcr_dataset.collect.sources import open_source
 from mmcr_dataset.describe import describe, write_statistics
+from mmcr_dataset.engine import EngineSettings, Writing
 from mmcr_dataset.filters.clip_match import open_matcher
 from mmcr_dataset.filters.near_duplicates import RepeatIndex
 from mmcr_dataset.filters.overlap import SetIndex, index_sets
@@ -36,14 +32,13 @@ from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
 from mmcr_dataset.generate.dialogues import WriterSettings
-from mmcr_dataset.generate.estimate import estimate, show_change
-from mmcr_dataset.generate.shards import Row, Shards, write_shards
+from mmcr_dataset.generate.run import generate
 from mmcr_dataset.images import PictureLimits
-from mmcr_dataset.ledger import Ledger
+from mmcr_dataset.progress import open_bar, say_count
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.schema import Dialogue
-from mmcr_dataset.stages import STAGES, Removed, Stage, StageCount, show_count, write_jsonl, write_text
+from mmcr_dataset.stages import STAGES, Removed, Stage, StageCount, write_jsonl, write_text
 from mmcr_dataset.work_folder import read_dialogues, read_similarities, read_values, without_pictures
 
 
@@ -67,6 +62,7 @@ class BuildSettings:
         fetch: politeness and patience on the web.
         limits: what a picture may be.
         estimate_only: stop before the first request is paid, having said what all of them cost.
+        engine: where the writer runs.
     """
 
     source: str
@@ -84,6 +80,7 @@ class BuildSettings:
     fetch: FetchSettings = field(default_factory=FetchSettings)
     limits: PictureLimits = field(default_factory=PictureLimits)
     estimate_only: bool = False
+    engine: EngineSettings = field(default_factory=EngineSettings)
 
     def __post_init__(self) -> None:
         for flag, number in (("--single", self.num_single), ("--multi", self.num_multi)):
@@ -95,6 +92,8 @@ class BuildSettings:
             raise ValueError("--similarity-min and --keep-rate: give one of them")
         if self.matcher == "none" and (self.similarity_min is not None or self.keep_rate is not None):
             raise ValueError("--filter none measures nothing: leave --similarity-min and --keep-rate out")
+        if self.engine.name != "local" and self.writer.writer != "openai":
+            raise ValueError(f"--engine {self.engine.name}: goes with --writer openai, got {self.writer.writer}")
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--out {self.out}: a file is in the way")
 
@@ -111,7 +110,8 @@ def build(settings: BuildSettings) -> list[StageCount]:
         ValueError: a setting is wrong, the source is unreadable, or nothing is left to publish.
     """
     counts = [_collect(settings)]
-    generated = _generate(settings)
+    task = Writing(settings.work, settings.writer, settings.engine)
+    generated = generate(task, settings.estimate_only)
     if generated is None:
         return counts
     counts += [generated, _filter(settings)]
@@ -136,76 +136,12 @@ def _collect(settings: BuildSettings) -> StageCount:
     quota = Quota(settings.num_single, settings.num_multi)
     notes = stage.folder / "parts_drawn.jsonl"
     documents = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
-    with _progress("collect", "document", quota.total) as bar:
+    with open_bar("collect", "document", quota.total) as bar:
         bar.update(num_before)
         changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, settings.limits, bar.update))
     for number in changed:  # their dialogues are made again; what was paid for comes from the ledger
         (settings.work / STAGES["generate"] / f"{number:05d}.count.json").unlink(missing_ok=True)
-    return _show(stage.close())
-
-
-def _generate(settings: BuildSettings) -> StageCount | None:
-    """A dialogue for each candidate, by the writer, through the ledger; None if only an estimate was wanted."""
-    collected = Stage.reopen(settings.work, "collect")
-    writer = settings.writer.fingerprint()
-    before = Stage.settings_on_disk(settings.work, "generate")
-    made_of = {"input": collected.fingerprint, "writer": writer}
-    paths = {int(path.stem): path for path in sorted((settings.work / "1_candidates").glob("*.parquet"))}
-
-    def load(number: int) -> list[Candidate]:
-        return read_candidates(paths[number])
-
-    if settings.writer.endpoint is None:
-        return _write(settings, Stage(settings.work, "generate", made_of), paths, load, None)
-    with Ledger(settings.work / "ledger.sqlite") as ledger:
-        todo = _unfinished(Stage(settings.work, "generate", made_of), paths) if before == made_of else [*paths]
-        cost = estimate(_watched_shards(todo, load), settings.writer, ledger)
-        print(f"{time.strftime('%H:%M:%S')}      cost: {cost.show(settings.writer.endpoint.model)}")
-        change = show_change((before or {}).get("writer"), writer, cost)
-        if change is not None:
-            print(f"{time.strftime('%H:%M:%S')} ATTENTION: {change}", file=sys.stderr)
-        if settings.estimate_only:
-            return None
-        return _write(settings, Stage(settings.work, "generate", made_of), paths, load, ledger)
-
-
-def _write(
-    settings: BuildSettings,
-    stage: Stage,
-    numbers: Iterable[int],
-    load: Callable[[int], list[Candidate]],
-    ledger: Ledger | None,
-) -> StageCount:
-    """Write the shards that aren't finished, and those with rows that are to be tried again."""
-
-    def finish(number: int, rows: Sequence[Row]) -> None:
-        dialogues = [row for row in rows if not isinstance(row, Removed)]
-        write_jsonl(stage.shard(number, "jsonl"), dialogues)
-        stage.finish(number, len(rows), len(dialogues), [row for row in rows if isinstance(row, Removed)])
-
-    todo = _unfinished(stage, numbers)
-    with _progress("generate", "dialogue", Stage.reopen(settings.work, "collect").close().num_kept) as bar:
-        bar.update(sum(stage.num_in(number) for number in numbers if number not in set(todo)))
-        bar.unpause()
-
-        def advance(spend: str) -> None:
-            bar.set_postfix_str(spend, refresh=False)
-            bar.update()
-
-        write_shards(Shards(todo, load, finish), settings.writer, ledger, advance)
-    return _show(stage.close())
-
-
-def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
-    """Shards that are to be written, or have rows that are to be tried again."""
-    return [number for number in numbers if not stage.is_finished(number) or stage.has_retries(number)]
-
-
-def _watched_shards(numbers: Collection[int], load: Callable[[int], list[Candidate]]) -> Iterator[list[Candidate]]:
-    with _progress("cost", "shard", len(numbers)) as bar:
-        for number in numbers:
-            yield load(number)
-            bar.update()
+    return say_count(stage.close())
 
 
 def _filter(settings: BuildSettings) -> StageCount:
@@ -213,7 +149,7 @@ def _filter(settings: BuildSettings) -> StageCount:
     scored = Stage(settings.work, "score", {"matcher": settings.matcher})
     num_dialogues = Stage.reopen(settings.work, "generate").close().num_kept
     open_once = cache(lambda: open_matcher(settings.matcher))  # not before there is something to score
-    with _progress("similarity", "dialogue", num_dialogues) as bar:
+    with open_bar("similarity", "dialogue", num_dialogues) as bar:
         for number, values in read_values(settings.work, "generate"):
             score_shard(settings.work, number, values, open_once)
             bar.update(len(values))
@@ -249,7 +185,7 @@ def _cut(settings: BuildSettings, scored: Stage) -> StageCount:
         if not stage.is_finished(number):
             write_jsonl(stage.shard(number, "jsonl"), kept)
             stage.finish(number, len(values), len(kept), removed)
-    return _show(stage.close())
+    return say_count(stage.close())
 
 
 def _reason_pictures(phashes: Sequence[str], sets: Sequence[SetIndex], seen: RepeatIndex) -> tuple[str, str] | None:
@@ -280,19 +216,7 @@ def _publish(settings: BuildSettings, counts: Sequence[StageCount]) -> None:
 
 
 def _watched(dialogues: Iterator[Dialogue], total: int) -> Iterator[Dialogue]:
-    with _progress("publish", "row", total) as bar:
+    with open_bar("publish", "row", total) as bar:
         for dialogue in dialogues:
             yield dialogue
             bar.update()
-
-
-def _progress(stage: str, unit: str, total: int | None) -> tqdm[Any]:
-    """A bar with rate and time left on a terminal; silent where nobody looks."""
-    bar: tqdm[Any] = tqdm(desc=f"{stage:>10}", unit=f" {unit}", total=total, disable=None, file=sys.stderr)
-    return bar
-
-
-def _show(count: StageCount) -> StageCount:
-    """Say what a stage did, with the time of day."""
-    print(f"{time.strftime('%H:%M:%S')} {show_count(count)}")
-    return count

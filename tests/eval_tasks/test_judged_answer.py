@@ -23,8 +23,14 @@ def visdial(tmp_path: Path) -> Path:
     folder = tmp_path / "visdial"
     folder.mkdir()
     rounds = [{"question": n % 2, "answer": n % 2, "answer_options": [0, 1], "gt_index": 0} for n in range(10)]
-    dialogs = [{"image_id": number, "caption": "a cat", "dialog": rounds} for number in (7, 8, 9)]
-    data = {"questions": ["is it a cat", "is it black"], "answers": ["yes", "no, white"], "dialogs": dialogs}
+    # other last answers: of the same request at the same time only one is sent
+    last = [rounds[-1] | {"answer": place, "answer_options": [0, place]} for place in (1, 2, 3)]
+    dialogs = [
+        {"image_id": number, "caption": "a cat", "dialog": [*rounds[:-1], end]}
+        for number, end in zip((7, 8, 9), last, strict=True)
+    ]
+    answers = ["yes", "no, white", "no, all white", "no, it is white"]
+    data = {"questions": ["is it a cat", "is it black"], "answers": answers, "dialogs": dialogs}
     (folder / "visdial_1.0_val.json").write_text(json.dumps({"version": "1.0", "split": "val", "data": data}))
     for number in (7, 8, 9):
         (folder / f"VisualDialog_val2018_{number:012d}.jpg").write_bytes(picture_bytes(number, format="JPEG"))

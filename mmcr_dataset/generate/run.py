@@ -1,0 +1,96 @@
+"""The generate stage: what it costs is said first, then every unfinished shard goes through the writer."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+from mmcr_dataset.collect.candidates import read_candidates
+from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.engine import Writing, join_ledgers, launch
+from mmcr_dataset.generate.estimate import estimate, show_change
+from mmcr_dataset.generate.shards import Row, Shards, write_shards
+from mmcr_dataset.ledger import Ledger
+from mmcr_dataset.progress import open_bar, say_count
+from mmcr_dataset.stages import Removed, Stage, StageCount, write_jsonl
+
+
+def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
+    """A dialogue for each candidate, by the writer, through the ledger; None if only an estimate was wanted."""
+    collected = Stage.reopen(task.work, "collect")
+    writer = task.writer.fingerprint()
+    before = Stage.settings_on_disk(task.work, "generate")
+    made_of = {"input": collected.fingerprint, "writer": writer}
+    paths = {int(path.stem): path for path in sorted((task.work / "1_candidates").glob("*.parquet"))}
+
+    def load(number: int) -> list[Candidate]:
+        return read_candidates(paths[number])
+
+    if task.writer.endpoint is None:
+        return _write(task, Stage(task.work, "generate", made_of), paths, load, None)
+    join_ledgers(task.work)
+    with Ledger(task.work / "ledger.sqlite") as ledger:
+        todo = _unfinished(Stage(task.work, "generate", made_of), paths) if before == made_of else [*paths]
+        cost = estimate(_watched_shards(todo, load), task.writer, ledger)
+        print(f"{time.strftime('%H:%M:%S')}      cost: {cost.show(task.writer.endpoint.model)}")
+        change = show_change((before or {}).get("writer"), writer, cost)
+        if change is not None:
+            print(f"{time.strftime('%H:%M:%S')} ATTENTION: {change}", file=sys.stderr)
+        if estimate_only:
+            return None
+        stage = Stage(task.work, "generate", made_of)
+        if task.engine.name == "local":
+            return _write(task, stage, paths, load, ledger)
+        spent_usd = ledger.totals().usd
+    if not launch(task, _unfinished(stage, paths), spent_usd):
+        print("handed to the queue; when it is through, run the same command with --engine local to go on")
+        return None
+    join_ledgers(task.work)
+    return say_count(stage.close())
+
+
+def write_ranks_shards(task: Writing, numbers: Sequence[int], ledger: Ledger) -> None:
+    """Some shards of the generate stage, in a process of an engine."""
+    stage = Stage.reopen(task.work, "generate")
+    folder = task.work / "1_candidates"
+    _write(task, stage, numbers, lambda number: read_candidates(folder / f"{number:05d}.parquet"), ledger)
+
+
+def _write(
+    task: Writing,
+    stage: Stage,
+    numbers: Iterable[int],
+    load: Callable[[int], list[Candidate]],
+    ledger: Ledger | None,
+) -> StageCount:
+    """Write the shards that aren't finished, and those with rows that are to be tried again."""
+
+    def finish(number: int, rows: Sequence[Row]) -> None:
+        dialogues = [row for row in rows if not isinstance(row, Removed)]
+        write_jsonl(stage.shard(number, "jsonl"), dialogues)
+        stage.finish(number, len(rows), len(dialogues), [row for row in rows if isinstance(row, Removed)])
+
+    todo = _unfinished(stage, numbers)
+    with open_bar("generate", "dialogue", Stage.reopen(task.work, "collect").close().num_kept) as bar:
+        bar.update(sum(stage.num_in(number) for number in numbers if number not in set(todo)))
+        bar.unpause()
+
+        def advance(spend: str) -> None:
+            bar.set_postfix_str(spend, refresh=False)
+            bar.update()
+
+        write_shards(Shards(todo, load, finish), task.writer, ledger, advance)
+    return say_count(stage.close())
+
+
+def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
+    """Shards that are to be written, or have rows that are to be tried again."""
+    return [number for number in numbers if not stage.is_finished(number) or stage.has_retries(number)]
+
+
+def _watched_shards(numbers: Collection[int], load: Callable[[int], list[Candidate]]) -> Iterator[list[Candidate]]:
+    with open_bar("cost", "shard", len(numbers)) as bar:
+        for number in numbers:
+            yield load(number)
+            bar.update()

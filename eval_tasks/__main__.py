@@ -139,13 +139,17 @@ def _score_predictions(parser: argparse.ArgumentParser, args: argparse.Namespace
     task = load_task(found[choose_tasks(args.task, list(found))[0]])
     from eval_tasks.predictions import score_predictions
     from eval_tasks.report import run_table
-    from eval_tasks.run import prompts_hash, store
+    from eval_tasks.run import JUDGE_LEDGER, prompts_hash, store
 
-    entry, records = score_predictions(task, args.predictions, args.rules, args.data)
+    judge = args.judge or "offline"
+    if judge != "offline" and not args.out:
+        parser.error("--judge with --predictions needs --out RUN, which keeps what the judge was paid for")
+    ledger_path = args.out / JUDGE_LEDGER if args.out else None
+    entry, records = score_predictions(task, args.predictions, args.rules, args.data, judge, ledger_path)
     model = {"name": f"predictions:{args.predictions.name}", "revision": "file"}
     entry |= {"prompts_sha256": prompts_hash(records), "limit": None}
     results = {"model": model, "decoding": {}, "tasks": {task.name: entry}}
-    print(run_table(results))
+    print(run_table(results, digits=4))
     for reason, count in entry["left_out"].items():
         print(f"left out: {count} {reason}")
     if args.out:

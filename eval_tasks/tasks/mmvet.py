@@ -101,11 +101,8 @@ def predictions(path: Path, data: str | None) -> Predictions:
     value = load_json(path) if path.suffix == ".json" else None
     if not isinstance(value, dict) or not all(isinstance(one, str) or "score" in one for one in value.values()):
         return read_predictions(path, data, verdicts="score")
-    place = (
-        Path(data)
-        if data
-        else next((file for file in sorted(path.parent.glob("*MMVet.*")) if file.suffix in (".xlsx", ".tsv")), None)
-    )
+    tables = (file for file in sorted(path.parent.glob("*MMVet.*")) if file.suffix in (".xlsx", ".tsv"))
+    place = Path(data) if data else next(tables, None)
     if place is None and not any(isinstance(one, str) for one in value.values()):
         unknown = "(question not in the file)"
         rows = [{"index": name, "question": unknown, "answer": unknown} for name in value]

@@ -8,7 +8,6 @@ first that differs, so replies are those of a model that reads everything anew.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,10 @@ from typing import Any, Self
 import torch
 from PIL.Image import Image
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, AutoProcessor, DynamicCache
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from eval_tasks.models.dialogue_cache import DialogueState, has_full_attention, join_caches, split_cache, to_layers
+from eval_tasks.models.checkpoint_revision import folder_revision
+from eval_tasks.models.dialogue_cache import DialogueRows, DialogueState, causal_mask, has_full_attention, row_range
 from eval_tasks.models.open_model import NoReply
 from mmcr_dataset.images import PictureError, decode_rgb
 from mmcr_dataset.messages import num_pictures_shown, to_messages
@@ -27,17 +27,6 @@ from mmcr_dataset.schema import Dialogue, Picture
 
 _OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids")  # the processor's outputs that are not of pictures
 _NUM_QUIET_CYCLES = 8  # turns of the event loop without a new question before the batch starts
-
-
-def folder_revision(folder: Path) -> str:
-    """Hash of all files that shape a checkpoint's answers."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt"):
-            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
 
 
 @dataclass
@@ -48,6 +37,25 @@ class _Question:
     replies: tuple[str, ...]
     max_new_tokens: int
     answer: asyncio.Future[str]
+
+
+@dataclass
+class _Answer:
+    """An answer that is being written.
+
+    Attributes:
+        place: of its question in the batch.
+        state: its dialogue.
+        first: its first token.
+        limit: so many tokens at most.
+        failure: why it isn't there.
+    """
+
+    place: int
+    state: DialogueState
+    first: int
+    limit: int
+    failure: NoReply | None = None
 
 
 class TransformersVLM:
@@ -80,6 +88,7 @@ class TransformersVLM:
         ends = self._model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends]) | {self._processor.tokenizer.eos_token_id}
         self._states: dict[str, DialogueState] = {}
+        self._rows = DialogueRows()
         self._waiting: list[_Question] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -92,7 +101,9 @@ class TransformersVLM:
 
     def forget(self, dialogue: Dialogue) -> None:
         """Free the dialogue's keys and values."""
-        self._states.pop(dialogue.id, None)
+        state = self._states.pop(dialogue.id, None)
+        if state is not None:
+            self._rows.give_back(state.row)
 
     async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
         """The model's greedy answer, found together with those of all dialogues that wait for one."""
@@ -131,83 +142,85 @@ class TransformersVLM:
 
     @torch.inference_mode()
     def _answer_batch(self, batch: Sequence[_Question]) -> list[str | NoReply]:
-        ready: list[tuple[int, DialogueState, int]] = []  # place in the batch, state, first token of the answer
         said: list[str | NoReply] = [NoReply("not_asked", "")] * len(batch)
+        ready: list[_Answer] = []
         for place, question in enumerate(batch):
             try:
-                state, first = self._read(question)
-                ready.append((place, state, first))
+                ready.append(self._read(place, question))
             except NoReply as failure:
-                self._states.pop(question.dialogue.id, None)
                 said[place] = failure
             except torch.OutOfMemoryError as error:
-                self._states.pop(question.dialogue.id, None)
                 said[place] = NoReply("out_of_memory", str(error)[:500])
-        if not ready:
-            return said
-        limits = [min(batch[place].max_new_tokens, self._window - len(state.ids)) for place, state, _ in ready]
-        self._write([state for _, state, _ in ready], [first for *_, first in ready], limits)
-        for (place, state, _), limit in zip(ready, limits, strict=True):
+        self._write_or_halve(ready)
+        for answer in ready:
+            asked, state = batch[answer.place].max_new_tokens, answer.state
             ended = bool(state.written) and state.written[-1] in self._ends
-            if not ended and limit < batch[place].max_new_tokens:
+            if answer.failure is not None:
+                said[answer.place] = answer.failure
+            elif not ended and answer.limit < asked:
                 detail = f"the reply reaches the end of the model's window of {self._window} tokens"
-                said[place] = NoReply("over_length", detail)
+                said[answer.place] = NoReply("over_length", detail)
             else:
-                said[place] = self._processor.tokenizer.decode(state.written, skip_special_tokens=True).strip()
-            if not self._keeps:
-                self._states.pop(batch[place].dialogue.id, None)
+                said[answer.place] = self._processor.tokenizer.decode(state.written, skip_special_tokens=True).strip()
+        for place, one in enumerate(said):
+            if isinstance(one, NoReply) or not self._keeps:
+                self.forget(batch[place].dialogue)
         return said
 
-    def _read(self, question: _Question) -> tuple[DialogueState, int]:
+    def _read(self, place: int, question: _Question) -> _Answer:
         """Take in what is new of a dialogue; its state and the first token of the answer."""
         dialogue, replies = question.dialogue, question.replies
         text = self._processor.apply_chat_template(
             to_messages(dialogue, replies), add_generation_prompt=True, tokenize=False
         )
-        state = self._states.get(dialogue.id, DialogueState())
-        if state.pictures != dialogue.pictures[: state.num_pictures] or not self._is_continued(state, text):
-            state = DialogueState()
+        text_ids: list[int] = self._processor.tokenizer(text)["input_ids"]
+        state = self._state_of(dialogue, text, text_ids)
         new = dialogue.pictures[state.num_pictures : num_pictures_shown(dialogue, len(replies))]
         pictures = _decoded(new)
-        begun = bool(state.ids)
         inputs: dict[str, Any] = self._processor(
             text=[text[len(state.text) :]],
             images=pictures or None,
             return_tensors="pt",
-            **({"add_special_tokens": False} if begun else {}),
+            **({"add_special_tokens": False} if state.ids else {}),
         ).to(self._model.device)
         new_ids: list[int] = inputs["input_ids"][0].tolist()
         ids = state.ids + new_ids
         if len(ids) >= self._window:
             raise NoReply("over_length", f"{len(ids)} tokens, the model's window has {self._window}")
-        known = len(state.ids) + _num_alike(state.written[: state.num_cached - len(state.ids)], new_ids)
-        cache = join_caches([state], [known], len(ids) - known)[0] if begun else DynamicCache()
+        num_written = max(0, self._rows.lengths[state.row] - len(state.ids))
+        known = len(state.ids) + _num_alike(state.written[:num_written], new_ids)
         positions = self._positions(state, inputs, ids)
         picture_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and pictures}
+        self._rows.aim(slice(state.row, state.row + 1), known, len(ids), num_new=len(ids) - known)
         output = self._model(
             input_ids=torch.tensor([ids[known:]], device=self._model.device),
-            attention_mask=torch.ones(1, len(ids), dtype=torch.long, device=self._model.device),
+            attention_mask=causal_mask(known, len(ids), self._model.device),
             position_ids=positions[..., known:],
-            past_key_values=cache,
+            past_key_values=self._rows,
             use_cache=True,
             logits_to_keep=1,
             **picture_inputs,
         )
-        state.text, state.ids, state.written = text, ids, []
+        self._rows.lengths[state.row] = len(ids)
+        state.text, state.text_ids, state.ids, state.written = text, text_ids, ids, []
         state.pictures += new
-        state.layers = to_layers(output.past_key_values)
         state.next_position = int(positions.max()) + 1
-        self._states[dialogue.id] = state
-        return state, int(output.logits[0, -1].argmax())
+        limit = min(question.max_new_tokens, self._window - len(ids))
+        return _Answer(place, state, int(output.logits[0, -1].argmax()), limit)
 
-    def _is_continued(self, state: DialogueState, text: str) -> bool:
-        """True if the new text only adds to the known one, in tokens too."""
-        if not state.ids or not text.startswith(state.text) or text == state.text:
-            return False
-        tokenize = self._processor.tokenizer
-        whole, before = tokenize(text)["input_ids"], tokenize(state.text)["input_ids"]
-        after = tokenize(text[len(state.text) :], add_special_tokens=False)["input_ids"]
-        return bool(whole == before + after)
+    def _state_of(self, dialogue: Dialogue, text: str, text_ids: Sequence[int]) -> DialogueState:
+        """What is known of the dialogue; a new state where the text, in its tokens too, doesn't only add to that."""
+        state = self._states.get(dialogue.id)
+        if state is not None:
+            continued = text.startswith(state.text) and len(text) > len(state.text) > 0
+            if continued and state.pictures == dialogue.pictures[: state.num_pictures]:
+                added = text[len(state.text) :]
+                after: list[int] = self._processor.tokenizer(added, add_special_tokens=False)["input_ids"]
+                if text_ids == state.text_ids + after:
+                    return state
+            self.forget(dialogue)
+        self._states[dialogue.id] = DialogueState(self._rows.take())
+        return self._states[dialogue.id]
 
     def _positions(self, state: DialogueState, inputs: dict[str, Any], ids: list[int]) -> Tensor:
         """Rotary positions of all tokens: `(1, L)`, or `(M, 1, L)` where they depend on the pictures' grids."""
@@ -223,35 +236,65 @@ class TransformersVLM:
         positions: Tensor = find(torch.tensor([ids], device=device), **asked)[0]
         return positions
 
-    def _write(self, states: Sequence[DialogueState], first: Sequence[int], limits: Sequence[int]) -> None:
-        """Greedy answers of all dialogues, one token each at a time."""
-        device = self._model.device
-        lengths = [len(state.ids) for state in states]
-        cache, mask_BL = join_caches(states, lengths, max(limits))
-        columns = [mask_BL.shape[1] - length for length in lengths]
-        start_B = torch.tensor([state.next_position for state in states], device=device)
-        needs_grid = hasattr(self._model.model, "get_rope_index")
-        ids, step = list(first), 0
-        open_rows = set(range(len(states)))
+    def _write_or_halve(self, answers: Sequence[_Answer]) -> None:
+        """Write all answers; where memory doesn't suffice, in halves, and one alone fails.
+
+        One by one where layers see only the last tokens: their window is counted in columns, and rows differ in those.
+        """
+        if not answers:
+            return
+        if not self._keeps and len(answers) > 1:
+            for answer in answers:
+                self._write_or_halve([answer])
+            return
+        try:
+            self._write(answers)
+        except torch.OutOfMemoryError as error:
+            if len(answers) == 1:
+                answers[0].failure = NoReply("out_of_memory", str(error)[:500])
+                return
+            middle = len(answers) // 2
+            self._write_or_halve(answers[:middle])
+            self._write_or_halve(answers[middle:])
+
+    def _write(self, answers: Sequence[_Answer]) -> None:
+        """Greedy answers of all dialogues, one token each at a time; rows between theirs are dragged along."""
+        device, rows = self._model.device, row_range([answer.state for answer in answers])
+        place = {answer.state.row - rows.start: answer for answer in answers}
+        columns, ids = list(self._rows.lengths[rows]), [0] * (rows.stop - rows.start)
+        longest = max(columns) + max(answer.limit for answer in answers)
+        mask_RL = torch.arange(longest, device=device)[None] < torch.tensor(columns, device=device)[:, None]
+        positions = [0] * len(ids)
+        for number, answer in place.items():
+            ids[number], positions[number] = answer.first, answer.state.next_position
+            answer.state.written = []
+        needs_grid, all_rows = hasattr(self._model.model, "get_rope_index"), torch.arange(len(ids), device=device)
+        open_rows = set(place)
         while True:
-            for row in sorted(open_rows):
-                states[row].written.append(ids[row])
-                if ids[row] in self._ends or len(states[row].written) >= limits[row]:
-                    open_rows.discard(row)
+            for number in sorted(open_rows):
+                written, limit = place[number].state.written, place[number].limit
+                written.append(ids[number])
+                if ids[number] in self._ends or len(written) >= limit:
+                    open_rows.discard(number)
             if not open_rows:
                 break
-            mask_BL = torch.nn.functional.pad(mask_BL, (0, 1), value=1)
-            position_B1 = (start_B + step)[:, None]
+            columns_R, end = torch.tensor(columns, device=device), max(columns) + 1
+            mask_RL[all_rows, columns_R] = True
+            self._rows.aim(rows, columns_R, end)
+            positions_R1 = torch.tensor(positions, device=device)[:, None]
             output = self._model(
                 input_ids=torch.tensor(ids, device=device)[:, None],
-                attention_mask=mask_BL,
-                position_ids=position_B1.expand(3, -1, -1) if needs_grid else position_B1,
-                past_key_values=cache,
+                attention_mask=mask_RL[:, None, None, :end] if self._keeps else None,
+                position_ids=positions_R1.expand(3, -1, -1) if needs_grid else positions_R1,
+                past_key_values=self._rows,
                 use_cache=True,
             )
             ids = output.logits[:, -1].argmax(dim=-1).tolist()
-            step += 1
-        split_cache(cache, states, columns)
+            for number in open_rows:
+                columns[number] += 1
+                positions[number] += 1
+        for number, answer in place.items():
+            self._rows.lengths[answer.state.row] = columns[number]
 
 
 def _decoded(pictures: Sequence[Picture]) -> list[Image]:

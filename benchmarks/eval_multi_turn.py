@@ -80,11 +80,14 @@ def side_by_side(model: TransformersVLM, dialogues: Sequence[Dialogue], tokens: 
 
 def show_shape(processor: Any, dialogue: Dialogue) -> str:
     """How many tokens the pictures and the questions of a dialogue are."""
-    text = processor.apply_chat_template(to_messages(dialogue, ["x"] * 7), add_generation_prompt=True, tokenize=False)
+    text = processor.apply_chat_template(
+        to_messages(dialogue, ["x"] * (len(dialogue.turns) - 1)), add_generation_prompt=True, tokenize=False
+    )
     pictures = [decode_rgb(picture.data) for picture in dialogue.pictures]
     num_all = len(processor(text=[text], images=pictures, return_tensors="pt")["input_ids"][0])
     num_text = len(processor.tokenizer(text)["input_ids"])
-    return f"{(num_all - num_text) // 3} tokens a picture, {num_text // 8} a question"
+    of_pictures, of_questions = (num_all - num_text) // len(dialogue.pictures), num_text // len(dialogue.turns)
+    return f"{of_pictures} tokens a picture, {of_questions} a question"
 
 
 def main() -> None:

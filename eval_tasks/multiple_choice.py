@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 
@@ -150,8 +150,15 @@ class ChoiceRows:
         self.lmms_read = lmms_read
 
     def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
-        """Every row as a sample."""
-        for number, row in enumerate(load_rows(data, self.hub, self.stem)):
+        """Every row as a sample; the rotations of a question follow each other, so that its picture is read once."""
+        rows: Iterable[tuple[int, Row]] = enumerate(load_rows(data, self.hub, self.stem))
+        if self.circular:
+            groups: dict[str, list[tuple[int, Row]]] = {}
+            for number, row in rows:
+                (index,) = need(row, ("index",), f"row {number}")
+                groups.setdefault(self._group_of(row, str(index), f"row {number}"), []).append((number, row))
+            rows = (member for group in groups.values() for member in group)
+        for number, row in rows:
             need(row, ("question",), f"row {number}")
             yield self.to_sample(row, rules, number)
 

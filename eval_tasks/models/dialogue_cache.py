@@ -56,26 +56,32 @@ class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
     def __init__(self) -> None:
         super().__init__(layer_class_to_replicate=lambda: _RowsLayer(self))
         self.lengths: list[int] = []  # of each row: columns that hold what was said
-        self._free: list[int] = []
+        self._left: dict[int, DialogueState] = {}  # free rows, and whose columns they still hold
         self.rows = slice(0, 0)
         self.columns: int | Tensor = 0
         self.num_before = self.end = 0
 
-    def take(self) -> int:
-        """A row for a new dialogue."""
-        if self._free:
-            row = min(self._free)
-            self._free.remove(row)
-        else:
-            row = len(self.lengths)
+    def take(self, shown: tuple[Picture, ...]) -> tuple[int, DialogueState | None]:
+        """A row for a new dialogue, and the dialogue that had it before if that showed the same pictures first."""
+        alike = [row for row, left in self._left.items() if shown and left.pictures[: len(shown)] == shown]
+        if not self._left:
             self.lengths.append(0)
+            return len(self.lengths) - 1, None
+        row = alike[0] if alike else min(self._left)
+        before = self._left.pop(row)
         self.lengths[row] = 0
-        return row
+        return row, before if alike else None
 
-    def give_back(self, row: int) -> None:
-        """The row's dialogue is over."""
-        self.lengths[row] = 0
-        self._free.append(row)
+    def give_back(self, state: DialogueState) -> None:
+        """The dialogue is over; its columns stay until the row is taken."""
+        self._left[state.row] = state
+
+    def copy(self, source: int, row: int, num_columns: int) -> None:
+        """Let a row begin as another one does."""
+        self.end = num_columns
+        for layer in self.layers if source != row else ():
+            for kept in layer.make_room(layer.keys, layer.values):
+                kept[row, :, :num_columns] = kept[source, :, :num_columns]
 
     def aim(self, rows: slice, columns: int | Tensor, end: int, num_new: int = 1) -> None:
         """Where the next tokens go.
@@ -106,14 +112,20 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typ
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Put the new keys and values at their places; all of those rows."""
         cache = self._cache
-        self.keys = self._with_room(self.keys, key_states)
-        self.values = self._with_room(self.values, value_states)
-        for kept, new in ((self.keys, key_states), (self.values, value_states)):
+        keys, values = self.make_room(key_states, value_states)
+        for kept, new in ((keys, key_states), (values, value_states)):
             if isinstance(cache.columns, int):
                 kept[cache.rows, :, cache.columns : cache.end] = new
             else:
                 kept[torch.arange(cache.rows.start, cache.rows.stop), :, cache.columns] = new[:, :, 0]
-        return self.keys[cache.rows, :, : cache.end], self.values[cache.rows, :, : cache.end]
+        return keys[cache.rows, :, : cache.end], values[cache.rows, :, : cache.end]
+
+    def make_room(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values with all rows and the columns that are aimed at; the states give the other sizes."""
+        keys = self._with_room(self.keys, key_states)
+        values = self._with_room(self.values, value_states)
+        self.keys, self.values = keys, values
+        return keys, values
 
     def _with_room(self, kept: Tensor | None, new_RHLD: Tensor) -> Tensor:
         """The tensor itself, or a larger copy with half as much again."""

@@ -19,7 +19,8 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from eval_tasks.models.checkpoint_revision import folder_revision
-from eval_tasks.models.dialogue_cache import DialogueRows, DialogueState, causal_mask, has_full_attention, row_range
+from eval_tasks.models.dialogue_cache import DialogueRows, DialogueState, causal_mask, has_full_attention
+from eval_tasks.models.greedy_answers import Answer, write_answers
 from eval_tasks.models.open_model import NoReply
 from mmcr_dataset.images import PictureError, decode_rgb
 from mmcr_dataset.messages import num_pictures_shown, to_messages
@@ -37,25 +38,6 @@ class _Question:
     replies: tuple[str, ...]
     max_new_tokens: int
     answer: asyncio.Future[str]
-
-
-@dataclass
-class _Answer:
-    """An answer that is being written.
-
-    Attributes:
-        place: of its question in the batch.
-        state: its dialogue.
-        first: its first token.
-        limit: so many tokens at most.
-        failure: why it isn't there.
-    """
-
-    place: int
-    state: DialogueState
-    first: int
-    limit: int
-    failure: NoReply | None = None
 
 
 class TransformersVLM:
@@ -87,6 +69,8 @@ class TransformersVLM:
         self._keeps = has_full_attention(config)
         ends = self._model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends]) | {self._processor.tokenizer.eos_token_id}
+        self._tokenizer = self._processor.tokenizer
+        self._picture_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
         self._states: dict[str, DialogueState] = {}
         self._rows = DialogueRows()
         self._waiting: list[_Question] = []
@@ -103,7 +87,7 @@ class TransformersVLM:
         """Free the dialogue's keys and values."""
         state = self._states.pop(dialogue.id, None)
         if state is not None:
-            self._rows.give_back(state.row)
+            self._rows.give_back(state)
 
     async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
         """The model's greedy answer, found together with those of all dialogues that wait for one."""
@@ -143,7 +127,7 @@ class TransformersVLM:
     @torch.inference_mode()
     def _answer_batch(self, batch: Sequence[_Question]) -> list[str | NoReply]:
         said: list[str | NoReply] = [NoReply("not_asked", "")] * len(batch)
-        ready: list[_Answer] = []
+        ready: list[Answer] = []
         for place, question in enumerate(batch):
             try:
                 ready.append(self._read(place, question))
@@ -151,7 +135,7 @@ class TransformersVLM:
                 said[place] = failure
             except torch.OutOfMemoryError as error:
                 said[place] = NoReply("out_of_memory", str(error)[:500])
-        self._write_or_halve(ready)
+        write_answers(self._model, self._rows, ready, self._ends, together=self._keeps)
         for answer in ready:
             asked, state = batch[answer.place].max_new_tokens, answer.state
             ended = bool(state.written) and state.written[-1] in self._ends
@@ -161,21 +145,25 @@ class TransformersVLM:
                 detail = f"the reply reaches the end of the model's window of {self._window} tokens"
                 said[answer.place] = NoReply("over_length", detail)
             else:
-                said[answer.place] = self._processor.tokenizer.decode(state.written, skip_special_tokens=True).strip()
+                said[answer.place] = self._tokenizer.decode(state.written, skip_special_tokens=True).strip()
         for place, one in enumerate(said):
             if isinstance(one, NoReply) or not self._keeps:
                 self.forget(batch[place].dialogue)
         return said
 
-    def _read(self, place: int, question: _Question) -> _Answer:
+    def _read(self, place: int, question: _Question) -> Answer:
         """Take in what is new of a dialogue; its state and the first token of the answer."""
         dialogue, replies = question.dialogue, question.replies
         text = self._processor.apply_chat_template(
             to_messages(dialogue, replies), add_generation_prompt=True, tokenize=False
         )
-        text_ids: list[int] = self._processor.tokenizer(text)["input_ids"]
-        state = self._state_of(dialogue, text, text_ids)
-        new = dialogue.pictures[state.num_pictures : num_pictures_shown(dialogue, len(replies))]
+        text_ids: list[int] = self._tokenizer(text)["input_ids"]
+        state = self._known_state(dialogue, text, text_ids)
+        shown = dialogue.pictures[: num_pictures_shown(dialogue, len(replies))]
+        before: DialogueState | None = None
+        if state is None:
+            state, before = self._new_state(dialogue, shown)
+        new = shown[state.num_pictures :]
         pictures = _decoded(new)
         inputs: dict[str, Any] = self._processor(
             text=[text[len(state.text) :]],
@@ -189,8 +177,11 @@ class TransformersVLM:
             raise NoReply("over_length", f"{len(ids)} tokens, the model's window has {self._window}")
         num_written = max(0, self._rows.lengths[state.row] - len(state.ids))
         known = len(state.ids) + _num_alike(state.written[:num_written], new_ids)
+        if before is not None:
+            known = self._begin_alike(state, before, ids)
         positions = self._positions(state, inputs, ids)
-        picture_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and pictures}
+        to_tower = bool(pictures) and (before is None or known == 0)
+        picture_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and to_tower}
         self._rows.aim(slice(state.row, state.row + 1), known, len(ids), num_new=len(ids) - known)
         output = self._model(
             input_ids=torch.tensor([ids[known:]], device=self._model.device),
@@ -206,21 +197,38 @@ class TransformersVLM:
         state.pictures += new
         state.next_position = int(positions.max()) + 1
         limit = min(question.max_new_tokens, self._window - len(ids))
-        return _Answer(place, state, int(output.logits[0, -1].argmax()), limit)
+        return Answer(place, state, int(output.logits[0, -1].argmax()), limit)
 
-    def _state_of(self, dialogue: Dialogue, text: str, text_ids: Sequence[int]) -> DialogueState:
-        """What is known of the dialogue; a new state where the text, in its tokens too, doesn't only add to that."""
+    def _known_state(self, dialogue: Dialogue, text: str, text_ids: Sequence[int]) -> DialogueState | None:
+        """What is known of the dialogue; None, and forgotten, where the text or its tokens don't only add to that."""
         state = self._states.get(dialogue.id)
-        if state is not None:
-            continued = text.startswith(state.text) and len(text) > len(state.text) > 0
-            if continued and state.pictures == dialogue.pictures[: state.num_pictures]:
-                added = text[len(state.text) :]
-                after: list[int] = self._processor.tokenizer(added, add_special_tokens=False)["input_ids"]
-                if text_ids == state.text_ids + after:
-                    return state
-            self.forget(dialogue)
-        self._states[dialogue.id] = DialogueState(self._rows.take())
-        return self._states[dialogue.id]
+        if state is None:
+            return None
+        continued = text.startswith(state.text) and len(text) > len(state.text) > 0
+        if continued and state.pictures == dialogue.pictures[: state.num_pictures]:
+            after: list[int] = self._tokenizer(text[len(state.text) :], add_special_tokens=False)["input_ids"]
+            if text_ids == state.text_ids + after:
+                return state
+        self.forget(dialogue)
+        return None
+
+    def _new_state(self, dialogue: Dialogue, shown: tuple[Picture, ...]) -> tuple[DialogueState, DialogueState | None]:
+        """A state, and that of a dialogue which shows the same pictures first, if one is remembered."""
+        row, before = self._rows.take(shown)
+        state = DialogueState(row)
+        if before is None and shown:
+            alike = (one for one in self._states.values() if one.pictures[: len(shown)] == shown)
+            before = next(alike, None)
+        self._states[dialogue.id] = state
+        return state, before if self._keeps else None
+
+    def _begin_alike(self, state: DialogueState, before: DialogueState, ids: Sequence[int]) -> int:
+        """Take over what another dialogue of the same pictures begins with; how many tokens, 0 if not all pictures."""
+        alike = min(_num_alike(before.ids, ids), len(ids) - 1)
+        if self._picture_token in ids[alike:]:
+            return 0
+        self._rows.copy(before.row, state.row, alike)
+        return alike
 
     def _positions(self, state: DialogueState, inputs: dict[str, Any], ids: list[int]) -> Tensor:
         """Rotary positions of all tokens: `(1, L)`, or `(M, 1, L)` where they depend on the pictures' grids."""
@@ -235,66 +243,6 @@ class TransformersVLM:
         asked = {name: state.extras[name] for name in ("image_grid_thw", "mm_token_type_ids") if name in state.extras}
         positions: Tensor = find(torch.tensor([ids], device=device), **asked)[0]
         return positions
-
-    def _write_or_halve(self, answers: Sequence[_Answer]) -> None:
-        """Write all answers; where memory doesn't suffice, in halves, and one alone fails.
-
-        One by one where layers see only the last tokens: their window is counted in columns, and rows differ in those.
-        """
-        if not answers:
-            return
-        if not self._keeps and len(answers) > 1:
-            for answer in answers:
-                self._write_or_halve([answer])
-            return
-        try:
-            self._write(answers)
-        except torch.OutOfMemoryError as error:
-            if len(answers) == 1:
-                answers[0].failure = NoReply("out_of_memory", str(error)[:500])
-                return
-            middle = len(answers) // 2
-            self._write_or_halve(answers[:middle])
-            self._write_or_halve(answers[middle:])
-
-    def _write(self, answers: Sequence[_Answer]) -> None:
-        """Greedy answers of all dialogues, one token each at a time; rows between theirs are dragged along."""
-        device, rows = self._model.device, row_range([answer.state for answer in answers])
-        place = {answer.state.row - rows.start: answer for answer in answers}
-        columns, ids = list(self._rows.lengths[rows]), [0] * (rows.stop - rows.start)
-        longest = max(columns) + max(answer.limit for answer in answers)
-        mask_RL = torch.arange(longest, device=device)[None] < torch.tensor(columns, device=device)[:, None]
-        positions = [0] * len(ids)
-        for number, answer in place.items():
-            ids[number], positions[number] = answer.first, answer.state.next_position
-            answer.state.written = []
-        needs_grid, all_rows = hasattr(self._model.model, "get_rope_index"), torch.arange(len(ids), device=device)
-        open_rows = set(place)
-        while True:
-            for number in sorted(open_rows):
-                written, limit = place[number].state.written, place[number].limit
-                written.append(ids[number])
-                if ids[number] in self._ends or len(written) >= limit:
-                    open_rows.discard(number)
-            if not open_rows:
-                break
-            columns_R, end = torch.tensor(columns, device=device), max(columns) + 1
-            mask_RL[all_rows, columns_R] = True
-            self._rows.aim(rows, columns_R, end)
-            positions_R1 = torch.tensor(positions, device=device)[:, None]
-            output = self._model(
-                input_ids=torch.tensor(ids, device=device)[:, None],
-                attention_mask=mask_RL[:, None, None, :end] if self._keeps else None,
-                position_ids=positions_R1.expand(3, -1, -1) if needs_grid else positions_R1,
-                past_key_values=self._rows,
-                use_cache=True,
-            )
-            ids = output.logits[:, -1].argmax(dim=-1).tolist()
-            for number in open_rows:
-                columns[number] += 1
-                positions[number] += 1
-        for number, answer in place.items():
-            self._rows.lengths[answer.state.row] = columns[number]
 
 
 def _decoded(pictures: Sequence[Picture]) -> list[Image]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,31 @@ def test_each_picture_goes_through_the_vision_tower_once(tiny_ovis2: Path, make_
     tower.register_forward_hook(lambda module, inputs, kwargs, output: tiles.append(1), with_kwargs=True)
     answered_side_by_side(model, [make_dialogue(3, 8)], 6)
     assert len(tiles) == 3
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_questions_about_one_picture_read_it_once(family: str, tmp_path: Path, make_dialogue: Make) -> None:
+    folder = write_tiny_vlm(family, tmp_path / family)
+    first, other = make_dialogue(1, 1, seed=0), make_dialogue(1, 1, seed=5)
+    asked = [replace(make_dialogue(1, 1, seed=seed), pictures=first.pictures) for seed in range(1, 5)]
+    dialogues = [first, asked[0], other, *asked[1:]]
+    expected = answered_anew(folder, dialogues, 8)
+    model = TransformersVLM(str(folder), side_by_side=3)
+    num_tokens: list[int] = []
+
+    def count(module: Any, inputs: Any, kwargs: dict[str, Any]) -> None:
+        num_tokens.append(kwargs["input_ids"].shape[1])
+
+    model._model.register_forward_pre_hook(count, with_kwargs=True)
+    said = []
+    for start in (0, 3):
+        said += answered_side_by_side(model, dialogues[start : start + 3], 8)
+        for dialogue in dialogues[start : start + 3]:
+            model.forget(dialogue)
+    assert said == expected
+    reads = [number for number in num_tokens if number > 1]
+    assert len(reads) == 6
+    assert sum(number > max(reads) // 2 for number in reads) == 2  # the first picture and the other one
 
 
 def test_states_are_forgotten_when_a_dialogue_is_over(tiny_ovis2: Path, make_dialogue: Make) -> None:

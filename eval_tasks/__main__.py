@@ -85,8 +85,9 @@ def _run(given: Sequence[str]) -> None:
         max_new_tokens=args.max_new_tokens,
         side_by_side=args.side_by_side,
     )
-    print(run_table(run(settings)))
-    print(f"\nrun folder: {out}")
+    if results := run(settings):
+        print(run_table(results))
+        print(f"\nrun folder: {out}")
 
 
 def _data_of(task: str, values: Sequence[str]) -> tuple[str, str]:

@@ -8,6 +8,7 @@ first that differs, so replies are those of a model that reads everything anew.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ class TransformersVLM:
             self._model: Any = AutoModelForImageTextToText.from_pretrained(name, dtype="auto", **named)
         except (OSError, ValueError) as error:
             raise ValueError(f"--model hf:{name} can't be loaded: {error}") from error
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
         self._model = self._model.eval().to(self.device)
         config = self._model.config
         commit = getattr(config, "_commit_hash", None)

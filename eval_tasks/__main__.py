@@ -177,6 +177,10 @@ def _report(given: Sequence[str]) -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of its own too")
     parser.add_argument("--dataset", type=Path, metavar="FOLDER", help="for the page: what was trained on")
     parser.add_argument("--bench", type=Path, metavar="FOLDER", help="for the page: the bench, to show its pictures")
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="[TASK=]PLACE", help="for the page: to show the pictures"
+    )
+    parser.add_argument("--samples", type=int, default=20, help="for the page: of each task (default: %(default)s)")
     parser.add_argument("--training", type=Path, metavar="FOLDER", help="for the page: folder of the training run")
     args = parser.parse_args(given)
     from eval_tasks.report import runs_table
@@ -192,7 +196,11 @@ def _report(given: Sequence[str]) -> None:
 
         shared = set.intersection(*(set(read_results(run)["tasks"]) for run in args.runs))
         tasks = _all_tasks(args.tasks_from, sorted(shared))
-        write_report_page(args.html, args.runs, tasks, args.dataset, args.bench, args.training, paper)
+        data = dict(_data_of(name, args.data) for name in tasks if args.data)
+        data = {name: place for name, place in data.items() if place}
+        write_report_page(
+            args.html, args.runs, tasks, args.dataset, args.bench, args.training, paper, data, args.samples
+        )
         print(f"\npage: {args.html}")
 
 

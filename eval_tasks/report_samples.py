@@ -92,7 +92,8 @@ def _show_sample(
             continue
         for number, reply in enumerate(one.replies):
             turns[one.sample.num_given_turns + number].append((run.name, reply))
-        turns[-1].append((f"{run.name}, points", _show_points(one)))
+        said = turns[-1].pop()[1] if turns[-1] and turns[-1][-1][0] == run.name else ""
+        turns[-1].append((f"{run.name}: {_show_points(one)}", said))
     return show_text(f"Sample {sample_id}") + show_dialogue(dialogue, turns)
 
 

@@ -20,7 +20,7 @@ def to_row(case: Published, folder: Path) -> list[str]:
     """A file's line of the table."""
     shown = list(case.values.items())[:FIRST]
     published = " / ".join(f"{value:.{case.digits}f}" for _, value in shown)
-    name = Path(case.file).stem if Path(case.file).suffix else Path(case.file).name
+    name = Path(case.file).name
     metrics = ", ".join(metric for metric, _ in shown)
     if not all((folder / place).exists() for place in filter(None, (case.file, case.data))):
         return [case.task, name, case.rules or "", metrics, published, "(file not there)"]

@@ -50,7 +50,7 @@ class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
     """The keys and values of all open dialogues: one tensor a layer, a row a dialogue, from column 0 on.
 
     A dialogue is read and written in place, so nothing is copied from turn to turn. Before the model is called, `aim`
-    says which rows and columns its new tokens go to.
+    says which rows and columns its new tokens go to. Rows are given back by another thread than the model's.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
 
     def take(self, shown: tuple[Picture, ...]) -> tuple[int, DialogueState | None]:
         """A row for a new dialogue, and the dialogue that had it before if that showed the same pictures first."""
-        alike = [row for row, left in self._left.items() if shown and left.pictures[: len(shown)] == shown]
+        alike = [row for row, left in list(self._left.items()) if shown and left.pictures[: len(shown)] == shown]
         if not self._left:
             self.lengths.append(0)
             return len(self.lengths) - 1, None

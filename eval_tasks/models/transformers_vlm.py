@@ -218,7 +218,7 @@ class TransformersVLM:
         row, before = self._rows.take(shown)
         state = DialogueState(row)
         if before is None and shown:
-            alike = (one for one in self._states.values() if one.pictures[: len(shown)] == shown)
+            alike = (one for one in list(self._states.values()) if one.pictures[: len(shown)] == shown)
             before = next(alike, None)
         self._states[dialogue.id] = state
         return state, before if self._keeps else None
@@ -226,7 +226,7 @@ class TransformersVLM:
     def _begin_alike(self, state: DialogueState, before: DialogueState, ids: Sequence[int]) -> int:
         """Take over what another dialogue of the same pictures begins with; how many tokens, 0 if not all pictures."""
         alike = min(_num_alike(before.ids, ids), len(ids) - 1)
-        if self._picture_token in ids[alike:]:
+        if self._picture_token is None or self._picture_token in ids[alike:]:
             return 0
         self._rows.copy(before.row, state.row, alike)
         return alike

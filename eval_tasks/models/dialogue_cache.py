@@ -117,7 +117,9 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typ
             if isinstance(cache.columns, int):
                 kept[cache.rows, :, cache.columns : cache.end] = new
             else:
-                kept[torch.arange(cache.rows.start, cache.rows.stop), :, cache.columns] = new[:, :, 0]
+                kept[torch.arange(cache.rows.start, cache.rows.stop, device=kept.device), :, cache.columns] = new[
+                    :, :, 0
+                ]
         return keys[cache.rows, :, : cache.end], values[cache.rows, :, : cache.end]
 
     def make_room(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ def make_dialogues(count: int, num_words: int) -> list[Dialogue]:
     rng = np.random.default_rng(0)
     dialogues = []
     for number in range(count):
-        pictures = tuple(Picture(picture_bytes(10 * number + n, (320, 240))) for n in range(3))
+        pictures = tuple(Picture(picture_bytes(10 * number + n, (640, 480))) for n in range(3))
         turns = []
         for turn in range(1, 9):
             question = " ".join(rng.choice(words, num_words)) + "?"
@@ -78,33 +78,50 @@ def side_by_side(model: TransformersVLM, dialogues: Sequence[Dialogue], tokens: 
     return asyncio.run(answer_all())
 
 
+def show_shape(processor: Any, dialogue: Dialogue) -> str:
+    """How many tokens the pictures and the questions of a dialogue are."""
+    text = processor.apply_chat_template(
+        to_messages(dialogue, ["x"] * (len(dialogue.turns) - 1)), add_generation_prompt=True, tokenize=False
+    )
+    pictures = [decode_rgb(picture.data) for picture in dialogue.pictures]
+    num_all = len(processor(text=[text], images=pictures, return_tensors="pt")["input_ids"][0])
+    num_text = len(processor.tokenizer(text)["input_ids"])
+    of_pictures, of_questions = (num_all - num_text) // len(dialogue.pictures), num_text // len(dialogue.turns)
+    return f"{of_pictures} tokens a picture, {of_questions} a question"
+
+
 def main() -> None:
     """Measure and print one line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--family", default="ovis2")
     parser.add_argument("--dialogues", type=int, default=16)
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--words", type=int, default=30, help="of a question")
+    parser.add_argument("--tokens", type=int, default=64, help="of a reply")
+    parser.add_argument("--words", type=int, default=12, help="of a question (one word is about 3.5 tokens here)")
+    parser.add_argument("--scale", type=int, default=4, help="a picture's side: its tokens grow with the square")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--depth", type=int, default=4)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        folder = write_tiny_vlm(args.family, Path(place) / "model", width=args.width, depth=args.depth)
+        folder = write_tiny_vlm(
+            args.family, Path(place) / "model", width=args.width, depth=args.depth, scale=args.scale
+        )
         dialogues = make_dialogues(args.dialogues, args.words)
         ours = TransformersVLM(str(folder), side_by_side=args.dialogues)
         processor = AutoProcessor.from_pretrained(folder)
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval().to(ours.device)
         read_anew(model, processor, dialogues[:1], 2)
         side_by_side(ours, dialogues[:1], 2)
-        start = time.perf_counter()
+        shape = show_shape(processor, dialogues[0])
+        start = time.process_time()
         said = side_by_side(ours, dialogues, args.tokens)
-        ours_s = time.perf_counter() - start
-        start = time.perf_counter()
+        ours_s = time.process_time() - start
+        start = time.process_time()
         expected = read_anew(model, processor, dialogues, args.tokens)
-        anew_s = time.perf_counter() - start
+        anew_s = time.process_time() - start
     same = sum(a == b for one, other in zip(said, expected, strict=True) for a, b in zip(one, other, strict=True))
     print(
-        f"{args.family}, {args.dialogues} dialogues x 8 turns x 3 pictures, {torch.get_num_threads()} threads: "
+        f"{args.family}, {args.dialogues} dialogues x 8 turns x 3 pictures, {shape}, {args.tokens} tokens a reply, "
+        f"{torch.get_num_threads()} threads, CPU time: "
         f"ours {ours_s:.1f} s, read anew {anew_s:.1f} s, ratio {anew_s / ours_s:.1f}; "
         f"same replies {same}/{8 * args.dialogues}"
     )

@@ -85,8 +85,9 @@ def _run(given: Sequence[str]) -> None:
         max_new_tokens=args.max_new_tokens,
         side_by_side=args.side_by_side,
     )
-    print(run_table(run(settings)))
-    print(f"\nrun folder: {out}")
+    if results := run(settings):
+        print(run_table(results))
+        print(f"\nrun folder: {out}")
 
 
 def _data_of(task: str, values: Sequence[str]) -> tuple[str, str]:
@@ -139,13 +140,17 @@ def _score_predictions(parser: argparse.ArgumentParser, args: argparse.Namespace
     task = load_task(found[choose_tasks(args.task, list(found))[0]])
     from eval_tasks.predictions import score_predictions
     from eval_tasks.report import run_table
-    from eval_tasks.run import prompts_hash, store
+    from eval_tasks.run import JUDGE_LEDGER, prompts_hash, store
 
-    entry, records = score_predictions(task, args.predictions, args.rules, args.data)
+    judge = args.judge or "offline"
+    if judge != "offline" and not args.out:
+        parser.error("--judge with --predictions needs --out RUN, which keeps what the judge was paid for")
+    ledger_path = args.out / JUDGE_LEDGER if args.out else None
+    entry, records = score_predictions(task, args.predictions, args.rules, args.data, judge, ledger_path)
     model = {"name": f"predictions:{args.predictions.name}", "revision": "file"}
     entry |= {"prompts_sha256": prompts_hash(records), "limit": None}
     results = {"model": model, "decoding": {}, "tasks": {task.name: entry}}
-    print(run_table(results))
+    print(run_table(results, digits=4))
     for reason, count in entry["left_out"].items():
         print(f"left out: {count} {reason}")
     if args.out:
@@ -172,6 +177,10 @@ def _report(given: Sequence[str]) -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of its own too")
     parser.add_argument("--dataset", type=Path, metavar="FOLDER", help="for the page: what was trained on")
     parser.add_argument("--bench", type=Path, metavar="FOLDER", help="for the page: the bench, to show its pictures")
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="[TASK=]PLACE", help="for the page: to show the pictures"
+    )
+    parser.add_argument("--samples", type=int, default=20, help="for the page: of each task (default: %(default)s)")
     parser.add_argument("--training", type=Path, metavar="FOLDER", help="for the page: folder of the training run")
     args = parser.parse_args(given)
     from eval_tasks.report import runs_table
@@ -187,7 +196,11 @@ def _report(given: Sequence[str]) -> None:
 
         shared = set.intersection(*(set(read_results(run)["tasks"]) for run in args.runs))
         tasks = _all_tasks(args.tasks_from, sorted(shared))
-        write_report_page(args.html, args.runs, tasks, args.dataset, args.bench, args.training, paper)
+        data = dict(_data_of(name, args.data) for name in tasks if args.data)
+        data = {name: place for name, place in data.items() if place}
+        write_report_page(
+            args.html, args.runs, tasks, args.dataset, args.bench, args.training, paper, data, args.samples
+        )
         print(f"\npage: {args.html}")
 
 

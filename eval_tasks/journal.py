@@ -34,8 +34,13 @@ def reply_key(
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode("ascii")).hexdigest()
 
 
+def journal_name(rank: int) -> str:
+    """The file of one process of a run."""
+    return f"journal-{rank}.jsonl" if rank else "journal.jsonl"
+
+
 class Journal:
-    """An open journal file; one process at a time.
+    """An open journal file, one process at a time; replies in the folder's other journals are known too.
 
     Raises:
         ValueError: another process writes it, or a line in its middle is broken.
@@ -50,12 +55,18 @@ class Journal:
         except BlockingIOError as error:
             self._file.close()
             raise ValueError(f"{path}: another run writes this journal; wait for it or choose another --out") from error
-        self._read(path)
-
-    def _read(self, path: Path) -> None:
         self._file.seek(0)
-        lines = self._file.read().split(b"\n")
-        torn = lines.pop()  # after the last line break: nothing, or what a kill cut off
+        torn = self._read(path, self._file.read())
+        if torn:
+            self._file.truncate(self._file.tell() - torn)
+        for other in path.parent.glob("journal*.jsonl"):
+            if other != path:
+                self._read(other, other.read_bytes())
+
+    def _read(self, path: Path, content: bytes) -> int:
+        """Take in the replies; the number of bytes after the last line break, which a kill cut off."""
+        lines = content.split(b"\n")
+        torn = lines.pop()
         for number, line in enumerate(lines, start=1):
             try:
                 entry = json.loads(line)
@@ -63,8 +74,7 @@ class Journal:
                     self._replies[entry["key"]] = entry["reply"]
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"{path} line {number} is no journal entry ({error}); mend or remove it") from error
-        if torn:
-            self._file.truncate(self._file.tell() - len(torn))
+        return len(torn)
 
     def find(self, key: str) -> str | None:
         """The reply that was given, None if there is none yet."""

@@ -46,14 +46,14 @@ def is_plain_answer(reply: str, target: Mapping[str, Any]) -> bool:
     return True
 
 
-def read_answer(text: str, target: Mapping[str, Any]) -> str | None:
+def read_answer(text: str, target: Mapping[str, Any], rules: str) -> str | None:
     """The answer that stands plainly in a text, None if it doesn't. Source: VLMEvalKit mathvista.py.
 
     A list is never read there, so it can't be right.
     """
     if target["question_type"] == "multi_choice":
         options = dict(zip(ascii_uppercase, target["choices"], strict=False))
-        return read_letter(text, options, "vlmevalkit@2024-07")
+        return read_letter(text, options, rules)
     try:
         if target["answer_type"] == "integer":
             return str(int(text))

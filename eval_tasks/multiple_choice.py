@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import ascii_uppercase
-from typing import NamedTuple
 
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
 from eval_tasks.judged_answer import fenced
+from eval_tasks.lmms_letters import read_by_priority
 from eval_tasks.table_files import to_list
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit, macro_total, mean_total, totals_by
@@ -62,7 +62,7 @@ def read_letter(reply: str, options: Mapping[str, str], rules: str) -> str | Non
         today = rules >= "vlmevalkit@2025-08"
         return _read_option(reply, options, today) or _read_text(reply, options, today)
     if rules.startswith("lmms-eval"):
-        return read_by_priority(reply, list(options) or list("ABCDEFGH"))
+        return read_by_priority(reply, options)
     if rules == "llava":
         return _read_llava(reply)
     return read_official(reply)
@@ -98,42 +98,6 @@ def _read_text(reply: str, options: Mapping[str, str], today: bool) -> str | Non
 
 
 _MARKS = str.maketrans(".()[],:;!*#{}", " " * 13)
-_PHRASES = [
-    f"{before} {noun} is" for before in ("the correct", "correct", "the best", "best") for noun in ("answer", "option")
-] + ["the answer is", "answer is", "the choice is", "choice is", "the correct choice is", "correct choice is"]
-_PHRASES += ["i choose", "i select", "i pick", "my answer is", "my choice is"]
-_PHRASES += ["옵션", "정답은", "답은", "답:", "答案是", "答案为", "选", "答えは"]
-
-
-class _Found(NamedTuple):
-    priority: int
-    position: int
-    letter: str
-
-
-def read_by_priority(reply: str, letters: Sequence[str]) -> str | None:
-    """The letter in the most telling place, the last one of several. Source: lmms-eval mcq_extract.py."""
-    text = reply.strip()
-    for mark in ",.!?;:'\"":
-        text = text.strip(mark)
-    said = text.strip()
-    text = f" {text} "
-    found: list[_Found] = []
-    for letter in letters:
-        forms = ((6, f"({letter})"), (5, f"{letter}."), (4, f"{letter}:"), (3, f"{letter})"), (2, f"{letter} "))
-        found += [_Found(priority, text.rfind(form), letter) for priority, form in forms if form in text]
-        for phrase in _PHRASES:
-            start = text.lower().find(phrase)
-            place = text.find(letter, start + len(phrase)) if start >= 0 else -1
-            if place >= 0:
-                found.append(_Found(7, place, letter))
-        if said.startswith(letter) and not said[1:2].isalpha():
-            found.append(_Found(10, 0, letter))
-        if said.endswith(letter) and not said[-2:-1].isalpha():
-            found.append(_Found(9, len(text), letter))
-    if not found:
-        found = [_Found(0, text.rfind(letter), letter) for letter in letters if letter in text]
-    return max(found, key=lambda one: one[:2]).letter if found else None
 
 
 def read_official(reply: str) -> str | None:
@@ -146,12 +110,11 @@ def read_official(reply: str) -> str | None:
 
 
 def _read_llava(reply: str) -> str | None:
-    """A lone letter, `B. ...`, or `The answer is B.`. Source: LLaVA eval_science_qa.py."""
-    if reply in ascii_uppercase and len(reply) == 1:
-        return reply
-    if len(reply) >= 3 and reply[0] in ascii_uppercase and reply[1:3] == ". ":
-        return reply[0]
-    found = re.findall(r"The answer is ([A-Z])\.", reply)
+    """A lone letter, `B. ...`, or `The answer is B` and one character more. Source: LLaVA eval_science_qa.py."""
+    said = reply.replace("\n", ". ")
+    if said and said[0] in ascii_uppercase and said[1:3] in ("", ". "):
+        return said[0]
+    found = re.findall(r"The answer is ([A-Z]).", said)
     return str(found[0]) if len(found) == 1 else None
 
 
@@ -161,9 +124,10 @@ class ChoiceRows:
     Args:
         hub: where the benchmark lies.
         circular: a question is asked once for each rotation of its options and counts only if all are right.
-        category: column whose values get a total of their own.
+        levels: columns whose values get a total of their own, the coarse one first.
         stem: beginning of the file's name where a folder holds several tables.
         lmms_form: lmms-eval's prompt, where it differs from most.
+        lmms_read: lmms-eval's reader, where it differs from most.
         macro: under lmms-eval's rules the number is the mean of this column's categories.
     """
 
@@ -171,29 +135,43 @@ class ChoiceRows:
         self,
         hub: HubRows,
         circular: bool = False,
-        category: str = "category",
+        levels: tuple[str, ...] = ("l2_category", "category"),
         stem: str | None = None,
         macro: str = "",
         lmms_form: str = LMMS_FORM,
+        lmms_read: Callable[[str, Mapping[str, str]], str | None] = read_by_priority,
     ) -> None:
         self.hub = hub
         self.circular = circular
-        self.category = category
+        self.levels = levels
         self.stem = stem
         self.macro = macro
         self.lmms_form = lmms_form
+        self.lmms_read = lmms_read
 
     def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
-        """Every row as a sample."""
-        for number, row in enumerate(load_rows(data, self.hub, self.stem)):
+        """Every row as a sample; the rotations of a question follow each other, so that its picture is read once."""
+        rows: Iterable[tuple[int, Row]] = enumerate(load_rows(data, self.hub, self.stem))
+        if self.circular:
+            groups: dict[str, list[tuple[int, Row]]] = {}
+            for number, row in rows:
+                (index,) = need(row, ("index",), f"row {number}")
+                groups.setdefault(self._group_of(row, str(index), f"row {number}"), []).append((number, row))
+            rows = (member for group in groups.values() for member in group)
+        for number, row in rows:
+            need(row, ("question",), f"row {number}")
             yield self.to_sample(row, rules, number)
 
     def to_sample(self, row: Row, rules: str, number: int) -> Sample:
-        """The sample of a row; the gold is a letter, or the number of an option."""
+        """The sample of a row; the gold is a letter, or the number of an option.
+
+        Files of predictions may come without the question, and without options: letters A to D are taken then.
+        """
         place = f"row {number}"
-        question, answer = need(row, ("question", "answer"), place)
+        (answer,) = need(row, ("answer",), place)
+        question = str(row.get("question", "(question not in the file)"))
         options = options_of(row, place)
-        gold = str(answer).strip()
+        gold = str(answer).strip().upper()
         if gold.isdigit() and int(gold) < len(options):
             gold = list(options)[int(gold)]
         if gold not in ascii_uppercase or len(gold) != 1 or (options and gold > max(options)):
@@ -201,12 +179,29 @@ class ChoiceRows:
                 f"{place}: the answer is {answer!r}, expected one of {', '.join(options) or 'the letters'}"
             )
         sample_id = str(row.get("index", row.get("question_id", row.get("id", number))))
-        group = str(row.get("g_index", int(float(sample_id)) % 1_000_000)) if self.circular else sample_id
-        text = to_prompt(str(question), options, row.get("hint"), rules, self.lmms_form)
-        target = {"answer": gold, "options": options, "category": row.get(self.category)}
-        if self.macro:
-            target[self.macro] = row.get(self.macro)
+        group = self._group_of(row, sample_id, place)
+        text = to_prompt(question, options, row.get("hint"), rules, self.lmms_form)
+        target = {"answer": gold, "options": options}
+        target |= {level: row.get(level, row.get(level.replace("l2_", "l2-"))) for level in self.levels}
         return Sample(one_turn(sample_id, pictures_of(row, place), text, gold), target, group)
+
+    def _group_of(self, row: Row, sample_id: str, place: str) -> str:
+        if not self.circular:
+            return sample_id
+        named = str(row.get("g_index", sample_id))
+        try:
+            return str(int(float(named)) % 1_000_000)
+        except ValueError as error:
+            raise ValueError(f"{place}: index {named!r} is no number, so its circular group isn't known") from error
+
+    def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
+        """1 for the right letter; None where no letter can be read, by the judge neither."""
+        options = sample.target["options"] or dict.fromkeys("ABCD", "")
+        by_lmms = rules.startswith("lmms-eval")
+        said = self.lmms_read(replies[0], options) if by_lmms else read_letter(replies[0], options, rules)
+        if said is None and verdict is not None:
+            said = read_letter(str(verdict), {**options, NO_OPTION: "none of them"}, "vlmevalkit@2024-07")
+        return {"accuracy": None if said is None else float(said == sample.target["answer"])}
 
     def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
         """Accuracy (of whole circular groups), and that of each category."""
@@ -219,28 +214,22 @@ class ChoiceRows:
                 for one in scored
             ]
             found = {"average": macro_total(units), **found}
-        return found | totals_by([one for one in scored if one.sample.target["category"]], "category")
+        for level in self.levels:
+            found |= totals_by([one for one in scored if one.sample.target[level]], level)
+        return found
 
     def _circular_totals(self, scored: Sequence[Scored]) -> dict[str, Total]:
         points: dict[str, float] = {}
-        category: dict[str, str | None] = {}
+        names: dict[str, list[str]] = {}  # group -> its categories of both levels
         for one in scored:
             group, value = one.sample.group, one.points.get("accuracy") or 0.0
             points[group] = min(value, points.get(group, 1.0))
-            category.setdefault(group, one.sample.target["category"])
+            of_levels = [one.sample.target[level] for level in self.levels]
+            names.setdefault(group, [str(name) for name in of_levels if name])
         found = {"accuracy": Total([Unit(group, value) for group, value in points.items()])}
-        for name in sorted({name for name in category.values() if name}):
-            found[name] = Total([Unit(group, value) for group, value in points.items() if category[group] == name])
+        for name in sorted({name for of_group in names.values() for name in of_group}):
+            found[name] = Total([Unit(group, value) for group, value in points.items() if name in names[group]])
         return found | {"each_rotation": mean_total(scored, "accuracy")}
-
-
-def score_letter(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
-    """1 for the right letter; None where no letter can be read, by the judge neither."""
-    options = sample.target["options"]
-    said = read_letter(replies[0], options, rules)
-    if said is None and verdict is not None:
-        said = read_letter(str(verdict), {**options, NO_OPTION: "none of them"}, "vlmevalkit@2024-07")
-    return {"accuracy": None if said is None else float(said == sample.target["answer"])}
 
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
@@ -264,7 +253,7 @@ def choice_task(
         name,
         (source or "").strip(),
         rows.samples,
-        score_letter,
+        rows.score,
         rows.totals,
         judge="chat",
         to_judge=to_judge,

@@ -24,10 +24,9 @@ def _counts(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())) or "0"
 
 
-def _show(total: Mapping[str, Any]) -> str:
-    if total["low"] is None:
-        return f"{total['value']:.2f}"
-    return f"{total['value']:.2f} [{total['low']:.2f}, {total['high']:.2f}]"
+def _show(total: Mapping[str, Any], digits: int = 2) -> str:
+    value = f"{total['value']:.{digits}f}"
+    return value if total["low"] is None else f"{value} [{total['low']:.2f}, {total['high']:.2f}]"
 
 
 def _judge_of(entry: Mapping[str, Any]) -> str:
@@ -53,8 +52,13 @@ def show_canaries(results: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def run_table(results: Mapping[str, Any]) -> str:
-    """One run: every metric of every task with its 95 % interval, and what wasn't answered, read or judged."""
+def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
+    """One run: every metric of every task with its 95 % interval, and what wasn't answered, read or judged.
+
+    Args:
+        results: as they are in results.json.
+        digits: of the values behind the point.
+    """
     rows = []
     for name, entry in results["tasks"].items():
         shared = [
@@ -65,7 +69,7 @@ def run_table(results: Mapping[str, Any]) -> str:
             str(entry["num_unread"]),
             _counts(entry["unjudged"]),
         ]
-        rows += [[name, metric, _show(total), *shared] for metric, total in entry["totals"].items()]
+        rows += [[name, metric, _show(total, digits), *shared] for metric, total in entry["totals"].items()]
     header = ["task", "metric", "value [95 %]", "rules", "judge", "samples", "failed", "unread", "unjudged"]
     return "\n".join([to_table(header, rows), *(f"\n{line}" for line in show_canaries(results))])
 

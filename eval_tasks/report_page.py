@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from eval_tasks.report import COMPARISON_NOTE, comparison_rows, runs_rows
-from eval_tasks.run_folder import read_records
+from eval_tasks.report_samples import NUM_SAMPLES, samples_sections
 from eval_tasks.task import Task
 from mmcr_dataset.describe import PAPER_TABLE_1, Statistics, load_statistics
 from mmcr_dataset.page import (
@@ -38,6 +38,8 @@ def write_report_page(
     bench: Path | None = None,
     training: Path | None = None,
     paper: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
+    num_samples: int = NUM_SAMPLES,
 ) -> None:
     """Write the page.
 
@@ -49,6 +51,8 @@ def write_report_page(
         bench: folder of the bench; its pictures are shown beside the replies.
         training: folder of the training run.
         paper: models of the paper whose numbers stand beside the runs.
+        data: task name -> where its data is, to show its pictures.
+        num_samples: so many samples of each task are shown.
 
     Raises:
         ValueError: a folder is not what it is taken for.
@@ -62,8 +66,8 @@ def write_report_page(
     sections.append(_score_section(runs, tasks, paper))
     if dataset is not None:
         sections.append(_dialogues_section(dataset))
-    if bench is not None:
-        sections.append(_replies_section(runs, bench))
+    known = {name: str(bench) for name in ("mmcr_bench",) if bench is not None} | dict(data or {})
+    sections += samples_sections(runs, tasks, known, num_samples)
     lead = "What was built, trained and measured, on one page. Numbers come from the folders named in each part."
     write_text(out, show_page("MMCR report", lead, sections))
 
@@ -144,20 +148,3 @@ def _score_section(runs: Sequence[Path], tasks: Mapping[str, Task], paper: Seque
             "machinery, no measure of quality, and is never mixed with the scores of a judge."
         )
     return Section("Scores", body)
-
-
-def _replies_section(runs: Sequence[Path], bench: Path) -> Section:
-    replies: dict[str, list[tuple[str, list[str]]]] = {}
-    for run in runs:
-        for record in read_records(run):
-            replies.setdefault(record["id"], []).append((run.name, record["replies"]))
-    asked = (dialogue for dialogue in load_dialogues(str(bench), split=None) if dialogue.id in replies)
-    shown = []
-    for dialogue in islice(asked, NUM_DIALOGUES):
-        turns = [
-            [(name, said[turn]) for name, said in replies[dialogue.id] if turn < len(said)]
-            for turn in range(len(dialogue.turns))
-        ]
-        shown.append(show_dialogue(dialogue, turns))
-    text = f"The first {len(shown)} dialogues of {bench.name} with the reference and what each run answered."
-    return Section("Replies", show_text(text) + "".join(shown))

@@ -20,8 +20,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from eval_tasks.journal import Journal, reply_key
+from eval_tasks.journal import Journal, journal_name, reply_key
 from eval_tasks.models.open_model import Model, NoReply, open_model
+from eval_tasks.processes import Answered, Share, join_shares, my_share
 from eval_tasks.run_folder import read_records, read_results, to_record, write_records, write_results
 from eval_tasks.scoring import SEED, score_records
 from eval_tasks.task import Failure, Sample, Scored, Task
@@ -68,15 +69,23 @@ class RunSettings:
 
 
 def run(settings: RunSettings) -> dict[str, Any]:
-    """Ask, score and store; the results as they are in results.json."""
+    """Ask, score and store; the results as they are in results.json.
+
+    With several processes each asks its share; rank 0 scores and stores, the others return an empty object.
+    """
+    share = my_share()
+    if share.total > 1 and settings.model.startswith("api:"):
+        raise ValueError("--model api: needs one process; ask more at once with --side-by-side instead")
     model = open_model(settings.model, settings.out / "ledger.sqlite3", settings.side_by_side)
     decoding = {"temperature": 0, "max_new_tokens": settings.max_new_tokens}
     identity = {"name": model.name, "revision": model.revision}
     results, kept = _earlier(settings.out, identity, decoding, {task.name for task in settings.tasks})
     with ExitStack() as stack:
-        journal = stack.enter_context(Journal(settings.out / "journal.jsonl"))
+        journal = stack.enter_context(Journal(settings.out / journal_name(share.rank)))
         asking = Asking(model, journal, identity, decoding)
-        answered = asyncio.run(_answer_tasks(settings, asking))
+        answered = join_shares(asyncio.run(_answer_tasks(settings, asking, share)), share)
+    if answered is None:
+        return {}
     for task in settings.tasks:
         rules = task.check_rules(settings.rules)
         records, entry = score_records(task, answered[task.name], rules, settings.judge, settings.out / JUDGE_LEDGER)
@@ -145,13 +154,14 @@ class Asking:
     decoding: dict[str, Any]
 
 
-async def _answer_tasks(settings: RunSettings, asking: Asking) -> dict[str, list[dict[str, Any]]]:
+async def _answer_tasks(settings: RunSettings, asking: Asking, share: Share) -> Answered:
     data = dict(settings.data)
     async with asking.model:
         answered = {}
         for task in settings.tasks:
             found = task.samples(data.get(task.name), task.check_rules(settings.rules))
-            samples = _unique(task, itertools.islice(found, settings.limit))
+            unique = _unique(task, itertools.islice(found, settings.limit))
+            samples = itertools.islice(unique, share.rank, None, share.total)
             answered[task.name] = await answer_samples(task, samples, asking)
     return answered
 
@@ -177,7 +187,7 @@ async def answer_samples(task: Task, samples: Iterable[Sample], asking: Asking) 
         asking.model.forget(sample.dialogue)
         progress.update()
 
-    with tqdm(desc=task.name, unit="sample", disable=None) as progress:
+    with tqdm(desc=task.name, unit="sample", disable=True if my_share().rank else None) as progress:
         try:
             for number, sample in enumerate(samples):
                 running.add(asyncio.create_task(answer_one(number, sample)))

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 SUFFIXES = (".parquet", ".tsv", ".csv", ".xlsx", ".jsonl", ".json")
+_PICKLE = "a pickle can run any program when it is opened, so it never is; the table beside it holds the replies"
+_REFUSED = dict.fromkeys((".pkl", ".pickle"), _PICKLE) | {".xls": "the old form of Excel; save it as .xlsx"}
 
 
 def read_table(path: Path) -> Iterator[dict[str, Any]]:
@@ -25,12 +27,14 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
         raise ValueError(f"{path}: no such file")
     readers = {".parquet": _read_parquet, ".xlsx": _read_xlsx, ".jsonl": _read_jsonl, ".json": _read_json}
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(
-            f"{path}: can't read {path.suffix or 'a file without a suffix'}; expected {', '.join(SUFFIXES)}"
-        )
+        why = _REFUSED.get(path.suffix.lower(), f"can't read {path.suffix or 'a file without a suffix'}")
+        raise ValueError(f"{path}: {why}; expected {', '.join(SUFFIXES)}")
     read = readers.get(path.suffix.lower(), _read_separated)
-    for row in read(path):
-        yield {str(name): value for name, value in row.items() if value is not None and value != ""}
+    try:
+        for row in read(path):
+            yield {str(name): value for name, value in row.items() if value is not None and value != ""}
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
 
 
 def table_files(place: Path, stem: str | None = None) -> list[Path]:
@@ -89,17 +93,19 @@ def _read_xlsx(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _read_jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 yield _object(json_value(line, f"{path} line {number}"), f"{path} line {number}")
 
 
 def _read_json(path: Path) -> Iterator[Mapping[str, Any]]:
-    value = json_value(path.read_text(encoding="utf-8"), str(path))
-    if isinstance(value, dict):  # id -> row
+    """A list of rows, or an object of id -> row or id -> reply."""
+    value = load_json(path)
+    if isinstance(value, dict):
         for name, row in value.items():
-            yield {"id": name, **_object(row, f"{path}, entry {name!r}")}
+            cells = {"prediction": row} if isinstance(row, str) else _object(row, f"{path}, entry {name!r}")
+            yield {"id": name, **cells}
         return
     for number, row in enumerate(value if isinstance(value, list) else [value]):
         yield _object(row, f"{path}, entry {number}")
@@ -109,6 +115,22 @@ def _object(value: Any, place: str) -> Mapping[str, Any]:  # noqa: ANN401  (any 
     if isinstance(value, dict):
         return value
     raise ValueError(f"{place}: expected an object, found {type(value).__name__}")
+
+
+def load_json(path: Path) -> Any:  # noqa: ANN401  (any JSON value)
+    """What a JSON file holds; a list where it is JSON Lines in spite of its name.
+
+    Raises:
+        ValueError: the file isn't JSON; names it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
+    lines = text.strip().split("\n")
+    if len(lines) > 1 and lines[0].startswith("{") and lines[0].rstrip().endswith("}"):
+        return [json_value(line, f"{path} line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    return json_value(text, str(path))
 
 
 def json_value(text: str, place: str) -> Any:  # noqa: ANN401  (any JSON value)

@@ -15,13 +15,15 @@ _VQA_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 def read_yes_no(reply: str, rules: str) -> str | None:
     """`yes` or `no` in a reply, None if it can't be told.
 
-    `official` and `lmms-eval` look at the first four characters (MME's eval_tool); `vlmevalkit` at the words.
+    `official` and `lmms-eval` look at the first four characters (MME's eval_tool), the latter without periods and with
+    a lone y or n; `vlmevalkit` looks at the words.
     """
     if rules.startswith(("official", "lmms-eval")):
-        head = reply.strip().lower()[:4]
-        if head in ("y", "n"):
-            return {"y": "yes", "n": "no"}[head]
-        return "yes" if "yes" in head else "no" if "no" in head else None
+        said = reply.lower()
+        if rules.startswith("lmms-eval"):
+            said = said.strip().replace(".", "")
+            said = {"y": "yes", "n": "no"}.get(said, said)
+        return "yes" if "yes" in said[:4] else "no" if "no" in said[:4] else None
     words = vqa_punctuation(reply.lower()).split()
     says = {word for word in ("yes", "no") if word in words}
     return says.pop() if len(says) == 1 else None

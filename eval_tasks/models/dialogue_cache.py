@@ -1,6 +1,6 @@
-"""What a local model remembers of a dialogue between its turns, and how several dialogues decode side by side.
+"""What a local model remembers of its dialogues between their turns, and how several of them decode side by side.
 
-Dimensions: B dialogues, H key-value heads, L tokens, D head size; M is 3 for models with multimodal rotary positions.
+Dimensions: R dialogues (rows), H key-value heads, L tokens (columns), D head size.
 """
 
 from __future__ import annotations
@@ -11,32 +11,31 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import Cache, DynamicLayer
 
 from mmcr_dataset.schema import Picture
-
-Layers = list[tuple[Tensor, Tensor]]  # keys and values of each layer, (1, H, L, D)
 
 
 @dataclass
 class DialogueState:
-    """One dialogue's tokens and their keys and values.
+    """One dialogue's tokens; their keys and values are a row of `DialogueRows`.
 
     Attributes:
+        row: the dialogue's row.
         text: the conversation as the chat template wrote it, up to where the model answers.
+        text_ids: the tokens of `text`, a picture's place one token.
         ids: the tokens of `text`, pictures expanded.
         written: the tokens of the model's last answer.
-        layers: keys and values of `ids + written`, the last written token possibly missing.
         pictures: those that have been through the vision tower.
         next_position: rotary position after `ids`.
         extras: per-picture inputs that positions depend on (grids), joined over the turns.
     """
 
+    row: int
     text: str = ""
+    text_ids: list[int] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
     written: list[int] = field(default_factory=list)
-    layers: Layers = field(default_factory=list)
     pictures: tuple[Picture, ...] = ()
     next_position: int = 0
     extras: dict[str, Tensor] = field(default_factory=dict)
@@ -46,80 +45,115 @@ class DialogueState:
         """How many pictures have been through the vision tower."""
         return len(self.pictures)
 
-    @property
-    def num_cached(self) -> int:
-        """Tokens whose keys and values are held."""
-        return int(self.layers[0][0].shape[2]) if self.layers else 0
+
+class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
+    """The keys and values of all open dialogues: one tensor a layer, a row a dialogue, from column 0 on.
+
+    A dialogue is read and written in place, so nothing is copied from turn to turn. Before the model is called, `aim`
+    says which rows and columns its new tokens go to. Rows are given back by another thread than the model's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(layer_class_to_replicate=lambda: _RowsLayer(self))
+        self.lengths: list[int] = []  # of each row: columns that hold what was said
+        self._left: dict[int, DialogueState] = {}  # free rows, and whose columns they still hold
+        self.rows = slice(0, 0)
+        self.columns: int | Tensor = 0
+        self.num_before = self.end = 0
+
+    def take(self, shown: tuple[Picture, ...]) -> tuple[int, DialogueState | None]:
+        """A row for a new dialogue, and the dialogue that had it before if that showed the same pictures first."""
+        alike = [row for row, left in list(self._left.items()) if shown and left.pictures[: len(shown)] == shown]
+        if not self._left:
+            self.lengths.append(0)
+            return len(self.lengths) - 1, None
+        row = alike[0] if alike else min(self._left)
+        before = self._left.pop(row)
+        self.lengths[row] = 0
+        return row, before if alike else None
+
+    def give_back(self, state: DialogueState) -> None:
+        """The dialogue is over; its columns stay until the row is taken."""
+        self._left[state.row] = state
+
+    def copy(self, source: int, row: int, num_columns: int) -> None:
+        """Let a row begin as another one does."""
+        self.end = num_columns
+        for layer in self.layers if source != row else ():
+            for kept in layer.make_room(layer.keys, layer.values):
+                kept[row, :, :num_columns] = kept[source, :, :num_columns]
+
+    def aim(self, rows: slice, columns: int | Tensor, end: int, num_new: int = 1) -> None:
+        """Where the next tokens go.
+
+        Args:
+            rows: of which dialogues.
+            columns: the first new column of the only row, or the new column of each row.
+            end: columns that are looked at, the new ones included.
+            num_new: how many of them are new in the model's eyes.
+        """
+        self.rows, self.columns, self.end, self.num_before = rows, columns, end, end - num_new
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed
-    """Keys and values of one layer with room for what comes, so that a new token doesn't copy all before it."""
+class _RowsLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed
+    """One layer of `DialogueRows`."""
 
-    def __init__(self, keys_BHLD: Tensor, values_BHLD: Tensor, num_filled: int) -> None:
+    def __init__(self, cache: DialogueRows) -> None:
         super().__init__()
-        self.lazy_initialization(keys_BHLD, values_BHLD)
-        self._keys, self._values, self._num_filled = keys_BHLD, values_BHLD, num_filled
-        self._show()
+        self._cache = cache
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+        self.is_initialized = True
 
-    def _show(self) -> None:
-        self.keys, self.values = self._keys[:, :, : self._num_filled], self._values[:, :, : self._num_filled]
+    def get_seq_length(self) -> int:
+        """Columns before the new ones."""
+        return self._cache.num_before
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Put new keys and values behind the others; all of them."""
-        end = self._num_filled + key_states.shape[2]
-        assert end <= self._keys.shape[2], f"room for {self._keys.shape[2]} tokens, {end} are needed"
-        self._keys[:, :, self._num_filled : end] = key_states
-        self._values[:, :, self._num_filled : end] = value_states
-        self._num_filled = end
-        self._show()
-        return self.keys, self.values
+        """Put the new keys and values at their places; all of those rows."""
+        cache = self._cache
+        keys, values = self.make_room(key_states, value_states)
+        for kept, new in ((keys, key_states), (values, value_states)):
+            if isinstance(cache.columns, int):
+                kept[cache.rows, :, cache.columns : cache.end] = new
+            else:
+                kept[torch.arange(cache.rows.start, cache.rows.stop, device=kept.device), :, cache.columns] = new[
+                    :, :, 0
+                ]
+        return keys[cache.rows, :, : cache.end], values[cache.rows, :, : cache.end]
+
+    def make_room(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values with all rows and the columns that are aimed at; the states give the other sizes."""
+        keys = self._with_room(self.keys, key_states)
+        values = self._with_room(self.values, value_states)
+        self.keys, self.values = keys, values
+        return keys, values
+
+    def _with_room(self, kept: Tensor | None, new_RHLD: Tensor) -> Tensor:
+        """The tensor itself, or a larger copy with half as much again."""
+        num_rows, num_columns = len(self._cache.lengths), self._cache.end
+        if kept is not None:
+            if kept.shape[0] >= num_rows and kept.shape[2] >= num_columns:
+                return kept
+            num_rows = max(num_rows, kept.shape[0])
+            num_columns = kept.shape[2] if kept.shape[2] >= num_columns else num_columns * 3 // 2
+        larger = new_RHLD.new_zeros(num_rows, new_RHLD.shape[1], num_columns, new_RHLD.shape[3])
+        if kept is not None:
+            larger[: kept.shape[0], :, : kept.shape[2]] = kept
+        return larger
 
 
-def to_layers(cache: DynamicCache) -> Layers:
-    """The keys and values of a cache."""
-    return [(layer.keys, layer.values) for layer in cache.layers]
+def row_range(states: Sequence[DialogueState]) -> slice:
+    """The rows from the first to the last of these dialogues, others between them included."""
+    rows = [state.row for state in states]
+    return slice(min(rows), max(rows) + 1)
 
 
-def join_caches(states: Sequence[DialogueState], lengths: Sequence[int], room: int) -> tuple[DynamicCache, Tensor]:
-    """The first tokens of several dialogues as one cache, shorter ones padded on the left.
-
-    Args:
-        states: the dialogues.
-        lengths: how many tokens of each.
-        room: for so many tokens more.
-
-    Returns:
-        The cache of B dialogues and `mask_BL`, 1 for a real token.
-    """
-    longest = max(lengths)
-    cache = DynamicCache()
-    for number in range(len(states[0].layers)):
-        pair = []
-        for side in (0, 1):
-            first = states[0].layers[number][side]
-            joint = first.new_zeros(len(states), first.shape[1], longest + room, first.shape[3])
-            for row, (state, length) in enumerate(zip(states, lengths, strict=True)):
-                joint[row, :, longest - length : longest] = state.layers[number][side][0, :, :length]
-            pair.append(joint)
-        cache.layers.append(RoomyLayer(pair[0], pair[1], longest))
-    device = states[0].layers[0][0].device
-    mask_BL = torch.zeros(len(states), longest, dtype=torch.long, device=device)
-    for row, length in enumerate(lengths):
-        mask_BL[row, longest - length :] = 1
-    return cache, mask_BL
-
-
-def split_cache(cache: DynamicCache, states: Sequence[DialogueState], first_column: Sequence[int]) -> None:
-    """Give each dialogue its rows of a joint cache back, without the padding and what came after its answer."""
-    for row, (state, first) in enumerate(zip(states, first_column, strict=True)):
-        kept = len(state.ids) + len(state.written)
-        state.layers = [
-            (
-                layer.keys[row : row + 1, :, first : first + kept].clone(),
-                layer.values[row : row + 1, :, first : first + kept].clone(),
-            )
-            for layer in cache.layers
-        ]
+def causal_mask(known: int, end: int, device: torch.device) -> Tensor | None:
+    """Which columns the tokens from `known` to `end` see, `(1, 1, new, end)`; None where there are none before them."""
+    if known == 0:
+        return None
+    return torch.ones(end - known, end, dtype=torch.bool, device=device).tril(known)[None, None]
 
 
 def has_full_attention(config: Any) -> bool:

@@ -8,7 +8,7 @@ first that differs, so replies are those of a model that reads everything anew.
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,11 @@ from typing import Any, Self
 import torch
 from PIL.Image import Image
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, AutoProcessor, DynamicCache
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from eval_tasks.models.dialogue_cache import DialogueState, has_full_attention, join_caches, split_cache, to_layers
+from eval_tasks.models.checkpoint_revision import folder_revision
+from eval_tasks.models.dialogue_cache import DialogueRows, DialogueState, causal_mask, has_full_attention
+from eval_tasks.models.greedy_answers import Answer, write_answers
 from eval_tasks.models.open_model import NoReply
 from mmcr_dataset.images import PictureError, decode_rgb
 from mmcr_dataset.messages import num_pictures_shown, to_messages
@@ -27,17 +29,6 @@ from mmcr_dataset.schema import Dialogue, Picture
 
 _OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids")  # the processor's outputs that are not of pictures
 _NUM_QUIET_CYCLES = 8  # turns of the event loop without a new question before the batch starts
-
-
-def folder_revision(folder: Path) -> str:
-    """Hash of all files that shape a checkpoint's answers."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt"):
-            digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
 
 
 @dataclass
@@ -70,7 +61,7 @@ class TransformersVLM:
             self._model: Any = AutoModelForImageTextToText.from_pretrained(name, dtype="auto", **named)
         except (OSError, ValueError) as error:
             raise ValueError(f"--model hf:{name} can't be loaded: {error}") from error
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
         self._model = self._model.eval().to(self.device)
         config = self._model.config
         commit = getattr(config, "_commit_hash", None)
@@ -79,7 +70,10 @@ class TransformersVLM:
         self._keeps = has_full_attention(config)
         ends = self._model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends]) | {self._processor.tokenizer.eos_token_id}
+        self._tokenizer = self._processor.tokenizer
+        self._picture_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
         self._states: dict[str, DialogueState] = {}
+        self._rows = DialogueRows()
         self._waiting: list[_Question] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -92,7 +86,9 @@ class TransformersVLM:
 
     def forget(self, dialogue: Dialogue) -> None:
         """Free the dialogue's keys and values."""
-        self._states.pop(dialogue.id, None)
+        state = self._states.pop(dialogue.id, None)
+        if state is not None:
+            self._rows.give_back(state)
 
     async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
         """The model's greedy answer, found together with those of all dialogues that wait for one."""
@@ -131,83 +127,109 @@ class TransformersVLM:
 
     @torch.inference_mode()
     def _answer_batch(self, batch: Sequence[_Question]) -> list[str | NoReply]:
-        ready: list[tuple[int, DialogueState, int]] = []  # place in the batch, state, first token of the answer
         said: list[str | NoReply] = [NoReply("not_asked", "")] * len(batch)
+        ready: list[Answer] = []
         for place, question in enumerate(batch):
             try:
-                state, first = self._read(question)
-                ready.append((place, state, first))
+                ready.append(self._read(place, question))
             except NoReply as failure:
-                self._states.pop(question.dialogue.id, None)
                 said[place] = failure
             except torch.OutOfMemoryError as error:
-                self._states.pop(question.dialogue.id, None)
                 said[place] = NoReply("out_of_memory", str(error)[:500])
-        if not ready:
-            return said
-        limits = [min(batch[place].max_new_tokens, self._window - len(state.ids)) for place, state, _ in ready]
-        self._write([state for _, state, _ in ready], [first for *_, first in ready], limits)
-        for (place, state, _), limit in zip(ready, limits, strict=True):
+        write_answers(self._model, self._rows, ready, self._ends, together=self._keeps)
+        for answer in ready:
+            asked, state = batch[answer.place].max_new_tokens, answer.state
             ended = bool(state.written) and state.written[-1] in self._ends
-            if not ended and limit < batch[place].max_new_tokens:
+            if answer.failure is not None:
+                said[answer.place] = answer.failure
+            elif not ended and answer.limit < asked:
                 detail = f"the reply reaches the end of the model's window of {self._window} tokens"
-                said[place] = NoReply("over_length", detail)
+                said[answer.place] = NoReply("over_length", detail)
             else:
-                said[place] = self._processor.tokenizer.decode(state.written, skip_special_tokens=True).strip()
-            if not self._keeps:
-                self._states.pop(batch[place].dialogue.id, None)
+                said[answer.place] = self._tokenizer.decode(state.written, skip_special_tokens=True).strip()
+        for place, one in enumerate(said):
+            if isinstance(one, NoReply) or not self._keeps:
+                self.forget(batch[place].dialogue)
         return said
 
-    def _read(self, question: _Question) -> tuple[DialogueState, int]:
+    def _read(self, place: int, question: _Question) -> Answer:
         """Take in what is new of a dialogue; its state and the first token of the answer."""
         dialogue, replies = question.dialogue, question.replies
         text = self._processor.apply_chat_template(
             to_messages(dialogue, replies), add_generation_prompt=True, tokenize=False
         )
-        state = self._states.get(dialogue.id, DialogueState())
-        if state.pictures != dialogue.pictures[: state.num_pictures] or not self._is_continued(state, text):
-            state = DialogueState()
-        new = dialogue.pictures[state.num_pictures : num_pictures_shown(dialogue, len(replies))]
+        text_ids: list[int] = self._tokenizer(text)["input_ids"]
+        state = self._known_state(dialogue, text, text_ids)
+        shown = dialogue.pictures[: num_pictures_shown(dialogue, len(replies))]
+        before: DialogueState | None = None
+        if state is None:
+            state, before = self._new_state(dialogue, shown)
+        new = shown[state.num_pictures :]
         pictures = _decoded(new)
-        begun = bool(state.ids)
         inputs: dict[str, Any] = self._processor(
             text=[text[len(state.text) :]],
             images=pictures or None,
             return_tensors="pt",
-            **({"add_special_tokens": False} if begun else {}),
+            **({"add_special_tokens": False} if state.ids else {}),
         ).to(self._model.device)
         new_ids: list[int] = inputs["input_ids"][0].tolist()
         ids = state.ids + new_ids
         if len(ids) >= self._window:
             raise NoReply("over_length", f"{len(ids)} tokens, the model's window has {self._window}")
-        known = len(state.ids) + _num_alike(state.written[: state.num_cached - len(state.ids)], new_ids)
-        cache = join_caches([state], [known], len(ids) - known)[0] if begun else DynamicCache()
+        num_written = max(0, self._rows.lengths[state.row] - len(state.ids))
+        known = len(state.ids) + _num_alike(state.written[:num_written], new_ids)
+        if before is not None:
+            known = self._begin_alike(state, before, ids)
         positions = self._positions(state, inputs, ids)
-        picture_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and pictures}
+        to_tower = bool(pictures) and (before is None or known == 0)
+        picture_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and to_tower}
+        self._rows.aim(slice(state.row, state.row + 1), known, len(ids), num_new=len(ids) - known)
         output = self._model(
             input_ids=torch.tensor([ids[known:]], device=self._model.device),
-            attention_mask=torch.ones(1, len(ids), dtype=torch.long, device=self._model.device),
+            attention_mask=causal_mask(known, len(ids), self._model.device),
             position_ids=positions[..., known:],
-            past_key_values=cache,
+            past_key_values=self._rows,
             use_cache=True,
             logits_to_keep=1,
             **picture_inputs,
         )
-        state.text, state.ids, state.written = text, ids, []
+        self._rows.lengths[state.row] = len(ids)
+        state.text, state.text_ids, state.ids, state.written = text, text_ids, ids, []
         state.pictures += new
-        state.layers = to_layers(output.past_key_values)
         state.next_position = int(positions.max()) + 1
-        self._states[dialogue.id] = state
-        return state, int(output.logits[0, -1].argmax())
+        limit = min(question.max_new_tokens, self._window - len(ids))
+        return Answer(place, state, int(output.logits[0, -1].argmax()), limit)
 
-    def _is_continued(self, state: DialogueState, text: str) -> bool:
-        """True if the new text only adds to the known one, in tokens too."""
-        if not state.ids or not text.startswith(state.text) or text == state.text:
-            return False
-        tokenize = self._processor.tokenizer
-        whole, before = tokenize(text)["input_ids"], tokenize(state.text)["input_ids"]
-        after = tokenize(text[len(state.text) :], add_special_tokens=False)["input_ids"]
-        return bool(whole == before + after)
+    def _known_state(self, dialogue: Dialogue, text: str, text_ids: Sequence[int]) -> DialogueState | None:
+        """What is known of the dialogue; None, and forgotten, where the text or its tokens don't only add to that."""
+        state = self._states.get(dialogue.id)
+        if state is None:
+            return None
+        continued = text.startswith(state.text) and len(text) > len(state.text) > 0
+        if continued and state.pictures == dialogue.pictures[: state.num_pictures]:
+            after: list[int] = self._tokenizer(text[len(state.text) :], add_special_tokens=False)["input_ids"]
+            if text_ids == state.text_ids + after:
+                return state
+        self.forget(dialogue)
+        return None
+
+    def _new_state(self, dialogue: Dialogue, shown: tuple[Picture, ...]) -> tuple[DialogueState, DialogueState | None]:
+        """A state, and that of a dialogue which shows the same pictures first, if one is remembered."""
+        row, before = self._rows.take(shown)
+        state = DialogueState(row)
+        if before is None and shown:
+            alike = (one for one in list(self._states.values()) if one.pictures[: len(shown)] == shown)
+            before = next(alike, None)
+        self._states[dialogue.id] = state
+        return state, before if self._keeps else None
+
+    def _begin_alike(self, state: DialogueState, before: DialogueState, ids: Sequence[int]) -> int:
+        """Take over what another dialogue of the same pictures begins with; how many tokens, 0 if not all pictures."""
+        alike = min(_num_alike(before.ids, ids), len(ids) - 1)
+        if self._picture_token is None or self._picture_token in ids[alike:]:
+            return 0
+        self._rows.copy(before.row, state.row, alike)
+        return alike
 
     def _positions(self, state: DialogueState, inputs: dict[str, Any], ids: list[int]) -> Tensor:
         """Rotary positions of all tokens: `(1, L)`, or `(M, 1, L)` where they depend on the pictures' grids."""
@@ -222,36 +244,6 @@ class TransformersVLM:
         asked = {name: state.extras[name] for name in ("image_grid_thw", "mm_token_type_ids") if name in state.extras}
         positions: Tensor = find(torch.tensor([ids], device=device), **asked)[0]
         return positions
-
-    def _write(self, states: Sequence[DialogueState], first: Sequence[int], limits: Sequence[int]) -> None:
-        """Greedy answers of all dialogues, one token each at a time."""
-        device = self._model.device
-        lengths = [len(state.ids) for state in states]
-        cache, mask_BL = join_caches(states, lengths, max(limits))
-        columns = [mask_BL.shape[1] - length for length in lengths]
-        start_B = torch.tensor([state.next_position for state in states], device=device)
-        needs_grid = hasattr(self._model.model, "get_rope_index")
-        ids, step = list(first), 0
-        open_rows = set(range(len(states)))
-        while True:
-            for row in sorted(open_rows):
-                states[row].written.append(ids[row])
-                if ids[row] in self._ends or len(states[row].written) >= limits[row]:
-                    open_rows.discard(row)
-            if not open_rows:
-                break
-            mask_BL = torch.nn.functional.pad(mask_BL, (0, 1), value=1)
-            position_B1 = (start_B + step)[:, None]
-            output = self._model(
-                input_ids=torch.tensor(ids, device=device)[:, None],
-                attention_mask=mask_BL,
-                position_ids=position_B1.expand(3, -1, -1) if needs_grid else position_B1,
-                past_key_values=cache,
-                use_cache=True,
-            )
-            ids = output.logits[:, -1].argmax(dim=-1).tolist()
-            step += 1
-        split_cache(cache, states, columns)
 
 
 def _decoded(pictures: Sequence[Picture]) -> list[Image]:

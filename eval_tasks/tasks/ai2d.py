@@ -6,7 +6,8 @@ Metric: accuracy · Paper: arXiv 1603.07396
 """
 
 from eval_tasks.hub_rows import HubRows
+from eval_tasks.lmms_letters import read_leading_letter
 from eval_tasks.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
 
-ROWS = ChoiceRows(HubRows("lmms-lab-encoder/ai2d", "test"), stem="AI2D")
+ROWS = ChoiceRows(HubRows("lmms-lab-encoder/ai2d", "test"), stem="AI2D", lmms_read=read_leading_letter)
 TASK = choice_task("ai2d", __doc__, ROWS, (*VLMEVALKIT, "lmms-eval@0.7"))

@@ -8,10 +8,12 @@ Metric: mean of accuracy by question (aAcc), whole figures (fAcc) and whole ques
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
 from eval_tasks.multiple_choice import VLMEVALKIT
-from eval_tasks.task import Points, Row, Sample, Scored, Task
+from eval_tasks.predictions import read_predictions
+from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit
 from eval_tasks.yes_no import ONE_WORD, read_yes_no, yes_no_to_judge
 
@@ -80,6 +82,14 @@ def _units(scored: Sequence[Scored]) -> list[Unit]:
     return units + [Unit(group, points, key[0]) for key, (group, points) in whole.items()]
 
 
+def predictions(path: Path, data: str | None) -> Predictions:
+    """A table, or the official JSON with its gold in `data`; questions without a picture are left out."""
+    found = read_predictions(path, data, verdicts="extracted")
+    rows = [one for one in found.rows if str(one.row.get("visual_input", "1")) != "0"]
+    num_without = len(found.rows) - len(rows)
+    return Predictions(rows, left_out={**found.left_out, **({"without a picture": num_without} if num_without else {})})
+
+
 TASK = Task(
     "hallusion_bench",
     (__doc__ or "").strip(),
@@ -90,4 +100,5 @@ TASK = Task(
     to_judge=yes_no_to_judge,
     rules=VLMEVALKIT,
     to_sample=to_sample,
+    predictions=predictions,
 )

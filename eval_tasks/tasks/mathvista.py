@@ -16,7 +16,7 @@ from eval_tasks.judged_answer import fenced
 from eval_tasks.math_answer import is_plain_answer, normal_answer, read_answer
 from eval_tasks.multiple_choice import VLMEVALKIT
 from eval_tasks.predictions import read_predictions
-from eval_tasks.table_files import json_value, to_list
+from eval_tasks.table_files import load_json, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total, totals_by
 
@@ -60,7 +60,7 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -
     """1 for the gold answer; what was extracted comes from the judge, else straight from the reply."""
     target = sample.target
     if rules.startswith("vlmevalkit"):
-        said = read_answer(replies[0], target) or (read_answer(str(verdict), target) if verdict is not None else None)
+        said = read_answer(replies[0] if verdict is None else str(verdict), target, rules)
         gold = target["answer_option"] if target["question_type"] == "multi_choice" else target["answer"]
         if said is None:
             return {"accuracy": None if verdict is None else 0.0}
@@ -89,9 +89,9 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
 
 def predictions(path: Path, data: str | None) -> Predictions:
     """A table, or the official results `{"1": {"query": ..., "response": ..., "extraction": ...}}`."""
-    value = json_value(path.read_text(encoding="utf-8"), str(path)) if path.suffix == ".json" else None
+    value = load_json(path) if path.suffix == ".json" else None
     if not isinstance(value, dict) or not all(isinstance(one, dict) and "extraction" in one for one in value.values()):
-        return read_predictions(path, data)
+        return read_predictions(path, data, verdicts="res")
     rows = [Prediction(one, str(one.get("response", "")), one["extraction"] or "") for one in value.values()]
     return Predictions(rows, rules="official")
 

@@ -6,10 +6,15 @@ Metric: accuracy of whole groups · Paper: arXiv 2307.06281
 """
 
 from eval_tasks.hub_rows import HubRows
+from eval_tasks.lmms_letters import read_marked_letter
 from eval_tasks.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, ChoiceRows, choice_task
 
 LMMS_FORM = "{hint} {question} There are several options:\n{options}" + LETTER_DIRECTLY
 ROWS = ChoiceRows(
-    HubRows("lmms-lab-encoder/MMBench", "dev", config="en"), circular=True, stem="MMBench", lmms_form=LMMS_FORM
+    HubRows("lmms-lab-encoder/MMBench", "dev", config="en"),
+    circular=True,
+    stem="MMBench",
+    lmms_form=LMMS_FORM,
+    lmms_read=read_marked_letter,
 )
 TASK = choice_task("mmbench", __doc__, ROWS, (*VLMEVALKIT, "lmms-eval@0.7"))

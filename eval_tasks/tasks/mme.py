@@ -90,7 +90,7 @@ def predictions(path: Path, data: str | None) -> Predictions:
     first = next(read_table(path)) if path.suffix == ".jsonl" else {}
     if "prompt" in first and "answer" not in first:
         return _with_gold(path, data)
-    return read_predictions(path, data)
+    return read_predictions(path, data, verdicts="extracted")
 
 
 def _with_gold(path: Path, data: str | None) -> Predictions:
@@ -118,7 +118,7 @@ def _key(category: str, picture: str, question: str) -> tuple[str, str, str]:
 def read_folder(folder: Path) -> Iterator[tuple[Row, str]]:
     """Rows and replies of the official form: one text file a sub-task, `picture, question, gold, reply` by tabs."""
     for path in sorted(folder.glob("*.txt")):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n"), start=1):
             cells = line.split("\t")
             if len(cells) != 4:
                 raise ValueError(f"{path} line {number}: {len(cells)} fields, expected picture, question, gold, reply")

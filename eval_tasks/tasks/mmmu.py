@@ -14,7 +14,7 @@ from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn
 from eval_tasks.mmmu_answer import is_open_right, read_choice, read_open
 from eval_tasks.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, options_of, read_letter, to_prompt
 from eval_tasks.predictions import read_predictions
-from eval_tasks.table_files import json_value, picture_bytes, to_list
+from eval_tasks.table_files import load_json, picture_bytes, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total, totals_by
 from mmcr_dataset.schema import Picture
@@ -35,8 +35,9 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     place = f"MMMU row {number}"
     answer = need(row, ("answer",), place)[0]
     golds = [str(one) for one in to_list(answer, place)]
-    is_open = str(row.get("question_type", "multiple-choice")) != "multiple-choice"
-    options = {} if is_open else options_of(row, place)
+    options = options_of(row, place)
+    is_open = str(row.get("question_type", "multiple-choice" if options else "open")) != "multiple-choice"
+    options = {} if is_open else options
     sample_id = str(row.get("id", row.get("index", number)))
     target = {
         "answers": golds,
@@ -108,7 +109,7 @@ def predictions(path: Path, data: str | None) -> Predictions:
         if outputs:
             return Predictions([one for file in outputs for one in _raw(file, file.parent.name)], rules="official")
     if path.suffix == ".json":
-        value = json_value(path.read_text(encoding="utf-8"), str(path))
+        value = load_json(path)
         if isinstance(value, dict) and not any(isinstance(one, dict) for one in value.values()):
             return _answers(path, data)
         if isinstance(value, list) and value and "all_choices" in value[0]:
@@ -117,7 +118,7 @@ def predictions(path: Path, data: str | None) -> Predictions:
 
 
 def _raw(path: Path, subject: str) -> Iterator[Prediction]:
-    for item in json_value(path.read_text(encoding="utf-8"), str(path)):
+    for item in load_json(path):
         row = {**item, "category": subject, "options": list((item.get("index2ans") or {}).values())}
         yield Prediction(row, str(item["response"]))
 
@@ -127,9 +128,9 @@ def _answers(path: Path, data: str | None) -> Predictions:
     gold_file = next((place for place in places if place.is_file()), None)
     if gold_file is None:
         raise ValueError(f"{path} holds no gold answers; pass --data answer_dict_val.json")
-    golds = json_value(gold_file.read_text(encoding="utf-8"), str(gold_file))
+    golds = load_json(gold_file)
     found = []
-    for name, said in json_value(path.read_text(encoding="utf-8"), str(path)).items():
+    for name, said in load_json(path).items():
         if name not in golds:
             raise ValueError(f"{path}: {name!r} has no gold in {gold_file}")
         gold = golds[name]

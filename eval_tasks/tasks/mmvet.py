@@ -15,7 +15,7 @@ from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
 from eval_tasks.judged_answer import fenced
 from eval_tasks.multiple_choice import VLMEVALKIT
 from eval_tasks.predictions import read_predictions
-from eval_tasks.table_files import json_value, read_table, table_files
+from eval_tasks.table_files import load_json, read_table, table_files
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total
 
@@ -93,24 +93,32 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
 
 
 def predictions(path: Path, data: str | None) -> Predictions:
-    """A graded table, or the official grades `{"v1_0": {"model": [...], "score": [...]}}`.
+    """A graded table, the official grades `{"v1_0": {"score": [...]}}`, or answers `{"v1_0": "..."}`.
 
-    Questions and capabilities of the official grades come from `data`, else from a table beside the file; `v1_k` is
-    the table's index k + 1.
+    Questions and capabilities of the latter two come from `data`, else from a table beside the file; `v1_k` is the
+    table's index k + 1. Grades without a table give the mean grade alone.
     """
-    value = json_value(path.read_text(encoding="utf-8"), str(path)) if path.suffix == ".json" else None
-    if not isinstance(value, dict) or not all(isinstance(one, dict) and "score" in one for one in value.values()):
-        return read_predictions(path, data)
-    place = Path(data) if data else next(iter(sorted(path.parent.glob("*MMVet.xlsx"))), None)
+    value = load_json(path) if path.suffix == ".json" else None
+    if not isinstance(value, dict) or not all(isinstance(one, str) or "score" in one for one in value.values()):
+        return read_predictions(path, data, verdicts="score")
+    tables = (file for file in sorted(path.parent.glob("*MMVet.*")) if file.suffix in (".xlsx", ".tsv"))
+    place = Path(data) if data else next(tables, None)
+    if place is None and not any(isinstance(one, str) for one in value.values()):
+        unknown = "(question not in the file)"
+        rows = [{"index": name, "question": unknown, "answer": unknown} for name in value]
+        graded = [Prediction(row, "", value[row["index"]]["score"]) for row in rows]
+        return Predictions(graded, rules="official", left_out={"capabilities, as no --data names them": len(rows)})
     if place is None:
-        raise ValueError(f"{path} holds grades without questions; pass --data with MM-Vet's own table")
-    rows = {str(row["index"]): row for file in table_files(place) for row in read_table(file) if "index" in row}
+        raise ValueError(f"{path} holds answers without questions; pass --data with MM-Vet's own table")
+    known = {str(row["index"]): row for file in table_files(place) for row in read_table(file) if "index" in row}
     found = []
     for name, one in value.items():
-        index = str(int(name.removeprefix("v1_")) + 1)
-        if index not in rows:
-            raise ValueError(f"{path}: {name!r} is not in {place}, which has {len(rows)} questions")
-        found.append(Prediction(rows[index], "", one["score"]))
+        number = name.removeprefix("v1_")
+        index = str(int(number) + 1) if number.isdigit() else ""
+        if index not in known:
+            raise ValueError(f"{path}: {name!r} is not in {place}, which has {len(known)} questions")
+        row = {column: cell for column, cell in known[index].items() if column not in ("image", "score")}
+        found.append(Prediction(row, one, None) if isinstance(one, str) else Prediction(row, "", one["score"]))
     return Predictions(found, rules="official")
 
 

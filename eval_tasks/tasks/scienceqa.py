@@ -13,17 +13,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from eval_tasks.hub_rows import HubRows
+from eval_tasks.lmms_letters import read_lone_letter
 from eval_tasks.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, ChoiceRows, choice_task
 from eval_tasks.predictions import read_predictions
-from eval_tasks.table_files import json_value
+from eval_tasks.table_files import load_json
 from eval_tasks.task import Prediction, Predictions, Scored
 from eval_tasks.totals import Total, mean_total
 
 ROWS = ChoiceRows(
     HubRows("lmms-lab-encoder/ScienceQA", "test", config="ScienceQA-IMG"),
-    category="subject",
+    levels=("subject", "category"),
     stem="ScienceQA",
     lmms_form="Context: {hint}\n{question}\n{options}" + LETTER_DIRECTLY,
+    lmms_read=read_lone_letter,
 )
 
 
@@ -32,7 +34,7 @@ def predictions(path: Path, data: str | None) -> Predictions:
 
     The subject is `with picture` or `text only` there, so that both numbers LLaVA prints are among the totals.
     """
-    value = json_value(path.read_text(encoding="utf-8"), str(path)) if path.suffix == ".json" else None
+    value = load_json(path) if path.suffix == ".json" else None
     if not isinstance(value, dict) or "correct" not in value or "incorrect" not in value:
         return read_predictions(path, data)
     found = []
@@ -50,7 +52,7 @@ def predictions(path: Path, data: str | None) -> Predictions:
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     """Accuracy of the questions with a picture, and of each subject; `all` where questions without one are there."""
-    pictured = [one for one in scored if one.sample.target["category"] != "text only"]
+    pictured = [one for one in scored if one.sample.target["subject"] != "text only"]
     if len(pictured) == len(scored):
         return ROWS.totals(scored, rules)
     return {"accuracy": mean_total(pictured, "accuracy"), "all": mean_total(scored, "accuracy")}

@@ -16,7 +16,7 @@ from typing import Any
 
 from eval_tasks.hub_rows import to_text
 from eval_tasks.judged_answer import fenced
-from eval_tasks.table_files import json_value
+from eval_tasks.table_files import load_json
 from eval_tasks.task import Points, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total
 from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
@@ -30,7 +30,7 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
     files = sorted(folder.glob("visdial*val*.json")) if folder.is_dir() else []
     if len(files) != 1:
         raise ValueError(f"{folder}: expected a folder with visdial_1.0_val.json and its pictures, found {len(files)}")
-    content: dict[str, Any] = json_value(files[0].read_text(encoding="utf-8"), str(files[0]))["data"]
+    content: dict[str, Any] = load_json(files[0])["data"]
     pictures = {path.stem.rpartition("_")[2].lstrip("0"): path for path in folder.rglob("*.jpg")}
     for entry in content["dialogs"]:
         image_id = str(entry["image_id"])

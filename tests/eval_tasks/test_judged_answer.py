@@ -85,8 +85,10 @@ def test_verdicts_are_counted_and_refusals_left_out_with_their_reason(
 def test_a_verdict_that_cannot_be_read_is_asked_again_and_never_guessed(
     visdial: Path, tmp_path: Path, write_script: Write
 ) -> None:
+    model = write_script({f"visdial-{number}": f"white {number}" for number in (7, 8, 9)})
     with FakeChatServer(lambda body: "Output: 10 10 10") as server:
-        assert run(write_script, visdial, tmp_path / "r", f"api:{server.base_url}#judge") == 0
+        ask = ["--model", model, "--tasks", "visdial", "--data", str(visdial), "--out", f"{tmp_path}/r"]
+        assert main([*ask, "--judge", f"api:{server.base_url}#judge"]) == 0
         assert len(server.requests) == 9
         assert {body["temperature"] for body in server.requests} == {0.0, 0.5, 1.0}
     assert entry_of(tmp_path / "r")["unjudged"] == {"unread_verdict": 3}

@@ -26,9 +26,9 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
         ([{**ROW, "answer": "D"}], "expected one of A, B"),
         ([ROW, ROW], "there twice"),
         ([], "no rows"),
-        ([{name: cell for name, cell in ROW.items() if name != "question"}], "no 'question'"),
+        ([ROW, {name: cell for name, cell in ROW.items() if name != "answer"}], "no 'answer'"),
     ],
-    ids=["no replies", "no gold", "wrong gold", "id twice", "empty", "no question"],
+    ids=["no replies", "no gold", "wrong gold", "id twice", "empty", "a row without gold"],
 )
 def test_a_broken_file_is_a_clear_error(
     rows: list[dict[str, Any]], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from eval_tasks.models.open_model import NoReply
 from eval_tasks.models.transformers_vlm import TransformersVLM
 from mmcr_dataset.images import decode_rgb
 from mmcr_dataset.messages import num_pictures_shown, to_messages
@@ -64,6 +67,77 @@ def test_replies_are_those_of_reading_everything_anew(family: str, tmp_path: Pat
     assert answered_side_by_side(model, dialogues, 12) == answered_anew(folder, dialogues, 12)
 
 
+def test_layers_that_see_only_the_last_tokens_are_read_right(tmp_path: Path, make_dialogue: Make) -> None:
+    folder = write_tiny_vlm("llava_onevision", tmp_path / "sliding")
+    config = json.loads((folder / "config.json").read_text())
+    kinds = {"use_sliding_window": True, "sliding_window": 40, "layer_types": ["sliding_attention", "full_attention"]}
+    config["text_config"] |= kinds
+    (folder / "config.json").write_text(json.dumps(config))
+    dialogues = [make_dialogue(1, 3, seed=0), make_dialogue(2, 3, seed=1)]
+    model = TransformersVLM(str(folder), side_by_side=2)
+    assert not model._keeps
+    assert answered_side_by_side(model, dialogues, 8) == answered_anew(folder, dialogues, 8)
+
+
+def test_memory_that_does_not_suffice_for_all_is_shared_by_halves(tiny_ovis2: Path, make_dialogue: Make) -> None:
+    """The model's forward pass is the edge here: it refuses more than two rows, and any row of one dialogue."""
+    dialogues = [make_dialogue(1, 2, seed=seed) for seed in range(4)]
+    expected = answered_anew(tiny_ovis2, dialogues, 6)
+    model = TransformersVLM(str(tiny_ovis2), side_by_side=4)
+
+    def refuse(module: Any, inputs: Any, kwargs: dict[str, Any]) -> None:
+        if kwargs["input_ids"].shape[0] > 2:
+            raise torch.OutOfMemoryError("no room")
+
+    model._model.register_forward_pre_hook(refuse, with_kwargs=True)
+    assert answered_side_by_side(model, dialogues, 6) == expected
+
+
+def test_a_dialogue_that_does_not_fit_alone_is_a_named_failure(tiny_ovis2: Path, make_dialogue: Make) -> None:
+    model = TransformersVLM(str(tiny_ovis2))
+
+    def refuse(module: Any, inputs: Any, kwargs: dict[str, Any]) -> None:
+        if kwargs["input_ids"].shape[1] == 1:
+            raise torch.OutOfMemoryError("no room")
+
+    model._model.register_forward_pre_hook(refuse, with_kwargs=True)
+    with pytest.raises(NoReply) as failure:
+        answered_side_by_side(model, [make_dialogue(1, 2)], 6)
+    assert failure.value.reason == "out_of_memory"
+    assert not model._states
+
+
+def test_a_freed_row_serves_the_next_dialogue_and_others_between_are_left_alone(
+    tiny_ovis2: Path, make_dialogue: Make
+) -> None:
+    """Three dialogues open, the middle one ends, a longer one takes its row while the outer two go on."""
+    dialogues = [make_dialogue(1, 3, seed=0), make_dialogue(1, 2, seed=1), make_dialogue(2, 4, seed=2)]
+    late = make_dialogue(3, 5, seed=3)
+    expected = answered_anew(tiny_ovis2, [*dialogues, late], 8)
+    model = TransformersVLM(str(tiny_ovis2), side_by_side=4)
+
+    async def ask() -> None:
+        said: dict[str, list[str]] = {one.id: [] for one in [*dialogues, late]}
+
+        async def turn(*asked: Dialogue) -> None:
+            replies = await asyncio.gather(*(model.reply(one, said[one.id], 8) for one in asked))
+            for one, reply in zip(asked, replies, strict=True):
+                said[one.id].append(reply)
+
+        async with model:
+            await turn(*dialogues)
+            await turn(*dialogues)
+            model.forget(dialogues[1])
+            await turn(dialogues[2], late)
+            await turn(dialogues[0], dialogues[2])
+            for _ in range(4):
+                await turn(late)
+        assert list(said.values()) == expected
+
+    asyncio.run(ask())
+    assert len(model._rows.lengths) == 3
+
+
 def test_each_picture_goes_through_the_vision_tower_once(tiny_ovis2: Path, make_dialogue: Make) -> None:
     model = TransformersVLM(str(tiny_ovis2))
     tiles: list[int] = []
@@ -71,6 +145,31 @@ def test_each_picture_goes_through_the_vision_tower_once(tiny_ovis2: Path, make_
     tower.register_forward_hook(lambda module, inputs, kwargs, output: tiles.append(1), with_kwargs=True)
     answered_side_by_side(model, [make_dialogue(3, 8)], 6)
     assert len(tiles) == 3
+
+
+@pytest.mark.parametrize("family", BUILDERS)
+def test_questions_about_one_picture_read_it_once(family: str, tmp_path: Path, make_dialogue: Make) -> None:
+    folder = write_tiny_vlm(family, tmp_path / family)
+    first, other = make_dialogue(1, 1, seed=0), make_dialogue(1, 1, seed=5)
+    asked = [replace(make_dialogue(1, 1, seed=seed), pictures=first.pictures) for seed in range(1, 5)]
+    dialogues = [first, asked[0], other, *asked[1:]]
+    expected = answered_anew(folder, dialogues, 8)
+    model = TransformersVLM(str(folder), side_by_side=3)
+    num_tokens: list[int] = []
+
+    def count(module: Any, inputs: Any, kwargs: dict[str, Any]) -> None:
+        num_tokens.append(kwargs["input_ids"].shape[1])
+
+    model._model.register_forward_pre_hook(count, with_kwargs=True)
+    said = []
+    for start in (0, 3):
+        said += answered_side_by_side(model, dialogues[start : start + 3], 8)
+        for dialogue in dialogues[start : start + 3]:
+            model.forget(dialogue)
+    assert said == expected
+    reads = [number for number in num_tokens if number > 1]
+    assert len(reads) == 6
+    assert sum(number > max(reads) // 2 for number in reads) == 2  # the first picture and the other one
 
 
 def test_states_are_forgotten_when_a_dialogue_is_over(tiny_ovis2: Path, make_dialogue: Make) -> None:

@@ -50,9 +50,12 @@ def make_tokenizer(end: str = "<|im_end|>") -> Any:
 
 
 def write_tiny_vlm(
-    family: str, folder: Path, window: int = 8192, seed: int = 0, width: int = 64, depth: int = 2
+    family: str, folder: Path, window: int = 8192, seed: int = 0, width: int = 64, depth: int = 2, scale: int = 1
 ) -> Path:
-    """A checkpoint folder of a family with random weights, spread so that answers depend on what is asked."""
+    """A checkpoint folder of a family with random weights, spread so that answers depend on what is asked.
+
+    A picture becomes `scale * scale` times as many tokens as the smallest there can be.
+    """
     import torch
 
     torch.manual_seed(seed)
@@ -71,7 +74,7 @@ def write_tiny_vlm(
         "pad_token_id": tokenizer.pad_token_id,
         "tie_word_embeddings": False,
     }
-    model, processor = BUILDERS[family](tokenizer, ids, text)
+    model, processor = BUILDERS[family](tokenizer, ids, text, scale)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim >= 2:
@@ -83,7 +86,7 @@ def write_tiny_vlm(
     return folder
 
 
-def build_ovis2(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) -> tuple[Any, Any]:
+def build_ovis2(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int = 1) -> tuple[Any, Any]:
     from transformers import (
         Ovis2Config,
         Ovis2ForConditionalGeneration,
@@ -99,7 +102,7 @@ def build_ovis2(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) -> tu
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=2,
-        image_size=56,
+        image_size=56 * scale,
         patch_size=14,
         vocab_size=128,
         hidden_stride=2,
@@ -114,13 +117,15 @@ def build_ovis2(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) -> tu
         hidden_size=text["hidden_size"],
         tie_word_embeddings=False,
     )
-    pictures = Ovis2ImageProcessor(crop_to_patches=True, size={"height": 56, "width": 56}, max_patches=4)
+    pictures = Ovis2ImageProcessor(
+        crop_to_patches=True, size={"height": 56 * scale, "width": 56 * scale}, max_patches=4
+    )
     template = chat_template("<image>", SYSTEM)
-    processor = Ovis2Processor(pictures, tokenizer, chat_template=template, image_seq_length=4)
+    processor = Ovis2Processor(pictures, tokenizer, chat_template=template, image_seq_length=4 * scale**2)
     return Ovis2ForConditionalGeneration(config), processor
 
 
-def build_qwen2_5_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) -> tuple[Any, Any]:
+def build_qwen2_5_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int = 1) -> tuple[Any, Any]:
     from transformers import (
         Qwen2_5_VLConfig,
         Qwen2_5_VLForConditionalGeneration,
@@ -146,13 +151,13 @@ def build_qwen2_5_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) 
         "rope_theta": 1e6,
     }
     config = Qwen2_5_VLConfig(text_config=text | {"rope_parameters": rope}, vision_config=vision, **_qwen_ids(ids))
-    pictures = Qwen2VLImageProcessor(min_pixels=56 * 56, max_pixels=112 * 112)
+    pictures = Qwen2VLImageProcessor(min_pixels=(56 * scale) ** 2, max_pixels=(112 * scale) ** 2)
     template = chat_template("<|vision_start|><|image_pad|><|vision_end|>", SYSTEM)
     processor = Qwen2_5_VLProcessor(pictures, tokenizer, Qwen2VLVideoProcessor(), chat_template=template)
     return Qwen2_5_VLForConditionalGeneration(config), processor
 
 
-def build_qwen3_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) -> tuple[Any, Any]:
+def build_qwen3_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int = 1) -> tuple[Any, Any]:
     from transformers import (
         Qwen2VLImageProcessor,
         Qwen3VLConfig,
@@ -183,7 +188,7 @@ def build_qwen3_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) ->
         vision_config=vision,
         **_qwen_ids(ids),
     )
-    pictures = Qwen2VLImageProcessor(patch_size=16, min_pixels=64 * 64, max_pixels=128 * 128)
+    pictures = Qwen2VLImageProcessor(patch_size=16, min_pixels=(64 * scale) ** 2, max_pixels=(128 * scale) ** 2)
     template = chat_template("<|vision_start|><|image_pad|><|vision_end|>")
     processor = Qwen3VLProcessor(pictures, tokenizer, Qwen3VLVideoProcessor(), chat_template=template)
     return Qwen3VLForConditionalGeneration(config), processor
@@ -199,7 +204,7 @@ def _qwen_ids(ids: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def build_smolvlm(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) -> tuple[Any, Any]:
+def build_smolvlm(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int = 1) -> tuple[Any, Any]:
     from transformers import (
         LlamaConfig,
         SmolVLMConfig,
@@ -209,13 +214,13 @@ def build_smolvlm(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) -> 
     )
     from transformers.models.smolvlm.video_processing_smolvlm import SmolVLMVideoProcessor
 
-    sides = {"size": {"longest_edge": 128}, "max_image_size": {"longest_edge": 64}}
+    sides = {"size": {"longest_edge": 128 * scale}, "max_image_size": {"longest_edge": 64 * scale}}
     vision = {
         "hidden_size": 32,
         "intermediate_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
-        "image_size": 64,
+        "image_size": 64 * scale,
         "patch_size": 16,
     }
     config = SmolVLMConfig(
@@ -228,11 +233,11 @@ def build_smolvlm(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) -> 
     pictures = SmolVLMImageProcessor(do_image_splitting=True, **sides)
     template = chat_template("<image>").replace("<|im_end|>", "<end_of_utterance>")
     video = SmolVLMVideoProcessor(**sides)
-    processor = SmolVLMProcessor(pictures, tokenizer, video, image_seq_len=4, chat_template=template)
+    processor = SmolVLMProcessor(pictures, tokenizer, video, image_seq_len=4 * scale**2, chat_template=template)
     return SmolVLMForConditionalGeneration(config), processor
 
 
-def build_llava_onevision(tokenizer: Any, ids: dict[str, int], text: dict[str, Any]) -> tuple[Any, Any]:
+def build_llava_onevision(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int = 1) -> tuple[Any, Any]:
     from transformers import (
         LlavaOnevisionConfig,
         LlavaOnevisionForConditionalGeneration,
@@ -243,14 +248,14 @@ def build_llava_onevision(tokenizer: Any, ids: dict[str, int], text: dict[str, A
         SiglipVisionConfig,
     )
 
-    side = {"size": {"height": 56, "width": 56}}
-    pins = [[56, 56], [56, 112], [112, 56], [112, 112]]
+    side = {"size": {"height": 56 * scale, "width": 56 * scale}}
+    pins = [[56 * scale * rows, 56 * scale * columns] for rows in (1, 2) for columns in (1, 2)]
     vision = SiglipVisionConfig(
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=2,
-        image_size=56,
+        image_size=56 * scale,
         patch_size=14,
         vision_use_head=False,
     )
@@ -266,7 +271,7 @@ def build_llava_onevision(tokenizer: Any, ids: dict[str, int], text: dict[str, A
         LlavaOnevisionImageProcessor(image_grid_pinpoints=pins, **side),
         tokenizer,
         LlavaOnevisionVideoProcessor(**side),
-        num_image_tokens=16,
+        num_image_tokens=16 * scale**2,
         vision_feature_select_strategy="full",
         chat_template=chat_template("<image>\n", images_first=True),
     )

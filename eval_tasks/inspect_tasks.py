@@ -1,0 +1,141 @@
+"""Our benchmarks as tasks of inspect_ai: `inspect eval eval_tasks/inspect_tasks.py -T name=mmstar -T data=MMStar.tsv`.
+
+The same prompts, history and scores; models, limits, retries and the viewer are inspect's. It comes with
+`pip install 'mmcr[inspect]'`. What inspect's decorators wrap takes no arguments here, as they store those in its log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from inspect_ai import Task as InspectTask
+from inspect_ai import task as inspect_task
+from inspect_ai.dataset import MemoryDataset
+from inspect_ai.dataset import Sample as InspectSample
+from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageUser, Content, ContentImage, ContentText
+from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric, scorer
+from inspect_ai.solver import Generate, Solver, TaskState, solver
+
+from eval_tasks.registry import choose_tasks, find_tasks, load_task
+from eval_tasks.scoring import score_samples
+from eval_tasks.task import Failure, Sample, Scored, Task
+from mmcr_dataset.images import to_data_url
+from mmcr_dataset.schema import Dialogue
+
+
+@inspect_task  # type: ignore[untyped-decorator]  # inspect_ai need not be installed
+def benchmark(
+    name: str, data: str | None = None, rules: str | None = None, judge: str = "offline", limit: int | None = None
+) -> InspectTask:
+    """One of our benchmarks.
+
+    Args:
+        name: as `python -m eval_tasks --list` shows it.
+        data: its place, None for its own Hub id.
+        rules: scoring rules, None for the benchmark's first.
+        judge: `offline` or `api:URL#NAME`; what it said is kept in eval_runs/inspect_judge.sqlite3.
+        limit: so many first samples.
+    """
+    found = find_tasks()
+    ours = load_task(found[choose_tasks(name, list(found))[0]])
+    chosen = ours.check_rules(rules)
+    samples = {one.dialogue.id: one for one in itertools.islice(ours.samples(data, chosen), limit)}
+    asked = [
+        InspectSample(input=[*_given(one)], target=one.dialogue.turns[-1].assistant, id=name)
+        for name, one in samples.items()
+    ]
+    return InspectTask(
+        dataset=MemoryDataset(asked, name=name),
+        solver=ask_turns(samples),
+        scorer=points(ours, samples, chosen, judge),
+        name=name,
+        version=ours.version,
+    )
+
+
+def _turn(dialogue: Dialogue, index: int) -> ChatMessageUser:
+    blocks: list[Content] = [
+        ContentText(text=block)
+        if isinstance(block, str)
+        else ContentImage(image=to_data_url(dialogue.pictures[block - 1].data))
+        for block in dialogue.turns[index].human
+    ]
+    return ChatMessageUser(content=blocks)
+
+
+def _given(sample: Sample) -> list[ChatMessage]:
+    """The turns whose answers are given, and the first question that is asked."""
+    messages: list[ChatMessage] = []
+    for index in range(sample.num_given_turns):
+        messages += [
+            _turn(sample.dialogue, index),
+            ChatMessageAssistant(content=sample.dialogue.turns[index].assistant),
+        ]
+    return [*messages, _turn(sample.dialogue, sample.num_given_turns)]
+
+
+def ask_turns(samples: Mapping[str, Sample]) -> Solver:
+    """Ask turn by turn, the model's own replies in the history."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        sample = samples[str(state.sample_id)]
+        replies: list[str] = []
+        for index in range(sample.num_given_turns, len(sample.dialogue.turns)):
+            if index > sample.num_given_turns:
+                state.messages.append(_turn(sample.dialogue, index))
+            state = await generate(state)
+            replies.append(state.output.completion)
+        state.metadata["replies"] = replies
+        return state
+
+    @solver(name="ask_turns")  # type: ignore[untyped-decorator]
+    def of_samples() -> Solver:
+        return solve
+
+    return of_samples()
+
+
+def totals(task: Task, samples: Mapping[str, Sample], rules: str) -> Metric:
+    """The benchmark's own totals."""
+
+    def show(scores: list[SampleScore]) -> dict[str, float]:
+        scored = [_scored(samples[str(one.sample_id)], one.score.metadata or {}) for one in scores]
+        return {name: total.value for name, total in task.totals(scored, rules).items()}
+
+    @metric(name="totals")  # type: ignore[untyped-decorator]
+    def of_task() -> Metric:
+        return show
+
+    return of_task()
+
+
+def _scored(sample: Sample, kept: Mapping[str, Any]) -> Scored:
+    unjudged = kept.get("unjudged")
+    return Scored(
+        sample, tuple(kept.get("replies", ())), kept.get("points", {}), unjudged=unjudged and Failure(*unjudged)
+    )
+
+
+def points(task: Task, samples: Mapping[str, Sample], rules: str, judge: str) -> Scorer:
+    """The benchmark's points for the replies; judges are asked one sample at a time."""
+    ledger_path, one_at_a_time = Path("eval_runs") / "inspect_judge.sqlite3", asyncio.Lock()
+
+    @scorer(metrics=[totals(task, samples, rules)], name=task.name)  # type: ignore[untyped-decorator]
+    def of_task() -> Scorer:
+        async def score(state: TaskState, target: Target) -> Score:
+            replies = tuple(state.metadata["replies"])
+            asked = [Scored(samples[str(state.sample_id)], replies)]
+            async with one_at_a_time:
+                scored, _ = await asyncio.to_thread(score_samples, task, asked, rules, judge, ledger_path)
+            found = scored[0]
+            kept = {"replies": replies, "points": dict(found.points), "unjudged": found.unjudged}
+            first = next(iter(found.points.values()), None)
+            return Score(value=first or 0.0, answer=replies[-1], metadata=kept)
+
+        return score
+
+    return of_task()

@@ -1,0 +1,105 @@
+"""The samples of runs for the report page: pictures, questions, references, replies and what each was worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from eval_tasks.run_folder import from_record, read_records, read_results
+from eval_tasks.task import Scored, Task
+from mmcr_dataset.images import PictureError, decode_rgb
+from mmcr_dataset.page import Section, show_dialogue, show_text
+from mmcr_dataset.schema import Dialogue, Turn
+
+NUM_SAMPLES = 20  # of each task
+
+
+def samples_sections(
+    runs: Sequence[Path], tasks: Mapping[str, Task], data: Mapping[str, str], num_samples: int = NUM_SAMPLES
+) -> list[Section]:
+    """A section for each task: its first samples with the replies of every run.
+
+    Args:
+        runs: finished run folders.
+        tasks: the tasks they share.
+        data: task name -> where its data is, for the pictures; a run keeps none.
+        num_samples: so many of each task.
+    """
+    scored = {run: _scored_by_task(run, tasks) for run in runs}
+    sections = []
+    for name, task in tasks.items():
+        of_first = scored[runs[0]][name]
+        first = list(islice(of_first.values(), num_samples))
+        rules = read_results(runs[0])["tasks"][name]["rules"]
+        dialogues = _with_pictures(first, task, rules, data[name]) if name in data else {}
+        shown = [
+            _show_sample(dialogues.get(key, _without_pictures(one.sample.dialogue)), key, name, scored)
+            for key, one in zip(of_first, first, strict=False)
+        ]
+        note = f"{len(shown)} of {len(of_first)} samples."
+        note += "" if name in data else f" Pictures: pass --data {name}=PLACE, a run keeps none."
+        sections.append(Section(f"Replies: {name}", show_text(note) + "".join(shown)))
+    return sections
+
+
+def _scored_by_task(run: Path, tasks: Mapping[str, Task]) -> dict[str, dict[str, Scored]]:
+    found: dict[str, dict[str, Scored]] = {name: {} for name in tasks}
+    for record in read_records(run):
+        if record["task"] in found:
+            found[record["task"]][record["id"]] = from_record(record)
+    return found
+
+
+def _with_pictures(scored: Sequence[Scored], task: Task, rules: str, data: str) -> dict[str, Dialogue]:
+    """The dialogues as the data has them; those with a picture that doesn't decode are left out."""
+    wanted = {one.sample.dialogue.id for one in scored}
+    found: dict[str, Dialogue] = {}
+    for sample in task.samples(data, rules):
+        if sample.dialogue.id in wanted:
+            wanted.discard(sample.dialogue.id)
+            if all(_is_picture(picture.data) for picture in sample.dialogue.pictures):
+                found[sample.dialogue.id] = sample.dialogue
+        if not wanted:
+            break
+    return found
+
+
+def _is_picture(data: bytes) -> bool:
+    try:
+        decode_rgb(data)
+    except PictureError:
+        return False
+    return True
+
+
+def _without_pictures(dialogue: Dialogue) -> Dialogue:
+    turns = tuple(
+        Turn(("".join(block for block in turn.human if isinstance(block, str)),), turn.assistant)
+        for turn in dialogue.turns
+    )
+    return replace(dialogue, turns=turns, pictures=())
+
+
+def _show_sample(
+    dialogue: Dialogue, sample_id: str, task: str, scored: Mapping[Path, Mapping[str, Mapping[str, Scored]]]
+) -> str:
+    turns: list[list[tuple[str, str]]] = [[] for _ in dialogue.turns]
+    for run, of_task in scored.items():
+        one = of_task[task].get(sample_id)
+        if one is None:
+            continue
+        for number, reply in enumerate(one.replies):
+            turns[one.sample.num_given_turns + number].append((run.name, reply))
+        said = turns[-1].pop()[1] if turns[-1] and turns[-1][-1][0] == run.name else ""
+        turns[-1].append((f"{run.name}: {_show_points(one)}", said))
+    return show_text(f"Sample {sample_id}") + show_dialogue(dialogue, turns)
+
+
+def _show_points(one: Scored) -> str:
+    if one.failure is not None:
+        return f"failed: {one.failure.reason} ({one.failure.detail})"
+    if one.unjudged is not None:
+        return f"unjudged: {one.unjudged.reason}"
+    return ", ".join(f"{name} {'unread' if value is None else f'{value:g}'}" for name, value in one.points.items())

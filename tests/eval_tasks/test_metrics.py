@@ -1,0 +1,71 @@
+"""Our scorers as metrics of `evaluate`, loaded from their local path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+METRICS = Path(__file__).resolve().parents[2] / "eval_tasks" / "metrics"
+PETS = ["a dog", "a cat"]
+MME = {"question": "Is it red?", "category": "color", "image_path": "1.jpg"}
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """A function (name, rules) -> the metric, its copy in a place of its own."""
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path))
+    evaluate = pytest.importorskip("evaluate", reason="needs pip install evaluate")
+
+    def from_path(name: str, rules: str | None = None) -> Any:
+        return evaluate.load(str(METRICS / name), rules, experiment_id=tmp_path.name)
+
+    return from_path
+
+
+@pytest.mark.parametrize(
+    ("name", "predictions", "references", "metric", "value"),
+    [
+        ("multiple_choice", ["B.", "a dog", "?"], [{"answer": x, "options": PETS} for x in "BAA"], "accuracy", 200 / 3),
+        (
+            "mmbench",
+            ["A", "B", "A", "A"],
+            [
+                {"index": index, "answer": answer, "options": PETS}
+                for index, answer in ((1, "A"), (1_000_001, "B"), (2, "A"), (1_000_002, "B"))
+            ],
+            "accuracy",
+            50.0,
+        ),
+        ("mme", ["Yes", "Yes, it is"], [{**MME, "answer": "Yes"}, {**MME, "answer": "No"}], "color", 50.0),
+        (
+            "hallusion_bench",
+            ["Yes", "No"],
+            [{"index": f"VD_math_1_0_0_{n}", "question": "Same?", "answer": "Yes"} for n in range(2)],
+            "average",
+            (50 + 0 + 50) / 3,
+        ),
+        ("ocrbench", ["CENTRE"], [{"question": "?", "answer": ["centre"], "category": "x"}], "final_score", 1.0),
+    ],
+)
+def test_metric_from_its_path_gives_the_benchmarks_total(
+    name: str, predictions: list[str], references: list[dict[str, Any]], metric: str, value: float, load: Any
+) -> None:
+    found = load(name).compute(predictions=predictions, references=references)
+    assert found[metric] == pytest.approx(value)
+
+
+def test_every_metric_is_tested_here() -> None:
+    (parametrized,) = test_metric_from_its_path_gives_the_benchmarks_total.pytestmark  # type: ignore[attr-defined]
+    assert {case[0] for case in parametrized.args[1]} == {path.stem for path in METRICS.glob("*/*.py")}
+
+
+def test_configuration_names_the_rules_and_unread_replies_are_counted(load: Any) -> None:
+    long = "B is what I would say, because of the whiskers and of the tail that is so long"
+    reference = {"answer": "B", "options": PETS}
+    found = load("multiple_choice", "vlmevalkit@2026-06").compute(predictions=[long], references=[reference])
+    assert found == {"accuracy": 0.0, "num_unread": 1.0}
+    assert load("multiple_choice").compute(predictions=[long], references=[reference])["accuracy"] == 100.0
+    with pytest.raises(ValueError, match="has no rules"):
+        load("multiple_choice", "mine@1").compute(predictions=["B"], references=[reference])

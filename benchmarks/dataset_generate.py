@@ -168,6 +168,7 @@ def measure(args: argparse.Namespace) -> None:
             with tempfile.TemporaryDirectory() as place:
                 work = Path(place) / "set.work"
                 write_candidates_to(work, args.documents, (args.width_px, args.width_px * 3 // 4))
+                os.sync()  # else the ledger's first commits wait for these files
                 found = run_side(side, python, work, args)
             if "error" in found:
                 print(f"{side:>10}: not measured: {found['error']}")

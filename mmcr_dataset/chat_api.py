@@ -215,11 +215,11 @@ class ChatClient:
             if lost_usd and not self.budget.has_room(0.0):
                 raise self.budget.out_of_money(most_usd)
             is_last = attempt == self.endpoint.max_attempts or wait_s is None
+            end = self._count_lost(failure) if is_last else None  # at once: while it is stored others are sent
             if is_last or failure.reason in _MAYBE_PAID:
                 await self._keep(self.ledger.store_failure(asked, failure.reason, failure.detail, lost_usd))
             if is_last or wait_s is None:
-                self._count_lost(failure)
-                raise failure
+                raise end or failure
             await asyncio.sleep(wait_s)
         raise AssertionError("unreachable: the loop returns or raises")
 
@@ -245,17 +245,18 @@ class ChatClient:
             return body
         return to_body(with_completion_tokens(json.loads(body)))
 
-    def _count_lost(self, failure: RequestFailed) -> None:
+    def _count_lost(self, failure: RequestFailed) -> EndpointUnusable | None:
         """Stop where nothing comes back any more, instead of failing a million documents one by one."""
         if failure.reason == "content_filter":
-            return
+            return None
         self._num_lost_in_a_row += 1
-        if self._num_lost_in_a_row >= max(20, 2 * self.endpoint.max_in_flight):
-            self._end = EndpointUnusable(
-                f"{self.endpoint.base_url}: {self._num_lost_in_a_row} requests in a row failed, the last: {failure}; "
-                "see what is wrong there and run the same command again, answered requests are not paid twice"
-            )
-            raise self._end from failure
+        if self._num_lost_in_a_row < max(20, 2 * self.endpoint.max_in_flight):
+            return None
+        self._end = EndpointUnusable(
+            f"{self.endpoint.base_url}: {self._num_lost_in_a_row} requests in a row failed, the last: {failure}; "
+            "see what is wrong there and run the same command again, answered requests are not paid twice"
+        )
+        return self._end
 
 
 def to_request(model: str, messages: Messages, decoding: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def add_flags(build: argparse.ArgumentParser) -> None:
     writer.add_argument("--max-cost-usd", type=float, metavar="X", help="stop before this sum is crossed")
     writer.add_argument("--estimate", action="store_true", help="say what the writer would cost, and stop before it")
     engine = build.add_argument_group("engine")
-    engine.add_argument("--engine", default="local", help="local, datatrove-local or slurm (default: %(default)s)")
+    engine.add_argument("--engine", default="local", help="local, datatrove-local, slurm or ray (default: %(default)s)")
     engine.add_argument("--ranks", type=int, default=8, metavar="N", help="tasks of an engine (default: %(default)s)")
     engine.add_argument("--slurm-partition", metavar="NAME", help="for slurm: where its tasks run")
     engine.add_argument("--slurm-time", default="24:00:00", metavar="T", help="of a task (default: %(default)s)")

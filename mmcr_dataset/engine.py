@@ -17,7 +17,7 @@ from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.ledger import Ledger
 from mmcr_dataset.ledger_files import merge_ledgers
 
-NAMES = ("local", "datatrove-local", "slurm")
+NAMES = ("local", "datatrove-local", "slurm", "ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class EngineSettings:
     """Where the paid stage runs.
 
     Attributes:
-        name: `local` (this process), `datatrove-local` (processes on this machine) or `slurm` (a job array).
+        name: `local` (this process), `datatrove-local` (processes on this machine), `slurm` (a job array) or `ray`
+            (the cluster of RAY_ADDRESS, or one on this machine).
         num_ranks: tasks the shards are dealt to; requests in flight and the limit of cost are dealt with them.
         partition: of Slurm.
         time: limit of a Slurm task, e.g. 24:00:00.
@@ -106,6 +107,9 @@ def launch(task: Writing, numbers: Iterable[int], spent_usd: float) -> bool:
     if task.engine.name == "slurm":
         make_executor(*arguments).run()
         return False
+    if task.engine.name == "ray":
+        _run_on_ray(*arguments)
+        return True
     make_executor(*arguments, rank=0)  # says what is missing, before anything starts
     left = list(range(task.engine.num_ranks))
     for _ in range(3):
@@ -128,20 +132,38 @@ def launch(task: Writing, numbers: Iterable[int], spent_usd: float) -> bool:
     raise ValueError(f"ranks {left} were killed three times (memory?); run the same command again with fewer --ranks")
 
 
+def _run_on_ray(task: Writing, numbers: list[int], spent_usd: float) -> None:
+    """All ranks on Ray, which starts those anew whose worker died; a rank that failed is told by its missing shards."""
+    try:
+        import ray
+    except ImportError as error:
+        raise ValueError(f"--engine ray: pip install 'ray>=2.40' ({error})") from error
+    task = replace(task, work=task.work.resolve())  # workers have folders of their own
+    ray.init(include_dashboard=False, log_to_driver=False)
+    try:
+        make_executor(task, numbers, spent_usd).run()
+    finally:
+        ray.shutdown()
+
+
 def _run_rank(task: Writing, numbers: list[int], spent_usd: float, rank: int) -> None:
     make_executor(task, numbers, spent_usd, rank).run()
 
 
 def make_executor(task: Writing, numbers: list[int], spent_usd: float, rank: int | None = None) -> Any:  # noqa: ANN401
-    """The executor of datatrove: of all ranks on Slurm, of one rank on this machine."""
+    """The executor of datatrove: of all ranks on Slurm or Ray, of one rank on this machine."""
     try:
-        from datatrove.executor import LocalPipelineExecutor, SlurmPipelineExecutor
+        from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
     except ImportError as error:
         raise ValueError(f"--engine {task.engine.name}: pip install 'mmcr[engine]' ({error})") from error
     from mmcr_dataset.engine_step import WriteRank
 
     engine, logs = task.engine, task.work / "engine"
     pipeline = [WriteRank(task, numbers, spent_usd)]
+    if engine.name == "ray":
+        return RayPipelineExecutor(
+            pipeline, tasks=engine.num_ranks, mem_per_cpu_gb=1, logging_dir=str(logs), skip_completed=False
+        )
     if rank is None:
         return SlurmPipelineExecutor(
             pipeline,

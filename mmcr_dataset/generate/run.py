@@ -47,6 +47,12 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
         print("handed to the queue; when it is through, run the same command with --engine local to go on")
         return None
     join_ledgers(task.work)
+    missing = [number for number in paths if not stage.is_finished(number)]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(paths)} shards were not finished, see {task.work / 'engine'}; run the same "
+            "command again to go on"
+        )
     return say_count(stage.close())
 
 

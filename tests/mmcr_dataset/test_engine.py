@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,6 +77,34 @@ def test_build_on_an_engine_killed_and_run_again_gives_the_bytes_of_a_plain_run(
     assert not list((tmp_path / "set.work" / "ledgers").iterdir())
 
 
+@pytest.mark.slow
+def test_build_on_ray_gives_the_bytes_of_a_plain_run(source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="pip install ray")
+    if os.geteuid() or not shutil.which("unshare") or not shutil.which("ip"):
+        pytest.skip("Ray opens ports to everybody: this test runs it in a network namespace, which needs root")
+    program = """
+import subprocess, sys
+from pathlib import Path
+from tests.fake_chat_server import FakeChatServer
+from tests.mmcr_dataset.test_engine import start_build
+from tests.mmcr_dataset.test_pipeline import good_reply
+source, out = map(Path, sys.argv[1:])
+with FakeChatServer(good_reply) as server:
+    assert start_build(source, out / "plain" / "set", server.base_url).wait() == 0
+    num_plain = len(server.requests)
+    assert start_build(source, out / "set", server.base_url, "--engine", "ray", "--ranks", "2").wait() == 0
+    print(num_plain, len(server.requests) - num_plain)
+"""
+    inside = f"ip link set lo up && exec {sys.executable} -c '{program}' {source} {tmp_path}"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    done = subprocess.run(
+        ["unshare", "-n", "bash", "-c", inside], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "330 330"
+    assert contents(tmp_path / "set") == contents(tmp_path / "plain" / "set")
+
+
 def task_of(tmp_path: Path, **engine: Any) -> Writing:
     endpoint = Endpoint("http://127.0.0.1:1/v1", "gpt-4o", max_in_flight=64, max_cost_usd=100.0)
     return Writing(tmp_path / "set.work", WriterSettings("openai", endpoint), EngineSettings(**engine))
@@ -98,7 +127,7 @@ def test_slurm_job_script_names_ranks_partition_and_time(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        ({"name": "daft"}, "expected one of local, datatrove-local, slurm"),
+        ({"name": "daft"}, "expected one of local, datatrove-local, slurm, ray"),
         ({"name": "slurm"}, "--slurm-partition goes with slurm"),
         ({"num_ranks": 0}, "expected at least 1"),
     ],

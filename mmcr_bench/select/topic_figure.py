@@ -8,6 +8,7 @@ from pathlib import Path
 from mmcr_bench.select.topics import DOMAINS, Topic
 
 SHARE_NAMED = 0.04  # a narrower piece has no room for its domain's name; its topics and colour tell it
+_POINTS_A_TURN = 900  # room for labels around the ring; those of thin pieces are smaller, so that none overlap
 
 
 def draw_topics(topics: Sequence[Topic], num_dialogues: Mapping[str, int], out: Path) -> None:
@@ -38,6 +39,9 @@ def draw_topics(topics: Sequence[Topic], num_dialogues: Mapping[str, int], out: 
              colors=[colours[name] for name in domains], wedgeprops=ring, textprops=inside)  # fmt: skip
     labels = [f"{topic.label} ({num_dialogues[topic.synset]})" for topic in shown]
     outside = [(*colours[topic.domain], 0.55) for topic in shown]
-    axes.pie([num_dialogues[topic.synset] for topic in shown], labels=labels, radius=1.0, labeldistance=1.03,
-             startangle=90, colors=outside, rotatelabels=True, wedgeprops=ring, textprops={"fontsize": 8})  # fmt: skip
+    counts = [num_dialogues[topic.synset] for topic in shown]
+    _, texts = axes.pie(counts, labels=labels, radius=1.0, labeldistance=1.03, startangle=90, colors=outside,
+                        rotatelabels=True, wedgeprops=ring)  # fmt: skip
+    for text, count in zip(texts, counts, strict=True):
+        text.set_fontsize(min(8.0, max(4.0, _POINTS_A_TURN * count / sum(counts))))
     figure.savefig(out, dpi=150, bbox_inches="tight")

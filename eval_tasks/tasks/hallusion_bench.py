@@ -12,6 +12,7 @@ from pathlib import Path
 
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
 from eval_tasks.multiple_choice import VLMEVALKIT
+from eval_tasks.ovis2_prompts import OVIS2_RULES, YES_OR_NO
 from eval_tasks.predictions import read_predictions
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit
@@ -45,7 +46,7 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     category, sub, _, set_id, figure, question_id = cells
     target = {"answer": gold, "category": category, "sub": f"{category}_{sub}"}
     target |= {"figure": f"{set_id}/{figure}", "question": f"{set_id}/{question_id}"}
-    text = str(question) + (ONE_WORD if rules == "vlmevalkit@2025-03" else "")
+    text = str(question) + (YES_OR_NO if rules.endswith(":34B") else "") + (ONE_WORD if rules in OVIS2_RULES else "")
     dialogue = one_turn(str(name), pictures_of(row, place), text, gold)
     return Sample(dialogue, target, group=f"{category}_{sub}/{set_id}")
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.multiple_choice import VLMEVALKIT
+from eval_tasks.ovis2_prompts import OVIS2_RULES
 from eval_tasks.predictions import read_predictions
 from eval_tasks.table_files import read_table
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
@@ -45,7 +47,7 @@ def to_prompt(question: str, rules: str) -> str:
     """The question as each harness puts it."""
     if rules.startswith("lmms-eval"):
         return question.replace(ASKED, ONE_WORD)
-    if rules == "vlmevalkit@2025-03":
+    if rules in OVIS2_RULES:
         return question + ONE_WORD
     return question
 
@@ -136,7 +138,7 @@ TASK = Task(
     totals,
     judge="chat",
     to_judge=yes_no_to_judge,
-    rules=("vlmevalkit@2025-03", "vlmevalkit@2024-07", "vlmevalkit@2026-06", "lmms-eval@0.7", "official"),
+    rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
     to_sample=to_sample,
     predictions=predictions,
 )

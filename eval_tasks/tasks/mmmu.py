@@ -13,6 +13,7 @@ from pathlib import Path
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn
 from eval_tasks.mmmu_answer import is_open_right, read_choice, read_open
 from eval_tasks.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, options_of, read_letter, to_prompt
+from eval_tasks.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
 from eval_tasks.predictions import read_predictions
 from eval_tasks.table_files import load_json, picture_bytes, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
@@ -53,9 +54,10 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
 def _prompt(question: str, options: dict[str, str], is_open: bool, rules: str) -> str:
     if is_open and rules in ("lmms-eval@0.7", "official"):
         return question + ONE_WORD
-    if is_open and rules == "vlmevalkit@2025-03":
+    if is_open and rules in OVIS2_RULES:
         return question
-    return to_prompt(question, options, None, rules, "{question}\n{options}\n" + LETTER_DIRECTLY)
+    closing = STEP_BY_STEP if asks_for_reasons("mmmu", rules) else LETTER_DIRECTLY
+    return to_prompt(question, options, None, rules, "{question}\n{options}\n" + LETTER_DIRECTLY, closing)
 
 
 def _pictures(row: Row, place: str) -> list[Picture]:
@@ -73,7 +75,7 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -
                 {"A": str(target["answers"]) if len(target["answers"]) > 1 else gold, "B": "Other Answers"},
                 "A",
             )
-        said = read_letter(reply, options, rules)
+        said = read_letter(reply if target["is_open"] else final_answer(reply, "mmmu", rules), options, rules)
         return {"accuracy": None if said is None else float(said == gold)}
     if target["is_open"]:
         return {"accuracy": float(is_open_right(read_open(reply), target["answers"]))}

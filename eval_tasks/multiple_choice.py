@@ -214,12 +214,17 @@ class ChoiceRows:
 
     def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
         """1 for the right letter; None where no letter can be read, by the judge neither."""
+        said = self.read(sample, replies, rules, verdict)
+        return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+
+    def read(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
+        """The letter in a reply, else in the judge's verdict."""
         options = sample.target["options"] or dict.fromkeys("ABCD", "")
         reply, by_lmms = final_answer(replies[0], self.task, rules), rules.startswith("lmms-eval")
         said = self.lmms_read(reply, options) if by_lmms else read_letter(reply, options, rules)
         if said is None and verdict is not None:
             said = read_letter(str(verdict), {**options, NO_OPTION: "none of them"}, "vlmevalkit@2024-07")
-        return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+        return said
 
     def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
         """Accuracy (of whole circular groups), and that of each category."""
@@ -275,6 +280,7 @@ def choice_task(
         rows.totals,
         judge="chat",
         to_judge=to_judge,
+        read=rows.read,
         rules=rules,
         to_sample=rows.to_sample,
         predictions=predictions,

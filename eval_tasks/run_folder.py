@@ -32,6 +32,7 @@ def to_record(task: str, scored: Scored) -> dict[str, Any]:
         "failure": scored.failure and scored.failure._asdict(),
         "unjudged": scored.unjudged and scored.unjudged._asdict(),
         "judged": dict(scored.judged),
+        "reading": scored.reading,
         "dialogue": to_json(sample.dialogue),
     }
 
@@ -49,6 +50,7 @@ def from_record(record: Mapping[str, Any], pictures: Mapping[str, bytes] | None 
         Failure(**failure) if failure else None,
         Failure(**unjudged) if unjudged else None,
         record.get("judged", {}),
+        record.get("reading"),
     )
 
 

@@ -33,10 +33,7 @@ def score_samples(
         return _judged_by_bench(task, answered, rules, judge, ledger_path)
     if task.judge == "chat" and judge != "offline":
         return _judged_by_chat(task, answered, rules, judge, ledger_path)
-    scored = [
-        one if one.failure else replace(one, points=task.score(one.sample, one.replies, rules, None))
-        for one in answered
-    ]
+    scored = [one if one.failure else task.scored(one, rules) for one in answered]
     return scored, {"name": "none", "spec": judge}
 
 
@@ -61,7 +58,7 @@ def _judged_by_bench(
             unjudged = Failure(judgement.reason or "no_verdict", str(judgement.detail.get("reply", ""))[:500])
             scored.append(replace(one, unjudged=unjudged))
         else:
-            scored.append(replace(one, points=task.score(one.sample, one.replies, rules, judgement)))
+            scored.append(task.scored(one, rules, judgement))
     return scored, {**how, "name": judging.name, "spec": judge}
 
 
@@ -98,7 +95,7 @@ def _judged_by_chat(
     for number, one in enumerate(answered):
         if one.failure is not None:
             continue
-        scored[number] = replace(one, points=task.score(one.sample, one.replies, rules, None))
+        scored[number] = task.scored(one, rules)
         asked = task.to_judge(one.sample, one.replies, rules) if scored[number].is_unread else None
         if asked is not None:
             several[number] = isinstance(asked, list)
@@ -125,13 +122,14 @@ def _with_verdicts(task: Task, one: Scored, rules: str, verdicts: Sequence[Verdi
     """The sample with its points; unjudged if there isn't a verdict for each prompt, with points of those there are."""
     read = {part: verdict.text for part, verdict in enumerate(verdicts) if verdict.text is not None}
     failures = [(part, verdict.failure) for part, verdict in enumerate(verdicts) if verdict.failure is not None]
-    points = task.score(one.sample, one.replies, rules, read if several else read[0]) if read else {}
+    if read:
+        one = task.scored(one, rules, read if several else read[0])
     unjudged = failures[0][1] if failures else None
     if several and unjudged is not None:
         missing = ", ".join(str(part + 1) for part, _ in failures)
         unjudged = unjudged._replace(detail=f"turn {missing}: {unjudged.detail}")
     details = [verdict.detail for verdict in verdicts]
-    return replace(one, points=points, unjudged=unjudged, judged={"turns": details} if several else details[0])
+    return replace(one, unjudged=unjudged, judged={"turns": details} if several else details[0])
 
 
 def score_records(
@@ -152,7 +150,9 @@ def score_records(
     """
     is_shown = task.judge == "bench" and any(one.images for one in read_judge_specs(judge))
     pictures = _pictures_of(task, records, rules, data) if is_shown else None
-    cleared = [replace(from_record(record, pictures), points={}, unjudged=None, judged={}) for record in records]
+    cleared = [
+        replace(from_record(record, pictures), points={}, unjudged=None, judged={}, reading=None) for record in records
+    ]
     scored, judged_by = score_samples(task, cleared, rules, judge, ledger_path)
     filled = [
         {**record, "points": dict(one.points), **_kept_of(one)} for record, one in zip(records, scored, strict=True)
@@ -164,7 +164,8 @@ def score_records(
 
 
 def _kept_of(one: Scored) -> dict[str, Any]:
-    return {"unjudged": one.unjudged and one.unjudged._asdict(), "judged": dict(one.judged)}
+    unjudged = one.unjudged and one.unjudged._asdict()
+    return {"unjudged": unjudged, "judged": dict(one.judged), "reading": one.reading}
 
 
 def _pictures_of(task: Task, records: Sequence[dict[str, Any]], rules: str, data: str | None) -> dict[str, bytes]:

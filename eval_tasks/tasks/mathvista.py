@@ -60,11 +60,8 @@ def _letter(answer: str, choices: Sequence[str]) -> str | None:
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
     """1 for the gold answer; what was extracted comes from the judge, else straight from the reply."""
-    target = sample.target
+    target, said = sample.target, read(sample, replies, rules, verdict)
     if rules.startswith("vlmevalkit"):
-        said = read_answer(
-            final_answer(replies[0], "mathvista", rules) if verdict is None else str(verdict), target, rules
-        )
         gold = target["answer_option"] if target["question_type"] == "multi_choice" else target["answer"]
         if said is None:
             return {"accuracy": None if verdict is None else 0.0}
@@ -72,7 +69,17 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -
         return {"accuracy": float(same)}
     if verdict is None and not is_plain_answer(replies[0], target):
         return {"accuracy": None}
-    return {"accuracy": float(normal_answer(str(verdict or replies[0]), target) == target["answer"])}
+    return {"accuracy": float(said == target["answer"])}
+
+
+def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
+    """The answer in the gold's form, from the judge's extraction or from the reply."""
+    if rules.startswith("vlmevalkit"):
+        text = final_answer(replies[0], "mathvista", rules) if verdict is None else str(verdict)
+        return read_answer(text, sample.target, rules)
+    if verdict is None and not is_plain_answer(replies[0], sample.target):
+        return None
+    return normal_answer(str(verdict or replies[0]), sample.target)
 
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
@@ -110,6 +117,7 @@ TASK = Task(
     totals,
     judge="chat",
     to_judge=to_judge,
+    read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
     to_sample=to_sample,
     predictions=predictions,

@@ -170,6 +170,12 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[i
     return {**means, "judged_turns": float(len(scores))}
 
 
+def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> str | None:
+    """The overall score of each judged turn."""
+    said = {turn: read_scores(text, replies[turn]) for turn, text in (verdict or {}).items()}
+    return ", ".join(f"turn {turn + 1}: {scores['overall']}" for turn, scores in said.items() if scores) or None
+
+
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     """The mean of each score over all judged turns; the turns of a dialogue without replies or verdicts count 0."""
     return {name: Total(_units(scored, name), {"": SCALE}) for name in KEYS}
@@ -193,6 +199,7 @@ TASK = Task(
     totals,
     judge="chat",
     to_judge=to_judge,
+    read=read,
     max_judge_tokens=MAX_JUDGE_TOKENS,
     rules=("official",),
 )

@@ -58,9 +58,18 @@ def read_grade(verdict: object) -> float | None:
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Any) -> Points:  # noqa: ANN401
     """The judge's grade; several grades are averaged."""
-    given = verdict if isinstance(verdict, list) else [verdict]
-    grades = [grade for grade in map(read_grade, given) if grade is not None]
+    grades = _grades(verdict)
     return {"grade": sum(grades) / len(grades) if grades else None}
+
+
+def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Any) -> str | None:  # noqa: ANN401
+    """The judge's grade, or its grades."""
+    return ", ".join(f"{grade:g}" for grade in _grades(verdict)) or None
+
+
+def _grades(verdict: Any) -> list[float]:  # noqa: ANN401
+    given = verdict if isinstance(verdict, list) else [verdict]
+    return [grade for grade in map(read_grade, given) if grade is not None]
 
 
 _EXAMPLES = (
@@ -132,6 +141,7 @@ TASK = Task(
     totals,
     judge="chat",
     to_judge=to_judge,
+    read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
     to_sample=to_sample,
     predictions=predictions,

@@ -11,7 +11,6 @@ import pytest
 
 from eval_tasks.__main__ import main
 from eval_tasks.tasks.mmdu import KEYS, read_scores, samples
-from tests.conftest import picture_bytes
 from tests.fake_chat_server import FakeChatServer
 
 Write = Callable[..., str]
@@ -20,33 +19,6 @@ CASES = json.loads((Path(__file__).parents[1] / "golden" / "scoring" / "mmdu_ver
 
 def verdict(score: int) -> str:
     return "Explained.\n" + repr(dict.fromkeys(KEYS.values(), score))
-
-
-@pytest.fixture
-def mmdu(tmp_path: Path) -> Path:
-    """Two dialogues in the published form: two turns about three pictures, three turns about two."""
-    folder = tmp_path / "mmdu"
-    (folder / "images").mkdir(parents=True)
-    for number in range(5):
-        (folder / "images" / f"{number}.jpg").write_bytes(picture_bytes(number, format="JPEG"))
-    asked = [
-        ["Image1: <ImageHere>. Image2: <ImageHere>. Compare.", "And <ImageHere>?"],
-        ["<ImageHere>x", "y", "<ImageHere>z"],
-    ]
-    items, first = [], 0
-    for number, questions in enumerate(asked):
-        said = [
-            {"from": side, "value": text}
-            for q in questions
-            for side, text in (("user", q), ("assistant", f"a {q[-2:]}"))
-        ]
-        num = sum(q.count("<ImageHere>") for q in questions)
-        items.append(
-            {"id": number, "image": [f"images/{n}.jpg" for n in range(first, first + num)], "conversations": said}
-        )
-        first += num
-    (folder / "benchmark.json").write_text(json.dumps(items))
-    return folder
 
 
 def entry_of(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,7 @@ def _run(given: Sequence[str]) -> None:
         tasks=tasks,
         out=out,
         judge=args.judge,
-        data=tuple(_data_of(name, args.data) for name in names if args.data),
+        data=_places(names, args.data),
         rules=args.rules,
         limit=args.limit,
         max_new_tokens=args.max_new_tokens,
@@ -88,6 +88,11 @@ def _run(given: Sequence[str]) -> None:
     if results := run(settings):
         print(run_table(results))
         print(f"\nrun folder: {out}")
+
+
+def _places(names: Iterable[str], values: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The tasks whose data was named, and where it is."""
+    return tuple((name, place) for name, place in (_data_of(name, values) for name in names) if place)
 
 
 def _data_of(task: str, values: Sequence[str]) -> tuple[str, str]:
@@ -115,7 +120,11 @@ def _score(given: Sequence[str]) -> None:
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder of a run")
     parser.add_argument("--task", help="whose predictions they are")
     parser.add_argument("--predictions", type=Path, metavar="FILE", help="file or folder of predictions")
-    parser.add_argument("--data", metavar="PLACE", help="the benchmark's own file, where the predictions hold no gold")
+    parser.add_argument(
+        "--data",
+        metavar="[TASK=]PLACE",
+        help="where gold (of --predictions) or pictures (for a judge that sees them) are",
+    )
     parser.add_argument("--out", type=Path, metavar="RUN", help="keep the scored predictions as a run of this folder")
     parser.add_argument("--judge", help="offline or api:URL#NAME (default: as before)")
     parser.add_argument("--rules", help="scoring rules (default: as before)")
@@ -130,7 +139,8 @@ def _score(given: Sequence[str]) -> None:
     from eval_tasks.run_folder import read_results
 
     tasks = _all_tasks(args.tasks_from, list(read_results(args.run)["tasks"]))
-    print(run_table(score_again(args.run, tasks, args.rules, args.judge)))
+    data = _places(tasks, [args.data] if args.data else [])
+    print(run_table(score_again(args.run, tasks, args.rules, args.judge, dict(data))))
 
 
 def _score_predictions(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
@@ -196,8 +206,7 @@ def _report(given: Sequence[str]) -> None:
 
         shared = set.intersection(*(set(read_results(run)["tasks"]) for run in args.runs))
         tasks = _all_tasks(args.tasks_from, sorted(shared))
-        data = dict(_data_of(name, args.data) for name in tasks if args.data)
-        data = {name: place for name, place in data.items() if place}
+        data = dict(_places(tasks, args.data))
         write_report_page(
             args.html, args.runs, tasks, args.dataset, args.bench, args.training, paper, data, args.samples
         )

@@ -10,6 +10,7 @@ from string import ascii_uppercase
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
 from eval_tasks.judged_answer import fenced
 from eval_tasks.lmms_letters import read_by_priority
+from eval_tasks.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
 from eval_tasks.table_files import to_list
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit, macro_total, mean_total, totals_by
@@ -23,7 +24,7 @@ REFUSALS = (
     "I'm sorry, but without the image provided",
     "Cannot determine the answer",
 )
-VLMEVALKIT = ("vlmevalkit@2025-03", "vlmevalkit@2024-07", "vlmevalkit@2026-06")
+VLMEVALKIT = (*OVIS2_RULES, "vlmevalkit@2024-07", "vlmevalkit@2026-06")
 
 
 def options_of(row: Row, place: str) -> dict[str, str]:
@@ -35,9 +36,22 @@ def options_of(row: Row, place: str) -> dict[str, str]:
 
 
 def to_prompt(
-    question: str, options: Mapping[str, str], hint: str | None, rules: str, lmms_form: str = LMMS_FORM
+    question: str,
+    options: Mapping[str, str],
+    hint: str | None,
+    rules: str,
+    lmms_form: str = LMMS_FORM,
+    closing: str = LETTER_DIRECTLY,
 ) -> str:
-    """The question with its options as each harness puts it; `lmms_form` is what lmms-eval fills in for this benchmark.
+    """The question with its options as each harness puts it.
+
+    Args:
+        question: its words.
+        options: letter -> text.
+        hint: what stands before the question.
+        rules: whose form.
+        lmms_form: what lmms-eval fills in for this benchmark.
+        closing: what the Ovis2 adapter and `official` say at the end.
 
     Source: VLMEvalKit image_mcq.py (2024-07, 2026-06) and vlm/ovis/ovis.py (2025-03); lmms-eval's task files.
     """
@@ -50,7 +64,7 @@ def to_prompt(
         return "\n".join([f"{text}Options:", *listed, "Please select the correct answer from the options above. \n"])
     if rules.startswith("lmms-eval"):
         return lmms_form.format(hint=hint or "", question=question, options="\n".join(listed))
-    return "\n".join([*filter(None, [hint]), question, *listed]) + LETTER_DIRECTLY
+    return "\n".join([*filter(None, [hint]), question, *listed]) + closing
 
 
 def read_letter(reply: str, options: Mapping[str, str], rules: str) -> str | None:
@@ -128,6 +142,7 @@ class ChoiceRows:
         stem: beginning of the file's name where a folder holds several tables.
         lmms_form: lmms-eval's prompt, where it differs from most.
         lmms_read: lmms-eval's reader, where it differs from most.
+        task: the benchmark's name, where large models of the Ovis2 adapter are told to reason on it.
         macro: under lmms-eval's rules the number is the mean of this column's categories.
     """
 
@@ -140,7 +155,9 @@ class ChoiceRows:
         macro: str = "",
         lmms_form: str = LMMS_FORM,
         lmms_read: Callable[[str, Mapping[str, str]], str | None] = read_by_priority,
+        task: str = "",
     ) -> None:
+        self.task = task
         self.hub = hub
         self.circular = circular
         self.levels = levels
@@ -180,7 +197,8 @@ class ChoiceRows:
             )
         sample_id = str(row.get("index", row.get("question_id", row.get("id", number))))
         group = self._group_of(row, sample_id, place)
-        text = to_prompt(question, options, row.get("hint"), rules, self.lmms_form)
+        closing = STEP_BY_STEP if asks_for_reasons(self.task, rules) else LETTER_DIRECTLY
+        text = to_prompt(question, options, row.get("hint"), rules, self.lmms_form, closing)
         target = {"answer": gold, "options": options}
         target |= {level: row.get(level, row.get(level.replace("l2_", "l2-"))) for level in self.levels}
         return Sample(one_turn(sample_id, pictures_of(row, place), text, gold), target, group)
@@ -196,12 +214,17 @@ class ChoiceRows:
 
     def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
         """1 for the right letter; None where no letter can be read, by the judge neither."""
+        said = self.read(sample, replies, rules, verdict)
+        return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+
+    def read(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
+        """The letter in a reply, else in the judge's verdict."""
         options = sample.target["options"] or dict.fromkeys("ABCD", "")
-        by_lmms = rules.startswith("lmms-eval")
-        said = self.lmms_read(replies[0], options) if by_lmms else read_letter(replies[0], options, rules)
+        reply, by_lmms = final_answer(replies[0], self.task, rules), rules.startswith("lmms-eval")
+        said = self.lmms_read(reply, options) if by_lmms else read_letter(reply, options, rules)
         if said is None and verdict is not None:
             said = read_letter(str(verdict), {**options, NO_OPTION: "none of them"}, "vlmevalkit@2024-07")
-        return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+        return said
 
     def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
         """Accuracy (of whole circular groups), and that of each category."""
@@ -257,6 +280,7 @@ def choice_task(
         rows.totals,
         judge="chat",
         to_judge=to_judge,
+        read=rows.read,
         rules=rules,
         to_sample=rows.to_sample,
         predictions=predictions,

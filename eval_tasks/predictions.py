@@ -157,7 +157,7 @@ def score_predictions(
         if sample.dialogue.id in seen:
             raise ValueError(f"{path}, row {number}: the id {sample.dialogue.id!r} is there twice")
         seen.add(sample.dialogue.id)
-        scored.append(Scored(sample, (reply,), task.score(sample, [reply], chosen, verdict)))
+        scored.append(task.scored(Scored(sample, (reply,)), chosen, verdict))
     stored = sum(one.verdict is not None for one in predictions.rows)
     judged_by: dict[str, Any] = {"name": f"stored in the file ({stored})" if stored else "none", "spec": "offline"}
     if judge != "offline" and ledger_path is not None:

@@ -22,6 +22,7 @@ _PUBLIC = ("ai2d", "hallusion_bench", "mathvista", "mmbench", "mmmu", "mmstar", 
 GROUPS: dict[str, tuple[str, ...]] = {
     "public": _PUBLIC,  # paper, table 3
     "paper": ("mmcr_bench", "visdial", *_PUBLIC),
+    "multi_turn": ("mmcr_bench", "mmdu", "visdial"),
 }
 
 

@@ -90,16 +90,35 @@ def _show_sample(
         one = of_task[task].get(sample_id)
         if one is None:
             continue
-        for number, reply in enumerate(one.replies):
-            turns[one.sample.num_given_turns + number].append((run.name, reply))
-        said = turns[-1].pop()[1] if turns[-1] and turns[-1][-1][0] == run.name else ""
-        turns[-1].append((f"{run.name}: {_show_points(one)}", said))
+        replies, last = dict(enumerate(one.replies, start=one.sample.num_given_turns)), len(turns) - 1
+        said_by_judge = _words_of_judge(one)
+        for number, turn in enumerate(turns):
+            name = f"{run.name}: {_show_points(one)}" if number == last else run.name
+            if number in replies or number == last:
+                turn.append((name, replies.get(number, "")))
+            turn += [(f"{run.name}, judge {judge}", words) for place, judge, words in said_by_judge if place == number]
     return show_text(f"Sample {sample_id}") + show_dialogue(dialogue, turns)
 
 
+def _words_of_judge(one: Scored) -> list[tuple[int, str, str]]:
+    """(turn, judge, words) of everything that a judge said about a sample."""
+    num_given, judged = one.sample.num_given_turns, one.judged
+    details = [(num_given + place, detail) for place, detail in enumerate(judged.get("turns", ()))]
+    details += [(len(one.sample.dialogue.turns) - 1, detail) for detail in [judged, *judged.get("members", ())]]
+    return [
+        (place, str(detail.get("judge") or detail.get("model") or ""), str(detail["reply"]))
+        for place, detail in details
+        if detail.get("reply")
+    ]
+
+
 def _show_points(one: Scored) -> str:
+    """What a sample is worth, and what was read to say so, or why nothing was."""
     if one.failure is not None:
         return f"failed: {one.failure.reason} ({one.failure.detail})"
+    points = ", ".join(f"{name} {'unread' if value is None else f'{value:g}'}" for name, value in one.points.items())
     if one.unjudged is not None:
-        return f"unjudged: {one.unjudged.reason}"
-    return ", ".join(f"{name} {'unread' if value is None else f'{value:g}'}" for name, value in one.points.items())
+        return "; ".join(filter(None, [f"unjudged: {one.unjudged.reason} ({one.unjudged.detail[:200]})", points]))
+    if one.is_unread:
+        return f"{points}: the rules find no answer in the reply, and no judge was asked"
+    return f"{points}; read: {one.reading or 'nothing'}" if one.reading is not None else points

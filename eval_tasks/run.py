@@ -87,14 +87,18 @@ def run(settings: RunSettings) -> dict[str, Any]:
     if answered is None:
         return {}
     for task in settings.tasks:
-        rules = task.check_rules(settings.rules)
-        records, entry = score_records(task, answered[task.name], rules, settings.judge, settings.out / JUDGE_LEDGER)
+        rules, data = task.check_rules(settings.rules), dict(settings.data).get(task.name)
+        ledger_path = settings.out / JUDGE_LEDGER
+        records, entry = score_records(task, answered[task.name], rules, settings.judge, ledger_path, data)
         kept += records
-        results["tasks"][task.name] = {**entry, "prompts_sha256": prompts_hash(records), "limit": settings.limit}
+        asked = {"prompts_sha256": prompts_hash(records), "limit": settings.limit, "data": data}
+        results["tasks"][task.name] = {**entry, **asked}
     return store(settings.out, results, kept)
 
 
-def score_again(out: Path, tasks: Mapping[str, Task], rules: str | None, judge: str | None) -> dict[str, Any]:
+def score_again(
+    out: Path, tasks: Mapping[str, Task], rules: str | None, judge: str | None, data: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Score a finished run without asking its model; the results as they are in results.json.
 
     Args:
@@ -102,6 +106,7 @@ def score_again(out: Path, tasks: Mapping[str, Task], rules: str | None, judge: 
         tasks: its tasks by name.
         rules: scoring rules, None for those of before.
         judge: a `--judge` value, None for the one of before.
+        data: task name -> where its data is now, for a judge that sees pictures; else the place of before.
     """
     results, kept = read_results(out), []
     of: dict[str, list[dict[str, Any]]] = {name: [] for name in tasks}
@@ -110,7 +115,8 @@ def score_again(out: Path, tasks: Mapping[str, Task], rules: str | None, judge: 
     for name, task in tasks.items():
         before = results["tasks"][name]
         chosen = task.check_rules(rules or before["rules"])
-        records, entry = score_records(task, of[name], chosen, judge or before["judge"]["spec"], out / JUDGE_LEDGER)
+        spec, place = judge or before["judge"]["spec"], (data or {}).get(name) or before.get("data")
+        records, entry = score_records(task, of[name], chosen, spec, out / JUDGE_LEDGER, place)
         kept += records
         results["tasks"][name] = {**before, **entry}
     return store(out, results, kept)

@@ -31,15 +31,17 @@ def to_record(task: str, scored: Scored) -> dict[str, Any]:
         "points": dict(scored.points),
         "failure": scored.failure and scored.failure._asdict(),
         "unjudged": scored.unjudged and scored.unjudged._asdict(),
+        "judged": dict(scored.judged),
+        "reading": scored.reading,
         "dialogue": to_json(sample.dialogue),
     }
 
 
-def from_record(record: Mapping[str, Any]) -> Scored:
-    """The scored sample of a `to_record` object; its pictures are empty."""
+def from_record(record: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None) -> Scored:
+    """The scored sample of a `to_record` object; its pictures are empty where they aren't given by their sha256."""
     value = record["dialogue"]
-    nothing = {picture["sha256"]: b"" for picture in value["pictures"]}
-    sample = Sample(from_json(value, nothing), record["target"], record["group"], record["num_given_turns"])
+    data = {picture["sha256"]: b"" for picture in value["pictures"]} if pictures is None else pictures
+    sample = Sample(from_json(value, data), record["target"], record["group"], record["num_given_turns"])
     failure, unjudged = record["failure"], record["unjudged"]
     return Scored(
         sample,
@@ -47,6 +49,8 @@ def from_record(record: Mapping[str, Any]) -> Scored:
         record["points"],
         Failure(**failure) if failure else None,
         Failure(**unjudged) if unjudged else None,
+        record.get("judged", {}),
+        record.get("reading"),
     )
 
 

@@ -12,12 +12,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.judged_answer import ChatJudge
+from eval_tasks.judged_answer import ChatJudge, Place, Verdict
 from eval_tasks.run_folder import finite, from_record
 from eval_tasks.task import Failure, Scored, Task
 from eval_tasks.totals import interval_of
 from mmcr_bench.canaries import CANARIES, NoCanaries, check_judge
 from mmcr_bench.judge import open_judge, show_cost
+from mmcr_bench.judge_spec import read_judge_specs
 from mmcr_dataset.schema import Dialogue
 
 SEED = 0  # of all resampling
@@ -32,10 +33,7 @@ def score_samples(
         return _judged_by_bench(task, answered, rules, judge, ledger_path)
     if task.judge == "chat" and judge != "offline":
         return _judged_by_chat(task, answered, rules, judge, ledger_path)
-    scored = [
-        one if one.failure else replace(one, points=task.score(one.sample, one.replies, rules, None))
-        for one in answered
-    ]
+    scored = [one if one.failure else task.scored(one, rules) for one in answered]
     return scored, {"name": "none", "spec": judge}
 
 
@@ -48,17 +46,20 @@ def _judged_by_bench(
     _tell(show_cost(judging, dialogues, replies))
     judgements = iter(judging.score(dialogues, replies))
     scored: list[Scored] = []
+    how = judging.describe()
     for one in answered:
         if one.failure is not None:
             scored.append(one)
             continue
         judgement = next(judgements)
+        said = {key: value for key, value in judgement.detail.items() if key != "explanation"}  # it is in the reply
+        one = replace(one, judged={**how, **said})
         if judgement.scores is None:
             unjudged = Failure(judgement.reason or "no_verdict", str(judgement.detail.get("reply", ""))[:500])
             scored.append(replace(one, unjudged=unjudged))
         else:
-            scored.append(replace(one, points=task.score(one.sample, one.replies, rules, judgement)))
-    return scored, {**judging.describe(), "name": judging.name, "spec": judge}
+            scored.append(task.scored(one, rules, judgement))
+    return scored, {**how, "name": judging.name, "spec": judge}
 
 
 def check_fitness(dialogues: Sequence[Dialogue], judge: str, ledger_path: Path) -> dict[str, Any]:
@@ -87,44 +88,99 @@ def _judged_by_chat(
     task: Task, answered: Sequence[Scored], rules: str, judge: str, ledger_path: Path
 ) -> tuple[list[Scored], dict[str, Any]]:
     """Points where the chat model is asked only what can't be read without it."""
-    judging = ChatJudge(judge, ledger_path)
+    judging = ChatJudge(judge, ledger_path, task.max_judge_tokens)
     scored = list(answered)
-    prompts: dict[int, str] = {}
+    prompts: dict[Place, str] = {}
+    several: dict[int, bool] = {}
     for number, one in enumerate(answered):
         if one.failure is not None:
             continue
-        scored[number] = replace(one, points=task.score(one.sample, one.replies, rules, None))
-        prompt = task.to_judge(one.sample, one.replies, rules) if scored[number].is_unread else None
-        if prompt is not None:
-            prompts[number] = prompt
+        scored[number] = task.scored(one, rules)
+        asked = task.to_judge(one.sample, one.replies, rules) if scored[number].is_unread else None
+        if asked is not None:
+            several[number] = isinstance(asked, list)
+            prompts |= {
+                (number, part): prompt for part, prompt in enumerate([asked] if isinstance(asked, str) else asked)
+            }
 
-    def is_read(number: int, verdict: str) -> bool:
-        points = task.score(answered[number].sample, answered[number].replies, rules, verdict)
-        return all(value is not None for value in points.values())
+    def is_read(place: Place, said: str) -> bool:
+        number, part = place
+        one, verdict = answered[number], {part: said} if several[number] else said
+        return all(value is not None for value in task.score(one.sample, one.replies, rules, verdict).values())
 
-    for number, verdict in judging.ask(prompts, is_read).items():
-        one = answered[number]
-        if isinstance(verdict, Failure):
-            scored[number] = replace(one, unjudged=verdict)
-        else:
-            scored[number] = replace(one, points=task.score(one.sample, one.replies, rules, verdict))
+    if prompts:
+        _tell(judging.show_cost(prompts))
+    of: dict[int, list[Verdict]] = {}
+    for (number, _), verdict in judging.ask(prompts, is_read).items():
+        of.setdefault(number, []).append(verdict)
+    for number, verdicts in of.items():
+        scored[number] = _with_verdicts(task, answered[number], rules, verdicts, several[number])
     return scored, {**judging.describe(prompts), "name": judging.name, "spec": judge}
 
 
+def _with_verdicts(task: Task, one: Scored, rules: str, verdicts: Sequence[Verdict], several: bool) -> Scored:
+    """The sample with its points; unjudged if there isn't a verdict for each prompt, with points of those there are."""
+    read = {part: verdict.text for part, verdict in enumerate(verdicts) if verdict.text is not None}
+    failures = [(part, verdict.failure) for part, verdict in enumerate(verdicts) if verdict.failure is not None]
+    if read:
+        one = task.scored(one, rules, read if several else read[0])
+    unjudged = failures[0][1] if failures else None
+    if several and unjudged is not None:
+        missing = ", ".join(str(part + 1) for part, _ in failures)
+        unjudged = unjudged._replace(detail=f"turn {missing}: {unjudged.detail}")
+    details = [verdict.detail for verdict in verdicts]
+    return replace(one, unjudged=unjudged, judged={"turns": details} if several else details[0])
+
+
 def score_records(
-    task: Task, records: Sequence[dict[str, Any]], rules: str, judge: str, ledger_path: Path
+    task: Task, records: Sequence[dict[str, Any]], rules: str, judge: str, ledger_path: Path, data: str | None = None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The records with their points, and the task's entry of results.json."""
-    cleared = [replace(from_record(record), points={}, unjudged=None) for record in records]
+    """The records with their points, and the task's entry of results.json.
+
+    Args:
+        task: whose records they are.
+        records: of samples.jsonl.
+        rules: scoring rules.
+        judge: a `--judge` value.
+        ledger_path: where a judge's words are kept.
+        data: where the task's data is; read again for a judge that sees the pictures, which a record doesn't hold.
+
+    Raises:
+        ValueError: the judge is to see pictures that the data doesn't have.
+    """
+    is_shown = task.judge == "bench" and any(one.images for one in read_judge_specs(judge))
+    pictures = _pictures_of(task, records, rules, data) if is_shown else None
+    cleared = [
+        replace(from_record(record, pictures), points={}, unjudged=None, judged={}, reading=None) for record in records
+    ]
     scored, judged_by = score_samples(task, cleared, rules, judge, ledger_path)
     filled = [
-        {**record, "points": dict(one.points), "unjudged": one.unjudged and one.unjudged._asdict()}
-        for record, one in zip(records, scored, strict=True)
+        {**record, "points": dict(one.points), **_kept_of(one)} for record, one in zip(records, scored, strict=True)
     ]
     entry = to_entry(task, scored, rules, judged_by)
     if task.judge == "bench":
         entry["canaries"] = check_fitness([one.sample.dialogue for one in scored], judge, ledger_path)
     return filled, entry
+
+
+def _kept_of(one: Scored) -> dict[str, Any]:
+    unjudged = one.unjudged and one.unjudged._asdict()
+    return {"unjudged": unjudged, "judged": dict(one.judged), "reading": one.reading}
+
+
+def _pictures_of(task: Task, records: Sequence[dict[str, Any]], rules: str, data: str | None) -> dict[str, bytes]:
+    """The pictures of a task's data by their sha256."""
+    try:
+        dialogues = [sample.dialogue for sample in task.samples(data, rules)]
+    except ValueError as error:
+        raise ValueError(f"?images=yes: a run keeps no pictures, and {error}; name their place with --data") from error
+    found = {picture.sha256: picture.data for dialogue in dialogues for picture in dialogue.pictures}
+    for record in records:
+        if any(picture["sha256"] not in found for picture in record["dialogue"]["pictures"]):
+            raise ValueError(
+                f"?images=yes: a picture of sample {record['id']!r} isn't in {data}; name the run's data with --data"
+            )
+    return found
 
 
 def to_entry(task: Task, scored: Sequence[Scored], rules: str, judged_by: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ totals. Everything else (asking, resuming, judging, intervals, reports) is done 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -56,6 +56,8 @@ class Scored:
         points: metric -> points; empty where there is no reply or no judgement.
         failure: why the model gave no reply; counts as zero points.
         unjudged: why the judge gave no judgement; left out of the totals and counted.
+        judged: what the judge said and who that was, as a JSON value; empty where none was asked.
+        reading: what was read of the reply or the verdict, in words; None where nothing can be.
     """
 
     sample: Sample
@@ -63,6 +65,8 @@ class Scored:
     points: Points = field(default_factory=dict)
     failure: Failure | None = None
     unjudged: Failure | None = None
+    judged: Mapping[str, Any] = field(default_factory=dict)
+    reading: str | None = None
 
     @property
     def is_unread(self) -> bool:
@@ -97,6 +101,10 @@ def _nothing_to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str
     return None
 
 
+def _nothing_to_show(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A benchmark.
@@ -105,10 +113,14 @@ class Task:
         name: the file's name, the name on the command line, the key in results.
         source: data set, licence, rows, metric, paper; one line each.
         samples: (data, rules) -> what to ask; data is a folder, a file or a Hub id, None takes the task's own.
-        score: (sample, replies, rules, verdict) -> points; verdict is what the judge said, None if it wasn't asked.
+        score: (sample, replies, rules, verdict) -> points; verdict is what the judge said, None if it wasn't asked, and
+            number -> what it said where `to_judge` gives several prompts; then any of them may be missing.
         totals: (scored, rules) -> metric -> total; the first metric is the one the paper prints.
         judge: who judges: nobody, the judge of mmcr_bench, or a chat model that answers `to_judge`.
-        to_judge: (sample, replies, rules) -> what the chat model is asked, None where reading needs no judge.
+        to_judge: (sample, replies, rules) -> what the chat model is asked, None where reading needs no judge; several
+            prompts where it judges turn by turn.
+        read: (sample, replies, rules, verdict) -> what `score` reads there, for people who look at a sample.
+        max_judge_tokens: length limit of one of the chat model's verdicts.
         rules: names of the scoring rules this task knows.
         version: raised when the same reply would get other points.
         to_sample: (row, rules, number) -> the sample of a row; None: the task can't score files of predictions.
@@ -121,11 +133,18 @@ class Task:
     score: Callable[[Sample, Sequence[str], str, Any], Points]
     totals: Callable[[Sequence[Scored], str], dict[str, Total]]
     judge: Literal["bench", "chat"] | None = None
-    to_judge: Callable[[Sample, Sequence[str], str], str | None] = _nothing_to_judge
+    to_judge: Callable[[Sample, Sequence[str], str], str | list[str] | None] = _nothing_to_judge
+    read: Callable[[Sample, Sequence[str], str, Any], str | None] = _nothing_to_show
+    max_judge_tokens: int = 128
     rules: tuple[str, ...] = (DEFAULT_RULES,)
     version: int = 1
     to_sample: Callable[[Row, str, int], Sample] | None = None
     predictions: Callable[[Path, str | None], Predictions] | None = None
+
+    def scored(self, one: Scored, rules: str, verdict: Any = None) -> Scored:  # noqa: ANN401  (as `score` takes it)
+        """The sample with its points and its reading."""
+        points = self.score(one.sample, one.replies, rules, verdict)
+        return replace(one, points=points, reading=self.read(one.sample, one.replies, rules, verdict))
 
     def check_rules(self, rules: str | None) -> str:
         """The rules to use: those named, or the default.

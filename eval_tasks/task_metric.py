@@ -27,6 +27,6 @@ def totals_of(
     scored = []
     for number, (reply, row) in enumerate(zip(predictions, references, strict=True)):
         sample = task.to_sample(row, rules, number)
-        scored.append(Scored(sample, (reply,), task.score(sample, [reply], rules, None)))
+        scored.append(task.scored(Scored(sample, (reply,)), rules))
     totals = {name: total.value for name, total in task.totals(scored, rules).items()}
     return {**totals, "num_unread": float(sum(one.is_unread for one in scored))}

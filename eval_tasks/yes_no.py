@@ -29,6 +29,11 @@ def read_yes_no(reply: str, rules: str) -> str | None:
     return says.pop() if len(says) == 1 else None
 
 
+def yes_no_of(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
+    """`yes` or `no` in a reply, else in the judge's verdict."""
+    return read_yes_no(replies[0], rules) or read_yes_no(str(verdict), "vlmevalkit@2026-06")
+
+
 def yes_no_to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
     """Ask whether the reply means yes or no."""
     question = sample.dialogue.turns[0].human_text

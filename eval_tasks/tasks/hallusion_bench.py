@@ -12,10 +12,11 @@ from pathlib import Path
 
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
 from eval_tasks.multiple_choice import VLMEVALKIT
+from eval_tasks.ovis2_prompts import OVIS2_RULES, YES_OR_NO
 from eval_tasks.predictions import read_predictions
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit
-from eval_tasks.yes_no import ONE_WORD, read_yes_no, yes_no_to_judge
+from eval_tasks.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
 
 HUB = HubRows("lmms-lab-encoder/HallusionBench", "image")
 PARTS = ("aAcc", "fAcc", "qAcc")
@@ -45,14 +46,14 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     category, sub, _, set_id, figure, question_id = cells
     target = {"answer": gold, "category": category, "sub": f"{category}_{sub}"}
     target |= {"figure": f"{set_id}/{figure}", "question": f"{set_id}/{question_id}"}
-    text = str(question) + (ONE_WORD if rules == "vlmevalkit@2025-03" else "")
+    text = str(question) + (YES_OR_NO if rules.endswith(":34B") else "") + (ONE_WORD if rules in OVIS2_RULES else "")
     dialogue = one_turn(str(name), pictures_of(row, place), text, gold)
     return Sample(dialogue, target, group=f"{category}_{sub}/{set_id}")
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
     """1 for the right word."""
-    said = read_yes_no(replies[0], rules) or read_yes_no(str(verdict), "vlmevalkit@2026-06")
+    said = yes_no_of(sample, replies, rules, verdict)
     return {"accuracy": None if said is None else float(said == sample.target["answer"])}
 
 
@@ -98,6 +99,7 @@ TASK = Task(
     totals,
     judge="chat",
     to_judge=yes_no_to_judge,
+    read=yes_no_of,
     rules=VLMEVALKIT,
     to_sample=to_sample,
     predictions=predictions,

@@ -15,6 +15,7 @@ from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
 from eval_tasks.judged_answer import fenced
 from eval_tasks.math_answer import is_plain_answer, normal_answer, read_answer
 from eval_tasks.multiple_choice import VLMEVALKIT
+from eval_tasks.ovis2_prompts import STEP_BY_STEP, asks_for_reasons, final_answer
 from eval_tasks.predictions import read_predictions
 from eval_tasks.table_files import load_json, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
@@ -49,7 +50,8 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
         row = {**row, "image": row["decoded_image"]}
     pictures = [] if isinstance(row.get("image"), str) and "/" in row["image"][:12] else pictures_of(row, place)
     sample_id = str(row.get("pid", row.get("index", number)))
-    return Sample(one_turn(sample_id, pictures, str(question), str(answer)), target, group=sample_id)
+    text = str(question) + (STEP_BY_STEP if asks_for_reasons("mathvista", rules) else "")
+    return Sample(one_turn(sample_id, pictures, text, str(answer)), target, group=sample_id)
 
 
 def _letter(answer: str, choices: Sequence[str]) -> str | None:
@@ -58,9 +60,8 @@ def _letter(answer: str, choices: Sequence[str]) -> str | None:
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
     """1 for the gold answer; what was extracted comes from the judge, else straight from the reply."""
-    target = sample.target
+    target, said = sample.target, read(sample, replies, rules, verdict)
     if rules.startswith("vlmevalkit"):
-        said = read_answer(replies[0] if verdict is None else str(verdict), target, rules)
         gold = target["answer_option"] if target["question_type"] == "multi_choice" else target["answer"]
         if said is None:
             return {"accuracy": None if verdict is None else 0.0}
@@ -68,15 +69,27 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -
         return {"accuracy": float(same)}
     if verdict is None and not is_plain_answer(replies[0], target):
         return {"accuracy": None}
-    return {"accuracy": float(normal_answer(str(verdict or replies[0]), target) == target["answer"])}
+    return {"accuracy": float(said == target["answer"])}
+
+
+def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
+    """The answer in the gold's form, from the judge's extraction or from the reply."""
+    if rules.startswith("vlmevalkit"):
+        text = final_answer(replies[0], "mathvista", rules) if verdict is None else str(verdict)
+        return read_answer(text, sample.target, rules)
+    if verdict is None and not is_plain_answer(replies[0], sample.target):
+        return None
+    return normal_answer(str(verdict or replies[0]), sample.target)
 
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
     """Ask for the answer that a reply gives, as the question wants it written."""
+    question = sample.dialogue.turns[0].human_text.removesuffix(STEP_BY_STEP)
+    said = fenced(final_answer(replies[0], "mathvista", rules))
     return (
         "Copy the final answer out of a reply to a question, written as the question's hint asks for it: a letter of "
         "the choices, a number, or a list. Add nothing. Say None if the reply gives no answer.\n\n"
-        f"Question:\n{sample.dialogue.turns[0].human_text}\n\n{fenced(replies[0])}\n\nThe answer:"
+        f"Question:\n{question}\n\n{said}\n\nThe answer:"
     )
 
 
@@ -104,6 +117,7 @@ TASK = Task(
     totals,
     judge="chat",
     to_judge=to_judge,
+    read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
     to_sample=to_sample,
     predictions=predictions,

@@ -32,4 +32,11 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     return {metric: mean_total(scored, metric, scale=1.0) for metric in sorted(metrics, key=lambda m: m != "overall")}
 
 
-TASK = Task("mmcr_bench", (__doc__ or "").strip(), samples, score, totals, judge="bench", rules=("mmcr@2025-03",))
+def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Judgement) -> str:
+    """The judge's own scores, up to 10, or the overlap."""
+    return ", ".join(f"{name} {score:g}" for name, score in (verdict.scores or {}).items())
+
+
+TASK = Task(
+    "mmcr_bench", (__doc__ or "").strip(), samples, score, totals, judge="bench", read=read, rules=("mmcr@2025-03",)
+)

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.multiple_choice import VLMEVALKIT
+from eval_tasks.ovis2_prompts import OVIS2_RULES
 from eval_tasks.predictions import read_predictions
 from eval_tasks.table_files import read_table
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit
-from eval_tasks.yes_no import ONE_WORD, read_yes_no, yes_no_to_judge
+from eval_tasks.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
 
 HUB = HubRows("lmms-lab-encoder/MME", "test")
 COGNITION = ("code_reasoning", "commonsense_reasoning", "numerical_calculation", "text_translation")
@@ -45,14 +47,14 @@ def to_prompt(question: str, rules: str) -> str:
     """The question as each harness puts it."""
     if rules.startswith("lmms-eval"):
         return question.replace(ASKED, ONE_WORD)
-    if rules == "vlmevalkit@2025-03":
+    if rules in OVIS2_RULES:
         return question + ONE_WORD
     return question
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
     """1 for the right word."""
-    said = read_yes_no(replies[0], rules) or read_yes_no(str(verdict), "vlmevalkit@2026-06")
+    said = yes_no_of(sample, replies, rules, verdict)
     return {"accuracy": None if said is None else float(said == sample.target["answer"])}
 
 
@@ -136,7 +138,8 @@ TASK = Task(
     totals,
     judge="chat",
     to_judge=yes_no_to_judge,
-    rules=("vlmevalkit@2025-03", "vlmevalkit@2024-07", "vlmevalkit@2026-06", "lmms-eval@0.7", "official"),
+    read=yes_no_of,
+    rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
     to_sample=to_sample,
     predictions=predictions,
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn
 from eval_tasks.mmmu_answer import is_open_right, read_choice, read_open
 from eval_tasks.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, options_of, read_letter, to_prompt
+from eval_tasks.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
 from eval_tasks.predictions import read_predictions
 from eval_tasks.table_files import load_json, picture_bytes, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
@@ -53,9 +54,10 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
 def _prompt(question: str, options: dict[str, str], is_open: bool, rules: str) -> str:
     if is_open and rules in ("lmms-eval@0.7", "official"):
         return question + ONE_WORD
-    if is_open and rules == "vlmevalkit@2025-03":
+    if is_open and rules in OVIS2_RULES:
         return question
-    return to_prompt(question, options, None, rules, "{question}\n{options}\n" + LETTER_DIRECTLY)
+    closing = STEP_BY_STEP if asks_for_reasons("mmmu", rules) else LETTER_DIRECTLY
+    return to_prompt(question, options, None, rules, "{question}\n{options}\n" + LETTER_DIRECTLY, closing)
 
 
 def _pictures(row: Row, place: str) -> list[Picture]:
@@ -66,21 +68,26 @@ def _pictures(row: Row, place: str) -> list[Picture]:
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
     """1 for the right letter or the right words."""
     target, reply = sample.target, replies[0]
-    if rules.startswith("vlmevalkit"):
-        options, gold = target["options"], target["answers"][0]
-        if target["is_open"]:
-            options, gold = (
-                {"A": str(target["answers"]) if len(target["answers"]) > 1 else gold, "B": "Other Answers"},
-                "A",
-            )
-        said = read_letter(reply, options, rules)
-        return {"accuracy": None if said is None else float(said == gold)}
-    if target["is_open"]:
+    if target["is_open"] and not rules.startswith("vlmevalkit"):
         return {"accuracy": float(is_open_right(read_open(reply), target["answers"]))}
-    if not target["options"]:
-        return {"accuracy": float(reply in target["answers"])}
-    said = read_choice(reply, target["options"])
-    return {"accuracy": None if said is None else float(said in target["answers"])}
+    said = read(sample, replies, rules, verdict)
+    golds = ["A"] if target["is_open"] else target["answers"]
+    if rules.startswith("vlmevalkit"):
+        golds = golds[:1]
+    return {"accuracy": None if said is None else float(said in golds)}
+
+
+def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
+    """The letter in a reply, or the values of an open one, whose gold is A for VLMEvalKit, anything else B."""
+    target, reply = sample.target, replies[0]
+    if rules.startswith("vlmevalkit"):
+        if not target["is_open"]:
+            return read_letter(final_answer(reply, "mmmu", rules), target["options"], rules)
+        golds = target["answers"]
+        return read_letter(reply, {"A": str(golds) if len(golds) > 1 else golds[0], "B": "Other Answers"}, rules)
+    if target["is_open"]:
+        return ", ".join(map(str, read_open(reply)))
+    return read_choice(reply, target["options"]) if target["options"] else reply
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
@@ -145,6 +152,7 @@ TASK = Task(
     samples,
     score,
     totals,
+    read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
     to_sample=to_sample,
     predictions=predictions,

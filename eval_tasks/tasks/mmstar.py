@@ -9,5 +9,7 @@ from eval_tasks.hub_rows import HubRows
 from eval_tasks.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
 
 LMMS_FORM = "{question}\nAnswer with the option's letter from the given choices directly"  # lists its options itself
-ROWS = ChoiceRows(HubRows("Lin-Chen/MMStar", "val"), stem="MMStar", macro="l2_category", lmms_form=LMMS_FORM)
+ROWS = ChoiceRows(
+    HubRows("Lin-Chen/MMStar", "val"), stem="MMStar", macro="l2_category", lmms_form=LMMS_FORM, task="mmstar"
+)
 TASK = choice_task("mmstar", __doc__, ROWS, (*VLMEVALKIT, "lmms-eval@0.7", "official"))

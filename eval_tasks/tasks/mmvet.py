@@ -14,6 +14,7 @@ from typing import Any
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
 from eval_tasks.judged_answer import fenced
 from eval_tasks.multiple_choice import VLMEVALKIT
+from eval_tasks.ovis2_prompts import CAREFULLY, asks_for_reasons
 from eval_tasks.predictions import read_predictions
 from eval_tasks.table_files import load_json, read_table, table_files
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
@@ -40,6 +41,7 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     capabilities = category.split(",") if isinstance(category, str) else list(category)
     sample_id = str(row.get("index", row.get("question_id", number)))
     text = (REASON_FIRST if rules.startswith("lmms-eval") else "") + str(question)
+    text += CAREFULLY if asks_for_reasons("mmvet", rules) else ""
     dialogue = one_turn(sample_id, pictures_of(row, place), text, str(answer))
     target = {"question": str(question), "answer": str(answer), "capabilities": [c.strip() for c in capabilities if c]}
     return Sample(dialogue, target, group=sample_id)
@@ -56,9 +58,18 @@ def read_grade(verdict: object) -> float | None:
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Any) -> Points:  # noqa: ANN401
     """The judge's grade; several grades are averaged."""
-    given = verdict if isinstance(verdict, list) else [verdict]
-    grades = [grade for grade in map(read_grade, given) if grade is not None]
+    grades = _grades(verdict)
     return {"grade": sum(grades) / len(grades) if grades else None}
+
+
+def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Any) -> str | None:  # noqa: ANN401
+    """The judge's grade, or its grades."""
+    return ", ".join(f"{grade:g}" for grade in _grades(verdict)) or None
+
+
+def _grades(verdict: Any) -> list[float]:  # noqa: ANN401
+    given = verdict if isinstance(verdict, list) else [verdict]
+    return [grade for grade in map(read_grade, given) if grade is not None]
 
 
 _EXAMPLES = (
@@ -130,6 +141,7 @@ TASK = Task(
     totals,
     judge="chat",
     to_judge=to_judge,
+    read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
     to_sample=to_sample,
     predictions=predictions,

@@ -40,6 +40,11 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
     """1 if a gold answer stands in the reply; formulas keep their case and lose their spaces."""
+    return {"accuracy": float(bool(read(sample, replies, rules, verdict)))}
+
+
+def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str:
+    """The gold answers that stand in the reply."""
     is_formula = sample.target["category"] == FORMULAS
 
     def plain(text: str) -> str:
@@ -49,7 +54,7 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -
         return text.replace(" ", "") if is_formula else text.lower()
 
     said = plain(replies[0])
-    return {"accuracy": float(any(plain(answer) in said for answer in sample.target["answers"]))}
+    return " | ".join(answer for answer in sample.target["answers"] if plain(answer) in said)
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
@@ -72,6 +77,7 @@ TASK = Task(
     samples,
     score,
     totals,
+    read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7"),
     to_sample=to_sample,
 )

@@ -67,8 +67,12 @@ def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
     """1 for Right; None without a verdict."""
-    said = str(verdict or "").strip().strip(".*").lower()
-    return {"accuracy": {"right": 1.0, "wrong": 0.0}.get(said)}
+    return {"accuracy": {"right": 1.0, "wrong": 0.0}.get(read(sample, replies, rules, verdict) or "")}
+
+
+def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
+    """The judge's word."""
+    return str(verdict or "").strip().strip(".*").lower() or None
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
@@ -84,5 +88,6 @@ TASK = Task(
     totals,
     judge="chat",
     to_judge=to_judge,
+    read=read,
     rules=("mmcr@2025-03",),
 )

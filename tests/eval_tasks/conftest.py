@@ -13,6 +13,7 @@ import pytest
 from mmcr_dataset.publish.columns import to_columns
 from mmcr_dataset.publish.parquet import arrow_schema
 from mmcr_dataset.schema import Dialogue
+from tests.conftest import picture_bytes
 from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 
 
@@ -45,4 +46,31 @@ def bench_folder(tmp_path: Path, make_dialogue: Callable[..., Dialogue]) -> Path
     folder.mkdir()
     dialogues = [make_dialogue(seed=seed) for seed in range(3)] + [make_dialogue(3, 8, seed=3)]
     parquet.write_table(to_columns(dialogues, arrow_schema()), folder / "train-00000.parquet")
+    return folder
+
+
+@pytest.fixture
+def mmdu(tmp_path: Path) -> Path:
+    """Two dialogues in the published form: two turns about three pictures, three turns about two."""
+    folder = tmp_path / "mmdu"
+    (folder / "images").mkdir(parents=True)
+    for number in range(5):
+        (folder / "images" / f"{number}.jpg").write_bytes(picture_bytes(number, format="JPEG"))
+    asked = [
+        ["Image1: <ImageHere>. Image2: <ImageHere>. Compare.", "And <ImageHere>?"],
+        ["<ImageHere>x", "y", "<ImageHere>z"],
+    ]
+    items, first = [], 0
+    for number, questions in enumerate(asked):
+        said = [
+            {"from": side, "value": text}
+            for q in questions
+            for side, text in (("user", q), ("assistant", f"a {q[-2:]}"))
+        ]
+        num = sum(q.count("<ImageHere>") for q in questions)
+        items.append(
+            {"id": number, "image": [f"images/{n}.jpg" for n in range(first, first + num)], "conversations": said}
+        )
+        first += num
+    (folder / "benchmark.json").write_text(json.dumps(items))
     return folder

@@ -91,3 +91,57 @@ def test_canaries_that_cannot_be_run_leave_the_scores_and_say_why(
     assert canaries_of(tmp_path / "run")["fit"] is None
     assert part in canaries_of(tmp_path / "run")["why_not_run"]
     assert "mmcr_bench: canaries not run: " in capsys.readouterr().out
+
+
+def pictures_seen(request: dict[str, Any]) -> int:
+    content = request["messages"][-1]["content"]
+    return 0 if isinstance(content, str) else sum(part["type"] == "image_url" for part in content)
+
+
+def of_text(request: dict[str, Any]) -> str:
+    """What the careful judge reads in a request with pictures."""
+    content = request["messages"][-1]["content"]
+    words = content if isinstance(content, str) else content[0]["text"]
+    return careful_judge(request | {"messages": [*request["messages"][:-1], {"role": "user", "content": words}]})
+
+
+def test_judge_that_sees_pictures_gets_them_after_asking_and_when_a_run_is_scored_again(
+    tmp_path: Path, told_bench: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    ask = ["--model", write_script({"*": "A boat."}), "--tasks", "mmcr_bench", "--data", str(told_bench)]
+    with FakeChatServer(of_text) as server:
+        spec = f"api:{server.base_url}#careful?images=yes"
+        assert main([*ask, "--judge", spec, "--out", str(out)]) == 0
+        assert all(pictures_seen(request) for request in server.requests)
+        num_paid = len(server.requests)
+        assert main(["score", str(out)]) == 0
+        assert len(server.requests) == num_paid
+        moved = told_bench.rename(tmp_path / "moved")
+        assert main(["score", str(out)]) == 2
+        assert "--data" in capsys.readouterr().err
+        assert main(["score", str(out), "--data", str(moved)]) == 0
+        assert len(server.requests) == num_paid
+    assert canaries_of(out)["fit"] is True
+
+
+def test_pictures_of_other_data_are_refused(
+    tmp_path: Path, told_bench: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    ask = ["--model", write_script({"*": "A boat."}), "--tasks", "mmcr_bench", "--data", str(told_bench)]
+    assert main([*ask, "--out", str(out)]) == 0
+    write_dataset([told_dialogue(0)], tmp_path / "other", split="test")
+    judge = ["--judge", "api:http://127.0.0.1:1/v1#m?images=yes"]
+    assert main(["score", str(out), "--data", str(tmp_path / "other" / "single"), *judge]) == 2
+    assert "isn't in " in capsys.readouterr().err
+
+
+def test_what_a_score_comes_from_stands_beside_it(tmp_path: Path, told_bench: Path, write_script: Write) -> None:
+    ask = ["--model", write_script({"*": "A boat."}), "--tasks", "mmcr_bench", "--data", str(told_bench)]
+    with FakeChatServer(lambda request: verdict(8), model="kind-2026-01-02") as server:
+        assert main([*ask, "--judge", f"api:{server.base_url}#kind", "--out", str(tmp_path / "run")]) == 0
+    for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines():
+        judged = json.loads(line)["judged"]
+        assert (judged["judge"], judged["model"], judged["reply"]) == ("kind", "kind-2026-01-02", verdict(8))
+        assert judged.keys() >= {"prompt_sha256", "temperature", "penalties", "date", "prompt_tokens"}

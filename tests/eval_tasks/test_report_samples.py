@@ -9,6 +9,8 @@ from pathlib import Path
 
 from eval_tasks.__main__ import main
 from tests.conftest import picture_bytes
+from tests.eval_tasks.test_mmdu import verdict
+from tests.fake_chat_server import FakeChatServer
 
 
 def test_page_shows_pictures_replies_and_points_escaped_and_says_how_many_there_are(
@@ -34,10 +36,10 @@ def test_page_shows_pictures_replies_and_points_escaped_and_says_how_many_there_
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     for part in (
         "5 of 5 samples",
-        "accuracy unread",
+        "accuracy unread: the rules find no answer in the reply, and no judge was asked",
         "failed: over_length",
-        "accuracy 1",
-        "accuracy 0",
+        "accuracy 1; read: B",
+        "accuracy 0; read: A",
         "paper: Ovis-1B",
     ):
         assert part in text
@@ -45,3 +47,20 @@ def test_page_shows_pictures_replies_and_points_escaped_and_says_how_many_there_
     text = page.read_text()
     assert "2 of 5 samples. Pictures: pass --data mmstar=PLACE" in text
     assert "data:image" not in text
+
+
+def test_page_shows_what_a_judge_said_about_each_turn_and_why_a_turn_has_no_verdict(
+    tmp_path: Path, write_script: Callable[..., str], mmdu: Path
+) -> None:
+    said = verdict(6).replace("Explained", "Mixes <both> up")
+    with FakeChatServer(
+        lambda body: "10/10!" if "Question:\ny\n" in body["messages"][0]["content"] else said
+    ) as server:
+        ask = ["--model", write_script({"*": "It stands."}), "--tasks", "mmdu", "--data", str(mmdu)]
+        assert main([*ask, "--judge", f"api:{server.base_url}#strict", "--out", str(tmp_path / "run")]) == 0
+    page = tmp_path / "report.html"
+    assert main(["report", str(tmp_path / "run"), "--html", str(page), "--data", f"mmdu={mmdu}"]) == 0
+    text = page.read_text()
+    assert text.count("Mixes &lt;both&gt; up") == 4  # of five turns
+    assert "read: turn 1: 6, turn 2: 6" in text
+    assert "unjudged: unread_verdict (turn 2: 10/10!)" in text

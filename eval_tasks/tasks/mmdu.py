@@ -1,0 +1,205 @@
+"""MMDU: long dialogues about 2 to 20 pictures, every turn judged beside its reference.
+
+Source: benchmark.json with its pictures in one folder (--data FOLDER; Hub laolao77/MMDU), or VLMEvalKit's MMDU.tsv
+Licence: CC BY-NC 4.0 · Rows: 110 dialogues, more than 1600 questions
+Metric: mean over judged turns of six dimensions and an overall score, x 10 · Paper: arXiv 2406.11833
+
+As published: the model's own replies are the history; one judgement a turn, of that turn's question, reference and
+reply without the history; the seven keys and their order; the mean over all turns that have a judgement. As in
+VLMEvalKit the judge reads text only. Ours: the words of the rubric, and a verdict is seven integers of 1..10 or none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eval_tasks.hub_rows import need, to_text
+from eval_tasks.judged_answer import fenced
+from eval_tasks.table_files import load_json, picture_bytes, read_table, to_list
+from eval_tasks.task import Points, Sample, Scored, Task
+from eval_tasks.totals import Total, Unit
+from mmcr_dataset.schema import Block, Dialogue, Picture, Turn
+
+MARK = "<ImageHere>"
+SCALE = 10.0  # scores of 1..10 are reported up to 100
+KEYS = {
+    "overall": "Overall Score",
+    "creativity": "Creativity",
+    "richness": "Richness",
+    "visual_perception": "Visual Perception",
+    "logical_coherence": "Logical Coherence",
+    "answer_accuracy": "Answer Accuracy",
+    "image_relationship": "Image Relationship Understanding",
+}
+_BANDS = {  # for 1-2, 3-4, 5-6, 7-8, 9-10
+    "creativity": "nothing new; some of it new, of low quality; mostly creative, little that is new; new and of high "
+    "quality; highly new and outstanding beside the reference",
+    "richness": "neither depth nor breadth; few explanations and examples, little variety; the necessary facts only; "
+    "deep, with useful facts beyond; exceptionally deep, broad and varied beside the reference",
+    "visual_perception": "what it says of the pictures is wrong; little of what they show, with errors; few of their "
+    "facts, the basic ones; matches the pictures well, much of what they show; matches them and tells more "
+    "than the reference",
+    "logical_coherence": "incoherent; partly coherent, many logical errors; mostly coherent, weak where it is complex; "
+    "very few errors; flawless even where it is complex, better than the reference",
+    "answer_accuracy": "wrong or beside the question; partly right, incomplete; right at its base, lacks detail; "
+    "right, detailed, answers all of it; right, detailed, and useful beyond what was expected",
+    "image_relationship": "mixes the pictures up; tells few differences, with confusion; tells and relates them at a "
+    "basic level; tells them apart and relates them with what they share and where they differ; the same, richer than "
+    "the reference",
+    "overall": "beside the question, false or harmful; harmless but poor; meets the need at its base, some dimensions "
+    "are weak; good in every dimension; answers all that was asked and clearly surpasses the reference",
+}
+_ORDER = (*list(KEYS)[1:], "overall")
+MAX_JUDGE_TOKENS = 4096  # as published
+_DICTIONARY = re.compile(r"\{[^{}]*\}")
+_PAIR = re.compile(r"\s*(['\"])([^'\"]+)\1\s*:\s*([0-9]{1,2})\s*(?:,|\Z)")
+
+
+def samples(data: str | None, rules: str) -> Iterator[Sample]:
+    """One sample a dialogue."""
+    place = Path(data or "mmdu")
+    table = next(iter(sorted(place.glob("MMDU*.tsv"))), None) if place.is_dir() else place
+    content = place / "benchmark.json" if place.is_dir() else place
+    if content.is_file() and content.suffix == ".json":
+        pictures = {path.name: path for path in content.parent.rglob("*") if path.suffix.lower() in (".jpg", ".png")}
+        for item in load_json(content):
+            yield _of_item(item, content.parent, pictures)
+    elif table is not None and table.is_file():
+        for number, row in enumerate(read_table(table), start=1):
+            questions, answers, images = need(row, ("question", "answer", "image"), f"MMDU row {number}")
+            name = f"{table} row {number}"
+            found = [picture_bytes(one, name) for one in to_list(images, name)]
+            turns = zip(to_list(questions, name), to_list(answers, name), strict=True)
+            yield to_sample(str(row.get("index", number)), [(str(q), str(a)) for q, a in turns], found)
+    else:
+        raise ValueError(f"{place}: expected a folder with MMDU's benchmark.json and its pictures, or MMDU.tsv")
+
+
+def _of_item(item: Mapping[str, Any], folder: Path, pictures: Mapping[str, Path]) -> Sample:
+    """The sample of one object of benchmark.json; a picture is found at its path, else by its name."""
+    place = f"MMDU dialogue {item.get('id')}"
+    said, images = need(item, ("conversations", "image"), place)
+    questions = [str(one["value"]) for one in said if one["from"] in ("user", "human")]
+    answers = [str(one["value"]) for one in said if one["from"] in ("assistant", "gpt")]
+    if len(questions) != len(answers) or 2 * len(questions) != len(said):
+        raise ValueError(f"{place}: {len(questions)} questions and {len(answers)} answers in {len(said)} messages")
+    data = []
+    for image in images:
+        path = next((one for one in (folder / image, pictures.get(Path(image).name)) if one and one.is_file()), None)
+        if path is None:
+            raise ValueError(f"{place}: no picture {image!r} in {folder}; unpack the pictures beside benchmark.json")
+        data.append(path.read_bytes())
+    return to_sample(str(item["id"]), list(zip(questions, answers, strict=True)), data)
+
+
+def to_sample(name: str, asked: Sequence[tuple[str, str]], pictures: Sequence[bytes]) -> Sample:
+    """The sample of a dialogue; each `<ImageHere>` takes the next picture.
+
+    Raises:
+        ValueError: not as many marks as pictures.
+    """
+    num_marks = sum(question.count(MARK) for question, _ in asked)
+    if num_marks != len(pictures):
+        raise ValueError(
+            f"MMDU dialogue {name}: {num_marks} {MARK} for {len(pictures)} pictures; expected one for each"
+        )
+    turns, shown = [], 0
+    for question, answer in asked:
+        human: list[Block] = []
+        for number, piece in enumerate(question.split(MARK)):
+            if number:
+                shown += 1
+                human.append(shown)
+            if text := to_text(piece):
+                human.append(text)
+        turns.append(Turn(tuple(human), to_text(answer)))
+    dialogue = Dialogue(f"mmdu-{name}", tuple(turns), tuple(map(Picture, pictures)))
+    return Sample(dialogue, {"num_turns": len(turns)}, group=dialogue.id)
+
+
+def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> list[str]:
+    """One prompt a turn: the rubric, the question, its reference and the reply."""
+    scales = "\n".join(f"{KEYS[name]}: {_BANDS[name]}" for name in _ORDER)
+    form = "{" + ", ".join(f"'{KEYS[name]}': SCORE" for name in _ORDER) + "}"
+    instructions = (
+        "You are an impartial and stringent judge of an assistant that answers questions about pictures. You don't "
+        "see them; a reference answer tells what is in them. For each dimension below say what is strong and what is "
+        "weak and then give an integer from 1 to 10; from these derive the overall score. The words after each "
+        f"dimension say, in this order, what earns 1-2, 3-4, 5-6, 7-8 and 9-10.\n\n{scales}\n"
+    )
+    end = f"End with one dictionary on a line of its own and nothing after it:\n{form}"
+    return [
+        f"{instructions}\nQuestion:\n{turn.human_text}\n\nReference answer:\n{turn.assistant}\n\n"
+        f"{fenced(reply)}\n\n{end}"
+        for turn, reply in zip(sample.dialogue.turns, replies, strict=True)
+    ]
+
+
+def read_scores(verdict: str, reply: str) -> dict[str, int] | None:
+    """The seven scores of the dictionary that ends a verdict; None if it isn't one, or stands in the judged reply.
+
+    Example: `"... {'Creativity': 9, ..., 'Overall Score': 7}"` -> `{"creativity": 9, ..., "overall": 7}`
+    """
+    found = _DICTIONARY.findall(verdict)
+    if not found or not verdict.strip().rstrip("`").rstrip().endswith(found[-1]):
+        return None
+    scores = _to_scores(found[-1])
+    return None if scores in map(_to_scores, _DICTIONARY.findall(reply)) else scores
+
+
+def _to_scores(dictionary: str) -> dict[str, int] | None:
+    body = dictionary[1:-1]
+    pairs = _PAIR.findall(body)
+    scores = {key: int(score) for _, key, score in pairs}
+    is_whole = not _PAIR.sub("", body).strip() and len(pairs) == len(scores)
+    if not is_whole or scores.keys() != set(KEYS.values()) or not all(1 <= score <= 10 for score in scores.values()):
+        return None
+    return {name: scores[key] for name, key in KEYS.items()}
+
+
+def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> Points:
+    """Mean of each score over the judged turns, 1..10, and how many these are; None if one can't be read."""
+    read = [read_scores(said, replies[turn]) for turn, said in (verdict or {}).items()]
+    scores = [one for one in read if one is not None]
+    if not scores or len(scores) < len(read):
+        return dict.fromkeys(KEYS)
+    means = {name: sum(one[name] for one in scores) / len(scores) for name in KEYS}
+    return {**means, "judged_turns": float(len(scores))}
+
+
+def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> str | None:
+    """The overall score of each judged turn."""
+    said = {turn: read_scores(text, replies[turn]) for turn, text in (verdict or {}).items()}
+    return ", ".join(f"turn {turn + 1}: {scores['overall']}" for turn, scores in said.items() if scores) or None
+
+
+def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """The mean of each score over all judged turns; the turns of a dialogue without replies or verdicts count 0."""
+    return {name: Total(_units(scored, name), {"": SCALE}) for name in KEYS}
+
+
+def _units(scored: Sequence[Scored], name: str) -> list[Unit]:
+    units = []
+    for one in scored:
+        if one.points or one.unjudged is None:
+            points = one.points.get(name) or 0.0
+            num_turns = int(one.points.get("judged_turns") or one.sample.target["num_turns"])
+            units += [Unit(one.sample.group, points)] * num_turns
+    return units
+
+
+TASK = Task(
+    "mmdu",
+    (__doc__ or "").strip(),
+    samples,
+    score,
+    totals,
+    judge="chat",
+    to_judge=to_judge,
+    read=read,
+    max_judge_tokens=MAX_JUDGE_TOKENS,
+    rules=("official",),
+)

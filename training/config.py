@@ -57,7 +57,7 @@ class TrainConfig:
     )
     global_batch_dialogues: int = _setting(1024, "dialogues a step, over all processes (paper: 1024)")
     packing: bool = _setting(True, "lay whole dialogues side by side instead of padding them")
-    bin_tokens: int = _setting(16384, "packing: tokens a process holds at once; bins come out nearly equal")
+    bin_tokens: int = _setting(16384, "packing: a process never holds more tokens than this at once")
     micro_batch_dialogues: int = _setting(1, "no packing: dialogues a process holds at once")
     loss_average: Literal["token", "dialogue", "square_root"] = _setting(
         "token", "what the loss is a mean over, of the whole step"
@@ -70,7 +70,9 @@ class TrainConfig:
     )
     tiles_single: int = _setting(9, "original tiling: at most so many tiles for a lone picture")
     tiles_multi: int = _setting(1, "original tiling: at most so many tiles each for several pictures")
-    max_length_tokens: int = _setting(16384, "a longer dialogue is refused by name and counted, never cut")
+    max_length_tokens: int = _setting(
+        16384, "a longer dialogue, or one longer than a bin, is refused by name and counted, never cut"
+    )
     skipped_max: int = _setting(1000, "the run stops when more rows than this can't be trained")
     epochs: float = _setting(1.0, "passes over the data (paper: 1)")
     max_steps: int = _setting(0, "stop after this many steps; 0 for none")
@@ -91,6 +93,11 @@ class TrainConfig:
     report_to: Literal["none", "trackio", "wandb", "tensorboard"] = _setting("none", "where curves are sent, too")
     dry_run: bool = _setting(False, "build everything, say what would be trained, and stop")
     log_every_steps: int = _setting(1, "steps between two lines of log.jsonl")
+
+    @property
+    def length_limit_tokens(self) -> int:
+        """What a dialogue may have: with packing it must fit a bin."""
+        return min(self.max_length_tokens, self.bin_tokens) if self.packing else self.max_length_tokens
 
     def __post_init__(self) -> None:
         if not self.model:

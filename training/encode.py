@@ -100,7 +100,7 @@ class Encoder:
         """The dialogue as tensors; loss on each answer and its end of turn, on nothing else.
 
         Raises:
-            Skipped: corrupt_picture and its like, alternation, no_trained_tokens, too_long.
+            Skipped: corrupt_picture and its like, alternation, processor_refused, no_trained_tokens, too_long.
         """
         text, spans = self.render(dialogue)
         if len(spans) != len(dialogue.turns):
@@ -113,14 +113,17 @@ class Encoder:
             pictures = [decode_rgb(picture.data, LIMITS) for picture in dialogue.pictures]
         except PictureError as error:
             raise Skipped(dialogue.id, error.reason, error.detail) from error
-        out = self.processor(
-            text=[text],
-            images=[pictures] if pictures else None,
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            return_text_replacement_offsets=True,
-            return_tensors="pt",
-        )
+        try:
+            out = self.processor(
+                text=[text],
+                images=[pictures] if pictures else None,
+                add_special_tokens=False,
+                return_offsets_mapping=True,
+                return_text_replacement_offsets=True,
+                return_tensors="pt",
+            )
+        except ValueError as error:  # Qwen-VL's takes no side more than 200 times as long as the other
+            raise Skipped(dialogue.id, "processor_refused", str(error)) from error
         input_ids_T = out["input_ids"][0]
         self._check_length(dialogue, len(input_ids_T))
         replacements = (out.get("text_replacement_offsets") or [[]])[0]

@@ -47,7 +47,7 @@ def train(config: TrainConfig) -> Path:
     from training.model import encoding_processor, load_model
     from training.packing import rope_index_of
     from training.progress import ShowProgress
-    from training.steps import plan_steps
+    from training.step_loader import plan_steps
     from training.trainable import add_lora, count_parts, freeze_parts, recompute_parts, show_parts
     from training.trainer import DialogueTrainer, to_sft_config
 
@@ -76,16 +76,16 @@ def train(config: TrainConfig) -> Path:
     processes.print(show_parts(counts))
 
     # data
-    encoder = Encoder(encoding_processor(config, family, processor), config.max_length_tokens)
-    plan = plan_steps(config, rows, encoder, processes.num_processes)
-    processes.print(plan.show(processes.num_processes))
     collator = Collator(
-        encoder=encoder,
+        encoder=Encoder(encoding_processor(config, family, processor), config.length_limit_tokens),
         family=family,
         packing=config.packing,
         rope_index=rope_index_of(family, model.config) if config.packing else None,
         average=config.loss_average,
+        bin_tokens=config.bin_tokens if config.packing else None,
     )
+    plan = plan_steps(config, rows, collator, processes.num_processes, processes.process_index)
+    processes.print(plan.show())
 
     if config.dry_run:
         processes.print(show_dry_run(plan, rows, collator, counts))
@@ -95,7 +95,7 @@ def train(config: TrainConfig) -> Path:
     trainer = DialogueTrainer(
         model=model,
         processing_class=processor,
-        args=to_sft_config(config, plan.micro_batches),
+        args=to_sft_config(config),
         train_dataset=rows,
         data_collator=collator,
         plan=plan,

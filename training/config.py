@@ -91,6 +91,7 @@ class TrainConfig:
     keep_checkpoints: int = _setting(2, "older ones are removed")
     resume: bool = _setting(False, "go on from the newest whole checkpoint of output_dir")
     report_to: Literal["none", "trackio", "wandb", "tensorboard"] = _setting("none", "where curves are sent, too")
+    peak_tflops: float = _setting(0.0, "of one GPU, to tell how much of it is used; 0 goes by the card's name")
     dry_run: bool = _setting(False, "build everything, say what would be trained, and stop")
     log_every_steps: int = _setting(1, "steps between two lines of log.jsonl")
 
@@ -129,7 +130,15 @@ class TrainConfig:
         for name in (*at_least_one, "log_every_steps", "keep_checkpoints", "tiles_single", "tiles_multi"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
-        at_least_zero = ("max_steps", "skipped_max", "num_workers", "weight_decay", "max_grad_norm", "seed")
+        at_least_zero = (
+            "max_steps",
+            "skipped_max",
+            "num_workers",
+            "weight_decay",
+            "max_grad_norm",
+            "seed",
+            "peak_tflops",
+        )
         for name in (*at_least_zero, "checkpoint_minutes", "checkpoint_steps", "lora_rank"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected 0 or more")

@@ -42,7 +42,9 @@ def train(config: TrainConfig) -> Path:
     from training.dry_run import show_dry_run
     from training.encode import Encoder
     from training.families import family_of
+    from training.flops import flop_formula
     from training.loss_curve import write_loss_curve
+    from training.meter import Meter, peak_flops
     from training.mixture import load_mixture, show_mixture, write_mixture_picture
     from training.model import encoding_processor, load_model
     from training.packing import rope_index_of
@@ -101,6 +103,7 @@ def train(config: TrainConfig) -> Path:
         plan=plan,
         log_path=log_path,
         skipped_max=config.skipped_max,
+        meter=Meter(flop_formula(model, family).count, peak_flops(config.peak_tflops), processes.num_processes),
         callbacks=[ShowProgress(), SaveEvery(config.checkpoint_minutes, config.checkpoint_steps)],
     )
     trainer.remove_callback(PrinterCallback)

@@ -21,6 +21,7 @@ from trl import SFTConfig, SFTTrainer
 from training.checkpoints import keep_lines_up_to, read_complete, write_complete
 from training.collate import REAL_TOKENS, SKIPPED, WEIGHTS
 from training.config import TrainConfig
+from training.meter import Meter
 from training.step_loader import Step, StepLoader
 from training.steps import StepPlan
 from training.varlen import NAME as VARLEN
@@ -54,8 +55,17 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         ValueError: while training, when more than `skipped_max` rows can't be trained.
     """
 
-    def __init__(self, *args: Any, plan: StepPlan, log_path: Path, skipped_max: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        plan: StepPlan,
+        log_path: Path,
+        skipped_max: int,
+        meter: Meter | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.meter = meter or Meter()
         self.plan = plan
         # Qwen-VL says False here, which would make the loss depend on how a step is cut into micro-batches.
         self.model_accepts_loss_kwargs = True
@@ -64,7 +74,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         self.skipped: Counter[str] = Counter()
         self.trained_tokens = 0
         self.real_tokens = 0
-        self._passed = torch.zeros(3, dtype=torch.float64)  # trained tokens, weights and real tokens of a step
+        self._passed = torch.zeros(4, dtype=torch.float64)  # trained tokens, weights, real tokens, operations of a step
         self._passed_skipped: list[tuple[str, str, str]] = []
         self._begin_s = time.perf_counter()
         self.add_callback(_TellPlace(plan))
@@ -114,13 +124,15 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             self._passed_skipped += batch.pop(SKIPPED)
             weights_BT = batch[WEIGHTS][:, 1:]
             weight = float(weights_BT.sum(dtype=torch.float64))
-            self._passed += torch.tensor([int((weights_BT != 0).sum()), weight, batch.pop(REAL_TOKENS)])
+            counts = [int((weights_BT != 0).sum()), weight, batch.pop(REAL_TOKENS), self.meter.flops_of(batch)]
+            self._passed += torch.tensor(counts, dtype=torch.float64)
             yield batch
 
     def _reduced(self) -> float:
         """The weights that passed in a step on all processes; the other counts are added to those of the run."""
         skipped = gather_object(self._passed_skipped)
-        tokens, weight, real = self.accelerator.reduce(self._passed.to(self.args.device)).tolist()
+        tokens, weight, real, flops = self.accelerator.reduce(self._passed.to(self.args.device)).tolist()
+        self.meter.add(int(tokens), int(real), flops)
         self._passed.zero_()
         self._passed_skipped = []
         self.trained_tokens += int(tokens)
@@ -181,16 +193,19 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Show the numbers, and add a line to log.jsonl for each logged step."""
+        measured: dict[str, float] = {}
         if "loss" in logs:
-            logs["trained_tokens"] = self.trained_tokens
+            measured = {"trained_tokens": self.trained_tokens, "real_tokens": self.real_tokens}
+            measured |= self.meter.read(self.state.max_steps - self.state.global_step, self.args.logging_steps)
+            logs.update(measured)
         super().log(logs, start_time)
         if "loss" in logs and self.is_world_process_zero():
             line = {
                 "step": self.state.global_step,
                 "loss": logs["loss"],
                 "learning_rate": logs["learning_rate"],
-                "trained_tokens": self.trained_tokens,
                 "seconds": self._seconds(),
+                **measured,
             }
             with self.log_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

@@ -44,7 +44,10 @@ def test_train_result_loads_with_processor_and_template(data_folder: Path, tmp_p
         assert type(AutoModelForImageTextToText.from_pretrained(folder)).__name__ == "Ovis2ForConditionalGeneration"
         assert type(processor).__name__ == "Ovis2Processor"
         assert processor.chat_template == family_of("tiny:ovis2").chat_template
-    assert set(read_log(out)[0]) == {"step", "loss", "learning_rate", "trained_tokens", "seconds"}
+    assert set(read_log(out)[0]) == {
+        "step", "loss", "learning_rate", "seconds", "trained_tokens", "real_tokens", "trained_tokens_a_second",
+        "real_tokens_a_second", "memory_gb", "seconds_left",
+    }  # fmt: skip
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -91,6 +91,7 @@ class TrainConfig:
     keep_checkpoints: int = _setting(2, "older ones are removed")
     resume: bool = _setting(False, "go on from the newest whole checkpoint of output_dir")
     report_to: Literal["none", "trackio", "wandb", "tensorboard"] = _setting("none", "where curves are sent, too")
+    push_to: str | None = _setting(None, "ORG/NAME on the Hub that the finished model is uploaded to, with a card")
     peak_tflops: float = _setting(0.0, "of one GPU, to tell how much of it is used; 0 goes by the card's name")
     dry_run: bool = _setting(False, "build everything, say what would be trained, and stop")
     log_every_steps: int = _setting(1, "steps between two lines of log.jsonl")
@@ -107,6 +108,8 @@ class TrainConfig:
             raise ValueError("--data is empty: name at least one folder or Hub id")
         self._check_numbers()
         self._check_mixture()
+        if self.push_to is not None and self.push_to.count("/") != 1:
+            raise ValueError(f"--push_to {self.push_to}: expected ORG/NAME")
         unknown = set(self.freeze) - {"vision", "connector", "language"}
         if unknown:
             raise ValueError(f"--freeze {' '.join(sorted(unknown))}: parts are vision, connector and language")

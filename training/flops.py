@@ -56,20 +56,21 @@ class FlopFormula:
             "language": lengths.sum().item(),
             "head": (batch["labels"] != NO_LOSS).sum().item(),
         }
-        total: float = sum(2.0 * self.passes[part] * self.weights[part] * count for part, count in units.items())
+        total = sum(2.0 * self.passes[part] * self.weights[part] * count for part, count in units.items())
         attention = 4.0 * float(text.num_hidden_layers * width) * float((lengths.double() ** 2).sum())
-        return total + _both_ways(self.passes["language"]) * attention + self._vision_attention(patches)
+        total += _both_ways(self.passes["language"]) * attention + self._vision_attention(patches)
+        return float(total)
 
     def _vision_attention(self, patches: Any) -> float:
         vision = self.config.vision_config
         layers = getattr(vision, "num_hidden_layers", None) or vision.depth
-        seen = float((patches.double() ** 2).sum()) * layers
+        seen: float = float((patches.double() ** 2).sum()) * layers
         full = getattr(vision, "fullatt_block_indexes", None)
         if full is not None:  # the other layers see a window
             window = (vision.window_size // vision.patch_size) ** 2
             in_windows = float((patches * patches.clamp(max=window)).sum())
             seen = seen / layers * len(full) + in_windows * (layers - len(full))
-        return _both_ways(self.passes["vision"]) * 4.0 * float(vision.hidden_size) * seen
+        return float(_both_ways(self.passes["vision"]) * 4.0 * vision.hidden_size * seen)
 
 
 def _both_ways(passes: int) -> int:

@@ -5,6 +5,8 @@ Dialogues -> fine-tuned vision-language model: final/ (model, processor, chat te
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,8 +49,10 @@ def train(config: TrainConfig) -> Path:
     from training.meter import Meter, peak_flops
     from training.mixture import load_mixture, show_mixture, write_mixture_picture
     from training.model import encoding_processor, load_model
+    from training.model_card import run_facts, write_card
     from training.packing import rope_index_of
     from training.progress import ShowProgress
+    from training.publish import open_repo, publish
     from training.step_loader import plan_steps
     from training.trainable import add_lora, count_parts, freeze_parts, recompute_parts, show_parts
     from training.trainer import DialogueTrainer, to_sft_config
@@ -57,6 +61,8 @@ def train(config: TrainConfig) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     log_path = out / "log.jsonl"
     processes = PartialState(cpu=not torch.cuda.is_available())
+    if config.push_to is not None and processes.is_main_process and not config.dry_run:
+        open_repo(config.push_to)
     checkpoint = find_checkpoint(out / "checkpoints") if config.resume else None
     if checkpoint is None and processes.is_main_process:
         log_path.unlink(missing_ok=True)
@@ -121,7 +127,12 @@ def train(config: TrainConfig) -> Path:
     if trainer.is_world_process_zero():
         processor.save_pretrained(final)
         write_loss_curve(log_path, out / "loss.png", title=f"{config.model} on {' + '.join(config.data)}")
+        shutil.copy(out / "loss.png", final)
+        facts = run_facts(dataclasses.asdict(config), family.model_type, shares, trainer.show_run())
+        write_card(final, facts)
         print(f"{final}: trained on {trainer.trained_tokens:,} tokens; rows skipped: {dict(trainer.skipped) or 0}")
+        if config.push_to is not None:
+            print(publish(final, config.push_to))
     processes.wait_for_everyone()  # a process that leaves while others talk aborts, which the launcher calls a failure
     processes.destroy_process_group()
     return final

@@ -188,6 +188,31 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
                 "from the last whole checkpoint with --resume true"
             ) from error
 
+    def show_run(self) -> dict[str, Any]:
+        """What the run did, in words and numbers for the card.
+
+        Raises:
+            ValueError: it trained nothing.
+        """
+        if not self.trained_tokens:
+            raise ValueError(
+                f"not one token was trained; rows skipped: {dict(self.skipped) or 0}. Mend the data or raise "
+                "--max_length_tokens and --bin_tokens"
+            )
+        losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+        return {
+            "steps": self.state.global_step,
+            "passes_over_the_data": round(self.state.epoch or 0, 3),
+            "trained_tokens": self.trained_tokens,
+            "real_tokens": self.real_tokens,
+            "rows_skipped": dict(self.skipped) or 0,
+            "first_loss": losses[0] if losses else None,
+            "last_loss": losses[-1] if losses else None,
+            "hours": round(self._seconds() / 3600, 3),
+            "hardware": f"{self.accelerator.num_processes} x {device}",
+        }
+
     def _seconds(self) -> float:
         return round(time.perf_counter() - self._begin_s, 3)
 

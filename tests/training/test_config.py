@@ -15,7 +15,7 @@ FLAGS = """
     freeze lora_rank recompute global_batch_dialogues packing bin_tokens micro_batch_dialogues loss_average attention
     picture_tiling tiles_single tiles_multi max_length_tokens skipped_max epochs max_steps learning_rate lr_schedule
     warmup_percent weight_decay max_grad_norm precision seed num_workers checkpoint_minutes checkpoint_steps
-    keep_checkpoints resume report_to peak_tflops dry_run log_every_steps
+    keep_checkpoints resume report_to push_to peak_tflops dry_run log_every_steps
 """
 
 
@@ -54,6 +54,7 @@ def test_config_flag_wins_over_recipe(tmp_path: Path) -> None:
         (["--model", "m", "--lora_rank", "8", "--freeze", "vision"], "--lora_rank trains adapters only"),
         (["--model", "m", "--warmup_percent", "101"], "expected 0 to 100"),
         (["--model", "m", "--data"], "--data is empty"),
+        (["--model", "m", "--push_to", "name"], "--push_to name: expected ORG/NAME"),
         ([], "--model is missing"),
         (["--config", "nowhere.yaml"], "nowhere.yaml: no such recipe"),
     ],

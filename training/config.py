@@ -47,6 +47,8 @@ class TrainConfig:
     )
     data_temperature: float = _setting(1.0, "above 1 brings the shares of the data sets closer to each other")
     balance_topics: bool = _setting(False, "draw the topics of a set in turn instead of by their size")
+    streaming: bool = _setting(False, "read rows as they come, for sets too large to index; needs --max_steps")
+    shuffle_rows: int = _setting(1000, "streaming: rows held at once to shuffle them")
     output_dir: str = _setting("out/train", "where base/, final/, log.jsonl and loss.png go")
     freeze: list[str] = field(
         default_factory=list, metadata={"help": "parts that don't train: vision, connector, language"}
@@ -127,10 +129,23 @@ class TrainConfig:
                 raise ValueError(f"--data_{name}: {len(values)} {name} for {len(self.data)} data sets; give one a set")
             if any(value < 0 for value in values):
                 raise ValueError(f"--data_{name} {values}: expected 0 or more")
+        if self.streaming and not self.max_steps:
+            raise ValueError("--streaming true: nobody knows how many rows will come; say --max_steps")
+        if self.streaming and (self.balance_topics or self.data_temperature != 1):
+            raise ValueError("--streaming true draws by --data_weights alone; leave topics and temperature out")
+        if self.streaming and self.data_weights and not min(self.data_weights):
+            raise ValueError(f"--data_weights {self.data_weights}: leave a set that gives nothing out of --data")
 
     def _check_numbers(self) -> None:
         at_least_one = ("global_batch_dialogues", "bin_tokens", "micro_batch_dialogues", "max_length_tokens")
-        for name in (*at_least_one, "log_every_steps", "keep_checkpoints", "tiles_single", "tiles_multi"):
+        for name in (
+            *at_least_one,
+            "log_every_steps",
+            "keep_checkpoints",
+            "shuffle_rows",
+            "tiles_single",
+            "tiles_multi",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
         at_least_zero = (

@@ -7,6 +7,7 @@ from typing import Any
 
 from training.collate import SKIPPED, Collator
 from training.loss_mask import NO_LOSS
+from training.row_order import PickedRows
 from training.steps import StepPlan
 from training.trainable import PartCount
 
@@ -17,8 +18,8 @@ _LOOKED_AT = 8  # micro-batches; a step of the paper has more than a hundred
 
 def show_dry_run(plan: StepPlan, rows: Any, collator: Collator, counts: Sequence[PartCount]) -> str:
     """Tokens of the first step and the memory that weights, gradients and optimizer take."""
-    step = next(plan.steps())
-    collated = [collator([rows[row] for row in batch]) for batch in step[:_LOOKED_AT]]
+    step, picked = next(plan.steps()), PickedRows(rows)
+    collated = [collator([picked[item] for item in batch]) for batch in step[:_LOOKED_AT]]
     tokens = [int(batch["input_ids"].numel()) for batch in collated]
     trained = [int((batch["labels"] != NO_LOSS).sum()) for batch in collated]
     skipped = sum(len(batch[SKIPPED]) for batch in collated)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,12 +41,21 @@ class ShuffledRows:
 
 @dataclass(frozen=True)
 class ShuffledStream:
-    """Rows of a `datasets.IterableDataset`, over and over, each pass shuffled in another way.
+    """Rows of `datasets.IterableDataset`s, each over and over, every pass shuffled in another way.
 
     Every process reads the whole stream and trains its own part, so that the steps are the same on any number of them.
+
+    Attributes:
+        sets: the streams.
+        weights: one a stream: how often it is drawn from.
+        held: rows of each stream held at once; the next is drawn among them.
+        seed: of the draws.
     """
 
-    rows: Any
+    sets: Sequence[Any]
+    weights: Sequence[float]
+    held: int = 1000
+    seed: int = 0
 
     @property
     def num_rows(self) -> None:
@@ -54,21 +63,41 @@ class ShuffledStream:
         return
 
     def items(self, epoch: int, begin: int) -> Iterator[dict[str, Any]]:
-        """All passes, one after the other, from `begin` rows after the start.
+        """Endless, from `begin` rows after the start.
 
         Raises:
-            ValueError: a pass has no row.
+            ValueError: a set has no row.
         """
-        return itertools.islice(self._passes(), begin, None)
+        return itertools.islice(self._mixed(), begin, None)
 
-    def _passes(self) -> Iterator[dict[str, Any]]:
-        for number in itertools.count():
-            self.rows.set_epoch(number)
+    def _mixed(self) -> Iterator[dict[str, Any]]:
+        rng = np.random.default_rng(self.seed)
+        shares = np.array(self.weights) / sum(self.weights)
+        passes = [self._over_and_over(number) for number in range(len(self.sets))]
+        while True:
+            yield next(passes[int(rng.choice(len(passes), p=shares))])
+
+    def _over_and_over(self, number: int) -> Iterator[dict[str, Any]]:
+        for epoch in itertools.count():
+            rng = np.random.default_rng([self.seed, number, epoch])
+            held: list[dict[str, Any]] = []
             row = None
-            for row in self.rows:
-                yield row
+            for row in self.sets[number]:
+                if len(held) < self.held:
+                    held.append(row)
+                    continue
+                place = int(rng.integers(len(held)))
+                yield held[place]
+                held[place] = row
             if row is None:
-                raise ValueError("--data: the stream has no row")
+                raise ValueError(f"--data: stream number {number + 1} has no row")
+            yield from (held[place] for place in rng.permutation(len(held)))
+
+
+def first_rows(rows: Any, count: int = 1000) -> Iterator[dict[str, Any]]:
+    """Some rows of a data set or a ShuffledStream."""
+    sets = rows.sets if isinstance(rows, ShuffledStream) else [rows]
+    return itertools.islice(itertools.chain.from_iterable(sets), count)
 
 
 class PickedRows(Dataset[Any]):

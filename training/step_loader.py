@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from training.collate import Collator
 from training.config import TrainConfig
 from training.measure import Length, Measurer
-from training.row_order import Item, PickedRows, ShuffledRows
+from training.row_order import Item, PickedRows, ShuffledRows, ShuffledStream
 from training.steps import Measure, StepPlan, cut_by_tokens, cut_evenly
 
 _ROWS_AT_ONCE = 32  # rows that a worker measures for one answer
@@ -100,8 +100,16 @@ def _chunks(items: Iterable[Item], asked: deque[tuple[Item, ...]]) -> Iterator[l
 def plan_steps(
     config: TrainConfig, rows: Any, collator: Collator, num_processes: int = 1, process_index: int = 0
 ) -> StepPlan:
-    """The plan of a run: bins by measured lengths, or without packing so many dialogues at once."""
-    order = ShuffledRows(len(rows), config.seed)
+    """The plan of a run: bins by measured lengths, or without packing so many dialogues at once.
+
+    Args:
+        config: the settings.
+        rows: a data set, or a ShuffledStream.
+        collator: knows how long a row will be.
+        num_processes: over how many it is shared out.
+        process_index: which of them this is.
+    """
+    order = rows if isinstance(rows, ShuffledStream) else ShuffledRows(len(rows), config.seed)
     measure: Measure | None = None
     cut: Any = functools.partial(cut_evenly, dialogues_at_once=config.micro_batch_dialogues)
     if config.packing:

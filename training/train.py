@@ -47,12 +47,13 @@ def train(config: TrainConfig) -> Path:
     from training.flops import flop_formula
     from training.loss_curve import write_loss_curve
     from training.meter import Meter, peak_flops
-    from training.mixture import load_mixture, show_mixture, write_mixture_picture
+    from training.mixture import load_mixture, load_streams, show_mixture, write_mixture_picture
     from training.model import encoding_processor, load_model
     from training.model_card import run_facts, write_card
     from training.packing import rope_index_of
     from training.progress import ShowProgress
     from training.publish import open_repo, publish
+    from training.row_order import first_rows
     from training.step_loader import plan_steps
     from training.trainable import add_lora, count_parts, freeze_parts, recompute_parts, show_parts
     from training.trainer import DialogueTrainer, to_sft_config
@@ -70,11 +71,11 @@ def train(config: TrainConfig) -> Path:
     # model
     family = family_of(config.model, config.revision)
     with processes.main_process_first():  # one writes the cache, the others read it
-        rows, shares = load_mixture(config)
+        rows, shares = load_streams(config) if config.streaming else load_mixture(config)
     if processes.is_main_process:
         print(show_mixture(shares))
         write_mixture_picture(shares, out / "mixture.png")
-    model, processor = load_model(config, family, rows)
+    model, processor = load_model(config, family, first_rows(rows))
     freeze_parts(model, family, config.freeze)
     if config.lora_rank:
         model = add_lora(model, family, config.lora_rank)
@@ -104,7 +105,7 @@ def train(config: TrainConfig) -> Path:
         model=model,
         processing_class=processor,
         args=to_sft_config(config),
-        train_dataset=rows,
+        train_dataset=rows.sets[0] if config.streaming else rows,
         data_collator=collator,
         plan=plan,
         log_path=log_path,

@@ -62,6 +62,14 @@ def _topics_in_turn(order: Sequence[int], topics: Sequence[str | None]) -> list[
     return [row for _, _, row in sorted(placed)]
 
 
+def _load(name: str, config: TrainConfig) -> Any:
+    try:
+        return load_rows(name, config.data_config, revision=config.data_revision, streaming=config.streaming)
+    except OSError as error:  # not there, not for us, or no connection
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(f"--data {name}: can't be loaded from the Hub ({type(error).__name__}: {said})") from error
+
+
 def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
     """The rows of a run as one `datasets.Dataset`, and what each set gave.
 
@@ -70,7 +78,7 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
     """
     from datasets import concatenate_datasets
 
-    sets = [load_rows(name, config.data_config, revision=config.data_revision) for name in config.data]
+    sets = [_load(name, config) for name in config.data]
     weights = config.data_weights or [1.0] * len(sets)
     caps = config.data_caps or [0] * len(sets)
     taken = count_taken([len(rows) for rows in sets], weights, caps, config.data_temperature)
@@ -98,8 +106,7 @@ def load_streams(config: TrainConfig) -> tuple[ShuffledStream, list[Share]]:
     caps = config.data_caps or [0] * len(config.data)
     sets = []
     for name, cap in zip(config.data, caps, strict=True):
-        rows = load_rows(name, config.data_config, revision=config.data_revision, streaming=True)
-        rows = rows.select_columns(_COLUMNS)
+        rows = _load(name, config).select_columns(_COLUMNS)
         sets.append(rows.take(cap) if cap else rows)
     drawn = config.max_steps * config.global_batch_dialogues
     shares = [

@@ -121,6 +121,7 @@ def train(config: TrainConfig) -> Path:
         trainer.go_on_from(checkpoint)
 
     # result
+    did = trainer.show_run()
     final = out / "final"
     if config.lora_rank:  # the adapters become part of the weights, so that the result loads like any other
         trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
@@ -129,7 +130,7 @@ def train(config: TrainConfig) -> Path:
         processor.save_pretrained(final)
         write_loss_curve(log_path, out / "loss.png", title=f"{config.model} on {' + '.join(config.data)}")
         shutil.copy(out / "loss.png", final)
-        facts = run_facts(dataclasses.asdict(config), family.model_type, shares, trainer.show_run())
+        facts = run_facts(dataclasses.asdict(config), family.model_type, shares, did)
         write_card(final, facts)
         print(f"{final}: trained on {trainer.trained_tokens:,} tokens; rows skipped: {dict(trainer.skipped) or 0}")
         if config.push_to is not None:

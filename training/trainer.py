@@ -166,7 +166,12 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
 
     def go_on_from(self, checkpoint: Path) -> None:
         """Train on from a checkpoint, as if the run had never stopped."""
-        counts = read_complete(checkpoint)
+        counts, model_type = read_complete(checkpoint), self.model.config.model_type
+        if counts["model_type"] != model_type:
+            raise ValueError(
+                f"{checkpoint}: of the family {counts['model_type']}, this run trains {model_type}; choose another "
+                "--output_dir or leave --resume out"
+            )
         self.trained_tokens, self.real_tokens = counts["trained_tokens"], counts["real_tokens"]
         self.skipped = Counter(counts["skipped"])
         self._begin_s -= counts["seconds"]
@@ -180,6 +185,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():
                 counts = {"step": self.state.global_step, "seconds": self._seconds(), "skipped": self.skipped}
+                counts["model_type"] = self.model.config.model_type
                 tokens = {"trained_tokens": self.trained_tokens, "real_tokens": self.real_tokens}
                 write_complete(checkpoint, counts | tokens)
         except (OSError, RuntimeError, SafetensorError) as error:

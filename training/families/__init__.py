@@ -72,8 +72,8 @@ def _model_type(model: str, revision: str | None) -> str:
         where = f" at revision {revision}" if revision else ""
         raise ValueError(
             f"{model}{where}: can't be loaded from the Hub, and is not in the cache ({_first_line(error)}); check the "
-            "name and the connection, log in if it is gated (`hf auth login`), or try the settings with --model tiny:FAMILY "
-            f"({', '.join(family_names())})"
+            "name and the connection, log in if it is gated (`hf auth login`), or try the settings with --model "
+            f"tiny:FAMILY ({', '.join(family_names())})"
         ) from error
 
 

@@ -18,7 +18,7 @@ from training.config import TrainConfig
 from training.encode import Encoder
 from training.families import load_family
 from training.packing import rope_index_of
-from training.steps import plan_steps
+from training.step_loader import plan_steps
 from training.trainer import DialogueTrainer, to_sft_config
 from training.varlen import register_varlen
 
@@ -102,14 +102,13 @@ def run_ours(
         learning_rate=1e-5,
     )  # fmt: skip
     rows = load_rows(str(folder))
-    encoder = Encoder(processor)
+    collator = Collator(Encoder(processor), family, True, rope_index_of(family, model.config))
 
     def run() -> None:
-        plan = plan_steps(config, rows, encoder, 1)
         trainer = DialogueTrainer(
-            model=model, processing_class=processor, args=to_sft_config(config, plan.micro_batches),
-            train_dataset=rows, plan=plan, log_path=out / "log.jsonl", skipped_max=0,
-            data_collator=Collator(encoder, family, True, rope_index_of(family, model.config)),
+            model=model, processing_class=processor, args=to_sft_config(config), train_dataset=rows,
+            plan=plan_steps(config, rows, collator), log_path=out / "log.jsonl", skipped_max=0,
+            data_collator=collator,
         )  # fmt: skip
         trainer.train()
 

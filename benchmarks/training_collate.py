@@ -23,6 +23,7 @@ from mmcr_dataset.schema import Dialogue
 from training.collate import Collator
 from training.encode import Encoder
 from training.families import load_family
+from training.measure import Measurer
 from training.packing import rope_index_of
 from training.tiny import build_tiny
 
@@ -78,6 +79,8 @@ def compare(name: str, dialogue: Dialogue, repeats: int) -> dict[str, Any]:
         "trl_ms": round(theirs_ms, 1),
         "ours_ms": round(ours_ms, 1),
         "pictures_alone_ms": round(pictures_ms, 1),
+        "decode_ms": round(cpu_ms(lambda: [decode_rgb(one["bytes"]) for one in row["images"]], repeats), 1),
+        "measure_ms": round(cpu_ms(lambda: Measurer(ours.encoder, family).measure(row), repeats), 1),
         "ratio": round(theirs_ms / ours_ms, 2),
         "ratio_without_pictures": round((theirs_ms - pictures_ms) / max(0.1, ours_ms - pictures_ms), 1),
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mmcr_dataset.__main__ import make_parser
+from training.publish import make_parser as make_publish_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,9 +75,22 @@ def test_mmcr_dataset_flags_are_frozen() -> None:
     }
 
 
+def test_training_publish_flags_are_frozen() -> None:
+    flags = {flag for action in make_publish_parser()._actions for flag in action.option_strings or [action.dest]}
+    assert flags - {"-h", "--help"} == {"--private", "--scores", "--to", "folder"}
+
+
 @pytest.mark.parametrize(
-    "command", [["mmcr_dataset"], ["mmcr_dataset", "build"], ["mmcr_bench"], ["eval_tasks"], ["eval_tasks", "report"]]
-)
+    "command",
+    [
+        ["mmcr_dataset"],
+        ["mmcr_dataset", "build"],
+        ["mmcr_bench"],
+        ["eval_tasks"],
+        ["eval_tasks", "report"],
+        ["training.publish"],
+    ],
+)  # fmt: skip
 def test_help_answers_and_loads_nothing_heavy(command: list[str]) -> None:
     program = (
         "import runpy, sys\n"

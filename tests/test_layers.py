@@ -31,6 +31,8 @@ LIGHT_MODULES = (
     "eval_tasks.__main__",
     "eval_tasks.registry",
     "training.config",
+    "training.model_card",
+    "training.publish",
 )
 HEAVY = ("torch", "transformers", "datasets", "trl", "accelerate", "open_clip", "timm", "matplotlib", "openai")
 

@@ -5,20 +5,28 @@ Shapes: B dialogues, T tokens of the longest.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
+from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
 from training.encode import Encoded, Encoder, Skipped, to_dialogue
 from training.family import Family
 from training.loss_mask import NO_LOSS
 from training.packing import RopeIndex, pack
 
 SKIPPED = "skipped"  # key of a batch: the rows left out, as (row id, reason, message)
+REAL_TOKENS = "real_tokens"  # key of a batch: tokens of its dialogues, without padding and the blank
 WEIGHTS = "loss_weights"  # key of a batch: weight of each token's loss, 0 where there is none
+
+_BLANK_SIDE_PX = 56  # two patches of 28 px, the smallest that every family takes
 
 LossAverage = Literal["token", "dialogue", "square_root"]
 
@@ -45,6 +53,19 @@ def loss_weight(dialogue: Encoded, average: LossAverage) -> float:
     return float(max(1, dialogue.num_trained) ** exponent)
 
 
+def blank_dialogue(encoder: Encoder) -> Encoded:
+    """A small white picture and no loss.
+
+    It lies beside dialogues of text alone, so that every micro-batch runs the picture layers: processes that share
+    weights or gradients (DDP, FSDP2) must all run the same layers.
+    """
+    white = io.BytesIO()
+    Image.new("RGB", (_BLANK_SIDE_PX, _BLANK_SIDE_PX), "white").save(white, "PNG")
+    dialogue = Dialogue("blank", (Turn(introduce([1], "?"), "."),), (Picture(white.getvalue()),))
+    encoded = dataclasses.replace(encoder, max_length_tokens=None).encode(dialogue)
+    return dataclasses.replace(encoded, labels_T=torch.full_like(encoded.labels_T, NO_LOSS))
+
+
 @dataclass(frozen=True)
 class Collator:
     """Rows -> batch, in a worker. A row that can't be trained is left out and told under `skipped`.
@@ -55,6 +76,7 @@ class Collator:
         packing: True lays dialogues side by side in one row, False pads them to the longest.
         rope_index: positions in three dimensions for packing, None where the family has plain ones.
         average: what the loss is a mean over.
+        bin_tokens: packing: a dialogue for which no room is left is left out by name; None for no limit.
     """
 
     encoder: Encoder
@@ -62,22 +84,42 @@ class Collator:
     packing: bool = False
     rope_index: RopeIndex | None = None
     average: LossAverage = "token"
+    bin_tokens: int | None = None
+
+    @functools.cached_property
+    def blank(self) -> Encoded:
+        """What a batch without pictures gets."""
+        return blank_dialogue(self.encoder)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The batch of these rows; a single padding token without loss if none of them can be trained."""
+        """The batch of these rows, with the blank dialogue if none of them shows a picture."""
         dialogues: list[Encoded] = []
         skipped: list[tuple[str, str, str]] = []
         for row in rows:
             try:
-                dialogues.append(self.encoder.encode(to_dialogue(row)))
+                encoded = self.encoder.encode(to_dialogue(row))
+                self._check_room(encoded, dialogues)
+                dialogues.append(encoded)
             except Skipped as error:
                 skipped.append((error.row_id, error.reason, str(error)))
+        real_tokens = sum(map(len, dialogues))
+        if not any(dialogue.pictures for dialogue in dialogues):
+            dialogues.append(self.blank)
         pad_id = self.encoder.processor.tokenizer.pad_token_id
-        if not dialogues:
-            dialogues = [Encoded("", torch.tensor([pad_id, pad_id]), torch.tensor([NO_LOSS, NO_LOSS]))]
         batch = pack(dialogues, self.rope_index) if self.packing else pad(dialogues, pad_id)
         pictures = self.family.join_pictures([dialogue.pictures for dialogue in dialogues if dialogue.pictures])
-        return {**batch, **pictures, WEIGHTS: self._weights(dialogues, batch["labels"]), SKIPPED: skipped}
+        weights = self._weights(dialogues, batch["labels"])
+        return {**batch, **pictures, WEIGHTS: weights, SKIPPED: skipped, REAL_TOKENS: real_tokens}
+
+    def _check_room(self, encoded: Encoded, dialogues: Sequence[Encoded]) -> None:
+        if self.bin_tokens is None:
+            return
+        taken = sum(map(len, dialogues))
+        if not encoded.pictures and not any(dialogue.pictures for dialogue in dialogues):
+            taken += len(self.blank)
+        if taken + len(encoded) > self.bin_tokens:
+            detail = f"{len(encoded)} tokens beside {taken} others, bin_tokens is {self.bin_tokens}"
+            raise Skipped(encoded.id, "no_room", detail)
 
     def _weights(self, dialogues: Sequence[Encoded], labels_BT: torch.Tensor) -> torch.Tensor:
         weights = torch.tensor([loss_weight(dialogue, self.average) for dialogue in dialogues])

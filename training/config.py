@@ -47,6 +47,8 @@ class TrainConfig:
     )
     data_temperature: float = _setting(1.0, "above 1 brings the shares of the data sets closer to each other")
     balance_topics: bool = _setting(False, "draw the topics of a set in turn instead of by their size")
+    streaming: bool = _setting(False, "read rows as they come, for sets too large to index; needs --max_steps")
+    shuffle_rows: int = _setting(1000, "streaming: rows held at once to shuffle them")
     output_dir: str = _setting("out/train", "where base/, final/, log.jsonl and loss.png go")
     freeze: list[str] = field(
         default_factory=list, metadata={"help": "parts that don't train: vision, connector, language"}
@@ -57,7 +59,7 @@ class TrainConfig:
     )
     global_batch_dialogues: int = _setting(1024, "dialogues a step, over all processes (paper: 1024)")
     packing: bool = _setting(True, "lay whole dialogues side by side instead of padding them")
-    bin_tokens: int = _setting(16384, "packing: tokens a process holds at once; bins come out nearly equal")
+    bin_tokens: int = _setting(16384, "packing: a process never holds more tokens than this at once")
     micro_batch_dialogues: int = _setting(1, "no packing: dialogues a process holds at once")
     loss_average: Literal["token", "dialogue", "square_root"] = _setting(
         "token", "what the loss is a mean over, of the whole step"
@@ -70,7 +72,9 @@ class TrainConfig:
     )
     tiles_single: int = _setting(9, "original tiling: at most so many tiles for a lone picture")
     tiles_multi: int = _setting(1, "original tiling: at most so many tiles each for several pictures")
-    max_length_tokens: int = _setting(16384, "a longer dialogue is refused by name and counted, never cut")
+    max_length_tokens: int = _setting(
+        16384, "a longer dialogue, or one longer than a bin, is refused by name and counted, never cut"
+    )
     skipped_max: int = _setting(1000, "the run stops when more rows than this can't be trained")
     epochs: float = _setting(1.0, "passes over the data (paper: 1)")
     max_steps: int = _setting(0, "stop after this many steps; 0 for none")
@@ -89,8 +93,15 @@ class TrainConfig:
     keep_checkpoints: int = _setting(2, "older ones are removed")
     resume: bool = _setting(False, "go on from the newest whole checkpoint of output_dir")
     report_to: Literal["none", "trackio", "wandb", "tensorboard"] = _setting("none", "where curves are sent, too")
+    push_to: str | None = _setting(None, "ORG/NAME on the Hub that the finished model is uploaded to, with a card")
+    peak_tflops: float = _setting(0.0, "of one GPU, to tell how much of it is used; 0 goes by the card's name")
     dry_run: bool = _setting(False, "build everything, say what would be trained, and stop")
     log_every_steps: int = _setting(1, "steps between two lines of log.jsonl")
+
+    @property
+    def length_limit_tokens(self) -> int:
+        """What a dialogue may have: with packing it must fit a bin."""
+        return min(self.max_length_tokens, self.bin_tokens) if self.packing else self.max_length_tokens
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -99,6 +110,8 @@ class TrainConfig:
             raise ValueError("--data is empty: name at least one folder or Hub id")
         self._check_numbers()
         self._check_mixture()
+        if self.push_to is not None and self.push_to.count("/") != 1:
+            raise ValueError(f"--push_to {self.push_to}: expected ORG/NAME")
         unknown = set(self.freeze) - {"vision", "connector", "language"}
         if unknown:
             raise ValueError(f"--freeze {' '.join(sorted(unknown))}: parts are vision, connector and language")
@@ -116,13 +129,34 @@ class TrainConfig:
                 raise ValueError(f"--data_{name}: {len(values)} {name} for {len(self.data)} data sets; give one a set")
             if any(value < 0 for value in values):
                 raise ValueError(f"--data_{name} {values}: expected 0 or more")
+        if self.streaming and not self.max_steps:
+            raise ValueError("--streaming true: nobody knows how many rows will come; say --max_steps")
+        if self.streaming and (self.balance_topics or self.data_temperature != 1):
+            raise ValueError("--streaming true draws by --data_weights alone; leave topics and temperature out")
+        if self.streaming and self.data_weights and not min(self.data_weights):
+            raise ValueError(f"--data_weights {self.data_weights}: leave a set that gives nothing out of --data")
 
     def _check_numbers(self) -> None:
         at_least_one = ("global_batch_dialogues", "bin_tokens", "micro_batch_dialogues", "max_length_tokens")
-        for name in (*at_least_one, "log_every_steps", "keep_checkpoints", "tiles_single", "tiles_multi"):
+        for name in (
+            *at_least_one,
+            "log_every_steps",
+            "keep_checkpoints",
+            "shuffle_rows",
+            "tiles_single",
+            "tiles_multi",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
-        at_least_zero = ("max_steps", "skipped_max", "num_workers", "weight_decay", "max_grad_norm", "seed")
+        at_least_zero = (
+            "max_steps",
+            "skipped_max",
+            "num_workers",
+            "weight_decay",
+            "max_grad_norm",
+            "seed",
+            "peak_tflops",
+        )
         for name in (*at_least_zero, "checkpoint_minutes", "checkpoint_steps", "lora_rank"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected 0 or more")

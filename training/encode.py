@@ -100,7 +100,7 @@ class Encoder:
         """The dialogue as tensors; loss on each answer and its end of turn, on nothing else.
 
         Raises:
-            Skipped: corrupt_picture and its like, alternation, no_trained_tokens, too_long.
+            Skipped: corrupt_picture and its like, alternation, processor_refused, no_trained_tokens, too_long.
         """
         text, spans = self.render(dialogue)
         if len(spans) != len(dialogue.turns):
@@ -113,18 +113,21 @@ class Encoder:
             pictures = [decode_rgb(picture.data, LIMITS) for picture in dialogue.pictures]
         except PictureError as error:
             raise Skipped(dialogue.id, error.reason, error.detail) from error
-        out = self.processor(
-            text=[text],
-            images=[pictures] if pictures else None,
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            return_text_replacement_offsets=True,
-            return_tensors="pt",
-        )
-        input_ids_T = out["input_ids"][0]
+        try:
+            out = self.processor(
+                text=[text],
+                images=[pictures] if pictures else None,
+                add_special_tokens=False,
+                return_offsets_mapping=True,
+                return_text_replacement_offsets=True,
+                images_kwargs={"return_tensors": "pt"},  # texts as lists: transformers walks them slowly
+            )
+        except ValueError as error:  # Qwen-VL's takes no side more than 200 times as long as the other
+            raise Skipped(dialogue.id, "processor_refused", str(error)) from error
+        input_ids_T = torch.tensor(out["input_ids"][0])
         self._check_length(dialogue, len(input_ids_T))
         replacements = (out.get("text_replacement_offsets") or [[]])[0]
-        mask_T = spans_to_mask(out["offset_mapping"][0].numpy(), shift_spans(np.array(spans), replacements))
+        mask_T = spans_to_mask(np.array(out["offset_mapping"][0]), shift_spans(np.array(spans), replacements))
         if not mask_T.any():
             raise Skipped(dialogue.id, "no_trained_tokens", "no token of the dialogue lies in an answer")
         labels_T = torch.where(torch.from_numpy(mask_T), input_ids_T, NO_LOSS)
@@ -134,7 +137,7 @@ class Encoder:
             input_ids_T=input_ids_T,
             labels_T=labels_T,
             pictures={name: value for name, value in out.items() if name not in _TEXT_OUTPUTS},
-            token_types_T=None if types is None else types[0],
+            token_types_T=None if types is None else torch.tensor(types[0]),
         )
 
     def _check_length(self, dialogue: Dialogue, length_tokens: int) -> None:

@@ -22,6 +22,12 @@ def concatenate_pictures(pictures: Sequence[Pictures]) -> Pictures:
     return {name: torch.cat([one[name] for one in pictures if name in one]) for name in names}
 
 
+def count_patch_tokens(processor: Any, width: int, height: int, several: bool) -> int:
+    """Tokens of a picture between its start and its end, for the Qwen-VL families."""
+    num_patches = processor.image_processor.get_number_of_image_patches(height, width)
+    return int(num_patches) // int(processor.image_processor.merge_size) ** 2
+
+
 def _nothing_else(model: Any) -> None:
     pass
 
@@ -39,6 +45,8 @@ class Family:
         end_of_turn: the token that ends an answer, and is trained.
         to_tiny: a tokenizer -> a small model with random weights and its processor, of the family's true classes.
         join_pictures: the picture tensors of several dialogues -> those of one batch.
+        count_picture_tokens: (processor, width, height, whether it is one of several) -> tokens of a picture, without
+            decoding it; None finds out by letting the processor do it, which is slow.
         load_rope_class: gives the model class whose `get_rope_index` places tokens in three dimensions, None where
             positions are plain numbers.
         save_memory: what else can be computed again instead of kept, besides the layers.
@@ -51,6 +59,7 @@ class Family:
     end_of_turn: str
     to_tiny: Callable[[Any], tuple[Any, Any]]
     join_pictures: Callable[[Sequence[Pictures]], Pictures] = concatenate_pictures
+    count_picture_tokens: Callable[[Any, int, int, bool], int] | None = None
     load_rope_class: Callable[[], Any] | None = None
     save_memory: Callable[[Any], None] = _nothing_else
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from mmcr_dataset.rows import load_rows
 from training.config import TrainConfig
+from training.row_order import ShuffledStream
 
 _COLUMNS = ["id", "images", "messages"]
 
@@ -21,7 +22,7 @@ class Share:
     """What one data set gives to a mixture."""
 
     name: str
-    num_rows: int
+    num_rows: int | None  # of a stream nobody knows
     num_taken: int
 
 
@@ -61,6 +62,14 @@ def _topics_in_turn(order: Sequence[int], topics: Sequence[str | None]) -> list[
     return [row for _, _, row in sorted(placed)]
 
 
+def _load(name: str, config: TrainConfig) -> Any:
+    try:
+        return load_rows(name, config.data_config, revision=config.data_revision, streaming=config.streaming)
+    except OSError as error:  # not there, not for us, or no connection
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(f"--data {name}: can't be loaded from the Hub ({type(error).__name__}: {said})") from error
+
+
 def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
     """The rows of a run as one `datasets.Dataset`, and what each set gave.
 
@@ -69,7 +78,7 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
     """
     from datasets import concatenate_datasets
 
-    sets = [load_rows(name, config.data_config, revision=config.data_revision) for name in config.data]
+    sets = [_load(name, config) for name in config.data]
     weights = config.data_weights or [1.0] * len(sets)
     caps = config.data_caps or [0] * len(sets)
     taken = count_taken([len(rows) for rows in sets], weights, caps, config.data_temperature)
@@ -87,12 +96,34 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
     return concatenate_datasets([part for part in parts if len(part)]), shares
 
 
+def load_streams(config: TrainConfig) -> tuple[ShuffledStream, list[Share]]:
+    """The rows of a run as they come, without an index of them, and what each set will give by its weight.
+
+    Raises:
+        ValueError: a set is missing.
+    """
+    weights = config.data_weights or [1.0] * len(config.data)
+    caps = config.data_caps or [0] * len(config.data)
+    sets = []
+    for name, cap in zip(config.data, caps, strict=True):
+        rows = _load(name, config).select_columns(_COLUMNS)
+        sets.append(rows.take(cap) if cap else rows)
+    drawn = config.max_steps * config.global_batch_dialogues
+    shares = [
+        Share(name, None, round(drawn * weight / sum(weights)))
+        for name, weight in zip(config.data, weights, strict=True)
+    ]
+    return ShuffledStream(sets, weights, config.shuffle_rows, config.seed), shares
+
+
 def show_mixture(shares: Sequence[Share]) -> str:
     """The composition as a table."""
     total = sum(share.num_taken for share in shares)
     width = max(len("data set"), *(len(share.name) for share in shares))
     lines = [f"{'data set':<{width}} {'rows':>10} {'taken':>10} {'share':>7}"]
-    lines += [f"{s.name:<{width}} {s.num_rows:>10,} {s.num_taken:>10,} {s.num_taken / total:>7.1%}" for s in shares]
+    for share in shares:
+        rows = "?" if share.num_rows is None else f"{share.num_rows:,}"
+        lines.append(f"{share.name:<{width}} {rows:>10} {share.num_taken:>10,} {share.num_taken / total:>7.1%}")
     return "\n".join(lines)
 
 
@@ -106,5 +137,5 @@ def write_mixture_picture(shares: Sequence[Share], path: Path) -> None:
     axes.bar_label(bars, fmt="{:,.0f}", padding=3)
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    axes.set(xlabel="dialogues an epoch", title="What is trained on")
+    axes.set(xlabel="dialogues taken", title="What is trained on")
     figure.savefig(path, dpi=120)

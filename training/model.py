@@ -66,6 +66,7 @@ def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str,
 
 def _load_checkpoint(config: TrainConfig, family: Family) -> tuple[Any, Any]:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     try:
@@ -76,6 +77,9 @@ def _load_checkpoint(config: TrainConfig, family: Family) -> tuple[Any, Any]:
             f"processor files ({error})"
         ) from error
     # At learning rates near 2e-6 most bfloat16 weights would not change in a step: the weights stay float32.
-    model = AutoModelForImageTextToText.from_pretrained(config.model, revision=config.revision, dtype=torch.float32)
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(config.model, revision=config.revision, dtype=torch.float32)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{config.model}: its weights can't be loaded ({error})") from error
     processor.chat_template = family.chat_template
     return model, processor

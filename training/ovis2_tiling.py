@@ -67,12 +67,15 @@ class OriginalTiling(Ovis2ImageProcessor):  # type: ignore[misc]  # transformers
     tiles_single: int
     tiles_multi: int
 
+    def grid(self, width: int, height: int, several: bool) -> tuple[int, int]:
+        """Rows and columns of a lone picture, or of one of several."""
+        return choose_grid(width, height, int(self.size["height"]), self.tiles_multi if several else self.tiles_single)
+
     def preprocess(self, images: Any, **kwargs: Any) -> BatchFeature:
         """Tiles of all pictures of one dialogue (`pixel_values` [N, 3, S, S]) and their grids."""
         pictures: list[Image.Image] = [picture for group in images for picture in group]
-        max_tiles = self.tiles_single if len(pictures) == 1 else self.tiles_multi
         side_px = int(self.size["height"])
-        grids = [choose_grid(picture.width, picture.height, side_px, max_tiles) for picture in pictures]
+        grids = [self.grid(picture.width, picture.height, several=len(pictures) > 1) for picture in pictures]
         boxes = [
             [(0, 0, picture.width, picture.height), *grid_boxes(picture.width, picture.height, *grid)]
             if grid != (1, 1)

@@ -8,6 +8,7 @@ Shapes: L tokens of a bin, N dialogues in it.
 
 from __future__ import annotations
 
+import bisect
 import functools
 import heapq
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ import torch
 from training.encode import Encoded
 from training.family import Family
 from training.loss_mask import NO_LOSS
+
+_ENDING = 2.6  # a bin is nearly full when this many dialogues of median length are more than it has room for
 
 RopeIndex = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
@@ -76,11 +79,50 @@ def _positions_in_three(dialogue: Encoded, rope_index: RopeIndex) -> torch.Tenso
     return positions
 
 
-def fill_bins(lengths: Sequence[int], num_bins: int) -> list[list[int]]:
-    """Indices of the dialogues by bin: longest first, each into the bin that is least full.
+def fill_bins(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Indices of the dialogues by bin, few bins and none larger than `room`.
 
-    Every dialogue is in exactly one bin. Bins come out nearly equal, so that processes that take one each wait little
-    for one another. Bins stay empty where there are fewer dialogues than bins.
+    Every dialogue is in exactly one bin. A bin takes the longest that fit, and last the two that fill it best. The
+    fullest bins come first, so that processes that take one each by turns wait little for one another.
+    """
+    assert max(lengths, default=0) <= room, f"a dialogue of {max(lengths)} tokens for bins of {room}"
+    rest = sorted((length, index) for index, length in enumerate(lengths))
+    bins = []
+    while rest:
+        load, one = 0, []
+        while chosen := _choose(rest, room - load):
+            for place in chosen:  # the later place first, so that the other stays where it is
+                length, index = rest.pop(place)
+                load += length
+                one.append(index)
+        bins.append((load, one))
+    return [one for _, one in sorted(bins, key=lambda filled: -filled[0])]
+
+
+def _choose(rest: Sequence[tuple[int, int]], room: int) -> tuple[int, ...]:
+    """Places of what a bin takes next from dialogues sorted by length: the longest that fits, or two to fill it."""
+    fitting = bisect.bisect_right(rest, room, key=lambda entry: entry[0])
+    if not fitting:
+        return ()
+    best: tuple[int, ...] = (fitting - 1,)
+    best_sum = rest[fitting - 1][0]
+    if room < _ENDING * rest[len(rest) // 2][0]:
+        low, high = 0, fitting - 1
+        while low < high:
+            both = rest[low][0] + rest[high][0]
+            if both > room:
+                high -= 1
+                continue
+            if both > best_sum:
+                best, best_sum = (high, low), both
+            low += 1
+    return best
+
+
+def spread_evenly(lengths: Sequence[int], num_bins: int) -> list[list[int]]:
+    """Indices of the dialogues by bin, a given number of bins nearly equal: longest first, each into the least full.
+
+    Every dialogue is in exactly one bin. Bins stay empty where there are fewer dialogues than bins.
     """
     bins: list[list[int]] = [[] for _ in range(num_bins)]
     heap = [(0, number) for number in range(num_bins)]

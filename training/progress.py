@@ -1,8 +1,9 @@
-"""One line of progress: step, loss, trained tokens a second, time left."""
+"""One line of progress: step, loss, tokens a second, share of the peak, memory, time left."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from transformers import TrainerCallback
@@ -14,15 +15,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is no
     """Prints a line every few seconds and at the last step."""
 
     def __init__(self) -> None:
-        self._begin_s = 0.0
         self._shown_s = 0.0
-        self._first_step = 0
-        self._shown_tokens: int | None = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock."""
-        self._begin_s = time.perf_counter()
-        self._first_step = state.global_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Print the line if it is time."""
@@ -31,18 +24,18 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is no
             return
         if now_s - self._shown_s < _EVERY_S and state.global_step < state.max_steps:
             return
-        tokens = logs["trained_tokens"]
-        rate = (
-            "" if self._shown_tokens is None else f", {(tokens - self._shown_tokens) / (now_s - self._shown_s):,.0f}/s"
-        )
-        self._shown_s, self._shown_tokens = now_s, tokens
-        done = state.global_step - self._first_step
-        left_s = (now_s - self._begin_s) / max(done, 1) * (state.max_steps - state.global_step)
-        print(
-            f"step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  lr {logs['learning_rate']:.3g}  "
-            f"{tokens:,} trained tokens{rate}  {show_duration(left_s)} left",
-            flush=True,
-        )
+        self._shown_s = now_s
+        print(f"step {state.global_step}/{state.max_steps}  {show_progress(logs)}", flush=True)
+
+
+def show_progress(logs: Mapping[str, float]) -> str:
+    """A logged step in a line."""
+    mfu = f"  {logs['mfu']:.1%} of peak" if "mfu" in logs else ""
+    return (
+        f"loss {logs['loss']:.4f}  lr {logs['learning_rate']:.3g}  {logs['trained_tokens']:,} trained tokens  "
+        f"{logs['trained_tokens_a_second']:,.0f}/s, {logs['real_tokens_a_second']:,.0f}/s in all{mfu}  "
+        f"{logs['memory_gb']:.1f} GB  {show_duration(logs['seconds_left'])} left"
+    )
 
 
 def show_duration(seconds: float) -> str:

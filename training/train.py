@@ -5,6 +5,8 @@ Dialogues -> fine-tuned vision-language model: final/ (model, processor, chat te
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,12 +44,17 @@ def train(config: TrainConfig) -> Path:
     from training.dry_run import show_dry_run
     from training.encode import Encoder
     from training.families import family_of
+    from training.flops import flop_formula
     from training.loss_curve import write_loss_curve
-    from training.mixture import load_mixture, show_mixture, write_mixture_picture
+    from training.meter import Meter, peak_flops
+    from training.mixture import load_mixture, load_streams, show_mixture, write_mixture_picture
     from training.model import encoding_processor, load_model
+    from training.model_card import run_facts, write_card
     from training.packing import rope_index_of
     from training.progress import ShowProgress
-    from training.steps import plan_steps
+    from training.publish import open_repo, publish
+    from training.row_order import first_rows
+    from training.step_loader import plan_steps
     from training.trainable import add_lora, count_parts, freeze_parts, recompute_parts, show_parts
     from training.trainer import DialogueTrainer, to_sft_config
 
@@ -55,6 +62,8 @@ def train(config: TrainConfig) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     log_path = out / "log.jsonl"
     processes = PartialState(cpu=not torch.cuda.is_available())
+    if config.push_to is not None and processes.is_main_process and not config.dry_run:
+        open_repo(config.push_to)
     checkpoint = find_checkpoint(out / "checkpoints") if config.resume else None
     if checkpoint is None and processes.is_main_process:
         log_path.unlink(missing_ok=True)
@@ -62,11 +71,11 @@ def train(config: TrainConfig) -> Path:
     # model
     family = family_of(config.model, config.revision)
     with processes.main_process_first():  # one writes the cache, the others read it
-        rows, shares = load_mixture(config)
+        rows, shares = load_streams(config) if config.streaming else load_mixture(config)
     if processes.is_main_process:
         print(show_mixture(shares))
         write_mixture_picture(shares, out / "mixture.png")
-    model, processor = load_model(config, family, rows)
+    model, processor = load_model(config, family, first_rows(rows))
     freeze_parts(model, family, config.freeze)
     if config.lora_rank:
         model = add_lora(model, family, config.lora_rank)
@@ -76,16 +85,16 @@ def train(config: TrainConfig) -> Path:
     processes.print(show_parts(counts))
 
     # data
-    encoder = Encoder(encoding_processor(config, family, processor), config.max_length_tokens)
-    plan = plan_steps(config, rows, encoder, processes.num_processes)
-    processes.print(plan.show(processes.num_processes))
     collator = Collator(
-        encoder=encoder,
+        encoder=Encoder(encoding_processor(config, family, processor), config.length_limit_tokens),
         family=family,
         packing=config.packing,
         rope_index=rope_index_of(family, model.config) if config.packing else None,
         average=config.loss_average,
+        bin_tokens=config.bin_tokens if config.packing else None,
     )
+    plan = plan_steps(config, rows, collator, processes.num_processes, processes.process_index)
+    processes.print(plan.show())
 
     if config.dry_run:
         processes.print(show_dry_run(plan, rows, collator, counts))
@@ -95,12 +104,13 @@ def train(config: TrainConfig) -> Path:
     trainer = DialogueTrainer(
         model=model,
         processing_class=processor,
-        args=to_sft_config(config, plan.micro_batches),
-        train_dataset=rows,
+        args=to_sft_config(config),
+        train_dataset=rows.sets[0] if config.streaming else rows,
         data_collator=collator,
         plan=plan,
         log_path=log_path,
         skipped_max=config.skipped_max,
+        meter=Meter(flop_formula(model, family).count, peak_flops(config.peak_tflops), processes.num_processes),
         callbacks=[ShowProgress(), SaveEvery(config.checkpoint_minutes, config.checkpoint_steps)],
     )
     trainer.remove_callback(PrinterCallback)
@@ -111,6 +121,7 @@ def train(config: TrainConfig) -> Path:
         trainer.go_on_from(checkpoint)
 
     # result
+    did = trainer.show_run()
     final = out / "final"
     if config.lora_rank:  # the adapters become part of the weights, so that the result loads like any other
         trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
@@ -118,7 +129,12 @@ def train(config: TrainConfig) -> Path:
     if trainer.is_world_process_zero():
         processor.save_pretrained(final)
         write_loss_curve(log_path, out / "loss.png", title=f"{config.model} on {' + '.join(config.data)}")
+        shutil.copy(out / "loss.png", final)
+        facts = run_facts(dataclasses.asdict(config), family.model_type, shares, did)
+        write_card(final, facts)
         print(f"{final}: trained on {trainer.trained_tokens:,} tokens; rows skipped: {dict(trainer.skipped) or 0}")
+        if config.push_to is not None:
+            print(publish(final, config.push_to))
     processes.wait_for_everyone()  # a process that leaves while others talk aborts, which the launcher calls a failure
     processes.destroy_process_group()
     return final

@@ -39,7 +39,7 @@ def count_parts(model: Any, family: Family) -> list[PartCount]:
     """Trained and frozen parameters of each part; what belongs to none is called `other`."""
     counts: dict[str, list[int]] = {part: [0, 0] for part in (*family.parts, "other")}
     for name, parameter in model.named_parameters():
-        part = next((part for part, prefixes in family.parts.items() if _bare(name).startswith(prefixes)), "other")
+        part = next((part for part, prefixes in family.parts.items() if bare_name(name).startswith(prefixes)), "other")
         counts[part][0 if parameter.requires_grad else 1] += parameter.numel()
     return [PartCount(part, trained, frozen) for part, (trained, frozen) in counts.items() if trained + frozen]
 
@@ -69,12 +69,12 @@ def recompute_parts(model: Any, family: Family, parts: Sequence[str]) -> None:
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     prefixes = tuple(prefix for part in parts for prefix in family.parts[part])
     for name, module in model.named_modules():
-        if hasattr(module, "gradient_checkpointing") and not f"{_bare(name)}.".startswith(prefixes):
+        if hasattr(module, "gradient_checkpointing") and not f"{bare_name(name)}.".startswith(prefixes):
             module.gradient_checkpointing = False
     if "vision" in parts:
         family.save_memory(model.get_base_model() if hasattr(model, "get_base_model") else model)
 
 
-def _bare(name: str) -> str:
+def bare_name(name: str) -> str:
     """A name as it is without adapters."""
     return name.removeprefix("base_model.model.")

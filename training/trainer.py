@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import time
@@ -12,28 +13,34 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
+from accelerate.utils import DistributedType, gather_object
 from safetensors import SafetensorError
-from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from training.checkpoints import keep_lines_up_to, read_complete, write_complete
-from training.collate import SKIPPED, WEIGHTS
+from training.collate import REAL_TOKENS, SKIPPED, WEIGHTS
 from training.config import TrainConfig
+from training.meter import Meter
+from training.step_loader import Step, StepLoader
 from training.steps import StepPlan
 from training.varlen import NAME as VARLEN
 
 
-class _TellEpoch(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Tells the plan which epoch begins; accelerate's wrappers forget it when a run is resumed."""
+class _TellPlace(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+    """Tells the plan at which step a pass begins, so that a resumed run reads nothing of what was trained already."""
 
     def __init__(self, plan: StepPlan) -> None:
         self.plan = plan
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set the epoch."""
-        self.plan.set_epoch(int(state.epoch or 0))
+        """Set epoch and step."""
+        self.plan.go_to(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Passes over the data so far; the trainer counts them from where a pass was resumed."""
+        if self.plan.num_steps is not None:
+            state.epoch = state.global_step / self.plan.num_steps
 
 
 def model_attention(model: Any) -> str:
@@ -48,8 +55,17 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         ValueError: while training, when more than `skipped_max` rows can't be trained.
     """
 
-    def __init__(self, *args: Any, plan: StepPlan, log_path: Path, skipped_max: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        plan: StepPlan,
+        log_path: Path,
+        skipped_max: int,
+        meter: Meter | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.meter = meter or Meter()
         self.plan = plan
         # Qwen-VL says False here, which would make the loss depend on how a step is cut into micro-batches.
         self.model_accepts_loss_kwargs = True
@@ -57,47 +73,85 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         self.skipped_max = skipped_max
         self.skipped: Counter[str] = Counter()
         self.trained_tokens = 0
+        self.real_tokens = 0
+        self._passed = torch.zeros(4, dtype=torch.float64)  # trained tokens, weights, real tokens, operations of a step
+        self._passed_skipped: list[tuple[str, str, str]] = []
         self._begin_s = time.perf_counter()
-        self.add_callback(_TellEpoch(plan))
+        self.add_callback(_TellPlace(plan))
 
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        """Micro-batches in the order of the plan, shared out to the processes by turns."""
-        workers = self.args.dataloader_num_workers
-        loader: DataLoader[Any] = DataLoader(
-            self.train_dataset,
-            batch_sampler=self.plan,
-            collate_fn=self.data_collator,
-            num_workers=workers,
-            pin_memory=self.args.dataloader_pin_memory,
-            prefetch_factor=2 if workers else None,
-        )
-        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
-        return prepared
+    def get_train_dataloader(self) -> StepLoader:
+        """The steps of the plan, each with the micro-batches of this process."""
+        workers, pin = self.args.dataloader_num_workers, self.args.dataloader_pin_memory
+        return StepLoader(self.plan, self.train_dataset, self.data_collator, workers, pin)
 
     def get_batch_samples(
-        self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
-    ) -> tuple[list[dict[str, Any]], torch.Tensor]:
-        """The micro-batches of a step, and the sum of its loss weights over all processes.
+        self, epoch_iterator: Iterator[Step], num_batches: int, device: torch.device
+    ) -> tuple[list[Step], None]:
+        """One step, which the trainer takes for one batch: their number of micro-batches may differ."""
+        return list(itertools.islice(epoch_iterator, 1)), None
 
-        The skipped rows and the trained tokens are counted on the way.
+    def training_step(self, model: Any, inputs: Step, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Gradients of a whole step, micro-batch by micro-batch as the workers bring them.
+
+        The loss is summed first and divided by the weights of the step, on all processes, when they are known.
         """
-        batches = list(itertools.islice(epoch_iterator, num_batches))
+        deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED
+        batches = self._counted(inputs.batches)
+        weight = None
+        if deepspeed:  # it keeps the gradients to itself, so the divisor must be known before
+            batches = iter(list(batches))
+            weight = self._reduced()
+        loss = torch.zeros((), device=self.args.device)
+        for number, batch in enumerate(batches, 1):
+            last = number == inputs.num_batches
+            self.accelerator.gradient_state._set_sync_gradients(last)
+            # FSDP2 would keep whole gradients until the last micro-batch: there they are shared out each time
+            wait = not (last or deepspeed or self.is_fsdp_enabled)
+            with self.accelerator.no_sync(model) if wait else contextlib.nullcontext():
+                loss += super().training_step(model, batch, weight)
+        if weight is None:
+            # DDP and FSDP2 take the mean over the processes
+            factor = self.accelerator.num_processes / max(self._reduced(), torch.finfo(torch.float32).tiny)
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+            loss *= factor
+        return loss
+
+    def _counted(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The micro-batches; what they hold is counted when they pass."""
         for batch in batches:
-            self._count_skipped(batch.pop(SKIPPED))
-        tokens = sum(int((batch[WEIGHTS][:, 1:] != 0).sum()) for batch in batches)
-        weight = sum(float(batch[WEIGHTS][:, 1:].sum(dtype=torch.float64)) for batch in batches)
-        sums = self.accelerator.reduce(torch.tensor([tokens, weight], dtype=torch.float64, device=device))
-        self.trained_tokens += int(sums[0])
-        return batches, sums[1]
+            self._passed_skipped += batch.pop(SKIPPED)
+            weights_BT = batch[WEIGHTS][:, 1:]
+            weight = float(weights_BT.sum(dtype=torch.float64))
+            counts = [int((weights_BT != 0).sum()), weight, batch.pop(REAL_TOKENS), self.meter.flops_of(batch)]
+            self._passed += torch.tensor(counts, dtype=torch.float64)
+            yield batch
+
+    def _reduced(self) -> float:
+        """The weights that passed in a step on all processes; the other counts are added to those of the run."""
+        skipped = gather_object(self._passed_skipped)
+        tokens, weight, real, flops = self.accelerator.reduce(self._passed.to(self.args.device)).tolist()
+        self.meter.add(int(tokens), int(real), flops)
+        self._passed.zero_()
+        self._passed_skipped = []
+        self.trained_tokens += int(tokens)
+        self.real_tokens += int(real)
+        self._count_skipped(skipped)
+        return float(weight)
+
+    def floating_point_ops(self, inputs: Step) -> int:
+        """Counted elsewhere: a step is not the dictionary that the trainer would read them from."""
+        return 0
 
     def compute_loss(
         self,
         model: Any,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | None = None,
+        num_items_in_batch: float | None = None,
     ) -> Any:
-        """Weighted negative log-likelihood of the trained tokens, divided by the weights of the whole step."""
+        """Weighted negative log-likelihood of the trained tokens: their sum, or divided by the weights of the step."""
         weights_BT = inputs.pop(WEIGHTS)
         begins = inputs.pop("cu_seq_lens", None)
         if begins is not None and model_attention(self.model) == VARLEN:
@@ -105,17 +159,20 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             inputs |= {"cu_seq_lens_q": begins, "cu_seq_lens_k": begins}
             inputs |= {"max_length_q": longest, "max_length_k": longest}
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
-        weighted = -(outputs.log_probs * weights_BT[:, 1:]).sum()
-        total = weights_BT.sum() if num_items_in_batch is None else num_items_in_batch
-        loss = weighted / total.clamp(min=torch.finfo(torch.float32).tiny).to(weighted.dtype)
-        if num_items_in_batch is not None:  # the weights of all processes, over which DDP then takes the mean
-            loss = loss * self.accelerator.num_processes
+        loss = -(outputs.log_probs * weights_BT[:, 1:]).sum()
+        if num_items_in_batch is not None:
+            loss = loss * (self.accelerator.num_processes / max(num_items_in_batch, torch.finfo(torch.float32).tiny))
         return (loss, outputs) if return_outputs else loss
 
     def go_on_from(self, checkpoint: Path) -> None:
         """Train on from a checkpoint, as if the run had never stopped."""
-        counts = read_complete(checkpoint)
-        self.trained_tokens = counts["trained_tokens"]
+        counts, model_type = read_complete(checkpoint), self.model.config.model_type
+        if counts["model_type"] != model_type:
+            raise ValueError(
+                f"{checkpoint}: of the family {counts['model_type']}, this run trains {model_type}; choose another "
+                "--output_dir or leave --resume out"
+            )
+        self.trained_tokens, self.real_tokens = counts["trained_tokens"], counts["real_tokens"]
         self.skipped = Counter(counts["skipped"])
         self._begin_s -= counts["seconds"]
         keep_lines_up_to(self.log_path, counts["step"])
@@ -127,29 +184,59 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():
-                counts = {"step": self.state.global_step, "trained_tokens": self.trained_tokens}
-                write_complete(checkpoint, counts | {"skipped": self.skipped, "seconds": self._seconds()})
+                counts = {"step": self.state.global_step, "seconds": self._seconds(), "skipped": self.skipped}
+                counts["model_type"] = self.model.config.model_type
+                tokens = {"trained_tokens": self.trained_tokens, "real_tokens": self.real_tokens}
+                write_complete(checkpoint, counts | tokens)
         except (OSError, RuntimeError, SafetensorError) as error:
             raise ValueError(
                 f"{checkpoint}: could not be written ({error}); make room or choose another --output_dir, then go on "
                 "from the last whole checkpoint with --resume true"
             ) from error
 
+    def show_run(self) -> dict[str, Any]:
+        """What the run did, in words and numbers for the card.
+
+        Raises:
+            ValueError: it trained nothing.
+        """
+        if not self.trained_tokens:
+            raise ValueError(
+                f"not one token was trained; rows skipped: {dict(self.skipped) or 0}. Mend the data or raise "
+                "--max_length_tokens and --bin_tokens"
+            )
+        losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+        return {
+            "steps": self.state.global_step,
+            "passes_over_the_data": round(self.state.epoch or 0, 3),
+            "trained_tokens": self.trained_tokens,
+            "real_tokens": self.real_tokens,
+            "rows_skipped": dict(self.skipped) or 0,
+            "first_loss": losses[0] if losses else None,
+            "last_loss": losses[-1] if losses else None,
+            "hours": round(self._seconds() / 3600, 3),
+            "hardware": f"{self.accelerator.num_processes} x {device}",
+        }
+
     def _seconds(self) -> float:
         return round(time.perf_counter() - self._begin_s, 3)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Show the numbers, and add a line to log.jsonl for each logged step."""
+        measured: dict[str, float] = {}
         if "loss" in logs:
-            logs["trained_tokens"] = self.trained_tokens
+            measured = {"trained_tokens": self.trained_tokens, "real_tokens": self.real_tokens}
+            measured |= self.meter.read(self.state.max_steps - self.state.global_step, self.args.logging_steps)
+            logs.update(measured)
         super().log(logs, start_time)
         if "loss" in logs and self.is_world_process_zero():
             line = {
                 "step": self.state.global_step,
                 "loss": logs["loss"],
                 "learning_rate": logs["learning_rate"],
-                "trained_tokens": self.trained_tokens,
                 "seconds": self._seconds(),
+                **measured,
             }
             with self.log_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -157,7 +244,8 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
     def _count_skipped(self, skipped: list[tuple[str, str, str]]) -> None:
         for _, reason, message in skipped:
             self.skipped[reason] += 1
-            print(f"skipped {message}")
+            if self.is_world_process_zero():
+                print(f"skipped {message}")
         if self.skipped.total() > self.skipped_max:
             raise ValueError(
                 f"{self.skipped.total()} rows can't be trained ({dict(self.skipped)}), more than --skipped_max "
@@ -165,21 +253,15 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             )
 
 
-def to_sft_config(config: TrainConfig, micro_batches: int) -> SFTConfig:
-    """Our settings as TRL's.
-
-    Args:
-        config: the settings.
-        micro_batches: how many a step is cut into, over all processes.
-    """
+def to_sft_config(config: TrainConfig) -> SFTConfig:
+    """Our settings as TRL's; a whole step is one batch to it."""
     gpu = torch.cuda.is_available()
     bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
     with warnings.catch_warnings():  # `gradient_checkpointing` is called otherwise in newer transformers
         warnings.simplefilter("ignore", FutureWarning)
         return SFTConfig(
             output_dir=str(Path(config.output_dir) / "checkpoints"),
-            gradient_accumulation_steps=micro_batches // PartialState().num_processes,
-            accelerator_config={"even_batches": False, "split_batches": False},
+            ignore_data_skip=True,  # a resumed run goes to its place by itself
             num_train_epochs=config.epochs,
             max_steps=config.max_steps or -1,
             learning_rate=config.learning_rate,

@@ -11,11 +11,12 @@ from training.config import TrainConfig, parse_config
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = """
-    model revision data data_config data_revision data_weights data_caps data_temperature balance_topics output_dir
+    model revision data data_config data_revision data_weights data_caps data_temperature balance_topics streaming
+    shuffle_rows output_dir
     freeze lora_rank recompute global_batch_dialogues packing bin_tokens micro_batch_dialogues loss_average attention
     picture_tiling tiles_single tiles_multi max_length_tokens skipped_max epochs max_steps learning_rate lr_schedule
     warmup_percent weight_decay max_grad_norm precision seed num_workers checkpoint_minutes checkpoint_steps
-    keep_checkpoints resume report_to dry_run log_every_steps
+    keep_checkpoints resume report_to push_to peak_tflops dry_run log_every_steps
 """
 
 
@@ -54,6 +55,9 @@ def test_config_flag_wins_over_recipe(tmp_path: Path) -> None:
         (["--model", "m", "--lora_rank", "8", "--freeze", "vision"], "--lora_rank trains adapters only"),
         (["--model", "m", "--warmup_percent", "101"], "expected 0 to 100"),
         (["--model", "m", "--data"], "--data is empty"),
+        (["--model", "m", "--push_to", "name"], "--push_to name: expected ORG/NAME"),
+        (["--model", "m", "--streaming", "true"], "--streaming true: nobody knows how many rows will come"),
+        (["--model", "m", "--streaming", "1", "--max_steps", "1", "--balance_topics", "1"], "by --data_weights alone"),
         ([], "--model is missing"),
         (["--config", "nowhere.yaml"], "nowhere.yaml: no such recipe"),
     ],

@@ -1,8 +1,10 @@
-"""Two processes on the CPU (gloo) train what one process trains."""
+"""Two processes on the CPU (gloo) train what one process trains, with DDP and with FSDP2."""
 
 from __future__ import annotations
 
+import functools
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,20 +13,23 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
 
+from mmcr_dataset.publish.parquet import write_dataset
+from mmcr_dataset.schema import Dialogue, Turn
 from tests.training.test_train import ROOT, read_log
 
 
-def launch(data_folder: Path, out: Path, num_processes: int, *more: str) -> None:
+def launch(data_folder: Path, out: Path, num_processes: int, *more: str, program: str = "train.py") -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(num_processes),
         "--master_port", str(port),
-        "train.py", "--model", "tiny:ovis2", "--data", str(data_folder), "--output_dir", str(out),
-        "--global_batch_dialogues", "5", "--bin_tokens", "500", "--learning_rate", "1e-3", "--max_steps", "4",
-        "--lr_schedule", "constant", "--precision", "float32", *more,
+        program, "--model", "tiny:ovis2", "--data", str(data_folder), "--output_dir", str(out),
+        "--global_batch_dialogues", "5", "--bin_tokens", "500", "--learning_rate", "1e-3", "--lr_schedule", "constant",
+        "--precision", "float32", *more,
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     run = subprocess.run(command, cwd=ROOT, timeout=110, env=environment, stdout=subprocess.PIPE, text=True)
@@ -32,14 +37,44 @@ def launch(data_folder: Path, out: Path, num_processes: int, *more: str) -> None
     assert f"over {num_processes} process" in run.stdout
 
 
+@pytest.fixture
+def mixed_folder(tmp_path: Path, dialogues: list[Dialogue]) -> Path:
+    """Five dialogues with pictures and six of words alone: some micro-batches have no picture."""
+    words = [Dialogue(f"words{n}", (Turn((f"Only words, {n}?",), "Only words."),)) for n in range(6)]
+    write_dataset([*dialogues[:5], *words], tmp_path / "mixed")
+    return tmp_path / "mixed"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("average", ["token", "dialogue"])
-def test_two_processes_have_the_losses_and_weights_of_one(average: str, data_folder: Path, tmp_path: Path) -> None:
+def test_two_processes_have_the_losses_and_weights_of_one(average: str, mixed_folder: Path, tmp_path: Path) -> None:
     for count in (1, 2):
-        launch(data_folder, tmp_path / str(count), count, "--loss_average", average)
-    one, two = read_log(tmp_path / "1"), read_log(tmp_path / "2")
+        launch(mixed_folder, tmp_path / str(count), count, "--loss_average", average, "--max_steps", "4")
+    check_same(tmp_path / "1", tmp_path / "2")
+
+
+@pytest.mark.slow
+def test_fsdp2_has_the_losses_and_weights_of_one_process_with_a_stop_between(
+    mixed_folder: Path, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "1", tmp_path / "2"
+    launch(mixed_folder, one, 1, "--max_steps", "4")
+    fsdp = functools.partial(launch, mixed_folder, two, 2, program="tests/training/fsdp_on_cpu.py")
+    fsdp("--max_steps", "2", "--checkpoint_steps", "2")
+    assert any((two / "checkpoints" / "checkpoint-2").glob("pytorch_model_fsdp*")), "this was no FSDP"
+    shutil.rmtree(two / "final")
+    fsdp("--max_steps", "4", "--resume", "true")
+    check_same(one, two)
+    model = AutoModelForImageTextToText.from_pretrained(two / "final")
+    assert type(model).__name__ == "Ovis2ForConditionalGeneration"
+
+
+def check_same(first: Path, second: Path) -> None:
+    """Losses, counts and final weights of two runs."""
+    one, two = read_log(first), read_log(second)
+    assert len(one) == 4
     assert [line["trained_tokens"] for line in one] == [line["trained_tokens"] for line in two]
     assert [line["loss"] for line in two] == pytest.approx([line["loss"] for line in one], abs=1e-5)
-    weights = load_file(tmp_path / "2" / "final" / "model.safetensors")
-    for name, value in load_file(tmp_path / "1" / "final" / "model.safetensors").items():
+    weights = load_file(second / "final" / "model.safetensors")
+    for name, value in load_file(first / "final" / "model.safetensors").items():
         assert torch.allclose(value, weights[name], atol=1e-4), name

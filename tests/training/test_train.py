@@ -44,7 +44,10 @@ def test_train_result_loads_with_processor_and_template(data_folder: Path, tmp_p
         assert type(AutoModelForImageTextToText.from_pretrained(folder)).__name__ == "Ovis2ForConditionalGeneration"
         assert type(processor).__name__ == "Ovis2Processor"
         assert processor.chat_template == family_of("tiny:ovis2").chat_template
-    assert set(read_log(out)[0]) == {"step", "loss", "learning_rate", "trained_tokens", "seconds"}
+    assert set(read_log(out)[0]) == {
+        "step", "loss", "learning_rate", "seconds", "trained_tokens", "real_tokens", "trained_tokens_a_second",
+        "real_tokens_a_second", "memory_gb", "seconds_left",
+    }  # fmt: skip
     assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -110,8 +113,45 @@ def test_main_missing_data_folder_is_one_line_and_exit_code_2(
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model", "ORG/NOPE"], "ORG/NOPE: can't be loaded from the Hub, and is not in the cache"),
+        (["--model", "ORG/NOPE", "--revision", "v9"], "ORG/NOPE at revision v9: can't be loaded"),
+        (["--model", "ORG/NOPE"], "try the settings with --model tiny:FAMILY (llava_onevision, ovis2"),
+        (["--model", "tiny:ovis2", "--data", "ORG/NO-DATA"], "--data ORG/NO-DATA: can't be loaded from the Hub"),
+        (
+            ["--model", "tiny:ovis2", "--data", "ORG/NO-DATA", "--streaming", "1", "--max_steps", "1"],
+            "--data ORG/NO-DATA",
+        ),
+    ],
+)
+def test_main_what_is_not_on_the_hub_is_one_line_and_exit_code_2(
+    words: list[str], said: str, data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--data", str(data_folder), "--output_dir", str(tmp_path / "o"), *words])
+    assert end.value.code == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error:"))
+    assert said in line
+
+
+def test_train_checkpoint_with_cut_weights_is_refused(data_folder: Path, tmp_path: Path) -> None:
+    base = train(settings(data_folder, tmp_path / "a", max_steps=1))
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="its weights can't be loaded"):
+        train(settings(data_folder, tmp_path / "b", model=str(base), max_steps=1))
+
+
+def test_train_without_one_trained_token_says_so(data_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"not one token was trained; rows skipped: \{'too_long': 8\}"):
+        train(settings(data_folder, tmp_path / "o", bin_tokens=40))
+
+
+@pytest.mark.parametrize(
     ("config", "said"),
     [
+        ("{", "config.json: names no model_type"),
         ('{"model_type": "bert"}', "a checkpoint of type 'bert'; families that can be trained"),
         (None, "no config.json; expected a checkpoint folder"),
     ],

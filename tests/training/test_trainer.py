@@ -13,7 +13,8 @@ from training.collate import Collator, LossAverage
 from training.config import TrainConfig
 from training.encode import Encoder
 from training.families import family_names, load_family
-from training.packing import rope_index_of
+from training.packing import rope_index_of, spread_evenly
+from training.row_order import ShuffledRows
 from training.steps import StepPlan
 from training.trainer import DialogueTrainer, to_sft_config
 from training.varlen import register_varlen
@@ -37,7 +38,7 @@ def train_one_step(
         precision="float32", max_steps=1, packing=packing, attention="varlen" if packing else "sdpa",
     )  # fmt: skip
     model.set_attn_implementation({"text_config": register_varlen() if packing else "sdpa"})
-    args = to_sft_config(config, micro_batches)
+    args = to_sft_config(config)
     args.optim = "sgd"
     rows = load_rows(str(data_folder))
     trainer = DialogueTrainer(
@@ -46,7 +47,8 @@ def train_one_step(
             Encoder(processor), load_family(family), packing,
             rope_index_of(load_family(family), model.config) if packing else None, average,
         ),
-        plan=StepPlan(len(rows), ALL, micro_batches), log_path=out / "log.jsonl", skipped_max=0,
+        plan=StepPlan(ShuffledRows(len(rows)), ALL, lambda rows, _: spread_evenly([1] * len(rows), micro_batches)),
+        log_path=out / "log.jsonl", skipped_max=0,
     )  # fmt: skip
     trainer.train()
     return trainer.state.log_history[0]["loss"], {name: p.detach().clone() for name, p in model.named_parameters()}

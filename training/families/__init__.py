@@ -58,9 +58,24 @@ def _model_type(model: str, revision: str | None) -> str:
         path = folder / "config.json"
         if not path.is_file():
             raise ValueError(f"{model}: no config.json; expected a checkpoint folder as save_pretrained writes it")
-        return str(json.loads(path.read_text(encoding="utf-8")).get("model_type"))
+        try:
+            return str(json.loads(path.read_text(encoding="utf-8"))["model_type"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: names no model_type ({type(error).__name__}: {error})") from error
     if model.startswith((".", "/")) or model.count("/") != 1:
         raise ValueError(f"{model}: no such folder, and not an id on the Hub (ORG/NAME) or tiny:FAMILY")
     from transformers import AutoConfig
 
-    return str(AutoConfig.from_pretrained(model, revision=revision).model_type)
+    try:
+        return str(AutoConfig.from_pretrained(model, revision=revision).model_type)
+    except OSError as error:
+        where = f" at revision {revision}" if revision else ""
+        raise ValueError(
+            f"{model}{where}: can't be loaded from the Hub, and is not in the cache ({_first_line(error)}); check the "
+            "name and the connection, log in if it is gated (`hf auth login`), or try the settings with --model "
+            f"tiny:FAMILY ({', '.join(family_names())})"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -23,6 +23,12 @@ def _join_pictures(pictures: Sequence[Pictures]) -> Pictures:
     return concatenate_pictures(filled)
 
 
+def _count_picture_tokens(processor: Any, width: int, height: int, several: bool) -> int:
+    if several:
+        return int(processor.num_image_tokens) + int(processor.vision_feature_select_strategy != "default")
+    return int(processor._get_num_multimodal_tokens(image_sizes=[(height, width)])["num_image_tokens"][0])
+
+
 def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
     from transformers import (
         LlavaOnevisionConfig,
@@ -78,4 +84,5 @@ FAMILY = Family(
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
     join_pictures=_join_pictures,
+    count_picture_tokens=_count_picture_tokens,
 )

@@ -5,6 +5,7 @@ Labels are those of the original code: each answer and its `<|im_end|>`, not the
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from training.family import Family, chatml_template, tiny_text_settings
@@ -52,6 +53,23 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
     return Ovis2ForConditionalGeneration(config), processor
 
 
+def _count_picture_tokens(processor: Any, width: int, height: int, several: bool) -> int:
+    from transformers.models.ovis2.image_processing_ovis2 import get_min_tile_covering_grid
+
+    from training.ovis2_tiling import OriginalTiling
+
+    pictures = processor.image_processor
+    side_px = int(pictures.size["height"])
+    if isinstance(pictures, OriginalTiling):
+        tiles = math.prod(pictures.grid(width, height, several))
+    elif pictures.crop_to_patches and pictures.max_patches > 1:
+        tiles = math.prod(get_min_tile_covering_grid((height, width), side_px, pictures.max_patches))
+    else:
+        tiles = 1
+    whole, rest = int(processor.image_seq_length), 3  # beginning, a mark after the whole picture, end
+    return whole + rest + (tiles * (whole + 1) - 1 if tiles > 1 else 0)
+
+
 def _save_memory(model: Any) -> None:
     from training.ovis2_head import chunk_visual_head
 
@@ -69,5 +87,6 @@ FAMILY = Family(
     special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<IMG_ATOM>", *_INDICATORS),
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
+    count_picture_tokens=_count_picture_tokens,
     save_memory=_save_memory,
 )

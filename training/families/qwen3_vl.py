@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.family import Family, chatml_template, tiny_text_settings
+from training.family import Family, chatml_template, count_patch_tokens, tiny_text_settings
 
 
 def _load_rope_class() -> Any:
@@ -69,5 +69,6 @@ FAMILY = Family(
     ),
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
+    count_picture_tokens=count_patch_tokens,
     load_rope_class=_load_rope_class,
 )  # fmt: skip

@@ -40,6 +40,12 @@ def _join_pictures(pictures: Sequence[Pictures]) -> Pictures:
     return {name: torch.cat([one[name][0] for one in pictures])[None] for name in names}
 
 
+def _count_picture_tokens(processor: Any, width: int, height: int, several: bool) -> int:
+    _, rows, columns = processor.image_processor.get_number_of_image_patches(height, width)
+    text = processor.replace_image_token({"rows": [[rows]], "cols": [[columns]]}, 0)
+    return len(processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
     from transformers import (
         LlamaConfig,
@@ -94,4 +100,5 @@ FAMILY = Family(
     end_of_turn="<end_of_utterance>",
     to_tiny=_to_tiny,
     join_pictures=_join_pictures,
+    count_picture_tokens=_count_picture_tokens,
 )  # fmt: skip

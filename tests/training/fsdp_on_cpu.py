@@ -1,0 +1,44 @@
+"""torchrun tests/training/fsdp_on_cpu.py --field value ...: train.py under FSDP2 without a GPU.
+
+accelerate has FSDP for accelerators only. This tells it that its processes are GPUs' while tensors and gloo stay on the
+CPU; the FSDP settings are those of training/launch/fsdp2.yaml.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> None:
+    """Set what `accelerate launch` would, and train."""
+    from accelerate import PartialState
+    from accelerate.utils import DistributedType
+
+    settings = yaml.safe_load((ROOT / "training" / "launch" / "fsdp2.yaml").read_text(encoding="utf-8"))
+    os.environ |= {name.upper(): str(value).lower() for name, value in settings["fsdp_config"].items()}
+    os.environ["FSDP_AUTO_WRAP_POLICY"] = settings["fsdp_config"]["fsdp_auto_wrap_policy"]
+    os.environ["FSDP_STATE_DICT_TYPE"] = settings["fsdp_config"]["fsdp_state_dict_type"]
+    os.environ["ACCELERATE_USE_FSDP"] = "true"
+    begin = PartialState.__init__
+
+    def begin_as_gpu(self: PartialState, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        if self.distributed_type == DistributedType.MULTI_CPU:
+            PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+    PartialState.__init__ = begin_as_gpu
+    from training.train import main as train
+
+    train(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
+    main()

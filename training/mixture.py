@@ -67,7 +67,7 @@ def _load(name: str, config: TrainConfig) -> Any:
         return load_rows(name, config.data_config, revision=config.data_revision, streaming=config.streaming)
     except OSError as error:  # not there, not for us, or no connection
         said = str(error).strip().partition("\n")[0]
-        raise ValueError(f"--data {name}: can't be loaded from the Hub ({type(error).__name__}: {said})") from error
+        raise ValueError(f"--data {name}: can't be loaded ({type(error).__name__}: {said})") from error
 
 
 def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:

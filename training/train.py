@@ -128,9 +128,10 @@ def train(config: TrainConfig) -> Path:
     trainer.save_model(str(final))
     if trainer.is_world_process_zero():
         processor.save_pretrained(final)
-        write_loss_curve(log_path, out / "loss.png", title=f"{config.model} on {' + '.join(config.data)}")
-        shutil.copy(out / "loss.png", final)
         facts = run_facts(dataclasses.asdict(config), family.model_type, shares, did)
+        title = f"{facts['model']} on {' + '.join(share['name'] for share in facts['data'])}"
+        write_loss_curve(log_path, out / "loss.png", title)
+        shutil.copy(out / "loss.png", final)
         write_card(final, facts)
         print(f"{final}: trained on {trainer.trained_tokens:,} tokens; rows skipped: {dict(trainer.skipped) or 0}")
         if config.push_to is not None:

@@ -209,7 +209,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
         return {
             "steps": self.state.global_step,
-            "passes_over_the_data": round(self.state.epoch or 0, 3),
+            "passes_over_the_data": round(self.state.epoch or 0, 3) if self.plan.num_steps else "streamed",
             "trained_tokens": self.trained_tokens,
             "real_tokens": self.real_tokens,
             "rows_skipped": dict(self.skipped) or 0,

@@ -118,7 +118,7 @@ def test_main_missing_data_folder_is_one_line_and_exit_code_2(
         (["--model", "ORG/NOPE"], "ORG/NOPE: can't be loaded from the Hub, and is not in the cache"),
         (["--model", "ORG/NOPE", "--revision", "v9"], "ORG/NOPE at revision v9: can't be loaded"),
         (["--model", "ORG/NOPE"], "try the settings with --model tiny:FAMILY (llava_onevision, ovis2"),
-        (["--model", "tiny:ovis2", "--data", "ORG/NO-DATA"], "--data ORG/NO-DATA: can't be loaded from the Hub"),
+        (["--model", "tiny:ovis2", "--data", "ORG/NO-DATA"], "--data ORG/NO-DATA: can't be loaded"),
         (
             ["--model", "tiny:ovis2", "--data", "ORG/NO-DATA", "--streaming", "1", "--max_steps", "1"],
             "--data ORG/NO-DATA",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import subprocess
@@ -83,6 +84,42 @@ def _help(module: str, words: list[str]) -> str:
     command = [words[0]] if words and not words[0].startswith("-") else []
     asked = [sys.executable, "-m", module, *command, "--help"]
     return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+PACKAGE_GUIDES = tuple(f"{package}/README.md" for package in ("mmcr_dataset", "mmcr_bench", "training", "eval_tasks"))
+_COMMAND = re.compile(
+    r"(?:python -m ([\w.]+)|(?:accelerate launch|python)[^`\n]*? ?(train\.py))((?: (?! )[^`\n]*?)?)(?=`|\n|  )"
+)
+
+
+@functools.cache
+def help_of(*words: str) -> str:
+    return subprocess.run(
+        [sys.executable, *words, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def subcommands(module: str, words: list[str]) -> list[str]:
+    """The words of a command that `--help` is asked of: `review start` of `review start FILE`."""
+    found: list[str] = []
+    for word in words:
+        if not re.fullmatch(r"[a-z][a-z-]+", word) or not re.search(rf"\b{word}\b", help_of("-m", module, *found)):
+            break
+        found.append(word)
+    return found
+
+
+@pytest.mark.parametrize("guide", PACKAGE_GUIDES)
+def test_package_guides_name_only_commands_and_flags_that_exist(guide: str) -> None:
+    named = _COMMAND.findall((ROOT / guide).read_text("utf-8"))
+    assert named
+    for module, script, rest in named:
+        if module.startswith("benchmarks"):
+            assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), f"{guide} names {module}"
+            continue
+        said = help_of(script) if script else help_of("-m", module, *subcommands(module, rest.split()))
+        for flag in re.findall(r"(?<![\w-])--[a-z][\w-]+", rest):
+            assert flag in said, f"{guide}: `{module or script}{rest}`: {flag} is not in --help"
 
 
 def test_readme_python_blocks_compile() -> None:

@@ -2,7 +2,7 @@
 
 Ours against a re-statement of lmms-eval's loop for a local model (lmms_eval/models/chat/qwen2_5_vl.py of August 2026;
 its package isn't run here) at the best of the batch sizes 1 to 16: questions sorted by their text, pictures decoded
-batch by batch, prompts padded on the left to the longest, one `generate` until the longest reply of the batch has ended.
+batch by batch, prompts padded on the left to the longest, one `generate` until the longest reply of the batch ends.
 (Some of its models, such as llava_hf, take batches of 1 only.) Same random weights, same questions, same tokens; the
 replies are checked to be the same. CPU time of one thread is measured.
 

@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--depth", type=int, default=4)
     args = parser.parse_args()
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         folder = write_tiny_vlm(
             args.family, Path(place) / "model", width=args.width, depth=args.depth, scale=args.scale

@@ -1,14 +1,20 @@
 """One-turn evaluation of a local model: python -m benchmarks.eval_one_turn [--family ovis2] [--questions 48].
 
-Ours against batches that are padded to their longest prompt and read whole, sorted by length, at the best of the batch
-sizes 1 to 16: a re-statement of what lmms-eval does with a local model (its package isn't run here). Same random
-weights, same questions, same tokens; the replies are checked to be the same. Questions come `--alike` to a picture, as
-in MME (2) or in MMBench with its rotations (4); 1 is a benchmark whose pictures all differ.
+Ours against a re-statement of lmms-eval's loop for a local model (lmms_eval/models/chat/qwen2_5_vl.py of August 2026;
+its package isn't run here) at the best of the batch sizes 1 to 16: questions sorted by their text, pictures decoded
+batch by batch, prompts padded on the left to the longest, one `generate` until the longest reply of the batch ends.
+(Some of its models, such as llava_hf, take batches of 1 only.) Same random weights, same questions, same tokens; the
+replies are checked to be the same. CPU time of one thread is measured.
+
+Random weights never end a reply, so each question has a length of its own: all `--tokens` by default, with `--spread`
+log-normal lengths of that mean and that sigma. Questions come `--alike` to a picture, as in MME (2) or in MMBench with
+its rotations (4); 1 is a benchmark whose pictures all differ.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,9 +23,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, StoppingCriteria
 
-from benchmarks.eval_multi_turn import show_shape, side_by_side
+from benchmarks.eval_multi_turn import show_shape
 from eval_tasks.models.transformers_vlm import TransformersVLM
 from mmcr_dataset.images import decode_rgb
 from mmcr_dataset.messages import to_messages
@@ -42,12 +48,31 @@ def make_questions(count: int, alike: int, longest: int) -> list[Dialogue]:
     return questions
 
 
-def in_padded_batches(model: Any, processor: Any, asked: Sequence[Dialogue], tokens: int, size: int) -> list[str]:
-    """Batches of alike lengths, padded on the left, one `generate` each."""
+def draw_lengths(count: int, mean: int, spread: float) -> list[int]:
+    """Tokens of each reply: log-normal with this mean and sigma, at least 1."""
+    drawn = np.random.default_rng(1).lognormal(np.log(mean) - spread**2 / 2, spread, count)
+    return [max(1, round(length)) for length in drawn]
+
+
+class AtItsLength(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed
+    """Ends each row at its own length, as an end token would."""
+
+    def __init__(self, num_read: int, lengths: Sequence[int]) -> None:
+        self.ends_at = num_read + torch.tensor(lengths)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        """Which rows are done."""
+        return input_ids.shape[1] >= self.ends_at.to(input_ids.device)
+
+
+def in_padded_batches(
+    model: Any, processor: Any, asked: Sequence[Dialogue], lengths: Sequence[int], size: int
+) -> list[str]:
+    """Batches padded on the left, one `generate` each."""
     texts = [
         processor.apply_chat_template(to_messages(one), add_generation_prompt=True, tokenize=False) for one in asked
     ]
-    order = sorted(range(len(asked)), key=lambda number: -len(texts[number]))
+    order = sorted(range(len(asked)), key=lambda number: texts[number])
     said = [""] * len(asked)
     for start in range(0, len(order), size):
         chosen = order[start : start + size]
@@ -56,10 +81,30 @@ def in_padded_batches(model: Any, processor: Any, asked: Sequence[Dialogue], tok
             text=[texts[number] for number in chosen], images=pictures, padding=True, return_tensors="pt"
         ).to(model.device)
         with torch.inference_mode():
-            output = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
-        for number, new in zip(chosen, output[:, inputs["input_ids"].shape[1] :], strict=True):
-            said[number] = processor.tokenizer.decode(new, skip_special_tokens=True).strip()
+            num_read, longest = inputs["input_ids"].shape[1], max(lengths[number] for number in chosen)
+            ends = [AtItsLength(num_read, [lengths[number] for number in chosen])]
+            output = model.generate(**inputs, do_sample=False, max_new_tokens=longest, stopping_criteria=ends)
+        for number, new in zip(chosen, output[:, num_read:], strict=True):
+            said[number] = processor.tokenizer.decode(new[: lengths[number]], skip_special_tokens=True).strip()
     return said
+
+
+def one_by_one_joining(model: TransformersVLM, asked: Sequence[Dialogue], lengths: Sequence[int]) -> list[str]:
+    """Ours, as the loop of eval_tasks asks: a question ends, the next comes."""
+
+    async def ask_all() -> list[str]:
+        free = asyncio.Semaphore(model.side_by_side)
+
+        async def ask(dialogue: Dialogue, length: int) -> str:
+            async with free:
+                reply = await model.reply(dialogue, [], length)
+                model.forget(dialogue)
+                return reply
+
+        async with model:
+            return list(await asyncio.gather(*map(ask, asked, lengths)))
+
+    return asyncio.run(ask_all())
 
 
 def main() -> None:
@@ -68,10 +113,12 @@ def main() -> None:
     parser.add_argument("--family", default="qwen2_5_vl")
     parser.add_argument("--questions", type=int, default=32)
     parser.add_argument("--alike", type=int, default=4, help="questions about one picture")
-    parser.add_argument("--tokens", type=int, default=8, help="of a reply")
+    parser.add_argument("--tokens", type=int, default=8, help="of a reply, their mean")
+    parser.add_argument("--spread", type=float, default=0.0, help="sigma of the replies' lengths (default: all alike)")
     parser.add_argument("--words", type=int, default=40, help="of the longest question")
     parser.add_argument("--scale", type=int, default=4, help="a picture's side: its tokens grow with the square")
     args = parser.parse_args()
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         folder = write_tiny_vlm(args.family, Path(place) / "model", width=256, depth=4, scale=args.scale)
         asked = make_questions(args.questions, args.alike, args.words)
@@ -80,15 +127,19 @@ def main() -> None:
         processor.tokenizer.padding_side = "left"
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval().to(ours.device)
         shape = show_shape(processor, asked[0])
-        side_by_side(ours, asked[:1], 2)
+        lengths = draw_lengths(len(asked), args.tokens, args.spread)
+        one_by_one_joining(ours, asked[:1], [2])
         start = time.process_time()
-        said = [replies[0] for replies in side_by_side(ours, asked, args.tokens)]
+        said = one_by_one_joining(ours, asked, lengths)
         ours_s = time.process_time() - start
-        print(f"{args.family}, {args.questions} questions, {args.alike} a picture, {shape}: ours {ours_s:.2f} s")
+        print(
+            f"{args.family}, {args.questions} questions, {args.alike} a picture, {shape}, replies of {min(lengths)} to "
+            f"{max(lengths)} tokens (mean {sum(lengths) / len(lengths):.0f}): ours {ours_s:.2f} s"
+        )
         peers: dict[int, float] = {}
         for size in BATCH_SIZES:
             start = time.process_time()
-            expected = in_padded_batches(model, processor, asked, args.tokens, size)
+            expected = in_padded_batches(model, processor, asked, lengths, size)
             peers[size] = time.process_time() - start
             same = sum(a == b for a, b in zip(said, expected, strict=True))
             print(f"padded batches of {size}: {peers[size]:.2f} s, same replies {same}/{len(asked)}")

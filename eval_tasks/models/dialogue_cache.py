@@ -130,12 +130,12 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typ
         return keys, values
 
     def _with_room(self, kept: Tensor | None, new_RHLD: Tensor) -> Tensor:
-        """The tensor itself, or a larger copy with half as much again."""
+        """The tensor itself, or a larger copy: twice the rows, half as many columns again."""
         num_rows, num_columns = len(self._cache.lengths), self._cache.end
         if kept is not None:
             if kept.shape[0] >= num_rows and kept.shape[2] >= num_columns:
                 return kept
-            num_rows = max(num_rows, kept.shape[0])
+            num_rows = kept.shape[0] if kept.shape[0] >= num_rows else max(num_rows, 2 * kept.shape[0])
             num_columns = kept.shape[2] if kept.shape[2] >= num_columns else num_columns * 3 // 2
         larger = new_RHLD.new_zeros(num_rows, new_RHLD.shape[1], num_columns, new_RHLD.shape[3])
         if kept is not None:

@@ -1,8 +1,11 @@
-"""Greedy answers of several dialogues at once, a token each a step, from keys and values that are already there."""
+"""Greedy answers of several dialogues at once, a token each a step, from keys and values that are already there.
+
+An answer that ends leaves at once, and another may join before the next step: none waits for the longest of a batch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,88 +17,104 @@ from eval_tasks.models.open_model import NoReply
 
 @dataclass
 class Answer:
-    """An answer that is being written.
+    """An answer that is being written; `state.written` holds its tokens so far, the first included.
 
     Attributes:
-        place: of its question in the batch.
+        question: what it answers.
         state: its dialogue.
-        first: its first token.
         limit: so many tokens at most.
         failure: why it isn't there.
     """
 
-    place: int
+    question: Any
     state: DialogueState
-    first: int
     limit: int
     failure: NoReply | None = None
 
 
-def write_answers(
-    model: Any, cache: DialogueRows, answers: Sequence[Answer], ends: Collection[int], together: bool
-) -> None:
-    """Write all answers; where memory doesn't suffice, in halves, and one alone fails.
+class OpenAnswers:
+    """The answers that are being written.
+
+    Where memory doesn't suffice for all, half of them wait; each that ends lets one more go on; one alone fails.
 
     Args:
         model: the model.
         cache: where the dialogues' keys and values are.
-        answers: one a dialogue, each with its first token.
         ends: tokens that end an answer.
-        together: side by side; else one by one, as it must be where layers see only the last tokens, because their
-            window is counted in columns and rows differ in those.
+        most: so many at once.
     """
-    if not answers:
-        return
-    if not together and len(answers) > 1:
-        for answer in answers:
-            write_answers(model, cache, [answer], ends, together)
-        return
-    try:
-        _write(model, cache, answers, ends, together)
-    except torch.OutOfMemoryError as error:
-        if len(answers) == 1:
-            answers[0].failure = NoReply("out_of_memory", str(error)[:500])
-            return
-        middle = len(answers) // 2
-        write_answers(model, cache, answers[:middle], ends, together)
-        write_answers(model, cache, answers[middle:], ends, together)
 
+    def __init__(self, model: Any, cache: DialogueRows, ends: Collection[int], most: int) -> None:
+        self._model = model
+        self._cache = cache
+        self._ends = ends
+        self._most = self._num_fitting = most
+        self._open: list[Answer] = []
+        self._parked: list[Answer] = []
 
-def _write(model: Any, cache: DialogueRows, answers: Sequence[Answer], ends: Collection[int], together: bool) -> None:
-    """Greedy answers of all dialogues, one token each at a time; rows between theirs are dragged along."""
-    device, rows = model.device, row_range([answer.state for answer in answers])
-    place = {answer.state.row - rows.start: answer for answer in answers}
-    columns, ids = list(cache.lengths[rows]), [0] * (rows.stop - rows.start)
-    longest = max(columns) + max(answer.limit for answer in answers)
-    mask_RL = torch.arange(longest, device=device)[None] < torch.tensor(columns, device=device)[:, None]
-    positions = [0] * len(ids)
-    for number, answer in place.items():
-        ids[number], positions[number] = answer.first, answer.state.next_position
-        answer.state.written = []
-    needs_grid, all_rows = hasattr(model.model, "get_rope_index"), torch.arange(len(ids), device=device)
-    open_rows = set(place)
-    while True:
-        for number in sorted(open_rows):
-            written, limit = place[number].state.written, place[number].limit
-            written.append(ids[number])
-            if ids[number] in ends or len(written) >= limit:
-                open_rows.discard(number)
-        if not open_rows:
-            break
+    def __len__(self) -> int:
+        return len(self._open) + len(self._parked)
+
+    def add(self, answer: Answer) -> None:
+        """Let an answer go on from its first token."""
+        self._parked.append(answer)
+
+    def clear(self) -> None:
+        """Give all up."""
+        self._open, self._parked = [], []
+
+    def advance(self) -> list[Answer]:
+        """Write on until at least one answer ends; those that have."""
+        while len(self):
+            num_more = max(0, self._num_fitting - len(self._open))
+            self._open += self._parked[:num_more]
+            self._parked = self._parked[num_more:]
+            ended = [answer for answer in self._open if self._has_ended(answer)]
+            if ended:
+                self._open = [answer for answer in self._open if not self._has_ended(answer)]
+                self._num_fitting = min(self._most, self._num_fitting + len(ended))
+                return ended
+            try:
+                self._write_tokens()
+            except torch.OutOfMemoryError as error:
+                self._make_room(error)
+        return []
+
+    def _has_ended(self, answer: Answer) -> bool:
+        written = answer.state.written
+        return answer.failure is not None or written[-1] in self._ends or len(written) >= answer.limit
+
+    def _make_room(self, error: torch.OutOfMemoryError) -> None:
+        self._num_fitting = max(1, len(self._open) // 2)
+        self._open.sort(key=lambda answer: answer.state.row)  # rows between those of a step are dragged along
+        if len(self._open) == 1:
+            self._open[0].failure = NoReply("out_of_memory", str(error)[:500])
+        self._parked = self._open[self._num_fitting :] + self._parked
+        self._open = self._open[: self._num_fitting]
+
+    def _write_tokens(self) -> None:
+        """One token more for each open answer; rows between theirs are dragged along."""
+        cache, device = self._cache, self._model.device
+        rows = row_range([answer.state for answer in self._open])
+        columns = cache.lengths[rows]
+        ids, positions = [0] * len(columns), [0] * len(columns)
+        for answer in self._open:
+            place, written = answer.state.row - rows.start, answer.state.written
+            ids[place], positions[place] = written[-1], answer.state.next_position + len(written) - 1
         columns_R, end = torch.tensor(columns, device=device), max(columns) + 1
-        mask_RL[all_rows, columns_R] = True
-        cache.aim(rows, columns_R, end)
         positions_R1 = torch.tensor(positions, device=device)[:, None]
-        output = model(
+        mask_RL = torch.arange(end, device=device)[None] <= columns_R[:, None] if self._most > 1 else None
+        cache.aim(rows, columns_R, end)
+        output = self._model(
             input_ids=torch.tensor(ids, device=device)[:, None],
-            attention_mask=mask_RL[:, None, None, :end] if together else None,
-            position_ids=positions_R1.expand(3, -1, -1) if needs_grid else positions_R1,
+            attention_mask=None if mask_RL is None else mask_RL[:, None, None],
+            position_ids=positions_R1.expand(3, -1, -1)
+            if hasattr(self._model.model, "get_rope_index")
+            else positions_R1,
             past_key_values=cache,
             use_cache=True,
         )
-        ids = output.logits[:, -1].argmax(dim=-1).tolist()
-        for number in open_rows:
-            columns[number] += 1
-            positions[number] += 1
-    for number, answer in place.items():
-        cache.lengths[answer.state.row] = columns[number]
+        said: list[int] = output.logits[:, -1].argmax(dim=-1).tolist()
+        for answer in self._open:
+            cache.lengths[answer.state.row] += 1
+            answer.state.written.append(said[answer.state.row - rows.start])

@@ -21,7 +21,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from eval_tasks.models.checkpoint_revision import folder_revision
 from eval_tasks.models.dialogue_cache import DialogueRows, DialogueState, causal_mask, has_full_attention
-from eval_tasks.models.greedy_answers import Answer, write_answers
+from eval_tasks.models.greedy_answers import Answer, OpenAnswers
 from eval_tasks.models.open_model import NoReply
 from mmcr_dataset.images import PictureError, decode_rgb
 from mmcr_dataset.messages import num_pictures_shown, to_messages
@@ -74,6 +74,9 @@ class TransformersVLM:
         self._picture_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
         self._states: dict[str, DialogueState] = {}
         self._rows = DialogueRows()
+        # where layers see only the last tokens, their window is counted in columns, and rows differ in those
+        self._most = side_by_side if self._keeps else 1
+        self._answers = OpenAnswers(self._model, self._rows, self._ends, self._most)
         self._waiting: list[_Question] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -99,17 +102,16 @@ class TransformersVLM:
         return await answer
 
     async def _work(self) -> None:
-        """Answer what waits, batch by batch, until nothing does."""
+        """Answer what waits until nothing does; a new question joins as soon as another one is answered."""
+        asked: set[asyncio.Future[str]] = set()
         try:
-            while self._waiting:
-                seen = quiet = 0
-                while quiet < _NUM_QUIET_CYCLES and len(self._waiting) < self.side_by_side:
-                    await asyncio.sleep(0)
-                    quiet = quiet + 1 if len(self._waiting) == seen else 0
-                    seen = len(self._waiting)
-                batch, self._waiting = self._waiting[: self.side_by_side], self._waiting[self.side_by_side :]
-                said = await asyncio.to_thread(self._answer_batch, batch)
-                for question, one in zip(batch, said, strict=True):
+            while self._waiting or len(self._answers):
+                num_free = self._most - len(self._answers)
+                await self._let_questions_come(num_free)
+                new, self._waiting = self._waiting[:num_free], self._waiting[num_free:]
+                asked |= {question.answer for question in new}
+                for question, one in await asyncio.to_thread(self._advance, new):
+                    asked.discard(question.answer)
                     if question.answer.done():
                         continue
                     if isinstance(one, NoReply):
@@ -118,41 +120,49 @@ class TransformersVLM:
                         question.answer.set_result(one)
                 await asyncio.sleep(0)
         except Exception as error:
-            for question in [*batch, *self._waiting]:
-                if not question.answer.done():
-                    question.answer.set_exception(error)
+            self._answers.clear()
+            for answer in [*asked, *(question.answer for question in self._waiting)]:
+                if not answer.done():
+                    answer.set_exception(error)
+            self._waiting = []
             raise
         finally:
             self._worker = None
 
-    @torch.inference_mode()
-    def _answer_batch(self, batch: Sequence[_Question]) -> list[str | NoReply]:
-        said: list[str | NoReply] = [NoReply("not_asked", "")] * len(batch)
-        ready: list[Answer] = []
-        for place, question in enumerate(batch):
-            try:
-                ready.append(self._read(place, question))
-            except NoReply as failure:
-                said[place] = failure
-            except torch.OutOfMemoryError as error:
-                said[place] = NoReply("out_of_memory", str(error)[:500])
-        write_answers(self._model, self._rows, ready, self._ends, together=self._keeps)
-        for answer in ready:
-            asked, state = batch[answer.place].max_new_tokens, answer.state
-            ended = bool(state.written) and state.written[-1] in self._ends
-            if answer.failure is not None:
-                said[answer.place] = answer.failure
-            elif not ended and answer.limit < asked:
-                detail = f"the reply reaches the end of the model's window of {self._window} tokens"
-                said[answer.place] = NoReply("over_length", detail)
-            else:
-                said[answer.place] = self._tokenizer.decode(state.written, skip_special_tokens=True).strip()
-        for place, one in enumerate(said):
-            if isinstance(one, NoReply) or not self._keeps:
-                self.forget(batch[place].dialogue)
-        return said
+    async def _let_questions_come(self, num_free: int) -> None:
+        seen = quiet = 0
+        while quiet < _NUM_QUIET_CYCLES and len(self._waiting) < num_free:
+            await asyncio.sleep(0)
+            quiet = quiet + 1 if len(self._waiting) == seen else 0
+            seen = len(self._waiting)
 
-    def _read(self, place: int, question: _Question) -> Answer:
+    @torch.inference_mode()
+    def _advance(self, new: Sequence[_Question]) -> list[tuple[_Question, str | NoReply]]:
+        """Read the new questions and write on until one is answered; questions with their answers or failures."""
+        done: list[tuple[_Question, str | NoReply]] = []
+        for question in new:
+            try:
+                self._answers.add(self._read(question))
+            except NoReply as failure:
+                done.append((question, failure))
+            except torch.OutOfMemoryError as error:
+                done.append((question, NoReply("out_of_memory", str(error)[:500])))
+        if not done:
+            done = [(answer.question, self._said(answer)) for answer in self._answers.advance()]
+        for question, said in done:
+            if isinstance(said, NoReply) or not self._keeps:
+                self.forget(question.dialogue)
+        return done
+
+    def _said(self, answer: Answer) -> str | NoReply:
+        written = answer.state.written
+        if answer.failure is not None:
+            return answer.failure
+        if written[-1] not in self._ends and answer.limit < answer.question.max_new_tokens:
+            return NoReply("over_length", f"the reply reaches the end of the model's window of {self._window} tokens")
+        return str(self._tokenizer.decode(written, skip_special_tokens=True)).strip()
+
+    def _read(self, question: _Question) -> Answer:
         """Take in what is new of a dialogue; its state and the first token of the answer."""
         dialogue, replies = question.dialogue, question.replies
         text = self._processor.apply_chat_template(
@@ -194,11 +204,11 @@ class TransformersVLM:
             **picture_inputs,
         )
         self._rows.lengths[state.row] = len(ids)
-        state.text, state.text_ids, state.ids, state.written = text, text_ids, ids, []
+        state.text, state.text_ids, state.ids, state.written = text, text_ids, ids, [int(output.logits[0, -1].argmax())]
         state.pictures += new
         state.next_position = int(positions.max()) + 1
         limit = min(question.max_new_tokens, self._window - len(ids))
-        return Answer(place, state, int(output.logits[0, -1].argmax()), limit)
+        return Answer(question, state, limit)
 
     def _known_state(self, dialogue: Dialogue, text: str, text_ids: Sequence[int]) -> DialogueState | None:
         """What is known of the dialogue; None, and forgotten, where the text or its tokens don't only add to that."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,13 @@ def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             "average",
             (50 + 0 + 50) / 3,
         ),
+        (
+            "mmcr_overlap",
+            [["a red boat", "yes"], ["no"]],
+            [["a red boat", "no"], ["no"]],
+            "reference_overlap",
+            75.0,
+        ),
         ("ocrbench", ["CENTRE"], [{"question": "?", "answer": ["centre"], "category": "x"}], "final_score", 1.0),
     ],
 )
@@ -59,6 +69,27 @@ def test_metric_from_its_path_gives_the_benchmarks_total(
 def test_every_metric_is_tested_here() -> None:
     (parametrized,) = test_metric_from_its_path_gives_the_benchmarks_total.pytestmark  # type: ignore[attr-defined]
     assert {case[0] for case in parametrized.args[1]} == {path.stem for path in METRICS.glob("*/*.py")}
+
+
+def test_overlap_refuses_dialogues_with_other_numbers_of_turns(load: Any) -> None:
+    with pytest.raises(ValueError, match="1 replies for 2 references"):
+        load("mmcr_overlap").compute(predictions=[["a"]], references=[["a", "b"]])
+
+
+def test_every_metric_loads_from_its_path_without_a_network(tmp_path: Path) -> None:
+    pytest.importorskip("evaluate", reason="needs pip install evaluate")
+    folders = [str(path.parent) for path in sorted(METRICS.glob("*/*.py"))]
+    program = f"""
+import socket
+def refuse(*args): raise RuntimeError("asked the network")
+socket.socket.connect = socket.getaddrinfo = refuse
+import evaluate
+print(*(type(evaluate.load(folder)).__name__.lower() for folder in {folders}))
+"""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    asked = [sys.executable, "-c", program]
+    loaded = subprocess.run(asked, capture_output=True, text=True, env=environment, cwd=METRICS.parents[1], check=True)
+    assert loaded.stdout.split() == [Path(folder).name.replace("_", "") for folder in folders]
 
 
 def test_configuration_names_the_rules_and_unread_replies_are_counted(load: Any) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,14 @@ from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 NOT_OF_THE_RUN = ("date",)
 
 
-def run_on(num_processes: int, out: Path, *ask: str) -> subprocess.CompletedProcess[str]:
-    """As `accelerate launch` does it on GPUs; on CPUs it leaves that to torchrun or MPI."""
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}", "-m", "eval_tasks"]
-    asked = [sys.executable, *launch, *ask, "--out", str(out)]
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+# on CPUs too: with --cpu accelerate starts one process and leaves the rest to MPI
+ACCELERATE = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--main_process_port=0")
+
+
+def run_on_two(launch: Sequence[str], out: Path, *ask: str) -> subprocess.CompletedProcess[str]:
+    """The command line on two processes."""
+    asked = [sys.executable, *launch, "-m", "eval_tasks", *ask, "--out", str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     return subprocess.run(asked, capture_output=True, text=True, timeout=300, env=environment, check=False)
 
@@ -41,7 +45,7 @@ def test_two_processes_give_the_results_of_one(tmp_path: Path, bench_folder: Pat
     model = write_tiny_vlm("ovis2", tmp_path / "model")
     ask = [f"--model=hf:{model}", "--tasks=mmcr_bench", f"--data={bench_folder}", "--max-new-tokens=6"]
     assert main([*ask, f"--out={tmp_path}/one"]) == 0
-    finished = run_on(2, tmp_path / "two", *ask)
+    finished = run_on_two(TORCHRUN, tmp_path / "two", *ask)
     assert finished.returncode == 0, finished.stderr[-2000:]
     assert finished.stdout.count("| mmcr_bench |") == 1  # rank 0 alone reports
     assert results_of(tmp_path / "two") == results_of(tmp_path / "one")
@@ -55,6 +59,19 @@ def test_two_processes_give_the_results_of_one(tmp_path: Path, bench_folder: Pat
     assert main([*ask, f"--out={tmp_path}/two"]) == 0  # by one process now
     assert results_of(tmp_path / "two") == results_of(tmp_path / "one")
     assert len(journal_of(tmp_path / "two" / "journal.jsonl")) == 20 - 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_accelerate_starts_two_processes_without_a_gpu(
+    tmp_path: Path, bench_folder: Path, write_script: Callable[..., str]
+) -> None:
+    ask = ["--model", write_script({"*": "$reference"}), "--tasks=mmcr_bench", f"--data={bench_folder}"]
+    finished = run_on_two(ACCELERATE, tmp_path / "two", *ask)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert finished.stdout.count("| mmcr_bench |") == 1
+    of_ranks = [journal_of(tmp_path / "two" / name) for name in ("journal.jsonl", "journal-1.jsonl")]
+    assert [len(entries) for entries in of_ranks] == [8, 12]
 
 
 def test_an_endpoint_is_asked_by_one_process_only(

@@ -26,6 +26,7 @@ from eval_tasks.processes import Answered, Share, join_shares, my_share
 from eval_tasks.run_folder import read_records, read_results, to_record, write_records, write_results
 from eval_tasks.scoring import SEED, score_records
 from eval_tasks.task import Failure, Sample, Scored, Task
+from mmcr_bench.judge_spec import read_judge_specs
 
 JUDGE_LEDGER = "judge_ledger.sqlite3"
 LIBRARIES = ("mmcr", "torch", "transformers", "openai", "pyarrow", "pillow", "numpy")
@@ -64,6 +65,7 @@ class RunSettings:
             raise ValueError(f"--max-new-tokens {self.max_new_tokens}: expected at least 1")
         if self.side_by_side is not None and self.side_by_side < 1:
             raise ValueError(f"--side-by-side {self.side_by_side}: expected at least 1")
+        read_judge_specs(self.judge)
         for task in self.tasks:
             task.check_rules(self.rules)
 

@@ -79,6 +79,35 @@ def test_layers_that_see_only_the_last_tokens_are_read_right(tmp_path: Path, mak
     assert answered_side_by_side(model, dialogues, 8) == answered_anew(folder, dialogues, 8)
 
 
+def test_short_answers_come_and_go_while_a_long_one_is_written(tiny_ovis2: Path, make_dialogue: Make) -> None:
+    dialogues = [make_dialogue(1, 1, seed=seed) for seed in range(5)]
+    lengths = [24, 4, 4, 4, 4]
+    expected = [answered_anew(tiny_ovis2, [one], length)[0][0] for one, length in zip(dialogues, lengths, strict=True)]
+    model = TransformersVLM(str(tiny_ovis2), side_by_side=2)
+    widths: list[int] = []
+
+    def note(module: Any, inputs: Any, kwargs: dict[str, Any]) -> None:
+        if kwargs["input_ids"].shape[1] == 1:
+            widths.append(kwargs["input_ids"].shape[0])
+
+    model._model.register_forward_pre_hook(note, with_kwargs=True)
+    ended: list[str] = []
+
+    async def ask(dialogue: Dialogue, length: int) -> str:
+        reply = await model.reply(dialogue, [], length)
+        model.forget(dialogue)
+        ended.append(dialogue.id)
+        return reply
+
+    async def ask_all() -> list[str]:
+        async with model:
+            return list(await asyncio.gather(*map(ask, dialogues, lengths)))
+
+    assert asyncio.run(ask_all()) == expected
+    assert ended == [one.id for one in [*dialogues[1:], dialogues[0]]]
+    assert widths == [2] * 12 + [1] * 11  # four short answers of three steps each beside the long one's 23
+
+
 def test_memory_that_does_not_suffice_for_all_is_shared_by_halves(tiny_ovis2: Path, make_dialogue: Make) -> None:
     """The model's forward pass is the edge here: it refuses more than two rows, and any row of one dialogue."""
     dialogues = [make_dialogue(1, 2, seed=seed) for seed in range(4)]

@@ -27,6 +27,7 @@ from mmcr_dataset.stages import Removed
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".zip")
 _LINE_BYTES_MAX = 50_000_000  # a longer line is no document
+# zipfile raises NotImplementedError for a compression it doesn't know, RuntimeError for an encrypted member
 _BROKEN_ARCHIVE = (EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 _MATCHED_MAX = 64  # a document of more pictures is not taken anyway
 

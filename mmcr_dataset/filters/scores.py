@@ -29,18 +29,15 @@ def score_shard(
         open_matcher: called only if something is to be measured.
     """
     path = work / STAGES["score"] / f"{number:05d}.jsonl"
-    known = {row["content"]: row for row in read_jsonl(path)} if path.is_file() else {}
-    sound = {_hash_content(value): value for value in values if reason_to_drop(without_pictures(value)) is None}
-    new = [content for content in sound if content not in known]
+    known = {row["content"]: row["similarity"] for row in read_jsonl(path)} if path.is_file() else {}
+    sound = [(_hash_content(v), v) for v in values if reason_to_drop(without_pictures(v)) is None]
+    new = {content: value for content, value in sound if content not in known}  # two documents may give one dialogue
     matcher = open_matcher() if new else None
     if matcher is not None:
         pictures = read_pictures(work, number)
-        scores = score_dialogues([from_json(sound[content], pictures) for content in new], matcher)
-    else:
-        scores = [[] for _ in new]
-    for content, similarity in zip(new, scores, strict=True):
-        known[content] = {"id": sound[content]["id"], "content": content, "similarity": similarity}
-    write_jsonl(path, (known[content] for content in sound))
+        known |= zip(new, score_dialogues([from_json(value, pictures) for value in new.values()], matcher), strict=True)
+    rows = [{"id": v["id"], "content": content, "similarity": known.get(content, [])} for content, v in sound]
+    write_jsonl(path, rows)
 
 
 def drop_other_shards(work: Path) -> None:

@@ -166,6 +166,11 @@ def test_score_shard_measures_only_what_is_new_or_changed(good: Dialogue, tmp_pa
     assert again["d2"] != first["d2"]
     score([said(1, "red")])
     assert len(matcher.asked) == 4 * 2
+    twins = score([said(1, "red"), said(5, "red"), said(6, "blue"), said(7, "blue")])
+    assert len(matcher.asked) == 5 * 2  # two documents that give one dialogue: measured once, each with its score
+    assert list(twins) == ["d1", "d5", "d6", "d7"]
+    assert twins["d5"] == first["d1"]
+    assert twins["d6"] == twins["d7"] == first["d2"]
 
 
 @pytest.mark.parametrize(

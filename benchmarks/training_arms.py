@@ -17,7 +17,7 @@ from training.collate import Collator
 from training.config import TrainConfig
 from training.encode import Encoder
 from training.families import load_family
-from training.packing import rope_index_of
+from training.packing import merge_size_of
 from training.step_loader import plan_steps
 from training.trainer import DialogueTrainer, to_sft_config
 from training.varlen import register_varlen
@@ -102,7 +102,9 @@ def run_ours(
         learning_rate=1e-5,
     )  # fmt: skip
     rows = load_rows(str(folder))
-    collator = Collator(Encoder(processor), family, True, rope_index_of(family, model.config))
+    collator = Collator(
+        Encoder(processor, pixels_as_bytes=family.pixels_as_bytes), family, True, merge_size_of(family, model.config)
+    )
 
     def run() -> None:
         trainer = DialogueTrainer(

@@ -133,6 +133,8 @@ def decode_rgb(data: bytes, limits: PictureLimits = ANY_SHAPE) -> Image.Image:
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture
     if picture.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
         values = np.asarray(picture, dtype=np.float64)
         # convert("L") would clip everything above 255 to white

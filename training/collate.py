@@ -20,7 +20,7 @@ from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
 from training.encode import Encoded, Encoder, Skipped, to_dialogue
 from training.family import Family
 from training.loss_mask import NO_LOSS
-from training.packing import RopeIndex, pack
+from training.packing import pack
 
 SKIPPED = "skipped"  # key of a batch: the rows left out, as (row id, reason, message)
 REAL_TOKENS = "real_tokens"  # key of a batch: tokens of its dialogues, without padding and the blank
@@ -74,7 +74,7 @@ class Collator:
         encoder: one dialogue -> tensors.
         family: knows how to join picture tensors.
         packing: True lays dialogues side by side in one row, False pads them to the longest.
-        rope_index: positions in three dimensions for packing, None where the family has plain ones.
+        merge_size: of a family with positions in three dimensions (`merge_size_of`), None where they are plain.
         average: what the loss is a mean over.
         bin_tokens: packing: a dialogue for which no room is left is left out by name; None for no limit.
     """
@@ -82,7 +82,7 @@ class Collator:
     encoder: Encoder
     family: Family
     packing: bool = False
-    rope_index: RopeIndex | None = None
+    merge_size: int | None = None
     average: LossAverage = "token"
     bin_tokens: int | None = None
 
@@ -106,7 +106,7 @@ class Collator:
         if not any(dialogue.pictures for dialogue in dialogues):
             dialogues.append(self.blank)
         pad_id = self.encoder.processor.tokenizer.pad_token_id
-        batch = pack(dialogues, self.rope_index) if self.packing else pad(dialogues, pad_id)
+        batch = pack(dialogues, self.merge_size) if self.packing else pad(dialogues, pad_id)
         pictures = self.family.join_pictures([dialogue.pictures for dialogue in dialogues if dialogue.pictures])
         weights = self._weights(dialogues, batch["labels"])
         return {**batch, **pictures, WEIGHTS: weights, SKIPPED: skipped, REAL_TOKENS: real_tokens}

@@ -5,6 +5,7 @@ Shapes: T tokens of one dialogue.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from mmcr_dataset.messages import to_messages
 from mmcr_dataset.published_row import from_row
 from mmcr_dataset.schema import Dialogue, InvalidDialogue
 from training.loss_mask import NO_LOSS, shift_spans, spans_to_mask
+from training.pixels import ask_for_bytes
 
 _TEXT_OUTPUTS = ("input_ids", "attention_mask", "offset_mapping", "text_replacement_offsets")
 LIMITS = PictureLimits(side_min_px=1, aspect_max=1000.0)  # a row's pictures were judged when it was built
@@ -79,10 +81,18 @@ class Encoder:
     Attributes:
         processor: the family's processor, its `chat_template` the one with generation marks.
         max_length_tokens: longer dialogues are refused by name, never cut; None for no limit.
+        pixels_as_bytes: `pixel_values` are what `to_floats` of pixels.py reads, where the processor can give that.
     """
 
     processor: Any
     max_length_tokens: int | None = None
+    pixels_as_bytes: bool = False
+
+    @functools.cached_property
+    def _images_kwargs(self) -> dict[str, Any]:
+        bytes_kwargs = ask_for_bytes(self.processor.image_processor) if self.pixels_as_bytes else {}
+        # decoded as RGB already; tensors for the pictures alone, because transformers walks those of texts slowly
+        return {"return_tensors": "pt", "do_convert_rgb": False} | bytes_kwargs
 
     def render(self, dialogue: Dialogue) -> tuple[str, list[tuple[int, int]]]:
         """The text of a whole dialogue and the character spans of its answers with their ends of turn."""
@@ -120,7 +130,7 @@ class Encoder:
                 add_special_tokens=False,
                 return_offsets_mapping=True,
                 return_text_replacement_offsets=True,
-                images_kwargs={"return_tensors": "pt"},  # texts as lists: transformers walks them slowly
+                images_kwargs=self._images_kwargs,
             )
         except ValueError as error:  # Qwen-VL's takes no side more than 200 times as long as the other
             raise Skipped(dialogue.id, "processor_refused", str(error)) from error

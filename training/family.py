@@ -47,8 +47,9 @@ class Family:
         join_pictures: the picture tensors of several dialogues -> those of one batch.
         count_picture_tokens: (processor, width, height, whether it is one of several) -> tokens of a picture, without
             decoding it; None finds out by letting the processor do it, which is slow.
-        load_rope_class: gives the model class whose `get_rope_index` places tokens in three dimensions, None where
-            positions are plain numbers.
+        has_m_rope: positions are in time, height and width (packing.m_rope_positions).
+        pixels_as_bytes: its image processor ends with mean and deviation and nothing after, so pixels can leave the
+            workers as bytes (pixels.py).
         save_memory: what else can be computed again instead of kept, besides the layers.
     """
 
@@ -60,7 +61,8 @@ class Family:
     to_tiny: Callable[[Any], tuple[Any, Any]]
     join_pictures: Callable[[Sequence[Pictures]], Pictures] = concatenate_pictures
     count_picture_tokens: Callable[[Any, int, int, bool], int] | None = None
-    load_rope_class: Callable[[], Any] | None = None
+    has_m_rope: bool = False
+    pixels_as_bytes: bool = False
     save_memory: Callable[[Any], None] = _nothing_else
 
 

@@ -86,7 +86,8 @@ def _tile_patches(config: Any, batch: Mapping[str, Any]) -> Any:
         return batch["image_grid_thw"].prod(1)
     pixels = batch["pixel_values"]
     corners = pixels[..., 0, 0].reshape(-1, pixels.shape[-3])
-    num_tiles = int(corners.any(dim=1).sum())  # those that fill a picture up to the most tiles are empty
+    filled = corners.any(dim=1)  # tiles that fill a picture up to the most tiles are empty; none is among bytes
+    num_tiles = len(filled) if pixels.dtype == torch.uint8 else int(filled.sum())
     return torch.full((num_tiles,), (int(pixels.shape[-1]) // int(config.vision_config.patch_size)) ** 2)
 
 

@@ -9,10 +9,8 @@ Shapes: L tokens of a bin, N dialogues in it.
 from __future__ import annotations
 
 import bisect
-import functools
 import heapq
-from collections.abc import Callable, Sequence
-from types import SimpleNamespace
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,23 +21,13 @@ from training.loss_mask import NO_LOSS
 
 _ENDING = 2.6  # a bin is nearly full when this many dialogues of median length are more than it has room for
 
-RopeIndex = Callable[..., tuple[torch.Tensor, torch.Tensor]]
+
+def merge_size_of(family: Family, model_config: Any) -> int | None:
+    """Patches along a side of what becomes one token, where positions have three dimensions; None where plain."""
+    return int(model_config.vision_config.spatial_merge_size) if family.has_m_rope else None
 
 
-def rope_index_of(family: Family, model_config: Any) -> RopeIndex | None:
-    """The family's own function of positions in three dimensions, None where positions are plain.
-
-    It reads nothing but the configuration, so it runs in a worker without the model.
-    """
-    if family.load_rope_class is None:
-        return None
-    model_class = family.load_rope_class()
-    stand_in = SimpleNamespace(config=model_config)
-    stand_in.get_vision_position_ids = functools.partial(model_class.get_vision_position_ids, stand_in)
-    return functools.partial(model_class.get_rope_index, stand_in)
-
-
-def pack(dialogues: Sequence[Encoded], rope_index: RopeIndex | None) -> dict[str, torch.Tensor]:
+def pack(dialogues: Sequence[Encoded], merge_size: int | None) -> dict[str, torch.Tensor]:
     """One row of all dialogues, without the pictures.
 
     Returns:
@@ -56,9 +44,9 @@ def pack(dialogues: Sequence[Encoded], rope_index: RopeIndex | None) -> dict[str
         "position_ids": torch.cat([torch.arange(len(dialogue)) for dialogue in dialogues])[None],
         "cu_seq_lens": torch.cat([torch.zeros(1, dtype=torch.int64), lengths_N.cumsum(0)]).to(torch.int32),
     }
-    if rope_index is not None:
-        rows = [_positions_in_three(dialogue, rope_index) for dialogue in dialogues]
-        packed["position_ids"] = torch.cat([packed["position_ids"][None], torch.cat(rows, dim=2)])
+    if merge_size is not None:
+        rows = [_positions_in_three(dialogue, merge_size) for dialogue in dialogues]
+        packed["position_ids"] = torch.cat([packed["position_ids"], torch.cat(rows, dim=1)])[:, None]
         packed["mm_token_type_ids"] = torch.cat([_token_types(dialogue) for dialogue in dialogues])[None]
     return packed
 
@@ -67,16 +55,37 @@ def _token_types(dialogue: Encoded) -> torch.Tensor:
     return torch.zeros_like(dialogue.input_ids_T) if dialogue.token_types_T is None else dialogue.token_types_T
 
 
-def _positions_in_three(dialogue: Encoded, rope_index: RopeIndex) -> torch.Tensor:
-    """Positions [3, 1, T] in time, height and width; plain ones for a dialogue without pictures."""
+def _positions_in_three(dialogue: Encoded, merge_size: int) -> torch.Tensor:
+    """Positions [3, T] in time, height and width; plain ones for a dialogue without pictures."""
     if not dialogue.pictures:
-        return torch.arange(len(dialogue)).expand(3, 1, -1)
-    positions, _ = rope_index(
-        dialogue.input_ids_T[None],
-        mm_token_type_ids=_token_types(dialogue)[None],
-        image_grid_thw=dialogue.pictures["image_grid_thw"],
-    )
-    return positions
+        return torch.arange(len(dialogue)).expand(3, -1)
+    return m_rope_positions(_token_types(dialogue), dialogue.pictures["image_grid_thw"], merge_size)
+
+
+def m_rope_positions(token_types_T: torch.Tensor, grids_N3: torch.Tensor, merge_size: int) -> torch.Tensor:
+    """Positions [3, T] in time, height and width, as `get_rope_index` of the Qwen-VL models gives them.
+
+    A picture's tokens share their time; the text after it goes on behind its longer side.
+
+    Args:
+        token_types_T: 1 where a picture's token is.
+        grids_N3: frames (1), rows and columns of patches of each of the N pictures.
+        merge_size: patches along a side of a token.
+
+    Source: Qwen2-VL (arXiv 2409.12191), section 2.1.
+    """
+    rows_N, columns_N = grids_N3[:, 1] // merge_size, grids_N3[:, 2] // merge_size
+    counts_N = rows_N * columns_N
+    ends_N = counts_N.cumsum(0)
+    places = (token_types_T == 1).nonzero()[:, 0]
+    steps_T = (token_types_T != 1).long()
+    steps_T[places[ends_N - 1]] = torch.maximum(rows_N, columns_N)
+    positions_3T = (steps_T.cumsum(0) - steps_T).repeat(3, 1)
+    inside = torch.arange(len(places)) - (ends_N - counts_N).repeat_interleave(counts_N)
+    columns = columns_N.repeat_interleave(counts_N)
+    positions_3T[1, places] += inside // columns
+    positions_3T[2, places] += inside % columns
+    return positions_3T
 
 
 def fill_bins(lengths: Sequence[int], room: int) -> list[list[int]]:

@@ -50,7 +50,7 @@ def train(config: TrainConfig) -> Path:
     from training.mixture import load_mixture, load_streams, show_mixture, write_mixture_picture
     from training.model import encoding_processor, load_model
     from training.model_card import run_facts, write_card
-    from training.packing import rope_index_of
+    from training.packing import merge_size_of
     from training.progress import ShowProgress
     from training.publish import open_repo, publish
     from training.row_order import first_rows
@@ -86,10 +86,12 @@ def train(config: TrainConfig) -> Path:
 
     # data
     collator = Collator(
-        encoder=Encoder(encoding_processor(config, family, processor), config.length_limit_tokens),
+        encoder=Encoder(
+            encoding_processor(config, family, processor), config.length_limit_tokens, family.pixels_as_bytes
+        ),
         family=family,
         packing=config.packing,
-        rope_index=rope_index_of(family, model.config) if config.packing else None,
+        merge_size=merge_size_of(family, model.config) if config.packing else None,
         average=config.loss_average,
         bin_tokens=config.bin_tokens if config.packing else None,
     )

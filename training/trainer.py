@@ -22,6 +22,7 @@ from training.checkpoints import keep_lines_up_to, read_complete, write_complete
 from training.collate import REAL_TOKENS, SKIPPED, WEIGHTS
 from training.config import TrainConfig
 from training.meter import Meter
+from training.pixels import to_floats
 from training.step_loader import Step, StepLoader
 from training.steps import StepPlan
 from training.varlen import NAME as VARLEN
@@ -158,6 +159,9 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             longest = int(begins.diff().max())
             inputs |= {"cu_seq_lens_q": begins, "cu_seq_lens_k": begins}
             inputs |= {"max_length_q": longest, "max_length_k": longest}
+        if "pixel_values" in inputs:
+            pixels = to_floats(inputs["pixel_values"], self.processing_class.image_processor)
+            inputs["pixel_values"] = self._prepare_input(pixels)
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         loss = -(outputs.log_probs * weights_BT[:, 1:]).sum()
         if num_items_in_batch is not None:

@@ -12,7 +12,7 @@ from mmcr_dataset.schema import Dialogue, Turn
 from training.encode import Encoded, Encoder
 from training.families import family_names, load_family
 from training.loss_mask import NO_LOSS
-from training.packing import fill_bins, pack, rope_index_of, spread_evenly
+from training.packing import fill_bins, m_rope_positions, merge_size_of, pack, spread_evenly
 from training.varlen import register_varlen
 
 ATTENTIONS = ("sdpa", "eager", "varlen")
@@ -35,7 +35,7 @@ def set_attention(model: Any, attention: str) -> None:
 def run(model: Any, name: str, dialogues: list[Encoded], attention: str) -> torch.Tensor:
     """Logits [L, V] of the dialogues in one packed row."""
     family = load_family(name)
-    batch = pack(dialogues, rope_index_of(family, model.config))
+    batch = pack(dialogues, merge_size_of(family, model.config))
     begins = batch.pop("cu_seq_lens")
     batch.pop("labels")
     if attention == "varlen":
@@ -116,6 +116,26 @@ def test_pack_positions_start_again_and_first_tokens_carry_no_loss() -> None:
     assert batch["labels"].tolist() == [[NO_LOSS, 1, 2, NO_LOSS, 1, 2, 3, 4]]
     assert batch["cu_seq_lens"].tolist() == [0, 3, 8]
     assert "attention_mask" not in batch
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl"])
+def test_m_rope_positions_are_those_of_the_model(name: str, build_family: Callable[..., tuple[Any, Any]]) -> None:
+    model, _ = build_family(name)
+    merge_size = merge_size_of(load_family(name), model.config)
+    assert merge_size == 2
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        grids = [(1, merge_size * int(rng.integers(1, 9)), merge_size * int(rng.integers(1, 9))) for _ in range(3)]
+        grids = grids[: int(rng.integers(1, 4))]
+        types: list[int] = []
+        for _, rows, columns in grids:
+            types += [0] * int(rng.integers(1, 20)) + [1] * (rows * columns // merge_size**2)
+        types += [0] * int(rng.integers(1, 20))
+        types_T, grids_N3 = torch.tensor(types), torch.tensor(grids)
+        expected, _ = model.model.get_rope_index(
+            torch.ones(1, len(types), dtype=torch.int64), mm_token_type_ids=types_T[None], image_grid_thw=grids_N3
+        )
+        assert torch.equal(m_rope_positions(types_T, grids_N3, merge_size), expected[:, 0])
 
 
 def test_spread_evenly_has_every_dialogue_once_and_bins_nearly_equal() -> None:

@@ -19,7 +19,7 @@ from training.families import family_names, load_family
 from training.loss_mask import NO_LOSS
 from training.measure import Length, Measurer
 from training.ovis2_tiling import with_original_tiling
-from training.packing import rope_index_of
+from training.packing import merge_size_of
 from training.row_order import ShuffledRows
 from training.step_loader import StepLoader, plan_steps
 from training.steps import StepPlan, cut_by_tokens, cut_evenly
@@ -157,7 +157,7 @@ def test_loader_holds_the_limit_and_skips_what_is_longer_than_a_bin(
         data_folder, tmp_path, bin_tokens=limit, num_workers=num_workers, global_batch_dialogues=5, seed=3
     )
     collator = Collator(
-        Encoder(processor, config.length_limit_tokens), family, True, rope_index_of(family, model.config),
+        Encoder(processor, config.length_limit_tokens), family, True, merge_size_of(family, model.config),
         bin_tokens=limit,
     )  # fmt: skip
     plan = plan_steps(config, rows, collator)

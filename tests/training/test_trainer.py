@@ -13,7 +13,7 @@ from training.collate import Collator, LossAverage
 from training.config import TrainConfig
 from training.encode import Encoder
 from training.families import family_names, load_family
-from training.packing import rope_index_of, spread_evenly
+from training.packing import merge_size_of, spread_evenly
 from training.row_order import ShuffledRows
 from training.steps import StepPlan
 from training.trainer import DialogueTrainer, to_sft_config
@@ -30,6 +30,7 @@ def train_one_step(
     micro_batches: int,
     packing: bool,
     average: LossAverage = "token",
+    pixels_as_bytes: bool = True,
 ) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and weights after one plain gradient step over all dialogues."""
     model, processor = built
@@ -44,8 +45,9 @@ def train_one_step(
     trainer = DialogueTrainer(
         model=model, processing_class=processor, args=args, train_dataset=rows,
         data_collator=Collator(
-            Encoder(processor), load_family(family), packing,
-            rope_index_of(load_family(family), model.config) if packing else None, average,
+            Encoder(processor, pixels_as_bytes=pixels_as_bytes and load_family(family).pixels_as_bytes),
+            load_family(family), packing,
+            merge_size_of(load_family(family), model.config) if packing else None, average,
         ),
         plan=StepPlan(ShuffledRows(len(rows)), ALL, lambda rows, _: spread_evenly([1] * len(rows), micro_batches)),
         log_path=out / "log.jsonl", skipped_max=0,
@@ -57,6 +59,19 @@ def train_one_step(
 def farthest(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> float:
     """Largest difference of two sets of weights, relative to the largest weight of each tensor."""
     return max(float((first[n] - second[n]).abs().max() / first[n].abs().max().clamp(min=1e-3)) for n in first)
+
+
+@pytest.mark.parametrize("family", [name for name in family_names() if load_family(name).pixels_as_bytes])
+def test_step_is_the_same_to_the_bit_with_pixels_as_bytes(
+    family: str, build_family: Callable[..., tuple[Any, Any]], data_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    in_bytes, in_floats = (
+        train_one_step(family, build_family(family), data_folder, tmp_path / "out", 2, True, pixels_as_bytes=as_bytes)
+        for as_bytes in (True, False)
+    )
+    assert in_bytes[0] == in_floats[0]
+    assert farthest(in_bytes[1], in_floats[1]) == 0
 
 
 @pytest.mark.parametrize("family", family_names())

@@ -87,6 +87,7 @@ FAMILY = Family(
     special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<IMG_ATOM>", *_INDICATORS),
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
+    pixels_as_bytes=True,
     count_picture_tokens=_count_picture_tokens,
     save_memory=_save_memory,
 )

@@ -7,12 +7,6 @@ from typing import Any
 from training.family import Family, chatml_template, count_patch_tokens, tiny_text_settings
 
 
-def _load_rope_class() -> Any:
-    from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLModel
-
-    return Qwen2_5_VLModel
-
-
 def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
     from transformers import (
         Qwen2_5_VLConfig,
@@ -69,6 +63,7 @@ FAMILY = Family(
     ),
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
+    pixels_as_bytes=True,
     count_picture_tokens=count_patch_tokens,
-    load_rope_class=_load_rope_class,
+    has_m_rope=True,
 )  # fmt: skip

@@ -17,21 +17,26 @@ from transformers import AutoModelForImageTextToText
 
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.schema import Dialogue, Turn
+from tests.local_hub import LocalHub
 from tests.training.test_train import ROOT, read_log
 
 
-def launch(data_folder: Path, out: Path, num_processes: int, *more: str, program: str = "train.py") -> None:
+def launch(
+    data: Path | str, out: Path, num_processes: int, *more: str, program: str = "train.py", hub_url: str | None = None
+) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(num_processes),
         "--master_port", str(port),
-        program, "--model", "tiny:ovis2", "--data", str(data_folder), "--output_dir", str(out),
+        program, "--model", "tiny:ovis2", "--data", str(data), "--output_dir", str(out),
         "--global_batch_dialogues", "5", "--bin_tokens", "500", "--learning_rate", "1e-3", "--lr_schedule", "constant",
         "--precision", "float32", *more,
     ]  # fmt: skip
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    if hub_url is not None:
+        environment |= {"HF_ENDPOINT": hub_url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(out.with_name("hf"))}
     run = subprocess.run(command, cwd=ROOT, timeout=110, env=environment, stdout=subprocess.PIPE, text=True)
     assert run.returncode == 0, run.stdout
     assert f"over {num_processes} process" in run.stdout
@@ -67,6 +72,28 @@ def test_fsdp2_has_the_losses_and_weights_of_one_process_with_a_stop_between(
     check_same(one, two)
     model = AutoModelForImageTextToText.from_pretrained(two / "final")
     assert type(model).__name__ == "Ovis2ForConditionalGeneration"
+
+
+@pytest.mark.slow
+def test_fsdp2_trains_adapters_as_one_process_does(mixed_folder: Path, tmp_path: Path) -> None:
+    adapters = ("--lora_rank", "4", "--max_steps", "4", "--checkpoint_steps", "2")
+    launch(mixed_folder, tmp_path / "1", 1, *adapters)
+    launch(mixed_folder, tmp_path / "2", 2, *adapters, program="tests/training/fsdp_on_cpu.py")
+    check_same(tmp_path / "1", tmp_path / "2")
+    base, final = (load_file(tmp_path / "2" / name / "model.safetensors") for name in ("base", "final"))
+    assert any(not torch.equal(base[name], final[name]) for name in base), "the adapters changed nothing"
+
+
+@pytest.mark.slow
+def test_two_processes_stream_from_the_hub_what_one_process_does(mixed_folder: Path, tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        hub.put("tester/mixed", {
+            str(path.relative_to(mixed_folder)): path.read_bytes() for path in mixed_folder.rglob("*") if path.is_file()
+        })  # fmt: skip
+        streaming = ("--streaming", "true", "--max_steps", "4", "--shuffle_rows", "4")
+        for count in (1, 2):
+            launch("tester/mixed", tmp_path / str(count), count, *streaming, hub_url=hub.url)
+    check_same(tmp_path / "1", tmp_path / "2")
 
 
 def check_same(first: Path, second: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from experiments.arm import Arm, Experiment
 from experiments.commands import Command, Commands
-from experiments.runs import StepFailed, hold, is_done, run_step, stop_on_sigterm
+from experiments.runs import StepFailed, ending_on_sigterm, hold, is_done, run_step
 from experiments.volumes import Look, count_rows, read_look
 
 TINY = "tiny:"
@@ -144,8 +144,7 @@ def conduct(args: argparse.Namespace, plan: Plan) -> int:
             conductor.model = str(args.out / "start" / "base")
         show_plan(plan(args, conductor), conductor, settings)
         return 0
-    stop_on_sigterm()
-    with hold(args.out) as conductor.lock:
+    with ending_on_sigterm(), hold(args.out) as conductor.lock:
         if is_tiny:  # arms must begin with the same weights and the same tokenizer
             conductor.run("look", _start(conductor, args), args.out / "start")
             conductor.model = str(args.out / "start" / "base")
@@ -214,7 +213,7 @@ def report(experiment: Experiment, conductor: Conductor, failed: Sequence[str], 
         text += "\n## Failed\n\n" + "\n".join(f"- {line.partition(chr(10))[0]}" for line in failed) + "\n"
     (out / "table.md").write_text(text, encoding="utf-8")
     write_results(out / "results.json", experiment, scores, trained, failed)
-    write_figure(experiment, scores, out / "figure.png")
+    write_figure(experiment, scores, is_tiny, out / "figure.png")
     print(f"\n{text}\nfigure: {out / 'figure.png'}, table: {out / 'table.md'}, numbers: {out / 'results.json'}")
 
 

@@ -45,7 +45,7 @@ def plan(args: argparse.Namespace, conductor: Conductor) -> Experiment:
     caps = args.beside_rows or [0] * len(args.beside)
     arms = [
         # the other sets come first: a draw goes by the place in the list, so theirs is the same in all arms
-        Arm(f"volume_{volume}", f"{volume:,}", [*args.beside, *args.data[: volume > 0]],
+        Arm(f"volume_{volume}", f"{volume:,} dialogues", [*args.beside, *args.data[: volume > 0]],
             [*caps, volume][: len(caps) + (volume > 0)], x=float(volume))
         for volume in sorted(set(args.volumes))
         if volume or args.beside

@@ -12,14 +12,17 @@ from experiments.estimates import Estimate, difference, estimate
 from experiments.scores import BASE, Measure, Scores
 
 _BASE_COLOUR = "0.35"
-_NOTE = "Bars: 95 % over questions{seeds}. Grey: the model before training{small}."
+_TINY = "Tiny model with random weights: its numbers mean nothing."
 
 
-def write_figure(experiment: Experiment, scores: Scores, path: Path) -> None:
+def write_figure(experiment: Experiment, scores: Scores, is_tiny: bool, path: Path) -> None:
     """Draw the experiment into a PNG, whole or not at all."""
     draw = _draw_along_axis if experiment.x_label else _draw_differences
     part = path.with_name(path.stem + ".part.png")
-    draw(experiment, scores).savefig(part, dpi=150)
+    figure = draw(experiment, scores)
+    figure.suptitle(experiment.title)
+    figure.supxlabel("\n".join([_show_note(scores), *([_TINY] if is_tiny else [])]), fontsize=8, color="0.3")
+    figure.savefig(part, dpi=150)
     part.replace(path)
 
 
@@ -48,8 +51,6 @@ def _draw_along_axis(experiment: Experiment, scores: Scores) -> Any:  # noqa: AN
             panel.set_title(f"({letter}) {measure.label}", fontsize=10)
     for panel in axes[len(panels) :]:
         panel.set_visible(False)
-    figure.suptitle(experiment.title)
-    figure.supxlabel(_show_note(scores), fontsize=8, color="0.3")
     return figure
 
 
@@ -99,9 +100,9 @@ def _draw_differences(experiment: Experiment, scores: Scores) -> Any:  # noqa: A
         )  # fmt: skip
     axes.set_yticks(range(len(measures)), [_wrap(measure.label) for measure in measures])
     axes.set_ylim(len(measures) - 0.4, -0.6)
-    axes.set(xlabel="points more than the model before training", title=experiment.title)
+    axes.set(xlabel="points more than the model before training")
     axes.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=min(3, len(arms)), frameon=False, title=_show_note(scores))
+    axes.legend(loc="best", fontsize=9)
     return figure
 
 
@@ -115,5 +116,5 @@ def _show_note(scores: Scores) -> str:
     seeds: Sequence[int] = [
         runs.num_seeds for of_arms in scores.runs.values() for arm, runs in of_arms.items() if arm != BASE
     ]
-    several = max(seeds, default=1) > 1
-    return _NOTE.format(seeds=" and seeds" if several else "", small="; pale dots: single seeds" if several else "")
+    over = "questions and seeds (pale dots: single seeds)" if max(seeds, default=1) > 1 else "questions"
+    return f"Bars: 95 % over {over}. Grey: the model before training."

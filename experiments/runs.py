@@ -97,13 +97,18 @@ def _run(command: Command, log_path: Path, lock: int) -> int:
                 raise
 
 
-def stop_on_sigterm() -> None:
+@contextlib.contextmanager
+def ending_on_sigterm() -> Iterator[None]:
     """Let SIGTERM end this program as Ctrl-C does: with its command."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _read_state(path: Path) -> dict[str, Any] | None:

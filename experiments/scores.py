@@ -99,8 +99,8 @@ def to_measures(metrics: Mapping[str, str], results: Mapping[str, Any]) -> list[
 
     def alone(task: str, is_headline: bool) -> Measure:
         judge = results["tasks"][task]["judge"]["name"]
-        by = "" if judge == "none" else f" by {judge}"
-        return Measure(f"{task} {metrics[task]}{by}", [task], is_headline, f"{task}/{metrics[task]}")
+        judged = "" if judge == "none" else f" (judge: {judge})"
+        return Measure(f"{task}: {metrics[task]}{judged}", [task], is_headline, f"{task}/{metrics[task]}")
 
     public = [task for task in metrics if task in GROUPS["public"]]
     alike = [task for task in public if task not in _OTHER_SCALE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,7 +75,9 @@ def _draw_panel(panel: Any, experiment: Experiment, scores: Scores, measure: Mea
         line_x, line_y = [experiment.base_x, *line_x], [base.mean, *line_y]
     panel.plot(line_x, line_y, color="tab:blue", linewidth=1, alpha=0.6)
     panel.errorbar(places, [one.mean for one in found], yerr=(below, above), fmt="o", color="tab:blue", capsize=4)
-    panel.set_xticks(line_x, [f"{x:,g}" for x in line_x])
+    steps = [right - left for left, right in itertools.pairwise(line_x)]
+    crowded = bool(steps) and min(steps) < 0.08 * sum(steps)
+    panel.set_xticks(line_x, [f"{x:,.0f}" for x in line_x], rotation=45 if crowded else 0)
     panel.set(xlabel=experiment.x_label, ylabel="points" if len(scores.measures) > 1 else measure.label)
     panel.margins(x=0.08)
     panel.grid(axis="y", alpha=0.3)
@@ -86,13 +89,18 @@ def _draw_differences(experiment: Experiment, scores: Scores) -> Any:  # noqa: A
     measures = [measure for measure in scores.measures if list(measure.tasks) != ["mme"]]  # its points are too many
     arms = _arms_with_runs(experiment, scores.runs[measures[0].label])
     height = 1.9 + len(measures) * (0.25 + 0.22 * len(arms))
-    figure = Figure(figsize=(8.0, height), layout="constrained")
+    figure = Figure(figsize=(9.0, height), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color=_BASE_COLOUR, linestyle="--", linewidth=1)
     for number, arm in enumerate(arms):
-        found = [difference(scores.runs[one.label][arm.name], scores.runs[one.label][BASE]) for one in measures]
         shift = (number - (len(arms) - 1) / 2) * 0.7 / max(2, len(arms))
         places = [row + shift for row in range(len(measures))]
+        pairs = [(scores.runs[one.label][arm.name], scores.runs[one.label][BASE]) for one in measures]
+        for place, (runs, base) in zip(places, pairs, strict=True):
+            if runs.num_seeds > 1:
+                gains = runs.values_S - base.values_S.mean()
+                axes.plot(gains, [place] * len(gains), "o", color=f"C{number}", alpha=0.35, markersize=4)
+        found = [difference(runs, base) for runs, base in pairs]
         below, above = zip(*(_reach(one) for one in found), strict=True)
         axes.errorbar(
             [one.mean for one in found], places, xerr=(below, above), fmt="o", capsize=3, color=f"C{number}",
@@ -102,14 +110,14 @@ def _draw_differences(experiment: Experiment, scores: Scores) -> Any:  # noqa: A
     axes.set_ylim(len(measures) - 0.4, -0.6)
     axes.set(xlabel="points more than the model before training")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="best", fontsize=9)
+    figure.legend(loc="outside right upper", fontsize=9)
     return figure
 
 
 def _wrap(label: str) -> str:
     import textwrap
 
-    return textwrap.fill(label, 26)
+    return textwrap.fill(label, 30)
 
 
 def _show_note(scores: Scores) -> str:

@@ -12,7 +12,7 @@ import math
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ class Conductor:
         out: the folder.
         seeds: of the trainings.
         tasks_from: files and folders of further tasks.
+        base: the model before training.
         data_config: `single` or `multi` for a part of the data.
         lock: open file that its processes hold, None in a dry run.
         model: what arms are trained from, None for the recipe's own.
@@ -64,6 +65,7 @@ class Conductor:
     out: Path
     seeds: Sequence[int]
     tasks_from: Sequence[str]
+    base: str
     data_config: str | None = None
     lock: int | None = None
     model: str | None = None
@@ -94,14 +96,13 @@ class Conductor:
         return read_look(folder)
 
     def run(self, step: str, command: Command, folder: Path) -> None:
-        """One step, with a line before and after it; nothing where it is done."""
+        """One step, with a line that says so; nothing where it is done."""
         assert self.lock is not None, "a dry run runs nothing"
         name = folder.relative_to(self.out)
-        if is_done(step, folder):
-            print(f"{name}: {step} is done")
-        else:
+        if not is_done(step, folder):
             print(f"{name}: {step}, log {folder / step}.log", flush=True)
-        run_step(step, command, folder, self.lock)
+        if not run_step(step, command, folder, self.lock):
+            print(f"{name}: {step} is done")
 
 
 Plan = Callable[[argparse.Namespace, Conductor], Experiment]
@@ -115,49 +116,63 @@ def main(parser: argparse.ArgumentParser, plan: Plan, argv: Sequence[str] | None
     except (ValueError, StepFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
 
 
 def conduct(args: argparse.Namespace, plan: Plan) -> int:
-    """Plan, run and report an experiment; how many of its arms failed is 0 or 1 as an exit code.
+    """Plan, run and report an experiment; 0 or, where an arm failed, 1.
 
     Raises:
         ValueError: a flag is wrong, or `--out` is in use.
         StepFailed: the data can't be looked at.
     """
-    outside = [word for path in args.tasks_from for word in ("--tasks-from", path)]
+    conductor = _open(args)
+    is_tiny = conductor.base.startswith(TINY)
+    start = conductor.commands.look(["--data", *args.data], args.out / "start", None)
+    if args.dry_run:
+        if is_tiny:
+            print(f"first:  {start.show()}")
+            conductor.model = conductor.base = str(args.out / "start" / "base")
+        show_plan(plan(args, conductor), conductor)
+        return 0
+    with ending_on_sigterm(), hold(args.out) as conductor.lock:
+        if is_tiny:  # arms must begin with the same weights and the same tokenizer
+            conductor.run("look", start, args.out / "start")
+            conductor.model = conductor.base = str(args.out / "start" / "base")
+        experiment = plan(args, conductor)
+        for arm in experiment.arms:
+            conductor.commands.settings(arm.train_flags)  # a wrong one is told before anything is trained
+        failed = run_arms(experiment, conductor)
+        report(experiment, conductor, failed, is_tiny)
+    return 1 if failed else 0
+
+
+def _open(args: argparse.Namespace) -> Conductor:
+    """What the flags ask for.
+
+    Raises:
+        ValueError: training doesn't take them.
+    """
     commands = Commands(
         python=args.python,
         config=args.config,
         tasks=args.tasks,
         judge=args.judge,
         train_flags=shlex.split(args.train_flags),
-        eval_flags=[*shlex.split(args.eval_flags), *outside],
+        eval_flags=[*shlex.split(args.eval_flags), *(f"--tasks-from={path}" for path in args.tasks_from)],
         launch=args.launch,
         processes=args.processes,
     )
     settings = commands.settings(["--data", *args.data])
-    conductor = Conductor(commands, args.out, list(dict.fromkeys(args.seeds)), args.tasks_from, settings["data_config"])
-    is_tiny = settings["model"].startswith(TINY)
-    if args.dry_run:
-        if is_tiny:
-            print(f"first:  {_start(conductor, args).show()}")
-            conductor.model = str(args.out / "start" / "base")
-        show_plan(plan(args, conductor), conductor, settings)
-        return 0
-    with ending_on_sigterm(), hold(args.out) as conductor.lock:
-        if is_tiny:  # arms must begin with the same weights and the same tokenizer
-            conductor.run("look", _start(conductor, args), args.out / "start")
-            conductor.model = str(args.out / "start" / "base")
-        experiment = plan(args, conductor)
-        for arm in experiment.arms:
-            commands.settings(arm.train_flags)  # a wrong one is told before anything is trained
-        failed = run_arms(experiment, conductor, conductor.model or settings["model"])
-        report(experiment, conductor, failed, is_tiny)
-    return 1 if failed else 0
-
-
-def _start(conductor: Conductor, args: argparse.Namespace) -> Command:
-    return conductor.commands.look(["--data", *args.data], args.out / "start", None)
+    if settings["streaming"]:
+        raise ValueError(
+            f"{args.config}: streaming; arms take rows by number, so leave it out or say --streaming false"
+        )
+    base = settings["model"] + (f"@{settings['revision']}" if settings["revision"] else "")
+    seeds = list(dict.fromkeys(args.seeds))
+    return Conductor(commands, args.out, seeds, args.tasks_from, base, settings["data_config"])
 
 
 def _runs_of(experiment: Experiment, conductor: Conductor) -> Iterator[tuple[Arm, int, Path]]:
@@ -167,23 +182,28 @@ def _runs_of(experiment: Experiment, conductor: Conductor) -> Iterator[tuple[Arm
             yield arm, seed, conductor.out / "arms" / arm.name / f"seed_{seed}"
 
 
-def run_arms(experiment: Experiment, conductor: Conductor, base: str) -> list[str]:
-    """Train and evaluate all arms; what failed, in words."""
-    commands, failed = conductor.commands, []
+def run_arms(experiment: Experiment, conductor: Conductor) -> list[str]:
+    """Evaluate the model before training, train and evaluate all arms; what failed, in words."""
+    out, failed = conductor.out, []
     try:
-        conductor.run("eval", commands.evaluate(base, conductor.out / "base" / "eval"), conductor.out / "base")
+        conductor.run("eval", conductor.commands.evaluate(conductor.base, out / "base" / "eval"), out / "base")
     except StepFailed as error:
         failed.append(f"the model before training: {error}")
+        print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
     for arm, seed, folder in _runs_of(experiment, conductor):
         try:
-            train = commands.train(arm.train_flags, seed, folder / "train", conductor.model)
-            conductor.run("train", train, folder)
-            shutil.rmtree(folder / "train" / "checkpoints", ignore_errors=True)  # optimizers: twice the model, each
-            conductor.run("eval", commands.evaluate(str(folder / "train" / "final"), folder / "eval"), folder)
+            _run_arm(arm, seed, folder, conductor)
         except StepFailed as error:
             failed.append(f"arm {arm.name}, seed {seed}: {error}")
             print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
     return failed
+
+
+def _run_arm(arm: Arm, seed: int, folder: Path, conductor: Conductor) -> None:
+    train = conductor.commands.train(arm.train_flags, seed, folder / "train", conductor.model)
+    conductor.run("train", train, folder)
+    shutil.rmtree(folder / "train" / "checkpoints", ignore_errors=True)  # with the optimizer, larger than the model
+    conductor.run("eval", conductor.commands.evaluate(str(folder / "train" / "final"), folder / "eval"), folder)
 
 
 def report(experiment: Experiment, conductor: Conductor, failed: Sequence[str], is_tiny: bool) -> None:
@@ -222,13 +242,13 @@ def _facts_of(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def show_plan(experiment: Experiment, conductor: Conductor, settings: Mapping[str, Any]) -> None:
+def show_plan(experiment: Experiment, conductor: Conductor) -> None:
     """Print every command, with the rows and steps of each arm as far as they are known."""
-    commands, base = conductor.commands, conductor.model or settings["model"]
+    commands = conductor.commands
     print(f"{experiment.title}: {len(experiment.arms)} arms, seeds {' '.join(map(str, conductor.seeds))}")
     for note in experiment.notes:
         print(f"- {note}")
-    print(f"\n# before training\n{commands.evaluate(base, conductor.out / 'base' / 'eval').show()}")
+    print(f"\n# before training\n{commands.evaluate(conductor.base, conductor.out / 'base' / 'eval').show()}")
     for arm, seed, folder in _runs_of(experiment, conductor):
         print(f"\n# {arm.name}, seed {seed}: {_show_size(arm, conductor)}")
         print(commands.train(arm.train_flags, seed, folder / "train", conductor.model).show())

@@ -61,7 +61,7 @@ def show_results(experiment: Experiment, scores: Scores, trained: Mapping[str, S
     several = max(len(facts) for facts in trained.values()) > 1
     notes = [_TINY] if is_tiny else []
     notes += [*experiment.notes, *scores.notes, _OF_SEVERAL_SEEDS if several else _OF_ONE_SEED, _VERDICTS]
-    if experiment.paper:
+    if _paper_models(experiment, scores):
         pairs = ", ".join(f"{labels[arm]}: {model}" for arm, model in experiment.paper.items())
         notes.append(f"The paper's numbers are those of its table 5 ({pairs}), with VLMEvalKit of March 2025.")
     parts = [
@@ -87,13 +87,19 @@ def _trained_table(arms: Sequence[str], labels: Mapping[str, str], trained: Mapp
 
 
 def _scores_table(experiment: Experiment, arms: Sequence[str], labels: Mapping[str, str], scores: Scores) -> str:
-    columns = [BASE, *arms]
+    columns, models = [BASE, *arms], _paper_models(experiment, scores)
     rows = []
     for measure in scores.measures:
         cells = [_show(estimate(scores.runs[measure.label][column])) for column in columns]
-        rows.append([measure.label, *cells, *(_of_paper(measure, model) for model in experiment.paper.values())])
-    paper = [f"paper: {model}" for model in experiment.paper.values()]
+        rows.append([measure.label, *cells, *(_of_paper(measure, model) for model in models)])
+    paper = [f"paper: {model}" for model in models]
     return to_table(["measure", *(labels[column] for column in columns), *paper], rows)
+
+
+def _paper_models(experiment: Experiment, scores: Scores) -> list[str]:
+    """Models of the paper with a number for any of the measures."""
+    models = experiment.paper.values()
+    return [model for model in models if any(_of_paper(measure, model) for measure in scores.measures)]
 
 
 def _of_paper(measure: Measure, model: str) -> str:

@@ -185,7 +185,7 @@ def test_number_of_turns_gives_every_arm_the_same_trained_tokens(
     assert capsys.readouterr().out.count("30 dialogues, about") == 3
 
 
-def test_mmdu_or_mmcr_at_equal_volume_beside_the_papers_table_5(
+def test_mmdu_or_mmcr_trains_both_at_equal_volume_and_compares_them(
     flags: Flags, sets: dict[str, str], tmp_path: Path
 ) -> None:
     assert run(mmdu_or_mmcr, flags(sets["mmdu"], sets["mmcr"])) == 0
@@ -194,7 +194,8 @@ def test_mmdu_or_mmcr_at_equal_volume_beside_the_papers_table_5(
     pairs = [(one["arm"], one["against"]) for one in found["measures"][0]["differences"]]
     assert pairs == [("mmdu", "base"), ("mmcr", "base"), ("mmcr", "mmdu")]
     table = (tmp_path / "out" / "table.md").read_text()
-    assert "| paper: Ovis-1B | paper: Ovis-1B+MMDU | paper: Ovis-1B+MMCR |" in table
+    assert [arm["label"] for arm in found["arms"]] == ["mmdu", "mmcr"]
+    assert "paper:" not in table  # it has no number for the quiz
     assert "Each arm trains on 40 dialogues" in table
     assert "with one seed nobody knows" in table
 
@@ -238,6 +239,13 @@ def test_topic_balance_with_the_topics_that_mmcr_bench_found(
         (data_volume, ["mmcr"], "--volumes -1", "--volumes -1: expected 0 or more"),
         (data_volume, ["mmcr", "mmdu"], "--volumes 1", "expected the one whose volume changes"),
         (data_volume, ["mmcr"], "--volumes 1 --train_flags=--epoch", "--epoch: no such field; did you mean epochs"),
+        (data_volume, ["mmcr"], "--volumes 1 --train_flags=--streaming=1", "--streaming true: nobody knows"),
+        (
+            data_volume,
+            ["mmcr"],
+            "--volumes 1 --config streamed.yaml",
+            "streamed.yaml: streaming; arms take rows by number",
+        ),
         (data_volume, ["mmcr"], "--volumes 1 --config nowhere.yaml", "nowhere.yaml: no such recipe"),
         (mmdu_or_mmcr, ["mmcr"], "", "expected the two to compare"),
         (mmdu_or_mmcr, ["mmcr", "mmdu"], "--rows 41", "mmdu has 40 rows, 41 are asked for"),
@@ -251,8 +259,10 @@ def test_topic_balance_with_the_topics_that_mmcr_bench_found(
 )
 def test_experiment_that_cannot_be_is_one_line_and_exit_code_2_before_anything_is_trained(
     experiment: Any, places: list[str], more: str, said: str, fake: FakePython, flags: Flags, sets: dict[str, str],
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
+    (tmp_path / "streamed.yaml").write_text("model: tiny:ovis2\nstreaming: true\nmax_steps: 2\n")
+    monkeypatch.chdir(tmp_path)
     assert run(experiment, flags(*(sets.get(place, place) for place in places), more=more)) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1

@@ -93,6 +93,7 @@ def test_table_has_our_numbers_the_papers_and_verdicts(seeds: int, tmp_path: Pat
     experiment, scores, trained = paper_like_scores(seeds)
     table = show_results(experiment, scores, trained, is_tiny=False)
     lines = {line.split(" | ")[0].strip("| "): line for line in table.splitlines() if line.startswith("| ")}
+    assert "| paper: Ovis-1B | paper: Ovis-1B+MMDU | paper: Ovis-1B+MMCR |" in table
     in_scores = next(line for line in table.splitlines() if line.startswith("| ai2d"))
     assert in_scores.endswith("| 74.9 | 75.1 | 76 |")
     mean = next(line for line in table.splitlines() if line.startswith("| mean of 2"))

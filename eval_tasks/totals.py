@@ -73,7 +73,7 @@ def interval_of(total: Total, seed: int = 0, num_resamples: int = 2000) -> Inter
     """The total with its 95 % interval; -inf and inf with a single group."""
     if len({unit.group for unit in total.units}) < 2:
         return Interval(total.value, -np.inf, np.inf)
-    values = _resampled([total], seed, num_resamples)[0]
+    values = resampled([total], seed, num_resamples)[0]
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(total.value, float(low), float(high))
 
@@ -89,11 +89,11 @@ def difference_of(a: Total, b: Total, seed: int = 0, num_resamples: int = 2000) 
     difference = a.value - b.value
     if len({unit.group for unit in a.units}) < 2:
         return to_difference(difference, None)
-    of_a, of_b = _resampled([a, b], seed, num_resamples)
+    of_a, of_b = resampled([a, b], seed, num_resamples)
     return to_difference(difference, of_a - of_b)
 
 
-def _resampled(totals: Sequence[Total], seed: int, num_resamples: int) -> list[NDArray[np.float64]]:
+def resampled(totals: Sequence[Total], seed: int = 0, num_resamples: int = 2000) -> list[NDArray[np.float64]]:
     """Values of the totals in each resample; all totals see the same draws. `_GP`: groups x parts."""
     groups = sorted({unit.group for total in totals for unit in total.units})
     number = {group: index for index, group in enumerate(groups)}

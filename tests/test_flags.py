@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,27 @@ def test_training_publish_flags_are_frozen() -> None:
     assert flags - {"-h", "--help"} == {"--private", "--scores", "--to", "folder"}
 
 
+OF_EVERY_EXPERIMENT = """
+    --config --data --tasks --judge --seeds --out --train_flags --eval_flags --tasks_from --launch --processes --python
+    --dry_run
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("data_volume", "--volumes --beside --beside_rows"),
+        ("mmdu_or_mmcr", "--rows --equal"),
+        ("number_of_turns", "--turns --rows --equal"),
+        ("topic_balance", "--rows --topic --percent --labels --topics"),
+    ],
+)
+def test_experiments_flags_are_frozen(name: str, own: str) -> None:
+    parser = importlib.import_module(f"experiments.{name}").parser()
+    flags = {flag for action in parser._actions for flag in action.option_strings or [action.dest]}
+    assert flags - {"-h", "--help"} == set((OF_EVERY_EXPERIMENT + own).split())
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -89,6 +111,8 @@ def test_training_publish_flags_are_frozen() -> None:
         ["eval_tasks"],
         ["eval_tasks", "report"],
         ["training.publish"],
+        ["training.settings"],
+        ["experiments.data_volume"],
     ],
 )  # fmt: skip
 def test_help_answers_and_loads_nothing_heavy(command: list[str]) -> None:

@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "mmcr_bench": {"mmcr_dataset"},
     "training": {"mmcr_dataset"},
     "eval_tasks": {"mmcr_dataset", "mmcr_bench"},
+    "experiments": {"mmcr_dataset", "mmcr_bench", "eval_tasks"},  # training by its commands only
 }
 BANNED_NAMES = {"utils", "util", "helpers", "misc", "common", "shared", "base", "core", "manager", "handler"}
 LIGHT_MODULES = (
@@ -30,7 +31,13 @@ LIGHT_MODULES = (
     "mmcr_bench.intervals",
     "eval_tasks.__main__",
     "eval_tasks.registry",
+    "experiments.conduct",
+    "experiments.data_volume",
+    "experiments.mmdu_or_mmcr",
+    "experiments.number_of_turns",
+    "experiments.topic_balance",
     "training.config",
+    "training.settings",
     "training.model_card",
     "training.publish",
 )

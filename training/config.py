@@ -47,6 +47,10 @@ class TrainConfig:
     )
     data_temperature: float = _setting(1.0, "above 1 brings the shares of the data sets closer to each other")
     balance_topics: bool = _setting(False, "draw the topics of a set in turn instead of by their size")
+    dominant_topic: str | None = _setting(None, "draw so that this topic has --dominant_percent of each set's rows")
+    dominant_percent: float = _setting(80.0, "share of the dominant topic, above 0 and up to 100")
+    topic_file: str | None = _setting(None, "JSON lines of id and topic, instead of the topics that the rows carry")
+    turns_max: int = _setting(0, "train on the first so many turns of a dialogue and their pictures; 0 for all")
     streaming: bool = _setting(False, "read rows as they come, for sets too large to index; needs --max_steps")
     shuffle_rows: int = _setting(1000, "streaming: rows held at once to shuffle them")
     output_dir: str = _setting("out/train", "where base/, final/, log.jsonl and loss.png go")
@@ -131,10 +135,19 @@ class TrainConfig:
                 raise ValueError(f"--data_{name} {values}: expected 0 or more")
         if self.streaming and not self.max_steps:
             raise ValueError("--streaming true: nobody knows how many rows will come; say --max_steps")
-        if self.streaming and (self.balance_topics or self.data_temperature != 1):
+        self._check_topics()
+        if self.streaming and (self.balance_topics or self.dominant_topic or self.data_temperature != 1):
             raise ValueError("--streaming true draws by --data_weights alone; leave topics and temperature out")
         if self.streaming and self.data_weights and not min(self.data_weights):
             raise ValueError(f"--data_weights {self.data_weights}: leave a set that gives nothing out of --data")
+
+    def _check_topics(self) -> None:
+        if self.balance_topics and self.dominant_topic is not None:
+            raise ValueError("--balance_topics and --dominant_topic exclude each other; leave one out")
+        if not 0 < self.dominant_percent <= 100:
+            raise ValueError(f"--dominant_percent {self.dominant_percent}: expected above 0 and up to 100")
+        if self.topic_file is not None and not (self.balance_topics or self.dominant_topic is not None):
+            raise ValueError("--topic_file is for --balance_topics and --dominant_topic; name one of them")
 
     def _check_numbers(self) -> None:
         at_least_one = ("global_batch_dialogues", "bin_tokens", "micro_batch_dialogues", "max_length_tokens")
@@ -149,6 +162,7 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
         at_least_zero = (
+            "turns_max",
             "max_steps",
             "skipped_max",
             "num_workers",

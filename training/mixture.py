@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 
 from mmcr_dataset.rows import load_rows
 from training.config import TrainConfig
+from training.first_turns import count_shown, keep_first_turns, show_cut
 from training.row_order import ShuffledStream
+from training.topics import Topics, check_share, in_turn, read_topics, show_topics, with_share
 
 _COLUMNS = ["id", "images", "messages"]
 
@@ -24,6 +25,7 @@ class Share:
     name: str
     num_rows: int | None  # of a stream nobody knows
     num_taken: int
+    notes: tuple[str, ...] = ()  # how it was drawn and cut
 
 
 def count_taken(sizes: Sequence[int], weights: Sequence[float], caps: Sequence[int], temperature: float) -> list[int]:
@@ -42,24 +44,29 @@ def count_taken(sizes: Sequence[int], weights: Sequence[float], caps: Sequence[i
     return [min(round(count), cap) if cap else round(count) for count, cap in zip(wanted, caps, strict=True)]
 
 
-def draw_rows(num_rows: int, count: int, seed: int, topics: Sequence[str | None] | None = None) -> list[int]:
-    """Row numbers, every row as often as any other within one; with topics, topics in turn instead of by their size."""
+def draw_rows(
+    num_rows: int,
+    count: int,
+    seed: int,
+    topics: Topics | None = None,
+    dominant: tuple[str, float] | None = None,
+) -> list[int]:
+    """Row numbers, every row as often as any other within one; a smaller draw of a seed is part of a larger one.
+
+    Args:
+        num_rows: of the set.
+        count: how many are drawn.
+        seed: of the draw.
+        topics: one a row; drawn in turn instead of by their size.
+        dominant: a topic and its share in percent, instead of the turns.
+    """
     if not num_rows:
         return []
     order = [int(row) for row in np.random.default_rng(seed).permutation(num_rows)]
     if topics is not None:
-        order = _topics_in_turn(order, topics)
+        order = in_turn(order, topics) if dominant is None else with_share(order, topics, *dominant)
     rounds, rest = divmod(count, num_rows)
     return list(range(num_rows)) * rounds + order[:rest]
-
-
-def _topics_in_turn(order: Sequence[int], topics: Sequence[str | None]) -> list[int]:
-    seen: dict[str | None, int] = defaultdict(int)
-    placed = []
-    for place, row in enumerate(order):
-        placed.append((seen[topics[row]], place, row))
-        seen[topics[row]] += 1
-    return [row for _, _, row in sorted(placed)]
 
 
 def _load(name: str, config: TrainConfig) -> Any:
@@ -74,7 +81,7 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
     """The rows of a run as one `datasets.Dataset`, and what each set gave.
 
     Raises:
-        ValueError: a set is missing, has no row, or has no topics to balance by; nothing is taken at all.
+        ValueError: a set is missing, has no row, or not the topics that are asked for; nothing is taken at all.
     """
     from datasets import concatenate_datasets
 
@@ -82,18 +89,40 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
     weights = config.data_weights or [1.0] * len(sets)
     caps = config.data_caps or [0] * len(sets)
     taken = count_taken([len(rows) for rows in sets], weights, caps, config.data_temperature)
-    parts = []
-    for number, (name, rows, count) in enumerate(zip(config.data, sets, taken, strict=True)):
-        topics = None
-        if config.balance_topics:
-            if "topic" not in rows.column_names:
-                raise ValueError(f"{name}: no column 'topic' to balance by; leave --balance_topics out")
-            topics = rows["topic"][:]
-        parts.append(rows.select(draw_rows(len(rows), count, config.seed + number, topics)).select_columns(_COLUMNS))
     if not sum(taken):
         raise ValueError(f"--data {' '.join(config.data)}: not one row is taken; raise --data_weights or --data_caps")
-    shares = [Share(*share) for share in zip(config.data, (len(rows) for rows in sets), taken, strict=True)]
-    return concatenate_datasets([part for part in parts if len(part)]), shares
+    parts, shares = [], []
+    for number, (name, rows, count) in enumerate(zip(config.data, sets, taken, strict=True)):
+        topics = _topics_of(name, rows, config) if config.balance_topics or config.dominant_topic is not None else None
+        dominant = None if config.dominant_topic is None else (config.dominant_topic, config.dominant_percent)
+        if topics is not None and dominant is not None:
+            check_share(name, topics, count, *dominant)
+        drawn = draw_rows(len(rows), count, config.seed + number, topics, dominant)
+        part = rows.select(drawn).select_columns(_COLUMNS)
+        parts.append(part)
+        notes = [] if topics is None or not drawn else [show_topics([topics[row] for row in drawn])]
+        if config.turns_max:
+            notes.append(show_cut(config.turns_max, *count_shown(part, config.turns_max)))
+        shares.append(Share(name, len(rows), count, tuple(notes)))
+    mixture = concatenate_datasets([part for part in parts if len(part)])
+    return keep_first_turns(mixture, config.turns_max) if config.turns_max else mixture, shares
+
+
+def _topics_of(name: str, rows: Any, config: TrainConfig) -> Topics:
+    """The topic of each row.
+
+    Raises:
+        ValueError: not one row has a topic.
+    """
+    if config.topic_file is not None:
+        given = read_topics(Path(config.topic_file))
+        topics = [given.get(id_) for id_ in rows["id"][:]]
+    else:
+        topics = rows["topic"][:] if "topic" in rows.column_names else []
+    if len(rows) and not any(topics):
+        where = config.topic_file or "its column 'topic'"
+        raise ValueError(f"{name}: not one row has a topic in {where}; name a --topic_file of its ids, or draw without")
+    return topics
 
 
 def load_streams(config: TrainConfig) -> tuple[ShuffledStream, list[Share]]:
@@ -107,23 +136,26 @@ def load_streams(config: TrainConfig) -> tuple[ShuffledStream, list[Share]]:
     sets = []
     for name, cap in zip(config.data, caps, strict=True):
         rows = _load(name, config).select_columns(_COLUMNS)
-        sets.append(rows.take(cap) if cap else rows)
+        rows = rows.take(cap) if cap else rows
+        sets.append(keep_first_turns(rows, config.turns_max) if config.turns_max else rows)
     drawn = config.max_steps * config.global_batch_dialogues
+    notes = (f"the first {config.turns_max} turns of each dialogue",) if config.turns_max else ()
     shares = [
-        Share(name, None, round(drawn * weight / sum(weights)))
+        Share(name, None, round(drawn * weight / sum(weights)), notes)
         for name, weight in zip(config.data, weights, strict=True)
     ]
     return ShuffledStream(sets, weights, config.shuffle_rows, config.seed), shares
 
 
 def show_mixture(shares: Sequence[Share]) -> str:
-    """The composition as a table."""
+    """The composition as a table, with a line for each note."""
     total = sum(share.num_taken for share in shares)
     width = max(len("data set"), *(len(share.name) for share in shares))
     lines = [f"{'data set':<{width}} {'rows':>10} {'taken':>10} {'share':>7}"]
     for share in shares:
         rows = "?" if share.num_rows is None else f"{share.num_rows:,}"
         lines.append(f"{share.name:<{width}} {rows:>10} {share.num_taken:>10,} {share.num_taken / total:>7.1%}")
+    lines += [f"{share.name}: {note}" for share in shares for note in share.notes]
     return "\n".join(lines)
 
 

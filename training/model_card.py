@@ -127,7 +127,10 @@ def run_facts(
     import platform
     from importlib.metadata import version
 
-    left_out = {"model", "revision", "data", "data_revision", "output_dir", "resume", "dry_run", "push_to"}
+    left_out = {
+        "model", "revision", "data", "data_revision", "output_dir", "resume", "dry_run", "push_to",
+        "topic_file",
+    }  # fmt: skip
     libraries = ("torch", "transformers", "trl", "accelerate", "datasets")
     revision = settings["data_revision"] or "newest"
     return {

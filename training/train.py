@@ -41,7 +41,7 @@ def train(config: TrainConfig) -> Path:
 
     from training.checkpoints import SaveEvery, find_checkpoint
     from training.collate import Collator
-    from training.dry_run import show_dry_run
+    from training.dry_run import look_ahead, show_dry_run, write_dry_run
     from training.encode import Encoder
     from training.families import family_of
     from training.flops import flop_formula
@@ -99,7 +99,10 @@ def train(config: TrainConfig) -> Path:
     processes.print(plan.show())
 
     if config.dry_run:
-        processes.print(show_dry_run(plan, rows, collator, counts))
+        ahead = look_ahead(plan, rows, collator)
+        processes.print(show_dry_run(ahead, counts))
+        if processes.is_main_process:
+            write_dry_run(out / "dry_run.json", shares, plan.num_steps, ahead)
         return out
 
     # trainer

@@ -11,8 +11,8 @@ from training.config import TrainConfig, parse_config
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = """
-    model revision data data_config data_revision data_weights data_caps data_temperature balance_topics streaming
-    shuffle_rows output_dir
+    model revision data data_config data_revision data_weights data_caps data_temperature balance_topics dominant_topic
+    dominant_percent topic_file turns_max streaming shuffle_rows output_dir
     freeze lora_rank recompute global_batch_dialogues packing bin_tokens micro_batch_dialogues loss_average attention
     picture_tiling tiles_single tiles_multi max_length_tokens skipped_max epochs max_steps learning_rate lr_schedule
     warmup_percent weight_decay max_grad_norm precision seed num_workers checkpoint_minutes checkpoint_steps
@@ -55,6 +55,10 @@ def test_config_flag_wins_over_recipe(tmp_path: Path) -> None:
         (["--model", "m", "--lora_rank", "8", "--freeze", "vision"], "--lora_rank trains adapters only"),
         (["--model", "m", "--warmup_percent", "101"], "expected 0 to 100"),
         (["--model", "m", "--data"], "--data is empty"),
+        (["--model", "m", "--turns_max", "-1"], "--turns_max -1: expected 0 or more"),
+        (["--model", "m", "--dominant_topic", "t", "--balance_topics", "1"], "exclude each other"),
+        (["--model", "m", "--dominant_percent", "0"], "--dominant_percent 0.0: expected above 0"),
+        (["--model", "m", "--topic_file", "f"], "--topic_file is for --balance_topics"),
         (["--model", "m", "--push_to", "name"], "--push_to name: expected ORG/NAME"),
         (["--model", "m", "--streaming", "true"], "--streaming true: nobody knows how many rows will come"),
         (["--model", "m", "--streaming", "1", "--max_steps", "1", "--balance_topics", "1"], "by --data_weights alone"),

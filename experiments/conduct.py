@@ -1,0 +1,270 @@
+"""MAIN: the flags all experiments share, and their flow: count the data, train and evaluate the arms, draw the figure.
+
+The folder of an experiment (`--out`): start/ and looks/ (dry runs of the training), base/ (the model before training),
+arms/ARM/seed_N/ (train/, eval/, and for each step what was run and its log), figure.png, table.md, results.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.arm import Arm, Experiment
+from experiments.commands import Command, Commands
+from experiments.runs import StepFailed, ending_on_sigterm, hold, is_done, run_step
+from experiments.volumes import Look, count_rows, read_look
+
+TINY = "tiny:"
+
+
+def make_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """The flags that every experiment has."""
+    parser = argparse.ArgumentParser(f"python -m experiments.{name}", description=description, allow_abbrev=False)
+    parser.add_argument("--config", required=True, metavar="RECIPE", help="of the training; the same for all arms")
+    parser.add_argument("--data", nargs="+", required=True, metavar="PLACE", help="folder or Hub id of a data set")
+    parser.add_argument("--tasks", default="mmcr_bench", help="benchmarks, with commas (default: %(default)s)")
+    parser.add_argument("--judge", default="offline", help="offline or api:URL#NAME (default: %(default)s)")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[0], metavar="N", help="each arm is trained once a seed"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the same folder goes on")
+    parser.add_argument("--train_flags", default="", metavar="'FLAGS'", help="further flags of train.py, of all arms")
+    parser.add_argument("--eval_flags", default="", metavar="'FLAGS'", help="further flags of python -m eval_tasks")
+    parser.add_argument("--tasks_from", nargs="+", default=[], metavar="PATH", help="file or folder of more tasks")
+    parser.add_argument("--launch", metavar="FILE", help="accelerate's settings, such as training/launch/ddp.yaml")
+    parser.add_argument("--processes", type=int, metavar="N", help="GPUs to use (default: 1, or what --launch says)")
+    parser.add_argument("--python", default=sys.executable, metavar="PATH", help="interpreter of all commands")
+    parser.add_argument("--dry_run", action="store_true", help="print what would be run, and run nothing")
+    return parser
+
+
+@dataclass
+class Conductor:
+    """One experiment under way.
+
+    Attributes:
+        commands: what is run.
+        out: the folder.
+        seeds: of the trainings.
+        tasks_from: files and folders of further tasks.
+        base: the model before training.
+        data_config: `single` or `multi` for a part of the data.
+        lock: open file that its processes hold, None in a dry run.
+        model: what arms are trained from, None for the recipe's own.
+    """
+
+    commands: Commands
+    out: Path
+    seeds: Sequence[int]
+    tasks_from: Sequence[str]
+    base: str
+    data_config: str | None = None
+    lock: int | None = None
+    model: str | None = None
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether commands are shown only."""
+        return self.lock is None
+
+    def count_rows(self, place: str) -> int | None:
+        """Rows of a local data set, None for one on the Hub."""
+        return count_rows(place, self.data_config)
+
+    def look(self, name: str, flags: Sequence[str]) -> Look | None:
+        """What a dry run of the training counts; None where it wasn't run yet and shall not be.
+
+        Raises:
+            StepFailed: it can't be done.
+        """
+        folder = self.out / "looks" / name
+        command = self.commands.look(flags, folder, self.model)
+        if self.lock is None:
+            if not is_done("look", folder):
+                print(f"first:  {command.show()}")
+                return None
+        else:
+            self.run("look", command, folder)
+        return read_look(folder)
+
+    def run(self, step: str, command: Command, folder: Path) -> None:
+        """One step, with a line that says so; nothing where it is done."""
+        assert self.lock is not None, "a dry run runs nothing"
+        name = folder.relative_to(self.out)
+        if not is_done(step, folder):
+            print(f"{name}: {step}, log {folder / step}.log", flush=True)
+        if not run_step(step, command, folder, self.lock):
+            print(f"{name}: {step} is done")
+
+
+Plan = Callable[[argparse.Namespace, Conductor], Experiment]
+
+
+def main(parser: argparse.ArgumentParser, plan: Plan, argv: Sequence[str] | None) -> int:
+    """A command line; 0 when all went well, 1 when an arm failed, 2 when the user can mend what went wrong."""
+    args = parser.parse_args(argv)
+    try:
+        return conduct(args, plan)
+    except (ValueError, StepFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
+
+
+def conduct(args: argparse.Namespace, plan: Plan) -> int:
+    """Plan, run and report an experiment; 0 or, where an arm failed, 1.
+
+    Raises:
+        ValueError: a flag is wrong, or `--out` is in use.
+        StepFailed: the data can't be looked at.
+    """
+    conductor = _open(args)
+    is_tiny = conductor.base.startswith(TINY)
+    start = conductor.commands.look(["--data", *args.data], args.out / "start", None)
+    if args.dry_run:
+        if is_tiny:
+            print(f"first:  {start.show()}")
+            conductor.model = conductor.base = str(args.out / "start" / "base")
+        show_plan(plan(args, conductor), conductor)
+        return 0
+    with ending_on_sigterm(), hold(args.out) as conductor.lock:
+        if is_tiny:  # arms must begin with the same weights and the same tokenizer
+            conductor.run("look", start, args.out / "start")
+            conductor.model = conductor.base = str(args.out / "start" / "base")
+        experiment = plan(args, conductor)
+        for arm in experiment.arms:
+            conductor.commands.settings(arm.train_flags)  # a wrong one is told before anything is trained
+        failed = run_arms(experiment, conductor)
+        report(experiment, conductor, failed, is_tiny)
+    return 1 if failed else 0
+
+
+def _open(args: argparse.Namespace) -> Conductor:
+    """What the flags ask for.
+
+    Raises:
+        ValueError: training doesn't take them.
+    """
+    commands = Commands(
+        python=args.python,
+        config=args.config,
+        tasks=args.tasks,
+        judge=args.judge,
+        train_flags=shlex.split(args.train_flags),
+        eval_flags=[*shlex.split(args.eval_flags), *(f"--tasks-from={path}" for path in args.tasks_from)],
+        launch=args.launch,
+        processes=args.processes,
+    )
+    settings = commands.settings(["--data", *args.data])
+    if settings["streaming"]:
+        raise ValueError(
+            f"{args.config}: streaming; arms take rows by number, so leave it out or say --streaming false"
+        )
+    base = settings["model"] + (f"@{settings['revision']}" if settings["revision"] else "")
+    seeds = list(dict.fromkeys(args.seeds))
+    return Conductor(commands, args.out, seeds, args.tasks_from, base, settings["data_config"])
+
+
+def _runs_of(experiment: Experiment, conductor: Conductor) -> Iterator[tuple[Arm, int, Path]]:
+    """Every arm of the first seed, then of the next: an experiment that is stopped early has all arms."""
+    for seed in conductor.seeds:
+        for arm in experiment.arms:
+            yield arm, seed, conductor.out / "arms" / arm.name / f"seed_{seed}"
+
+
+def run_arms(experiment: Experiment, conductor: Conductor) -> list[str]:
+    """Evaluate the model before training, train and evaluate all arms; what failed, in words."""
+    out, failed = conductor.out, []
+    try:
+        conductor.run("eval", conductor.commands.evaluate(conductor.base, out / "base" / "eval"), out / "base")
+    except StepFailed as error:
+        failed.append(f"the model before training: {error}")
+        print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
+    for arm, seed, folder in _runs_of(experiment, conductor):
+        try:
+            _run_arm(arm, seed, folder, conductor)
+        except StepFailed as error:
+            failed.append(f"arm {arm.name}, seed {seed}: {error}")
+            print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
+    return failed
+
+
+def _run_arm(arm: Arm, seed: int, folder: Path, conductor: Conductor) -> None:
+    train = conductor.commands.train(arm.train_flags, seed, folder / "train", conductor.model)
+    conductor.run("train", train, folder)
+    shutil.rmtree(folder / "train" / "checkpoints", ignore_errors=True)  # with the optimizer, larger than the model
+    conductor.run("eval", conductor.commands.evaluate(str(folder / "train" / "final"), folder / "eval"), folder)
+
+
+def report(experiment: Experiment, conductor: Conductor, failed: Sequence[str], is_tiny: bool) -> None:
+    """Write and print what the finished runs say.
+
+    Raises:
+        ValueError: there is nothing to compare.
+    """
+    from experiments.figures import write_figure
+    from experiments.result_table import show_results, write_results
+    from experiments.scores import BASE, load_scores
+
+    out = conductor.out
+    folders: dict[str, list[Path]] = {arm.name: [] for arm in experiment.arms}
+    for arm, _, folder in _runs_of(experiment, conductor):
+        if is_done("eval", folder):
+            folders[arm.name].append(folder)
+    finished = {name: found for name, found in folders.items() if found}
+    if not is_done("eval", out / "base") or not finished:
+        raise ValueError("nothing to compare: " + ("\n".join(failed) or "no arm has ended"))
+    evaluated = {BASE: [out / "base" / "eval"]}
+    evaluated |= {name: [folder / "eval" for folder in found] for name, found in finished.items()}
+    scores = load_scores(evaluated, conductor.tasks_from)
+    trained = {name: [_facts_of(folder) for folder in found] for name, found in finished.items()}
+    text = show_results(experiment, scores, trained, is_tiny)
+    if failed:
+        text += "\n## Failed\n\n" + "\n".join(f"- {line.partition(chr(10))[0]}" for line in failed) + "\n"
+    (out / "table.md").write_text(text, encoding="utf-8")
+    write_results(out / "results.json", experiment, scores, trained, failed)
+    write_figure(experiment, scores, is_tiny, out / "figure.png")
+    print(f"\n{text}\nfigure: {out / 'figure.png'}, table: {out / 'table.md'}, numbers: {out / 'results.json'}")
+
+
+def _facts_of(folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((folder / "train" / "final" / "training.json").read_text(encoding="utf-8"))
+    return facts
+
+
+def show_plan(experiment: Experiment, conductor: Conductor) -> None:
+    """Print every command, with the rows and steps of each arm as far as they are known."""
+    commands = conductor.commands
+    print(f"{experiment.title}: {len(experiment.arms)} arms, seeds {' '.join(map(str, conductor.seeds))}")
+    for note in experiment.notes:
+        print(f"- {note}")
+    print(f"\n# before training\n{commands.evaluate(conductor.base, conductor.out / 'base' / 'eval').show()}")
+    for arm, seed, folder in _runs_of(experiment, conductor):
+        print(f"\n# {arm.name}, seed {seed}: {_show_size(arm, conductor)}")
+        print(commands.train(arm.train_flags, seed, folder / "train", conductor.model).show())
+        print(commands.evaluate(str(folder / "train" / "final"), folder / "eval").show())
+    print("\ndry run: nothing was run")
+
+
+def _show_size(arm: Arm, conductor: Conductor) -> str:
+    """Rows and steps of an arm; checks its flags."""
+    if None in arm.caps:
+        return "its rows follow from the dry runs that come first"
+    settings = conductor.commands.settings(arm.train_flags)
+    counts = [conductor.count_rows(place) for place in arm.places]
+    pairs = [(cap or 0, count) for cap, count in zip(arm.caps, counts, strict=True)]
+    if any(not cap and count is None for cap, count in pairs):
+        return "rows of a set on the Hub, not counted here"
+    rows = sum(cap if count is None else min(cap or count, count) for cap, count in pairs)
+    steps = math.ceil(rows / settings["global_batch_dialogues"]) * settings["epochs"]
+    return f"{rows:,} dialogues, about {settings['max_steps'] or math.ceil(steps):,} steps"

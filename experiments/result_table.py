@@ -1,0 +1,169 @@
+"""An experiment's results as Markdown tables and as JSON: what was trained, scores, differences with their verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from eval_tasks.registry import GROUPS
+from eval_tasks.report import paper_scores, to_table
+from eval_tasks.run_folder import finite
+from experiments.arm import Experiment
+from experiments.estimates import Estimate, difference, estimate
+from experiments.scores import BASE, Measure, Scores
+from mmcr_bench.intervals import LEVEL, holm
+
+Contrast = tuple[str, str]  # an arm, and the one it is compared with
+
+_OF_SEVERAL_SEEDS = (
+    "Intervals (95 %) are over the questions, drawn by groups, and over the seeds; each side of a difference was asked "
+    "the same questions."
+)
+_OF_ONE_SEED = (
+    "Intervals (95 %) are over the questions alone, drawn by groups: with one seed nobody knows how far off another "
+    "training of the same arm would be; --seeds 0 1 2 tells."
+)
+_VERDICTS = "Verdicts are corrected for the number of comparisons in their line (Holm, 5 %)."
+_TINY = "A tiny model with random weights: the numbers show that the experiment runs, they mean nothing else."
+
+
+def contrasts_of(experiment: Experiment, arms: Sequence[str]) -> list[Contrast]:
+    """Each arm against the model before training, and against the arm that the experiment names."""
+    found = [(arm, BASE) for arm in arms]
+    against = experiment.against
+    if against is not None and against in arms:
+        found += [(arm, against) for arm in arms if arm != against]
+    return found
+
+
+def differences_of(measure: Measure, contrasts: Sequence[Contrast], scores: Scores) -> list[tuple[Estimate, bool]]:
+    """Each contrast's difference, and whether it is significant among them."""
+    runs = scores.runs[measure.label]
+    found = [difference(runs[arm], runs[other]) for arm, other in contrasts]
+    corrected = holm({str(number): one.p_value for number, one in enumerate(found)})
+    return [(one, corrected[str(number)] < 1 - LEVEL) for number, one in enumerate(found)]
+
+
+def show_results(experiment: Experiment, scores: Scores, trained: Mapping[str, Sequence[Any]], is_tiny: bool) -> str:
+    """The report as Markdown.
+
+    Args:
+        experiment: its arms.
+        scores: of the runs that ended.
+        trained: arm -> training.json of each seed.
+        is_tiny: whether the model's weights were random.
+    """
+    arms = [arm.name for arm in experiment.arms if arm.name in trained]
+    labels = {BASE: "before training"} | {arm.name: arm.label for arm in experiment.arms}
+    several = max(len(facts) for facts in trained.values()) > 1
+    notes = [_TINY] if is_tiny else []
+    notes += [*experiment.notes, *scores.notes, _OF_SEVERAL_SEEDS if several else _OF_ONE_SEED, _VERDICTS]
+    if _paper_models(experiment, scores):
+        pairs = ", ".join(f"{labels[arm]}: {model}" for arm, model in experiment.paper.items())
+        notes.append(f"The paper's numbers are those of its table 5 ({pairs}), with VLMEvalKit of March 2025.")
+    parts = [
+        f"# {experiment.title}",
+        "\n".join(f"- {note}" for note in notes),
+        "## What was trained\n\n" + _trained_table(arms, labels, trained),
+        "## Scores\n\n" + _scores_table(experiment, arms, labels, scores),
+        "## Differences\n\n" + _differences_table(contrasts_of(experiment, arms), labels, scores),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _trained_table(arms: Sequence[str], labels: Mapping[str, str], trained: Mapping[str, Sequence[Any]]) -> str:
+    rows = []
+    for arm in arms:
+        facts = trained[arm]
+        taken = " + ".join(f"{share['taken']:,} of {share['name']}" for share in facts[0]["data"])
+        skipped = sum(sum((one["run"]["rows_skipped"] or {}).values()) for one in facts)
+        tokens = [one["run"]["trained_tokens"] for one in facts]
+        mean = f"{sum(tokens) / len(tokens):,.0f}"
+        rows.append([labels[arm], str(len(facts)), taken, mean, f"{facts[0]['run']['steps']:,}", f"{skipped:,}"])
+    return to_table(["arm", "seeds", "dialogues", "trained tokens, mean", "steps", "rows skipped"], rows)
+
+
+def _scores_table(experiment: Experiment, arms: Sequence[str], labels: Mapping[str, str], scores: Scores) -> str:
+    columns, models = [BASE, *arms], _paper_models(experiment, scores)
+    rows = []
+    for measure in scores.measures:
+        cells = [_show(estimate(scores.runs[measure.label][column])) for column in columns]
+        rows.append([measure.label, *cells, *(_of_paper(measure, model) for model in models)])
+    paper = [f"paper: {model}" for model in models]
+    return to_table(["measure", *(labels[column] for column in columns), *paper], rows)
+
+
+def _paper_models(experiment: Experiment, scores: Scores) -> list[str]:
+    """Models of the paper with a number for any of the measures."""
+    models = experiment.paper.values()
+    return [model for model in models if any(_of_paper(measure, model) for measure in scores.measures)]
+
+
+def _of_paper(measure: Measure, model: str) -> str:
+    if len(measure.tasks) > 1:
+        found = paper_scores(model)
+        known = [next((v for k, v in found.items() if k.startswith(f"{task}/")), None) for task in measure.tasks]
+        numbers = [number for number in known if number is not None]
+        return f"{sum(numbers) / len(numbers):.2f}" if len(numbers) == len(known) else ""
+    is_public = measure.tasks[0] in GROUPS["public"]
+    number = paper_scores(model).get(measure.metric) if is_public else None
+    return "" if number is None else f"{number:g}"
+
+
+def _differences_table(contrasts: Sequence[Contrast], labels: Mapping[str, str], scores: Scores) -> str:
+    header = ["measure", *(f"{labels[arm]} less {labels[other]}" for arm, other in contrasts)]
+    rows = []
+    for measure in scores.measures:
+        found = differences_of(measure, contrasts, scores)
+        cells = [f"{_show(one, '+')}, {'' if significant else 'not '}significant" for one, significant in found]
+        rows.append([measure.label, *cells])
+    return to_table(header, rows)
+
+
+def _show(found: Estimate, sign: str = "") -> str:
+    if finite(found.low) is None:
+        return f"{found.mean:{sign}.2f}"
+    return f"{found.mean:{sign}.2f} [{found.low:{sign}.2f}, {found.high:{sign}.2f}]"
+
+
+def write_results(
+    path: Path, experiment: Experiment, scores: Scores, trained: Mapping[str, Sequence[Any]], failed: Sequence[str]
+) -> None:
+    """The same as JSON, whole or not at all."""
+    arms = [arm for arm in experiment.arms if arm.name in trained]
+    contrasts = contrasts_of(experiment, [arm.name for arm in arms])
+    measures = []
+    for measure in scores.measures:
+        runs = scores.runs[measure.label]
+        compared = zip(contrasts, differences_of(measure, contrasts, scores), strict=True)
+        measures.append(
+            {
+                "label": measure.label,
+                "tasks": list(measure.tasks),
+                "arms": {
+                    name: {**_to_json(estimate(runs[name])), "by_seed": runs[name].values_S.tolist()}
+                    for name in (BASE, *(arm.name for arm in arms))
+                },
+                "differences": [
+                    {"arm": arm, "against": other, **_to_json(one), "p_value": one.p_value, "significant": significant}
+                    for (arm, other), (one, significant) in compared
+                ],
+            }
+        )
+    results = {
+        "title": experiment.title,
+        "notes": [*experiment.notes, *scores.notes],
+        "arms": [{**asdict(arm), "trained": list(trained[arm.name])} for arm in arms],
+        "measures": measures,
+        "failed": list(failed),
+    }
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _to_json(found: Estimate) -> dict[str, float | None]:
+    return {"value": found.mean, "low": finite(found.low), "high": finite(found.high)}

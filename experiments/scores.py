@@ -1,0 +1,183 @@
+"""The numbers of finished evaluations: every run's total of every benchmark, over the questions that all runs have."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval_tasks.registry import GROUPS, find_tasks, load_task
+from eval_tasks.run_folder import from_record, read_records, read_results
+from experiments.estimates import Runs
+
+if TYPE_CHECKING:
+    from eval_tasks.task import Task
+    from eval_tasks.totals import Total
+
+BASE = "base"  # the model before training, among the arms
+_NUM_RESAMPLES = 2000
+_OTHER_SCALE = ("mme",)  # a sum of up to 2,800 points; left out of the mean of the public benchmarks
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that arms are compared by.
+
+    Attributes:
+        label: as it is shown.
+        tasks: benchmarks whose main metrics it is the mean of.
+        is_headline: False for a benchmark that stands in the table only.
+        metric: `task/metric` of a single benchmark, empty for a mean.
+    """
+
+    label: str
+    tasks: Sequence[str]
+    is_headline: bool = True
+    metric: str = ""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What all runs scored.
+
+    Attributes:
+        measures: what can be compared.
+        runs: label of a measure -> arm (or `base`) -> its runs.
+        notes: what was left out, and which judges are unfit.
+    """
+
+    measures: Sequence[Measure]
+    runs: Mapping[str, Mapping[str, Runs]]
+    notes: Sequence[str]
+
+
+def load_scores(folders: Mapping[str, Sequence[Path]], tasks_from: Sequence[str] = ()) -> Scores:
+    """The scores of finished evaluations.
+
+    Args:
+        folders: arm (or `base`) -> folder of the evaluation of each seed.
+        tasks_from: files and folders of further tasks.
+
+    Raises:
+        ValueError: a folder is no finished run, or two runs were asked or scored differently.
+    """
+    every = [folder for of_arm in folders.values() for folder in of_arm]
+    results = {folder: read_results(folder) for folder in every}
+    names = list(results[every[0]]["tasks"])
+    for folder in every[1:]:
+        _check_same(results, every[0], folder)
+    tasks = {name: load_task(find_tasks(tasks_from)[name]) for name in names}
+    judged, notes = _judged_by_all(every, names)
+    totals = {folder: _main_totals(folder, results[folder], tasks, judged) for folder in every}
+    notes += [
+        f"{name}: its judge failed its canaries in {folder}; these scores must not be used"
+        for folder in every
+        for name, entry in results[folder]["tasks"].items()
+        if (entry.get("canaries") or {}).get("fit") is False
+    ]
+    measures = to_measures({name: totals[every[0]][name][0] for name in names}, results[every[0]])
+    drawn = {name: _resample(name, number, totals) for number, name in enumerate(names)}
+    runs = {
+        measure.label: {arm: _to_runs(measure, of_arm, totals, drawn) for arm, of_arm in folders.items()}
+        for measure in measures
+    }
+    return Scores(measures, runs, notes)
+
+
+def to_measures(metrics: Mapping[str, str], results: Mapping[str, Any]) -> list[Measure]:
+    """The mean of the public benchmarks (two or more), MMCR-Bench, others, then the public ones one by one.
+
+    Args:
+        metrics: task -> its main metric.
+        results: of one run, which say who judged.
+    """
+
+    def alone(task: str, is_headline: bool) -> Measure:
+        judge = results["tasks"][task]["judge"]["name"]
+        judged = "" if judge == "none" else f" (judge: {judge})"
+        return Measure(f"{task}: {metrics[task]}{judged}", [task], is_headline, f"{task}/{metrics[task]}")
+
+    public = [task for task in metrics if task in GROUPS["public"]]
+    alike = [task for task in public if task not in _OTHER_SCALE]
+    means = [Measure(f"mean of {len(alike)} public benchmarks", alike)] if len(alike) > 1 else []
+    own = [alone(task, True) for task in metrics if task not in public]
+    return [*means, *own, *(alone(task, not means) for task in public)]
+
+
+def _check_same(results: Mapping[Path, Any], first: Path, other: Path) -> None:
+    a, b = results[first]["tasks"], results[other]["tasks"]
+    if set(a) != set(b):
+        raise ValueError(
+            f"{first} has the tasks {', '.join(a)}, {other} has {', '.join(b)}; evaluate one of them again"
+        )
+    for name in a:
+        for what in ("rules", "prompts_sha256"):
+            if a[name][what] != b[name][what]:
+                raise ValueError(
+                    f"task {name}: {first} and {other} differ in {what} ({a[name][what]} and {b[name][what]}): its "
+                    "data changed between them; remove both folders and run again"
+                )
+
+
+def _judged_by_all(folders: Sequence[Path], names: Sequence[str]) -> tuple[dict[str, set[str]], list[str]]:
+    """Ids that no run's judge left out, by task, and how many others there are."""
+    asked: dict[str, set[str]] = defaultdict(set)
+    unjudged: dict[str, set[str]] = defaultdict(set)
+    for folder in folders:
+        for record in read_records(folder):
+            asked[record["task"]].add(record["id"])
+            if record["unjudged"] is not None:
+                unjudged[record["task"]].add(record["id"])
+    left_out = [
+        f"{name}: {len(unjudged[name])} of {len(asked[name])} samples are left out, a run's judge gave no judgement"
+        for name in names
+        if unjudged[name]
+    ]
+    return {name: asked[name] - unjudged[name] for name in names}, left_out
+
+
+def _main_totals(
+    folder: Path, results: Mapping[str, Any], tasks: Mapping[str, Task], judged: Mapping[str, set[str]]
+) -> dict[str, tuple[str, Total]]:
+    """Task -> its first metric and that metric's total over the judged samples."""
+    scored: dict[str, list[Any]] = {name: [] for name in tasks}
+    for record in read_records(folder):
+        if record["task"] in tasks and record["id"] in judged[record["task"]]:
+            scored[record["task"]].append(from_record(record))
+    found = {}
+    for name, task in tasks.items():
+        totals = task.totals(scored[name], results["tasks"][name]["rules"])
+        if not totals:
+            raise ValueError(f"{folder}: not one sample of {name} has a score; look into its samples.jsonl")
+        metric = next(iter(totals))
+        found[name] = (metric, totals[metric])
+    return found
+
+
+def _resample(name: str, number: int, totals: Mapping[Path, Mapping[str, tuple[str, Total]]]) -> dict[Path, Any]:
+    """Each run's values of a task, all from the same draws of its groups."""
+    from eval_tasks.totals import resampled
+
+    values = resampled([of_run[name][1] for of_run in totals.values()], seed=number, num_resamples=_NUM_RESAMPLES)
+    return dict(zip(totals, values, strict=True))
+
+
+def _to_runs(
+    measure: Measure,
+    folders: Sequence[Path],
+    totals: Mapping[Path, Mapping[str, tuple[str, Total]]],
+    drawn: Mapping[str, Mapping[Path, NDArray[np.float64]]],
+) -> Runs:
+    num_groups = [len({unit.group for unit in totals[folders[0]][task][1].units}) for task in measure.tasks]
+    return Runs(
+        values_S=np.array(
+            [np.mean([totals[folder][task][1].value for task in measure.tasks]) for folder in folders], dtype=np.float64
+        ),
+        resampled_SR=np.stack([np.mean([drawn[task][folder] for task in measure.tasks], axis=0) for folder in folders]),
+        num_groups=1 if min(num_groups) < 2 else sum(num_groups) - len(num_groups) + 1,
+    )

@@ -1,0 +1,121 @@
+"""Whether it helps to train on all topics alike: as they are, balanced, and dominated by one, at equal volume.
+
+    python -m experiments.topic_balance --config training/recipes/tiny_cpu.yaml --data mmcr-310k --labels labels.jsonl \
+        --topics topics.json --percent 60 --seeds 0 1 --out out/topics
+
+The topics are those the rows carry, or with `--labels` and `--topics` those that `python -m mmcr_bench tag` and
+`python -m mmcr_bench topics` found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from experiments.arm import Arm, Experiment
+from experiments.conduct import Conductor, main, make_parser
+from experiments.volumes import parquet_files
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags."""
+    made = make_parser("topic_balance", "Topics as they are, balanced, and dominated by one, at equal volume.")
+    made.add_argument("--rows", type=int, metavar="N", help="dialogues of each arm (default: the most there can be)")
+    made.add_argument("--topic", metavar="NAME", help="that dominates (default: the most frequent)")
+    made.add_argument("--percent", type=float, default=80.0, metavar="X", help="its share (default: %(default)g)")
+    made.add_argument("--labels", type=Path, metavar="FILE", help="labels.jsonl of python -m mmcr_bench tag")
+    made.add_argument("--topics", type=Path, metavar="FILE", help="topics.json of python -m mmcr_bench topics")
+    return made
+
+
+def plan(args: argparse.Namespace, conductor: Conductor) -> Experiment:
+    """Three arms.
+
+    Raises:
+        ValueError: topics are unknown, or too few rows have the dominant one.
+    """
+    if len(args.data) > 1:
+        raise ValueError(f"--data names {len(args.data)} sets, expected one whose topics are drawn")
+    if not 0 < args.percent <= 100:
+        raise ValueError(f"--percent {args.percent:g}: expected above 0 and up to 100")
+    if bool(args.labels) != bool(args.topics):
+        raise ValueError("--labels and --topics belong together; name both files")
+    (place,) = args.data
+    topics = _topics_of(place, conductor.data_config, args.labels, args.topics)
+    topic, rows = _choose(topics, args.topic, args.rows, args.percent, place)
+    given: list[str] = []
+    if args.labels is not None:
+        path = args.out / "topics.jsonl"
+        given = ["--topic_file", str(path)]
+        if not conductor.is_dry:
+            path.write_text("".join(json.dumps({"id": id_, "topic": topics[id_]}) + "\n" for id_ in sorted(topics)))
+    dominant = [*given, "--dominant_topic", topic, "--dominant_percent", f"{args.percent:g}"]
+    return Experiment(
+        title="Balance of topics",
+        arms=[
+            Arm("as_they_are", "as they are", [place], [rows]),
+            Arm("balanced", "balanced", [place], [rows], ["--balance_topics", "true", *given]),
+            Arm("dominated", f"{args.percent:g} % {topic}", [place], [rows], dominant),
+        ],
+        against="as_they_are",
+        notes=[f"Each arm trains on {rows:,} dialogues of {place}; trained tokens differ."],
+    )
+
+
+def _topics_of(place: str, config: str | None, labels: Path | None, topics: Path | None) -> dict[str, str | None]:
+    """Row id -> topic; empty for a set on the Hub whose rows carry them.
+
+    Raises:
+        ValueError: a set on the Hub with files of labels, or a file is missing.
+    """
+    import pyarrow.parquet as pq
+
+    if not Path(place).is_dir():
+        if labels is not None:
+            raise ValueError(f"{place}: no such folder, and --labels are those of a folder; download the set first")
+        return {}
+    tables = [pq.read_table(path, columns=["id", "topic"]) for path in parquet_files(place, config)]
+    carried = {row["id"]: row["topic"] for table in tables for row in table.to_pylist()}
+    if labels is None or topics is None:
+        return carried
+    from mmcr_bench.select.topics import load_tagging
+
+    found = load_tagging(labels, topics).topics
+    return {id_: found[id_].label if id_ in found else None for id_ in carried}
+
+
+def _choose(
+    topics: Mapping[str, str | None], topic: str | None, rows: int | None, percent: float, place: str
+) -> tuple[str, int]:
+    """The dominant topic, and how many dialogues each arm takes.
+
+    Raises:
+        ValueError: there are no topics, or not enough rows.
+    """
+    if not topics:
+        if topic is None or rows is None:
+            raise ValueError(f"{place}: no folder, so its topics aren't counted; say --topic and --rows")
+        return topic, rows
+    counts = Counter(found for found in topics.values() if found is not None)
+    if not counts:
+        raise ValueError(
+            f"{place}: not one row carries a topic; find them with `python -m mmcr_bench tag` and `... topics`, and "
+            "name --labels and --topics"
+        )
+    topic = topic or min(counts, key=lambda name: (-counts[name], name))
+    others = len(topics) - counts[topic]
+    most = int(min(counts[topic] * 100 / percent, others * 100 / (100 - percent) if percent < 100 else len(topics)))
+    if not counts[topic] or not most or (rows or 0) > most:
+        raise ValueError(
+            f"{place}: {counts[topic]} rows on {topic!r} and {others} others give at most {most} rows with "
+            f"{percent:g} % of the topic; lower --rows or --percent, or name another --topic"
+        )
+    return topic, rows or most
+
+
+if __name__ == "__main__":
+    sys.exit(main(parser(), plan, None))

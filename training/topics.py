@@ -1,0 +1,78 @@
+"""Rows drawn by their topics: topics in turn, or one topic with a share of its own; and what came of it.
+
+An order made here has the wanted shares in each of its beginnings, so that a smaller draw is part of a larger one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+Topics = Sequence[str | None]  # one a row
+
+
+def read_topics(path: Path) -> dict[str, str | None]:
+    """Row id -> topic of a file of JSON lines `{"id": ..., "topic": ...}`.
+
+    Raises:
+        ValueError: no such file, or a line of another form.
+    """
+    if not path.is_file():
+        raise ValueError(f"--topic_file {path}: no such file; it has a line {{'id': ..., 'topic': ...}} for each row")
+    topics: dict[str, str | None] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+            topics[entry["id"]] = entry["topic"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} line {number}: expected {{'id': ..., 'topic': ...}}, got {line[:80]}") from error
+    return topics
+
+
+def in_turn(order: Sequence[int], topics: Topics) -> list[int]:
+    """The rows reordered: one of each topic, then a second of each, as long as there are any."""
+    seen: dict[str | None, int] = defaultdict(int)
+    placed = []
+    for place, row in enumerate(order):
+        placed.append((seen[topics[row]], place, row))
+        seen[topics[row]] += 1
+    return [row for _, _, row in sorted(placed)]
+
+
+def with_share(order: Sequence[int], topics: Topics, topic: str, percent: float) -> list[int]:
+    """The rows reordered: the topic has its share of every beginning, as long as there are rows of both kinds."""
+    apart = {True: 100 / percent, False: 100 / (100 - percent) if percent < 100 else math.inf}
+    seen = {True: 0, False: 0}
+    placed = []
+    for place, row in enumerate(order):
+        of_topic = topics[row] == topic
+        placed.append(((seen[of_topic] + 0.5) * apart[of_topic], place, row))
+        seen[of_topic] += 1
+    return [row for _, _, row in sorted(placed)]
+
+
+def check_share(name: str, topics: Topics, count: int, topic: str, percent: float) -> None:
+    """Whether so many rows can be drawn with that share of a topic.
+
+    Raises:
+        ValueError: the set has too few rows of the topic, or of the others.
+    """
+    wanted, there = round(count * percent / 100), topics.count(topic)
+    if there < wanted or len(topics) - there < count - wanted:
+        most = min(there * 100 / percent, (len(topics) - there) * 100 / (100 - percent) if percent < 100 else math.inf)
+        raise ValueError(
+            f"{name}: {percent:g} % of {count} rows on {topic!r} are {wanted}, and the set has {there} of that topic "
+            f"and {len(topics) - there} others; lower --data_caps to {math.floor(most)}"
+        )
+
+
+def show_topics(drawn: Topics, most: int = 3) -> str:
+    """How the drawn rows spread over topics, in a line."""
+    counts: Mapping[str | None, int] = Counter(drawn)
+    named = sorted((topic for topic in counts if topic is not None), key=lambda topic: (-counts[topic], topic))
+    without = f", {counts[None]} rows without one" if None in counts else ""
+    first = ", ".join(f"{topic} {counts[topic] / len(drawn):.1%}" for topic in named[:most])
+    return f"{len(named)} topics{without}; {first}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from eval_tasks.run_folder import to_record
@@ -52,7 +53,8 @@ def read_predictions(path: Path, data: str | None, verdicts: str | None = None) 
     reply = next((name for name in REPLY_COLUMNS if name in columns), None)
     if reply is None:
         raise ValueError(f"{path}: no column of replies ({', '.join(REPLY_COLUMNS)}); it has {sorted(columns)}")
-    found: list[tuple[Row, str]] = [(row, str(row.get(reply, ""))) for row in rows]
+    letters = dict.fromkeys(name for name in columns if len(name) == 1 and name in ascii_uppercase)  # an empty option
+    found: list[tuple[Row, str]] = [({**letters, **row}, str(row.get(reply, ""))) for row in rows]
     if "answer" not in columns:
         if data is None:
             raise ValueError(f"{path} holds no gold answers; pass --data with the benchmark's own file")

@@ -43,7 +43,7 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
         "answer_option": row.get("answer_option") or _letter(str(answer), choices),
         "question_type": row.get("question_type", "multi_choice" if choices else "free_form"),
         "answer_type": row.get("answer_type", "text"),
-        "precision": int(row["precision"]) if row.get("precision") else None,
+        "precision": row.get("precision"),
         "task": row.get("task", metadata.get("task")),
     }
     if "decoded_image" in row:
@@ -79,7 +79,7 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) ->
         return read_answer(text, sample.target, rules)
     if verdict is None and not is_plain_answer(replies[0], sample.target):
         return None
-    return normal_answer(str(verdict or replies[0]), sample.target)
+    return normal_answer(str(verdict or replies[0]), sample.target, rules)
 
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:

@@ -11,6 +11,7 @@ from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
 from eval_tasks.judged_answer import fenced
 from eval_tasks.lmms_letters import read_by_priority
 from eval_tasks.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
+from eval_tasks.predictions import read_predictions
 from eval_tasks.table_files import to_list
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit, macro_total, mean_total, totals_by
@@ -207,9 +208,24 @@ class ChoiceRows:
             return sample_id
         named = str(row.get("g_index", sample_id))
         try:
-            return str(int(float(named)) % 1_000_000)
+            return str(int(float(named)) if "g_index" in row else int(float(named)) % 1_000_000)
         except ValueError as error:
             raise ValueError(f"{place}: index {named!r} is no number, so its circular group isn't known") from error
+
+    def predictions(self, path: Path, data: str | None) -> Predictions:
+        """A table; rotations of a question whose first one isn't there are left out, as both harnesses do."""
+        found = read_predictions(path, data)
+        if not self.circular:
+            return found
+        keys = []
+        for number, one in enumerate(found.rows):
+            (index,) = need(one.row, ("index",), f"row {number}")
+            group = self._group_of(one.row, str(index), f"row {number}")
+            keys.append((re.sub(r"\.0$", "", str(index)) == group, group))
+        begun = {group for is_first, group in keys if is_first}
+        rows = [one for one, (_, group) in zip(found.rows, keys, strict=True) if group in begun]
+        missing = {"without the first rotation": len(keys) - len(rows)} if len(rows) < len(keys) else {}
+        return Predictions(rows, left_out={**found.left_out, **missing})
 
     def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
         """1 for the right letter; None where no letter can be read, by the judge neither."""
@@ -282,5 +298,5 @@ def choice_task(
         read=rows.read,
         rules=rules,
         to_sample=rows.to_sample,
-        predictions=predictions,
+        predictions=predictions or rows.predictions,
     )

@@ -54,7 +54,8 @@ def read_predictions(path: Path, data: str | None, verdicts: str | None = None) 
     if reply is None:
         raise ValueError(f"{path}: no column of replies ({', '.join(REPLY_COLUMNS)}); it has {sorted(columns)}")
     letters = dict.fromkeys(name for name in columns if len(name) == 1 and name in ascii_uppercase)  # an empty option
-    found: list[tuple[Row, str]] = [({**letters, **row}, str(row.get(reply, ""))) for row in rows]
+    blank = "nan" if _is_for_pandas(table_files(path)[0]) else ""  # what VLMEvalKit makes of a cell that is lost
+    found: list[tuple[Row, str]] = [({**letters, **row}, str(row.get(reply, blank))) for row in rows]
     if "answer" not in columns:
         if data is None:
             raise ValueError(f"{path} holds no gold answers; pass --data with the benchmark's own file")
@@ -70,7 +71,7 @@ def _read_rows(place: Path) -> list[Row]:
 
 def _cells(path: Path) -> Iterator[dict[str, Any]]:
     """The rows without their pictures, which scoring doesn't need."""
-    as_pandas = path.suffix.lower() in (".xlsx", ".tsv", ".csv")
+    as_pandas = _is_for_pandas(path)
     for row in read_table(path):
         cells = _of_log(row)
         yield {
@@ -78,6 +79,10 @@ def _cells(path: Path) -> Iterator[dict[str, Any]]:
             for name, cell in cells.items()
             if not _PICTURE.fullmatch(name) and not (as_pandas and isinstance(cell, str) and cell in EMPTY_FOR_PANDAS)
         }
+
+
+def _is_for_pandas(path: Path) -> bool:
+    return path.suffix.lower() in (".xlsx", ".tsv", ".csv")
 
 
 def _of_log(row: dict[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def read_predictions(path: Path, data: str | None, verdicts: str | None = None) 
     Raises:
         ValueError: no column of replies, or no gold.
     """
-    rows = _read_rows(path)
+    rows = read_rows(path)
     if not rows:
         raise ValueError(f"{path}: no rows")
     columns = {name for row in rows for name in row}
@@ -59,13 +59,14 @@ def read_predictions(path: Path, data: str | None, verdicts: str | None = None) 
     if "answer" not in columns:
         if data is None:
             raise ValueError(f"{path} holds no gold answers; pass --data with the benchmark's own file")
-        found = list(join_gold(found, _read_rows(Path(data)), path))
+        found = list(join_gold(found, read_rows(Path(data)), path))
     left_out = {"without gold": len(rows) - len(found)} if len(found) < len(rows) else {}
     said = (Prediction(row, text, row.get(verdicts) if verdicts else None) for row, text in found)
     return Predictions(list(said), left_out=left_out)
 
 
-def _read_rows(place: Path) -> list[Row]:
+def read_rows(place: Path) -> list[Row]:
+    """A table's rows with columns in our names, without pictures."""
     return [_renamed(row) for file in table_files(place) for row in _cells(file)]
 
 

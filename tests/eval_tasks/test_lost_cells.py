@@ -1,10 +1,10 @@
-"""Tables as pandas leaves them: lost cells, extra columns, rows that are missing. Values: VLMEvalKit's own code."""
+"""Files as they are found: lost cells, extra columns, missing rows. The tables' values are those of VLMEvalKit's code."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.eval_tasks.test_prediction_forms import Rows, Score, choice, score, values, write_tsv, write_xlsx
+from tests.eval_tasks.test_prediction_forms import Rows, Score, choice, score, values, write_json, write_tsv, write_xlsx
 
 __all__ = ["score"]
 
@@ -81,3 +81,13 @@ def test_hallusion_bench_with_blank_replies_counts_them_as_wrong(tmp_path: Path,
     ]
     entry = score("hallusion_bench", write_xlsx(tmp_path / "p.xlsx", rows))
     assert (values(entry, "aAcc", "fAcc"), entry["num_unread"]) == ([33.3333, 0.0], 2)
+
+
+def test_mathvista_results_without_gold_are_joined_by_their_number(tmp_path: Path, score: Score) -> None:
+    kind = {"query": "How many?", "question_type": "free_form", "answer_type": "integer", "choices": None}
+    gold = write_json(tmp_path / "testmini.json", {str(n): {"pid": str(n), **kind, "answer": "7"} for n in (1, 2, 3)})
+    said = {"1": {"response": "There are 7.", "extraction": "7"}, "2": {"response": "7"}, "3": {"response": "seven"}}
+    said["9"] = {"response": "7", "extraction": "7"}
+    entry = score("mathvista", write_json(tmp_path / "output.json", said), "--data", gold)
+    assert (values(entry, "accuracy"), entry["num_unread"]) == ([66.6667], 1)
+    assert (entry["rules"], entry["left_out"]) == ("official", {"without gold": 1})

@@ -1,4 +1,4 @@
-"""Files as they are found: lost cells, extra columns, missing rows. The tables' values are those of VLMEvalKit's code."""
+"""Files as they are found: lost cells, extra columns, missing rows; tables score as by VLMEvalKit's own code."""
 
 from __future__ import annotations
 

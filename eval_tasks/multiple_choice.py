@@ -181,8 +181,7 @@ class ChoiceRows:
     def to_sample(self, row: Row, rules: str, number: int) -> Sample:
         """The sample of a row; the gold is a letter, or the number of an option.
 
-        Files of predictions may come without the question, and without options: letters A to D are taken then. A gold
-        whose option is an empty cell there can't be chosen by its letter.
+        Files of predictions may lack the question, the options (A to D are taken then), or the text of the gold's one.
         """
         place = f"row {number}"
         (answer,) = need(row, ("answer",), place)

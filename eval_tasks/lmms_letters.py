@@ -45,6 +45,11 @@ def read_by_priority(reply: str, options: Mapping[str, str]) -> str | None:
     return max(found, key=lambda one: one[:2]).letter if found else None
 
 
+def read_among_four(reply: str, options: Mapping[str, str]) -> str | None:
+    """MMStar: always one of A to D, by the most telling place. Source: lmms-eval mmstar/utils.py."""
+    return read_by_priority(reply, dict.fromkeys("ABCD", ""))
+
+
 def read_leading_letter(reply: str, options: Mapping[str, str]) -> str | None:
     """AI2D: `B. ...`, or a lone letter in any case and punctuation. Source: lmms-eval ai2d/utils.py."""
     match = re.match(r"\s*([A-Z])\.", reply)
@@ -70,9 +75,7 @@ def read_marked_letter(reply: str, options: Mapping[str, str]) -> str | None:
     A bare letter doesn't count where an `A` stands among more than three words, as it may be an article.
     Source: lmms-eval mmbench/mmbench_evals.py.
     """
-    if "Failed to obtain answer via API" in reply:
-        return None
-    words = reply.split()
+    words = reply.split() if "Failed to obtain answer via API" not in reply else []
     for before, after in _AROUND:
         found = [letter for letter in "ABCDE" if before + letter + after in words]
         may_be_article = not before + after and "A" in words and len(words) > 3

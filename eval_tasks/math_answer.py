@@ -10,11 +10,15 @@ from typing import Any
 from eval_tasks.multiple_choice import read_letter
 
 
-def normal_answer(extraction: str, target: Mapping[str, Any]) -> str | None:
-    """The extracted answer in the gold's form, None if it has none. Source: MathVista calculate_score.py.
+def normal_answer(extraction: str, target: Mapping[str, Any], rules: str) -> str | None:
+    """The extracted answer in the gold's form, None if it has none.
 
     A choice that isn't named by its letter is the nearest choice by edit distance, so a choice is always read.
+    lmms-eval can't round to a number of places that is written as 1.0, so it reads no decimal there; it strips spaces.
+
+    Source: MathVista calculate_score.py; lmms-eval mathvista_evals.py.
     """
+    by_lmms = rules.startswith("lmms-eval")
     choices: Sequence[str] = target["choices"]
     if target["question_type"] == "multi_choice" and choices:
         said = extraction.strip()
@@ -28,10 +32,13 @@ def normal_answer(extraction: str, target: Mapping[str, Any]) -> str | None:
         if target["answer_type"] == "integer":
             return str(int(float(extraction)))
         if target["answer_type"] == "float":
-            return str(round(float(extraction), target["precision"]))
+            places = target["precision"]
+            if by_lmms and isinstance(places, float):
+                return None
+            return str(round(float(extraction), None if places is None else int(float(places))))
     except (ValueError, OverflowError):
         return None
-    return extraction
+    return extraction.strip() if by_lmms else extraction
 
 
 def is_plain_answer(reply: str, target: Mapping[str, Any]) -> bool:

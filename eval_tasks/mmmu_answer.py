@@ -46,8 +46,11 @@ def read_open(reply: str) -> list[Value]:
     for number, piece in enumerate(pieces):
         if number == len(pieces) - 1:
             leads.append("=")
-        ends = [piece.split(lead)[-1].strip() for lead in leads if lead in piece]
-        shortest = min(ends, key=len) if ends else ""
+        shortest = ""  # an empty end is forgotten as soon as another lead follows
+        for lead in leads:
+            end = piece.split(lead)[-1].strip()
+            if lead in piece and (not shortest or len(end) < len(shortest)):
+                shortest = end
         if shortest and shortest not in (":", ",", ".", "!", "?", ";", "'"):
             keys.append(shortest)
     keys = keys or [said]

@@ -11,6 +11,7 @@ from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
 from eval_tasks.judged_answer import fenced
 from eval_tasks.lmms_letters import read_by_priority
 from eval_tasks.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
+from eval_tasks.predictions import read_predictions
 from eval_tasks.table_files import to_list
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit, macro_total, mean_total, totals_by
@@ -102,8 +103,6 @@ def _read_option(reply: str, options: Mapping[str, str], today: bool) -> str | N
 
 def _read_text(reply: str, options: Mapping[str, str], today: bool) -> str | None:
     """The only option whose text is in the reply; today the reply mustn't be much longer than the options."""
-    if "Failed to obtain answer via API" in reply:
-        return None
     said = reply.lower()
     if today and len(said) > 2 * sum(len(text) for text in options.values()):
         return None
@@ -182,7 +181,7 @@ class ChoiceRows:
     def to_sample(self, row: Row, rules: str, number: int) -> Sample:
         """The sample of a row; the gold is a letter, or the number of an option.
 
-        Files of predictions may come without the question, and without options: letters A to D are taken then.
+        Files of predictions may lack the question, the options (A to D are taken then), or the text of the gold's one.
         """
         place = f"row {number}"
         (answer,) = need(row, ("answer",), place)
@@ -191,7 +190,7 @@ class ChoiceRows:
         gold = str(answer).strip().upper()
         if gold.isdigit() and int(gold) < len(options):
             gold = list(options)[int(gold)]
-        if gold not in ascii_uppercase or len(gold) != 1 or (options and gold > max(options)):
+        if gold not in ascii_uppercase or len(gold) != 1 or (options and gold > max(options) and gold not in row):
             raise ValueError(
                 f"{place}: the answer is {answer!r}, expected one of {', '.join(options) or 'the letters'}"
             )
@@ -208,9 +207,24 @@ class ChoiceRows:
             return sample_id
         named = str(row.get("g_index", sample_id))
         try:
-            return str(int(float(named)) % 1_000_000)
+            return str(int(float(named)) if "g_index" in row else int(float(named)) % 1_000_000)
         except ValueError as error:
             raise ValueError(f"{place}: index {named!r} is no number, so its circular group isn't known") from error
+
+    def predictions(self, path: Path, data: str | None) -> Predictions:
+        """A table; rotations of a question whose first one isn't there are left out, as both harnesses do."""
+        found = read_predictions(path, data)
+        if not self.circular:
+            return found
+        keys = []
+        for number, one in enumerate(found.rows):
+            (index,) = need(one.row, ("index",), f"row {number}")
+            group = self._group_of(one.row, str(index), f"row {number}")
+            keys.append((re.sub(r"\.0$", "", str(index)) == group, group))
+        begun = {group for is_first, group in keys if is_first}
+        rows = [one for one, (_, group) in zip(found.rows, keys, strict=True) if group in begun]
+        missing = {"without the first rotation": len(keys) - len(rows)} if len(rows) < len(keys) else {}
+        return Predictions(rows, left_out={**found.left_out, **missing})
 
     def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
         """1 for the right letter; None where no letter can be read, by the judge neither."""
@@ -283,5 +297,5 @@ def choice_task(
         read=rows.read,
         rules=rules,
         to_sample=rows.to_sample,
-        predictions=predictions,
+        predictions=predictions or rows.predictions,
     )

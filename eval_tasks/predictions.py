@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from eval_tasks.run_folder import to_record
@@ -45,30 +46,33 @@ def read_predictions(path: Path, data: str | None, verdicts: str | None = None) 
     Raises:
         ValueError: no column of replies, or no gold.
     """
-    rows = _read_rows(path)
+    rows = read_rows(path)
     if not rows:
         raise ValueError(f"{path}: no rows")
     columns = {name for row in rows for name in row}
     reply = next((name for name in REPLY_COLUMNS if name in columns), None)
     if reply is None:
         raise ValueError(f"{path}: no column of replies ({', '.join(REPLY_COLUMNS)}); it has {sorted(columns)}")
-    found: list[tuple[Row, str]] = [(row, str(row.get(reply, ""))) for row in rows]
+    letters = dict.fromkeys(name for name in columns if len(name) == 1 and name in ascii_uppercase)  # an empty option
+    blank = "nan" if _is_for_pandas(table_files(path)[0]) else ""  # what VLMEvalKit makes of a cell that is lost
+    found: list[tuple[Row, str]] = [({**letters, **row}, str(row.get(reply, blank))) for row in rows]
     if "answer" not in columns:
         if data is None:
             raise ValueError(f"{path} holds no gold answers; pass --data with the benchmark's own file")
-        found = list(join_gold(found, _read_rows(Path(data)), path))
+        found = list(join_gold(found, read_rows(Path(data)), path))
     left_out = {"without gold": len(rows) - len(found)} if len(found) < len(rows) else {}
     said = (Prediction(row, text, row.get(verdicts) if verdicts else None) for row, text in found)
     return Predictions(list(said), left_out=left_out)
 
 
-def _read_rows(place: Path) -> list[Row]:
+def read_rows(place: Path) -> list[Row]:
+    """A table's rows with columns in our names, without pictures."""
     return [_renamed(row) for file in table_files(place) for row in _cells(file)]
 
 
 def _cells(path: Path) -> Iterator[dict[str, Any]]:
     """The rows without their pictures, which scoring doesn't need."""
-    as_pandas = path.suffix.lower() in (".xlsx", ".tsv", ".csv")
+    as_pandas = _is_for_pandas(path)
     for row in read_table(path):
         cells = _of_log(row)
         yield {
@@ -76,6 +80,10 @@ def _cells(path: Path) -> Iterator[dict[str, Any]]:
             for name, cell in cells.items()
             if not _PICTURE.fullmatch(name) and not (as_pandas and isinstance(cell, str) and cell in EMPTY_FOR_PANDAS)
         }
+
+
+def _is_for_pandas(path: Path) -> bool:
+    return path.suffix.lower() in (".xlsx", ".tsv", ".csv")
 
 
 def _of_log(row: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def read_yes_no(reply: str, rules: str) -> str | None:
             said = said.strip().replace(".", "")
             said = {"y": "yes", "n": "no"}.get(said, said)
         return "yes" if "yes" in said[:4] else "no" if "no" in said[:4] else None
-    words = vqa_punctuation(reply.lower()).split()
+    words = vqa_punctuation(reply.lower(), today=rules >= "vlmevalkit@2025-05").split()
     says = {word for word in ("yes", "no") if word in words}
     return says.pop() if len(says) == 1 else None
 
@@ -43,15 +43,16 @@ def yes_no_to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
     )
 
 
-def vqa_punctuation(text: str) -> str:
+def vqa_punctuation(text: str, today: bool) -> str:
     """Punctuation taken out the way of the VQA evaluation, with the quirks that published numbers contain.
 
-    A mark that stands beside a space anywhere is removed everywhere, else replaced by a space; only the first 32 lone
-    periods go (there `re.UNICODE`, which is 32, was passed as the count). Source: VQA v2 evaluation, vqaEval.py.
+    A mark that stands beside a space anywhere is removed everywhere, else replaced by a space; only the first 32
+    periods before no digit go (there `re.UNICODE`, which is 32, was passed as the count). Since May 2025 one after a
+    digit stays too. Source: VQA v2 evaluation, vqaEval.py; VLMEvalKit smp/misc.py.
     """
     comma_in_number = re.search(r"(\d)(,)(\d)", text) is not None
     said = text
     for mark in _VQA_PUNCTUATION:
         beside_space = f"{mark} " in text or f" {mark}" in text
         said = said.replace(mark, "" if beside_space or comma_in_number else " ")
-    return re.sub(r"\.(?!\d)", "", said, count=32)
+    return re.sub(r"(?<!\d)\.(?!\d)" if today else r"\.(?!\d)", "", said, count=32)

@@ -16,7 +16,7 @@ from eval_tasks.judged_answer import fenced
 from eval_tasks.math_answer import is_plain_answer, normal_answer, read_answer
 from eval_tasks.multiple_choice import VLMEVALKIT
 from eval_tasks.ovis2_prompts import STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.predictions import read_predictions
+from eval_tasks.predictions import join_gold, read_predictions, read_rows
 from eval_tasks.table_files import load_json, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total, totals_by
@@ -43,7 +43,7 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
         "answer_option": row.get("answer_option") or _letter(str(answer), choices),
         "question_type": row.get("question_type", "multi_choice" if choices else "free_form"),
         "answer_type": row.get("answer_type", "text"),
-        "precision": int(row["precision"]) if row.get("precision") else None,
+        "precision": row.get("precision"),
         "task": row.get("task", metadata.get("task")),
     }
     if "decoded_image" in row:
@@ -79,7 +79,7 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) ->
         return read_answer(text, sample.target, rules)
     if verdict is None and not is_plain_answer(replies[0], sample.target):
         return None
-    return normal_answer(str(verdict or replies[0]), sample.target)
+    return normal_answer(str(verdict or replies[0]), sample.target, rules)
 
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
@@ -101,12 +101,24 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
 
 
 def predictions(path: Path, data: str | None) -> Predictions:
-    """A table, or the official results `{"1": {"query": ..., "response": ..., "extraction": ...}}`."""
+    """A table, or the official results `{"1": {"query": ..., "response": ..., "extraction": ...}}`, or a list of them.
+
+    A result without its gold gets it from `data`; one without an extraction is read as a reply is.
+    """
     value = load_json(path) if path.suffix == ".json" else None
-    if not isinstance(value, dict) or not all(isinstance(one, dict) and "extraction" in one for one in value.values()):
+    items = value
+    if isinstance(value, dict) and all(isinstance(one, dict) for one in value.values()):
+        items = [{"pid": name, **one} for name, one in value.items()]
+    if not isinstance(items, list) or not items or not {"extraction", "response"} & set(items[0]):
         return read_predictions(path, data, verdicts="res")
-    rows = [Prediction(one, str(one.get("response", "")), one["extraction"] or "") for one in value.values()]
-    return Predictions(rows, rules="official")
+    found: list[tuple[Row, str]] = [(one, str(one.get("response", ""))) for one in items]
+    if not all("answer" in one for one in items):
+        if data is None:
+            raise ValueError(f"{path} holds no gold answers; pass --data with MathVista's own file")
+        found = list(join_gold(found, read_rows(Path(data)), path))
+    left_out = {"without gold": len(items) - len(found)} if len(found) < len(items) else {}
+    rows = [Prediction(row, said, (row["extraction"] or "") if "extraction" in row else None) for row, said in found]
+    return Predictions(rows, rules="official", left_out=left_out)
 
 
 TASK = Task(

@@ -72,8 +72,10 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
             questions, answers, images = need(row, ("question", "answer", "image"), f"MMDU row {number}")
             name = f"{table} row {number}"
             found = [picture_bytes(one, name) for one in to_list(images, name)]
-            turns = zip(to_list(questions, name), to_list(answers, name), strict=True)
-            yield to_sample(str(row.get("index", number)), [(str(q), str(a)) for q, a in turns], found)
+            asked, said = ([str(one) for one in to_list(cell, name)] for cell in (questions, answers))
+            if len(asked) != len(said):
+                raise ValueError(f"{name}: {len(asked)} questions and {len(said)} answers")
+            yield to_sample(str(row.get("index", number)), list(zip(asked, said, strict=True)), found)
     else:
         raise ValueError(f"{place}: expected a folder with MMDU's benchmark.json and its pictures, or MMDU.tsv")
 

@@ -120,7 +120,9 @@ def _key(category: str, picture: str, question: str) -> tuple[str, str, str]:
 def read_folder(folder: Path) -> Iterator[tuple[Row, str]]:
     """Rows and replies of the official form: one text file a sub-task, `picture, question, gold, reply` by tabs."""
     for path in sorted(folder.glob("*.txt")):
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n"), start=1):
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+            if not line.strip():
+                continue
             cells = line.split("\t")
             if len(cells) != 4:
                 raise ValueError(f"{path} line {number}: {len(cells)} fields, expected picture, question, gold, reply")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from string import ascii_uppercase
 
 from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn
 from eval_tasks.mmmu_answer import is_open_right, read_choice, read_open
@@ -36,19 +37,28 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     place = f"MMMU row {number}"
     answer = need(row, ("answer",), place)[0]
     golds = [str(one) for one in to_list(answer, place)]
-    options = options_of(row, place)
-    is_open = str(row.get("question_type", "multiple-choice" if options else "open")) != "multiple-choice"
-    options = {} if is_open else options
+    lettered = options_of(row, place)
+    is_open = str(row.get("question_type", "multiple-choice" if lettered else "open")) != "multiple-choice"
+    options = {} if is_open else lettered
     sample_id = str(row.get("id", row.get("index", number)))
     target = {
         "answers": golds,
         "options": options,
+        "vlmevalkit": _as_choice(str(answer), lettered),
         "is_open": is_open,
         "split": str(row.get("split", "validation")),
         "category": row.get("category", row.get("field", row.get("subject"))),
     }
     text = _prompt(str(row.get("question", "(question not in the file)")), options, is_open, rules)
     return Sample(one_turn(sample_id, _pictures(row, place), text, golds[0]), target, group=sample_id)
+
+
+def _as_choice(answer: str, options: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """The gold and the options by which VLMEvalKit scores; where there is no A, its text is the gold's."""
+    if "A" in options:
+        return answer, options
+    made = options | {"A": answer, "B": "Other Answers"}
+    return answer if len(answer) == 1 and answer in ascii_uppercase else "A", dict(sorted(made.items()))
 
 
 def _prompt(question: str, options: dict[str, str], is_open: bool, rules: str) -> str:
@@ -71,20 +81,17 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -
     if target["is_open"] and not rules.startswith("vlmevalkit"):
         return {"accuracy": float(is_open_right(read_open(reply), target["answers"]))}
     said = read(sample, replies, rules, verdict)
-    golds = ["A"] if target["is_open"] else target["answers"]
-    if rules.startswith("vlmevalkit"):
-        golds = golds[:1]
+    golds = target["vlmevalkit"][:1] if rules.startswith("vlmevalkit") else target["answers"]
     return {"accuracy": None if said is None else float(said in golds)}
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
-    """The letter in a reply, or the values of an open one, whose gold is A for VLMEvalKit, anything else B."""
+    """The letter in a reply, or the values of an open one."""
     target, reply = sample.target, replies[0]
     if rules.startswith("vlmevalkit"):
-        if not target["is_open"]:
-            return read_letter(final_answer(reply, "mmmu", rules), target["options"], rules)
-        golds = target["answers"]
-        return read_letter(reply, {"A": str(golds) if len(golds) > 1 else golds[0], "B": "Other Answers"}, rules)
+        return read_letter(
+            reply if target["is_open"] else final_answer(reply, "mmmu", rules), target["vlmevalkit"][1], rules
+        )
     if target["is_open"]:
         return ", ".join(map(str, read_open(reply)))
     return read_choice(reply, target["options"]) if target["options"] else reply

@@ -6,10 +6,16 @@ Metric: accuracy; lmms-eval prints the mean of 18 categories · Paper: arXiv 240
 """
 
 from eval_tasks.hub_rows import HubRows
+from eval_tasks.lmms_letters import read_among_four
 from eval_tasks.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
 
 LMMS_FORM = "{question}\nAnswer with the option's letter from the given choices directly"  # lists its options itself
 ROWS = ChoiceRows(
-    HubRows("Lin-Chen/MMStar", "val"), stem="MMStar", macro="l2_category", lmms_form=LMMS_FORM, task="mmstar"
+    HubRows("Lin-Chen/MMStar", "val"),
+    stem="MMStar",
+    macro="l2_category",
+    lmms_form=LMMS_FORM,
+    lmms_read=read_among_four,
+    task="mmstar",
 )
 TASK = choice_task("mmstar", __doc__, ROWS, (*VLMEVALKIT, "lmms-eval@0.7", "official"))

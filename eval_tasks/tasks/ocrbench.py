@@ -48,7 +48,7 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) ->
     is_formula = sample.target["category"] == FORMULAS
 
     def plain(text: str) -> str:
-        if rules.startswith("lmms-eval"):
+        if rules.startswith("lmms-eval") and not is_formula:
             text = text.translate(_HALF_WIDTH)
         text = text.strip().replace("\n", " ")
         return text.replace(" ", "") if is_formula else text.lower()

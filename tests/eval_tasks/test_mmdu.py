@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -117,3 +119,37 @@ def test_without_a_judge_all_is_unread(mmdu: Path, tmp_path: Path, write_script:
     ask = ["--model", write_script({"*": "x"}), "--tasks", "mmdu", "--data", str(mmdu), "--out", f"{tmp_path}/r"]
     assert main(ask) == 0
     assert (entry_of(tmp_path / "r")["num_unread"], entry_of(tmp_path / "r")["totals"]["overall"]["value"]) == (2, 0.0)
+
+
+def write_tsv(folder: Path, path: Path) -> Path:
+    """The same dialogues as VLMEvalKit stores them: a row each, lists as Python writes them, pictures in base64."""
+    with path.open("w", encoding="utf-8", newline="") as lines:
+        table = csv.writer(lines, delimiter="\t", lineterminator="\n")
+        table.writerow(["index", "image", "question", "answer"])
+        for item in json.loads((folder / "benchmark.json").read_text()):
+            said = [one["value"] for one in item["conversations"]]
+            images = [base64.b64encode((folder / name).read_bytes()).decode() for name in item["image"]]
+            table.writerow([item["id"], images, said[::2], said[1::2]])
+    return path
+
+
+def test_table_of_vlmevalkit_holds_the_same_dialogues(mmdu: Path, tmp_path: Path, write_script: Write) -> None:
+    items = json.loads((mmdu / "benchmark.json").read_text())
+    items[0]["conversations"][0]["value"] += '\nSay "it\'s" in\ta list: [1, 2]'
+    (mmdu / "benchmark.json").write_text(json.dumps(items))
+    table = write_tsv(mmdu, tmp_path / "MMDU.tsv")
+    assert [one.dialogue for one in samples(str(table), "official")] == [
+        one.dialogue for one in samples(str(mmdu), "official")
+    ]
+    ask = ["--model", write_script({"*": "x"}), "--tasks", "mmdu", "--data", str(table), "--out", f"{tmp_path}/r"]
+    with FakeChatServer(lambda body: verdict(8)) as server:
+        assert main([*ask, "--judge", f"api:{server.base_url}#judge"]) == 0
+        assert len(server.requests) == 5
+    assert entry_of(tmp_path / "r")["totals"]["overall"]["value"] == pytest.approx(80)
+
+
+def test_table_row_with_another_number_of_answers_is_named(mmdu: Path, tmp_path: Path) -> None:
+    table = write_tsv(mmdu, tmp_path / "MMDU.tsv")
+    table.write_text(table.read_text().replace("['a e.', ", "["))
+    with pytest.raises(ValueError, match=r"MMDU.tsv row 1: 2 questions and 1 answers"):
+        list(samples(str(table), "official"))

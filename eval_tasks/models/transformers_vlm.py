@@ -19,6 +19,7 @@ from PIL.Image import Image
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from eval_tasks.models.block_attention import use_block_attention
 from eval_tasks.models.checkpoint_revision import folder_revision
 from eval_tasks.models.dialogue_cache import DialogueRows, DialogueState, causal_mask, has_full_attention
 from eval_tasks.models.greedy_answers import Answer, OpenAnswers
@@ -72,10 +73,11 @@ class TransformersVLM:
         self._ends = set(ends if isinstance(ends, list) else [ends]) | {self._processor.tokenizer.eos_token_id}
         self._tokenizer = self._processor.tokenizer
         self._picture_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
+        self._in_blocks = self._keeps and use_block_attention(self._model)
         self._states: dict[str, DialogueState] = {}
-        self._rows = DialogueRows()
         # where layers see only the last tokens, their window is counted in columns, and rows differ in those
         self._most = side_by_side if self._keeps else 1
+        self._rows = DialogueRows(self._most)
         self._answers = OpenAnswers(self._model, self._rows, self._ends, self._most)
         self._waiting: list[_Question] = []
         self._worker: asyncio.Task[None] | None = None
@@ -196,7 +198,7 @@ class TransformersVLM:
         self._rows.aim(slice(state.row, state.row + 1), known, len(ids), num_new=len(ids) - known)
         output = self._model(
             input_ids=torch.tensor([ids[known:]], device=self._model.device),
-            attention_mask=causal_mask(known, len(ids), self._model.device),
+            attention_mask=None if self._in_blocks else causal_mask(known, len(ids), self._model.device),
             position_ids=positions[..., known:],
             past_key_values=self._rows,
             use_cache=True,

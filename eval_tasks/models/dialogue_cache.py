@@ -80,6 +80,12 @@ class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
         """The dialogue is over; its columns stay until the row is taken."""
         self._left[state.row] = state
 
+    def clear(self) -> None:
+        """Free the memory of all rows; from now on rows are made as they are needed."""
+        self.lengths, self._left, self.most = [], {}, 1
+        for layer in self.layers:
+            layer.keys = layer.values = None
+
     def copy(self, source: int, row: int, num_columns: int) -> None:
         """Let a row begin as another one does."""
         self.end = num_columns

@@ -4,10 +4,10 @@ Dialogues of 8 turns and 3 pictures: ours (side by side, keys and values kept ov
 time that reads everything anew at every turn, which is what VLMEvalKit and lmms-eval do with a local model. Same random
 weights, same questions, same tokens; the replies are checked to be the same. The two alternate; medians are printed.
 
-By default the vision tower costs next to nothing, which favours whoever runs it often. `--in-proportion` makes it half
-as wide as the language model and as deep, near the smallest among the families' small checkpoints (Qwen3-VL-2B: 1024 x
-24 beside 2048 x 28). A wider model (`--width 512 --depth 2`) spends less on keys and values beside its weights, as
-released ones do.
+By default model and vision tower are so small that they stay in the processor's cache, which favours whoever runs them
+often. `--width 768 --in-proportion --dialogues 8 --tokens 48` is nearer to a real run: weights that don't, two
+key-value heads of 64 as Qwen2.5-0.5B has them, and a tower half as wide as the language model and as deep, near the
+smallest among the families' small checkpoints (Qwen3-VL-2B: 1024 x 24 beside 2048 x 28).
 """
 
 from __future__ import annotations

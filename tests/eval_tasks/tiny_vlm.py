@@ -75,7 +75,7 @@ def write_tiny_vlm(
         "hidden_size": width,
         "intermediate_size": 2 * width,
         "num_hidden_layers": depth,
-        "num_attention_heads": 4,
+        "num_attention_heads": max(4, width // 64),
         "num_key_value_heads": 2,
         "max_position_embeddings": window,
         "bos_token_id": None,
@@ -156,7 +156,7 @@ def build_qwen2_5_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], 
     }
     rope = {
         "rope_type": "default",
-        "mrope_section": [n * text["hidden_size"] // 64 for n in (2, 3, 3)],
+        "mrope_section": [n * _head_dim(text) // 16 for n in (2, 3, 3)],
         "rope_theta": 1e6,
     }
     config = Qwen2_5_VLConfig(text_config=text | {"rope_parameters": rope}, vision_config=vision, **_qwen_ids(ids))
@@ -188,12 +188,12 @@ def build_qwen3_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], sc
     }
     rope = {
         "rope_type": "default",
-        "mrope_section": [n * text["hidden_size"] // 64 for n in (4, 2, 2)],
+        "mrope_section": [n * _head_dim(text) // 16 for n in (4, 2, 2)],
         "rope_theta": 5e6,
         "mrope_interleaved": True,
     }
     config = Qwen3VLConfig(
-        text_config=text | {"rope_parameters": rope, "head_dim": text["hidden_size"] // 4},
+        text_config=text | {"rope_parameters": rope, "head_dim": _head_dim(text)},
         vision_config=vision,
         **_qwen_ids(ids),
     )
@@ -201,6 +201,10 @@ def build_qwen3_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], sc
     template = chat_template("<|vision_start|><|image_pad|><|vision_end|>")
     processor = Qwen3VLProcessor(pictures, tokenizer, Qwen3VLVideoProcessor(), chat_template=template)
     return Qwen3VLForConditionalGeneration(config), processor
+
+
+def _head_dim(text: dict[str, Any]) -> int:
+    return int(text["hidden_size"] // text["num_attention_heads"])
 
 
 def _qwen_ids(ids: dict[str, int]) -> dict[str, Any]:

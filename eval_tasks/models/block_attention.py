@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import causal_mask_function, sdpa_mask
 
 BLOCK = 128  # 64 to 256 differ by less than a tenth
 
@@ -67,6 +68,14 @@ class BlockAttention:
         return unseen_BL[:num, offset + num - end : offset + num]
 
 
+def block_mask(*args: Any, mask_function: Any = causal_mask_function, **kwargs: Any) -> Tensor | None:
+    """No mask where each token sees all before it; else the one that the model asks for."""
+    if mask_function is causal_mask_function and kwargs.get("attention_mask") is None:
+        return None
+    mask: Tensor | None = sdpa_mask(*args, mask_function=mask_function, **kwargs)
+    return mask
+
+
 def use_block_attention(model: Any) -> bool:
     """Let the text layers read in blocks; False, and nothing changed, off the CPU or if they attend otherwise."""
     text = model.config.get_text_config()
@@ -74,5 +83,6 @@ def use_block_attention(model: Any) -> bool:
     if model.device.type != "cpu" or text._attn_implementation != "sdpa" or len(names) != 1:
         return False
     AttentionInterface.register("mmcr_blocks", BlockAttention())
+    AttentionMaskInterface.register("mmcr_blocks", block_mask)
     model.set_attn_implementation({names[0]: "mmcr_blocks"})
     return bool(text._attn_implementation == "mmcr_blocks")

@@ -128,7 +128,7 @@ def main() -> None:
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval().to(ours.device)
         shape = show_shape(processor, asked[0])
         lengths = draw_lengths(len(asked), args.tokens, args.spread)
-        one_by_one_joining(ours, asked[:1], [2])
+        one_by_one_joining(ours, make_questions(args.questions + 1, 1, args.words)[-1:], [2])  # a picture of its own
         start = time.process_time()
         said = one_by_one_joining(ours, asked, lengths)
         ours_s = time.process_time() - start

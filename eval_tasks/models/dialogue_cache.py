@@ -51,10 +51,14 @@ class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
 
     A dialogue is read and written in place, so nothing is copied from turn to turn. Before the model is called, `aim`
     says which rows and columns its new tokens go to. Rows are given back by another thread than the model's.
+
+    Args:
+        most: so many dialogues are expected at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 1) -> None:
         super().__init__(layer_class_to_replicate=lambda: _RowsLayer(self))
+        self.most = most
         self.lengths: list[int] = []  # of each row: columns that hold what was said
         self._left: dict[int, DialogueState] = {}  # free rows, and whose columns they still hold
         self.rows = slice(0, 0)
@@ -75,6 +79,12 @@ class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
     def give_back(self, state: DialogueState) -> None:
         """The dialogue is over; its columns stay until the row is taken."""
         self._left[state.row] = state
+
+    def clear(self) -> None:
+        """Free the memory of all rows; from now on rows are made as they are needed."""
+        self.lengths, self._left, self.most = [], {}, 1
+        for layer in self.layers:
+            layer.keys = layer.values = None
 
     def copy(self, source: int, row: int, num_columns: int) -> None:
         """Let a row begin as another one does."""
@@ -131,7 +141,7 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typ
 
     def _with_room(self, kept: Tensor | None, new_RHLD: Tensor) -> Tensor:
         """The tensor itself, or a larger copy: twice the rows, half as many columns again."""
-        num_rows, num_columns = len(self._cache.lengths), self._cache.end
+        num_rows, num_columns = max(len(self._cache.lengths), self._cache.most), self._cache.end
         if kept is not None:
             if kept.shape[0] >= num_rows and kept.shape[2] >= num_columns:
                 return kept

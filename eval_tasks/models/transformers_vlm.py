@@ -19,6 +19,7 @@ from PIL.Image import Image
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from eval_tasks.models.block_attention import use_block_attention
 from eval_tasks.models.checkpoint_revision import folder_revision
 from eval_tasks.models.dialogue_cache import DialogueRows, DialogueState, causal_mask, has_full_attention
 from eval_tasks.models.greedy_answers import Answer, OpenAnswers
@@ -39,6 +40,7 @@ class _Question:
     replies: tuple[str, ...]
     max_new_tokens: int
     answer: asyncio.Future[str]
+    alone: bool = False  # asked again when memory did not suffice, with nothing else in it
 
 
 class TransformersVLM:
@@ -72,12 +74,14 @@ class TransformersVLM:
         self._ends = set(ends if isinstance(ends, list) else [ends]) | {self._processor.tokenizer.eos_token_id}
         self._tokenizer = self._processor.tokenizer
         self._picture_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
+        self._in_blocks = self._keeps and use_block_attention(self._model)
         self._states: dict[str, DialogueState] = {}
-        self._rows = DialogueRows()
         # where layers see only the last tokens, their window is counted in columns, and rows differ in those
         self._most = side_by_side if self._keeps else 1
+        self._rows = DialogueRows(self._most)
         self._answers = OpenAnswers(self._model, self._rows, self._ends, self._most)
         self._waiting: list[_Question] = []
+        self._postponed: list[_Question] = []  # memory did not suffice beside others
         self._worker: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -104,14 +108,19 @@ class TransformersVLM:
     async def _work(self) -> None:
         """Answer what waits until nothing does; a new question joins as soon as another one is answered."""
         asked: set[asyncio.Future[str]] = set()
+        alone = False
         try:
-            while self._waiting or len(self._answers):
-                num_free = self._most - len(self._answers)
+            while self._waiting or self._postponed or len(self._answers):
+                num_free = 0 if self._postponed or alone else self._most - len(self._answers)
                 await self._let_questions_come(num_free)
                 new, self._waiting = self._waiting[:num_free], self._waiting[num_free:]
                 asked |= {question.answer for question in new}
+                if self._postponed and not len(self._answers):
+                    new, alone = [self._postponed.pop(0)], True
+                    self._forget_all()
                 for question, one in await asyncio.to_thread(self._advance, new):
                     asked.discard(question.answer)
+                    alone = alone and not question.alone
                     if question.answer.done():
                         continue
                     if isinstance(one, NoReply):
@@ -124,7 +133,7 @@ class TransformersVLM:
             for answer in [*asked, *(question.answer for question in self._waiting)]:
                 if not answer.done():
                     answer.set_exception(error)
-            self._waiting = []
+            self._waiting, self._postponed = [], []
             raise
         finally:
             self._worker = None
@@ -152,7 +161,22 @@ class TransformersVLM:
         for question, said in done:
             if isinstance(said, NoReply) or not self._keeps:
                 self.forget(question.dialogue)
-        return done
+        return [(question, said) for question, said in done if not self._is_postponed(question, said)]
+
+    def _is_postponed(self, question: _Question, said: str | NoReply) -> bool:
+        """True where memory did not suffice beside others: the question is asked again when it can have all of it."""
+        if not isinstance(said, NoReply) or said.reason != "out_of_memory" or question.alone:
+            return False
+        question.alone = True
+        self._postponed.append(question)
+        return True
+
+    def _forget_all(self) -> None:
+        """Free the keys and values of all dialogues; who is asked again is read anew."""
+        self._states.clear()
+        self._rows.clear()
+        if self._model.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _said(self, answer: Answer) -> str | NoReply:
         written = answer.state.written
@@ -196,7 +220,7 @@ class TransformersVLM:
         self._rows.aim(slice(state.row, state.row + 1), known, len(ids), num_new=len(ids) - known)
         output = self._model(
             input_ids=torch.tensor([ids[known:]], device=self._model.device),
-            attention_mask=causal_mask(known, len(ids), self._model.device),
+            attention_mask=None if self._in_blocks else causal_mask(known, len(ids), self._model.device),
             position_ids=positions[..., known:],
             past_key_values=self._rows,
             use_cache=True,

@@ -122,6 +122,25 @@ def test_memory_that_does_not_suffice_for_all_is_shared_by_halves(tiny_ovis2: Pa
     assert answered_side_by_side(model, dialogues, 6) == expected
 
 
+def test_memory_that_does_not_suffice_to_read_beside_others_costs_no_reply(
+    tiny_ovis2: Path, make_dialogue: Make
+) -> None:
+    """The model's forward pass is the edge here: it has no memory for the keys and values of three dialogues."""
+    dialogues = [make_dialogue(2, 3, seed=seed) for seed in range(4)]
+    expected = answered_anew(tiny_ovis2, dialogues, 6)
+    model = TransformersVLM(str(tiny_ovis2), side_by_side=4)
+    refused: list[int] = []
+
+    def refuse(module: Any, inputs: Any, kwargs: dict[str, Any]) -> None:
+        if len(model._states) > 2:
+            refused.append(len(model._states))
+            raise torch.OutOfMemoryError("no room")
+
+    model._model.register_forward_pre_hook(refuse, with_kwargs=True)
+    assert answered_side_by_side(model, dialogues, 6) == expected
+    assert refused
+
+
 def test_a_dialogue_that_does_not_fit_alone_is_a_named_failure(tiny_ovis2: Path, make_dialogue: Make) -> None:
     model = TransformersVLM(str(tiny_ovis2))
 

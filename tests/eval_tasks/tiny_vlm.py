@@ -13,6 +13,8 @@ SPECIAL = [
     *(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)),
 ]
 WORDS = ("the", "picture", "shows", "a", "red", "bicycle", "near", "an", "old", "stone", "bridge", "people", "walk")
+Tower = tuple[int, int]  # the vision tower's width and depth
+Built = tuple[Any, Any]  # model and processor
 SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
 
 
@@ -50,7 +52,14 @@ def make_tokenizer(end: str = "<|im_end|>") -> Any:
 
 
 def write_tiny_vlm(
-    family: str, folder: Path, window: int = 8192, seed: int = 0, width: int = 64, depth: int = 2, scale: int = 1
+    family: str,
+    folder: Path,
+    window: int = 8192,
+    seed: int = 0,
+    width: int = 64,
+    depth: int = 2,
+    scale: int = 1,
+    tower: Tower = (32, 2),
 ) -> Path:
     """A checkpoint folder of a family with random weights, spread so that answers depend on what is asked.
 
@@ -66,7 +75,7 @@ def write_tiny_vlm(
         "hidden_size": width,
         "intermediate_size": 2 * width,
         "num_hidden_layers": depth,
-        "num_attention_heads": 4,
+        "num_attention_heads": max(4, width // 64),
         "num_key_value_heads": 2,
         "max_position_embeddings": window,
         "bos_token_id": None,
@@ -74,7 +83,7 @@ def write_tiny_vlm(
         "pad_token_id": tokenizer.pad_token_id,
         "tie_word_embeddings": False,
     }
-    model, processor = BUILDERS[family](tokenizer, ids, text, scale)
+    model, processor = BUILDERS[family](tokenizer, ids, text, scale, tower)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim >= 2:
@@ -86,7 +95,7 @@ def write_tiny_vlm(
     return folder
 
 
-def build_ovis2(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int = 1) -> tuple[Any, Any]:
+def build_ovis2(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int, tower: Tower) -> Built:
     from transformers import (
         Ovis2Config,
         Ovis2ForConditionalGeneration,
@@ -98,9 +107,9 @@ def build_ovis2(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale
 
     indicators = [ids[f"<IMG_{name}>"] for name in ("START", "GRID", "COL", "ROW", "END")]
     vision = Ovis2VisionConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
+        hidden_size=tower[0],
+        intermediate_size=2 * tower[0],
+        num_hidden_layers=tower[1],
         num_attention_heads=2,
         image_size=56 * scale,
         patch_size=14,
@@ -125,7 +134,7 @@ def build_ovis2(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale
     return Ovis2ForConditionalGeneration(config), processor
 
 
-def build_qwen2_5_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int = 1) -> tuple[Any, Any]:
+def build_qwen2_5_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int, tower: Tower) -> Built:
     from transformers import (
         Qwen2_5_VLConfig,
         Qwen2_5_VLForConditionalGeneration,
@@ -135,9 +144,9 @@ def build_qwen2_5_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], 
     )
 
     vision = {
-        "depth": 2,
-        "hidden_size": 32,
-        "intermediate_size": 64,
+        "depth": tower[1],
+        "hidden_size": tower[0],
+        "intermediate_size": 2 * tower[0],
         "num_heads": 2,
         "patch_size": 14,
         "spatial_merge_size": 2,
@@ -147,7 +156,7 @@ def build_qwen2_5_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], 
     }
     rope = {
         "rope_type": "default",
-        "mrope_section": [n * text["hidden_size"] // 64 for n in (2, 3, 3)],
+        "mrope_section": [n * _head_dim(text) // 16 for n in (2, 3, 3)],
         "rope_theta": 1e6,
     }
     config = Qwen2_5_VLConfig(text_config=text | {"rope_parameters": rope}, vision_config=vision, **_qwen_ids(ids))
@@ -157,7 +166,7 @@ def build_qwen2_5_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], 
     return Qwen2_5_VLForConditionalGeneration(config), processor
 
 
-def build_qwen3_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int = 1) -> tuple[Any, Any]:
+def build_qwen3_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int, tower: Tower) -> Built:
     from transformers import (
         Qwen2VLImageProcessor,
         Qwen3VLConfig,
@@ -167,9 +176,9 @@ def build_qwen3_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], sc
     )
 
     vision = {
-        "depth": 2,
-        "hidden_size": 32,
-        "intermediate_size": 64,
+        "depth": tower[1],
+        "hidden_size": tower[0],
+        "intermediate_size": 2 * tower[0],
         "num_heads": 2,
         "patch_size": 16,
         "spatial_merge_size": 2,
@@ -179,12 +188,12 @@ def build_qwen3_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], sc
     }
     rope = {
         "rope_type": "default",
-        "mrope_section": [n * text["hidden_size"] // 64 for n in (4, 2, 2)],
+        "mrope_section": [n * _head_dim(text) // 16 for n in (4, 2, 2)],
         "rope_theta": 5e6,
         "mrope_interleaved": True,
     }
     config = Qwen3VLConfig(
-        text_config=text | {"rope_parameters": rope, "head_dim": text["hidden_size"] // 4},
+        text_config=text | {"rope_parameters": rope, "head_dim": _head_dim(text)},
         vision_config=vision,
         **_qwen_ids(ids),
     )
@@ -192,6 +201,10 @@ def build_qwen3_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], sc
     template = chat_template("<|vision_start|><|image_pad|><|vision_end|>")
     processor = Qwen3VLProcessor(pictures, tokenizer, Qwen3VLVideoProcessor(), chat_template=template)
     return Qwen3VLForConditionalGeneration(config), processor
+
+
+def _head_dim(text: dict[str, Any]) -> int:
+    return int(text["hidden_size"] // text["num_attention_heads"])
 
 
 def _qwen_ids(ids: dict[str, int]) -> dict[str, Any]:
@@ -204,7 +217,7 @@ def _qwen_ids(ids: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def build_smolvlm(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int = 1) -> tuple[Any, Any]:
+def build_smolvlm(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int, tower: Tower) -> Built:
     from transformers import (
         LlamaConfig,
         SmolVLMConfig,
@@ -216,9 +229,9 @@ def build_smolvlm(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], sca
 
     sides = {"size": {"longest_edge": 128 * scale}, "max_image_size": {"longest_edge": 64 * scale}}
     vision = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
+        "hidden_size": tower[0],
+        "intermediate_size": 2 * tower[0],
+        "num_hidden_layers": tower[1],
         "num_attention_heads": 2,
         "image_size": 64 * scale,
         "patch_size": 16,
@@ -237,7 +250,7 @@ def build_smolvlm(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], sca
     return SmolVLMForConditionalGeneration(config), processor
 
 
-def build_llava_onevision(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int = 1) -> tuple[Any, Any]:
+def build_llava_onevision(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale: int, tower: Tower) -> Built:
     from transformers import (
         LlavaOnevisionConfig,
         LlavaOnevisionForConditionalGeneration,
@@ -251,9 +264,9 @@ def build_llava_onevision(tokenizer: Any, ids: dict[str, int], text: dict[str, A
     side = {"size": {"height": 56 * scale, "width": 56 * scale}}
     pins = [[56 * scale * rows, 56 * scale * columns] for rows in (1, 2) for columns in (1, 2)]
     vision = SiglipVisionConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
+        hidden_size=tower[0],
+        intermediate_size=2 * tower[0],
+        num_hidden_layers=tower[1],
         num_attention_heads=2,
         image_size=56 * scale,
         patch_size=14,

@@ -28,7 +28,8 @@ from mmcr_dataset.images import PictureError, decode_rgb
 from mmcr_dataset.messages import num_pictures_shown, to_messages
 from mmcr_dataset.schema import Dialogue, Picture
 
-_OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids")  # the processor's outputs that are not of pictures
+_TYPES = "mm_token_type_ids"  # 0 for words
+_OF_TOKENS = ("input_ids", "attention_mask", _TYPES)  # the processor's outputs that are not of pictures
 _NUM_QUIET_CYCLES = 8  # turns of the event loop without a new question before the batch starts
 
 
@@ -199,14 +200,17 @@ class TransformersVLM:
         if state is None:
             state, before = self._new_state(dialogue, shown)
         new = shown[state.num_pictures :]
-        pictures = _decoded(new)
-        inputs: dict[str, Any] = self._processor(
-            text=[text[len(state.text) :]],
-            images=pictures or None,
-            return_tensors="pt",
-            **({"add_special_tokens": False} if state.ids else {}),
-        ).to(self._model.device)
-        new_ids: list[int] = inputs["input_ids"][0].tolist()
+        if new:
+            inputs: dict[str, Any] = self._processor(
+                text=[text[len(state.text) :]],
+                images=_decoded(new),
+                return_tensors="pt",
+                **({"add_special_tokens": False} if state.ids else {}),
+            ).to(self._model.device)
+            new_ids: list[int] = inputs["input_ids"][0].tolist()
+        else:  # words alone are tokens already
+            new_ids = text_ids[len(state.text_ids) :]
+            inputs = {_TYPES: torch.zeros(1, len(new_ids), dtype=torch.int64, device=self._model.device)}
         ids = state.ids + new_ids
         if len(ids) >= self._window:
             raise NoReply("over_length", f"{len(ids)} tokens, the model's window has {self._window}")
@@ -215,7 +219,7 @@ class TransformersVLM:
         if before is not None:
             known = self._begin_alike(state, before, ids)
         positions = self._positions(state, inputs, ids)
-        to_tower = bool(pictures) and (before is None or known == 0)
+        to_tower = bool(new) and (before is None or known == 0)
         picture_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and to_tower}
         self._rows.aim(slice(state.row, state.row + 1), known, len(ids), num_new=len(ids) - known)
         output = self._model(
@@ -271,11 +275,11 @@ class TransformersVLM:
         find = getattr(self._model.model, "get_rope_index", None)
         if find is None:
             return torch.arange(len(ids), device=device)[None]
-        for name in ("image_grid_thw", "mm_token_type_ids"):
+        for name in ("image_grid_thw", _TYPES):
             if name in inputs:
                 joined = [state.extras[name], inputs[name]] if name in state.extras else [inputs[name]]
-                state.extras[name] = torch.cat(joined, dim=1 if name == "mm_token_type_ids" else 0)
-        asked = {name: state.extras[name] for name in ("image_grid_thw", "mm_token_type_ids") if name in state.extras}
+                state.extras[name] = torch.cat(joined, dim=1 if name == _TYPES else 0)
+        asked = {name: state.extras[name] for name in ("image_grid_thw", _TYPES) if name in state.extras}
         positions: Tensor = find(torch.tensor([ids], device=device), **asked)[0]
         return positions
 

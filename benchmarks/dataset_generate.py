@@ -131,7 +131,7 @@ def run_openai(work: Path, url: str, in_flight: int) -> dict[str, Any]:
 
 def run_langchain(work: Path, url: str, in_flight: int) -> dict[str, Any]:
     """langchain-openai's `abatch`."""
-    from langchain_openai import ChatOpenAI  # type: ignore[import-not-found, unused-ignore]
+    from langchain_openai import ChatOpenAI  # type: ignore[import-not-found, unused-ignore]  # a peer, no dependency
 
     asked = load_requests(work)
     model = ChatOpenAI(base_url=url, api_key="x", model="bench-vlm", max_retries=5, max_tokens=4096)

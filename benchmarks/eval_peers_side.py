@@ -202,7 +202,7 @@ def run_vlmevalkit(model_folder: str, samples: Samples, tokens: int, sizes: Sequ
     from vlmeval.smp import load
     from vlmeval.vlm.qwen2_vl.model import Qwen2VLChat
 
-    class WithHistory(Qwen2VLChat):  # type: ignore[misc]
+    class WithHistory(Qwen2VLChat):  # type: ignore[misc]  # a peer, not installed here
         """The history joined into one message."""
 
         def chat_inner(self, message: list[dict[str, Any]], dataset: str | None = None) -> str:
@@ -240,7 +240,7 @@ def on_cpu() -> None:
     family: Any = transformers.Qwen2_5_VLForConditionalGeneration
     load, move = family.from_pretrained, transformers.BatchFeature.to
     family.from_pretrained = lambda place, **_: load(place, dtype="float32", attn_implementation="sdpa")
-    transformers.BatchFeature.to = lambda self, *_, **__: move(self, "cpu")  # type: ignore[method-assign]
+    transformers.BatchFeature.to = lambda self, *_, **__: move(self, "cpu")  # type: ignore[method-assign]  # meant
 
 
 SIDES = {"ours": run_ours, "lmms_eval": run_lmms_eval, "vlmevalkit": run_vlmevalkit}

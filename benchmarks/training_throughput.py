@@ -10,6 +10,7 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def compare(name: str, folder: Path) -> None:
     """Print one JSON line an arm, and the ratios."""
     dialogues = list(load_dialogues(str(folder)))
 
-    def build():  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def build() -> tuple[Any, Any]:
         return build_tiny(load_family(name), dialogues, seed=0)
 
     encoded = [Encoder(build()[1]).encode(dialogue) for dialogue in dialogues]

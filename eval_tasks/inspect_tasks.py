@@ -92,7 +92,7 @@ def ask_turns(samples: Mapping[str, Sample]) -> Solver:
         state.metadata["replies"] = replies
         return state
 
-    @solver(name="ask_turns")  # type: ignore[untyped-decorator]
+    @solver(name="ask_turns")  # type: ignore[untyped-decorator]  # as above
     def of_samples() -> Solver:
         return solve
 
@@ -106,7 +106,7 @@ def totals(task: Task, samples: Mapping[str, Sample], rules: str) -> Metric:
         scored = [_scored(samples[str(one.sample_id)], one.score.metadata or {}) for one in scores]
         return {name: total.value for name, total in task.totals(scored, rules).items()}
 
-    @metric(name="totals")  # type: ignore[untyped-decorator]
+    @metric(name="totals")  # type: ignore[untyped-decorator]  # as above
     def of_task() -> Metric:
         return show
 
@@ -124,7 +124,7 @@ def points(task: Task, samples: Mapping[str, Sample], rules: str, judge: str) ->
     """The benchmark's points for the replies; judges are asked one sample at a time."""
     ledger_path, one_at_a_time = Path("eval_runs") / "inspect_judge.sqlite3", asyncio.Lock()
 
-    @scorer(metrics=[totals(task, samples, rules)], name=task.name)  # type: ignore[untyped-decorator]
+    @scorer(metrics=[totals(task, samples, rules)], name=task.name)  # type: ignore[untyped-decorator]  # as above
     def of_task() -> Scorer:
         async def score(state: TaskState, target: Target) -> Score:
             replies = tuple(state.metadata["replies"])

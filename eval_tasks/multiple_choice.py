@@ -218,10 +218,9 @@ class ChoiceRows:
             return found
         keys = []
         for number, one in enumerate(found.rows):
-            (index,) = need(one.row, ("index",), f"row {number}")
-            group = self._group_of(one.row, str(index), f"row {number}")
-            keys.append((re.sub(r"\.0$", "", str(index)) == group, group))
-        begun = {group for is_first, group in keys if is_first}
+            index = str(need(one.row, ("index",), f"row {number}")[0])
+            keys.append((index.removesuffix(".0"), self._group_of(one.row, index, f"row {number}")))
+        begun = {group for index, group in keys if index == group}
         rows = [one for one, (_, group) in zip(found.rows, keys, strict=True) if group in begun]
         missing = {"without the first rotation": len(keys) - len(rows)} if len(rows) < len(keys) else {}
         return Predictions(rows, left_out={**found.left_out, **missing})

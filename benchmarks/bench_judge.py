@@ -15,10 +15,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmcr_bench.judge import open_judge
-from mmcr_bench.rubric import DIMENSIONS
-from mmcr_dataset.chat_api import Endpoint
-from mmcr_dataset.schema import Dialogue, Turn
+from mmcr_bench.judge.judge import open_judge
+from mmcr_bench.judge.rubric import DIMENSIONS
+from mmcr_dataset.endpoint.client import Endpoint
+from mmcr_dataset.record.dialogue import Dialogue, Turn
 
 REPLY_S = 1.0  # a real judge writes some hundred words, which takes it longer
 NUM_DIALOGUES, NUM_JUDGES, NUM_REPEATS = 600, 3, 3

@@ -22,7 +22,7 @@ from mmcr_bench.review.accounts import Accounts
 from mmcr_bench.review.event_log import ReviewLog, open_database
 from mmcr_bench.review.page import make_app
 from mmcr_bench.review.rounds import Event
-from mmcr_dataset.schema import Dialogue, Turn
+from mmcr_dataset.record.dialogue import Dialogue, Turn
 
 NUM_ITEMS, NUM_EXPERTS, NUM_MARKS = 600, 6, 40
 PASSWORD = "correct horse battery"

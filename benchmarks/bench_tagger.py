@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmcr_bench.select.labels import BATCH, OfflineLabeler, read_labels, write_labels
 from mmcr_bench.select.topics import DOMAINS, choose_topics, count_labels, sort_offline
-from mmcr_dataset.images import decode_rgb
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.schema import MAX_PICTURES, Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import MAX_PICTURES, Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.images import decode_rgb
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "data" / "corpus"
 

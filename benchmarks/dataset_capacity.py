@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.chat_server import chat_server
 from benchmarks.dataset_generate import run_ours, write_candidates_to
-from mmcr_dataset.prices import find_price
+from mmcr_dataset.endpoint.prices import find_price
 
 MACHINES = (1, 8, 64)
 PICTURES_A_CANDIDATE = 1.67  # of the measured candidates: six of nine show one picture, the others two, three, four

@@ -17,7 +17,7 @@ from benchmarks.dataset_parquet import make_dialogues
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.check import check_dataset
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.rows import load_rows
+from mmcr_dataset.record.load import load_rows
 
 
 def main() -> None:

@@ -21,8 +21,8 @@ import torch
 from PIL import Image
 
 from mmcr_dataset.filters.clip_match import BATCH, OpenClipMatcher, score_dialogues, texts_about
-from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
-from mmcr_dataset.stages import write_jsonl
+from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.stage.stages import write_jsonl
 
 _SHARD = 100
 

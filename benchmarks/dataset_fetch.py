@@ -96,10 +96,10 @@ def show_result(start: float) -> None:
 def run_collect(base_url: str, num_pictures: int, in_flight: int, out: Path) -> None:
     """Our collect stage over one document a picture."""
     from mmcr_dataset.collect.document import Document, PictureAt
-    from mmcr_dataset.collect.fetch import FetchSettings
     from mmcr_dataset.collect.shards import collect_shards
-    from mmcr_dataset.images import PictureLimits
-    from mmcr_dataset.stages import Removed, Stage
+    from mmcr_dataset.collect.web.fetch import FetchSettings
+    from mmcr_dataset.record.images import PictureLimits
+    from mmcr_dataset.stage.stages import Removed, Stage
 
     def documents() -> Iterator[Document | Removed]:
         for number in range(num_pictures):
@@ -115,9 +115,9 @@ def run_collect(base_url: str, num_pictures: int, in_flight: int, out: Path) -> 
 
 def run_bytes(base_url: str, num_pictures: int, in_flight: int, out: Path) -> None:
     """Our fetcher alone; the bytes go to one file."""
-    from mmcr_dataset.collect.byte_budget import ByteBudget
     from mmcr_dataset.collect.document import PictureAt
-    from mmcr_dataset.collect.fetch import FetchSettings, PictureFetcher
+    from mmcr_dataset.collect.web.byte_budget import ByteBudget
+    from mmcr_dataset.collect.web.fetch import FetchSettings, PictureFetcher
 
     async def fetch_all() -> None:
         settings = FetchSettings(max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True)

@@ -48,7 +48,7 @@ def write_candidates_to(work: Path, count: int, size: tuple[int, int]) -> None:
     """Shards of 100 candidates: two thirds with one picture, the others with two to four."""
     from mmcr_dataset.collect.candidates import write_candidates
     from mmcr_dataset.collect.document import Candidate
-    from mmcr_dataset.schema import Picture
+    from mmcr_dataset.record.dialogue import Picture
 
     pictures = [make_picture(seed, size) for seed in range(NUM_DIFFERENT)]
     (work / "1_candidates").mkdir(parents=True)
@@ -66,12 +66,12 @@ def write_candidates_to(work: Path, count: int, size: tuple[int, int]) -> None:
 
 def run_ours(work: Path, url: str, in_flight: int) -> dict[str, Any]:
     """Our stage on the candidates of a work folder."""
-    from mmcr_dataset.chat_api import Endpoint
     from mmcr_dataset.collect.candidates import read_candidates
+    from mmcr_dataset.endpoint.client import Endpoint
+    from mmcr_dataset.endpoint.ledger import Ledger
     from mmcr_dataset.generate.dialogues import WriterSettings
     from mmcr_dataset.generate.shards import Row, Shards, write_shards
-    from mmcr_dataset.ledger import Ledger
-    from mmcr_dataset.stages import Removed, write_jsonl
+    from mmcr_dataset.stage.stages import Removed, write_jsonl
 
     written = []
 

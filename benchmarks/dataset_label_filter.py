@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mmcr_dataset.collect.document import Document
-from mmcr_dataset.collect.sources import open_source
+from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.filters.clip_match import LabelMatcher, split_text
 
 OTHERS = 5  # wrong texts a picture

@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 from mmcr_dataset.publish.parquet import row_features, write_dataset
-from mmcr_dataset.published_row import to_row
-from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.row import to_row
 
 
 def make_dialogues(num_rows: int, picture_kb: int) -> list[Dialogue]:

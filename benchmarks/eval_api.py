@@ -12,12 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from eval_tasks.journal import Journal
 from eval_tasks.models.open_model import open_model
 from eval_tasks.run import Asking, answer_samples
+from eval_tasks.store.journal import Journal
 from eval_tasks.task import Sample
 from eval_tasks.tasks.mmcr_bench import TASK
-from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
 from tests.conftest import picture_bytes
 from tests.fake_chat_server import server_process
 

@@ -27,9 +27,9 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, StoppingCri
 
 from benchmarks.eval_multi_turn import show_shape
 from eval_tasks.models.transformers_vlm import TransformersVLM
-from mmcr_dataset.images import decode_rgb
-from mmcr_dataset.messages import to_messages
-from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.images import decode_rgb
+from mmcr_dataset.record.messages import to_messages
 from tests.conftest import picture_bytes
 from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 

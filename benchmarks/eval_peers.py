@@ -42,7 +42,7 @@ def make_samples(
     folder: Path, count: int, num_turns: int, num_pictures: int, num_words: int, picture_tokens: int, alike: int = 1
 ) -> list[dict[str, Any]]:
     """Dialogues whose first turns introduce a picture each; `alike` of them in a row have the same pictures."""
-    from mmcr_dataset.schema import introduce
+    from mmcr_dataset.record.dialogue import introduce
 
     rng = np.random.default_rng(num_turns)
     samples = []

@@ -60,7 +60,7 @@ def run_ours(model_folder: str, samples: Samples, tokens: int, sizes: Sequence[i
     """This project's loop, `sizes[0]` dialogues side by side."""
     from benchmarks.eval_multi_turn import side_by_side
     from eval_tasks.models.transformers_vlm import TransformersVLM
-    from mmcr_dataset.schema import Dialogue, Picture, Turn
+    from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn
 
     model = TransformersVLM(model_folder, side_by_side=sizes[0])
     dialogues = [

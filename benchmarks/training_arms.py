@@ -12,15 +12,15 @@ import torch
 from datasets import Image, List
 from trl import SFTConfig, SFTTrainer
 
-from mmcr_dataset.rows import load_rows
-from training.collate import Collator
+from mmcr_dataset.record.load import load_rows
 from training.config import TrainConfig
-from training.encode import Encoder
+from training.data.collate import Collator
+from training.data.encode import Encoder
+from training.data.packing import merge_size_of
+from training.data.step_loader import plan_steps
 from training.families import load_family
-from training.packing import merge_size_of
-from training.step_loader import plan_steps
+from training.model.varlen import register_varlen
 from training.trainer import DialogueTrainer, to_sft_config
-from training.varlen import register_varlen
 
 Build = Callable[[], tuple[Any, Any]]
 
@@ -89,7 +89,7 @@ def run_ours(
     build: Build, name: str, folder: Path, a_step: int, bin_tokens: int, attention: str, recompute: bool
 ) -> Measured:
     """Ours, packed: the measuring of lengths is part of the time, and no position is padding."""
-    from training.trainable import recompute_parts
+    from training.model.trainable import recompute_parts
 
     family = load_family(name)
     model, processor = build()

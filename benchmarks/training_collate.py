@@ -18,16 +18,16 @@ import numpy as np
 import torch
 
 from benchmarks.training_dialogues import make_dialogue
-from mmcr_dataset.images import decode_rgb
-from mmcr_dataset.published_row import to_row
-from mmcr_dataset.schema import Dialogue
-from training.collate import Collator
-from training.encode import Encoder
+from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.images import decode_rgb
+from mmcr_dataset.record.row import to_row
+from training.data.collate import Collator
+from training.data.encode import Encoder
+from training.data.lengths import Measurer
+from training.data.packing import merge_size_of
+from training.data.pixels import to_floats
 from training.families import load_family
-from training.measure import Measurer
-from training.packing import merge_size_of
-from training.pixels import to_floats
-from training.tiny import build_tiny
+from training.model.tiny import build_tiny
 
 MIX = (210_000, 100_000)  # dialogues with one picture and with several, paper Table 1
 MEASURED = ("trl_ms", "ours_ms")

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
 
 WORDS = [
     "the",

@@ -18,10 +18,10 @@ import torch
 from benchmarks.training_arms import run_ours, run_trl
 from benchmarks.training_dialogues import table_1_mix
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.rows import load_dialogues
-from training.encode import Encoder
+from mmcr_dataset.record.load import load_dialogues
+from training.data.encode import Encoder
 from training.families import load_family
-from training.tiny import build_tiny
+from training.model.tiny import build_tiny
 
 A_STEP = 8  # dialogues
 BATCH = 4

@@ -70,7 +70,7 @@ def _run(given: Sequence[str]) -> None:
         parser.error("--model and --tasks are needed (or --list, score, compare, report)")
     names = choose_tasks(args.tasks, list(found))
     tasks = tuple(load_task(found[name]) for name in names)
-    from eval_tasks.report import run_table
+    from eval_tasks.report.tables import run_table
     from eval_tasks.run import RunSettings, run
 
     out = args.out or Path("eval_runs") / re.sub(r"[^\w.-]+", "_", args.model).strip("_")
@@ -134,9 +134,9 @@ def _score(given: Sequence[str]) -> None:
         return
     if not args.run:
         parser.error("name a RUN, or --task and --predictions")
-    from eval_tasks.report import run_table
+    from eval_tasks.report.tables import run_table
     from eval_tasks.run import score_again
-    from eval_tasks.run_folder import read_results
+    from eval_tasks.store.run_folder import read_results
 
     tasks = _all_tasks(args.tasks_from, list(read_results(args.run)["tasks"]))
     data = _places(tasks, [args.data] if args.data else [])
@@ -148,8 +148,8 @@ def _score_predictions(parser: argparse.ArgumentParser, args: argparse.Namespace
         parser.error("--predictions needs --task, and no RUN")
     found = find_tasks(args.tasks_from)
     task = load_task(found[choose_tasks(args.task, list(found))[0]])
-    from eval_tasks.predictions import score_predictions
-    from eval_tasks.report import run_table
+    from eval_tasks.report.tables import run_table
+    from eval_tasks.rows.predictions import score_predictions
     from eval_tasks.run import JUDGE_LEDGER, prompts_hash, store
 
     judge = args.judge or "offline"
@@ -172,8 +172,8 @@ def _compare(given: Sequence[str]) -> None:
     parser.add_argument("run_a", type=Path, metavar="RUN_A")
     parser.add_argument("run_b", type=Path, metavar="RUN_B")
     args = parser.parse_args(given)
-    from eval_tasks.report import compare_runs
-    from eval_tasks.run_folder import read_results
+    from eval_tasks.report.tables import compare_runs
+    from eval_tasks.store.run_folder import read_results
 
     names = [name for name in read_results(args.run_a)["tasks"] if name in read_results(args.run_b)["tasks"]]
     print(compare_runs(args.run_a, args.run_b, _all_tasks(args.tasks_from, names)))
@@ -193,8 +193,8 @@ def _report(given: Sequence[str]) -> None:
     parser.add_argument("--samples", type=int, default=20, help="for the page: of each task (default: %(default)s)")
     parser.add_argument("--training", type=Path, metavar="FOLDER", help="for the page: folder of the training run")
     args = parser.parse_args(given)
-    from eval_tasks.report import runs_table
-    from eval_tasks.run_folder import read_results
+    from eval_tasks.report.tables import runs_table
+    from eval_tasks.store.run_folder import read_results
 
     paper = [name.strip() for name in (args.paper or "").split(",") if name.strip()]
     table = runs_table(args.runs, paper)
@@ -202,7 +202,7 @@ def _report(given: Sequence[str]) -> None:
         args.out.write_text(table + "\n", encoding="utf-8")
     print(table)
     if args.html is not None:
-        from eval_tasks.report_page import write_report_page
+        from eval_tasks.report.page import write_report_page
 
         shared = set.intersection(*(set(read_results(run)["tasks"]) for run in args.runs))
         tasks = _all_tasks(args.tasks_from, sorted(shared))

@@ -23,8 +23,8 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from eval_tasks.registry import choose_tasks, find_tasks, load_task
 from eval_tasks.scoring import score_samples
 from eval_tasks.task import Failure, Sample, Scored, Task
-from mmcr_dataset.images import to_data_url
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.images import to_data_url
 
 
 @inspect_task  # type: ignore[untyped-decorator]  # inspect_ai need not be installed

@@ -20,13 +20,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from eval_tasks.journal import Journal, journal_name, reply_key
 from eval_tasks.models.open_model import Model, NoReply, open_model
-from eval_tasks.processes import Answered, Share, join_shares, my_share
-from eval_tasks.run_folder import read_records, read_results, to_record, write_records, write_results
 from eval_tasks.scoring import SEED, score_records
+from eval_tasks.store.journal import Journal, journal_name, reply_key
+from eval_tasks.store.processes import Answered, Share, join_shares, my_share
+from eval_tasks.store.run_folder import read_records, read_results, to_record, write_records, write_results
 from eval_tasks.task import Failure, Sample, Scored, Task
-from mmcr_bench.judge_spec import read_judge_specs
+from mmcr_bench.judge.judge_spec import read_judge_specs
 
 JUDGE_LEDGER = "judge_ledger.sqlite3"
 LIBRARIES = ("mmcr", "torch", "transformers", "openai", "pyarrow", "pillow", "numpy")

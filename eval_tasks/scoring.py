@@ -12,14 +12,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.judged_answer import ChatJudge, Place, Verdict
-from eval_tasks.run_folder import finite, from_record
+from eval_tasks.readers.judged_answer import ChatJudge, Place, Verdict
+from eval_tasks.store.run_folder import finite, from_record
 from eval_tasks.task import Failure, Scored, Task
 from eval_tasks.totals import interval_of
-from mmcr_bench.canaries import CANARIES, NoCanaries, check_judge
-from mmcr_bench.judge import open_judge, show_cost
-from mmcr_bench.judge_spec import read_judge_specs
-from mmcr_dataset.schema import Dialogue
+from mmcr_bench.judge.judge import open_judge, show_cost
+from mmcr_bench.judge.judge_spec import read_judge_specs
+from mmcr_bench.trust.canaries import CANARIES, NoCanaries, check_judge
+from mmcr_dataset.record.dialogue import Dialogue
 
 SEED = 0  # of all resampling
 NUM_CANARY_DIALOGUES = 10  # of the bench, from which replies of known worth are made

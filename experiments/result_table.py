@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.registry import GROUPS
-from eval_tasks.report import paper_scores, to_table
-from eval_tasks.run_folder import finite
+from eval_tasks.report.tables import paper_scores, to_table
+from eval_tasks.store.run_folder import finite
 from experiments.arm import Experiment
 from experiments.estimates import Estimate, difference, estimate
 from experiments.scores import BASE, Measure, Scores

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval_tasks.registry import GROUPS, find_tasks, load_task
-from eval_tasks.run_folder import from_record, read_records, read_results
+from eval_tasks.store.run_folder import from_record, read_records, read_results
 from experiments.estimates import Runs
 
 if TYPE_CHECKING:

@@ -168,7 +168,7 @@ def _add_trust(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _agreement(options: argparse.Namespace) -> str:
-    from mmcr_bench import trust_commands
+    from mmcr_bench.trust import commands as trust_commands
 
     if options.review is not None:
         return trust_commands.agreement(options.review)
@@ -178,7 +178,7 @@ def _agreement(options: argparse.Namespace) -> str:
 
 
 def _canaries(options: argparse.Namespace) -> str:
-    from mmcr_bench import trust_commands
+    from mmcr_bench.trust import commands as trust_commands
 
     shown, is_fit = trust_commands.canaries(options.bench, options.split, options.judge, options.ledger, options.limit)
     if not is_fit:
@@ -188,19 +188,19 @@ def _canaries(options: argparse.Namespace) -> str:
 
 
 def _penalties(options: argparse.Namespace) -> str:
-    from mmcr_bench import trust_commands
+    from mmcr_bench.trust import commands as trust_commands
 
     return trust_commands.penalties(options.run_folder)
 
 
 def _bridge(options: argparse.Namespace) -> str:
-    from mmcr_bench import trust_commands
+    from mmcr_bench.trust import commands as trust_commands
 
     return trust_commands.bridge(options.old, options.judge, options.ledger, options.out, options.bench)
 
 
 def _self_preference(options: argparse.Namespace) -> str:
-    from mmcr_bench import trust_commands
+    from mmcr_bench.trust import commands as trust_commands
 
     return trust_commands.self_preference(
         options.runs, options.judges, options.generator, options.ledger, options.bench

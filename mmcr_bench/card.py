@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmcr_bench.rubric import DIMENSIONS
+from mmcr_bench.judge.rubric import DIMENSIONS
 from mmcr_bench.table_1 import measure_sizes, show_table_1
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue
 
 SPLIT = "test"
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue
 
 
 @dataclass(frozen=True, slots=True)

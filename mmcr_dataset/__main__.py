@@ -75,7 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _describe(args: argparse.Namespace) -> None:
-    from mmcr_dataset.describe import count_tokens, describe, load_token_counter, show_histogram, show_table
+    from mmcr_dataset.publish.describe import count_tokens, describe, load_token_counter, show_histogram, show_table
 
     count = load_token_counter(args.tokenizer) if args.tokenizer else count_tokens
     statistics = describe(args.folder, count)
@@ -132,10 +132,10 @@ def _remove(args: argparse.Namespace) -> None:
 
 
 def _overlap(args: argparse.Namespace) -> int:
-    from mmcr_dataset.filters.overlap import find_overlaps, find_repeats, index_sets, show_overlaps
+    from mmcr_dataset.filters.contamination import find_overlaps, find_repeats, index_sets, show_overlaps
     from mmcr_dataset.publish.card import refresh_card
     from mmcr_dataset.publish.remove import remove_rows
-    from mmcr_dataset.stages import write_text
+    from mmcr_dataset.stage.stages import write_text
 
     found = [] if args.sets else find_repeats(args.folder, args.bits)
     for index in index_sets(args.sets, args.bits):
@@ -162,9 +162,9 @@ def _overlap(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> None:
-    from mmcr_dataset.describe import load_statistics, show_table
-    from mmcr_dataset.importing import import_conversations
-    from mmcr_dataset.stages import show_count
+    from mmcr_dataset.publish.describe import load_statistics, show_table
+    from mmcr_dataset.publish.importing import import_conversations
+    from mmcr_dataset.stage.stages import show_count
 
     print(show_count(import_conversations(args.file, args.images, args.out, args.licence)))
     print(f"\n{show_table(load_statistics(args.out))}\n\nwritten: {args.out}")
@@ -172,8 +172,8 @@ def _import(args: argparse.Namespace) -> None:
 
 def _label(args: argparse.Namespace) -> None:
     from mmcr_dataset.filters import label
-    from mmcr_dataset.stages import write_text
-    from mmcr_dataset.work_folder import read_dialogues, read_similarities, read_threshold
+    from mmcr_dataset.stage.stages import write_text
+    from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
 
     threshold = read_threshold(args.work)
     if threshold is None:
@@ -190,7 +190,7 @@ def _label(args: argparse.Namespace) -> None:
 
 
 def _ledger(args: argparse.Namespace) -> None:
-    from mmcr_dataset.ledger_files import merge_ledgers, salvage_ledger, show_ledger
+    from mmcr_dataset.endpoint.ledger_files import merge_ledgers, salvage_ledger, show_ledger
 
     if (args.what == "show") != (args.out is None):
         raise ValueError("ledger: --out FILE goes with merge and salvage, and only with them")

@@ -77,13 +77,13 @@ def add_flags(build: argparse.ArgumentParser) -> None:
 
 def run_build(args: argparse.Namespace) -> None:
     """Build as the flags say, and print Table 1."""
-    from mmcr_dataset.chat_api import Endpoint
-    from mmcr_dataset.collect.fetch import FetchSettings
     from mmcr_dataset.collect.screen import Screen, read_limits
-    from mmcr_dataset.describe import load_statistics, show_table
-    from mmcr_dataset.engine import EngineSettings
+    from mmcr_dataset.collect.web.fetch import FetchSettings
+    from mmcr_dataset.endpoint.client import Endpoint
     from mmcr_dataset.generate.dialogues import WriterSettings
     from mmcr_dataset.pipeline import BuildSettings, build
+    from mmcr_dataset.publish.describe import load_statistics, show_table
+    from mmcr_dataset.stage.engine import EngineSettings
 
     endpoint = None
     if args.endpoint is not None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from mmcr_dataset.images import PictureError, decode_rgb, shrink
-from mmcr_dataset.schema import Dialogue, Turn
+from mmcr_dataset.record.dialogue import Dialogue, Turn
+from mmcr_dataset.record.images import PictureError, decode_rgb, shrink
 
 _WIDTH, _HEIGHT = 640, 220  # of a chart, in its own units; it scales with the page
 _PICTURE_PX = 480

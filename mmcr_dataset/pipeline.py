@@ -19,27 +19,27 @@ from typing import Any
 import numpy as np
 
 from mmcr_dataset.collect.draw import Quota, draw_documents
-from mmcr_dataset.collect.fetch import FetchSettings
 from mmcr_dataset.collect.screen import Screen
 from mmcr_dataset.collect.shards import collect_shards, first_open
-from mmcr_dataset.collect.sources import open_source
-from mmcr_dataset.describe import describe, write_statistics
-from mmcr_dataset.engine import EngineSettings, Writing
+from mmcr_dataset.collect.sources.open_source import open_source
+from mmcr_dataset.collect.web.fetch import FetchSettings
 from mmcr_dataset.filters.clip_match import open_matcher
-from mmcr_dataset.filters.near_duplicates import RepeatIndex
-from mmcr_dataset.filters.overlap import SetIndex, index_sets
+from mmcr_dataset.filters.contamination import SetIndex, index_sets
+from mmcr_dataset.filters.dedup import RepeatIndex
 from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
 from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.generate.run import generate
-from mmcr_dataset.images import PictureLimits
-from mmcr_dataset.progress import open_bar, say_count
 from mmcr_dataset.publish.card import write_card
+from mmcr_dataset.publish.describe import describe, write_statistics
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.schema import Dialogue
-from mmcr_dataset.stages import STAGES, Removed, Stage, StageCount, write_jsonl, write_text
-from mmcr_dataset.work_folder import read_dialogues, read_similarities, read_values, without_pictures
+from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.images import PictureLimits
+from mmcr_dataset.stage.engine import EngineSettings, Writing
+from mmcr_dataset.stage.progress import open_bar, say_count
+from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, write_jsonl, write_text
+from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values, without_pictures
 
 
 @dataclass(frozen=True, slots=True)

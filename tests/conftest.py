@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
 
 # Before any library reads it: no test asks a hub, and none leaves a cache behind.
 _CACHE = tempfile.TemporaryDirectory(prefix="mmcr-tests-")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmcr_dataset.__main__ import make_parser
-from training.publish import make_parser as make_publish_parser
+from training.run.publish import make_parser as make_publish_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -110,7 +110,7 @@ def test_experiments_flags_are_frozen(name: str, own: str) -> None:
         ["mmcr_bench"],
         ["eval_tasks"],
         ["eval_tasks", "report"],
-        ["training.publish"],
+        ["training.run.publish"],
         ["training.settings"],
         ["experiments.data_volume"],
     ],

@@ -20,12 +20,12 @@ MAY_IMPORT = {
 }
 BANNED_NAMES = {"utils", "util", "helpers", "misc", "common", "shared", "base", "core", "manager", "handler"}
 LIGHT_MODULES = (
-    "mmcr_dataset.schema",
-    "mmcr_dataset.published_row",
-    "mmcr_dataset.messages",
-    "mmcr_dataset.images",
-    "mmcr_dataset.plain_text",
-    "mmcr_dataset.ledger",
+    "mmcr_dataset.record.dialogue",
+    "mmcr_dataset.record.row",
+    "mmcr_dataset.record.messages",
+    "mmcr_dataset.record.images",
+    "mmcr_dataset.record.plain_text",
+    "mmcr_dataset.endpoint.ledger",
     "mmcr_dataset.__main__",
     "mmcr_bench.__main__",
     "mmcr_bench.intervals",
@@ -38,8 +38,8 @@ LIGHT_MODULES = (
     "experiments.topic_balance",
     "training.config",
     "training.settings",
-    "training.model_card",
-    "training.publish",
+    "training.run.model_card",
+    "training.run.publish",
 )
 HEAVY = ("torch", "transformers", "datasets", "trl", "accelerate", "open_clip", "timm", "matplotlib", "openai")
 

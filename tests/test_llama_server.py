@@ -22,11 +22,11 @@ from urllib.error import URLError
 
 import pytest
 
-from mmcr_bench.canaries import check_judge
-from mmcr_bench.judge import open_judge
+from mmcr_bench.judge.judge import open_judge
+from mmcr_bench.trust.canaries import check_judge
 from mmcr_dataset.__main__ import main
-from mmcr_dataset.ledger import Ledger
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.endpoint.ledger import Ledger
+from mmcr_dataset.record.dialogue import Dialogue
 from tests.conftest import picture_bytes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

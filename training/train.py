@@ -39,23 +39,23 @@ def train(config: TrainConfig) -> Path:
     from accelerate import PartialState
     from transformers import PrinterCallback
 
-    from training.checkpoints import SaveEvery, find_checkpoint
-    from training.collate import Collator
-    from training.dry_run import look_ahead, show_dry_run, write_dry_run
-    from training.encode import Encoder
+    from training.data.collate import Collator
+    from training.data.encode import Encoder
+    from training.data.mixture import load_mixture, load_streams, show_mixture, write_mixture_picture
+    from training.data.packing import merge_size_of
+    from training.data.row_order import first_rows
+    from training.data.step_loader import plan_steps
     from training.families import family_of
-    from training.flops import flop_formula
-    from training.loss_curve import write_loss_curve
-    from training.meter import Meter, peak_flops
-    from training.mixture import load_mixture, load_streams, show_mixture, write_mixture_picture
-    from training.model import encoding_processor, load_model
-    from training.model_card import run_facts, write_card
-    from training.packing import merge_size_of
-    from training.progress import ShowProgress
-    from training.publish import open_repo, publish
-    from training.row_order import first_rows
-    from training.step_loader import plan_steps
-    from training.trainable import add_lora, count_parts, freeze_parts, recompute_parts, show_parts
+    from training.model.flops import flop_formula
+    from training.model.load import encoding_processor, load_model
+    from training.model.trainable import add_lora, count_parts, freeze_parts, recompute_parts, show_parts
+    from training.run.checkpoints import SaveEvery, find_checkpoint
+    from training.run.dry_run import look_ahead, show_dry_run, write_dry_run
+    from training.run.loss_curve import write_loss_curve
+    from training.run.meter import Meter, peak_flops
+    from training.run.model_card import run_facts, write_card
+    from training.run.progress import ShowProgress
+    from training.run.publish import open_repo, publish
     from training.trainer import DialogueTrainer, to_sft_config
 
     out = Path(config.output_dir)

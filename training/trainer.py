@@ -18,14 +18,14 @@ from safetensors import SafetensorError
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from training.checkpoints import keep_lines_up_to, read_complete, write_complete
-from training.collate import REAL_TOKENS, SKIPPED, WEIGHTS
 from training.config import TrainConfig
-from training.meter import Meter
-from training.pixels import to_floats
-from training.step_loader import Step, StepLoader
-from training.steps import StepPlan
-from training.varlen import NAME as VARLEN
+from training.data.collate import REAL_TOKENS, SKIPPED, WEIGHTS
+from training.data.pixels import to_floats
+from training.data.step_loader import Step, StepLoader
+from training.data.steps import StepPlan
+from training.model.varlen import NAME as VARLEN
+from training.run.checkpoints import keep_lines_up_to, read_complete, write_complete
+from training.run.meter import Meter
 
 
 class _TellPlace(TrainerCallback):  # type: ignore[misc]  # transformers is not typed

@@ -21,11 +21,11 @@ from benchmarks.training_arms import Measured, run_ours, run_trl
 from benchmarks.training_collate import full_size
 from benchmarks.training_dialogues import make_dialogue
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.rows import load_dialogues
-from mmcr_dataset.schema import Dialogue
-from training.encode import Encoder
+from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.load import load_dialogues
+from training.data.encode import Encoder
 from training.families import load_family
-from training.tiny import build_tiny
+from training.model.tiny import build_tiny
 
 A_STEP = 16  # dialogues
 QWEN_VOCABULARY = 151936

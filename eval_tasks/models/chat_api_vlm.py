@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Self
 
 from eval_tasks.models.open_model import NoReply
-from mmcr_dataset.chat_api import ChatClient, Endpoint, RequestFailed
-from mmcr_dataset.images import PictureError, to_data_url
-from mmcr_dataset.ledger import Ledger
-from mmcr_dataset.messages import num_pictures_shown, to_messages, to_openai
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.endpoint.client import ChatClient, Endpoint, RequestFailed
+from mmcr_dataset.endpoint.ledger import Ledger
+from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.images import PictureError, to_data_url
+from mmcr_dataset.record.messages import num_pictures_shown, to_messages, to_openai
 
 
 class ChatApiVLM:

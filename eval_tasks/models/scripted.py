@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from eval_tasks.models.open_model import NoReply
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue
 
 
 class ScriptedModel:

@@ -21,12 +21,12 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from eval_tasks.models.block_attention import use_block_attention
 from eval_tasks.models.checkpoint_revision import folder_revision
-from eval_tasks.models.dialogue_cache import DialogueRows, DialogueState, causal_mask, has_full_attention
-from eval_tasks.models.greedy_answers import Answer, OpenAnswers
+from eval_tasks.models.decoding import Answer, OpenAnswers
+from eval_tasks.models.kv_cache import DialogueRows, DialogueState, causal_mask, has_full_attention
 from eval_tasks.models.open_model import NoReply
-from mmcr_dataset.images import PictureError, decode_rgb
-from mmcr_dataset.messages import num_pictures_shown, to_messages
-from mmcr_dataset.schema import Dialogue, Picture
+from mmcr_dataset.record.dialogue import Dialogue, Picture
+from mmcr_dataset.record.images import PictureError, decode_rgb
+from mmcr_dataset.record.messages import num_pictures_shown, to_messages
 
 _TYPES = "mm_token_type_ids"  # 0 for words
 _OF_TOKENS = ("input_ids", "attention_mask", _TYPES)  # the processor's outputs that are not of pictures

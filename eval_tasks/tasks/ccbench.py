@@ -5,8 +5,8 @@ Licence: Apache-2.0 · Rows: 2040 in 510 groups
 Metric: accuracy of whole groups · Paper: arXiv 2307.06281
 """
 
-from eval_tasks.hub_rows import HubRows
-from eval_tasks.multiple_choice import ChoiceRows, choice_task
+from eval_tasks.readers.multiple_choice import ChoiceRows, choice_task
+from eval_tasks.rows.hub_rows import HubRows
 
 TASK = choice_task(
     "ccbench", __doc__, ChoiceRows(HubRows("lmms-lab-encoder/MMBench", "test", config="cc"), True, stem="CCBench")

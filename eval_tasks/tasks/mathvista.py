@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 
-from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
-from eval_tasks.judged_answer import fenced
-from eval_tasks.math_answer import is_plain_answer, normal_answer, read_answer
-from eval_tasks.multiple_choice import VLMEVALKIT
-from eval_tasks.ovis2_prompts import STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.predictions import join_gold, read_predictions, read_rows
-from eval_tasks.table_files import load_json, to_list
+from eval_tasks.readers.judged_answer import fenced
+from eval_tasks.readers.math_answer import is_plain_answer, normal_answer, read_answer
+from eval_tasks.readers.multiple_choice import VLMEVALKIT
+from eval_tasks.readers.ovis2_prompts import STEP_BY_STEP, asks_for_reasons, final_answer
+from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.rows.predictions import join_gold, read_predictions, read_rows
+from eval_tasks.rows.table_files import load_json, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total, totals_by
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from eval_tasks.task import Points, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total
-from mmcr_bench.judge import Judgement
-from mmcr_dataset.rows import load_dialogues
+from mmcr_bench.judge.judge import Judgement
+from mmcr_dataset.record.load import load_dialogues
 
 
 def samples(data: str | None, rules: str) -> Iterator[Sample]:

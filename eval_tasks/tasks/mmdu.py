@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.hub_rows import need, to_text
-from eval_tasks.judged_answer import fenced
-from eval_tasks.table_files import load_json, picture_bytes, read_table, to_list
+from eval_tasks.readers.judged_answer import fenced
+from eval_tasks.rows.hub_rows import need, to_text
+from eval_tasks.rows.table_files import load_json, picture_bytes, read_table, to_list
 from eval_tasks.task import Points, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit
-from mmcr_dataset.schema import Block, Dialogue, Picture, Turn
+from mmcr_dataset.record.dialogue import Block, Dialogue, Picture, Turn
 
 MARK = "<ImageHere>"
 SCALE = 10.0  # scores of 1..10 are reported up to 100
@@ -69,9 +69,9 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
             yield _of_item(item, content.parent, pictures)
     elif table is not None and table.is_file():
         for number, row in enumerate(read_table(table), start=1):
-            questions, answers, images = need(row, ("question", "answer", "image"), f"MMDU row {number}")
+            questions, answers, cells = need(row, ("question", "answer", "image"), f"MMDU row {number}")
             name = f"{table} row {number}"
-            found = [picture_bytes(one, name) for one in to_list(images, name)]
+            found = [picture_bytes(one, name) for one in to_list(cells, name)]
             asked, said = ([str(one) for one in to_list(cell, name)] for cell in (questions, answers))
             if len(asked) != len(said):
                 raise ValueError(f"{name}: {len(asked)} questions and {len(said)} answers")
@@ -83,16 +83,16 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
 def _of_item(item: Mapping[str, Any], folder: Path, pictures: Mapping[str, Path]) -> Sample:
     """The sample of one object of benchmark.json; a picture is found at its path, else by its name."""
     place = f"MMDU dialogue {item.get('id')}"
-    said, images = need(item, ("conversations", "image"), place)
+    said, names = need(item, ("conversations", "image"), place)
     questions = [str(one["value"]) for one in said if one["from"] in ("user", "human")]
     answers = [str(one["value"]) for one in said if one["from"] in ("assistant", "gpt")]
     if len(questions) != len(answers) or 2 * len(questions) != len(said):
         raise ValueError(f"{place}: {len(questions)} questions and {len(answers)} answers in {len(said)} messages")
     data = []
-    for image in images:
-        path = next((one for one in (folder / image, pictures.get(Path(image).name)) if one and one.is_file()), None)
+    for file in names:
+        path = next((one for one in (folder / file, pictures.get(Path(file).name)) if one and one.is_file()), None)
         if path is None:
-            raise ValueError(f"{place}: no picture {image!r} in {folder}; unpack the pictures beside benchmark.json")
+            raise ValueError(f"{place}: no picture {file!r} in {folder}; unpack the pictures beside benchmark.json")
         data.append(path.read_bytes())
     return to_sample(str(item["id"]), list(zip(questions, answers, strict=True)), data)
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
-from eval_tasks.multiple_choice import VLMEVALKIT
-from eval_tasks.ovis2_prompts import OVIS2_RULES
-from eval_tasks.predictions import read_predictions
-from eval_tasks.table_files import read_table
+from eval_tasks.readers.multiple_choice import VLMEVALKIT
+from eval_tasks.readers.ovis2_prompts import OVIS2_RULES
+from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
+from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.rows.predictions import read_predictions
+from eval_tasks.rows.table_files import read_table
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit
-from eval_tasks.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
 
 HUB = HubRows("lmms-lab-encoder/MME", "test")
 COGNITION = ("code_reasoning", "commonsense_reasoning", "numerical_calculation", "text_translation")

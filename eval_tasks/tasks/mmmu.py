@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 
-from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn
-from eval_tasks.mmmu_answer import is_open_right, read_choice, read_open
-from eval_tasks.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, options_of, read_letter, to_prompt
-from eval_tasks.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.predictions import read_predictions
-from eval_tasks.table_files import load_json, picture_bytes, to_list
+from eval_tasks.readers.mmmu_answer import is_open_right, read_choice, read_open
+from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, options_of, read_letter, to_prompt
+from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
+from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn
+from eval_tasks.rows.predictions import read_predictions
+from eval_tasks.rows.table_files import load_json, picture_bytes, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total, totals_by
-from mmcr_dataset.schema import Picture
+from mmcr_dataset.record.dialogue import Picture
 
 HUB = HubRows("lmms-lab-encoder/MMMU", "validation")
 ONE_WORD = "\n\nAnswer the question using a single word or phrase."

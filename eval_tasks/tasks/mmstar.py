@@ -5,9 +5,9 @@ Licence: see the Hub card · Rows: 1500
 Metric: accuracy; lmms-eval prints the mean of 18 categories · Paper: arXiv 2403.20330
 """
 
-from eval_tasks.hub_rows import HubRows
-from eval_tasks.lmms_letters import read_among_four
-from eval_tasks.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
+from eval_tasks.readers.lmms_letters import read_among_four
+from eval_tasks.readers.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
+from eval_tasks.rows.hub_rows import HubRows
 
 LMMS_FORM = "{question}\nAnswer with the option's letter from the given choices directly"  # lists its options itself
 ROWS = ChoiceRows(

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
-from eval_tasks.judged_answer import fenced
-from eval_tasks.multiple_choice import VLMEVALKIT
-from eval_tasks.ovis2_prompts import CAREFULLY, asks_for_reasons
-from eval_tasks.predictions import read_predictions
-from eval_tasks.table_files import load_json, read_table, table_files
+from eval_tasks.readers.judged_answer import fenced
+from eval_tasks.readers.multiple_choice import VLMEVALKIT
+from eval_tasks.readers.ovis2_prompts import CAREFULLY, asks_for_reasons
+from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.rows.predictions import read_predictions
+from eval_tasks.rows.table_files import load_json, read_table, table_files
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from eval_tasks.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
-from eval_tasks.multiple_choice import VLMEVALKIT
-from eval_tasks.table_files import to_list
+from eval_tasks.readers.multiple_choice import VLMEVALKIT
+from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.rows.table_files import to_list
 from eval_tasks.task import Points, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total
 

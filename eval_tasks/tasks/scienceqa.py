@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from eval_tasks.hub_rows import HubRows
-from eval_tasks.lmms_letters import read_lone_letter
-from eval_tasks.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, ChoiceRows, choice_task
-from eval_tasks.predictions import read_predictions
-from eval_tasks.table_files import load_json
+from eval_tasks.readers.lmms_letters import read_lone_letter
+from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, ChoiceRows, choice_task
+from eval_tasks.rows.hub_rows import HubRows
+from eval_tasks.rows.predictions import read_predictions
+from eval_tasks.rows.table_files import load_json
 from eval_tasks.task import Prediction, Predictions, Scored
 from eval_tasks.totals import Total, mean_total
 

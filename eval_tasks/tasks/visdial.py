@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.hub_rows import to_text
-from eval_tasks.judged_answer import fenced
-from eval_tasks.table_files import load_json
+from eval_tasks.readers.judged_answer import fenced
+from eval_tasks.rows.hub_rows import to_text
+from eval_tasks.rows.table_files import load_json
 from eval_tasks.task import Points, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total
-from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
 
 NUM_ROUNDS = 10
 

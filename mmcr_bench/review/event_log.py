@@ -16,9 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmcr_bench.agreement import Mark
 from mmcr_bench.review.rounds import NUM_EXPERTS, Event, Item, apply
-from mmcr_dataset.schema import Dialogue, from_json, to_json
+from mmcr_bench.trust.agreement import Mark
+from mmcr_dataset.record.dialogue import Dialogue, from_json, to_json
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS event (seq INTEGER PRIMARY KEY, value TEXT NOT NULL);

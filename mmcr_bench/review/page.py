@@ -17,12 +17,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 
+from mmcr_bench.judge.rubric import DIMENSIONS
 from mmcr_bench.review.accounts import SESSION_S, Accounts, Person
 from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.progress import next_item, show_agreement, to_progress
 from mmcr_bench.review.rounds import CRITERIA, Event, Item, Kind, ReviewConflict
-from mmcr_bench.rubric import DIMENSIONS
-from mmcr_dataset.images import PictureError, open_picture
+from mmcr_dataset.record.images import PictureError, open_picture
 
 COOKIE = "mmcr_review"
 BODY_BYTES_MAX = 64_000

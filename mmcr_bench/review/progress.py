@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmcr_bench.agreement import Agreement, count_false_flags, measure_agreement
 from mmcr_bench.intervals import Interval
 from mmcr_bench.review.event_log import ReviewLog, to_marks
 from mmcr_bench.review.rounds import CRITERIA, Item
+from mmcr_bench.trust.agreement import Agreement, count_false_flags, measure_agreement
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.generate.dialogues import WriterSettings, write_dialogues
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.remove import remove_rows
-from mmcr_dataset.schema import Dialogue, Turn
-from mmcr_dataset.stages import Removed
+from mmcr_dataset.record.dialogue import Dialogue, Turn
+from mmcr_dataset.stage.stages import Removed
 
 ATTEMPTS_MAX = 3  # unusable replies of the writer in a row, then another dialogue is drawn
 _PASSING = ("timeout", "connection")  # failures that say nothing about the item: the next call tries again

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mmcr_bench.rubric import NAMES
+from mmcr_bench.judge.rubric import NAMES
 
 CRITERIA = tuple(name for name in NAMES if name != "overall")
 NUM_EXPERTS = 6  # paper 3.3

@@ -57,7 +57,7 @@ def _sort(counts: Counter[str], sorter: str, ledger: Path) -> dict[str, str]:
     if not sorter.startswith("api:") or not url or not model:
         raise ValueError(f"--sorter {sorter!r}: expected offline or api:URL#MODEL")
     from mmcr_bench.select.sort_labels import sort_by_model
-    from mmcr_dataset.chat_api import Endpoint, RequestFailed
+    from mmcr_dataset.endpoint.client import Endpoint, RequestFailed
 
     try:
         return sort_by_model(counts, Endpoint(url, model), ledger)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcr_dataset.images import NEAR_DUPLICATE_BITS
+from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS
 
 KINDS = ("single", "multi")
 _BITS_OF_BYTE = np.array([number.bit_count() for number in range(256)], dtype=np.uint8)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmcr_bench.select.wordnet import GENERAL, levels_of, path_of
-from mmcr_dataset.images import PictureError, decode_rgb
 from mmcr_dataset.publish.parquet import read_shards
+from mmcr_dataset.record.images import PictureError, decode_rgb
 
 PROBABILITY_MIN = 0.5
 BATCH = 64

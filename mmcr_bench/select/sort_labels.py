@@ -10,8 +10,8 @@ from typing import Any
 
 from mmcr_bench.select.topics import DOMAINS
 from mmcr_bench.select.wordnet import name_of
-from mmcr_dataset.chat_api import ChatClient, Endpoint
-from mmcr_dataset.ledger import Ledger
+from mmcr_dataset.endpoint.client import ChatClient, Endpoint
+from mmcr_dataset.endpoint.ledger import Ledger
 
 BATCH = 100  # labels in one question
 NONE = "none"

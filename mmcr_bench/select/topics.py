@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mmcr_bench.select.labels import Labels, read_labels
 from mmcr_bench.select.wordnet import name_of, path_of
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue
 
 DOMAINS = ("humanity", "artifacts", "animals", "plants", "architecture", "nature", "education", "science")
 TOPICS_A_DOMAIN = 5  # paper 3.3: "the top five most frequent tags"

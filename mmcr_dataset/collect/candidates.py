@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmcr_dataset.collect.document import Candidate
-from mmcr_dataset.schema import Picture, Source
+from mmcr_dataset.record.dialogue import Picture, Source
 
 _BYTES_A_ROW_GROUP = 16_000_000
 

@@ -8,7 +8,8 @@ from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmcr_dataset.images import (
+from mmcr_dataset.record.dialogue import MAX_PICTURES, Block, Picture, Source
+from mmcr_dataset.record.images import (
     NEAR_DUPLICATE_BITS,
     TRANSIENT,
     PictureError,
@@ -17,9 +18,8 @@ from mmcr_dataset.images import (
     hash_distance,
     perceptual_hash,
 )
-from mmcr_dataset.plain_text import clean_text
-from mmcr_dataset.schema import MAX_PICTURES, Block, Picture, Source
-from mmcr_dataset.stages import Removed
+from mmcr_dataset.record.plain_text import clean_text
+from mmcr_dataset.stage.stages import Removed
 
 MAX_TEXT_CHARACTERS = 8000  # about 2,000 tokens: the prompt of 1.6M requests is what a build pays for
 _MAX_RAW_CHARACTERS = 8 * MAX_TEXT_CHARACTERS  # what is held and cleaned of one document's text

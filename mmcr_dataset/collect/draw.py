@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 
 from mmcr_dataset.collect.document import Document, DocumentSource
 from mmcr_dataset.collect.screen import Screen
-from mmcr_dataset.stages import Removed
+from mmcr_dataset.stage.stages import Removed
 
 
 class Part(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mmcr_dataset.collect.document import Document, why_no_candidate
 from mmcr_dataset.collect.language import why_not_english
-from mmcr_dataset.stages import Removed
+from mmcr_dataset.stage.stages import Removed
 
 # Names of what sources measure (0..1), as the flags have them. A document has its worst picture's value.
 TO_AVOID = ("advertisement", "politics", "porn", "toxic", "unsafe")

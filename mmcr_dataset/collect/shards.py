@@ -12,10 +12,10 @@ from pathlib import Path
 
 from mmcr_dataset.collect.candidates import CandidateWriter, read_candidates
 from mmcr_dataset.collect.document import Candidate, Document
-from mmcr_dataset.collect.fetch import FetchSettings
-from mmcr_dataset.collect.window import Item, fetch_in_order
-from mmcr_dataset.images import PictureLimits
-from mmcr_dataset.stages import Removed, Stage
+from mmcr_dataset.collect.web.fetch import FetchSettings
+from mmcr_dataset.collect.web.window import Item, fetch_in_order
+from mmcr_dataset.record.images import PictureLimits
+from mmcr_dataset.stage.stages import Removed, Stage
 
 DOCUMENTS_A_SHARD = 100
 BYTES_A_SHARD = 200_000_000

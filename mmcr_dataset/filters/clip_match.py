@@ -22,8 +22,8 @@ from PIL import Image
 
 from mmcr_dataset.filters.imagenet_labels import ImageNetLabeler
 from mmcr_dataset.filters.rules import mentions
-from mmcr_dataset.images import decode_rgb, shrink
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.images import decode_rgb, shrink
 
 PIECE_WORDS = 45  # about 60 tokens: fits CLIP's context of 77
 BATCH = 64  # pictures or texts that go through a model together

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from mmcr_dataset.filters.clip_match import texts_about
 from mmcr_dataset.page import Section, show_page, show_pictures, show_text
-from mmcr_dataset.schema import Dialogue
-from mmcr_dataset.stages import read_jsonl
+from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.stage.stages import read_jsonl
 
 LABELS_NAME = "labels.jsonl"
 NEAR_SHARE = 0.2  # of all pairs, by rank, count as near the threshold

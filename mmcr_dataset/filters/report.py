@@ -19,8 +19,8 @@ from mmcr_dataset.page import (
     show_table,
     show_text,
 )
-from mmcr_dataset.stages import STAGES, StageCount, read_jsonl
-from mmcr_dataset.work_folder import read_dialogues, read_similarities, read_threshold
+from mmcr_dataset.stage.stages import STAGES, StageCount, read_jsonl
+from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
 
 NUM_EXAMPLES = 6  # pairs on each side of the threshold
 _NUM_BINS = 40

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-from mmcr_dataset.schema import MAX_PICTURES, TURNS_MULTI, TURNS_SINGLE, Dialogue, Turn
+from mmcr_dataset.record.dialogue import MAX_PICTURES, TURNS_MULTI, TURNS_SINGLE, Dialogue, Turn
 
 ANSWER_MIN_WORDS = 4
 ANSWER_MAX_WORDS = 400

@@ -12,9 +12,9 @@ import numpy as np
 
 from mmcr_dataset.filters.clip_match import Matcher, score_dialogues
 from mmcr_dataset.filters.rules import reason_to_drop
-from mmcr_dataset.schema import from_json
-from mmcr_dataset.stages import STAGES, read_jsonl, write_jsonl
-from mmcr_dataset.work_folder import read_pictures, without_pictures
+from mmcr_dataset.record.dialogue import from_json
+from mmcr_dataset.stage.stages import STAGES, read_jsonl, write_jsonl
+from mmcr_dataset.stage.work_folder import read_pictures, without_pictures
 
 
 def score_shard(

@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcr_dataset.batch_api import ENDED, BatchApi
-from mmcr_dataset.batch_folder import Batch, BatchFile, BatchFolder, read_lines
-from mmcr_dataset.budget import Budget, EndpointUnusable
-from mmcr_dataset.chat_api import Messages, Reply, RequestFailed, to_body, to_request, with_completion_tokens
-from mmcr_dataset.chat_reply import Again, read_completion, read_reply, wants_completion_tokens
-from mmcr_dataset.chat_wire import Answered, Wire
 from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.endpoint.batch_api import ENDED, BatchApi
+from mmcr_dataset.endpoint.batch_folder import Batch, BatchFile, BatchFolder, read_lines
+from mmcr_dataset.endpoint.budget import Budget, EndpointUnusable
+from mmcr_dataset.endpoint.client import Messages, Reply, RequestFailed, to_body, to_request, with_completion_tokens
+from mmcr_dataset.endpoint.ledger import Asked, Ledger, to_asked
+from mmcr_dataset.endpoint.reply import Again, read_completion, read_reply, wants_completion_tokens
+from mmcr_dataset.endpoint.transport import Answered, Wire
 from mmcr_dataset.generate.dialogues import WriterSettings, picture_name, picture_url, to_request_messages
 from mmcr_dataset.generate.estimate import BATCH_SHARE
-from mmcr_dataset.ledger import Asked, Ledger, to_asked
 
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.2, 30.0
 Tell = Callable[[str], None]

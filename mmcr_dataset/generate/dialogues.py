@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmcr_dataset.batch_folder import MAX_REQUESTS, MAX_SIZE_BYTES
-from mmcr_dataset.chat_api import ChatClient, Endpoint, Messages, Reply, RequestFailed
 from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.endpoint.batch_folder import MAX_REQUESTS, MAX_SIZE_BYTES
+from mmcr_dataset.endpoint.client import ChatClient, Endpoint, Messages, Reply, RequestFailed
+from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.offline import VERSION, write_offline
 from mmcr_dataset.generate.parse import UnreadableReply, to_dialogue
 from mmcr_dataset.generate.prompts import prompt_sha256, show_prompt
-from mmcr_dataset.images import to_data_url
-from mmcr_dataset.ledger import Ledger
-from mmcr_dataset.schema import Dialogue, Generation, Picture
-from mmcr_dataset.stages import Removed
+from mmcr_dataset.record.dialogue import Dialogue, Generation, Picture
+from mmcr_dataset.record.images import to_data_url
+from mmcr_dataset.stage.stages import Removed
 
 Progress = Callable[[str], None]  # called once for every finished candidate, with a note on spend
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmcr_dataset.chat_api import to_request
 from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.endpoint.client import to_request
+from mmcr_dataset.endpoint.ledger import Ledger, to_asked
+from mmcr_dataset.endpoint.prices import about_tokens, find_price
 from mmcr_dataset.generate.dialogues import WriterSettings, picture_name, to_request_messages
-from mmcr_dataset.images import open_picture, shrunk_size
-from mmcr_dataset.ledger import Ledger, to_asked
-from mmcr_dataset.prices import about_tokens, find_price
+from mmcr_dataset.record.images import open_picture, shrunk_size
 
 BATCH_SHARE = 0.5  # of the price: what the Batch API charges
 _REPLY_TOKENS = {False: 1400, True: 3500}  # paper, Table 1: tokens of a dialogue about one picture, about several

@@ -10,9 +10,9 @@ import hashlib
 import re
 
 from mmcr_dataset.collect.document import Candidate
-from mmcr_dataset.generate.picture_facts import PictureFacts, measure_facts
-from mmcr_dataset.images import decode_rgb
-from mmcr_dataset.schema import TURNS_MULTI
+from mmcr_dataset.generate.image_facts import PictureFacts, measure_facts
+from mmcr_dataset.record.dialogue import TURNS_MULTI
+from mmcr_dataset.record.images import decode_rgb
 
 VERSION = "offline-1"
 _MAX_SENTENCE = 300  # characters; longer ones are cut at a word

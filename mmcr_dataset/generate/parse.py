@@ -15,8 +15,8 @@ from __future__ import annotations
 import re
 
 from mmcr_dataset.collect.document import Candidate
-from mmcr_dataset.plain_text import clean_text
-from mmcr_dataset.schema import Dialogue, Generation, InvalidDialogue, Turn, dialogue_id, introduce
+from mmcr_dataset.record.dialogue import Dialogue, Generation, InvalidDialogue, Turn, dialogue_id, introduce
+from mmcr_dataset.record.plain_text import clean_text
 
 _SPEAKER = re.compile(r"^[ \t]*[*#]*[ \t]*<[ \t]*(human|assistant)[ \t]*(\d+)[ \t]*>[ \t*]*:?[ \t*]*", re.I | re.M)
 _MARK = re.compile(r"<[ ]*image[ _]?(\d+)[ ]*>", re.I)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from mmcr_dataset.schema import TURNS_MULTI, TURNS_SINGLE
+from mmcr_dataset.record.dialogue import TURNS_MULTI, TURNS_SINGLE
 
 _PROMPT = """\
 You write conversations between a Human and a chatbot Assistant about given pictures and the text they came with.

@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from mmcr_dataset.collect.candidates import read_candidates
 from mmcr_dataset.collect.document import Candidate
-from mmcr_dataset.engine import Writing, join_ledgers, launch
+from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.estimate import estimate, show_change
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
-from mmcr_dataset.ledger import Ledger
-from mmcr_dataset.progress import open_bar, say_count
-from mmcr_dataset.stages import Removed, Stage, StageCount, write_jsonl
+from mmcr_dataset.stage.engine import Writing, join_ledgers, launch
+from mmcr_dataset.stage.progress import open_bar, say_count
+from mmcr_dataset.stage.stages import Removed, Stage, StageCount, write_jsonl
 
 
 def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:

@@ -15,13 +15,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mmcr_dataset.chat_api import ChatClient
 from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.endpoint.client import ChatClient
+from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.batches import BatchRun
 from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, WriterSettings, write_one
-from mmcr_dataset.ledger import Ledger
-from mmcr_dataset.schema import to_json
-from mmcr_dataset.stages import Removed
+from mmcr_dataset.record.dialogue import to_json
+from mmcr_dataset.stage.stages import Removed
 
 Row = dict[str, Any] | Removed  # a dialogue as JSON (its pictures by hash), or why there is none
 

@@ -8,10 +8,10 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from mmcr_dataset.describe import describe, load_statistics, show_table, write_statistics
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, to_croissant
+from mmcr_dataset.publish.describe import describe, load_statistics, show_table, write_statistics
 from mmcr_dataset.publish.remove import LOG_NAME, count_removed
-from mmcr_dataset.stages import write_text
+from mmcr_dataset.stage.stages import write_text
 
 _VENDOR_TERMS = (
     "Text written by a vendor's model is subject to that vendor's terms too; each row names it in `generation`."

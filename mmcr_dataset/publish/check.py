@@ -15,12 +15,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.describe import load_statistics
-from mmcr_dataset.images import PictureError, open_picture
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, file_sha256, read_checksums
+from mmcr_dataset.publish.describe import load_statistics
 from mmcr_dataset.publish.parquet import arrow_schema
-from mmcr_dataset.published_row import from_row
-from mmcr_dataset.schema import InvalidDialogue
+from mmcr_dataset.record.dialogue import InvalidDialogue
+from mmcr_dataset.record.images import PictureError, open_picture
+from mmcr_dataset.record.row import from_row
 
 PAGE_ROWS = 100
 PAGE_BYTES_MAX = 300_000_000

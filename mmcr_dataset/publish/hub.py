@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mmcr_dataset.describe import load_statistics
 from mmcr_dataset.publish.check import check_dataset
+from mmcr_dataset.publish.describe import load_statistics
 
 OWN_NAME = "mmcr-310k"  # a set of this name is taken for the paper's kind: written by a model
 _MAX_ATTEMPTS = 5

@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmcr_dataset.publish.columns import to_columns
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.columns import to_columns
+from mmcr_dataset.record.dialogue import Dialogue
 
 if TYPE_CHECKING:
     from datasets import Features

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmcr_dataset.publish.parquet import cut_groups, read_shards, write_shard
-from mmcr_dataset.stages import read_jsonl
+from mmcr_dataset.stage.stages import read_jsonl
 
 LOG_NAME = "removed.jsonl"
 _KEYS = ["id", "source", "image_phash"]

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow.parquet as parquet
 import pytest
 
-from mmcr_dataset.publish.columns import to_columns
 from mmcr_dataset.publish.parquet import arrow_schema
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.columns import to_columns
+from mmcr_dataset.record.dialogue import Dialogue
 from tests.conftest import picture_bytes
 from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from eval_tasks.__main__ import main
-from mmcr_bench.canaries import CANARIES
+from mmcr_bench.trust.canaries import CANARIES
 from mmcr_dataset.publish.parquet import write_dataset
 from tests.fake_chat_server import FakeChatServer
-from tests.mmcr_bench.test_judge_trust import careful_judge, told_dialogue, verdict
+from tests.mmcr_bench.trust.test_judge_trust import careful_judge, told_dialogue, verdict
 
 Write = Callable[..., str]
 

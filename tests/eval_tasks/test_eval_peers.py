@@ -13,8 +13,8 @@ from PIL import Image
 
 from benchmarks import eval_peers
 from benchmarks.eval_peers_side import joined
-from mmcr_dataset.messages import to_messages
-from mmcr_dataset.schema import Dialogue, Picture, Turn
+from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn
+from mmcr_dataset.record.messages import to_messages
 
 
 def test_pictures_are_the_same_after_jpeg() -> None:

@@ -5,7 +5,7 @@ Source: the tests · Licence: Apache-2.0 · Rows: 24 · Metric: accuracy
 
 from eval_tasks.task import Sample, Task
 from eval_tasks.totals import mean_total
-from mmcr_dataset.schema import Dialogue, Turn
+from mmcr_dataset.record.dialogue import Dialogue, Turn
 
 
 def samples(data, rules):

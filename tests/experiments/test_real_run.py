@@ -14,7 +14,7 @@ import pytest
 
 from mmcr_bench.bench_folder import write_bench_folder
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue
 from tests.experiments.conftest import ROOT
 
 

@@ -7,8 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from mmcr_dataset.images import decode_rgb, perceptual_hash
-from mmcr_dataset.schema import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.images import decode_rgb, perceptual_hash
 
 
 def patchwork(seed: int, format: str = "PNG", quality: int = 75) -> bytes:

@@ -12,8 +12,8 @@ import pytest
 from mmcr_bench.__main__ import main
 from mmcr_bench.select.candidates import read_ids
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.rows import load_dialogues
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.load import load_dialogues
 from tests.mmcr_bench.conftest import patchwork, patchwork_dialogue
 
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from mmcr_bench.__main__ import main
+from mmcr_bench.judge.rubric import DIMENSIONS, NAMES
 from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.rounds import Event
-from mmcr_bench.rubric import DIMENSIONS, NAMES
-from mmcr_bench.runs import read_run
-from mmcr_dataset.images import decode_rgb
+from mmcr_bench.trust.runs import read_run
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.schema import to_json
+from mmcr_dataset.record.dialogue import to_json
+from mmcr_dataset.record.images import decode_rgb
 from tests.fake_chat_server import FakeChatServer
 from tests.mmcr_bench.conftest import patchwork, patchwork_dialogue
-from tests.mmcr_bench.test_judge_trust import careful_judge, told_dialogue, verdict
+from tests.mmcr_bench.trust.test_judge_trust import careful_judge, told_dialogue, verdict
 
 
 @pytest.fixture

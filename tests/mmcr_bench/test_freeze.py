@@ -13,7 +13,7 @@ from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.rounds import Event
 from mmcr_dataset.publish.croissant import file_sha256, read_checksums
 from mmcr_dataset.publish.parquet import cut_groups, write_shard
-from mmcr_dataset.rows import load_dialogues
+from mmcr_dataset.record.load import load_dialogues
 from tests.mmcr_bench.conftest import patchwork, patchwork_dialogue
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from mmcr_bench.__main__ import main
-from mmcr_bench.rubric import NAMES
-from mmcr_bench.runs import read_run
+from mmcr_bench.judge.rubric import NAMES
+from mmcr_bench.trust.runs import read_run
 from mmcr_dataset.publish.parquet import write_dataset
 from tests.fake_chat_server import FakeChatServer
 from tests.mmcr_bench.conftest import patchwork, patchwork_dialogue
-from tests.mmcr_bench.test_judge_trust import material_of, verdict
+from tests.mmcr_bench.trust.test_judge_trust import material_of, verdict
 
 NUM_ANSWERED = 12
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mmcr_bench.table_1 import PAPER_BENCH, Size, measure_sizes, show_table_1
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue
 
 
 def test_sizes_are_counted_by_kind(make_dialogue: Callable[..., Dialogue]) -> None:

@@ -17,7 +17,7 @@ from mmcr_dataset.page import (
     show_table,
     show_text,
 )
-from mmcr_dataset.schema import Dialogue, Source, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, Source, Turn, introduce
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 

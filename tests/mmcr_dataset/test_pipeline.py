@@ -13,8 +13,8 @@ import pytest
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.pipeline import BuildSettings, build
-from mmcr_dataset.published_row import from_row
-from mmcr_dataset.rows import load_dialogues
+from mmcr_dataset.record.load import load_dialogues
+from mmcr_dataset.record.row import from_row
 from tests.conftest import picture_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.local_web import LocalWeb, Page

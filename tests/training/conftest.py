@@ -13,7 +13,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def build_family(dialogues: list[Dialogue]) -> Callable[..., tuple[Any, Any]]:
 
     def build(name: str, seed: int = 0) -> tuple[Any, Any]:
         from training.families import load_family
-        from training.tiny import build_tiny
+        from training.model.tiny import build_tiny
 
         return build_tiny(load_family(name), dialogues, seed)
 

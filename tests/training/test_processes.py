@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.schema import Dialogue, Turn
+from mmcr_dataset.record.dialogue import Dialogue, Turn
 from tests.local_hub import LocalHub
 from tests.training.test_train import ROOT, read_log
 

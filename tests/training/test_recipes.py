@@ -70,7 +70,7 @@ def test_recompute_changes_no_loss(recompute: str, data_folder: Path, tmp_path: 
 
 @pytest.mark.parametrize("family", family_names())
 def test_recompute_vision_leaves_the_language_layers_as_they_are(family: str, build_family) -> None:  # type: ignore[no-untyped-def]
-    from training.trainable import recompute_parts
+    from training.model.trainable import recompute_parts
 
     model, _ = build_family(family)
     recompute_parts(model, load_family(family), ["vision"])
@@ -84,7 +84,7 @@ def test_recompute_vision_leaves_the_language_layers_as_they_are(family: str, bu
 
 @pytest.mark.parametrize("family", family_names())
 def test_parts_of_a_family_name_every_parameter(family: str, build_family) -> None:  # type: ignore[no-untyped-def]
-    from training.trainable import count_parts
+    from training.model.trainable import count_parts
 
     model, _ = build_family(family)
     assert {count.part for count in count_parts(model, load_family(family))} == {"vision", "connector", "language"}

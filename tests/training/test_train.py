@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.schema import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue
 from training.config import TrainConfig
 from training.families import family_names, family_of
 from training.train import main, train

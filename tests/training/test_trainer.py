@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 import torch
 
-from mmcr_dataset.rows import load_rows
-from mmcr_dataset.schema import Dialogue
-from training.collate import Collator, LossAverage
+from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.load import load_rows
 from training.config import TrainConfig
-from training.encode import Encoder
+from training.data.collate import Collator, LossAverage
+from training.data.encode import Encoder
+from training.data.packing import merge_size_of, spread_evenly
+from training.data.row_order import ShuffledRows
+from training.data.steps import StepPlan
 from training.families import family_names, load_family
-from training.packing import merge_size_of, spread_evenly
-from training.row_order import ShuffledRows
-from training.steps import StepPlan
+from training.model.varlen import register_varlen
 from training.trainer import DialogueTrainer, to_sft_config
-from training.varlen import register_varlen
 
 ALL = 8  # dialogues of the fixture, one step
 

@@ -7,14 +7,14 @@ import importlib
 import json
 from pathlib import Path
 
-from training.family import Family
+from training.families.family import Family
 
 TINY = "tiny:"  # `tiny:ovis2` names a small model of that family with random weights, built on the spot
 
 
 def family_names() -> list[str]:
     """The names of all families, without importing any."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "family"))
 
 
 def load_family(name: str) -> Family:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from training.family import Family, chatml_template, tiny_text_settings
+from training.families.family import Family, chatml_template, tiny_text_settings
 
 _INDICATORS = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
 
@@ -56,7 +56,7 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
 def _count_picture_tokens(processor: Any, width: int, height: int, several: bool) -> int:
     from transformers.models.ovis2.image_processing_ovis2 import get_min_tile_covering_grid
 
-    from training.ovis2_tiling import OriginalTiling
+    from training.model.ovis2_tiling import OriginalTiling
 
     pictures = processor.image_processor
     side_px = int(pictures.size["height"])
@@ -71,7 +71,7 @@ def _count_picture_tokens(processor: Any, width: int, height: int, several: bool
 
 
 def _save_memory(model: Any) -> None:
-    from training.ovis2_head import chunk_visual_head
+    from training.model.ovis2_head import chunk_visual_head
 
     chunk_visual_head(model)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.family import Family, chatml_template, count_patch_tokens, tiny_text_settings
+from training.families.family import Family, chatml_template, count_patch_tokens, tiny_text_settings
 
 
 def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from training.family import Family, Pictures, tiny_text_settings
+from training.families.family import Family, Pictures, tiny_text_settings
 
 _TEMPLATE = (
     "{%- macro show(content) %}"

@@ -1,0 +1,175 @@
+"""What a local model remembers of its dialogues between their turns, and how several of them decode side by side.
+
+Dimensions: R dialogues (rows), H key-value heads, L tokens (columns), D head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+from mmcr_dataset.record.dialogue import Picture
+
+
+@dataclass
+class DialogueState:
+    """One dialogue's tokens; their keys and values are a row of `DialogueRows`.
+
+    Attributes:
+        row: the dialogue's row.
+        text: the conversation as the chat template wrote it, up to where the model answers.
+        text_ids: the tokens of `text`, a picture's place one token.
+        ids: the tokens of `text`, pictures expanded.
+        written: the tokens of the model's last answer.
+        pictures: those that have been through the vision tower.
+        next_position: rotary position after `ids`.
+        extras: per-picture inputs that positions depend on (grids), joined over the turns.
+    """
+
+    row: int
+    text: str = ""
+    text_ids: list[int] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+    written: list[int] = field(default_factory=list)
+    pictures: tuple[Picture, ...] = ()
+    next_position: int = 0
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def num_pictures(self) -> int:
+        """How many pictures have been through the vision tower."""
+        return len(self.pictures)
+
+
+class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
+    """The keys and values of all open dialogues: one tensor a layer, a row a dialogue, from column 0 on.
+
+    A dialogue is read and written in place, so nothing is copied from turn to turn. Before the model is called, `aim`
+    says which rows and columns its new tokens go to. Rows are given back by another thread than the model's.
+
+    Args:
+        most: so many dialogues are expected at once.
+    """
+
+    def __init__(self, most: int = 1) -> None:
+        super().__init__(layer_class_to_replicate=lambda: _RowsLayer(self))
+        self.most = most
+        self.lengths: list[int] = []  # of each row: columns that hold what was said
+        self._left: dict[int, DialogueState] = {}  # free rows, and whose columns they still hold
+        self.rows = slice(0, 0)
+        self.columns: int | Tensor = 0
+        self.num_before = self.end = 0
+
+    def take(self, shown: tuple[Picture, ...]) -> tuple[int, DialogueState | None]:
+        """A row for a new dialogue, and the dialogue that had it before if that showed the same pictures first."""
+        alike = [row for row, left in list(self._left.items()) if shown and left.pictures[: len(shown)] == shown]
+        if not self._left:
+            self.lengths.append(0)
+            return len(self.lengths) - 1, None
+        row = alike[0] if alike else min(self._left)
+        before = self._left.pop(row)
+        self.lengths[row] = 0
+        return row, before if alike else None
+
+    def give_back(self, state: DialogueState) -> None:
+        """The dialogue is over; its columns stay until the row is taken."""
+        self._left[state.row] = state
+
+    def clear(self) -> None:
+        """Free the memory of all rows; from now on rows are made as they are needed."""
+        self.lengths, self._left, self.most = [], {}, 1
+        for layer in self.layers:
+            layer.keys = layer.values = None
+
+    def copy(self, source: int, row: int, num_columns: int) -> None:
+        """Let a row begin as another one does."""
+        self.end = num_columns
+        for layer in self.layers if source != row else ():
+            for kept in layer.make_room(layer.keys, layer.values):
+                kept[row, :, :num_columns] = kept[source, :, :num_columns]
+
+    def aim(self, rows: slice, columns: int | Tensor, end: int, num_new: int = 1) -> None:
+        """Where the next tokens go.
+
+        Args:
+            rows: of which dialogues.
+            columns: the first new column of the only row, or the new column of each row.
+            end: columns that are looked at, the new ones included.
+            num_new: how many of them are new in the model's eyes.
+        """
+        self.rows, self.columns, self.end, self.num_before = rows, columns, end, end - num_new
+
+
+class _RowsLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed
+    """One layer of `DialogueRows`."""
+
+    def __init__(self, cache: DialogueRows) -> None:
+        super().__init__()
+        self._cache = cache
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
+        self.is_initialized = True
+
+    def get_seq_length(self) -> int:
+        """Columns before the new ones."""
+        return self._cache.num_before
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Put the new keys and values at their places; all of those rows."""
+        cache = self._cache
+        keys, values = self.make_room(key_states, value_states)
+        for kept, new in ((keys, key_states), (values, value_states)):
+            if isinstance(cache.columns, int):
+                kept[cache.rows, :, cache.columns : cache.end] = new
+            else:
+                kept[torch.arange(cache.rows.start, cache.rows.stop, device=kept.device), :, cache.columns] = new[
+                    :, :, 0
+                ]
+        return keys[cache.rows, :, : cache.end], values[cache.rows, :, : cache.end]
+
+    def make_room(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values with all rows and the columns that are aimed at; the states give the other sizes."""
+        keys = self._with_room(self.keys, key_states)
+        values = self._with_room(self.values, value_states)
+        self.keys, self.values = keys, values
+        return keys, values
+
+    def _with_room(self, kept: Tensor | None, new_RHLD: Tensor) -> Tensor:
+        """The tensor itself, or a larger copy: twice the rows, half as many columns again."""
+        num_rows, num_columns = max(len(self._cache.lengths), self._cache.most), self._cache.end
+        if kept is not None:
+            if kept.shape[0] >= num_rows and kept.shape[2] >= num_columns:
+                return kept
+            num_rows = kept.shape[0] if kept.shape[0] >= num_rows else max(num_rows, 2 * kept.shape[0])
+            num_columns = kept.shape[2] if kept.shape[2] >= num_columns else num_columns * 3 // 2
+        larger = new_RHLD.new_zeros(num_rows, new_RHLD.shape[1], num_columns, new_RHLD.shape[3])
+        if kept is not None:
+            larger[: kept.shape[0], :, : kept.shape[2]] = kept
+        return larger
+
+
+def row_range(states: Sequence[DialogueState]) -> slice:
+    """The rows from the first to the last of these dialogues, others between them included."""
+    rows = [state.row for state in states]
+    return slice(min(rows), max(rows) + 1)
+
+
+def causal_mask(known: int, end: int, device: torch.device) -> Tensor | None:
+    """Which columns the tokens from `known` to `end` see, `(1, 1, new, end)`; None where there are none before them."""
+    if known == 0:
+        return None
+    return torch.ones(end - known, end, dtype=torch.bool, device=device).tril(known)[None, None]
+
+
+def has_full_attention(config: Any) -> bool:
+    """True if each layer sees all tokens, so that a cache can be cut at any token."""
+    text = config.get_text_config()
+    kinds = getattr(text, "layer_types", None)
+    if kinds:
+        return all(kind == "full_attention" for kind in kinds)
+    return getattr(text, "sliding_window", None) is None

@@ -1,0 +1,300 @@
+"""Lettered options: how they are shown and how the letter is read, by each harness's rules; a pair that must agree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from string import ascii_uppercase
+
+from eval_tasks.readers.judged_answer import fenced
+from eval_tasks.readers.lmms_letters import read_by_priority
+from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
+from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.rows.predictions import read_predictions
+from eval_tasks.rows.table_files import to_list
+from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
+from eval_tasks.totals import Total, Unit, macro_total, mean_total, totals_by
+
+LETTER_DIRECTLY = "\nAnswer with the option's letter from the given choices directly."
+LMMS_FORM = "{question}\n{options}" + LETTER_DIRECTLY
+NO_OPTION = "Z"  # read, and none of the options: wrong
+REFUSALS = (
+    "Sorry, I can't help with images of people yet.",
+    "I can't process this file.",
+    "I'm sorry, but without the image provided",
+    "Cannot determine the answer",
+)
+VLMEVALKIT = (*OVIS2_RULES, "vlmevalkit@2024-07", "vlmevalkit@2026-06")
+
+
+def options_of(row: Row, place: str) -> dict[str, str]:
+    """Letter -> text, from columns A, B, ... or from a list `options` or `choices`."""
+    listed = row.get("options", row.get("choices"))
+    if listed is not None:
+        return dict(zip(ascii_uppercase, map(str, to_list(listed, place)), strict=False))
+    return {letter: str(row[letter]) for letter in ascii_uppercase if row.get(letter) is not None}
+
+
+def to_prompt(
+    question: str,
+    options: Mapping[str, str],
+    hint: str | None,
+    rules: str,
+    lmms_form: str = LMMS_FORM,
+    closing: str = LETTER_DIRECTLY,
+) -> str:
+    """The question with its options as each harness puts it.
+
+    Args:
+        question: its words.
+        options: letter -> text.
+        hint: what stands before the question.
+        rules: whose form.
+        lmms_form: what lmms-eval fills in for this benchmark.
+        closing: what the Ovis2 adapter and `official` say at the end.
+
+    Source: VLMEvalKit image_mcq.py (2024-07, 2026-06) and vlm/ovis/ovis.py (2025-03); lmms-eval's task files.
+    """
+    listed = [f"{letter}. {text}" for letter, text in options.items()]
+    if rules in ("vlmevalkit@2024-07", "vlmevalkit@2026-06"):
+        text = f"Hint: {hint}\n" if hint else ""
+        text += f"Question: {question}\n"
+        if not listed:
+            return text
+        return "\n".join([f"{text}Options:", *listed, "Please select the correct answer from the options above. \n"])
+    if rules.startswith("lmms-eval"):
+        return lmms_form.format(hint=hint or "", question=question, options="\n".join(listed))
+    return "\n".join([*filter(None, [hint]), question, *listed]) + closing
+
+
+def read_letter(reply: str, options: Mapping[str, str], rules: str) -> str | None:
+    """The letter a reply chooses, `Z` for none of them, None if it can't be told.
+
+    Example: `read_letter("B. a cat", {"A": "a dog", "B": "a cat"}, "vlmevalkit@2024-07")` -> `"B"`
+    """
+    if rules.startswith("vlmevalkit"):
+        today = rules >= "vlmevalkit@2025-08"
+        return _read_option(reply, options, today) or _read_text(reply, options, today)
+    if rules.startswith("lmms-eval"):
+        return read_by_priority(reply, options)
+    if rules == "llava":
+        return _read_llava(reply)
+    return read_official(reply)
+
+
+def _read_option(reply: str, options: Mapping[str, str], today: bool) -> str | None:
+    """The only option letter among the words; today it must stand among the last four. Source: matching_util.py."""
+    if "Failed to obtain answer via API" in reply:
+        return None
+    if any(refusal in reply for refusal in REFUSALS):
+        return NO_OPTION
+    words = reply.translate(_MARKS).split()
+    found = [letter for letter in options if letter in words]
+    if len(found) == 1 and (not today or words.index(found[0]) > len(words) - 5):
+        return found[0]
+    if not found and NO_OPTION in words:
+        return NO_OPTION
+    if today:
+        match = re.search(r"(?:correct\s+)?answer\s+is\s+\**([ABCD])\**", reply, re.IGNORECASE)
+        return match.group(1).upper() if match and match.group(1).upper() in options else None
+    return None
+
+
+def _read_text(reply: str, options: Mapping[str, str], today: bool) -> str | None:
+    """The only option whose text is in the reply; today the reply mustn't be much longer than the options."""
+    said = reply.lower()
+    if today and len(said) > 2 * sum(len(text) for text in options.values()):
+        return None
+    found = [letter for letter, text in options.items() if text.lower() in said]
+    return found[0] if len(found) == 1 else None
+
+
+_MARKS = str.maketrans(".()[],:;!*#{}", " " * 13)
+
+
+def read_official(reply: str) -> str | None:
+    """The letter in one of MMStar's four forms: `B...`, `(B`, `option B`, `the answer is B`. Source: MMStar eval."""
+    said = reply.lower().strip().replace("\n", " ")
+    for form in ("(", "option ", "the answer is "):
+        if said.startswith(form) and len(said) > len(form):
+            return said[len(form)].upper()
+    return said[0].upper() if said else None
+
+
+def _read_llava(reply: str) -> str | None:
+    """A lone letter, `B. ...`, or `The answer is B` and one character more. Source: LLaVA eval_science_qa.py."""
+    said = reply.replace("\n", ". ")
+    if said and said[0] in ascii_uppercase and said[1:3] in ("", ". "):
+        return said[0]
+    found = re.findall(r"The answer is ([A-Z]).", said)
+    return str(found[0]) if len(found) == 1 else None
+
+
+class ChoiceRows:
+    """How the rows of a multiple-choice benchmark become samples and points.
+
+    Args:
+        hub: where the benchmark lies.
+        circular: a question is asked once for each rotation of its options and counts only if all are right.
+        levels: columns whose values get a total of their own, the coarse one first.
+        stem: beginning of the file's name where a folder holds several tables.
+        lmms_form: lmms-eval's prompt, where it differs from most.
+        lmms_read: lmms-eval's reader, where it differs from most.
+        task: the benchmark's name, where large models of the Ovis2 adapter are told to reason on it.
+        macro: under lmms-eval's rules the number is the mean of this column's categories.
+    """
+
+    def __init__(
+        self,
+        hub: HubRows,
+        circular: bool = False,
+        levels: tuple[str, ...] = ("l2_category", "category"),
+        stem: str | None = None,
+        macro: str = "",
+        lmms_form: str = LMMS_FORM,
+        lmms_read: Callable[[str, Mapping[str, str]], str | None] = read_by_priority,
+        task: str = "",
+    ) -> None:
+        self.task = task
+        self.hub = hub
+        self.circular = circular
+        self.levels = levels
+        self.stem = stem
+        self.macro = macro
+        self.lmms_form = lmms_form
+        self.lmms_read = lmms_read
+
+    def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
+        """Every row as a sample; the rotations of a question follow each other, so that its picture is read once."""
+        rows: Iterable[tuple[int, Row]] = enumerate(load_rows(data, self.hub, self.stem))
+        if self.circular:
+            groups: dict[str, list[tuple[int, Row]]] = {}
+            for number, row in rows:
+                (index,) = need(row, ("index",), f"row {number}")
+                groups.setdefault(self._group_of(row, str(index), f"row {number}"), []).append((number, row))
+            rows = (member for group in groups.values() for member in group)
+        for number, row in rows:
+            need(row, ("question",), f"row {number}")
+            yield self.to_sample(row, rules, number)
+
+    def to_sample(self, row: Row, rules: str, number: int) -> Sample:
+        """The sample of a row; the gold is a letter, or the number of an option.
+
+        Files of predictions may lack the question, the options (A to D are taken then), or the text of the gold's one.
+        """
+        place = f"row {number}"
+        (answer,) = need(row, ("answer",), place)
+        question = str(row.get("question", "(question not in the file)"))
+        options = options_of(row, place)
+        gold = str(answer).strip().upper()
+        if gold.isdigit() and int(gold) < len(options):
+            gold = list(options)[int(gold)]
+        if gold not in ascii_uppercase or len(gold) != 1 or (options and gold > max(options) and gold not in row):
+            raise ValueError(
+                f"{place}: the answer is {answer!r}, expected one of {', '.join(options) or 'the letters'}"
+            )
+        sample_id = str(row.get("index", row.get("question_id", row.get("id", number))))
+        group = self._group_of(row, sample_id, place)
+        closing = STEP_BY_STEP if asks_for_reasons(self.task, rules) else LETTER_DIRECTLY
+        text = to_prompt(question, options, row.get("hint"), rules, self.lmms_form, closing)
+        target = {"answer": gold, "options": options}
+        target |= {level: row.get(level, row.get(level.replace("l2_", "l2-"))) for level in self.levels}
+        return Sample(one_turn(sample_id, pictures_of(row, place), text, gold), target, group)
+
+    def _group_of(self, row: Row, sample_id: str, place: str) -> str:
+        if not self.circular:
+            return sample_id
+        named = str(row.get("g_index", sample_id))
+        try:
+            return str(int(float(named)) if "g_index" in row else int(float(named)) % 1_000_000)
+        except ValueError as error:
+            raise ValueError(f"{place}: index {named!r} is no number, so its circular group isn't known") from error
+
+    def predictions(self, path: Path, data: str | None) -> Predictions:
+        """A table; rotations of a question whose first one isn't there are left out, as both harnesses do."""
+        found = read_predictions(path, data)
+        if not self.circular:
+            return found
+        keys = []
+        for number, one in enumerate(found.rows):
+            index = str(need(one.row, ("index",), f"row {number}")[0])
+            keys.append((index.removesuffix(".0"), self._group_of(one.row, index, f"row {number}")))
+        begun = {group for index, group in keys if index == group}
+        rows = [one for one, (_, group) in zip(found.rows, keys, strict=True) if group in begun]
+        missing = {"without the first rotation": len(keys) - len(rows)} if len(rows) < len(keys) else {}
+        return Predictions(rows, left_out={**found.left_out, **missing})
+
+    def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
+        """1 for the right letter; None where no letter can be read, by the judge neither."""
+        said = self.read(sample, replies, rules, verdict)
+        return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+
+    def read(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
+        """The letter in a reply, else in the judge's verdict."""
+        options = sample.target["options"] or dict.fromkeys("ABCD", "")
+        reply, by_lmms = final_answer(replies[0], self.task, rules), rules.startswith("lmms-eval")
+        said = self.lmms_read(reply, options) if by_lmms else read_letter(reply, options, rules)
+        if said is None and verdict is not None:
+            said = read_letter(str(verdict), {**options, NO_OPTION: "none of them"}, "vlmevalkit@2024-07")
+        return said
+
+    def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+        """Accuracy (of whole circular groups), and that of each category."""
+        if self.circular:
+            return self._circular_totals(scored)
+        found = {"accuracy": mean_total(scored, "accuracy")}
+        if self.macro and rules.startswith("lmms-eval"):
+            units = [
+                Unit(one.sample.group, one.points.get("accuracy") or 0.0, str(one.sample.target[self.macro]))
+                for one in scored
+            ]
+            found = {"average": macro_total(units), **found}
+        for level in self.levels:
+            found |= totals_by([one for one in scored if one.sample.target[level]], level)
+        return found
+
+    def _circular_totals(self, scored: Sequence[Scored]) -> dict[str, Total]:
+        points: dict[str, float] = {}
+        names: dict[str, list[str]] = {}  # group -> its categories of both levels
+        for one in scored:
+            group, value = one.sample.group, one.points.get("accuracy") or 0.0
+            points[group] = min(value, points.get(group, 1.0))
+            of_levels = [one.sample.target[level] for level in self.levels]
+            names.setdefault(group, [str(name) for name in of_levels if name])
+        found = {"accuracy": Total([Unit(group, value) for group, value in points.items()])}
+        for name in sorted({name for of_group in names.values() for name in of_group}):
+            found[name] = Total([Unit(group, value) for group, value in points.items() if name in names[group]])
+        return found | {"each_rotation": mean_total(scored, "accuracy")}
+
+
+def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
+    """Ask which option the reply means."""
+    listed = "\n".join(f"{letter}. {text}" for letter, text in sample.target["options"].items())
+    return (
+        "Which option does a reply mean? Say its letter and nothing else; say Z if it means none of them.\n\n"
+        f"Options:\n{listed}\n\n{fenced(replies[0])}\n\nThe letter:"
+    )
+
+
+def choice_task(
+    name: str,
+    source: str | None,
+    rows: ChoiceRows,
+    rules: tuple[str, ...] = VLMEVALKIT,
+    predictions: Callable[[Path, str | None], Predictions] | None = None,
+) -> Task:
+    """The task of a multiple-choice benchmark."""
+    return Task(
+        name,
+        (source or "").strip(),
+        rows.samples,
+        rows.score,
+        rows.totals,
+        judge="chat",
+        to_judge=to_judge,
+        read=rows.read,
+        rules=rules,
+        to_sample=rows.to_sample,
+        predictions=predictions or rows.predictions,
+    )

@@ -1,0 +1,124 @@
+"""The samples of runs for the report page: pictures, questions, references, replies and what each was worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from eval_tasks.store.run_folder import from_record, read_records, read_results
+from eval_tasks.task import Scored, Task
+from mmcr_dataset.page import Section, show_dialogue, show_text
+from mmcr_dataset.record.dialogue import Dialogue, Turn
+from mmcr_dataset.record.images import PictureError, decode_rgb
+
+NUM_SAMPLES = 20  # of each task
+
+
+def samples_sections(
+    runs: Sequence[Path], tasks: Mapping[str, Task], data: Mapping[str, str], num_samples: int = NUM_SAMPLES
+) -> list[Section]:
+    """A section for each task: its first samples with the replies of every run.
+
+    Args:
+        runs: finished run folders.
+        tasks: the tasks they share.
+        data: task name -> where its data is, for the pictures; a run keeps none.
+        num_samples: so many of each task.
+    """
+    scored = {run: _scored_by_task(run, tasks) for run in runs}
+    sections = []
+    for name, task in tasks.items():
+        of_first = scored[runs[0]][name]
+        first = list(islice(of_first.values(), num_samples))
+        rules = read_results(runs[0])["tasks"][name]["rules"]
+        dialogues = _with_pictures(first, task, rules, data[name]) if name in data else {}
+        shown = [
+            _show_sample(dialogues.get(key, _without_pictures(one.sample.dialogue)), key, name, scored)
+            for key, one in zip(of_first, first, strict=False)
+        ]
+        note = f"{len(shown)} of {len(of_first)} samples."
+        note += "" if name in data else f" Pictures: pass --data {name}=PLACE, a run keeps none."
+        sections.append(Section(f"Replies: {name}", show_text(note) + "".join(shown)))
+    return sections
+
+
+def _scored_by_task(run: Path, tasks: Mapping[str, Task]) -> dict[str, dict[str, Scored]]:
+    found: dict[str, dict[str, Scored]] = {name: {} for name in tasks}
+    for record in read_records(run):
+        if record["task"] in found:
+            found[record["task"]][record["id"]] = from_record(record)
+    return found
+
+
+def _with_pictures(scored: Sequence[Scored], task: Task, rules: str, data: str) -> dict[str, Dialogue]:
+    """The dialogues as the data has them; those with a picture that doesn't decode are left out."""
+    wanted = {one.sample.dialogue.id for one in scored}
+    found: dict[str, Dialogue] = {}
+    for sample in task.samples(data, rules):
+        if sample.dialogue.id in wanted:
+            wanted.discard(sample.dialogue.id)
+            if all(_is_picture(picture.data) for picture in sample.dialogue.pictures):
+                found[sample.dialogue.id] = sample.dialogue
+        if not wanted:
+            break
+    return found
+
+
+def _is_picture(data: bytes) -> bool:
+    try:
+        decode_rgb(data)
+    except PictureError:
+        return False
+    return True
+
+
+def _without_pictures(dialogue: Dialogue) -> Dialogue:
+    turns = tuple(
+        Turn(("".join(block for block in turn.human if isinstance(block, str)),), turn.assistant)
+        for turn in dialogue.turns
+    )
+    return replace(dialogue, turns=turns, pictures=())
+
+
+def _show_sample(
+    dialogue: Dialogue, sample_id: str, task: str, scored: Mapping[Path, Mapping[str, Mapping[str, Scored]]]
+) -> str:
+    turns: list[list[tuple[str, str]]] = [[] for _ in dialogue.turns]
+    for run, of_task in scored.items():
+        one = of_task[task].get(sample_id)
+        if one is None:
+            continue
+        replies, last = dict(enumerate(one.replies, start=one.sample.num_given_turns)), len(turns) - 1
+        said_by_judge = _words_of_judge(one)
+        for number, turn in enumerate(turns):
+            name = f"{run.name}: {_show_points(one)}" if number == last else run.name
+            if number in replies or number == last:
+                turn.append((name, replies.get(number, "")))
+            turn += [(f"{run.name}, judge {judge}", words) for place, judge, words in said_by_judge if place == number]
+    return show_text(f"Sample {sample_id}") + show_dialogue(dialogue, turns)
+
+
+def _words_of_judge(one: Scored) -> list[tuple[int, str, str]]:
+    """(turn, judge, words) of everything that a judge said about a sample."""
+    num_given, judged = one.sample.num_given_turns, one.judged
+    details = [(num_given + place, detail) for place, detail in enumerate(judged.get("turns", ()))]
+    details += [(len(one.sample.dialogue.turns) - 1, detail) for detail in [judged, *judged.get("members", ())]]
+    return [
+        (place, str(detail.get("judge") or detail.get("model") or ""), str(detail["reply"]))
+        for place, detail in details
+        if detail.get("reply")
+    ]
+
+
+def _show_points(one: Scored) -> str:
+    """What a sample is worth, and what was read to say so, or why nothing was."""
+    if one.failure is not None:
+        return f"failed: {one.failure.reason} ({one.failure.detail})"
+    points = ", ".join(f"{name} {'unread' if value is None else f'{value:g}'}" for name, value in one.points.items())
+    if one.unjudged is not None:
+        return "; ".join(filter(None, [f"unjudged: {one.unjudged.reason} ({one.unjudged.detail[:200]})", points]))
+    if one.is_unread:
+        return f"{points}: the rules find no answer in the reply, and no judge was asked"
+    return f"{points}; read: {one.reading or 'nothing'}" if one.reading is not None else points

@@ -1,0 +1,129 @@
+"""Rows of a benchmark: from a folder or file beside us, or from a pinned revision on the Hub; and rows to samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eval_tasks.rows.table_files import picture_bytes, read_table, table_files, to_list
+from eval_tasks.task import Row
+from mmcr_dataset.record.dialogue import Block, Dialogue, Picture, Turn
+from mmcr_dataset.record.plain_text import escape_special_tokens, find_unsafe_character
+
+_INDEX_LENGTH = 64  # a picture in base64 is longer, an index shorter
+
+
+@dataclass(frozen=True, slots=True)
+class HubRows:
+    """Where a benchmark lies on the Hub."""
+
+    name: str
+    split: str
+    config: str | None = None
+    revision: str | None = None
+
+
+def load_rows(data: str | None, hub: HubRows, stem: str | None = None) -> Iterator[Row]:
+    """The rows of a benchmark, pictures as undecoded bytes or base64.
+
+    Args:
+        data: a file, a folder, or an id on the Hub; None takes `hub`.
+        hub: the benchmark's own place.
+        stem: beginning of the file's name where a folder holds several tables.
+
+    Raises:
+        ValueError: the place isn't there or can't be read.
+    """
+    if data is not None and (Path(data).exists() or data.startswith((".", "/")) or data.count("/") != 1):
+        for path in table_files(Path(data), stem):
+            yield from _with_shared_pictures(path)
+        return
+    from datasets import Image, load_dataset
+
+    try:
+        rows = load_dataset(data or hub.name, hub.config, split=hub.split, revision=None if data else hub.revision)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{data or hub.name} can't be loaded from the Hub ({error}); pass --data FOLDER with its files"
+        ) from error
+    for name, feature in rows.features.items():
+        if isinstance(feature, Image):
+            rows = rows.cast_column(name, Image(decode=False))
+    yield from rows
+
+
+def _with_shared_pictures(path: Path) -> Iterator[Row]:
+    """Rows of a file; a row whose `image` is another row's index gets that row's picture (VLMEvalKit's rotations)."""
+    pictures: dict[str, str] = {}
+    for number, row in enumerate(read_table(path), start=1):
+        image = row.get("image")
+        if isinstance(image, str) and len(image) <= _INDEX_LENGTH:
+            if image not in pictures:
+                raise ValueError(f"{path} row {number}: image {image!r} names no earlier row's index")
+            row = {**row, "image": pictures[image]}
+        elif isinstance(image, str):
+            pictures[str(row.get("index"))] = image
+        yield row
+
+
+def need(row: Row, names: Sequence[str], place: str) -> list[Any]:
+    """The cells of these columns.
+
+    Raises:
+        ValueError: one is missing or empty.
+    """
+    for name in names:
+        if row.get(name) is None:
+            raise ValueError(f"{place}: no {name!r}; the row has {sorted(map(str, row))}")
+    return [row[name] for name in names]
+
+
+def pictures_of(row: Row, place: str) -> list[Picture]:
+    """The pictures of a row's `image` column; none where other people's predictions came without them."""
+    return [Picture(picture_bytes(one, place)) for one in to_list(row.get("image"), place)]
+
+
+def to_text(value: object) -> str:
+    """A cell as text that may stand in a dialogue: special tokens made harmless, unsafe characters left out."""
+    text = escape_special_tokens(str(value).replace("\r\n", "\n").replace("\r", "\n"))
+    while (character := find_unsafe_character(text)) is not None:
+        text = text.replace(character, "")
+    return text
+
+
+_PLACE = re.compile(r"<image\s*(\d+)>", re.IGNORECASE)
+
+
+def one_turn(sample_id: str, pictures: Sequence[Picture], text: str, reference: str) -> Dialogue:
+    """A dialogue of one question: the pictures first, or at their `<image 1>` where the text has such places."""
+    places = [int(number) for number in _PLACE.findall(text)]
+    if places and pictures:
+        blocks, shown = _interleaved(text, pictures)
+    else:
+        shown = list(pictures)
+        blocks = [*range(1, len(shown) + 1), to_text(_PLACE.sub(r"Image \1", text))]
+    turn = Turn(tuple(block for block in blocks if block != ""), to_text(reference).strip() or "(none)")
+    return Dialogue(sample_id, (turn,), tuple(shown))
+
+
+def _interleaved(text: str, pictures: Sequence[Picture]) -> tuple[list[Block], list[Picture]]:
+    """Blocks with each picture at its place; a place named twice shows its picture once."""
+    blocks: list[Block] = []
+    shown: list[Picture] = []
+    numbers: set[int] = set()
+    for index, piece in enumerate(_PLACE.split(text)):
+        number = int(piece) if index % 2 else 0
+        if number and number <= len(pictures) and number not in numbers:
+            numbers.add(number)
+            shown.append(pictures[number - 1])
+            blocks.append(len(shown))
+            continue
+        said = f"image {number}" if index % 2 else to_text(piece)
+        if blocks and isinstance(blocks[-1], str):
+            blocks[-1] += said
+        elif said:
+            blocks.append(said)
+    return blocks, shown

@@ -1,0 +1,177 @@
+"""Other people's predictions as samples with replies: scored by the same functions as our own runs.
+
+A table whose rows hold the question's gold beside the prediction (VLMEvalKit's result files, lmms-eval's logs) is read
+here; official formats of a benchmark are read by its task.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+from eval_tasks.rows.table_files import read_table, table_files
+from eval_tasks.scoring import score_samples, to_entry
+from eval_tasks.store.run_folder import to_record
+from eval_tasks.task import Prediction, Predictions, Row, Scored, Task
+
+REPLY_COLUMNS = (
+    *("prediction", "response", "model_prediction", "pred", "predict", "text", "reply", "output", "model_answer"),
+)
+ALIASES = {"gt_answer": "answer", "ground_truth": "answer", "gold": "answer", "label": "answer", "gt": "answer"}
+ALIASES |= {"answers": "answer", "prompt": "question", "l2-category": "l2_category", "q_id": "question_id"}
+# Columns that name a question, best first; HallusionBench's own file names it by six of them.
+GOLD_KEYS = (
+    *(("index",), ("category", "subcategory", "visual_input", "set_id", "figure_id", "question_id")),
+    *(("question_id",), ("id",), ("pid",)),
+)
+# Texts that pandas, and with it VLMEvalKit, reads as an empty cell: options and replies of these words are lost there.
+EMPTY_FOR_PANDAS = frozenset(
+    {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"}
+    | {"<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
+)
+_PICTURE = re.compile(r"(decoded_)?image(_\d+)?", re.IGNORECASE)
+
+
+def read_predictions(path: Path, data: str | None, verdicts: str | None = None) -> Predictions:
+    """Rows with their replies from a table; what has no gold gets it from `data`, row by row by their key.
+
+    Args:
+        path: the file, or a folder with one table.
+        data: the benchmark's own file.
+        verdicts: the column in which a judge's word is stored, where the benchmark has one.
+
+    Raises:
+        ValueError: no column of replies, or no gold.
+    """
+    rows = read_rows(path)
+    if not rows:
+        raise ValueError(f"{path}: no rows")
+    columns = {name for row in rows for name in row}
+    reply = next((name for name in REPLY_COLUMNS if name in columns), None)
+    if reply is None:
+        raise ValueError(f"{path}: no column of replies ({', '.join(REPLY_COLUMNS)}); it has {sorted(columns)}")
+    letters = dict.fromkeys(name for name in columns if len(name) == 1 and name in ascii_uppercase)  # an empty option
+    blank = "nan" if _is_for_pandas(table_files(path)[0]) else ""  # what VLMEvalKit makes of a cell that is lost
+    found: list[tuple[Row, str]] = [({**letters, **row}, str(row.get(reply, blank))) for row in rows]
+    if "answer" not in columns:
+        if data is None:
+            raise ValueError(f"{path} holds no gold answers; pass --data with the benchmark's own file")
+        found = list(join_gold(found, read_rows(Path(data)), path))
+    left_out = {"without gold": len(rows) - len(found)} if len(found) < len(rows) else {}
+    said = (Prediction(row, text, row.get(verdicts) if verdicts else None) for row, text in found)
+    return Predictions(list(said), left_out=left_out)
+
+
+def read_rows(place: Path) -> list[Row]:
+    """A table's rows with columns in our names, without pictures."""
+    return [_renamed(row) for file in table_files(place) for row in _cells(file)]
+
+
+def _cells(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows without their pictures, which scoring doesn't need."""
+    as_pandas = _is_for_pandas(path)
+    for row in read_table(path):
+        cells = _of_log(row)
+        yield {
+            name: cell
+            for name, cell in cells.items()
+            if not _PICTURE.fullmatch(name) and not (as_pandas and isinstance(cell, str) and cell in EMPTY_FOR_PANDAS)
+        }
+
+
+def _is_for_pandas(path: Path) -> bool:
+    return path.suffix.lower() in (".xlsx", ".tsv", ".csv")
+
+
+def _of_log(row: dict[str, Any]) -> dict[str, Any]:
+    """A line of lmms-eval's samples log as a row: the benchmark's own columns, the gold and the raw reply."""
+    doc, said = row.get("doc"), row.get("resps", row.get("filtered_resps"))
+    if not isinstance(doc, dict) or said is None:
+        return row
+    while isinstance(said, list):
+        said = said[0] if said else ""
+    return {"index": row.get("doc_id"), "answer": row.get("target"), **doc, "prediction": said}
+
+
+def _renamed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with columns in our names, those it already has first; letters A, B, ... stay as they are."""
+    named = {name if len(name) == 1 else name.strip().lower(): cell for name, cell in row.items()}
+    return {ALIASES[name]: cell for name, cell in named.items() if name in ALIASES} | {
+        name: cell for name, cell in named.items() if name not in ALIASES
+    }
+
+
+def join_gold(found: Sequence[tuple[Row, str]], gold: Sequence[Row], path: Path) -> Iterator[tuple[Row, str]]:
+    """Each reply's row filled from the gold row of the same key.
+
+    Raises:
+        ValueError: no columns name a question in both files, each gold once, or no reply's question is in the gold.
+    """
+    rows = [row for row, _ in found]
+    pairs = [(names, names) for names in GOLD_KEYS]
+    pairs += [(a, b) for a in GOLD_KEYS for b in GOLD_KEYS if a != b and len(a) == len(b) == 1]
+    why = f"no column names each question in both files; expected one of {', '.join(names[0] for names in GOLD_KEYS)}"
+    for said_names, gold_names in pairs:
+        said_keys, gold_keys = _keys(rows, said_names), _keys(gold, gold_names)
+        if said_keys is None or gold_keys is None or len(set(gold_keys)) < len(gold_keys):
+            continue
+        by_key = dict(zip(gold_keys, gold, strict=True))
+        if any(key in by_key for key in said_keys):
+            for key, (row, reply) in zip(said_keys, found, strict=True):
+                if key in by_key:
+                    yield {**row, **by_key[key]}, reply
+            return
+        why = f"none of its {'/'.join(said_names)} values is in the gold, for example {'/'.join(said_keys[0])!r}"
+    raise ValueError(f"{path}: {why}")
+
+
+def _keys(rows: Sequence[Row], names: tuple[str, ...]) -> list[tuple[str, ...]] | None:
+    """The rows' values of these columns, 7 and 7.0 alike; None where a row lacks one."""
+    if not all(name in row for row in rows for name in names):
+        return None
+    return [tuple(re.sub(r"\.0$", "", str(row[name]).strip()) for name in names) for row in rows]
+
+
+def score_predictions(
+    task: Task, path: Path, rules: str | None, data: str | None, judge: str = "offline", ledger_path: Path | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The task's entry of results.json and the records, for a file of predictions.
+
+    Args:
+        task: whose predictions they are.
+        path: the file or folder.
+        rules: scoring rules, None for those of the file's form.
+        data: the benchmark's own file, where the predictions hold no gold.
+        judge: a `--judge` value, asked about what has no verdict in the file and can't be read by rules.
+        ledger_path: where a judge's words are kept.
+
+    Raises:
+        ValueError: the file isn't of a known form, or the task can't score predictions.
+    """
+    if task.to_sample is None:
+        raise ValueError(f"task {task.name} can't score files of predictions: its replies need its judge and history")
+    if not path.exists():
+        raise ValueError(f"--predictions {path}: no such file or folder")
+    read: Callable[[Path, str | None], Predictions] = task.predictions or read_predictions
+    predictions = read(path, data)
+    chosen = task.check_rules(rules or predictions.rules)
+    scored: list[Scored] = []
+    seen: set[str] = set()
+    for number, (row, reply, verdict) in enumerate(predictions.rows):
+        sample = task.to_sample(row, chosen, number)
+        if sample.dialogue.id in seen:
+            raise ValueError(f"{path}, row {number}: the id {sample.dialogue.id!r} is there twice")
+        seen.add(sample.dialogue.id)
+        scored.append(task.scored(Scored(sample, (reply,)), chosen, verdict))
+    stored = sum(one.verdict is not None for one in predictions.rows)
+    judged_by: dict[str, Any] = {"name": f"stored in the file ({stored})" if stored else "none", "spec": "offline"}
+    if judge != "offline" and ledger_path is not None:
+        open_ones = [place for place, one in enumerate(predictions.rows) if one.verdict is None]
+        judged, judged_by = score_samples(task, [scored[place] for place in open_ones], chosen, judge, ledger_path)
+        for place, one in zip(open_ones, judged, strict=True):
+            scored[place] = one
+    entry = to_entry(task, scored, chosen, judged_by) | {"left_out": dict(predictions.left_out)}
+    return entry, [to_record(task.name, one) for one in scored]

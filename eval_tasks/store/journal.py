@@ -1,0 +1,102 @@
+"""The journal of a run: every reply of every turn, appended and flushed before the next turn is asked.
+
+After a kill the same command goes on inside the dialogue it was in. The key of a reply holds everything that shaped
+it, so a changed prompt, picture, model or decoding is asked anew. Failures are written too, and are asked again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from eval_tasks.task import Failure, Sample, Task
+from mmcr_dataset.record.messages import num_pictures_shown, to_messages
+
+
+def reply_key(
+    task: Task, sample: Sample, replies: Sequence[str], model: dict[str, Any], decoding: dict[str, Any]
+) -> str:
+    """Hash of task and version, sample, exact messages, pictures, model and revision, decoding."""
+    shown = num_pictures_shown(sample.dialogue, len(replies))
+    request = {
+        "task": [task.name, task.version],
+        "sample": sample.dialogue.id,
+        "messages": to_messages(sample.dialogue, replies),
+        "pictures": [picture.sha256 for picture in sample.dialogue.pictures[:shown]],
+        "model": model,
+        "decoding": decoding,
+    }
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def journal_name(rank: int) -> str:
+    """The file of one process of a run."""
+    return f"journal-{rank}.jsonl" if rank else "journal.jsonl"
+
+
+class Journal:
+    """An open journal file, one process at a time; replies in the folder's other journals are known too.
+
+    Raises:
+        ValueError: another process writes it, or a line in its middle is broken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._replies: dict[str, str] = {}
+        self._file = path.open("a+b")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise ValueError(f"{path}: another run writes this journal; wait for it or choose another --out") from error
+        self._file.seek(0)
+        torn = self._read(path, self._file.read())
+        if torn:
+            self._file.truncate(self._file.tell() - torn)
+        for other in path.parent.glob("journal*.jsonl"):
+            if other != path:
+                self._read(other, other.read_bytes())
+
+    def _read(self, path: Path, content: bytes) -> int:
+        """Take in the replies; the number of bytes after the last line break, which a kill cut off."""
+        lines = content.split(b"\n")
+        torn = lines.pop()
+        for number, line in enumerate(lines, start=1):
+            try:
+                entry = json.loads(line)
+                if entry["reply"] is not None:
+                    self._replies[entry["key"]] = entry["reply"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{path} line {number} is no journal entry ({error}); mend or remove it") from error
+        return len(torn)
+
+    def find(self, key: str) -> str | None:
+        """The reply that was given, None if there is none yet."""
+        return self._replies.get(key)
+
+    def store(self, key: str, sample: Sample, turn: int, reply: str) -> None:
+        """Put a reply on disk."""
+        self._replies[key] = reply
+        self._write({"key": key, "id": sample.dialogue.id, "turn": turn, "reply": reply})
+
+    def store_failure(self, key: str, sample: Sample, turn: int, failure: Failure) -> None:
+        """Remember that a turn failed, and why."""
+        self._write({"key": key, "id": sample.dialogue.id, "turn": turn, "reply": None, **failure._asdict()})
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        self._file.write(json.dumps(entry, ensure_ascii=True).encode("ascii") + b"\n")
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()

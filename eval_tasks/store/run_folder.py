@@ -1,0 +1,114 @@
+"""The folder of a run: its journal and ledgers, samples.jsonl (what was asked, said and scored), results.json.
+
+`samples.jsonl` holds everything but the picture bytes, so that a run is scored again without its data.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from eval_tasks.task import Failure, Sample, Scored
+from mmcr_dataset.record.dialogue import from_json, to_json
+
+FORMAT = 1
+
+
+def to_record(task: str, scored: Scored) -> dict[str, Any]:
+    """A scored sample as a JSON object, picture bytes left out."""
+    sample = scored.sample
+    return {
+        "task": task,
+        "id": sample.dialogue.id,
+        "group": sample.group,
+        "target": sample.target,
+        "num_given_turns": sample.num_given_turns,
+        "replies": list(scored.replies),
+        "points": dict(scored.points),
+        "failure": scored.failure and scored.failure._asdict(),
+        "unjudged": scored.unjudged and scored.unjudged._asdict(),
+        "judged": dict(scored.judged),
+        "reading": scored.reading,
+        "dialogue": to_json(sample.dialogue),
+    }
+
+
+def from_record(record: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None) -> Scored:
+    """The scored sample of a `to_record` object; its pictures are empty where they aren't given by their sha256."""
+    value = record["dialogue"]
+    data = {picture["sha256"]: b"" for picture in value["pictures"]} if pictures is None else pictures
+    sample = Sample(from_json(value, data), record["target"], record["group"], record["num_given_turns"])
+    failure, unjudged = record["failure"], record["unjudged"]
+    return Scored(
+        sample,
+        tuple(record["replies"]),
+        record["points"],
+        Failure(**failure) if failure else None,
+        Failure(**unjudged) if unjudged else None,
+        record.get("judged", {}),
+        record.get("reading"),
+    )
+
+
+def read_records(folder: Path) -> Iterator[dict[str, Any]]:
+    """The objects of samples.jsonl.
+
+    Raises:
+        ValueError: the file isn't there, or a line is broken.
+    """
+    path = folder / "samples.jsonl"
+    if not path.is_file():
+        raise ValueError(
+            f"{folder} is no finished run: it has no samples.jsonl; run python -m eval_tasks --out {folder}"
+        )
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path} line {number}: not JSON ({error}); score the run anew") from error
+
+
+def write_records(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write samples.jsonl whole or not at all."""
+    _replace(folder / "samples.jsonl", "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """results.json of a run.
+
+    Raises:
+        ValueError: it isn't there, isn't JSON, or has another format.
+    """
+    path = folder / "results.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} is no finished run: it has no results.json")
+    try:
+        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+    if results.get("format") != FORMAT:
+        raise ValueError(f"{path}: format {results.get('format')!r}, this program reads {FORMAT}")
+    return results
+
+
+def write_results(folder: Path, results: Mapping[str, Any]) -> None:
+    """Write results.json whole or not at all."""
+    text = json.dumps({"format": FORMAT, **results}, indent=2, ensure_ascii=False, allow_nan=False)
+    _replace(folder / "results.json", text + "\n")
+
+
+def finite(value: float) -> float | None:
+    """The value for JSON, which has no infinity: None where an interval has no end."""
+    return value if math.isfinite(value) else None
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)

@@ -1,0 +1,157 @@
+"""The judge that asks a chat model: one request a dialogue, through the ledger, read by `verdict`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from mmcr_bench.judge.judge import Judgement, check_replies
+from mmcr_bench.judge.judge_spec import JudgeSpec
+from mmcr_bench.judge.penalties import measure_penalties
+from mmcr_bench.judge.rubric import NAMES, prompt_sha256, to_judge_messages, verdict_schema
+from mmcr_bench.judge.verdict import Unread, read_verdict
+from mmcr_dataset.endpoint.client import ChatClient, Endpoint, Reply, RequestFailed
+from mmcr_dataset.endpoint.ledger import Ledger
+from mmcr_dataset.endpoint.prices import find_price
+from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.images import PictureError, to_data_url
+
+CHARACTERS_A_TOKEN = 4  # English text
+TOKENS_A_VERDICT = 600  # an explanation of five dimensions and the dictionary
+MAX_SIDE_PX = 1024  # pictures shown to a judge
+_REFUSED_FORM = ("http_400", "http_422")  # how servers say that they don't know a field of the request
+_BROKEN_BY_FORM = "http_500"  # what some say instead (llama.cpp's); believed only while no schema was ever answered
+_SCHEMA_FORM = {
+    "type": "json_schema",
+    "json_schema": {"name": "verdict", "strict": True, "schema": verdict_schema()},
+}
+
+
+class ApiJudge:
+    """The paper's judge at an OpenAI-compatible endpoint.
+
+    Asks for the verdict as JSON by schema; an endpoint that refuses the schema is asked for text that ends with a
+    dictionary. Which of the two was used stands in each judgement.
+    """
+
+    def __init__(self, endpoint: Endpoint, ledger_path: Path, spec: JudgeSpec) -> None:
+        self.name = endpoint.model
+        self.is_offline = False
+        self.names = NAMES
+        self.endpoint = endpoint
+        self.ledger_path = ledger_path
+        self.spec = spec
+        self._takes_schema = True
+        self._answered_schema = False
+
+    def describe(self) -> dict[str, object]:
+        """Model, prompt version and decoding."""
+        return {
+            "judge": self.name,
+            "is_offline": False,
+            "base_url": self.endpoint.base_url,
+            "prompt_sha256": prompt_sha256(self.spec.images),
+            "temperature": self.spec.temperature,
+            "repeats": self.spec.repeats,
+            "images": self.spec.images,
+        }
+
+    def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
+        """About what judging costs, pictures aside; None if the model's price isn't known."""
+        price = find_price(self.endpoint.model)
+        if price is None:
+            return None
+        asked = [to_judge_messages(dialogue, given) for dialogue, given in zip(dialogues, replies, strict=True)]
+        tokens_in = sum(len(message["content"]) for messages in asked for message in messages) // CHARACTERS_A_TOKEN
+        return self.spec.repeats * price.cost_usd(tokens_in, TOKENS_A_VERDICT * len(asked))
+
+    def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
+        """One judgement a dialogue; asks concurrently, what the ledger holds is not asked again.
+
+        Raises:
+            EndpointUnusable: no request can succeed (key, quota, model name); what was answered is kept.
+            ValueError: the pictures are to be judged too, and a dialogue has none of their bytes.
+        """
+        assert self.spec.repeats == 1, "repeats are put together by PanelJudge"
+        return asyncio.run(self.ask_all(dialogues, replies))[0]
+
+    async def ask_all(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[list[Judgement]]:
+        """Judgements by repeat, then by dialogue; raises what `score` raises."""
+        check_replies(dialogues, replies)
+        if self.spec.images and not all(picture.data for dialogue in dialogues for picture in dialogue.pictures):
+            raise ValueError(
+                "?images=yes: these dialogues come without picture bytes (a stored run keeps none); name the bench "
+                "that has them (--bench), or judge without it"
+            )
+        repeats = range(self.spec.repeats)
+        asked = [
+            (dialogue, given, repeat) for repeat in repeats for dialogue, given in zip(dialogues, replies, strict=True)
+        ]
+        with Ledger(self.ledger_path) as ledger, tqdm(total=len(asked), desc=f"judge {self.name}", disable=None) as bar:
+            async with ChatClient(self.endpoint, ledger) as client:
+
+                async def judge(dialogue: Dialogue, given: Sequence[str], repeat: int) -> Judgement:
+                    judgement = await self._judge(client, dialogue, given, repeat)
+                    bar.update()
+                    return judgement
+
+                # the first tells whether the endpoint takes the schema, so that the others don't all find out
+                judgements = [await judge(*one) for one in asked[:1]]
+                others = await asyncio.gather(*(judge(*one) for one in asked[1:]), return_exceptions=True)
+        for judgement in others:  # only now, so that what was in flight at a failure is paid once and kept
+            if isinstance(judgement, BaseException):
+                raise judgement
+            judgements.append(judgement)
+        return [judgements[repeat * len(dialogues) : (repeat + 1) * len(dialogues)] for repeat in repeats]
+
+    async def _judge(self, client: ChatClient, dialogue: Dialogue, given: Sequence[str], repeat: int) -> Judgement:
+        try:
+            reply, with_schema = await self._ask(client, self._to_messages(dialogue, given), repeat)
+        except (RequestFailed, PictureError) as failure:
+            return Judgement(None, failure.reason, {"detail": failure.detail})
+        detail: dict[str, object] = {
+            "penalties": asdict(measure_penalties(dialogue.references, given)),
+            "reply": reply.text,
+            "model": reply.model,
+            "date": reply.date,
+            "prompt_tokens": reply.prompt_tokens,
+            "completion_tokens": reply.completion_tokens,
+            "with_schema": with_schema,
+        }
+        try:
+            verdict = read_verdict(reply.text, given)
+        except Unread as unread:
+            return Judgement(None, unread.reason, detail | {"detail": unread.detail})
+        scores = {name: float(score) for name, score in verdict.scores.items()}
+        return Judgement(scores, detail=detail | {"explanation": verdict.explanation})
+
+    def _to_messages(self, dialogue: Dialogue, given: Sequence[str]) -> list[dict[str, Any]]:
+        """The question, with the pictures after it if the judge is to see them."""
+        messages: list[dict[str, Any]] = [*to_judge_messages(dialogue, given, self.spec.images)]
+        if self.spec.images:
+            urls = [to_data_url(picture.data, MAX_SIDE_PX) for picture in dialogue.pictures]
+            pictures = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+            messages[-1]["content"] = [{"type": "text", "text": messages[-1]["content"]}, *pictures]
+        return messages
+
+    async def _ask(self, client: ChatClient, messages: Sequence[dict[str, Any]], repeat: int) -> tuple[Reply, bool]:
+        """The judge's reply, and whether the schema was asked for; the seed tells the repeats apart."""
+        seed = repeat if self.spec.repeats > 1 else None
+        decoding: dict[str, Any] = {"temperature": self.spec.temperature, "seed": seed}
+        if self._takes_schema:
+            try:
+                reply = await client.ask(messages, **decoding, response_format=_SCHEMA_FORM)
+                self._answered_schema = True
+                return reply, True
+            except RequestFailed as failure:
+                broken = failure.reason == _BROKEN_BY_FORM and not self._answered_schema
+                if failure.reason not in _REFUSED_FORM and not broken:
+                    raise
+        reply = await client.ask(messages, **decoding)
+        self._takes_schema = False
+        return reply, False

@@ -1,0 +1,165 @@
+"""Judges: what a model replied to a dialogue -> scores. `open_judge` gives one by its spec.
+
+`offline` compares words with the reference and asks nobody; it is for demos and tests, its only score is
+`reference_overlap`, and its numbers never stand beside a rubric's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mmcr_bench.judge.judge_spec import read_judge_specs
+from mmcr_bench.judge.rubric import REPORTED_FACTOR
+from mmcr_dataset.record.dialogue import Dialogue
+
+OVERLAP = "reference_overlap"
+DEFAULT_LEDGER = Path("judge_ledger.sqlite3")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a judge said about one dialogue.
+
+    Attributes:
+        scores: by name; 1..10 for the rubric's dimensions, 0..100 for `reference_overlap`; None if there is no verdict.
+        reason: why there is none, a short name for counting; None if there are scores.
+        detail: what the scores come from: the raw reply, model and snapshot, date, tokens, explanation.
+    """
+
+    scores: dict[str, float] | None
+    reason: str | None = None
+    detail: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def points(self) -> dict[str, float] | None:
+        """The scores as they are reported, all of them up to 100; None if there are none."""
+        if self.scores is None:
+            return None
+        return {name: score if name == OVERLAP else score * REPORTED_FACTOR for name, score in self.scores.items()}
+
+
+class Judge(Protocol):
+    """Scores dialogues.
+
+    Attributes:
+        name: `offline`, or the name of the model that judges.
+        is_offline: True if no model judges; such scores are no scores of the bench.
+        names: the scores it gives.
+    """
+
+    name: str
+    is_offline: bool
+    names: tuple[str, ...]
+
+    def describe(self) -> dict[str, object]:
+        """What must be stored with a score so that it can be made again."""
+        ...
+
+    def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
+        """About what judging costs if nothing was paid before; None if a price isn't known."""
+        ...
+
+    def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
+        """One judgement a dialogue, in order.
+
+        Raises:
+            ValueError: not one list of replies a dialogue, or not one reply a turn.
+        """
+        ...
+
+
+def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
+    """The judge that a spec names.
+
+    Args:
+        spec: `offline`, `api:URL#MODEL`, or several of these for a panel (judge_spec.HELP).
+        ledger_path: where paid judgements are remembered; None is `judge_ledger.sqlite3` in the current folder.
+
+    Raises:
+        ValueError: the spec names no judge.
+    """
+    specs = read_judge_specs(spec)
+    if not specs:
+        return OfflineJudge()
+    from mmcr_bench.judge.api_judge import ApiJudge
+    from mmcr_bench.judge.panel import PanelJudge
+    from mmcr_dataset.endpoint.client import Endpoint
+
+    path = ledger_path or DEFAULT_LEDGER
+    judges = [ApiJudge(Endpoint(one.base_url, one.model), path, one) for one in specs]
+    return judges[0] if len(judges) == 1 and specs[0].repeats == 1 else PanelJudge(judges)
+
+
+def show_cost(judge: Judge, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]], times: int = 1) -> str:
+    """What judging is about to cost, in words; empty for the offline judge.
+
+    Args:
+        judge: who is asked.
+        dialogues: what is judged.
+        replies: to it.
+        times: how often as many are judged.
+    """
+    if judge.is_offline:
+        return ""
+    usd = judge.estimate_usd(dialogues, replies)
+    cost = f"about {times * usd:.2f} USD" if usd is not None else "price unknown"
+    return f"{cost} for {times * len(dialogues)} dialogues judged by {judge.name}, less what its ledger holds"
+
+
+def check_replies(dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> None:
+    """One list of replies a dialogue, one reply a turn.
+
+    Raises:
+        ValueError: otherwise, naming the dialogue.
+    """
+    if len(dialogues) != len(replies):
+        raise ValueError(f"{len(dialogues)} dialogues but {len(replies)} lists of replies; pass one list a dialogue")
+    for dialogue, given in zip(dialogues, replies, strict=True):
+        if isinstance(given, str) or len(given) != len(dialogue.turns):
+            what = "a text" if isinstance(given, str) else f"{len(given)} replies"
+            raise ValueError(
+                f"dialogue {dialogue.id!r}: {what} for {len(dialogue.turns)} turns; pass a list with one reply a turn, "
+                "an empty text where the model said nothing"
+            )
+
+
+def word_f1(reply: str, reference: str) -> float:
+    """Harmonic mean of precision and recall over lower-case words, counted with repetition, 0..1.
+
+    Source: the token F1 of SQuAD (arXiv 1606.05250, section 6.1), articles kept.
+    """
+    said, expected = (Counter(re.findall(r"\w+", text.lower())) for text in (reply, reference))
+    shared = (said & expected).total()
+    return 2 * shared / (said.total() + expected.total()) if shared else 0.0
+
+
+class OfflineJudge:
+    """Word F1 of each reply and its reference, mean over the turns, 0..100."""
+
+    def __init__(self) -> None:
+        self.name = "offline"
+        self.is_offline = True
+        self.names: tuple[str, ...] = (OVERLAP,)
+
+    def describe(self) -> dict[str, object]:
+        """That no model judged."""
+        return {"judge": self.name, "is_offline": True, "score": "word F1 of reply and reference, mean over turns"}
+
+    def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
+        """Nothing is paid."""
+        return 0.0
+
+    def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
+        """One `reference_overlap` a dialogue."""
+        check_replies(dialogues, replies)
+        judgements = []
+        for dialogue, given in zip(dialogues, replies, strict=True):
+            overlaps = [word_f1(reply, turn.assistant) for reply, turn in zip(given, dialogue.turns, strict=True)]
+            mean = 100 * sum(overlaps) / len(overlaps)
+            judgements.append(Judgement({OVERLAP: mean}, detail={"overlap_per_turn": overlaps}))
+        return judgements

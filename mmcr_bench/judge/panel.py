@@ -1,0 +1,67 @@
+"""Several judges, or one judge several times: the mean of what they say, and how far they are apart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from statistics import fmean, pstdev
+
+from mmcr_bench.judge.api_judge import ApiJudge
+from mmcr_bench.judge.judge import Judgement
+from mmcr_bench.judge.rubric import NAMES
+from mmcr_dataset.record.dialogue import Dialogue
+
+
+class PanelJudge:
+    """The mean over judges of each judge's mean over its repeats.
+
+    A dialogue that one of the judges never gave a readable verdict for has no score: a mean over fewer judges would
+    be another panel's.
+    """
+
+    def __init__(self, judges: Sequence[ApiJudge]) -> None:
+        self.judges = judges
+        self.name = " + ".join(f"{judge.spec.repeats} x {judge.name}" for judge in judges)
+        self.is_offline = False
+        self.names = NAMES
+
+    def describe(self) -> dict[str, object]:
+        """Every judge with its number of repeats."""
+        return {"judge": self.name, "is_offline": False, "panel": [judge.describe() for judge in self.judges]}
+
+    def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
+        """The sum over all judges and repeats; None if one price isn't known."""
+        costs = [judge.estimate_usd(dialogues, replies) for judge in self.judges]
+        return sum(known) if len(known := [cost for cost in costs if cost is not None]) == len(costs) else None
+
+    def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
+        """One judgement a dialogue; its detail holds every single one. The judges are asked side by side."""
+        given = asyncio.run(self._ask_all(dialogues, replies))
+        return [
+            self._combine([[judgements[place] for judgements in repeats] for repeats in given])
+            for place in range(len(dialogues))
+        ]
+
+    async def _ask_all(
+        self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]
+    ) -> list[list[list[Judgement]]]:
+        """Judgements by judge, repeat and dialogue."""
+        return list(await asyncio.gather(*(judge.ask_all(dialogues, replies) for judge in self.judges)))
+
+    def _combine(self, given: Sequence[Sequence[Judgement]]) -> Judgement:
+        members = [
+            {"judge": judge.name, "scores": j.scores, "reason": j.reason, **j.detail}
+            for judge, judgements in zip(self.judges, given, strict=True)
+            for j in judgements
+        ]
+        means: list[Mapping[str, float]] = []
+        for judge, judgements in zip(self.judges, given, strict=True):
+            read = [judgement.scores for judgement in judgements if judgement.scores is not None]
+            if not read:
+                reason = f"unread_by_{judge.name}"
+                return Judgement(None, reason, {"members": members})
+            means.append({name: fmean(scores[name] for scores in read) for name in NAMES})
+        scores = {name: fmean(mean[name] for mean in means) for name in NAMES}
+        every = [judgement.scores for judgements in given for judgement in judgements if judgement.scores is not None]
+        spread = {name: pstdev([one[name] for one in every]) for name in NAMES}
+        return Judgement(scores, detail={"members": members, "spread": spread})

@@ -1,0 +1,151 @@
+"""The judge's reply, read: six scores, or the named reason why there are none. Pure, and nothing is evaluated."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmcr_bench.judge.rubric import DIMENSIONS, SCORE_MAX, SCORE_MIN
+
+UNREAD_REASONS = (
+    "no_verdict",
+    "unreadable_verdict",
+    "repeated_key",
+    "missing_key",
+    "unknown_key",
+    "not_an_integer",
+    "out_of_range",
+    "verdict_of_the_reply",
+)
+_NAME_BY_KEY = {dimension.key.lower(): dimension.name for dimension in DIMENSIONS} | {"overall": "overall"}
+_FLAT = re.compile(r"\{[^{}]*\}")
+_STRING = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
+_PAIR = re.compile(rf"\s*({_STRING})\s*:\s*({_STRING}|[^\s,'\"]+)\s*(,|\Z)", re.DOTALL)
+_INTEGER = re.compile(r"-?[0-9]{1,9}")
+_QUOTED_KEY = re.compile("['\"](?:" + "|".join(re.escape(key) for key in _NAME_BY_KEY) + ")['\"]\\s*:", re.IGNORECASE)
+_FENCED = re.compile(r"\A```[a-z]*\s*\n(.*)\n\s*```\Z", re.DOTALL)
+
+Pairs = list[tuple[str, Any]]
+
+
+class Unread(ValueError):
+    """A reply holds no verdict that can be trusted; `.reason` is one of UNREAD_REASONS."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Scores by dimension name, 1..10, and what the judge said about them."""
+
+    scores: dict[str, int]
+    explanation: str
+
+
+def read_verdict(text: str, judged: Iterable[str] = ()) -> Verdict:
+    """The verdict that ends a judge's reply: a JSON object, or text whose last dictionary holds the scores.
+
+    Example: `"Good. {'Precision': 7, ..., 'Overall Score': 8}"` -> scores with `precision` 7 and `overall` 8
+
+    Args:
+        text: the judge's reply.
+        judged: the replies that were judged; a verdict that stands in one of them is theirs, not the judge's.
+
+    Raises:
+        Unread: no_verdict, unreadable_verdict, repeated_key, missing_key, unknown_key, not_an_integer, out_of_range,
+            verdict_of_the_reply.
+    """
+    pairs, before = _read_pairs(text)
+    scores = _read_scores(pairs)
+    if any(scores == shown for shown in _shown_scores(judged)):
+        raise Unread("verdict_of_the_reply", f"{scores} stands word for word in a judged reply")
+    given = [value for key, value in pairs if key.lower() == "explanation"]
+    return Verdict(scores, str(given[0]) if given else before.strip())
+
+
+def _read_pairs(text: str) -> tuple[Pairs, str]:
+    """Keys and values of the verdict, and the text before it."""
+    whole = _read_json(text)
+    if whole is not None:
+        return whole, ""
+    found = [match for match in _FLAT.finditer(text) if _QUOTED_KEY.search(match.group())]
+    if not found:
+        if _QUOTED_KEY.search(text):
+            raise Unread("unreadable_verdict", f"keys of a verdict but no whole dictionary: {text[-120:]!r}")
+        raise Unread("no_verdict", f"the reply ends in {text[-120:]!r}, expected a dictionary of six scores")
+    last = found[-1]
+    rest = text[last.end() :]
+    if _QUOTED_KEY.search(rest) or "{" in rest or "}" in rest:
+        raise Unread("unreadable_verdict", f"more follows after the last whole dictionary: {rest[:120]!r}")
+    pairs = _read_flat(last.group())
+    if pairs is None:
+        raise Unread("unreadable_verdict", f"expected quoted keys and integers, got {last.group()[:200]!r}")
+    return pairs, text[: last.start()]
+
+
+def _read_json(text: str) -> Pairs | None:
+    """Pairs of a reply that is a JSON object and nothing else, None if it isn't."""
+    fenced = _FENCED.match(text.strip())
+    try:
+        value = json.loads(fenced.group(1) if fenced else text, object_pairs_hook=_Object)
+    except (ValueError, RecursionError):
+        return None
+    return list(value) if isinstance(value, _Object) else None
+
+
+class _Object(list[tuple[str, Any]]):
+    """A JSON object as its pairs, so that a repeated key is seen."""
+
+
+def _read_flat(dictionary: str) -> Pairs | None:
+    """Pairs of a dictionary without inner braces, in Python or JSON spelling; None if anything in it is odd."""
+    body = dictionary[1:-1]
+    pairs: Pairs = []
+    place = 0
+    while place < len(body) and body[place:].strip():
+        match = _PAIR.match(body, place)
+        if match is None:
+            return None
+        value = match.group(2)
+        pairs.append((match.group(1)[1:-1], int(value) if _INTEGER.fullmatch(value) else value))
+        place = match.end()
+    return pairs
+
+
+def _read_scores(pairs: Pairs) -> dict[str, int]:
+    scores: dict[str, int] = {}
+    for key, value in pairs:
+        name = _NAME_BY_KEY.get(key.strip().lower())
+        if name is None:
+            if key.lower() == "explanation":
+                continue
+            raise Unread("unknown_key", f"{key!r}, expected {[dimension.key for dimension in DIMENSIONS]}")
+        if name in scores:
+            raise Unread("repeated_key", f"{key!r} stands twice")
+        if type(value) is not int:  # True is an int to isinstance
+            raise Unread("not_an_integer", f"{key!r} is {value!r}")
+        if not SCORE_MIN <= value <= SCORE_MAX:
+            raise Unread("out_of_range", f"{key!r} is {value}, expected {SCORE_MIN} to {SCORE_MAX}")
+        scores[name] = value
+    missing = [dimension.key for dimension in DIMENSIONS if dimension.name not in scores]
+    if missing:
+        raise Unread("missing_key", f"no score for {', '.join(missing)}")
+    return {dimension.name: scores[dimension.name] for dimension in DIMENSIONS}
+
+
+def _shown_scores(texts: Iterable[str]) -> Sequence[dict[str, int]]:
+    """Every verdict that stands in some texts."""
+    shown = []
+    for text in texts:
+        for match in _FLAT.finditer(text):
+            try:
+                shown.append(_read_scores(_read_flat(match.group()) or []))
+            except Unread:
+                continue
+    return shown

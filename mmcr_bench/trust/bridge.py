@@ -1,0 +1,58 @@
+"""From an old judge to a new one: both on the same replies, so that scores of before can be read with scores of after.
+
+The paper's judge model is switched off by its vendor; a new judge's scores are other numbers, this says by how much.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from mmcr_bench.judge.judge import Judge
+from mmcr_bench.judge.rubric import NAMES
+from mmcr_bench.trust.runs import Run
+from mmcr_bench.trust.score_pairs import Comparison, compare_scorers, show_comparisons
+
+
+def bridge_judges(run: Run, new: Judge, out: Path) -> str:
+    """Let a new judge score the replies of a judged run; writes `out` as JSON and returns the table.
+
+    Raises:
+        ValueError: the run was not judged by a rubric, the new judge is the offline one, or too few are scored by both.
+    """
+    if not run.scores:
+        raise ValueError(f"run {run.name}: its dialogues have no rubric scores; judge it with an api: judge first")
+    if new.is_offline:
+        raise ValueError("the offline judge knows no rubric; a bridge leads to a judge at an endpoint")
+    judgements = new.score(run.dialogues, run.replies)
+    pairs = list(zip(run.dialogues, judgements, strict=True))
+    scores = {dialogue.id: judgement.scores for dialogue, judgement in pairs if judgement.scores is not None}
+    unread: dict[str, int] = {}
+    for judgement in judgements:
+        if judgement.reason is not None:
+            unread[judgement.reason] = unread.get(judgement.reason, 0) + 1
+    found = compare_scorers(run.scores, scores, NAMES)
+    _write(out, run, new, found, unread, scores)
+    lines = [f"{len(scores)} of {len(run.dialogues)} dialogues scored by {new.name}"]
+    lines += [f"unread: {count} {reason}" for reason, count in sorted(unread.items())]
+    return "\n".join([*lines, "", show_comparisons(found, "old", "new"), "", f"written to {out}"])
+
+
+def _write(
+    out: Path,
+    run: Run,
+    new: Judge,
+    found: Mapping[str, Comparison],
+    unread: Mapping[str, int],
+    scores: Mapping[str, Mapping[str, float]],
+) -> None:
+    value = {
+        "run": run.name,
+        "new": new.describe(),
+        "dimensions": {name: asdict(comparison) for name, comparison in found.items()},
+        "unread": dict(unread),
+        "scores": {id_: dict(given) for id_, given in scores.items()},
+    }
+    out.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,117 @@
+"""What a model said in a finished evaluation run, for judging it again; read from the run's `samples.jsonl`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from mmcr_bench.judge.rubric import NAMES, REPORTED_FACTOR, SCORE_MAX, SCORE_MIN
+from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue, from_json
+
+TASK = "mmcr_bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Dialogues of the bench with a model's replies.
+
+    Attributes:
+        name: of the run's folder.
+        dialogues: without picture bytes, unless the bench was named too.
+        replies: one list a dialogue, one reply a turn.
+        scores: 1..10 by dialogue id and dimension, of those that were judged by a rubric.
+        num_failed: dialogues left out because the model did not answer every turn.
+    """
+
+    name: str
+    dialogues: tuple[Dialogue, ...]
+    replies: tuple[tuple[str, ...], ...]
+    scores: Mapping[str, Mapping[str, float]]
+    num_failed: int
+
+
+def read_run(folder: Path, bench: str | None = None) -> Run:
+    """A run folder of `python -m eval_tasks` that holds the task mmcr_bench.
+
+    Args:
+        folder: of the run.
+        bench: folder or Hub id that the run was about: its pictures are put back into the dialogues.
+
+    Raises:
+        ValueError: there is no run, it lacks the task, a line of it is broken, or the bench lacks a picture.
+    """
+    path = folder / "samples.jsonl"
+    data = _read_pictures(bench) if bench is not None else None
+    if not path.is_file():
+        raise ValueError(f"{folder}: no finished run (samples.jsonl is missing); make one with `python -m eval_tasks`")
+    dialogues: list[Dialogue] = []
+    replies: list[tuple[str, ...]] = []
+    scores: dict[str, dict[str, float]] = {}
+    num_failed = 0
+    for number, value in enumerate(_read_lines(path), start=1):
+        try:
+            if value["task"] != TASK:
+                continue
+            hashes = [picture["sha256"] for picture in value["dialogue"]["pictures"]]
+            if data is not None and not data.keys() >= set(hashes):
+                raise ValueError(f"{bench} lacks a picture of {path} line {number}: was the run made with this bench?")
+            dialogue = from_json(value["dialogue"], data if data is not None else dict.fromkeys(hashes, b""))
+            if len(value["replies"]) != len(dialogue.turns):
+                num_failed += 1
+                continue
+            points = {name: value["points"][name] / REPORTED_FACTOR for name in NAMES if name in value["points"]}
+        except (KeyError, TypeError, InvalidDialogue) as error:
+            raise ValueError(f"{path} line {number}: no sample of a run ({error!r}); make the run anew") from error
+        dialogues.append(dialogue)
+        replies.append(tuple(value["replies"]))
+        if points:
+            scores[dialogue.id] = points
+    if not dialogues:
+        raise ValueError(f"{folder}: no answered dialogue of {TASK}; run `python -m eval_tasks --tasks {TASK}`")
+    return Run(folder.name, tuple(dialogues), tuple(replies), scores, num_failed)
+
+
+def _read_pictures(bench: str) -> dict[str, bytes]:
+    from mmcr_dataset.record.load import load_dialogues
+
+    pictures = (picture for dialogue in load_dialogues(bench, split=None) for picture in dialogue.pictures)
+    return {picture.sha256: picture.data for picture in pictures}
+
+
+def read_expert_scores(path: Path) -> dict[str, dict[str, float]]:
+    """Scores that experts gave to the same replies, the mean over experts; by dialogue id and dimension.
+
+    One JSON object a line: `{"id": "...", "expert": "ann", "scores": {"precision": 7, ...}}`.
+
+    Raises:
+        ValueError: a line is broken, a name is unknown, or a score is out of 1..10.
+    """
+    given: dict[str, dict[str, list[float]]] = {}
+    for number, value in enumerate(_read_lines(path), start=1):
+        if not isinstance(value.get("scores"), dict) or not isinstance(value.get("id"), str):
+            raise ValueError(f"{path} line {number}: expected an object with `id` and `scores`")
+        for name, score in value["scores"].items():
+            if name not in NAMES:
+                raise ValueError(f"{path} line {number}: score {name!r}, expected some of {list(NAMES)}")
+            if type(score) not in (int, float) or not SCORE_MIN <= score <= SCORE_MAX:
+                raise ValueError(f"{path} line {number}: {name} is {score!r}, expected {SCORE_MIN} to {SCORE_MAX}")
+            given.setdefault(value["id"], {}).setdefault(name, []).append(float(score))
+    return {id_: {name: fmean(scores) for name, scores in by_name.items()} for id_, by_name in given.items()}
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    values: list[dict[str, Any]] = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path} line {number}: not JSON ({error})") from error
+            if not isinstance(value, dict):
+                raise ValueError(f"{path} line {number}: expected an object, got {type(value).__name__}")
+            values.append(value)
+    return values

@@ -1,0 +1,194 @@
+r"""Existing conversation sets (LLaVA, Ovis, ShareGPT, MMDU-45k, a released MMCR) as dialogues, their texts unchanged.
+
+A file is a JSON list or JSON lines of records, such as
+
+    {"id": "7", "image": "a.jpg", "conversations": [{"from": "human", "value": "<image>\nWhat is it?"}, ...]}
+    {"images": ["a.jpg", "b.jpg"], "messages": [{"role": "user", "content": "<image><image>Compare."}, ...]}
+    {"image": ["a.jpg"], "conversations": [{"from": "user", "value": "Image-1: <ImageHere> ..."}, ...]}
+
+`<image>`, `<ImageHere>` or an image block stands where a picture is shown; without any, the first question shows all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmcr_dataset.record.dialogue import (
+    Block,
+    Dialogue,
+    Generation,
+    InvalidDialogue,
+    Picture,
+    Source,
+    Turn,
+    dialogue_id,
+    introduce,
+)
+from mmcr_dataset.record.images import PictureError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.plain_text import drop_unsafe_characters, escape_special_tokens
+from mmcr_dataset.stage.stages import Removed, read_jsonl
+
+_SHOWN = re.compile(r"<(?:image|ImageHere)>")
+_MARK = re.compile(r"(?:^|(?<=\n))Image_(\d+): $")
+_ROLES = {"human": "human", "user": "human", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+_SOURCE = Generation(writer="import")
+
+Record = Mapping[str, Any]
+
+
+class _Refused(ValueError):
+    """Why a record is no dialogue."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def read_records(path: Path) -> list[Record]:
+    """The records of a JSON or JSON lines file.
+
+    Raises:
+        ValueError: no such file, not JSON, or not a list of objects.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; expected conversations as JSON or JSON lines")
+    if path.suffix == ".jsonl":
+        return list(read_jsonl(path))
+    try:
+        records = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not JSON ({error}); JSON lines must end in .jsonl") from error
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise ValueError(f"{path}: expected a list of objects with `conversations` or `messages`")
+    return records
+
+
+def picture_names(record: Record) -> list[str]:
+    """The pictures that a record names, in order."""
+    value = record.get("images", record.get("image")) or []
+    names = [value] if isinstance(value, str | Mapping) else list(value)
+    return [str(name.get("path")) if isinstance(name, Mapping) else str(name) for name in names]
+
+
+def to_dialogues(records: Iterable[Record], images: Path, licence: str | None = None) -> Iterator[Dialogue | Removed]:
+    """Each record as a dialogue, or why it is none.
+
+    Args:
+        records: of a file.
+        images: the folder that picture names are relative to.
+        licence: of pictures and texts.
+    """
+    seen: dict[str, str] = {}
+    for number, record in enumerate(records):
+        name = str(record.get("id", f"record {number}"))
+        try:
+            dialogue = _to_dialogue(record, images, licence)
+        except _Refused as refused:
+            yield Removed(name, refused.reason, f"record {number}: {refused}")
+        except PictureError as error:
+            yield Removed(name, error.reason, f"record {number}: {error.detail}")
+        except InvalidDialogue as error:
+            yield Removed(name, error.invariant, f"record {number}: {error.detail}")
+        else:
+            if dialogue.id in seen:
+                yield Removed(name, "repeated_record", f"record {number}: says the same as {seen[dialogue.id]}")
+                continue
+            seen[dialogue.id] = f"record {number}"
+            yield dialogue
+
+
+def _to_dialogue(record: Record, folder: Path, licence: str | None) -> Dialogue:
+    exchanges = _to_exchanges(record)
+    names = picture_names(record)
+    marks = sum(len(_SHOWN.findall(human)) for human, _ in exchanges)
+    if marks not in (0, len(names)):
+        raise _Refused("marks_and_pictures_differ", f"{marks} places for {len(names)} pictures, expected as many")
+    pictures = tuple(_read_picture(folder, name) for name in names)
+    shown = iter(range(1, len(names) + 1))
+    turns = [Turn(_to_blocks(human, shown), _plain(answer)) for human, answer in exchanges]
+    if names and not marks:
+        first = turns[0]
+        assert isinstance(first.human[0], str), "without marks the first question is text"
+        turns[0] = Turn(introduce(list(shown), first.human[0]), first.assistant)
+    text = json.dumps([[turn.human, turn.assistant] for turn in turns], ensure_ascii=False)
+    row_id = dialogue_id(text, [picture.sha256 for picture in pictures], None, None)
+    return Dialogue(row_id, tuple(turns), pictures, source=Source(licence=licence), generation=_SOURCE)
+
+
+def _to_exchanges(record: Record) -> list[tuple[str, str]]:
+    """Question and answer of each turn."""
+    entries = record.get("conversations", record.get("messages"))
+    if not isinstance(entries, list) or not entries:
+        raise _Refused("no_conversation", "neither `conversations` nor `messages` holds a list of turns")
+    told = [_read_entry(entry) for entry in entries]
+    roles = [role for role, _ in told]
+    if "system" in roles:
+        raise _Refused("system_message", "a system message has no place in a row; take it out of the file")
+    if len(roles) % 2 or roles != ["human", "assistant"] * (len(roles) // 2):
+        raise _Refused("alternation", f"roles {roles}, expected human, assistant, human, ...")
+    if any(_SHOWN.search(answer) for _, answer in told[1::2]):
+        raise _Refused("picture_in_answer", "an answer shows a picture; only the person does")
+    return [(told[at][1], told[at + 1][1]) for at in range(0, len(told), 2)]
+
+
+def _read_entry(entry: Any) -> tuple[str, str]:  # noqa: ANN401  (whatever the file holds)
+    if not isinstance(entry, Mapping):
+        raise _Refused("unknown_entry", f"a turn is {type(entry).__name__}, expected an object")
+    said = str(entry.get("from", entry.get("role")))
+    if said not in _ROLES:
+        raise _Refused("unknown_role", f"{said!r}, expected one of {', '.join(_ROLES)}")
+    content = entry.get("value", entry.get("content"))
+    if isinstance(content, list):
+        content = "".join(_read_block(block) for block in content)
+    if not isinstance(content, str):
+        raise _Refused("no_text", f"a turn of {said} holds {type(content).__name__}, expected text")
+    return _ROLES[said], content
+
+
+def _read_block(block: Any) -> str:  # noqa: ANN401
+    kind = block.get("type") if isinstance(block, Mapping) else None
+    if kind == "text" and isinstance(block.get("text"), str):
+        return str(block["text"])
+    if kind in ("image", "image_url"):
+        return "<image>"
+    raise _Refused("unknown_block", f"{str(block)[:80]}, expected a text or an image block")
+
+
+def _to_blocks(text: str, shown: Iterator[int]) -> tuple[Block, ...]:
+    """A question as blocks; the paper's `Image_n: ` before a picture stays if n is that picture's number."""
+    pieces = _SHOWN.split(text)
+    blocks: list[Block] = []
+    for number, piece in enumerate(pieces):
+        follows = next(shown) if number + 1 < len(pieces) else None
+        mark = _MARK.search(piece)
+        if mark is not None and follows is not None and int(mark[1]) == follows:
+            plain = _plain(piece[: mark.start()]) + mark.group()
+        else:
+            plain = _plain(piece)
+        blocks += [block for block in (plain, follows) if block is not None and block != ""]
+    return tuple(blocks)
+
+
+def _plain(text: str) -> str:
+    return escape_special_tokens(drop_unsafe_characters(text))
+
+
+def _read_picture(folder: Path, name: str) -> Picture:
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise _Refused("picture_outside", f"{name!r} lies outside of {folder}")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _Refused("missing_picture", f"{name!r} in {folder}: {error.strerror}") from error
+    return Picture(data, phash=perceptual_hash(decode_rgb(data)))
+
+
+def size_of_pictures(records: Sequence[Record], images: Path) -> int:
+    """Bytes of all pictures that are there, to choose the number of shards."""
+    paths = (images / name for record in records for name in picture_names(record))
+    return sum(path.stat().st_size for path in paths if path.is_file())

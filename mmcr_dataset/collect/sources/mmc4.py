@@ -1,0 +1,157 @@
+"""MMC4 documents: a list of sentences, and pictures that belong to one sentence each.
+
+Also OmniCorpus's documents with similarities, which have this form with `image_url`. A picture stands before its
+sentence; where `matched_text_index` is missing, the row of the similarity matrix tells: the most similar pairs first,
+each sentence once.
+
+Source: MMC4 (arXiv 2304.06939): url, text_list, image_info[raw_url, matched_text_index], similarity_matrix.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from mmcr_dataset.collect.document import Document, PictureAt, document_id, read_row
+from mmcr_dataset.collect.draw import seeded_rank
+from mmcr_dataset.collect.sources.locations import SourceFile, hub_errors
+from mmcr_dataset.record.dialogue import Source
+from mmcr_dataset.stage.stages import Removed
+
+ENDINGS = (".jsonl", ".jsonl.gz", ".zip")
+_LINE_BYTES_MAX = 50_000_000  # a longer line is no document
+# zipfile raises NotImplementedError for a compression it doesn't know, RuntimeError for an encrypted member
+_BROKEN_ARCHIVE = (EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+_MATCHED_MAX = 64  # a document of more pictures is not taken anyway
+
+
+def to_document(row: Mapping[str, Any], place: str, licence: str | None = None) -> Document | Removed:
+    """One document, or why it is none; `place` names the row in messages."""
+    texts, pictures, url = row.get("text_list"), row.get("image_info"), row.get("url")
+    if not isinstance(texts, list) or not isinstance(pictures, list):
+        return Removed(document_id(str(row)[:10000]), "null_columns", f"{place}: no list text_list or image_info")
+    row_id = document_id(str(url), *map(str, texts), *map(str, pictures))
+    matrix, valid = row.get("similarity_matrix"), row.get("valid_image_ids")
+    try:
+        numbers = [n for n in range(len(pictures)) if valid is None or n in valid]
+        at = [pictures[n].get("matched_text_index") for n in numbers]
+        if None in at:
+            at = _match([(matrix or [])[n] for n in numbers]) if len(at) <= _MATCHED_MAX else [0] * len(at)
+        addresses = [pictures[n].get("raw_url") or pictures[n]["image_url"] for n in numbers]
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        detail = f"{place}: image_info without address, or without matched_text_index and similarity_matrix ({error!r})"
+        return Removed(row_id, "unreadable_image_info", detail)
+    if any(not isinstance(index, int) or not 0 <= index < len(texts) for index in at):
+        return Removed(row_id, "bad_text_index", f"{place}: matched_text_index {at} for {len(texts)} texts")
+    blocks: list[str | PictureAt] = []
+    for index, text in enumerate(texts):
+        blocks += [PictureAt(url=str(a)) for a, here in zip(addresses, at, strict=True) if here == index]
+        if text:
+            blocks.append(str(text))
+    return Document(row_id, tuple(blocks), Source(url if isinstance(url, str) else None, licence))
+
+
+def _match(similarities: Sequence[Sequence[float]]) -> list[int]:
+    """Each picture's sentence: the most similar pairs first, each sentence once while there are enough."""
+    pairs = sorted(
+        ((float(value), -picture, -text) for picture, row in enumerate(similarities) for text, value in enumerate(row)),
+        reverse=True,
+    )
+    found: dict[int, int] = {}
+    for _, picture, text in pairs:
+        if -picture not in found and -text not in found.values():
+            found[-picture] = -text
+    best = [max(range(len(row)), key=lambda text, row=row: row[text]) for row in similarities]  # type: ignore[misc]
+    return [found.get(picture, best[picture]) for picture in range(len(similarities))]
+
+
+class Mmc4Source:
+    """The documents of .jsonl, .jsonl.gz and zipped .jsonl files, a line each, in the order of names and lines."""
+
+    probabilities: frozenset[str] = frozenset()
+
+    def __init__(self, files: Sequence[SourceFile], licence: str | None = None) -> None:
+        self._files, self._licence = files, licence
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a file's name or content does."""
+        return hashlib.sha256("\n".join(f"{file.name} {file.version}" for file in self._files).encode()).hexdigest()
+
+    def __iter__(self) -> Iterator[Document | Removed]:
+        """Each line as a document, or why it is none."""
+        for part in self.parts(None):
+            yield from part
+
+    def parts(self, seed: int | None) -> Iterator[LinesFile]:
+        """The files: in order, or for a seed shuffled."""
+        files = list(self._files)
+        if seed is not None:
+            files.sort(key=lambda file: seeded_rank(seed, "file", file.name))
+        for file in files:
+            yield LinesFile(file, self._licence)
+
+
+@dataclass(frozen=True)
+class LinesFile:
+    """One file of lines."""
+
+    file: SourceFile
+    licence: str | None
+    num_rows: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return self.file.name
+
+    def __iter__(self) -> Iterator[Document | Removed]:
+        """Its documents.
+
+        Raises:
+            ValueError: the archive is damaged.
+        """
+        number = 0
+        broken: tuple[type[Exception], ...] = (*hub_errors(), *_BROKEN_ARCHIVE)
+        try:
+            with self.file.open(in_order=True) as opened:
+                for place, lines in _open_lines(self.file.name, opened):
+                    while line := lines.readline(_LINE_BYTES_MAX + 1):
+                        number += 1
+                        yield self._to_document(line, f"{place} line {number}")
+                        while len(line) > _LINE_BYTES_MAX and not line.endswith(b"\n"):
+                            line = lines.readline(_LINE_BYTES_MAX + 1)
+        except broken as error:
+            raise ValueError(f"{self.file.name} after line {number}: {error}; {self.file.remedy}") from error
+
+    def _to_document(self, line: bytes, place: str) -> Document | Removed:
+        if len(line) > _LINE_BYTES_MAX:
+            return Removed(document_id(place), "too_long_line", f"{place}: more than {_LINE_BYTES_MAX} bytes")
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            return Removed(document_id(place), "not_json", f"{place}: {error}")
+        if not isinstance(row, dict):
+            return Removed(document_id(place), "not_json", f"{place}: expected an object, got {type(row).__name__}")
+        return read_row(to_document, row, place, self.licence)
+
+
+def _open_lines(name: str, opened: IO[bytes]) -> Iterator[tuple[str, io.BufferedIOBase]]:
+    if name.endswith(".gz"):
+        with gzip.open(opened) as lines:
+            yield name, lines
+    elif name.endswith(".zip"):
+        with zipfile.ZipFile(opened) as archive:
+            for entry in sorted(archive.namelist()):
+                if entry.endswith((".jsonl", ".json")):
+                    with archive.open(entry) as lines:
+                        yield f"{name}:{entry}", io.BufferedReader(lines)  # type: ignore[type-var]
+    else:
+        yield name, io.BufferedReader(opened)  # type: ignore[type-var]

@@ -1,0 +1,78 @@
+"""OmniCorpus-CC rows: `images` and `texts` of equal length, at each place one of the two is null.
+
+Source: OpenGVLab/OmniCorpus-CC and OmniCorpus-CC-210M (arXiv 2406.08418): general_metadata, images, texts, metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmcr_dataset.collect.document import Document, PictureAt, document_id
+from mmcr_dataset.record.dialogue import Source
+from mmcr_dataset.stage.stages import Removed
+
+PROBABILITIES = ("advertisement", "politics", "porn", "toxic", "unsafe", "fluency", "aesthetic")
+
+
+def to_document(row: Mapping[str, Any], place: str, licence: str | None = None) -> Document | Removed:
+    """One row as a document, or why it is none; `place` names the row in messages."""
+    general = row.get("general_metadata") or {}
+    return to_interleaved(
+        row.get("images"),
+        row.get("texts"),
+        place,
+        Source(general.get("url"), licence),
+        general.get("id"),
+        read_probabilities(general, row.get("metadata") or []),
+    )
+
+
+def to_interleaved(
+    images: list[str | None] | None,
+    texts: list[str | None] | None,
+    place: str,
+    source: Source,
+    row_id: str | None = None,
+    probabilities: Mapping[str, float] | None = None,
+) -> Document | Removed:
+    """The document of two lists that complete each other, or why they don't."""
+    row_id = row_id or document_id(source.document_url or "", str(images), str(texts))
+    if images is None or texts is None:
+        return Removed(row_id, "null_columns", f"{place}: images or texts is null")
+    if not isinstance(images, list) or not isinstance(texts, list):
+        raise TypeError(f"images and texts are {type(images).__name__} and {type(texts).__name__}, expected lists")
+    if len(images) != len(texts):
+        return Removed(
+            row_id, "unequal_lengths", f"{place}: {len(images)} images and {len(texts)} texts, expected as many"
+        )
+    if not all(value is None or isinstance(value, str) for value in (*images, *texts)):
+        raise TypeError("images or texts hold something else than text")
+    blocks: list[str | PictureAt] = []
+    for image, text in zip(images, texts, strict=True):
+        if image is not None and text is not None:
+            return Removed(row_id, "image_and_text_at_one_place", f"{place}: expected one of the two to be null")
+        if image is not None:
+            blocks.append(PictureAt(url=image))
+        elif text is not None:
+            blocks.append(text)
+    return Document(row_id, tuple(blocks), source, probabilities or {})
+
+
+def read_probabilities(general: Mapping[str, Any], pictures: list[Mapping[str, Any] | None]) -> dict[str, float]:
+    """What the row says of itself by the names of `PROBABILITIES`, nulls left out; of its pictures the worst counts."""
+    found = {
+        "politics": general.get("politics_prob"),
+        "porn": general.get("porn_prob"),
+        "toxic": general.get("toxic_prob"),
+        "fluency": general.get("fluency_prob"),
+    }
+    if general.get("non_advertisement_prob") is not None:
+        found["advertisement"] = 1.0 - general["non_advertisement_prob"]
+    for name, worst in (("unsafe", max), ("aesthetic", min)):
+        values = [
+            picture[f"{name}_prob"] for picture in pictures if picture and picture.get(f"{name}_prob") is not None
+        ]
+        if values:
+            found[name] = worst(values)
+    return {name: float(value) for name, value in found.items() if value is not None}

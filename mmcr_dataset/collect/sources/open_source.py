@@ -1,0 +1,64 @@
+"""What `--source` names: [KIND:]PLACE, with a path or `hub:ORG/NAME[@REVISION][:GLOB]` as place, or `demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmcr_dataset.collect.document import DocumentSource
+from mmcr_dataset.collect.sources.local_folder import LocalFolderSource
+from mmcr_dataset.collect.sources.locations import list_files
+from mmcr_dataset.collect.sources.mmc4 import Mmc4Source
+from mmcr_dataset.collect.sources import mmc4, tar_shards
+from mmcr_dataset.collect.sources.parquet_rows import ParquetSource
+from mmcr_dataset.collect.sources.shipped_photos import ShippedPhotosSource
+from mmcr_dataset.collect.sources.tar_shards import TarShardsSource
+
+KINDS = ("omnicorpus", "obelics", "mmc4", "webdataset", "folder")
+_ENDINGS = {
+    **dict.fromkeys(("parquet", "omnicorpus", "obelics"), (".parquet",)),
+    "lines": (".jsonl", ".jsonl.gz"),  # a .zip may hold anything: it needs the word
+    "mmc4": (*mmc4.ENDINGS, ".parquet"),
+    "webdataset": tar_shards.ENDINGS,
+}
+
+
+def open_source(spec: str, licence: str | None = None) -> DocumentSource:
+    """The documents that a `--source` names; without a kind the files (and of Parquet the columns) tell it.
+
+    Raises:
+        ValueError: there is nothing of the kind, or it has another form.
+    """
+    if spec == "demo":
+        return ShippedPhotosSource()
+    kind, colon, place = spec.partition(":")
+    if not colon or kind not in KINDS or (Path(spec).exists() and not Path(place).exists()):
+        kind, place = "", spec
+    if not place.startswith("hub:") and not Path(place).exists():
+        raise ValueError(
+            f"--source {spec}: no such file or folder; expected demo, a path or hub:ORG/NAME, "
+            f"with one of {', '.join(f'{name}:' for name in KINDS)} before it where the files don't tell"
+        )
+    kind = kind or _kind_of(place)
+    if kind == "folder":
+        return LocalFolderSource(Path(place), licence)
+    files = list_files(place, _ENDINGS[kind])
+    if kind == "webdataset":
+        return TarShardsSource(files, licence)
+    lines = [file for file in files if not file.name.endswith(".parquet")]
+    if kind == "mmc4" and lines:
+        return Mmc4Source(lines, licence)
+    return ParquetSource(spec, files, None if kind == "parquet" else kind, licence)
+
+
+def _kind_of(place: str) -> str:
+    """The kind that the endings of the files tell."""
+    kinds = ("parquet", "lines", "webdataset")
+    if place.startswith("hub:"):
+        names = [file.name for file in list_files(place, [ending for kind in kinds for ending in _ENDINGS[kind]])]
+    else:
+        path = Path(place)
+        names = [path.name] if path.is_file() else [file.name for file in path.rglob("*")]
+    for kind in kinds:
+        if any(name.endswith(_ENDINGS[kind]) for name in names):
+            return "mmc4" if kind == "lines" else kind
+    return "folder"

@@ -1,0 +1,192 @@
+"""Documents from Parquet, row group by row group: OmniCorpus, OBELICS and MMC4 rows, told apart by their columns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import islice
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmcr_dataset.collect.document import Document, RowReader, document_id, read_row
+from mmcr_dataset.collect.draw import seeded_rank
+from mmcr_dataset.collect.sources.locations import SourceFile, hub_errors
+from mmcr_dataset.collect.sources import mmc4, obelics, omnicorpus
+from mmcr_dataset.stage.stages import Removed
+
+_ROWS_A_BATCH = 256
+_FILES_A_DRAW = 2048  # their footers are read before the first row is
+_FOOTERS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class RowForm:
+    """One kind of rows.
+
+    Attributes:
+        name: as in `--source NAME:...`.
+        columns: what a file must have.
+        optional: patterns of leaves that are read where they are there; the others cost no bytes.
+        to_document: a row, its place and the licence -> the document, or why it is none.
+        probabilities: what of collect/screen.py its columns tell.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    optional: tuple[str, ...]
+    to_document: RowReader
+    probabilities: frozenset[str] = frozenset()
+
+
+OMNICORPUS = RowForm(
+    "omnicorpus",
+    ("images", "texts", "general_metadata"),
+    ("metadata.*_prob",),
+    omnicorpus.to_document,
+    frozenset(omnicorpus.PROBABILITIES),
+)
+OBELICS = RowForm("obelics", ("images", "texts", "general_metadata", "metadata"), (), obelics.to_document)
+MMC4 = RowForm(
+    "mmc4",
+    ("text_list", "image_info"),
+    ("similarity_matrix*", "url", "valid_image_ids*"),
+    mmc4.to_document,
+)
+FORMS = (OMNICORPUS, OBELICS, MMC4)
+
+
+class ParquetSource:
+    """The documents of Parquet files, in the order of file names and rows.
+
+    Raises:
+        ValueError: a file is damaged, or lacks a column.
+    """
+
+    def __init__(self, spec: str, files: Sequence[SourceFile], form: str | None, licence: str | None = None) -> None:
+        self._files, self._licence = files, licence
+        self._form = _form_of(spec, files[0], form)
+        self.probabilities = self._form.probabilities
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a file's name or content does."""
+        text = "\n".join([self._form.name, *(f"{file.name} {file.version}" for file in self._files)])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def __iter__(self) -> Iterator[Document | Removed]:
+        """Each row as a document, or why it is none."""
+        for part in self.parts(None):
+            yield from part
+
+    def parts(self, seed: int | None) -> Iterator[RowGroup]:
+        """The row groups: in order, or for a seed shuffled over all files (2,048 at a time where there are more)."""
+        files = list(self._files)
+        if seed is not None:
+            files.sort(key=lambda file: seeded_rank(seed, "file", file.name))
+        remaining = iter(files)
+        while some := list(islice(remaining, _FILES_A_DRAW if seed is not None else 1)):
+            with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
+                sizes = list(pool.map(self._read_sizes, some))
+            order = [(at, group) for at, counts in enumerate(sizes) for group in range(len(counts))]
+            if seed is not None:
+                order.sort(key=lambda place: seeded_rank(seed, some[place[0]].name, place[1]))
+            for at, group in order:
+                first = sum(sizes[at][:group])
+                yield RowGroup(some[at], group, sizes[at][group], first, self._form, self._licence)
+
+    def _read_sizes(self, file: SourceFile) -> list[int]:
+        with open_parquet(file) as parquet:
+            _check_columns(file, parquet.schema_arrow.names, self._form)
+            return [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """One row group: reads its rows in batches."""
+
+    file: SourceFile
+    group: int
+    num_rows: int | None
+    first_row: int
+    form: RowForm
+    licence: str | None
+
+    @property
+    def name(self) -> str:
+        """File and number, for messages and notes."""
+        return f"{self.file.name}#{self.group}"
+
+    def __iter__(self) -> Iterator[Document | Removed]:
+        """Its documents.
+
+        Raises:
+            ValueError: the file is damaged here.
+        """
+        number = self.first_row
+        with open_parquet(self.file) as parquet:
+            leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+            also = [leaf for leaf in leaves if any(fnmatchcase(leaf, pattern) for pattern in self.form.optional)]
+            columns = [*self.form.columns, *also]
+            try:
+                for batch in parquet.iter_batches(_ROWS_A_BATCH, row_groups=[self.group], columns=columns):
+                    for at in range(batch.num_rows):
+                        yield self._to_document(batch.slice(at, 1), f"{self.file.name} row {number}")
+                        number += 1
+            except (pa.ArrowException, *hub_errors()) as error:
+                raise ValueError(
+                    f"{self.file.name} row group {self.group}, about row {number}: can't be read "
+                    f"({_one_line(error)}); {self.file.remedy}"
+                ) from error
+
+    def _to_document(self, one: pa.RecordBatch, place: str) -> Document | Removed:
+        try:
+            (row,) = one.to_pylist()
+        except UnicodeDecodeError as error:
+            return Removed(document_id(place), "text_not_utf8", f"{place}: {error}")
+        return read_row(self.form.to_document, row, place, self.licence)
+
+
+def open_parquet(file: SourceFile) -> pq.ParquetFile:
+    """A Parquet file whose column chunks are read in one range each.
+
+    Raises:
+        ValueError: it is none.
+    """
+    opened = file.open()
+    try:
+        return pq.ParquetFile(opened, pre_buffer=True)
+    except (pa.ArrowException, *hub_errors()) as error:
+        opened.close()
+        raise ValueError(f"{file.name}: not a readable Parquet file ({_one_line(error)}); {file.remedy}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _form_of(spec: str, file: SourceFile, name: str | None) -> RowForm:
+    with open_parquet(file) as parquet:
+        schema = parquet.schema_arrow
+    if name is not None:
+        form = next(form for form in FORMS if form.name == name)
+        _check_columns(file, schema.names, form)
+        return form
+    for form in (MMC4, OMNICORPUS):
+        if set(form.columns) <= set(schema.names):
+            as_json = form is OMNICORPUS and pa.types.is_string(schema.field("general_metadata").type)
+            return OBELICS if as_json else form
+    wanted = "; ".join(f"{form.name}: {', '.join(form.columns)}" for form in FORMS)
+    raise ValueError(f"--source {spec}: {file.name} has the columns {', '.join(schema.names)}; expected {wanted}")
+
+
+def _check_columns(file: SourceFile, names: Sequence[str], form: RowForm) -> None:
+    missing = [column for column in form.columns if column not in names]
+    if missing:
+        raise ValueError(
+            f"{file.name}: no column {', '.join(missing)}, found {', '.join(names)}; expected {form.name} rows "
+            f"({', '.join(form.columns)}); leave other files out with a narrower --source"
+        )

@@ -1,0 +1,161 @@
+"""WebDataset shards: tar archives in which the files of one document share a key: `0001.jpg`, `0001.txt`, `0001.json`.
+
+Nothing is unpacked. A picture is read where it lies in the archive, so its name can't lead anywhere; a key with a link,
+a device or a sparse member is refused. The text is `KEY.txt`, or `caption`, `text` or `title` of `KEY.json`; a JSON
+with the two lists of OmniCorpus or the lists of MMC4 is a document by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmcr_dataset.collect.document import Document, PictureAt, document_id, read_row
+from mmcr_dataset.collect.draw import seeded_rank
+from mmcr_dataset.collect.sources.local_folder import PICTURE_ENDINGS
+from mmcr_dataset.collect.sources.locations import SourceFile
+from mmcr_dataset.collect.sources import mmc4, omnicorpus
+from mmcr_dataset.record.dialogue import Source
+from mmcr_dataset.stage.stages import Removed
+
+ENDINGS = (".tar",)
+_TEXT_BYTES_MAX = 1_000_000
+_MEMBERS_A_KEY_MAX = 100
+_TEXT_KEYS = ("caption", "text", "title")
+
+
+class TarShardsSource:
+    """The documents of tar archives, in the order of names and members.
+
+    Raises:
+        ValueError: the archives are on the Hub.
+    """
+
+    probabilities: frozenset[str] = frozenset()
+
+    def __init__(self, files: Sequence[SourceFile], licence: str | None = None) -> None:
+        if files[0].path is None:
+            raise ValueError(
+                f"webdataset: {files[0].name} is on the Hub; pictures are read where they lie in an archive, so fetch "
+                "the archives first (`hf download`) and give the folder"
+            )
+        self._files, self._licence = files, licence
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when an archive's name or content does."""
+        return hashlib.sha256("\n".join(f"{file.name} {file.version}" for file in self._files).encode()).hexdigest()
+
+    def __iter__(self) -> Iterator[Document | Removed]:
+        """Each key as a document, or why it is none."""
+        for part in self.parts(None):
+            yield from part
+
+    def parts(self, seed: int | None) -> Iterator[TarShard]:
+        """The archives: in order, or for a seed shuffled."""
+        files = list(self._files)
+        if seed is not None:
+            files.sort(key=lambda file: seeded_rank(seed, "file", file.name))
+        for file in files:
+            yield TarShard(file, self._licence)
+
+
+@dataclass
+class _Group:
+    """The members of one key."""
+
+    key: str
+    pictures: list[PictureAt] = field(default_factory=list)
+    texts: dict[str, bytes | None] = field(default_factory=dict)  # by ending; None where it is too large
+    num_members: int = 0
+    refused: str | None = None
+
+
+@dataclass(frozen=True)
+class TarShard:
+    """One archive."""
+
+    file: SourceFile
+    licence: str | None
+    num_rows: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its path."""
+        return self.file.name
+
+    def __iter__(self) -> Iterator[Document | Removed]:
+        """Its documents.
+
+        Raises:
+            ValueError: it is no tar archive, or is damaged.
+        """
+        group: _Group | None = None
+        assert self.file.path is not None
+        try:
+            with tarfile.open(self.file.path, "r:") as archive:
+                for member in archive:
+                    if member.isdir():
+                        continue
+                    folder, name = posixpath.split(member.name)
+                    key = posixpath.join(folder, name.split(".")[0])
+                    if group is not None and group.key != key:
+                        yield self._to_document(group)
+                        group = None
+                    group = group or _Group(key)
+                    self._add(group, member, archive)
+                    archive.members = []  # type: ignore[attr-defined]  # else it remembers every member
+        except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+            raise ValueError(
+                f"{self.file.name}: not a readable tar archive ({error}); uncompress a compressed one to .tar"
+            ) from error
+        if group is not None:
+            yield self._to_document(group)
+
+    def _add(self, group: _Group, member: tarfile.TarInfo, archive: tarfile.TarFile) -> None:
+        group.num_members += 1
+        ending = posixpath.splitext(member.name)[1].lower()
+        if not member.isreg() or member.sparse is not None:
+            group.refused = f"{member.name} is a link or a special file"
+        elif group.num_members > _MEMBERS_A_KEY_MAX:
+            group.refused = f"more than {_MEMBERS_A_KEY_MAX} files of one key"
+        elif ending in PICTURE_ENDINGS:
+            group.pictures.append(
+                PictureAt(path=self.file.path, offset=member.offset_data, size_bytes=member.size, name=member.name)
+            )
+        elif ending in (".txt", ".json"):
+            opened = archive.extractfile(member) if member.size <= _TEXT_BYTES_MAX else None
+            group.texts[ending] = opened.read() if opened else None
+
+    def _to_document(self, group: _Group) -> Document | Removed:
+        place = f"{self.file.name}:{group.key}"
+        if group.refused:
+            return Removed(group.key, "unsafe_member", f"{place}: {group.refused}")
+        if None in group.texts.values():
+            return Removed(group.key, "too_long_text", f"{place}: text of more than {_TEXT_BYTES_MAX} bytes")
+        try:
+            text = (group.texts.get(".txt") or b"").decode("utf-8-sig")
+            described = json.loads(group.texts.get(".json") or b"{}")
+        except UnicodeDecodeError as error:
+            return Removed(group.key, "text_not_utf8", f"{place}: {error}")
+        except (ValueError, RecursionError) as error:
+            return Removed(group.key, "not_json", f"{place}: {error}")
+        if not isinstance(described, dict):
+            return Removed(group.key, "not_json", f"{place}: expected an object, got {type(described).__name__}")
+        if not group.pictures and "image_info" in described:
+            return read_row(mmc4.to_document, described, place, self.licence)
+        if not group.pictures and "images" in described:
+            return read_row(omnicorpus.to_document, described, place, self.licence)
+        text = text or next((described[key] for key in _TEXT_KEYS if isinstance(described.get(key), str)), "")
+        return self._to_plain(group, text, described)
+
+    def _to_plain(self, group: _Group, text: str, described: dict[str, Any]) -> Document:
+        url, licence = described.get("url"), described.get("license") or described.get("licence")
+        source = Source(url if isinstance(url, str) else None, licence if isinstance(licence, str) else self.licence)
+        blocks: tuple[str | PictureAt, ...] = (*group.pictures, text) if text else tuple(group.pictures)
+        return Document(group.key or document_id(self.file.name), blocks, source)

@@ -1,0 +1,116 @@
+"""Which addresses may be asked: http(s) on the public internet, checked as written, as resolved and as connected.
+
+A name is resolved once and the connection goes to the very addresses that were checked, so a name that changes its mind
+between check and connection gains nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from aiohttp import AddrInfoType
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from mmcr_dataset.record.images import PictureError
+
+ADDRESS_MAX_CHARACTERS = 8192
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # a network with IPv6 only shows the IPv4 world here
+# Ways to write an IPv4 address as IPv6, and ranges that `is_global` takes for public, in some versions of Python:
+# compatible, local NAT64, Teredo, 6to4, site-local; 6to4's relay and the protocol assignments.
+_NEVER = tuple(
+    ipaddress.ip_network(text)
+    for text in ("::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fec0::/10", "192.88.99.0/24", "192.0.0.0/24")
+)
+
+
+class AddressRefused(OSError):
+    """The address a name resolves to is not one of the public internet."""
+
+
+def is_public(address: str, allow_loopback: bool = False) -> bool:
+    """True if a numeric address belongs to the public internet (or to this machine, where that is allowed)."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        elif ip in _NAT64:
+            ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        elif int(ip) >> 32 & 0xFFFF_FFFF in (0x5EFE, 0x0200_5EFE):  # ISATAP: IPv4 in the last 32 bits
+            return False
+    if ip.is_loopback:
+        return allow_loopback
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NEVER)
+
+
+def check_url(url: str, allow_loopback: bool = False) -> URL:
+    """The address as something that may be asked.
+
+    Raises:
+        PictureError: bad_address (empty, relative, not http or https, with a password), private_address.
+    """
+    if len(url) > ADDRESS_MAX_CHARACTERS:
+        raise PictureError("bad_address", f"{url[:80]!r}... has {len(url)} characters")
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+        if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
+            raise PictureError("bad_address", f"{url[:200]!r}: expected an absolute http or https address")
+        if parts.username is not None or parts.password is not None or port == 0:
+            raise PictureError("bad_address", f"{url[:200]!r}: a name, password or port 0 in it")
+        checked = URL(url.strip())
+        host = (checked.raw_host or "").rstrip(".")
+        if not host:
+            raise PictureError("bad_address", f"{url[:200]!r}: no host in it")
+    except (ValueError, UnicodeError) as error:
+        raise PictureError("bad_address", f"{url[:200]!r}: {error}") from error
+    try:
+        numeric = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))  # 127.1, 0x7f.1, 2130706433
+        public = is_public(numeric, allow_loopback)
+    except (OSError, ValueError):
+        public = True  # a name, not a number: its addresses are checked when it is resolved
+    if not public:
+        raise PictureError("private_address", f"{url[:200]!r} is not on the public internet")
+    return checked
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names; one address that is not public among the answers refuses the name."""
+
+    def __init__(self, allow_loopback: bool, resolver: AbstractResolver | None = None) -> None:
+        self._resolver = resolver or ThreadedResolver()
+        self._allow_loopback = allow_loopback
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of a name.
+
+        Raises:
+            AddressRefused: one of them is not public.
+        """
+        found = await self._resolver.resolve(host, port, family)
+        if not all(is_public(entry["host"], self._allow_loopback) for entry in found):
+            raise AddressRefused(f"{host} resolves to an address that is not public")
+        return found
+
+    async def close(self) -> None:
+        """Close what resolves."""
+        await self._resolver.close()
+
+
+def guarded_sockets(allow_loopback: bool) -> Callable[[AddrInfoType], socket.socket]:
+    """Makes a connection's socket, and none towards an address that is not public: the last look before connecting."""
+
+    def make(info: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, address = info
+        if not is_public(str(address[0]), allow_loopback):
+            raise AddressRefused(f"{address[0]} is not public")
+        return socket.socket(family, kind, protocol)
+
+    return make

@@ -1,0 +1,140 @@
+"""Batches on disk, beside the ledger: what was sent in which, and how far it came; survives a kill at any moment.
+
+batches/00003.jsonl        the requests with their pictures, until the server has them
+batches/00003.asked.jsonl  the same as the ledger knows them: one line each, its hash is the request's id
+batches/00003.json         the state: written -> uploaded -> created -> merged (or refused)
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+from mmcr_dataset.endpoint.ledger import Asked, key_of
+from mmcr_dataset.stage.stages import write_text
+
+MAX_REQUESTS = 50_000  # limits of the Batch API for one file
+MAX_SIZE_BYTES = 200_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch.
+
+    Attributes:
+        number: of its files.
+        stage: `written`, `uploaded`, `created`, `merged` or `refused`.
+        mark: what it is found by on the server.
+        num_requests: lines in it.
+        most_usd: the most it can cost.
+        file_id: the server's name for the uploaded requests.
+        batch_id: the server's name for the batch.
+    """
+
+    number: int
+    stage: str
+    mark: str
+    num_requests: int
+    most_usd: float
+    file_id: str | None = None
+    batch_id: str | None = None
+
+
+class BatchFolder:
+    """The folder; only the process that holds the ledger may use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for rest in folder.glob("*.unfinished"):
+            rest.unlink()
+
+    def batches(self) -> list[Batch]:
+        """All batches, in the order they were written."""
+        return [Batch(**json.loads(path.read_text())) for path in sorted(self._folder.glob("?????.json"))]
+
+    def open_batches(self) -> list[Batch]:
+        """Those whose answers are not in the ledger yet."""
+        return [batch for batch in self.batches() if batch.stage not in ("merged", "refused")]
+
+    def requests(self, batch: Batch) -> Path:
+        """The file that is uploaded."""
+        return self._folder / f"{batch.number:05d}.jsonl"
+
+    def answers(self, batch: Batch, kind: str) -> Path:
+        """Where a file of answers is put."""
+        return self._folder / f"{batch.number:05d}.{kind}.jsonl"
+
+    def asked(self, batch: Batch) -> dict[str, Asked]:
+        """The requests of a batch by key."""
+        lines = self.answers(batch, "asked").read_text(encoding="utf-8").splitlines()
+        return {key: Asked(key, line) for line in lines for key in [key_of(line)]}
+
+    def save(self, batch: Batch, **changes: str | None) -> Batch:
+        """Remember how far a batch has come; what is not needed any more goes."""
+        batch = replace(batch, **changes)  # type: ignore[arg-type]  # only names and stages change
+        write_text(self._folder / f"{batch.number:05d}.json", json.dumps(asdict(batch), indent=1))
+        if batch.stage != "written":
+            self.requests(batch).unlink(missing_ok=True)
+        if batch.stage in ("merged", "refused"):
+            for kind in ("asked", "output", "error"):
+                self.answers(batch, kind).unlink(missing_ok=True)
+        return batch
+
+    def new_file(self) -> BatchFile:
+        """A file for further requests."""
+        numbers = [int(path.name[:5]) for path in self._folder.glob("?????.*")]
+        return BatchFile(self, self._folder, max(numbers, default=-1) + 1)
+
+
+class BatchFile:
+    """A file of requests that is being written; it is a batch once it is closed."""
+
+    def __init__(self, owner: BatchFolder, folder: Path, number: int) -> None:
+        self._owner, self._number = owner, number
+        self._paths = [folder / f"{number:05d}.jsonl", folder / f"{number:05d}.asked.jsonl"]
+        self._files: list[IO[bytes]] = [path.with_name(path.name + ".unfinished").open("wb") for path in self._paths]
+        self.num_requests = self.size_bytes = 0
+        self.most_usd = 0.0
+
+    def add(self, asked: Asked, line: bytes, most_usd: float) -> None:
+        """Write one request."""
+        self._files[0].write(line)
+        self._files[1].write(asked.text.encode("ascii") + b"\n")
+        self.num_requests += 1
+        self.size_bytes += len(line)
+        self.most_usd += most_usd
+
+    def has_room(self, size_bytes: int, max_requests: int, max_size_bytes: int) -> bool:
+        """True if a further line of that size stays inside the limits."""
+        return self.num_requests < max_requests and self.size_bytes + size_bytes <= max_size_bytes
+
+    def close(self) -> Batch | None:
+        """The batch, None if nothing was written."""
+        for file, path in zip(self._files, self._paths, strict=True):
+            file.close()
+            unfinished = path.with_name(path.name + ".unfinished")
+            if self.num_requests:
+                unfinished.replace(path)
+            else:
+                unfinished.unlink()
+        if not self.num_requests:
+            return None
+        batch = Batch(self._number, "written", uuid.uuid4().hex, self.num_requests, self.most_usd)
+        return self._owner.save(batch)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a file of answers; a line that is none is left out (its request counts as unanswered)."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                yield value

@@ -1,0 +1,136 @@
+"""The pictures of an evaluation set, in whatever form it lies on disk.
+
+a folder        every picture file below it, and every file of the kinds below
+Parquet         columns of pictures (`{bytes, path}`, lists of them, or raw bytes): ours, and those of the Hub
+TSV             VLMEvalKit's: columns that hold pictures as base64
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmcr_dataset.record.images import PictureError, decode_rgb, perceptual_hash
+
+_SUFFIXES = frozenset(".jpg .jpeg .png .webp .gif .bmp .tif .tiff".split())
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")  # a cell may hold one picture or the text of a list of them
+_PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_ROWS_A_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SetPicture:
+    """One picture of an evaluation set: a name to find it by, and its bytes."""
+
+    name: str
+    data: bytes
+
+
+def read_pictures(path: Path) -> Iterator[SetPicture]:
+    """All pictures of a set, in the order of file names and rows.
+
+    Raises:
+        ValueError: nothing there, or no picture in it.
+    """
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder; expected pictures, Parquet or TSV")
+    files = [path] if path.is_file() else sorted(entry for entry in path.rglob("*") if entry.is_file())
+    number = 0
+    for file in files:
+        for picture in _read_file(file, file.name if path.is_file() else file.relative_to(path).as_posix()):
+            number += 1
+            yield picture
+    if number == 0:
+        raise ValueError(f"{path}: no picture found; expected picture files, Parquet or VLMEvalKit TSV with pictures")
+
+
+def read_hashes(path: Path) -> Iterator[tuple[str, str | PictureError]]:
+    """Name and perceptual hash of each picture of a set, or why it has none."""
+    for picture in read_pictures(path):
+        try:
+            yield picture.name, perceptual_hash(decode_rgb(picture.data))
+        except PictureError as error:
+            yield picture.name, error
+
+
+def _read_file(path: Path, name: str) -> Iterator[SetPicture]:
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIXES:
+        yield SetPicture(name, path.read_bytes())
+    elif suffix == ".parquet":
+        yield from _read_parquet(path, name)
+    elif suffix == ".tsv":
+        yield from _read_tsv(path, name)
+
+
+def _read_parquet(path: Path, name: str) -> Iterator[SetPicture]:
+    try:
+        with pq.ParquetFile(path) as file:
+            columns = [field.name for field in file.schema_arrow if _may_hold_pictures(field.type)]
+            if not columns:
+                return
+            key = "id" if "id" in file.schema_arrow.names else None
+            number = 0
+            for batch in file.iter_batches(_ROWS_A_BATCH, columns=columns + ([key] if key else [])):
+                for row in batch.to_pylist():
+                    label = f"{name} {row[key]}" if key else f"{name} row {number}"
+                    number += 1
+                    yield from _name(label, _bytes_in([row[column] for column in columns]))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path}: not a readable Parquet file ({error})") from error
+
+
+def _may_hold_pictures(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return bool(kind.get_field_index("bytes") >= 0)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _may_hold_pictures(kind.value_type)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _bytes_in(value: Any) -> Iterator[bytes]:  # noqa: ANN401  (whatever a Parquet cell holds)
+    if isinstance(value, bytes):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _bytes_in(value.get("bytes"))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _bytes_in(item)
+
+
+def _read_tsv(path: Path, name: str) -> Iterator[SetPicture]:
+    limit = csv.field_size_limit(1 << 30)  # a cell is a picture
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for number, row in enumerate(csv.DictReader(file, delimiter="\t")):
+                yield from _name(f"{name} {row.get('index') or number}", _decoded_in(row.values()))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a readable TSV ({error})") from error
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _decoded_in(cells: Iterable[Any]) -> Iterator[bytes]:
+    for cell in cells:
+        for match in _BASE64.finditer(cell if isinstance(cell, str) else ""):
+            try:
+                data = base64.b64decode(match.group() + "=" * (-len(match.group()) % 4))
+            except binascii.Error:
+                continue  # a long word, not a picture
+            if data.startswith(_PICTURE_HEADS):
+                yield data
+
+
+def _name(row: str, pictures: Iterable[bytes]) -> Iterator[SetPicture]:
+    """A row's pictures: the first has the row's name, further ones a number behind it."""
+    for number, data in enumerate(pictures, start=1):
+        yield SetPicture(row if number == 1 else f"{row} #{number}", data)

@@ -1,0 +1,200 @@
+"""The numbers of the paper's Table 1, from the finished rows; and histograms of lengths.
+
+Tokens are counted, not looked up: by default one for each word and punctuation mark, and 256 for a picture (one Ovis2
+tile of 448 pixels). `--tokenizer` counts with a real tokenizer file instead.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmcr_dataset.publish.parquet import read_shards
+from mmcr_dataset.stage.stages import write_text
+
+PICTURE_TOKENS = 256
+NUM_BINS = 20
+STATISTICS_NAME = "statistics.json"
+_COLUMNS = ["conversations", "num_turns", "num_images", "source", "generation", "clip_similarity"]
+
+# Paper, Table 1: what MMCR-310k has, for comparison on the card and in the terminal.
+PAPER_TABLE_1 = {
+    "single": {
+        "num_rows": 210_000,
+        "tokens_mean": 1400,
+        "tokens_max": 1800,
+        "num_pictures": 210_000,
+        "num_pairs": 840_000,
+    },
+    "multi": {
+        "num_rows": 100_000,
+        "tokens_mean": 3500,
+        "tokens_max": 6000,
+        "num_pictures": 270_000,
+        "num_pairs": 870_000,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """One configuration in numbers.
+
+    Attributes:
+        num_rows: dialogues.
+        num_pictures: pictures in them.
+        num_pairs: questions with their answers.
+        tokens_mean: mean tokens of text and pictures in a dialogue.
+        tokens_max: most tokens in a dialogue.
+        turns: dialogues by number of turns.
+        pictures: share (0..1) of the dialogues by number of pictures.
+        words_answer_mean: mean words of an answer.
+        similarity_min: least similarity of a picture, None if not measured.
+        tokens_edges: edges of the histogram of tokens, one more than counts.
+        tokens_counts: dialogues in each bin.
+        writers: dialogues by writer and model.
+        licences: dialogues by licence.
+    """
+
+    num_rows: int
+    num_pictures: int
+    num_pairs: int
+    tokens_mean: float
+    tokens_max: int
+    turns: dict[str, int]
+    pictures: dict[str, float]
+    words_answer_mean: float
+    similarity_min: float | None
+    tokens_edges: list[float]
+    tokens_counts: list[int]
+    writers: dict[str, int]
+    licences: dict[str, int]
+
+
+def count_tokens(text: str) -> int:
+    """Words and punctuation marks of a text: an estimate that needs no tokenizer."""
+    return len(re.findall(r"\w+|[^\w\s]", text))
+
+
+def load_token_counter(path: Path) -> Callable[[str], int]:
+    """Counts by a `tokenizer.json` file.
+
+    Raises:
+        ValueError: no such file, or not a tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    if not path.is_file():
+        raise ValueError(f"--tokenizer {path}: no such file; expected a tokenizer.json")
+    tokenizer = Tokenizer.from_file(str(path))
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def describe(folder: Path, count: Callable[[str], int] = count_tokens) -> dict[str, Statistics]:
+    """Statistics of each configuration (`single`, `multi`) of a published folder; pictures are not read.
+
+    Raises:
+        ValueError: there is no data set in the folder.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {"single": [], "multi": []}
+    for path, table in read_shards(folder, _COLUMNS):
+        rows["multi" if path.parent.name == "multi" else "single"] += table.to_pylist()
+    found = {name: _describe_rows(these, count) for name, these in rows.items() if these}
+    if not found:
+        raise ValueError(f"{folder}: no rows; expected a folder written by `python -m mmcr_dataset build`")
+    return found
+
+
+def _describe_rows(rows: Sequence[dict[str, Any]], count: Callable[[str], int]) -> Statistics:
+    tokens = np.array(
+        [
+            sum(count(entry["value"].replace("<image>", "")) for entry in row["conversations"])
+            + PICTURE_TOKENS * row["num_images"]
+            for row in rows
+        ]
+    )
+    answers = [len(entry["value"].split()) for row in rows for entry in row["conversations"][1::2]]
+    similarities = [value for row in rows for value in row["clip_similarity"] if value is not None]
+    counts, edges = np.histogram(tokens, bins=NUM_BINS)
+    pictures = Counter(str(row["num_images"]) for row in rows)
+    return Statistics(
+        num_rows=len(rows),
+        num_pictures=sum(row["num_images"] for row in rows),
+        num_pairs=sum(row["num_turns"] for row in rows),
+        tokens_mean=round(float(tokens.mean()), 1),
+        tokens_max=int(tokens.max()),
+        turns=dict(sorted(Counter(str(row["num_turns"]) for row in rows).items())),
+        pictures={number: round(n / len(rows), 4) for number, n in sorted(pictures.items())},
+        words_answer_mean=round(float(np.mean(answers)), 1),
+        similarity_min=round(min(similarities), 4) if similarities else None,
+        tokens_edges=[round(float(edge), 1) for edge in edges],
+        tokens_counts=[int(n) for n in counts],
+        writers=dict(Counter(_writer(row["generation"]) for row in rows).most_common()),
+        licences=dict(Counter(row["source"]["licence"] or "not stated" for row in rows).most_common()),
+    )
+
+
+def _writer(generation: dict[str, Any]) -> str:
+    return " ".join(part for part in (generation["writer"] or "unknown", generation["model"]) if part)
+
+
+def write_statistics(folder: Path, statistics: dict[str, Statistics]) -> None:
+    """Put the numbers beside the rows, for the card and for reports."""
+    values = {name: asdict(numbers) for name, numbers in statistics.items()}
+    write_text(folder / STATISTICS_NAME, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+
+
+def load_statistics(folder: Path) -> dict[str, Statistics]:
+    """The numbers that `write_statistics` put there.
+
+    Raises:
+        ValueError: the folder has none.
+    """
+    path = folder / STATISTICS_NAME
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; run `python -m mmcr_dataset describe {folder}`")
+    return {name: Statistics(**values) for name, values in json.loads(path.read_text("utf-8")).items()}
+
+
+def show_table(statistics: dict[str, Statistics]) -> str:
+    """Table 1 as Markdown, the paper's numbers beside ours."""
+    names = list(statistics)
+    lines = ["| | " + " | ".join(f"{name} | MMCR-310k {name}" for name in names) + " |"]
+    lines.append("|---|" + "---:|---:|" * len(names))
+    for label, field in (
+        ("dialogues", "num_rows"),
+        ("pictures", "num_pictures"),
+        ("question-answer pairs", "num_pairs"),
+        ("tokens, mean", "tokens_mean"),
+        ("tokens, most", "tokens_max"),
+    ):
+        cells = [f"{getattr(statistics[name], field):,} | {PAPER_TABLE_1[name][field]:,}" for name in names]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    shares = {"single": "1: 100 %", "multi": "2: 61.5 %, 3: 27.6 %, 4: 10.9 %"}
+    cells = [
+        ", ".join(f"{n}: {share * 100:.1f} %" for n, share in statistics[name].pictures.items()) + f" | {shares[name]}"
+        for name in names
+    ]
+    lines.append("| pictures a dialogue | " + " | ".join(cells) + " |")
+    turns = {"single": "4", "multi": "8"}
+    cells = [f"{', '.join(statistics[name].turns)} | {turns[name]}" for name in names]
+    lines.append("| turns | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def show_histogram(statistics: Statistics, width: int = 40) -> str:
+    """Tokens a dialogue as bars for a terminal."""
+    most = max(statistics.tokens_counts)
+    lines = []
+    for low, high, count in zip(
+        statistics.tokens_edges, statistics.tokens_edges[1:], statistics.tokens_counts, strict=False
+    ):
+        lines.append(f"{low:7.0f} - {high:7.0f} {'█' * round(width * count / most):<{width}} {count}")
+    return "\n".join(lines)

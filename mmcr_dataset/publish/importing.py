@@ -1,0 +1,63 @@
+"""An existing conversation set to a data set folder: read, checked, written, described; nothing is filtered."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mmcr_dataset.collect.sources.conversations import read_records, size_of_pictures, to_dialogues
+from mmcr_dataset.publish.card import refresh_card
+from mmcr_dataset.publish.parquet import write_dataset
+from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.stage.stages import Removed, StageCount, write_jsonl, write_text
+
+
+def import_conversations(file: Path, images: Path, out: Path, licence: str | None = None) -> StageCount:
+    """Write the conversations of a file as a data set folder; what can't be taken is in OUT.work with its reason.
+
+    Args:
+        file: JSON or JSON lines, see collect/conversations.py.
+        images: the folder that picture names are relative to.
+        out: the data set folder; must not exist, so that nothing is mixed.
+        licence: of pictures and texts.
+
+    Raises:
+        ValueError: the file is unreadable, OUT exists, or not one record is a dialogue.
+    """
+    if out.exists():
+        raise ValueError(f"--out {out}: is there already; name a new folder or delete it")
+    if not images.is_dir():
+        raise ValueError(f"--images {images}: no such folder; expected the one that picture names are relative to")
+    records = read_records(file)
+    removed: list[Removed] = []
+    unfinished = out.with_name(out.name + ".unfinished")
+    results = to_dialogues(records, images, licence)
+    kept = _keep(tqdm(results, "import", len(records), unit=" record", disable=None, file=sys.stderr), removed)
+    num_rows = sum(write_dataset(kept, unfinished, size_of_pictures(records, images)).values())
+    reasons = Counter(row.reason for row in removed)
+    count = StageCount("import", len(records), num_rows, dict(reasons.most_common()))
+    for reason in reasons:
+        rows = [asdict(row) for row in removed if row.reason == reason]
+        write_jsonl(out.with_name(out.name + ".work") / "1_removed" / f"{reason}.jsonl", rows)
+    if num_rows == 0:
+        raise ValueError(
+            f"{file}: none of {len(records)} records is a dialogue; the reasons are in {out}.work/1_removed"
+        )
+    write_text(unfinished / "funnel.json", json.dumps([asdict(count)], indent=1) + "\n")
+    refresh_card(unfinished, out.name)
+    unfinished.replace(out)
+    return count
+
+
+def _keep(results: Iterable[Dialogue | Removed], removed: list[Removed]) -> Iterator[Dialogue]:
+    for result in results:
+        if isinstance(result, Removed):
+            removed.append(result)
+        else:
+            yield result

@@ -1,0 +1,285 @@
+"""The one record of the project: a dialogue of several turns about one or more pictures.
+
+A `Dialogue` is valid by construction: building one checks the named invariants of `INVARIANTS` and raises
+`InvalidDialogue` with the name of the first that is broken. Its published columns are made in published_row.py;
+`to_json` and `from_json` give it without the picture bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mmcr_dataset.record.plain_text import find_special_token, find_unsafe_character
+
+TURNS_SINGLE = 4  # paper 3.2: one picture, four turns
+TURNS_MULTI = 8  # paper 3.2: two to four pictures, eight turns
+MAX_PICTURES = 4  # paper 3.2
+INT8_MAX = 127  # num_turns and num_images are published as int8
+
+Block = str | int  # a piece of what the person says: text, or the number (from 1) of the picture shown there
+
+_MARK_BEFORE_PICTURE = re.compile(r"(?:^|(?<=\n))Image_(\d+): $")
+
+
+class InvalidDialogue(ValueError):
+    """A dialogue breaks an invariant; `.invariant` is its name, the message says where and what was expected."""
+
+    def __init__(self, invariant: str, detail: str) -> None:
+        super().__init__(f"{invariant}: {detail}")
+        self.invariant = invariant
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture: its original bytes and what is known about it.
+
+    Attributes:
+        data: the file as fetched, never re-encoded.
+        url: where it came from, None if it has no address.
+        labels: multi-level tags, coarse to fine.
+        similarity: cosine of the picture and the turns that speak of it, -1..1, None if not measured.
+        phash: 64-bit perceptual hash as 16 hex digits, None if not computed.
+    """
+
+    data: bytes = field(repr=False)
+    url: str | None = None
+    labels: tuple[str, ...] = ()
+    similarity: float | None = None
+    phash: str | None = None
+    _sha256: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of the bytes: the picture's identity inside the pipeline. Computed once."""
+        if not self._sha256:
+            self._sha256.append(hashlib.sha256(self.data).hexdigest())
+        return self._sha256[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One exchange: what the person says (text and pictures, in order) and the reference answer."""
+
+    human: tuple[Block, ...]
+    assistant: str
+
+    @property
+    def introduces(self) -> tuple[int, ...]:
+        """Numbers of the pictures that this turn shows for the first time."""
+        return tuple(block for block in self.human if isinstance(block, int))
+
+    @property
+    def human_text(self) -> str:
+        """The person's words without the pictures and without their marks (`Image_n: ` and its line break)."""
+        pieces: list[str] = []
+        after_picture = False
+        for block in self.human:
+            if isinstance(block, int):
+                if pieces:
+                    pieces[-1] = _MARK_BEFORE_PICTURE.sub("", pieces[-1])
+                after_picture = True
+            else:
+                pieces.append(block.removeprefix("\n") if after_picture else block)
+                after_picture = False
+        return "".join(pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a dialogue's pictures and text come from."""
+
+    document_url: str | None = None
+    licence: str | None = None
+    dump: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Who wrote the dialogue, with what; enough to ask again and to account for it.
+
+    Attributes:
+        writer: backend: `offline`, `openai`, `openai-batch`, `import`.
+        model: model and snapshot as the endpoint named them, None for `offline`.
+        prompt_sha256: hash of the prompt's version.
+        temperature: sampling temperature, None if the endpoint's default.
+        date: ISO date of the reply, None where no endpoint was asked (keeps two builds identical).
+        prompt_tokens: tokens paid for in, None if not reported.
+        completion_tokens: tokens paid for out, None if not reported.
+    """
+
+    writer: str | None = None
+    model: str | None = None
+    prompt_sha256: str | None = None
+    temperature: float | None = None
+    date: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """Turns about pictures, with their origin. Frozen, and valid once it exists.
+
+    Raises:
+        InvalidDialogue: at construction, if an invariant is broken.
+    """
+
+    id: str
+    turns: tuple[Turn, ...]
+    pictures: tuple[Picture, ...] = ()
+    domain: str | None = None
+    topic: str | None = None
+    source: Source = Source()
+    generation: Generation = Generation()
+
+    def __post_init__(self) -> None:
+        for invariant in INVARIANTS:
+            detail = invariant(self)
+            if detail is not None:
+                name = invariant.__name__.removeprefix("_broken_")
+                raise InvalidDialogue(name, f"dialogue {self.id!r}: {detail}")
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The reference answers, one a turn."""
+        return tuple(turn.assistant for turn in self.turns)
+
+
+def _texts(dialogue: Dialogue) -> list[tuple[str, str]]:
+    """Every text with the name of its place."""
+    texts: list[tuple[str, str]] = []
+    for number, turn in enumerate(dialogue.turns, start=1):
+        texts += [(f"turn {number}, human", block) for block in turn.human if isinstance(block, str)]
+        texts.append((f"turn {number}, assistant", turn.assistant))
+    return texts
+
+
+def _broken_id(dialogue: Dialogue) -> str | None:
+    if dialogue.id and find_unsafe_character(dialogue.id) is None and "\n" not in dialogue.id:
+        return None
+    return "the id must be one non-empty line of valid text"
+
+
+def _broken_turn_count(dialogue: Dialogue) -> str | None:
+    count = len(dialogue.turns)
+    return None if 1 <= count <= INT8_MAX else f"has {count} turns, expected 1 to {INT8_MAX}"
+
+
+def _broken_picture_count(dialogue: Dialogue) -> str | None:
+    count = len(dialogue.pictures)
+    return None if count <= INT8_MAX else f"has {count} pictures, expected at most {INT8_MAX}"
+
+
+def _broken_picture_introduced_once_in_order(dialogue: Dialogue) -> str | None:
+    shown = [n for turn in dialogue.turns for n in turn.introduces]
+    expected = list(range(1, len(dialogue.pictures) + 1))
+    if shown == expected:
+        return None
+    return f"shows the pictures {shown}, expected each of {expected} exactly once and in this order"
+
+
+def _broken_blank_text(dialogue: Dialogue) -> str | None:
+    for number, turn in enumerate(dialogue.turns, start=1):
+        if not turn.human_text.strip():
+            return f"turn {number}: the human says nothing"
+        if not turn.assistant.strip():
+            return f"turn {number}: the assistant's answer is blank"
+    return None
+
+
+def _broken_merged_blocks(dialogue: Dialogue) -> str | None:
+    for number, turn in enumerate(dialogue.turns, start=1):
+        for left, right in zip(turn.human, turn.human[1:], strict=False):
+            if isinstance(left, str) and isinstance(right, str):
+                return f"turn {number}: two texts stand side by side, join them to one block"
+        if "" in turn.human:
+            return f"turn {number}: an empty text block, leave it out"
+    return None
+
+
+def _broken_special_token(dialogue: Dialogue) -> str | None:
+    for place, text in _texts(dialogue):
+        token = find_special_token(text)
+        if token is not None:
+            return f"{place}: literal {token!r}; pass texts through plain_text.escape_special_tokens"
+    return None
+
+
+def _broken_unsafe_character(dialogue: Dialogue) -> str | None:
+    for place, text in _texts(dialogue):
+        character = find_unsafe_character(text)
+        if character is not None:
+            return f"{place}: character U+{ord(character):04X}; pass texts through plain_text.clean_text"
+    return None
+
+
+INVARIANTS: tuple[Callable[[Dialogue], str | None], ...] = (
+    _broken_id,
+    _broken_turn_count,
+    _broken_picture_count,
+    _broken_picture_introduced_once_in_order,
+    _broken_merged_blocks,
+    _broken_blank_text,
+    _broken_unsafe_character,
+    _broken_special_token,
+)
+
+
+def introduce(numbers: Sequence[int], text: str) -> tuple[Block, ...]:
+    r"""Blocks of a human turn that shows pictures the paper's way: `Image_n: <image>` and a line break each, then text.
+
+    Example: `introduce([1, 2], "Compare them.")` -> `("Image_1: ", 1, "\nImage_2: ", 2, "\nCompare them.")`
+    """
+    blocks: list[Block] = []
+    for number in numbers:
+        blocks += [f"\nImage_{number}: " if blocks else f"Image_{number}: ", number]
+    return (*blocks, f"\n{text}") if blocks else (text,)
+
+
+def dialogue_id(document: str, picture_sha256s: Sequence[str], prompt_sha256: str | None, model: str | None) -> str:
+    """Stable id: hash of source document, pictures, prompt version and model (32 hex digits)."""
+    parts = [document, *picture_sha256s, prompt_sha256 or "", model or ""]
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def to_json(dialogue: Dialogue) -> dict[str, Any]:
+    """A JSON value with everything but the picture bytes, which are named by their sha256."""
+    pictures = [
+        {"sha256": p.sha256, "url": p.url, "labels": list(p.labels), "similarity": p.similarity, "phash": p.phash}
+        for p in dialogue.pictures
+    ]
+    return {
+        "id": dialogue.id,
+        "turns": [{"human": list(turn.human), "assistant": turn.assistant} for turn in dialogue.turns],
+        "pictures": pictures,
+        "domain": dialogue.domain,
+        "topic": dialogue.topic,
+        "source": asdict(dialogue.source),
+        "generation": asdict(dialogue.generation),
+    }
+
+
+def from_json(value: Mapping[str, Any], data_by_sha256: Mapping[str, bytes]) -> Dialogue:
+    """The dialogue of a `to_json` value, with its picture bytes put back.
+
+    Raises:
+        KeyError: `data_by_sha256` lacks a picture.
+        InvalidDialogue: the value breaks an invariant.
+    """
+    return Dialogue(
+        id=value["id"],
+        turns=tuple(Turn(tuple(turn["human"]), turn["assistant"]) for turn in value["turns"]),
+        pictures=tuple(
+            Picture(data_by_sha256[p["sha256"]], p["url"], tuple(p["labels"]), p["similarity"], p["phash"])
+            for p in value["pictures"]
+        ),
+        domain=value["domain"],
+        topic=value["topic"],
+        source=Source(**value["source"]),
+        generation=Generation(**value["generation"]),
+    )

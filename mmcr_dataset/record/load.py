@@ -1,0 +1,70 @@
+"""Published rows back to dialogues: a local folder, a Hub data set, whole or streamed.
+
+Pictures stay undecoded bytes, so that a pass over the texts costs no decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue
+from mmcr_dataset.record.row import from_row
+
+
+def load_rows(
+    name: str,
+    config: str | None = None,
+    split: str | None = "train",
+    revision: str | None = None,
+    streaming: bool = False,
+) -> Any:  # noqa: ANN401  (datasets is not typed)
+    """A `datasets` object of our rows with undecoded pictures.
+
+    Args:
+        name: a folder, or an id on the Hub.
+        config: `default`, `single` or `multi`; None takes the default.
+        split: name of the split; None takes the only one there is.
+        revision: commit or tag on the Hub.
+        streaming: True reads as it goes, without a copy in the cache.
+
+    Raises:
+        ValueError: the folder is not there, or has no such configuration or split.
+    """
+    from datasets import Image, List, load_dataset
+
+    looks_local = "/" not in name or name.startswith((".", "/")) or name.count("/") > 1
+    if looks_local and not Path(name).is_dir():
+        raise ValueError(
+            f"{name}: no such folder; build one with `python -m mmcr_dataset build --out {name}` or name ORG/DATASET"
+        )
+    rows = load_dataset(name, config, split=split, revision=revision, streaming=streaming)
+    if split is None:
+        if len(rows) != 1:
+            raise ValueError(f"{name}: has the splits {', '.join(rows)}; name one of them")
+        (rows,) = rows.values()
+    columns = rows.column_names or []
+    for column in ("id", "images", "messages"):
+        if column not in columns:
+            raise ValueError(f"{name}: no column {column!r}, found {columns}; expected a data set in the MMCR row form")
+    return rows.cast_column("images", List(Image(decode=False)))
+
+
+def load_dialogues(
+    name: str,
+    config: str | None = None,
+    split: str | None = "train",
+    revision: str | None = None,
+    streaming: bool = False,
+) -> Iterator[Dialogue]:
+    """The dialogues of a data set, in order.
+
+    Raises:
+        ValueError: what `load_rows` raises, or a row that breaks an invariant, with its number.
+    """
+    for number, row in enumerate(load_rows(name, config, split, revision, streaming)):
+        try:
+            yield from_row(row)
+        except InvalidDialogue as error:
+            raise ValueError(f"{name}, split {split or '(only)'}, row {number}: {error}") from error

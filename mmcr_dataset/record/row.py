@@ -1,0 +1,134 @@
+"""The published row of a dialogue: the contract between all packages, and with everybody who loads the data set.
+
+`messages` (text blocks, `{"type": "image"}` where a picture is shown) and `conversations` (LLaVA / Ovis form) always
+tell the same dialogue: both are made here, and reading a row compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from mmcr_dataset.record.dialogue import Block, Dialogue, Generation, InvalidDialogue, Picture, Source, Turn
+
+IMAGE_TOKEN = "<image>"  # noqa: S105  (stands for a picture in `conversations`)
+
+
+def to_conversations(dialogue: Dialogue) -> list[dict[str, str]]:
+    """The dialogue in LLaVA / Ovis form: `from` human or gpt, `value` with `<image>` where a picture is shown."""
+    conversations: list[dict[str, str]] = []
+    for turn in dialogue.turns:
+        human = "".join(block if isinstance(block, str) else IMAGE_TOKEN for block in turn.human)
+        conversations.append({"from": "human", "value": human})
+        conversations.append({"from": "gpt", "value": turn.assistant})
+    return conversations
+
+
+def to_row(dialogue: Dialogue) -> dict[str, Any]:
+    """The published columns of a dialogue, in their order (DESIGN: the row)."""
+    messages: list[dict[str, Any]] = []
+    for turn in dialogue.turns:
+        human = [
+            {"type": "text", "text": block} if isinstance(block, str) else {"type": "image", "text": None}
+            for block in turn.human
+        ]
+        messages.append({"role": "user", "content": human})
+        messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.assistant}]})
+    pictures = dialogue.pictures
+    return {
+        "id": dialogue.id,
+        "images": [{"bytes": picture.data, "path": None} for picture in pictures],
+        "messages": messages,
+        "conversations": to_conversations(dialogue),
+        "num_turns": len(dialogue.turns),
+        "num_images": len(pictures),
+        "domain": dialogue.domain,
+        "topic": dialogue.topic,
+        "image_labels": [list(picture.labels) for picture in pictures],
+        "source": {
+            "document_url": dialogue.source.document_url,
+            "picture_urls": [picture.url for picture in pictures],
+            "licence": dialogue.source.licence,
+            "dump": dialogue.source.dump,
+        },
+        "generation": asdict(dialogue.generation),
+        "clip_similarity": [picture.similarity for picture in pictures],
+        "image_phash": [picture.phash for picture in pictures],
+    }
+
+
+def _turns_from_messages(row_id: str, messages: Sequence[Mapping[str, Any]]) -> tuple[Turn, ...]:
+    """Turns from the `messages` column; pictures are numbered as they come."""
+    roles = [message["role"] for message in messages]
+    if not roles or len(roles) % 2 or roles != ["user", "assistant"] * (len(roles) // 2):
+        raise InvalidDialogue("alternation", f"row {row_id!r}: roles {roles}, expected user, assistant, user, ...")
+    turns: list[Turn] = []
+    number = 0
+    for human, assistant in zip(messages[::2], messages[1::2], strict=True):
+        blocks: list[Block] = []
+        for block in human["content"]:
+            if block["type"] == "image":
+                number += 1
+                blocks.append(number)
+            else:
+                blocks.append(block["text"])
+        answer = assistant["content"]
+        if [block["type"] for block in answer] != ["text"]:
+            raise InvalidDialogue(
+                "assistant_text", f"row {row_id!r}: turn {len(turns) + 1}: an answer is exactly one text block"
+            )
+        turns.append(Turn(human=tuple(blocks), assistant=answer[0]["text"]))
+    return tuple(turns)
+
+
+def _image_bytes(row_id: str, image: Any) -> bytes:  # noqa: ANN401  (what a row holds depends on how it was loaded)
+    data = image.get("bytes") if isinstance(image, Mapping) else None
+    if isinstance(data, bytes):
+        return data
+    raise InvalidDialogue(
+        "image_bytes",
+        f"row {row_id!r}: images holds {type(image).__name__}, expected undecoded bytes; load the rows with "
+        "mmcr_dataset.record.load.load_dialogues, or cast the column to List(Image(decode=False))",
+    )
+
+
+def _aligned(row_id: str, name: str, values: Sequence[Any] | None, count: int) -> Sequence[Any]:
+    """A per-picture column: missing or empty means unknown for every picture."""
+    if not values:
+        return [None] * count
+    if len(values) != count:
+        raise InvalidDialogue(name, f"row {row_id!r}: {len(values)} values for {count} images, expected one an image")
+    return values
+
+
+def from_row(row: Mapping[str, Any]) -> Dialogue:
+    """The dialogue of a published row; `images` must hold undecoded bytes.
+
+    Raises:
+        InvalidDialogue: the row breaks an invariant, or `messages` and `conversations` tell different dialogues.
+    """
+    row_id = str(row["id"])
+    source, generation = row.get("source") or {}, row.get("generation") or {}
+    count = len(row["images"])
+    urls = _aligned(row_id, "picture_urls", source.get("picture_urls"), count)
+    labels = _aligned(row_id, "image_labels", row.get("image_labels"), count)
+    similarities = _aligned(row_id, "clip_similarity", row.get("clip_similarity"), count)
+    phashes = _aligned(row_id, "image_phash", row.get("image_phash"), count)
+    pictures = tuple(
+        Picture(_image_bytes(row_id, image), url, tuple(tags or ()), similarity, phash)
+        for image, url, tags, similarity, phash in zip(row["images"], urls, labels, similarities, phashes, strict=True)
+    )
+    dialogue = Dialogue(
+        id=row_id,
+        turns=_turns_from_messages(row_id, row["messages"]),
+        pictures=pictures,
+        domain=row.get("domain"),
+        topic=row.get("topic"),
+        source=Source(source.get("document_url"), source.get("licence"), source.get("dump")),
+        generation=Generation(**{name: generation.get(name) for name in Generation.__dataclass_fields__}),
+    )
+    conversations = row.get("conversations")
+    if conversations is not None and [dict(entry) for entry in conversations] != to_conversations(dialogue):
+        raise InvalidDialogue("same_dialogue", f"row {row_id!r}: messages and conversations tell different dialogues")
+    return dialogue

@@ -1,0 +1,74 @@
+"""What a build's work folder holds, read back: candidates, dialogues with their pictures, similarities, the threshold.
+
+Pictures are by far the largest part, so each function reads the shards it needs and no others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from mmcr_dataset.collect.candidates import read_candidates
+from mmcr_dataset.record.dialogue import Dialogue, from_json
+from mmcr_dataset.stage.stages import STAGES, read_jsonl
+
+
+def read_pictures(work: Path, number: int) -> dict[str, bytes]:
+    """The pictures of a collected shard by their sha256."""
+    candidates = read_candidates(work / STAGES["collect"] / f"{number:05d}.parquet")
+    return {picture.sha256: picture.data for candidate in candidates for picture in candidate.pictures}
+
+
+def read_values(work: Path, stage: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Numbers of a stage's shards of dialogues, and their rows as `schema.to_json` made them."""
+    for path in sorted((work / STAGES[stage]).glob("?????.jsonl")):
+        yield int(path.stem), list(read_jsonl(path))
+
+
+def without_pictures(value: dict[str, Any]) -> Dialogue:
+    """A row as a dialogue whose pictures have no bytes, for what looks at its texts only."""
+    return from_json(value, defaultdict(bytes))
+
+
+def read_dialogues(work: Path, stage: str, ids: Collection[str] | None = None) -> Iterator[Dialogue]:
+    """The dialogues of a stage with their pictures, in order.
+
+    Args:
+        work: the work folder.
+        stage: `generate` or `filter`.
+        ids: only these; None for all.
+    """
+    for number, values in read_values(work, stage):
+        wanted = [value for value in values if ids is None or value["id"] in ids]
+        if wanted:
+            pictures = read_pictures(work, number)
+            for value in wanted:
+                yield from_json(value, pictures)
+
+
+def read_similarities(work: Path) -> dict[str, list[float]]:
+    """Similarity (-1..1) of each picture by the id of its dialogue; empty lists where nothing was measured.
+
+    Raises:
+        ValueError: the work folder has no scores.
+    """
+    folder = work / STAGES["score"]
+    if not folder.is_dir():
+        raise ValueError(f"{work}: no {folder.name} in it; expected the OUT.work folder of a build")
+    return {row["id"]: row["similarity"] for path in sorted(folder.glob("?????.jsonl")) for row in read_jsonl(path)}
+
+
+def read_threshold(work: Path) -> float | None:
+    """The similarity that the last build asked for, None if it asked for none.
+
+    Raises:
+        ValueError: not the work folder of a finished build.
+    """
+    path = work / STAGES["filter"] / "stage.json"
+    if not path.is_file():
+        raise ValueError(f"{work}: no {path.parent.name}/stage.json in it; expected the OUT.work folder of a build")
+    least: float | None = json.loads(path.read_text("utf-8"))["settings"]["similarity_min"]
+    return least

@@ -1,0 +1,155 @@
+"""MMDU: its data, a judgement a turn, and dialogues too long for a model."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval_tasks.__main__ import main
+from eval_tasks.tasks.mmdu import KEYS, read_scores, samples
+from tests.fake_chat_server import FakeChatServer
+
+Write = Callable[..., str]
+CASES = json.loads((Path(__file__).parents[2] / "golden" / "scoring" / "mmdu_verdicts.json").read_text())
+
+
+def verdict(score: int) -> str:
+    return "Explained.\n" + repr(dict.fromkeys(KEYS.values(), score))
+
+
+def entry_of(folder: Path) -> dict[str, Any]:
+    entry: dict[str, Any] = json.loads((folder / "results.json").read_text())["tasks"]["mmdu"]
+    return entry
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES])
+def test_verdicts_are_read_strictly(case: dict[str, Any]) -> None:
+    scores = read_scores(case["verdict"], case["reply"])
+    assert (None if scores is None else list(scores.values())) == case["scores"]
+
+
+def test_pictures_stand_at_their_marks_in_turn(mmdu: Path) -> None:
+    first, second = samples(str(mmdu), "official")
+    assert [turn.human for turn in first.dialogue.turns] == [
+        ("Image1: ", 1, ". Image2: ", 2, ". Compare."),
+        ("And ", 3, "?"),
+    ]
+    assert second.dialogue.pictures[1].data == (mmdu / "images" / "4.jpg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("broken", "part"),
+    [
+        ({"image": ["images/0.jpg"]}, "3 <ImageHere> for 1 pictures"),
+        ({"image": ["images/0.jpg", "images/1.jpg", "gone.jpg"]}, "no picture 'gone.jpg'"),
+        ({"conversations": [{"from": "user", "value": "x"}]}, "1 questions and 0 answers"),
+        ({"conversations": None}, "no 'conversations'"),
+    ],
+)
+def test_broken_dialogue_is_named_with_its_place(
+    broken: dict[str, Any],
+    part: str,
+    mmdu: Path,
+    tmp_path: Path,
+    write_script: Write,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    items = json.loads((mmdu / "benchmark.json").read_text())
+    (mmdu / "benchmark.json").write_text(json.dumps([items[0] | broken]))
+    ask = ["--model", write_script({"*": "x"}), "--tasks", "mmdu", "--data", str(mmdu), "--out", f"{tmp_path}/r"]
+    assert main(ask) == 2
+    assert part in capsys.readouterr().err
+
+
+def test_each_turn_is_judged_without_history_and_the_mean_is_over_turns(
+    mmdu: Path, tmp_path: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {"mmdu-0": ["short", "long"], "mmdu-1": ["long", "long", "long"]}
+
+    def judge(body: dict[str, Any]) -> str:
+        return verdict(2 if "\nshort\n" in body["messages"][0]["content"] else 7)
+
+    ask = ["--model", write_script(said), "--tasks", "mmdu", "--data", str(mmdu), "--out", f"{tmp_path}/r"]
+    with FakeChatServer(judge) as server:
+        assert main([*ask, "--judge", f"api:{server.base_url}#judge?images=yes"]) == 0
+        assert len(server.requests) == 5
+        assert {body["model"] for body in server.requests} == {"judge"}
+        asked = next(body for body in server.requests if "Question:\nAnd ?" in body["messages"][0]["content"])
+        assert "Compare" not in asked["messages"][0]["content"]
+    assert entry_of(tmp_path / "r")["totals"]["overall"]["value"] == pytest.approx(10 * (2 + 7 * 4) / 5)
+    assert "price unknown for 5 questions to judge" in capsys.readouterr().err
+    record = json.loads((tmp_path / "r" / "samples.jsonl").read_text().splitlines()[0])
+    assert [turn["reply"] for turn in record["judged"]["turns"]] == [verdict(2), verdict(7)]
+
+
+def test_turn_without_a_verdict_is_counted_and_left_out(mmdu: Path, tmp_path: Path, write_script: Write) -> None:
+    def judge(body: dict[str, Any]) -> str:
+        return "10/10!" if "Question:\ny\n" in body["messages"][0]["content"] else verdict(6)
+
+    ask = ["--model", write_script({"*": "x"}), "--tasks", "mmdu", "--data", str(mmdu), "--out", f"{tmp_path}/r"]
+    with FakeChatServer(judge) as server:
+        assert main([*ask, "--judge", f"api:{server.base_url}#judge"]) == 0
+    entry = entry_of(tmp_path / "r")
+    assert (entry["unjudged"], entry["totals"]["overall"]["value"]) == ({"unread_verdict": 1}, pytest.approx(60))
+    record = json.loads((tmp_path / "r" / "samples.jsonl").read_text().splitlines()[1])
+    assert record["unjudged"]["detail"].startswith("turn 2: ")
+    assert record["points"]["judged_turns"] == 2
+
+
+def test_dialogue_too_long_for_the_model_is_a_recorded_failure_worth_nothing(
+    mmdu: Path, tmp_path: Path, write_script: Write
+) -> None:
+    ask = ["--model", write_script({"mmdu-0": "x", "mmdu-1": {"failure": "over_length"}}), "--tasks", "mmdu"]
+    with FakeChatServer(lambda body: verdict(5)) as server:
+        judge = ["--judge", f"api:{server.base_url}#judge"]
+        assert main([*ask, "--data", str(mmdu), "--out", f"{tmp_path}/r", *judge]) == 0
+        assert len(server.requests) == 2
+    entry = entry_of(tmp_path / "r")
+    assert entry["failures"] == {"over_length": 1}
+    assert entry["totals"]["overall"]["value"] == pytest.approx(10 * 5 * 2 / 5)
+
+
+def test_without_a_judge_all_is_unread(mmdu: Path, tmp_path: Path, write_script: Write) -> None:
+    ask = ["--model", write_script({"*": "x"}), "--tasks", "mmdu", "--data", str(mmdu), "--out", f"{tmp_path}/r"]
+    assert main(ask) == 0
+    assert (entry_of(tmp_path / "r")["num_unread"], entry_of(tmp_path / "r")["totals"]["overall"]["value"]) == (2, 0.0)
+
+
+def write_tsv(folder: Path, path: Path) -> Path:
+    """The same dialogues as VLMEvalKit stores them: a row each, lists as Python writes them, pictures in base64."""
+    with path.open("w", encoding="utf-8", newline="") as lines:
+        table = csv.writer(lines, delimiter="\t", lineterminator="\n")
+        table.writerow(["index", "image", "question", "answer"])
+        for item in json.loads((folder / "benchmark.json").read_text()):
+            said = [one["value"] for one in item["conversations"]]
+            images = [base64.b64encode((folder / name).read_bytes()).decode() for name in item["image"]]
+            table.writerow([item["id"], images, said[::2], said[1::2]])
+    return path
+
+
+def test_table_of_vlmevalkit_holds_the_same_dialogues(mmdu: Path, tmp_path: Path, write_script: Write) -> None:
+    items = json.loads((mmdu / "benchmark.json").read_text())
+    items[0]["conversations"][0]["value"] += '\nSay "it\'s" in\ta list: [1, 2]'
+    (mmdu / "benchmark.json").write_text(json.dumps(items))
+    table = write_tsv(mmdu, tmp_path / "MMDU.tsv")
+    assert [one.dialogue for one in samples(str(table), "official")] == [
+        one.dialogue for one in samples(str(mmdu), "official")
+    ]
+    ask = ["--model", write_script({"*": "x"}), "--tasks", "mmdu", "--data", str(table), "--out", f"{tmp_path}/r"]
+    with FakeChatServer(lambda body: verdict(8)) as server:
+        assert main([*ask, "--judge", f"api:{server.base_url}#judge"]) == 0
+        assert len(server.requests) == 5
+    assert entry_of(tmp_path / "r")["totals"]["overall"]["value"] == pytest.approx(80)
+
+
+def test_table_row_with_another_number_of_answers_is_named(mmdu: Path, tmp_path: Path) -> None:
+    table = write_tsv(mmdu, tmp_path / "MMDU.tsv")
+    table.write_text(table.read_text().replace("['a e.', ", "["))
+    with pytest.raises(ValueError, match=r"MMDU.tsv row 1: 2 questions and 1 answers"):
+        list(samples(str(table), "official"))

@@ -1,0 +1,118 @@
+"""Judges that favour their own family, and judges that don't, with a family that is simply better."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmcr_bench.__main__ import main
+from mmcr_bench.judge.judge import open_judge
+from mmcr_bench.trust.runs import read_run
+from mmcr_bench.trust.self_preference import Member, Study, study_self_preference
+from mmcr_dataset.record.dialogue import to_json
+from tests.fake_chat_server import FakeChatServer
+from tests.mmcr_bench.conftest import patchwork, patchwork_dialogue
+from tests.mmcr_bench.trust.test_judge_trust import verdict
+
+QUALITY = {"ape": 4, "bee": 6}  # bee's replies are better, whoever judges
+
+
+def write_run(folder: Path, model: str, count: int = 12) -> Path:
+    folder.mkdir()
+    lines = []
+    for number in range(count):
+        dialogue = patchwork_dialogue(f"d{number}", [patchwork(number)])
+        replies = [f"{model} says grey {number}."] * 4
+        lines.append(
+            {"task": "mmcr_bench", "id": dialogue.id, "replies": replies, "points": {}}
+            | {"dialogue": to_json(dialogue)}
+        )
+    (folder / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def scores_with(bonus: dict[str, int]) -> Any:
+    """A server whose judge of a family gives that family's replies a bonus, on top of quality and scatter."""
+
+    def answer(request: dict[str, Any]) -> str:
+        content, judge = request["messages"][1]["content"], request["model"]
+        model = "ape" if "ape says" in content else "bee"
+        scatter = hashlib.sha256(f"{judge}{content}".encode()).digest()[0] % 3 - 1
+        return verdict(QUALITY[model] + scatter + (bonus.get(judge, 0) if judge == model else 0))
+
+    return answer
+
+
+def study(tmp_path: Path, bonus: dict[str, int]) -> Study:
+    runs = {Member(name, name): read_run(write_run(tmp_path / name, name)) for name in QUALITY}
+    with FakeChatServer(scores_with(bonus)) as server:
+        judges = {
+            Member(name, name): open_judge(f"api:{server.base_url}#{name}", tmp_path / "ledger")
+            for name in ("ape", "bee", "cat")
+        }
+        return study_self_preference(runs, judges)
+
+
+def test_better_family_is_no_preference(tmp_path: Path) -> None:
+    found = study(tmp_path, {})
+    assert (
+        found.means[Member("cat", "cat")][Member("bee", "bee")]
+        > found.means[Member("cat", "cat")][Member("ape", "ape")]
+    )
+    assert [bias.judge.family for bias in found.biases] == ["ape", "bee"]
+    assert all(bias.corrected_p > 0.05 for bias in found.biases)
+    assert "0 of 2 models are of its family cat" in found.skipped["cat"]
+
+
+def test_preference_for_the_own_family_is_measured(tmp_path: Path) -> None:
+    found = study(tmp_path, {"ape": 2})
+    ape, bee = found.biases
+    assert ape.difference.low > 10
+    assert ape.difference.mean == pytest.approx(20, abs=6)
+    assert ape.corrected_p < 0.05
+    assert ape.num_dialogues == 12
+    # ape's bonus lowers bee's lead with the others, so bee seems to favour itself by half of it against two judges
+    assert bee.difference.mean == pytest.approx(10, abs=6)
+
+
+def test_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = {name: write_run(tmp_path / name, name) for name in QUALITY}
+    with FakeChatServer(scores_with({"ape": 3})) as server:
+        arguments = ["self-preference", "--generator", "bee", "--ledger", str(tmp_path / "ledger")]
+        for name, folder in folders.items():
+            arguments += ["--run", f"{name}={folder}", "--judge", f"{name}=api:{server.base_url}#{name}"]
+        assert main(arguments) == 0
+        num_asked = len(server.requests)
+        assert main(arguments) == 0
+        assert len(server.requests) == num_asked == 48
+    shown = capsys.readouterr().out
+    assert "bee (bee*)" in shown
+    assert "significant" in shown
+    assert "family bee wrote the references" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--run", "ape", "--judge", "ape=offline"], "expected FAMILY="),
+        (["--run", "ape=missing", "--judge", "ape=offline"], "no finished run"),
+    ],
+)
+def test_mistakes_are_named(arguments: list[str], part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["self-preference", *arguments]) == 2
+    assert part in capsys.readouterr().err
+
+
+def test_study_needs_two_of_each_and_real_judges(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "ape", "ape", count=2))
+    offline = open_judge("offline")
+    with pytest.raises(ValueError, match="at least two"):
+        study_self_preference({Member("a", "a"): run}, {Member("a", "a"): offline})
+    with pytest.raises(ValueError, match="knows no rubric"):
+        study_self_preference(
+            {Member("a", "a"): run, Member("b", "b"): run}, {Member("a", "a"): offline, Member("b", "b"): offline}
+        )

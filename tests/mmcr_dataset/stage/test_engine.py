@@ -1,0 +1,137 @@
+"""The paid stage on several processes: the same bytes, also after a kill, and a job script for a cluster."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmcr_dataset.endpoint.client import Endpoint
+from mmcr_dataset.endpoint.ledger import Ledger
+from mmcr_dataset.generate.dialogues import WriterSettings
+from mmcr_dataset.stage.engine import EngineSettings, Writing, make_executor, to_rank
+from tests.conftest import picture_bytes
+from tests.fake_chat_server import Answer, FakeChatServer
+from tests.mmcr_dataset.test_pipeline import contents, good_reply
+
+pytest.importorskip("datatrove", reason="pip install 'mmcr[engine]'")
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """So many pictures that there are several shards."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for number in range(330):
+        (folder / f"{number}.png").write_bytes(picture_bytes(number, (40, 40)))
+        (folder / f"{number}.txt").write_text(f"This is the field number {number}. It has a long fence.")
+    return folder
+
+
+def start_build(source: Path, out: Path, url: str, *flags: str) -> subprocess.Popen[bytes]:
+    command = ["-m", "mmcr_dataset", "build", "--source", str(source), "--out", str(out), "--writer", "openai"]
+    command += ["--endpoint", f"{url}#fake", "--filter", "none", *flags]
+    return subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL, env=dict(os.environ)
+    )
+
+
+@pytest.mark.slow
+def test_build_on_an_engine_killed_and_run_again_gives_the_bytes_of_a_plain_run(source: Path, tmp_path: Path) -> None:
+    flags = ["--engine", "datatrove-local", "--ranks", "2", "--max-in-flight", "16"]
+    with FakeChatServer(good_reply) as server:
+        assert start_build(source, tmp_path / "plain" / "set", server.base_url).wait() == 0
+    with FakeChatServer(lambda request: Answer(good_reply(request), delay_s=0.05)) as server:
+        build = start_build(source, tmp_path / "set", server.base_url, *flags)
+        while len(server.requests) < 60:
+            assert build.poll() is None
+            time.sleep(0.01)
+        os.killpg(build.pid, signal.SIGKILL)
+        build.wait()
+        num_before = len(server.requests)
+        build = start_build(source, tmp_path / "set", server.base_url, *flags)
+        while len(server.requests) < num_before + 40:
+            assert build.poll() is None
+            time.sleep(0.01)
+        worker = (tmp_path / "set.work" / "ledgers" / "00000.sqlite.lock").read_text()
+        os.kill(int(worker), signal.SIGKILL)  # one rank alone: it is started again
+        assert build.wait() == 0
+        with suppress(ProcessLookupError):  # what the killed rank left behind
+            os.killpg(build.pid, signal.SIGKILL)
+        assert 330 <= len(server.requests) <= 330 + 16 + 8
+        assert server.most_in_flight <= 16
+        assert start_build(source, tmp_path / "set", server.base_url).wait() == 0
+        assert len(server.requests) <= 330 + 16 + 8
+    assert contents(tmp_path / "set") == contents(tmp_path / "plain" / "set")
+    with Ledger(tmp_path / "set.work" / "ledger.sqlite") as ledger:
+        assert ledger.totals().num_answered == 330
+    assert not list((tmp_path / "set.work" / "ledgers").iterdir())
+
+
+@pytest.mark.slow
+def test_build_on_ray_gives_the_bytes_of_a_plain_run(source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="pip install ray")
+    if os.geteuid() or not shutil.which("unshare") or not shutil.which("ip"):
+        pytest.skip("Ray opens ports to everybody: this test runs it in a network namespace, which needs root")
+    program = """
+import subprocess, sys
+from pathlib import Path
+from tests.fake_chat_server import FakeChatServer
+from tests.mmcr_dataset.stage.test_engine import start_build
+from tests.mmcr_dataset.test_pipeline import good_reply
+source, out = map(Path, sys.argv[1:])
+with FakeChatServer(good_reply) as server:
+    assert start_build(source, out / "plain" / "set", server.base_url).wait() == 0
+    num_plain = len(server.requests)
+    assert start_build(source, out / "set", server.base_url, "--engine", "ray", "--ranks", "2").wait() == 0
+    print(num_plain, len(server.requests) - num_plain)
+"""
+    inside = f"ip link set lo up && exec {sys.executable} -c '{program}' {source} {tmp_path}"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    done = subprocess.run(
+        ["unshare", "-n", "bash", "-c", inside], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "330 330"
+    assert contents(tmp_path / "set") == contents(tmp_path / "plain" / "set")
+
+
+def task_of(tmp_path: Path, **engine: Any) -> Writing:
+    endpoint = Endpoint("http://127.0.0.1:1/v1", "gpt-4o", max_in_flight=64, max_cost_usd=100.0)
+    return Writing(tmp_path / "set.work", WriterSettings("openai", endpoint), EngineSettings(**engine))
+
+
+def test_rank_gets_its_part_of_requests_and_money(tmp_path: Path) -> None:
+    endpoint = to_rank(task_of(tmp_path, name="datatrove-local", num_ranks=4), 0, spent_usd=20.0).writer.endpoint
+    assert endpoint is not None
+    assert (endpoint.max_in_flight, endpoint.max_cost_usd) == (16, 20.0)
+
+
+def test_slurm_job_script_names_ranks_partition_and_time(tmp_path: Path) -> None:
+    task = task_of(tmp_path, name="slurm", num_ranks=64, partition="cpu", time="12:00:00")
+    executor = make_executor(task, [0, 1, 2], 0.0)
+    script = executor.get_launch_file_contents(executor.get_sbatch_args(64), "run")
+    for line in ("--partition=cpu", "--time=12:00:00", "--job-name=mmcr-generate", "--array=0-63"):
+        assert f"#SBATCH {line}" in script
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ({"name": "daft"}, "expected one of local, datatrove-local, slurm, ray"),
+        ({"name": "slurm"}, "--slurm-partition goes with slurm"),
+        ({"num_ranks": 0}, "expected at least 1"),
+    ],
+)
+def test_engine_wrong_setting_says_what_is_expected(engine: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        EngineSettings(**engine)

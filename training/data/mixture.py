@@ -1,0 +1,173 @@
+"""Which rows of which data sets a run trains on: weights, caps, temperature, topics; told before the start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmcr_dataset.record.load import load_rows
+from training.config import TrainConfig
+from training.data.first_turns import count_shown, keep_first_turns, show_cut
+from training.data.row_order import ShuffledStream
+from training.data.topics import Topics, check_share, in_turn, read_topics, show_topics, with_share
+
+_COLUMNS = ["id", "images", "messages"]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one data set gives to a mixture."""
+
+    name: str
+    num_rows: int | None  # of a stream nobody knows
+    num_taken: int
+    notes: tuple[str, ...] = ()  # how it was drawn and cut
+
+
+def count_taken(sizes: Sequence[int], weights: Sequence[float], caps: Sequence[int], temperature: float) -> list[int]:
+    """How many rows each set gives.
+
+    Args:
+        sizes: rows of each set.
+        weights: 1 takes every row once, 0.5 half of them, 2 every row twice.
+        caps: at most so many rows; 0 for no cap.
+        temperature: 1 leaves the shares; above 1 they come closer to each other, the sum staying as it is.
+    """
+    wanted = np.array([size * weight for size, weight in zip(sizes, weights, strict=True)], dtype=np.float64)
+    if temperature != 1 and wanted.sum() > 0:
+        flattened = np.where(wanted > 0, wanted, 1) ** (1 / temperature) * (wanted > 0)
+        wanted = flattened / flattened.sum() * wanted.sum()
+    return [min(round(count), cap) if cap else round(count) for count, cap in zip(wanted, caps, strict=True)]
+
+
+def draw_rows(
+    num_rows: int,
+    count: int,
+    seed: int,
+    topics: Topics | None = None,
+    dominant: tuple[str, float] | None = None,
+) -> list[int]:
+    """Row numbers, every row as often as any other within one; a smaller draw of a seed is part of a larger one.
+
+    Args:
+        num_rows: of the set.
+        count: how many are drawn.
+        seed: of the draw.
+        topics: one a row; drawn in turn instead of by their size.
+        dominant: a topic and its share in percent, instead of the turns.
+    """
+    if not num_rows:
+        return []
+    order = [int(row) for row in np.random.default_rng(seed).permutation(num_rows)]
+    if topics is not None:
+        order = in_turn(order, topics) if dominant is None else with_share(order, topics, *dominant)
+    rounds, rest = divmod(count, num_rows)
+    return list(range(num_rows)) * rounds + order[:rest]
+
+
+def _load(name: str, config: TrainConfig) -> Any:
+    try:
+        return load_rows(name, config.data_config, revision=config.data_revision, streaming=config.streaming)
+    except OSError as error:  # not there, not for us, or no connection
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(f"--data {name}: can't be loaded ({type(error).__name__}: {said})") from error
+
+
+def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
+    """The rows of a run as one `datasets.Dataset`, and what each set gave.
+
+    Raises:
+        ValueError: a set is missing, has no row, or not the topics that are asked for; nothing is taken at all.
+    """
+    from datasets import concatenate_datasets
+
+    sets = [_load(name, config) for name in config.data]
+    weights = config.data_weights or [1.0] * len(sets)
+    caps = config.data_caps or [0] * len(sets)
+    taken = count_taken([len(rows) for rows in sets], weights, caps, config.data_temperature)
+    if not sum(taken):
+        raise ValueError(f"--data {' '.join(config.data)}: not one row is taken; raise --data_weights or --data_caps")
+    parts, shares = [], []
+    for number, (name, rows, count) in enumerate(zip(config.data, sets, taken, strict=True)):
+        topics = _topics_of(name, rows, config) if config.balance_topics or config.dominant_topic is not None else None
+        dominant = None if config.dominant_topic is None else (config.dominant_topic, config.dominant_percent)
+        if topics is not None and dominant is not None:
+            check_share(name, topics, count, *dominant)
+        drawn = draw_rows(len(rows), count, config.seed + number, topics, dominant)
+        part = rows.select(drawn).select_columns(_COLUMNS)
+        parts.append(part)
+        notes = [] if topics is None or not drawn else [show_topics([topics[row] for row in drawn])]
+        if config.turns_max:
+            notes.append(show_cut(config.turns_max, *count_shown(part, config.turns_max)))
+        shares.append(Share(name, len(rows), count, tuple(notes)))
+    mixture = concatenate_datasets([part for part in parts if len(part)])
+    return keep_first_turns(mixture, config.turns_max) if config.turns_max else mixture, shares
+
+
+def _topics_of(name: str, rows: Any, config: TrainConfig) -> Topics:
+    """The topic of each row.
+
+    Raises:
+        ValueError: not one row has a topic.
+    """
+    if config.topic_file is not None:
+        given = read_topics(Path(config.topic_file))
+        topics = [given.get(id_) for id_ in rows["id"][:]]
+    else:
+        topics = rows["topic"][:] if "topic" in rows.column_names else []
+    if len(rows) and not any(topics):
+        where = config.topic_file or "its column 'topic'"
+        raise ValueError(f"{name}: not one row has a topic in {where}; name a --topic_file of its ids, or draw without")
+    return topics
+
+
+def load_streams(config: TrainConfig) -> tuple[ShuffledStream, list[Share]]:
+    """The rows of a run as they come, without an index of them, and what each set will give by its weight.
+
+    Raises:
+        ValueError: a set is missing.
+    """
+    weights = config.data_weights or [1.0] * len(config.data)
+    caps = config.data_caps or [0] * len(config.data)
+    sets = []
+    for name, cap in zip(config.data, caps, strict=True):
+        rows = _load(name, config).select_columns(_COLUMNS)
+        rows = rows.take(cap) if cap else rows
+        sets.append(keep_first_turns(rows, config.turns_max) if config.turns_max else rows)
+    drawn = config.max_steps * config.global_batch_dialogues
+    notes = (f"the first {config.turns_max} turns of each dialogue",) if config.turns_max else ()
+    shares = [
+        Share(name, None, round(drawn * weight / sum(weights)), notes)
+        for name, weight in zip(config.data, weights, strict=True)
+    ]
+    return ShuffledStream(sets, weights, config.shuffle_rows, config.seed), shares
+
+
+def show_mixture(shares: Sequence[Share]) -> str:
+    """The composition as a table, with a line for each note."""
+    total = sum(share.num_taken for share in shares)
+    width = max(len("data set"), *(len(share.name) for share in shares))
+    lines = [f"{'data set':<{width}} {'rows':>10} {'taken':>10} {'share':>7}"]
+    for share in shares:
+        rows = "?" if share.num_rows is None else f"{share.num_rows:,}"
+        lines.append(f"{share.name:<{width}} {rows:>10} {share.num_taken:>10,} {share.num_taken / total:>7.1%}")
+    lines += [f"{share.name}: {note}" for share in shares for note in share.notes]
+    return "\n".join(lines)
+
+
+def write_mixture_picture(shares: Sequence[Share], path: Path) -> None:
+    """The composition as bars."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 1 + 0.5 * len(shares)), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh([share.name for share in shares], [share.num_taken for share in shares], color="tab:blue")
+    axes.bar_label(bars, fmt="{:,.0f}", padding=3)
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.set(xlabel="dialogues taken", title="What is trained on")
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,142 @@
+"""Whole dialogues side by side in one row, each seeing only itself: no padding, nothing cut.
+
+A packed row has no attention mask. Its positions start again at 0 with each dialogue, and transformers keeps attention
+inside a dialogue by that; models with positions in three dimensions (M-RoPE) get a first row of plain positions for it.
+
+Shapes: L tokens of a bin, N dialogues in it.
+"""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from training.data.encode import Encoded
+from training.data.loss_mask import NO_LOSS
+from training.families.family import Family
+
+_ENDING = 2.6  # a bin is nearly full when this many dialogues of median length are more than it has room for
+
+
+def merge_size_of(family: Family, model_config: Any) -> int | None:
+    """Patches along a side of what becomes one token, where positions have three dimensions; None where plain."""
+    return int(model_config.vision_config.spatial_merge_size) if family.has_m_rope else None
+
+
+def pack(dialogues: Sequence[Encoded], merge_size: int | None) -> dict[str, torch.Tensor]:
+    """One row of all dialogues, without the pictures.
+
+    Returns:
+        `input_ids`, `labels` [1, L]; `position_ids` [1, L], or [4, 1, L] with M-RoPE; `cu_seq_lens` [N + 1]: where each
+        dialogue begins, and the end; `mm_token_type_ids` [1, L] where the family has them.
+    """
+    labels = [dialogue.labels_T.clone() for dialogue in dialogues]
+    for labels_T in labels:
+        labels_T[0] = NO_LOSS  # nobody's next token: it would be predicted from the dialogue before
+    lengths_N = torch.tensor([len(dialogue) for dialogue in dialogues])
+    packed = {
+        "input_ids": torch.cat([dialogue.input_ids_T for dialogue in dialogues])[None],
+        "labels": torch.cat(labels)[None],
+        "position_ids": torch.cat([torch.arange(len(dialogue)) for dialogue in dialogues])[None],
+        "cu_seq_lens": torch.cat([torch.zeros(1, dtype=torch.int64), lengths_N.cumsum(0)]).to(torch.int32),
+    }
+    if merge_size is not None:
+        rows = [_positions_in_three(dialogue, merge_size) for dialogue in dialogues]
+        packed["position_ids"] = torch.cat([packed["position_ids"], torch.cat(rows, dim=1)])[:, None]
+        packed["mm_token_type_ids"] = torch.cat([_token_types(dialogue) for dialogue in dialogues])[None]
+    return packed
+
+
+def _token_types(dialogue: Encoded) -> torch.Tensor:
+    return torch.zeros_like(dialogue.input_ids_T) if dialogue.token_types_T is None else dialogue.token_types_T
+
+
+def _positions_in_three(dialogue: Encoded, merge_size: int) -> torch.Tensor:
+    """Positions [3, T] in time, height and width; plain ones for a dialogue without pictures."""
+    if not dialogue.pictures:
+        return torch.arange(len(dialogue)).expand(3, -1)
+    return m_rope_positions(_token_types(dialogue), dialogue.pictures["image_grid_thw"], merge_size)
+
+
+def m_rope_positions(token_types_T: torch.Tensor, grids_N3: torch.Tensor, merge_size: int) -> torch.Tensor:
+    """Positions [3, T] in time, height and width, as `get_rope_index` of the Qwen-VL models gives them.
+
+    A picture's tokens share their time; the text after it goes on behind its longer side.
+
+    Args:
+        token_types_T: 1 where a picture's token is.
+        grids_N3: frames (1), rows and columns of patches of each of the N pictures.
+        merge_size: patches along a side of a token.
+
+    Source: Qwen2-VL (arXiv 2409.12191), section 2.1.
+    """
+    rows_N, columns_N = grids_N3[:, 1] // merge_size, grids_N3[:, 2] // merge_size
+    counts_N = rows_N * columns_N
+    ends_N = counts_N.cumsum(0)
+    places = (token_types_T == 1).nonzero()[:, 0]
+    steps_T = (token_types_T != 1).long()
+    steps_T[places[ends_N - 1]] = torch.maximum(rows_N, columns_N)
+    positions_3T = (steps_T.cumsum(0) - steps_T).repeat(3, 1)
+    inside = torch.arange(len(places)) - (ends_N - counts_N).repeat_interleave(counts_N)
+    columns = columns_N.repeat_interleave(counts_N)
+    positions_3T[1, places] += inside // columns
+    positions_3T[2, places] += inside % columns
+    return positions_3T
+
+
+def fill_bins(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Indices of the dialogues by bin, few bins and none larger than `room`.
+
+    Every dialogue is in exactly one bin. A bin takes the longest that fit, and last the two that fill it best. The
+    fullest bins come first, so that processes that take one each by turns wait little for one another.
+    """
+    assert max(lengths, default=0) <= room, f"a dialogue of {max(lengths)} tokens for bins of {room}"
+    rest = sorted((length, index) for index, length in enumerate(lengths))
+    bins = []
+    while rest:
+        load, one = 0, []
+        while chosen := _choose(rest, room - load):
+            for place in chosen:  # the later place first, so that the other stays where it is
+                length, index = rest.pop(place)
+                load += length
+                one.append(index)
+        bins.append((load, one))
+    return [one for _, one in sorted(bins, key=lambda filled: -filled[0])]
+
+
+def _choose(rest: Sequence[tuple[int, int]], room: int) -> tuple[int, ...]:
+    """Places of what a bin takes next from dialogues sorted by length: the longest that fits, or two to fill it."""
+    fitting = bisect.bisect_right(rest, room, key=lambda entry: entry[0])
+    if not fitting:
+        return ()
+    best: tuple[int, ...] = (fitting - 1,)
+    best_sum = rest[fitting - 1][0]
+    if room < _ENDING * rest[len(rest) // 2][0]:
+        low, high = 0, fitting - 1
+        while low < high:
+            both = rest[low][0] + rest[high][0]
+            if both > room:
+                high -= 1
+                continue
+            if both > best_sum:
+                best, best_sum = (high, low), both
+            low += 1
+    return best
+
+
+def spread_evenly(lengths: Sequence[int], num_bins: int) -> list[list[int]]:
+    """Indices of the dialogues by bin, a given number of bins nearly equal: longest first, each into the least full.
+
+    Every dialogue is in exactly one bin. Bins stay empty where there are fewer dialogues than bins.
+    """
+    bins: list[list[int]] = [[] for _ in range(num_bins)]
+    heap = [(0, number) for number in range(num_bins)]
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        load, number = heapq.heappop(heap)
+        bins[number].append(index)
+        heapq.heappush(heap, (load + lengths[index], number))
+    return bins

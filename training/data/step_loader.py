@@ -1,0 +1,119 @@
+"""Steps as the trainer takes them: each an iterator of micro-batches, decoded and encoded by workers ahead of it."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from training.config import TrainConfig
+from training.data.collate import Collator
+from training.data.lengths import Length, Measurer
+from training.data.row_order import Item, PickedRows, ShuffledRows, ShuffledStream
+from training.data.steps import Measure, StepPlan, cut_by_tokens, cut_evenly
+
+_ROWS_AT_ONCE = 32  # rows that a worker measures for one answer
+
+
+@dataclass(frozen=True)
+class Step:
+    """The micro-batches of one step on this process; they are made while the step is trained, and read once."""
+
+    num_batches: int
+    batches: Iterator[dict[str, Any]]
+
+
+class StepLoader:
+    """The steps of the plan. Micro-batches come from `num_workers` processes, in order, two each ahead."""
+
+    def __init__(
+        self, plan: StepPlan, rows: Any, collate: Callable[[list[Any]], dict[str, Any]], num_workers: int, pin: bool
+    ) -> None:
+        self.plan = plan
+        self.dataset = rows
+        self._collate, self._num_workers, self._pin = collate, num_workers, pin
+
+    def __len__(self) -> int:
+        if self.plan.num_steps is None:
+            raise TypeError("a stream has no length")
+        return self.plan.num_steps
+
+    def __iter__(self) -> Iterator[Step]:
+        batches = iter(
+            DataLoader(
+                PickedRows(self.dataset),
+                batch_sampler=self.plan,
+                collate_fn=self._collate,
+                num_workers=self._num_workers,
+                pin_memory=self._pin,
+                prefetch_factor=2 if self._num_workers else None,
+                generator=torch.Generator(),  # leaves the random numbers of the model alone
+            )
+        )
+        for first in batches:
+            count = self.plan.counts.popleft()
+            step = Step(count, itertools.chain([first], itertools.islice(batches, count - 1)))
+            yield step
+            assert next(step.batches, None) is None, "a step was left before its last micro-batch"
+
+
+@dataclass(frozen=True)
+class MeasureAhead:
+    """Measures items in `num_workers` processes, ahead of who asks; with 0 in this one."""
+
+    measurer: Measurer
+    rows: Any
+    num_workers: int
+
+    def __call__(self, items: Iterable[Item]) -> Iterator[tuple[Item, Length]]:
+        """The items with their lengths, in order."""
+        asked: deque[tuple[Item, ...]] = deque()
+        lengths = DataLoader(
+            PickedRows(self.rows),
+            batch_sampler=_chunks(items, asked),
+            collate_fn=self._measure,
+            num_workers=self.num_workers,
+            prefetch_factor=8 if self.num_workers else None,
+            generator=torch.Generator(),
+        )
+        for chunk in lengths:
+            yield from zip(asked.popleft(), chunk, strict=True)
+
+    def _measure(self, rows: list[Any]) -> list[Length]:
+        return [self.measurer.measure(row) for row in rows]
+
+
+def _chunks(items: Iterable[Item], asked: deque[tuple[Item, ...]]) -> Iterator[list[Item]]:
+    """The items in small lists, each noted when it is handed out."""
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, _ROWS_AT_ONCE)):
+        asked.append(tuple(chunk))
+        yield chunk
+
+
+def plan_steps(
+    config: TrainConfig, rows: Any, collator: Collator, num_processes: int = 1, process_index: int = 0
+) -> StepPlan:
+    """The plan of a run: bins by measured lengths, or without packing so many dialogues at once.
+
+    Args:
+        config: the settings.
+        rows: a data set, or a ShuffledStream.
+        collator: knows how long a row will be.
+        num_processes: over how many it is shared out.
+        process_index: which of them this is.
+    """
+    order = rows if isinstance(rows, ShuffledStream) else ShuffledRows(len(rows), config.seed)
+    measure: Measure | None = None
+    cut: Any = functools.partial(cut_evenly, dialogues_at_once=config.micro_batch_dialogues)
+    if config.packing:
+        measurers = -(-config.num_workers // 4)  # measuring takes a fraction of encoding
+        measure = MeasureAhead(Measurer(collator.encoder, collator.family), rows, measurers)
+        cut = functools.partial(cut_by_tokens, bin_tokens=config.bin_tokens, blank_tokens=len(collator.blank))
+    return StepPlan(order, config.global_batch_dialogues, cut, measure, num_processes, process_index)

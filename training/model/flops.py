@@ -1,0 +1,112 @@
+"""Floating-point operations of a training step, counted from a model's weights and its configuration.
+
+Two a weight and unit forward (a patch in the picture layers, a picture token in the connector, a token in the language
+layers, a trained token in the head), attention over whole dialogues and tiles besides, and as much again for each of
+the two ways back, where they are taken. What is computed twice to save memory counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from training.data.loss_mask import NO_LOSS
+from training.families.family import Family
+from training.model.trainable import bare_name
+
+# Dense bfloat16 peaks in TFLOP/s as the makers' data sheets give them; the first name that fits decides.
+PEAK_TFLOPS = {
+    "B200": 2250.0, "H200": 989.0, "H100 PCIe": 756.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0,
+    "MI300X": 1307.0,
+}  # fmt: skip
+_LOOKED_UP = ("embed_tokens", "position_embedding", "pos_embed")  # tables: a row is read, nothing is multiplied
+_PARTS = ("vision", "connector", "language")  # the order in which a picture passes them
+
+
+def peak_tflops(card: str) -> float | None:
+    """What a card can do in bfloat16, by its name; None if it is not in the table."""
+    return next((tflops for name, tflops in PEAK_TFLOPS.items() if name.lower() in card.lower()), None)
+
+
+@dataclass(frozen=True)
+class FlopFormula:
+    """Counts the operations of micro-batches, forward and back.
+
+    Attributes:
+        weights: of each part, those that are multiplied, and of the head.
+        passes: of each part, how often it is gone through: forward, back to its input, back to its weights.
+        config: the model's.
+    """
+
+    weights: Mapping[str, int]
+    passes: Mapping[str, int]
+    config: Any
+
+    def count(self, batch: Mapping[str, Any]) -> float:
+        """Operations of one batch of a Collator."""
+        lengths = batch["cu_seq_lens"].diff() if "cu_seq_lens" in batch else batch["attention_mask"].sum(1)
+        text = self.config.get_text_config()
+        width = text.num_attention_heads * (
+            getattr(text, "head_dim", 0) or text.hidden_size // text.num_attention_heads
+        )
+        units = {
+            "vision": (patches := _tile_patches(self.config, batch)).sum().item(),
+            "connector": (batch["input_ids"] == self.config.image_token_id).sum().item(),
+            "language": lengths.sum().item(),
+            "head": (batch["labels"] != NO_LOSS).sum().item(),
+        }
+        total = sum(2.0 * self.passes[part] * self.weights[part] * count for part, count in units.items())
+        attention = 4.0 * float(text.num_hidden_layers * width) * float((lengths.double() ** 2).sum())
+        total += _both_ways(self.passes["language"]) * attention + self._vision_attention(patches)
+        return float(total)
+
+    def _vision_attention(self, patches: Any) -> float:
+        vision = self.config.vision_config
+        layers = getattr(vision, "num_hidden_layers", None) or vision.depth
+        seen: float = float((patches.double() ** 2).sum()) * layers
+        full = getattr(vision, "fullatt_block_indexes", None)
+        if full is not None:  # the other layers see a window
+            window = (vision.window_size // vision.patch_size) ** 2
+            in_windows = float((patches * patches.clamp(max=window)).sum())
+            seen = seen / layers * len(full) + in_windows * (layers - len(full))
+        return float(_both_ways(self.passes["vision"]) * 4.0 * vision.hidden_size * seen)
+
+
+def _both_ways(passes: int) -> int:
+    """Attention has no weights: where anything is carried back, it goes back to both of its inputs."""
+    return 1 if passes == 1 else 3
+
+
+def _tile_patches(config: Any, batch: Mapping[str, Any]) -> Any:
+    """Patches of each picture, or of each tile where pictures are cut into tiles."""
+    import torch
+
+    if "image_grid_thw" in batch:
+        return batch["image_grid_thw"].prod(1)
+    pixels = batch["pixel_values"]
+    corners = pixels[..., 0, 0].reshape(-1, pixels.shape[-3])
+    filled = corners.any(dim=1)  # tiles that fill a picture up to the most tiles are empty; none is among bytes
+    num_tiles = len(filled) if pixels.dtype == torch.uint8 else int(filled.sum())
+    return torch.full((num_tiles,), (int(pixels.shape[-1]) // int(config.vision_config.patch_size)) ** 2)
+
+
+def flop_formula(model: Any, family: Family) -> FlopFormula:
+    """The formula of a model as it is about to be trained."""
+    weights = dict.fromkeys((*_PARTS, "head"), 0)
+    trained = dict.fromkeys((*_PARTS, "head"), 0)
+    for name, parameter in model.named_parameters():
+        bare = bare_name(name)
+        part = next((part for part in _PARTS if bare.startswith(family.parts[part])), None)
+        if part is None or parameter.ndim < 2 or bare.startswith("lm_head") or any(n in bare for n in _LOOKED_UP):
+            continue
+        weights[part] += parameter.numel()
+        trained[part] += parameter.numel() * parameter.requires_grad
+    head = model.get_output_embeddings().weight
+    weights["head"], trained["head"] = head.numel(), head.numel() * head.requires_grad
+    passes, carried = {}, False
+    for part in (*_PARTS, "head"):
+        carried = carried or trained[part] > 0
+        passes[part] = 1 + carried + (trained[part] > weights[part] // 2)
+    config = model.get_base_model().config if hasattr(model, "get_base_model") else model.config
+    return FlopFormula(weights, passes, config)

@@ -1,0 +1,76 @@
+"""What a run would be, told before it starts: parts, steps, tokens, memory. Everything is built, nothing is trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from training.data.collate import SKIPPED, Collator
+from training.data.loss_mask import NO_LOSS
+from training.data.mixture import Share
+from training.data.row_order import PickedRows
+from training.data.steps import StepPlan
+from training.model.trainable import PartCount
+
+_WEIGHT_BYTES = 4  # float32
+_TRAINED_BYTES = 4 + 8  # gradient, and Adam's two moments
+_LOOKED_AT = 8  # micro-batches; a step of the paper has more than a hundred
+
+
+class Ahead(NamedTuple):
+    """What the first step of a run holds, as far as it was looked at."""
+
+    dialogues: int  # looked at, and not skipped
+    tokens: int
+    trained_tokens: int
+    largest_tokens: int  # of one micro-batch
+    skipped: int
+    micro_batches: int
+    micro_batches_a_step: int
+
+
+def look_ahead(plan: StepPlan, rows: Any, collator: Collator) -> Ahead:
+    """Encode the first micro-batches of the first step."""
+    step, picked = next(plan.steps()), PickedRows(rows)
+    looked_at = step[:_LOOKED_AT]
+    collated = [collator([picked[item] for item in batch]) for batch in looked_at]
+    tokens = [int(batch["input_ids"].numel()) for batch in collated]
+    skipped = sum(len(batch[SKIPPED]) for batch in collated)
+    return Ahead(
+        dialogues=sum(map(len, looked_at)) - skipped,
+        tokens=sum(tokens),
+        trained_tokens=sum(int((batch["labels"] != NO_LOSS).sum()) for batch in collated),
+        largest_tokens=max(tokens),
+        skipped=skipped,
+        micro_batches=len(collated),
+        micro_batches_a_step=len(step),
+    )
+
+
+def show_dry_run(ahead: Ahead, counts: Sequence[PartCount]) -> str:
+    """Tokens of the first step and the memory that weights, gradients and optimizer take."""
+    scale = ahead.micro_batches_a_step / ahead.micro_batches
+    num_trained, num_frozen = (sum(getattr(count, key) for count in counts) for key in ("num_trained", "num_frozen"))
+    memory_gb = (_WEIGHT_BYTES * (num_trained + num_frozen) + _TRAINED_BYTES * num_trained) / 1e9
+    return "\n".join(
+        [
+            f"tokens a step     about {ahead.tokens * scale:,.0f}, of them trained {ahead.trained_tokens * scale:,.0f}",
+            f"tokens at once    {ahead.largest_tokens:,} in the largest of {ahead.micro_batches} looked at "
+            f"of {ahead.micro_batches_a_step} micro-batches; {ahead.skipped} rows skipped",
+            f"memory            {memory_gb:,.2f} GB for weights, gradients and Adam, before activations; "
+            "divide by the processes under FSDP2 or ZeRO-3",
+            "dry run: nothing was trained",
+        ]
+    )
+
+
+def write_dry_run(path: Path, shares: Sequence[Share], num_steps: int | None, ahead: Ahead) -> None:
+    """The same for programs: rows of each set, steps an epoch, what was looked at."""
+    facts = {
+        "data": [{"name": share.name, "rows": share.num_rows, "taken": share.num_taken} for share in shares],
+        "steps_an_epoch": num_steps,
+        "looked_at": ahead._asdict(),
+    }
+    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

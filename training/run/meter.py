@@ -1,0 +1,75 @@
+"""What a run gets done: tokens a second, the share of the GPUs' peak that is used, memory, time left."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from training.model.flops import peak_tflops
+
+
+def peak_flops(given_tflops: float) -> float | None:
+    """Operations a second of one GPU: as given, or by the card's name; None on a CPU or an unknown card."""
+    tflops: float | None = given_tflops
+    if not given_tflops:
+        tflops = peak_tflops(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
+    return None if tflops is None else tflops * 1e12
+
+
+def _no_flops(batch: Mapping[str, Any]) -> float:
+    return 0.0
+
+
+@dataclass
+class Meter:
+    """Adds up steps, and reads the rates since it was read last.
+
+    Attributes:
+        flops_of: operations of a micro-batch.
+        peak_flops: operations a second of one GPU, None where nobody knows.
+        num_processes: GPUs at work.
+    """
+
+    flops_of: Callable[[Mapping[str, Any]], float] = _no_flops
+    peak_flops: float | None = None
+    num_processes: int = 1
+    _trained: int = field(default=0, init=False)
+    _real: int = field(default=0, init=False)
+    _flops: float = field(default=0.0, init=False)
+    _begin_s: float = field(default_factory=lambda: time.perf_counter(), init=False)
+
+    def add(self, trained_tokens: int, real_tokens: int, flops: float) -> None:
+        """Count a step, over all processes."""
+        self._trained += trained_tokens
+        self._real += real_tokens
+        self._flops += flops
+
+    def read(self, steps_left: int, steps_read: int) -> dict[str, float]:
+        """Rates since the last reading, of `steps_read` steps; the meter begins again.
+
+        `mfu` is the share of the peak that the operations of the model use, left out where the peak is not known.
+        """
+        now_s = time.perf_counter()
+        passed_s = max(now_s - self._begin_s, 1e-9)
+        read = {
+            "trained_tokens_a_second": round(self._trained / passed_s, 1),
+            "real_tokens_a_second": round(self._real / passed_s, 1),
+            "memory_gb": round(_peak_memory_gb(), 3),
+            "seconds_left": round(passed_s / max(steps_read, 1) * steps_left, 1),
+        }
+        if self.peak_flops is not None:
+            read["mfu"] = round(self._flops / passed_s / (self.peak_flops * self.num_processes), 4)
+        self._trained, self._real, self._flops, self._begin_s = 0, 0, 0.0, now_s
+        return read
+
+
+def _peak_memory_gb() -> float:
+    """The most this process has held so far: of the GPU's memory, of the machine's without one."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -1,7 +1,7 @@
 """A local chat server for benchmarks, in a process of its own: answers after a fixed time, some with an error.
 
 One event loop and almost no work a request, so that it is never what is measured. Every answer is a dialogue that fits
-the pictures of its request. `chat_server(latency_s, error_share)` gives its address.
+the images of its request. `chat_server(latency_s, error_share)` gives its address.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from contextlib import contextmanager
 _HEAD = "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n"
 
 
-def completion(num_pictures: int) -> bytes:
-    """A whole HTTP answer: a dialogue about so many pictures."""
+def completion(num_images: int) -> bytes:
+    """A whole HTTP answer: a dialogue about so many images."""
     lines = []
-    for turn in range(1, (4 if num_pictures < 2 else 8) + 1):
-        shown = f"<image {turn}> " if turn <= max(1, num_pictures) else ""
-        named = min(turn, max(1, num_pictures))
+    for turn in range(1, (4 if num_images < 2 else 8) + 1):
+        shown = f"<image {turn}> " if turn <= max(1, num_images) else ""
+        named = min(turn, max(1, num_images))
         lines.append(f"< Human {turn} >: {shown}What does the part {turn} of it show, and how does it go on?")
         words = f"the part with number {turn} shows a fence, a field and a road that leads to a house. " * 8
         lines.append(f"< Assistant {turn} >: In image {named} {words}")

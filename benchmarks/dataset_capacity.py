@@ -2,7 +2,7 @@
 
 Measures on this machine what one process can do (requests a second where the endpoint answers at once, bytes on disk a
 candidate in each stage) and computes the rest. What it can't measure are flags: how long your endpoint takes, how many
-requests it takes at once from each machine, how fast pictures arrive.
+requests it takes at once from each machine, how fast images arrive.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks.dataset_generate import run_ours, write_candidates_to
 from mmcr_dataset.endpoint.prices import find_price
 
 MACHINES = (1, 8, 64)
-PICTURES_A_CANDIDATE = 1.67  # of the measured candidates: six of nine show one picture, the others two, three, four
+IMAGES_A_CANDIDATE = 1.67  # of the measured candidates: six of nine show one image, the others two, three, four
 
 
 def size_of(folder: Path, pattern: str) -> int:
@@ -55,7 +55,7 @@ def show(args: argparse.Namespace, rates: dict[str, float]) -> list[str]:
     ]
     bytes_all = args.candidates * (rates["candidate_bytes"] + rates["ledger_bytes"] + rates["dialogue_bytes"])
     for machines in MACHINES:
-        fetch_h = args.candidates * PICTURES_A_CANDIDATE / args.pictures_a_s / 3600  # one machine fetches
+        fetch_h = args.candidates * IMAGES_A_CANDIDATE / args.images_a_s / 3600  # one machine fetches
         write_h = args.candidates / rate / machines / 3600
         lines.append(
             f"{machines} | {fetch_h:,.1f} | {write_h:,.1f} | {bytes_all / machines / 1e9:,.0f} | "
@@ -75,9 +75,9 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=1_600_000)
     parser.add_argument("--in-flight", type=int, default=64, help="requests at once from each machine")
     parser.add_argument("--latency-s", type=float, default=30.0, help="of one request at your endpoint")
-    parser.add_argument("--pictures-a-s", type=float, default=200.0, help="that arrive from the web")
+    parser.add_argument("--images-a-s", type=float, default=200.0, help="that arrive from the web")
     parser.add_argument("--model", default="gpt-4o")
-    parser.add_argument("--prompt-tokens", type=float, default=3000, help="of a request, pictures included")
+    parser.add_argument("--prompt-tokens", type=float, default=3000, help="of a request, images included")
     parser.add_argument("--reply-tokens", type=float, default=1925, help="paper, Table 1: 3/4 of 1400, 1/4 of 3500")
     parser.add_argument("--measured", type=int, default=1000, help="candidates that are measured")
     args = parser.parse_args()

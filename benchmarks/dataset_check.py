@@ -1,9 +1,9 @@
 """Rows a second of `mmcr_dataset check`, beside the least that any check has to do: read every row once.
 
-    python -m benchmarks.dataset_check [--rows 10000] [--picture-kb 44]
+    python -m benchmarks.dataset_check [--rows 10000] [--image-kb 44]
 
-The floor is a pass over the same shards with `load_dataset`, pictures undecoded. Our check reads each row, compares its
-two tellings of the dialogue, opens its pictures, hashes the shards, and puts sampled rows through TRL.
+The floor is a pass over the same shards with `load_dataset`, images undecoded. Our check reads each row, compares its
+two tellings of the dialogue, opens its images, hashes the shards, and puts sampled rows through TRL.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def main() -> None:
     """Check and read once each; prints both and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rows", type=int, default=10000)
-    parser.add_argument("--picture-kb", type=int, default=44)
+    parser.add_argument("--image-kb", type=int, default=44)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "set"
-        write_dataset(make_dialogues(args.rows, args.picture_kb), folder, args.rows * args.picture_kb * 1000)
+        write_dataset(make_dialogues(args.rows, args.image_kb), folder, args.rows * args.image_kb * 1000)
         refresh_card(folder)
         check_dataset(folder)  # the first one imports TRL and fills the file cache for both sides
         start = time.perf_counter()

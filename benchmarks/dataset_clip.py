@@ -2,7 +2,7 @@
 
     python -m benchmarks.dataset_clip [--model ViT-B-32] [--dialogues 200] [--repeats 3]
 
-Both sides decode the same JPEGs, preprocess, tokenise and encode the same pictures and texts with the same random
+Both sides decode the same JPEGs, preprocess, tokenise and encode the same images and texts with the same random
 weights, in batches of the same size; ours finds the texts in the dialogues, scores them and writes the shards too.
 """
 
@@ -21,23 +21,23 @@ import torch
 from PIL import Image
 
 from mmcr_dataset.filters.clip_match import BATCH, OpenClipMatcher, score_dialogues, texts_about
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from mmcr_dataset.stage.stages import write_jsonl
 
 _SHARD = 100
 
 
 def make_dialogues(count: int, side_px: int = 640) -> list[Dialogue]:
-    """Dialogues of two pictures and eight turns; every text is its own."""
+    """Dialogues of two images and eight turns; every text is its own."""
     rng = np.random.default_rng(0)
     dialogues = []
     for number in range(count):
-        pictures = []
+        images = []
         for _ in range(2):
             small = Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8))
             buffer = io.BytesIO()
             small.resize((side_px, side_px * 3 // 4), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=88)
-            pictures.append(Picture(buffer.getvalue()))
+            images.append(DialogueImage(buffer.getvalue()))
         turns = [
             Turn(
                 introduce([turn + 1] if turn < 2 else [], f"What is at place {turn}?"),
@@ -45,7 +45,7 @@ def make_dialogues(count: int, side_px: int = 640) -> list[Dialogue]:
             )
             for turn in range(8)
         ]
-        dialogues.append(Dialogue(f"{number:032x}", tuple(turns), tuple(pictures)))
+        dialogues.append(Dialogue(f"{number:032x}", tuple(turns), tuple(images)))
     return dialogues
 
 
@@ -66,8 +66,8 @@ def bare(
 ) -> None:
     """What a script with open_clip does: decode, preprocess, encode."""
     device = next(model.parameters()).device
-    data = [picture.data for dialogue in dialogues for picture in dialogue.pictures]
-    texts = [text for d in dialogues for n in range(len(d.pictures)) for text in texts_about(d, n + 1)]
+    data = [image.data for dialogue in dialogues for image in dialogue.images]
+    texts = [text for d in dialogues for n in range(len(d.images)) for text in texts_about(d, n + 1)]
     with torch.inference_mode():
         for start in range(0, len(data), BATCH):
             pixels = [preprocess(Image.open(io.BytesIO(one)).convert("RGB")) for one in data[start : start + BATCH]]
@@ -100,7 +100,7 @@ def main() -> None:
             best["open_clip"] = min(best["open_clip"], middle - start)
             best["ours"] = min(best["ours"], time.perf_counter() - middle)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    print(f"{args.model}, {args.dialogues} dialogues of two pictures and eight turns, {device}")
+    print(f"{args.model}, {args.dialogues} dialogues of two images and eight turns, {device}")
     for side, seconds in best.items():
         print(f"{side:10} {args.dialogues / seconds:8.1f} dialogues/s")
     print(f"ours / open_clip's own loop: {best['open_clip'] / best['ours']:.2f}")

@@ -1,6 +1,6 @@
-"""Pictures a second and peak memory of fetching: ours against img2dataset, on the same files from one local server.
+"""Images a second and peak memory of fetching: ours against img2dataset, on the same files from one local server.
 
-    python -m benchmarks.dataset_fetch [--pictures 5000] [--in-flight 64] [--latency-ms 20] [--peer PYTHON]
+    python -m benchmarks.dataset_fetch [--images 5000] [--in-flight 64] [--latency-ms 20] [--peer PYTHON]
 
 Like with like: our fetcher alone (bytes to one file) beside img2dataset with all re-encoding off (bytes to tar), and
 our collect stage (decoded, checked, hashed, bytes to Parquet) beside img2dataset as it is by default (decoded, resized,
@@ -44,7 +44,7 @@ if __name__ == "__main__":
 _COUNT_TAR = "import glob, json, sys; print(sum(json.load(open(p))['successes'] for p in glob.glob(sys.argv[1])))"
 
 
-def make_pictures(side_px: int) -> list[bytes]:
+def make_images(side_px: int) -> list[bytes]:
     """JPEGs that differ, each of a smooth ground with some noise."""
     rng = np.random.default_rng(0)
     made = []
@@ -60,7 +60,7 @@ def make_pictures(side_px: int) -> list[bytes]:
 
 async def serve(side_px: int, latency_s: float) -> None:
     """Answer `/NUMBER.jpg` for ever; prints the port."""
-    bodies = make_pictures(side_px)
+    bodies = make_images(side_px)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -93,43 +93,43 @@ def show_result(start: float) -> None:
     print("RESULT", json.dumps({"seconds": seconds, "peak_mb": peak_mb}))
 
 
-def run_collect(base_url: str, num_pictures: int, in_flight: int, out: Path) -> None:
-    """Our collect stage over one document a picture."""
-    from mmcr_dataset.collect.document import Document, PictureAt
+def run_collect(base_url: str, num_images: int, in_flight: int, out: Path) -> None:
+    """Our collect stage over one document an image."""
+    from mmcr_dataset.collect.document import Document, ImageAt
     from mmcr_dataset.collect.shards import collect_shards
     from mmcr_dataset.collect.web.fetch import FetchSettings
-    from mmcr_dataset.record.images import PictureLimits
+    from mmcr_dataset.record.images import ImageLimits
     from mmcr_dataset.stage.stages import Removed, Stage
 
     def documents() -> Iterator[Document | Removed]:
-        for number in range(num_pictures):
-            yield Document(f"d{number}", (PictureAt(url=f"{base_url}/{number}.jpg"), "Some words."))
+        for number in range(num_images):
+            yield Document(f"d{number}", (ImageAt(url=f"{base_url}/{number}.jpg"), "Some words."))
 
     start = time.perf_counter()
     settings = FetchSettings(max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True)
     stage = Stage(out, "collect", {})
-    asyncio.run(collect_shards(stage, 0, documents(), settings, PictureLimits()))
+    asyncio.run(collect_shards(stage, 0, documents(), settings, ImageLimits()))
     show_result(start)
-    assert stage.close().num_kept == num_pictures, stage.close()
+    assert stage.close().num_kept == num_images, stage.close()
 
 
-def run_bytes(base_url: str, num_pictures: int, in_flight: int, out: Path) -> None:
+def run_bytes(base_url: str, num_images: int, in_flight: int, out: Path) -> None:
     """Our fetcher alone; the bytes go to one file."""
-    from mmcr_dataset.collect.document import PictureAt
+    from mmcr_dataset.collect.document import ImageAt
     from mmcr_dataset.collect.web.byte_budget import ByteBudget
-    from mmcr_dataset.collect.web.fetch import FetchSettings, PictureFetcher
+    from mmcr_dataset.collect.web.fetch import FetchSettings, ImageFetcher
 
     async def fetch_all() -> None:
         settings = FetchSettings(max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True)
         budget = ByteBudget(settings.max_held_bytes)
-        numbers = iter(range(num_pictures))
+        numbers = iter(range(num_images))
         out.mkdir(parents=True)
-        async with PictureFetcher(settings) as fetcher:
-            with (out / "pictures").open("wb") as file:
+        async with ImageFetcher(settings) as fetcher:
+            with (out / "images").open("wb") as file:
 
                 async def work() -> None:
                     for number in numbers:
-                        place = PictureAt(url=f"{base_url}/{number}.jpg")
+                        place = ImageAt(url=f"{base_url}/{number}.jpg")
                         data = await fetcher.fetch(place, budget.room(number))
                         assert isinstance(data, bytes), data
                         file.write(data)
@@ -161,7 +161,7 @@ def measure(command: list[str], folder: Path) -> dict[str, float]:
 def main() -> None:
     """Run the sides in turn and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--pictures", type=int, default=5000)
+    parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--latency-ms", type=float, default=20.0)
     parser.add_argument("--side-px", type=int, default=400)
@@ -176,7 +176,7 @@ def main() -> None:
         return
     if args.run:
         run = run_bytes if args.run == "bytes" else run_collect
-        run(args.url, args.pictures, args.in_flight, args.out)
+        run(args.url, args.images, args.in_flight, args.out)
         return
     compare(args)
 
@@ -193,8 +193,8 @@ def compare(args: argparse.Namespace) -> None:
             assert server.stdout is not None
             base_url = f"http://127.0.0.1:{int(server.stdout.readline())}"
             urls, out = Path(folder) / "urls.txt", Path(folder) / "out"
-            urls.write_text("".join(f"{base_url}/{number}.jpg\n" for number in range(args.pictures)))
-            ours = [*this, f"--url={base_url}", f"--out={out}", f"--pictures={args.pictures}"]
+            urls.write_text("".join(f"{base_url}/{number}.jpg\n" for number in range(args.images)))
+            ours = [*this, f"--url={base_url}", f"--out={out}", f"--images={args.images}"]
             sides: dict[str, list[str]] = {}
             for run, name, way in (("bytes", "bytes alone", "raw"), ("collect", "decoded and checked", "default")):
                 sides[f"ours, {name}"] = [*ours, f"--in-flight={args.in_flight}", f"--run={run}"]
@@ -212,9 +212,9 @@ def compare(args: argparse.Namespace) -> None:
         peak = max(result["peak_mb"] for result in found)
         ratio = best[name] / best[name.replace("img2dataset", "ours")]
         beside = f"   ours is {ratio:.2f} times as fast" if name.startswith("img") else ""
-        print(f"{name:34} {args.pictures / best[name]:7.0f} pictures/s  {peak:5.0f} MB{beside}")
-    ideal = args.pictures * args.latency_ms / 1000 / args.in_flight
-    print(f"{'waiting alone':34} {args.pictures / ideal:7.0f} pictures/s")
+        print(f"{name:34} {args.images / best[name]:7.0f} images/s  {peak:5.0f} MB{beside}")
+    ideal = args.images * args.latency_ms / 1000 / args.in_flight
+    print(f"{'waiting alone':34} {args.images / ideal:7.0f} images/s")
     if not args.peer:
         print("img2dataset was left out: give --peer /path/to/venv/bin/python with img2dataset installed")
 

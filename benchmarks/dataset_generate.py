@@ -1,7 +1,7 @@
 """Generation beside the ideal and a library: python -m benchmarks.dataset_generate [--documents 2000] [--peer openai].
 
 A local server answers after 200 ms, 5 % of the answers are 429 or 500; 64 requests are out at once. The ideal is
-`requests sent x latency / in flight`, so the tries again are in it. Ours is the whole stage: shards read, pictures
+`requests sent x latency / in flight`, so the tries again are in it. Ours is the whole stage: shards read, images
 encoded, ledger written and synced, replies parsed, shards written. A peer keeps the replies in memory.
 
 Peers: `openai` (the vendor's async client with its own retries) and `langchain` (langchain-openai, `abatch`; give the
@@ -29,7 +29,7 @@ NUM_DIFFERENT = 48
 TEXT = "The village lies on a hill above the river. Its houses are built of grey stone, and most have a garden. " * 12
 
 
-def make_picture(seed: int, size: tuple[int, int]) -> bytes:
+def make_image(seed: int, size: tuple[int, int]) -> bytes:
     """A JPEG of about 56 kB at 640 x 480: soft shapes and some noise."""
     import io
 
@@ -45,20 +45,20 @@ def make_picture(seed: int, size: tuple[int, int]) -> bytes:
 
 
 def write_candidates_to(work: Path, count: int, size: tuple[int, int]) -> None:
-    """Shards of 100 candidates: two thirds with one picture, the others with two to four."""
+    """Shards of 100 candidates: two thirds with one image, the others with two to four."""
     from mmcr_dataset.collect.candidates import write_candidates
     from mmcr_dataset.collect.document import Candidate
-    from mmcr_dataset.record.dialogue import Picture
+    from mmcr_dataset.record.dialogue import DialogueImage
 
-    pictures = [make_picture(seed, size) for seed in range(NUM_DIFFERENT)]
+    images = [make_image(seed, size) for seed in range(NUM_DIFFERENT)]
     (work / "1_candidates").mkdir(parents=True)
     for first in range(0, count, 100):
         rows = []
         for number in range(first, min(count, first + 100)):
             several = (1, 1, 2, 1, 1, 3, 1, 1, 4)[number % 9]
-            # bytes after the end of a JPEG change nothing but its hash: every picture is another one
-            data = [pictures[(number * 5 + n) % NUM_DIFFERENT] + number.to_bytes(4, "big") for n in range(several)]
-            shown = tuple(map(Picture, data))
+            # bytes after the end of a JPEG change nothing but its hash: every image is another one
+            data = [images[(number * 5 + n) % NUM_DIFFERENT] + number.to_bytes(4, "big") for n in range(several)]
+            shown = tuple(map(DialogueImage, data))
             blocks = (*range(1, several + 1), f"Document number {number}. {TEXT}")
             rows.append(Candidate(f"d{number}", blocks, shown))
         write_candidates(work / "1_candidates" / f"{first // 100:05d}.parquet", rows)
@@ -100,8 +100,8 @@ def load_requests(work: Path) -> list[list[dict[str, Any]]]:
         for row in pq.read_table(path, partitioning=None).to_pylist():
             text = next(block["text"] for block in row["blocks"] if block["text"])
             content: list[dict[str, Any]] = [{"type": "text", "text": text * 5}]
-            for picture in row["pictures"]:
-                url = "data:image/jpeg;base64," + base64.b64encode(picture["data"]).decode()
+            for image in row["images"]:
+                url = "data:image/jpeg;base64," + base64.b64encode(image["data"]).decode()
                 content.append({"type": "image_url", "image_url": {"url": url}})
             asked.append([{"role": "user", "content": content}])
     return asked
@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--latency-s", type=float, default=0.2)
     parser.add_argument("--error-share", type=float, default=0.05)
-    parser.add_argument("--width-px", type=int, default=640, help="above 1024 the pictures are shrunk before sending")
+    parser.add_argument("--width-px", type=int, default=640, help="above 1024 the images are shrunk before sending")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peer", action="append", default=[], choices=["openai", "langchain"])
     parser.add_argument("--peer-python", help="interpreter that has the peer")

@@ -1,8 +1,8 @@
 """How well `--filter labels` tells the right text from another one, on documents whose text is known to be right.
 
-    python -m benchmarks.dataset_label_filter --source corpus.parquet --pictures images/
+    python -m benchmarks.dataset_label_filter --source corpus.parquet --images images/
 
-`--source` are OmniCorpus-CC rows, `--pictures` the folder with the files that their addresses name. Each picture is
+`--source` are OmniCorpus-CC rows, `--images` the folder with the files that their addresses name. Each image is
 matched with its own text and with texts of others; prints the share of pairs in which its own scores higher (AUC), and
 how many right pairs stay at some thresholds.
 """
@@ -19,31 +19,31 @@ from mmcr_dataset.collect.document import Document
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.filters.clip_match import LabelMatcher, split_text
 
-OTHERS = 5  # wrong texts a picture
+OTHERS = 5  # wrong texts an image
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--source", type=Path, required=True)
-    parser.add_argument("--pictures", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
     parser.add_argument(
         "--leave-out", default="planet", help="documents whose id has this word (fiction; default: %(default)s)"
     )
     args = parser.parse_args()
     items = []
     for document in open_source(str(args.source)):
-        if not isinstance(document, Document) or len(document.pictures) != 1 or args.leave_out in document.id:
+        if not isinstance(document, Document) or len(document.images) != 1 or args.leave_out in document.id:
             continue
-        path = args.pictures / (document.pictures[0].url or "").rpartition("/")[2]
+        path = args.images / (document.images[0].url or "").rpartition("/")[2]
         pieces = [piece for block in document.blocks if isinstance(block, str) for piece in split_text(block)]
         items.append((path.read_bytes(), pieces[:12]))
     matcher = LabelMatcher()
     rng = random.Random(0)
     right = np.array(matcher.match(items))
     wrong_pairs = [
-        (picture, items[rng.choice([n for n in range(len(items)) if n != index])][1])
-        for index, (picture, _) in enumerate(items)
+        (image, items[rng.choice([n for n in range(len(items)) if n != index])][1])
+        for index, (image, _) in enumerate(items)
         for _ in range(OTHERS)
     ]
     wrong = np.array(matcher.match(wrong_pairs))

@@ -1,6 +1,6 @@
 """Rows a second of building Parquet: ours against `datasets`, on the same rows, in one run.
 
-    python -m benchmarks.dataset_parquet [--rows 10000] [--picture-kb 44] [--repeats 3]
+    python -m benchmarks.dataset_parquet [--rows 10000] [--image-kb 44] [--repeats 3]
 
 Peers: `Dataset.from_generator(...).to_parquet` (what a script that streams its rows does; it writes an Arrow cache
 first) and `Dataset.from_list(...).to_parquet` (all rows in memory). Prints the best of the repeats and the ratios.
@@ -20,18 +20,18 @@ import numpy as np
 from PIL import Image
 
 from mmcr_dataset.publish.parquet import row_features, write_dataset
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from mmcr_dataset.record.row import to_row
 
 
-def make_dialogues(num_rows: int, picture_kb: int) -> list[Dialogue]:
-    """Single-picture dialogues of four turns with about 1.1k words and a JPEG of about the given size."""
+def make_dialogues(num_rows: int, image_kb: int) -> list[Dialogue]:
+    """Single-image dialogues of four turns with about 1.1k words and a JPEG of about the given size."""
     rng = np.random.default_rng(0)
     side = 64
     while True:
         buffer = io.BytesIO()
         Image.fromarray(rng.integers(0, 255, (side, side, 3), dtype=np.uint8)).save(buffer, "JPEG", quality=85)
-        if len(buffer.getvalue()) >= picture_kb * 1000:
+        if len(buffer.getvalue()) >= image_kb * 1000:
             break
         side += 8
     data = buffer.getvalue()
@@ -39,13 +39,13 @@ def make_dialogues(num_rows: int, picture_kb: int) -> list[Dialogue]:
     for number in range(num_rows):
         turns = [
             Turn(
-                introduce([1] if turn == 0 else [], f"What about part {turn} of picture {number}?"),
+                introduce([1] if turn == 0 else [], f"What about part {turn} of image {number}?"),
                 f"Image 1 shows part {turn}: " + "a long answer of some words " * 40,
             )
             for turn in range(4)
         ]
-        picture = Picture(data[:-8] + number.to_bytes(8, "big"), url=f"https://example.org/{number}.jpg")
-        dialogues.append(Dialogue(f"{number:032x}", tuple(turns), (picture,)))
+        image = DialogueImage(data[:-8] + number.to_bytes(8, "big"), url=f"https://example.org/{number}.jpg")
+        dialogues.append(Dialogue(f"{number:032x}", tuple(turns), (image,)))
     return dialogues
 
 
@@ -68,15 +68,15 @@ def main() -> None:
     """Run all writers and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rows", type=int, default=10000)
-    parser.add_argument("--picture-kb", type=int, default=44)
+    parser.add_argument("--image-kb", type=int, default=44)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()
-    dialogues = make_dialogues(args.rows, args.picture_kb)
+    dialogues = make_dialogues(args.rows, args.image_kb)
     features = row_features()
-    size_bytes = sum(len(picture.data) for dialogue in dialogues for picture in dialogue.pictures)
+    size_bytes = sum(len(image.data) for dialogue in dialogues for image in dialogue.images)
 
     def rows() -> Iterator[dict[str, object]]:
         for dialogue in dialogues:

@@ -17,21 +17,21 @@ from eval_tasks.run import Asking, answer_samples
 from eval_tasks.store.journal import Journal
 from eval_tasks.task import Sample
 from eval_tasks.tasks.mmcr_bench import TASK
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
-from tests.conftest import picture_bytes
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
+from tests.conftest import image_bytes
 from tests.fake_chat_server import server_process
 
 NUM_TURNS = 4
 
 
 def make_samples(count: int) -> list[Sample]:
-    """Dialogues of four turns about one picture."""
-    picture = Picture(picture_bytes(0, (320, 240), "JPEG"))
+    """Dialogues of four turns about one image."""
+    image = DialogueImage(image_bytes(0, (320, 240), "JPEG"))
     samples = []
     for number in range(count):
         asked = [introduce([1] if n == 0 else [], f"Question {n} of dialogue {number}?") for n in range(NUM_TURNS)]
         turns = tuple(Turn(human, "reference") for human in asked)
-        samples.append(Sample(Dialogue(f"d{number}", turns, (picture,)), None, "g"))
+        samples.append(Sample(Dialogue(f"d{number}", turns, (image,)), None, "g"))
     return samples
 
 

@@ -1,6 +1,6 @@
 """Multi-turn evaluation of a local model: python -m benchmarks.eval_multi_turn [--family ovis2] [--in-proportion].
 
-Dialogues of 8 turns and 3 pictures: ours (side by side, keys and values kept over the turns) against one dialogue at a
+Dialogues of 8 turns and 3 images: ours (side by side, keys and values kept over the turns) against one dialogue at a
 time that reads everything anew at every turn, which is what VLMEvalKit and lmms-eval do with a local model. Same random
 weights, same questions, same tokens; the replies are checked to be the same. The two alternate; medians are printed.
 
@@ -26,25 +26,25 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from eval_tasks.models.transformers_vlm import TransformersVLM
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from mmcr_dataset.record.images import decode_rgb
-from mmcr_dataset.record.messages import num_pictures_shown, to_messages
-from tests.conftest import picture_bytes
+from mmcr_dataset.record.messages import num_images_shown, to_messages
+from tests.conftest import image_bytes
 from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 
 
 def make_dialogues(count: int, num_words: int, seed: int = 0) -> list[Dialogue]:
-    """Dialogues of 8 turns whose first three turns introduce a picture each; none is like one of another seed."""
-    words = ("what", "does", "the", "picture", "show", "near", "bridge", "people", "walk", "stone", "red", "old")
+    """Dialogues of 8 turns whose first three turns introduce an image each; none is like one of another seed."""
+    words = ("what", "does", "the", "image", "show", "near", "bridge", "people", "walk", "stone", "red", "old")
     rng = np.random.default_rng(seed)
     dialogues = []
     for number in range(1000 * seed, 1000 * seed + count):
-        pictures = tuple(Picture(picture_bytes(10 * number + n, (640, 480))) for n in range(3))
+        images = tuple(DialogueImage(image_bytes(10 * number + n, (640, 480))) for n in range(3))
         turns = []
         for turn in range(1, 9):
             question = " ".join(rng.choice(words, num_words)) + "?"
             turns.append(Turn(introduce([turn] if turn <= 3 else [], question), "reference"))
-        dialogues.append(Dialogue(f"d{number}", tuple(turns), pictures))
+        dialogues.append(Dialogue(f"d{number}", tuple(turns), images))
     return dialogues
 
 
@@ -54,11 +54,11 @@ def read_anew(model: Any, processor: Any, dialogues: Sequence[Dialogue], tokens:
     for dialogue in dialogues:
         replies: list[str] = []
         for turn in range(len(dialogue.turns)):
-            shown = dialogue.pictures[: num_pictures_shown(dialogue, turn)]
+            shown = dialogue.images[: num_images_shown(dialogue, turn)]
             messages = to_messages(dialogue, replies)
             text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-            pictures = [decode_rgb(picture.data) for picture in shown]
-            inputs = processor(text=[text], images=pictures, return_tensors="pt").to(model.device)
+            images = [decode_rgb(image.data) for image in shown]
+            inputs = processor(text=[text], images=images, return_tensors="pt").to(model.device)
             with torch.inference_mode():
                 output = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
             new = output[0, inputs["input_ids"].shape[1] :]
@@ -85,15 +85,15 @@ def side_by_side(model: TransformersVLM, dialogues: Sequence[Dialogue], tokens: 
 
 
 def show_shape(processor: Any, dialogue: Dialogue) -> str:
-    """How many tokens the pictures and the questions of a dialogue are."""
+    """How many tokens the images and the questions of a dialogue are."""
     text = processor.apply_chat_template(
         to_messages(dialogue, ["x"] * (len(dialogue.turns) - 1)), add_generation_prompt=True, tokenize=False
     )
-    pictures = [decode_rgb(picture.data) for picture in dialogue.pictures]
-    num_all = len(processor(text=[text], images=pictures, return_tensors="pt")["input_ids"][0])
+    images = [decode_rgb(image.data) for image in dialogue.images]
+    num_all = len(processor(text=[text], images=images, return_tensors="pt")["input_ids"][0])
     num_text = len(processor.tokenizer(text)["input_ids"])
-    of_pictures, of_questions = (num_all - num_text) // len(dialogue.pictures), num_text // len(dialogue.turns)
-    return f"{of_pictures} tokens a picture, {of_questions} a question"
+    of_images, of_questions = (num_all - num_text) // len(dialogue.images), num_text // len(dialogue.turns)
+    return f"{of_images} tokens an image, {of_questions} a question"
 
 
 def main() -> None:
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--dialogues", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=64, help="of a reply")
     parser.add_argument("--words", type=int, default=12, help="of a question (one word is about 3.5 tokens here)")
-    parser.add_argument("--scale", type=int, default=4, help="a picture's side: its tokens grow with the square")
+    parser.add_argument("--scale", type=int, default=4, help="an image's side: its tokens grow with the square")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--in-proportion", action="store_true", help="a vision tower as large as released ones are")
@@ -134,7 +134,7 @@ def main() -> None:
             num_same += sum(a == b for pair in zip(said, expected, strict=True) for a, b in zip(*pair, strict=True))
     ratios = [anew / own for anew, own in zip(anew_s, ours_s, strict=True)]
     print(
-        f"{args.family}, {args.dialogues} dialogues x 8 turns x 3 pictures, {shape}, {args.tokens} tokens a reply, "
+        f"{args.family}, {args.dialogues} dialogues x 8 turns x 3 images, {shape}, {args.tokens} tokens a reply, "
         f"tower {tower[0]} x {tower[1]} beside {args.width} x {args.depth}, {torch.get_num_threads()} threads, CPU "
         f"time: ours {statistics.median(ours_s):.1f} s, read anew {statistics.median(anew_s):.1f} s, "
         f"ratio {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}); "

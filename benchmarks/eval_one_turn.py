@@ -1,14 +1,14 @@
 """One-turn evaluation of a local model: python -m benchmarks.eval_one_turn [--family ovis2] [--questions 48].
 
 Ours against a re-statement of lmms-eval's loop for a local model (lmms_eval/models/chat/qwen2_5_vl.py of August 2026;
-its package isn't run here) at the best of the batch sizes 1 to 16: questions sorted by their text, pictures decoded
+its package isn't run here) at the best of the batch sizes 1 to 16: questions sorted by their text, images decoded
 batch by batch, prompts padded on the left to the longest, one `generate` until the longest reply of the batch ends.
 (Some of its models, such as llava_hf, take batches of 1 only.) Same random weights, same questions, same tokens; the
 replies are checked to be the same. CPU time of one thread is measured.
 
 Random weights never end a reply, so each question has a length of its own: all `--tokens` by default, with `--spread`
-log-normal lengths of that mean and that sigma. Questions come `--alike` to a picture, as in MME (2) or in MMBench with
-its rotations (4); 1 is a benchmark whose pictures all differ.
+log-normal lengths of that mean and that sigma. Questions come `--alike` to an image, as in MME (2) or in MMBench with
+its rotations (4); 1 is a benchmark whose images all differ.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, StoppingCri
 
 from benchmarks.eval_multi_turn import show_shape
 from eval_tasks.models.transformers_vlm import TransformersVLM
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from mmcr_dataset.record.images import decode_rgb
 from mmcr_dataset.record.messages import to_messages
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 
 BATCH_SIZES = (1, 2, 4, 8, 16)
 
 
 def make_questions(count: int, alike: int, longest: int) -> list[Dialogue]:
-    """Questions of 6 to `longest` words, `alike` of them about each picture."""
-    words = ("what", "does", "the", "picture", "show", "near", "bridge", "people", "walk", "stone", "red", "old")
+    """Questions of 6 to `longest` words, `alike` of them about each image."""
+    words = ("what", "does", "the", "image", "show", "near", "bridge", "people", "walk", "stone", "red", "old")
     rng = np.random.default_rng(0)
     questions = []
     for number in range(count):
-        picture = Picture(picture_bytes(number // alike, (640, 480)))
+        image = DialogueImage(image_bytes(number // alike, (640, 480)))
         text = " ".join(rng.choice(words, rng.integers(6, longest + 1))) + "?"
-        questions.append(Dialogue(f"q{number}", (Turn(introduce([1], text), "reference"),), (picture,)))
+        questions.append(Dialogue(f"q{number}", (Turn(introduce([1], text), "reference"),), (image,)))
     return questions
 
 
@@ -76,9 +76,9 @@ def in_padded_batches(
     said = [""] * len(asked)
     for start in range(0, len(order), size):
         chosen = order[start : start + size]
-        pictures = [[decode_rgb(asked[number].pictures[0].data)] for number in chosen]
+        images = [[decode_rgb(asked[number].images[0].data)] for number in chosen]
         inputs = processor(
-            text=[texts[number] for number in chosen], images=pictures, padding=True, return_tensors="pt"
+            text=[texts[number] for number in chosen], images=images, padding=True, return_tensors="pt"
         ).to(model.device)
         with torch.inference_mode():
             num_read, longest = inputs["input_ids"].shape[1], max(lengths[number] for number in chosen)
@@ -112,11 +112,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--family", default="qwen2_5_vl")
     parser.add_argument("--questions", type=int, default=32)
-    parser.add_argument("--alike", type=int, default=4, help="questions about one picture")
+    parser.add_argument("--alike", type=int, default=4, help="questions about one image")
     parser.add_argument("--tokens", type=int, default=8, help="of a reply, their mean")
     parser.add_argument("--spread", type=float, default=0.0, help="sigma of the replies' lengths (default: all alike)")
     parser.add_argument("--words", type=int, default=40, help="of the longest question")
-    parser.add_argument("--scale", type=int, default=4, help="a picture's side: its tokens grow with the square")
+    parser.add_argument("--scale", type=int, default=4, help="an image's side: its tokens grow with the square")
     args = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
@@ -128,12 +128,12 @@ def main() -> None:
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval().to(ours.device)
         shape = show_shape(processor, asked[0])
         lengths = draw_lengths(len(asked), args.tokens, args.spread)
-        one_by_one_joining(ours, make_questions(args.questions + 1, 1, args.words)[-1:], [2])  # a picture of its own
+        one_by_one_joining(ours, make_questions(args.questions + 1, 1, args.words)[-1:], [2])  # an image of its own
         start = time.process_time()
         said = one_by_one_joining(ours, asked, lengths)
         ours_s = time.process_time() - start
         print(
-            f"{args.family}, {args.questions} questions, {args.alike} a picture, {shape}, replies of {min(lengths)} to "
+            f"{args.family}, {args.questions} questions, {args.alike} an image, {shape}, replies of {min(lengths)} to "
             f"{max(lengths)} tokens (mean {sum(lengths) / len(lengths):.0f}): ours {ours_s:.2f} s"
         )
         peers: dict[int, float] = {}

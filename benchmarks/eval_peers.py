@@ -5,7 +5,7 @@ side in a process of its own, one thread, float32; time from the first request t
 `--vlmevalkit` name interpreters that have the package; `--vlmevalkit_source` a checkout of VLMEvalKit, which isn't on
 PyPI. What is set from outside so that they run on a CPU, and how dialogues reach them: benchmarks/eval_peers_side.py.
 
-Pictures need no resizing and survive JPEG, so that all sides see the same pixels and replies can be compared token for
+Images need no resizing and survive JPEG, so that all sides see the same pixels and replies can be compared token for
 token. All replies have the full length, which suits batches that wait for their longest; `--ending` above 1 makes the
 end token likelier.
 """
@@ -27,7 +27,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH_SIZES = (1, 2, 4, 8, 16)
-WORDS = ("what", "does", "the", "picture", "show", "near", "bridge", "people", "walk", "stone", "red", "old")
+WORDS = ("what", "does", "the", "image", "show", "near", "bridge", "people", "walk", "stone", "red", "old")
 TEMPLATE = (
     "{% for m in messages %}{% if loop.first and m['role'] != 'system' %}"
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}<|im_start|>{{ m['role'] }}\n"
@@ -39,25 +39,25 @@ TEMPLATE = (
 
 
 def make_samples(
-    folder: Path, count: int, num_turns: int, num_pictures: int, num_words: int, picture_tokens: int, alike: int = 1
+    folder: Path, count: int, num_turns: int, num_images: int, num_words: int, image_tokens: int, alike: int = 1
 ) -> list[dict[str, Any]]:
-    """Dialogues whose first turns introduce a picture each; `alike` of them in a row have the same pictures."""
+    """Dialogues whose first turns introduce an image each; `alike` of them in a row have the same images."""
     from mmcr_dataset.record.dialogue import introduce
 
     rng = np.random.default_rng(num_turns)
     samples = []
     for number in range(count):
         places = []
-        for n in range(num_pictures):
+        for n in range(num_images):
             place = folder / f"{num_turns}_{number // alike}_{n}.png"
             if not place.exists():
-                place.write_bytes(grey_tiles(1000 * num_turns + number // alike * num_pictures + n, picture_tokens))
+                place.write_bytes(grey_tiles(1000 * num_turns + number // alike * num_images + n, image_tokens))
             places.append(str(place))
         turns = []
         for turn in range(1, num_turns + 1):
             question = " ".join(rng.choice(WORDS, num_words)) + "?"
-            turns.append(list(introduce([turn] if turn <= num_pictures else [], question)))
-        samples.append({"id": f"d{num_turns}-{number}", "pictures": places, "turns": turns})
+            turns.append(list(introduce([turn] if turn <= num_images else [], question)))
+        samples.append({"id": f"d{num_turns}-{number}", "images": places, "turns": turns})
     return samples
 
 
@@ -77,7 +77,7 @@ def write_model(folder: Path, args: argparse.Namespace) -> Path:
 
     from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 
-    scale = -(-round(args.picture_tokens**0.5) // 4)
+    scale = -(-round(args.image_tokens**0.5) // 4)
     write_tiny_vlm("qwen2_5_vl", folder, window=1 << 15, width=args.width, depth=args.depth, scale=scale)
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
     if args.ending != 1:
@@ -160,9 +160,9 @@ def main() -> None:
     parser.add_argument("--vlmevalkit", metavar="PYTHON", help="interpreter that has what VLMEvalKit needs")
     parser.add_argument("--vlmevalkit_source", metavar="FOLDER", default="", help="checkout of VLMEvalKit")
     parser.add_argument("--questions", type=int, default=32, help="of one turn; 0 for none")
-    parser.add_argument("--alike", type=int, default=2, help="questions about one picture")
-    parser.add_argument("--dialogues", type=int, default=8, help="of 8 turns and 3 pictures; 0 for none")
-    parser.add_argument("--picture_tokens", type=int, default=64, help="a square number, at least 4")
+    parser.add_argument("--alike", type=int, default=2, help="questions about one image")
+    parser.add_argument("--dialogues", type=int, default=8, help="of 8 turns and 3 images; 0 for none")
+    parser.add_argument("--image_tokens", type=int, default=64, help="a square number, at least 4")
     parser.add_argument("--words", type=int, default=10, help="of a question (one word is about 3.5 tokens here)")
     parser.add_argument("--tokens", type=int, default=24, help="of a reply")
     parser.add_argument("--ending", type=float, default=1.0, help="factor of the end token's weights")
@@ -171,16 +171,16 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--depth", type=int, default=4)
     args = parser.parse_args()
-    if args.picture_tokens < 4 or round(args.picture_tokens**0.5) ** 2 != args.picture_tokens:
-        parser.error(f"--picture_tokens {args.picture_tokens}: expected a square number from 4 on, such as 64 or 256")
+    if args.image_tokens < 4 or round(args.image_tokens**0.5) ** 2 != args.image_tokens:
+        parser.error(f"--image_tokens {args.image_tokens}: expected a square number from 4 on, such as 64 or 256")
     with tempfile.TemporaryDirectory() as place:
         model = write_model(Path(place) / "model", args)
-        shape = f"{args.picture_tokens} tokens a picture, {args.words} words a question, {args.tokens} tokens a reply"
-        for count, turns, pictures, alike in ((args.questions, 1, 1, args.alike), (args.dialogues, 8, 3, 1)):
+        shape = f"{args.image_tokens} tokens an image, {args.words} words a question, {args.tokens} tokens a reply"
+        for count, turns, images, alike in ((args.questions, 1, 1, args.alike), (args.dialogues, 8, 3, 1)):
             if count:
                 same = f", {alike} in a row show the same" if alike > 1 else ""
-                print(f"{count} samples of {turns} turns and {pictures} pictures{same}, {shape}:", flush=True)
-                samples = make_samples(Path(place), count, turns, pictures, args.words, args.picture_tokens, alike)
+                print(f"{count} samples of {turns} turns and {images} images{same}, {shape}:", flush=True)
+                samples = make_samples(Path(place), count, turns, images, args.words, args.image_tokens, alike)
                 compare(args, model, samples, args.tokens)
 
 

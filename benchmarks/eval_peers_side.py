@@ -47,7 +47,7 @@ def timed(answer: Callable[[], list[list[str]]]) -> dict[str, Any]:
 
 
 def joined(sample: dict[str, Any], replies: Sequence[str]) -> list[str | int]:
-    """All blocks up to the next question; numbers are pictures."""
+    """All blocks up to the next question; numbers are images."""
     blocks: list[str | int] = []
     for turn, question in enumerate(sample["turns"][: len(replies) + 1]):
         blocks += question
@@ -60,14 +60,14 @@ def run_ours(model_folder: str, samples: Samples, tokens: int, sizes: Sequence[i
     """This project's loop, `sizes[0]` dialogues side by side."""
     from benchmarks.eval_multi_turn import side_by_side
     from eval_tasks.models.transformers_vlm import TransformersVLM
-    from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn
+    from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn
 
     model = TransformersVLM(model_folder, side_by_side=sizes[0])
     dialogues = [
         Dialogue(
             one["id"],
             tuple(Turn(tuple(blocks), "reference") for blocks in one["turns"]),
-            tuple(Picture(Path(place).read_bytes()) for place in one["pictures"]),
+            tuple(DialogueImage(Path(place).read_bytes()) for place in one["images"]),
         )
         for one in samples
     ]
@@ -99,17 +99,15 @@ def run_lmms_eval(model_folder: str, samples: Samples, tokens: int, sizes: Seque
 
 
 def to_hub_rows(samples: Samples) -> Any:
-    """The samples as rows of the `datasets` library, from which lmms-eval decodes pictures."""
+    """The samples as rows of the `datasets` library, from which lmms-eval decodes images."""
     from datasets import Dataset, Features, Image, Value
     from datasets import Sequence as Column
 
     rows = {
         "sample": [json.dumps(one) for one in samples],
-        "pictures": [
-            [{"bytes": Path(place).read_bytes(), "path": None} for place in one["pictures"]] for one in samples
-        ],
+        "images": [[{"bytes": Path(place).read_bytes(), "path": None} for place in one["images"]] for one in samples],
     }
-    return Dataset.from_dict(rows, Features({"sample": Value("string"), "pictures": Column(Image())}))
+    return Dataset.from_dict(rows, Features({"sample": Value("string"), "images": Column(Image())}))
 
 
 class LmmsTask:
@@ -125,7 +123,7 @@ class LmmsTask:
             if isinstance(block, str):
                 content.append({"type": "text", "text": block})
             else:
-                content.append({"type": "image", "url": row["pictures"][block - 1].convert("RGB")})
+                content.append({"type": "image", "url": row["images"][block - 1].convert("RGB")})
         return [self._system, {"role": "user", "content": content}]
 
     def to_context(self, sample: dict[str, Any], replies: Sequence[str]) -> str:
@@ -133,12 +131,12 @@ class LmmsTask:
         return "".join(b if isinstance(b, str) else f"<image {b}>" for b in joined(sample, replies))
 
     def to_visuals(self, row: dict[str, Any], num_replies: int = 0) -> list[Any]:
-        """The pictures shown so far."""
+        """The images shown so far."""
         blocks = joined(json.loads(row["sample"]), [""] * num_replies)
-        return [row["pictures"][block - 1].convert("RGB") for block in blocks if isinstance(block, int)]
+        return [row["images"][block - 1].convert("RGB") for block in blocks if isinstance(block, int)]
 
     def to_round(self, row: dict[str, Any], previous_output: list[str], round_idx: int, **_: Any) -> tuple[Any, ...]:
-        """Pictures, prompt, whether all is said, what was said, nothing else to remember."""
+        """Images, prompt, whether all is said, what was said, nothing else to remember."""
         sample = json.loads(row["sample"])
         if round_idx == len(sample["turns"]):
             return [], "", True, previous_output, None
@@ -183,7 +181,7 @@ class VLMEvalKitRows:
         """One message, or the dialogue with empty answers."""
         sample, turns = line["sample"], []
         for blocks in sample["turns"]:
-            shown = [None if isinstance(block, str) else sample["pictures"][block - 1] for block in blocks]
+            shown = [None if isinstance(block, str) else sample["images"][block - 1] for block in blocks]
             turns.append(
                 [
                     {"type": "image", "value": place} if place else {"type": "text", "value": block}

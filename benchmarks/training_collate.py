@@ -1,7 +1,7 @@
 """python -m benchmarks.training_collate: CPU time from row to tensors, ours against TRL's vision collator.
 
-True processor sizes (Ovis2: 448 px tiles, 256 tokens each; Qwen2.5-VL: up to 1024 tokens a picture), one thread. Both
-start from the row as it is stored and decode its JPEGs; `pictures_alone_ms` is what decoding and the image processor as
+True processor sizes (Ovis2: 448 px tiles, 256 tokens each; Qwen2.5-VL: up to 1024 tokens an image), one thread. Both
+start from the row as it is stored and decode its JPEGs; `images_alone_ms` is what decoding and the image processor as
 TRL calls it take; `to_floats_ms` is what ours leaves to the device, on this CPU. The last line of a family is the mean
 dialogue of the paper's Table 1: 210,000 of the one kind, 100,000 of the other.
 """
@@ -29,7 +29,7 @@ from training.data.pixels import to_floats
 from training.families import load_family
 from training.model.tiny import build_tiny
 
-MIX = (210_000, 100_000)  # dialogues with one picture and with several, paper Table 1
+MIX = (210_000, 100_000)  # dialogues with one image and with several, paper Table 1
 MEASURED = ("trl_ms", "ours_ms")
 
 
@@ -66,10 +66,10 @@ def compare(name: str, dialogue: Dialogue, repeats: int) -> dict[str, Any]:
     theirs = DataCollatorForVisionLanguageModeling(processor, assistant_only_loss=True)
 
     def run_theirs() -> dict[str, Any]:
-        pictures = [decode_rgb(image["bytes"]) for image in row["images"]]
-        return dict(theirs([{"messages": row["messages"], "images": pictures}]))
+        images = [decode_rgb(image["bytes"]) for image in row["images"]]
+        return dict(theirs([{"messages": row["messages"], "images": images}]))
 
-    def pictures_alone() -> Any:
+    def images_alone() -> Any:
         return processor.image_processor([[decode_rgb(one["bytes"]) for one in row["images"]]], return_tensors="pt")
 
     same = torch.equal(ours([row])["input_ids"], run_theirs()["input_ids"])
@@ -77,17 +77,17 @@ def compare(name: str, dialogue: Dialogue, repeats: int) -> dict[str, Any]:
     ours_ms, theirs_ms = cpu_ms(lambda: ours([row]), repeats), cpu_ms(run_theirs, repeats)
     pixels = ours([row])["pixel_values"]
     floats_ms = cpu_ms(lambda: to_floats(pixels, processor.image_processor), repeats)
-    pictures_ms = cpu_ms(pictures_alone, repeats)
+    images_ms = cpu_ms(images_alone, repeats)
     return {
         "family": name,
         "turns": len(dialogue.turns),
-        "pictures": len(dialogue.pictures),
+        "images": len(dialogue.images),
         "tokens": ours([row])["input_ids"].shape[1],
         "same_ids_and_labels": same,
         "trl_ms": round(theirs_ms, 1),
         "ours_ms": round(ours_ms, 1),
         "to_floats_ms": round(floats_ms, 1),
-        "pictures_alone_ms": round(pictures_ms, 1),
+        "images_alone_ms": round(images_ms, 1),
         "decode_ms": round(cpu_ms(lambda: [decode_rgb(one["bytes"]) for one in row["images"]], repeats), 1),
         "measure_ms": round(cpu_ms(lambda: Measurer(ours.encoder, family).measure(row), repeats), 1),
         "ratio": round(theirs_ms / ours_ms, 2),

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 
 WORDS = [
     "the",
@@ -39,7 +39,7 @@ WORDS = [
     "first",
     "and",
     "second",
-    "picture",
+    "image",
     "therefore",
     "museum",
     "style",
@@ -59,23 +59,23 @@ def photo(rng: np.random.Generator, width: int, height: int) -> bytes:
 
 
 def make_dialogue(rng: np.random.Generator, number: int, num_words: int, multi: bool, side_px: int) -> Dialogue:
-    """Four turns about one picture or eight about three; an answer is four times as long as a question."""
-    num_pictures, num_turns = (3, 8) if multi else (1, 4)
-    pictures = tuple(Picture(photo(rng, side_px, side_px * 3 // 4)) for _ in range(num_pictures))
+    """Four turns about one image or eight about three; an answer is four times as long as a question."""
+    num_images, num_turns = (3, 8) if multi else (1, 4)
+    images = tuple(DialogueImage(photo(rng, side_px, side_px * 3 // 4)) for _ in range(num_images))
 
     def say(count: int) -> str:
         return " ".join(rng.choice(WORDS, max(1, count)))
 
     a_turn = num_words // num_turns
     turns = tuple(
-        Turn(introduce([turn] if turn <= num_pictures else [], say(a_turn // 5) + "?"), say(a_turn * 4 // 5) + ".")
+        Turn(introduce([turn] if turn <= num_images else [], say(a_turn // 5) + "?"), say(a_turn * 4 // 5) + ".")
         for turn in range(1, num_turns + 1)
     )
-    return Dialogue(f"d{number:05d}", turns, pictures)
+    return Dialogue(f"d{number:05d}", turns, images)
 
 
 def table_1_mix(rng: np.random.Generator, count: int, scale: float, side_px: int) -> list[Dialogue]:
-    """Two thirds of one picture (0.9k..1.8k words, mean 1.4k), one third of several (1.6k..6k, mean 3.5k), scaled."""
+    """Two thirds of one image (0.9k..1.8k words, mean 1.4k), one third of several (1.6k..6k, mean 3.5k), scaled."""
     dialogues = []
     for number in range(count):
         multi = number % 3 == 2

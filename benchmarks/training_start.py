@@ -44,8 +44,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     for count in arguments.rows:
         folder = Path(tempfile.mkdtemp()) / "data"
-        pictures = [make_dialogue(rng, number, 60, False, 200) for number in range(100)]
-        write_dataset([replace(pictures[n % 100], id=f"d{n:06d}") for n in range(count)], folder)
+        images = [make_dialogue(rng, number, 60, False, 200) for number in range(100)]
+        write_dataset([replace(images[n % 100], id=f"d{n:06d}") for n in range(count)], folder)
         for name, more in (("first", []), ("again", []), ("streamed", ["--streaming", "true"])):
             line = {"rows": count, "run": name, "seconds": seconds_to_first_step(folder, *more)}
             print(json.dumps(line), flush=True)

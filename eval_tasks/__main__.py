@@ -123,7 +123,7 @@ def _score(given: Sequence[str]) -> None:
     parser.add_argument(
         "--data",
         metavar="[TASK=]PLACE",
-        help="where gold (of --predictions) or pictures (for a judge that sees them) are",
+        help="where gold (of --predictions) or images (for a judge that sees them) are",
     )
     parser.add_argument("--out", type=Path, metavar="RUN", help="keep the scored predictions as a run of this folder")
     parser.add_argument("--judge", help="offline or api:URL#NAME (default: as before)")
@@ -186,9 +186,9 @@ def _report(given: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE.md", help="write the table there as well")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of its own too")
     parser.add_argument("--dataset", type=Path, metavar="FOLDER", help="for the page: what was trained on")
-    parser.add_argument("--bench", type=Path, metavar="FOLDER", help="for the page: the bench, to show its pictures")
+    parser.add_argument("--bench", type=Path, metavar="FOLDER", help="for the page: the bench, to show its images")
     parser.add_argument(
-        "--data", action="append", default=[], metavar="[TASK=]PLACE", help="for the page: to show the pictures"
+        "--data", action="append", default=[], metavar="[TASK=]PLACE", help="for the page: to show the images"
     )
     parser.add_argument("--samples", type=int, default=20, help="for the page: of each task (default: %(default)s)")
     parser.add_argument("--training", type=Path, metavar="FOLDER", help="for the page: folder of the training run")

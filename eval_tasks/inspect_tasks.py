@@ -61,7 +61,7 @@ def _turn(dialogue: Dialogue, index: int) -> ChatMessageUser:
     blocks: list[Content] = [
         ContentText(text=block)
         if isinstance(block, str)
-        else ContentImage(image=to_data_url(dialogue.pictures[block - 1].data))
+        else ContentImage(image=to_data_url(dialogue.images[block - 1].data))
         for block in dialogue.turns[index].human
     ]
     return ChatMessageUser(content=blocks)

@@ -108,7 +108,7 @@ def score_again(
         tasks: its tasks by name.
         rules: scoring rules, None for those of before.
         judge: a `--judge` value, None for the one of before.
-        data: task name -> where its data is now, for a judge that sees pictures; else the place of before.
+        data: task name -> where its data is now, for a judge that sees images; else the place of before.
     """
     results, kept = read_results(out), []
     of: dict[str, list[dict[str, Any]]] = {name: [] for name in tasks}

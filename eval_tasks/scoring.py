@@ -19,7 +19,7 @@ from eval_tasks.totals import interval_of
 from mmcr_bench.judge.judge import open_judge, show_cost
 from mmcr_bench.judge.judge_spec import read_judge_specs
 from mmcr_bench.trust.canaries import CANARIES, NoCanaries, check_judge
-from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue, image_entries
 
 SEED = 0  # of all resampling
 NUM_CANARY_DIALOGUES = 10  # of the bench, from which replies of known worth are made
@@ -143,15 +143,15 @@ def score_records(
         rules: scoring rules.
         judge: a `--judge` value.
         ledger_path: where a judge's words are kept.
-        data: where the task's data is; read again for a judge that sees the pictures, which a record doesn't hold.
+        data: where the task's data is; read again for a judge that sees the images, which a record doesn't hold.
 
     Raises:
-        ValueError: the judge is to see pictures that the data doesn't have.
+        ValueError: the judge is to see images that the data doesn't have.
     """
     is_shown = task.judge == "bench" and any(one.images for one in read_judge_specs(judge))
-    pictures = _pictures_of(task, records, rules, data) if is_shown else None
+    images = _images_of(task, records, rules, data) if is_shown else None
     cleared = [
-        replace(from_record(record, pictures), points={}, unjudged=None, judged={}, reading=None) for record in records
+        replace(from_record(record, images), points={}, unjudged=None, judged={}, reading=None) for record in records
     ]
     scored, judged_by = score_samples(task, cleared, rules, judge, ledger_path)
     filled = [
@@ -168,17 +168,17 @@ def _kept_of(one: Scored) -> dict[str, Any]:
     return {"unjudged": unjudged, "judged": dict(one.judged), "reading": one.reading}
 
 
-def _pictures_of(task: Task, records: Sequence[dict[str, Any]], rules: str, data: str | None) -> dict[str, bytes]:
-    """The pictures of a task's data by their sha256."""
+def _images_of(task: Task, records: Sequence[dict[str, Any]], rules: str, data: str | None) -> dict[str, bytes]:
+    """The images of a task's data by their sha256."""
     try:
         dialogues = [sample.dialogue for sample in task.samples(data, rules)]
     except ValueError as error:
-        raise ValueError(f"?images=yes: a run keeps no pictures, and {error}; name their place with --data") from error
-    found = {picture.sha256: picture.data for dialogue in dialogues for picture in dialogue.pictures}
+        raise ValueError(f"?images=yes: a run keeps no images, and {error}; name their place with --data") from error
+    found = {image.sha256: image.data for dialogue in dialogues for image in dialogue.images}
     for record in records:
-        if any(picture["sha256"] not in found for picture in record["dialogue"]["pictures"]):
+        if any(image["sha256"] not in found for image in image_entries(record["dialogue"])):
             raise ValueError(
-                f"?images=yes: a picture of sample {record['id']!r} isn't in {data}; name the run's data with --data"
+                f"?images=yes: an image of sample {record['id']!r} isn't in {data}; name the run's data with --data"
             )
     return found
 

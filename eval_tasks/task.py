@@ -36,7 +36,7 @@ class Sample:
     Attributes:
         dialogue: what is asked, turn by turn; its id is the sample's id.
         target: what scoring needs, as a JSON value.
-        group: samples that belong together (one picture, one topic) and are drawn together for intervals.
+        group: samples that belong together (one image, one topic) and are drawn together for intervals.
         num_given_turns: so many first turns are not asked; their references stand in the history (VisDial).
     """
 

@@ -1,6 +1,6 @@
 """A benchmark's number as a sum of means, and how sure it is: any total of the public benchmarks has this form.
 
-Accuracy is one mean. MME adds 2 x 14 means (questions and pictures of each sub-task); HallusionBench takes the mean of
+Accuracy is one mean. MME adds 2 x 14 means (questions and images of each sub-task); HallusionBench takes the mean of
 three; a macro average weighs each category alike. Intervals draw whole groups, within the strata that the parts make.
 """
 
@@ -20,7 +20,7 @@ _MAX_CELLS = 4_000_000  # counts held at once: 32 MB
 
 
 class Unit(NamedTuple):
-    """One thing that has points: a question, a picture with both its questions, a circular group."""
+    """One thing that has points: a question, an image with both its questions, a circular group."""
 
     group: str
     points: float

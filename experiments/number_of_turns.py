@@ -3,7 +3,7 @@
     python -m experiments.number_of_turns --config training/recipes/tiny_cpu.yaml --data mmcr-310k --turns 1 2 4 8 \
         --seeds 0 1 --out out/turns
 
-Each arm trains on the first N turns of its dialogues and the pictures they show. All arms have as many tokens that
+Each arm trains on the first N turns of its dialogues and the images they show. All arms have as many tokens that
 carry loss (so an arm of short dialogues has more of them, and at one seed those of an arm with longer ones are among
 them), or with `--equal dialogues` the same dialogues.
 """

@@ -29,18 +29,16 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_build(commands: _Commands[argparse.ArgumentParser]) -> None:
     build = commands.add_parser(
         "build",
-        help="draw the bench from a data set, and take its pictures out of the data set",
-        description="Draws dialogues into --out and removes them, and every dialogue that shows one of their pictures, "
+        help="draw the bench from a data set, and take its images out of the data set",
+        description="Draws dialogues into --out and removes them, and every dialogue that shows one of their images, "
         "from DATASET: the bench is never trained on.",
     )
     build.add_argument("dataset", type=Path, metavar="DATASET", help="folder written by `python -m mmcr_dataset build`")
     build.add_argument(
         "--out", type=Path, default=Path("mmcr-bench"), help="folder of the bench (default: %(default)s)"
     )
-    build.add_argument("--single", type=int, default=10, help="one-picture dialogues a topic (default: %(default)s)")
-    build.add_argument(
-        "--multi", type=int, default=5, help="dialogues of 2 to 4 pictures a topic (default: %(default)s)"
-    )
+    build.add_argument("--single", type=int, default=10, help="one-image dialogues a topic (default: %(default)s)")
+    build.add_argument("--multi", type=int, default=5, help="dialogues of 2 to 4 images a topic (default: %(default)s)")
     build.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
     build.add_argument(
         "--overwrite", action="store_true", help="replace an existing bench; its dialogues can be redrawn"
@@ -53,7 +51,7 @@ def _add_build(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_topics(commands: _Commands[argparse.ArgumentParser]) -> None:
-    tag = commands.add_parser("tag", help="label every picture of a data set, coarse to fine; goes on where it stopped")
+    tag = commands.add_parser("tag", help="label every image of a data set, coarse to fine; goes on where it stopped")
     tag.add_argument(
         "--model",
         default="efficientnet_lite0",
@@ -162,7 +160,7 @@ def _add_trust(commands: _Commands[argparse.ArgumentParser]) -> None:
     for added, name in ((canaries, "--judge"), (bridge, "--new")):
         added.add_argument(name, dest="judge", required=True, help="api:URL#MODEL, or several for a panel")
     for added in (bridge, preference):
-        added.add_argument("--bench", help="folder or Hub id with the pictures, for judges with ?images=yes")
+        added.add_argument("--bench", help="folder or Hub id with the images, for judges with ?images=yes")
     for added in (canaries, bridge, preference):
         added.add_argument("--ledger", type=Path, default=Path("judge_ledger.sqlite3"), help="default: %(default)s")
 

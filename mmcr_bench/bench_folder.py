@@ -20,7 +20,7 @@ CHECKSUMS_NAME = "checksums.json"
 
 
 def item_sha256(dialogue: Dialogue) -> str:
-    """Checksum of an item: all its columns, pictures by their own hashes."""
+    """Checksum of an item: all its columns, images by their own hashes."""
     return hashlib.sha256(json.dumps(to_json(dialogue), sort_keys=True).encode()).hexdigest()
 
 
@@ -82,16 +82,16 @@ def find_changes(folder: Path) -> list[str]:
 
 
 _RAI = {
-    "dataCollection": "Drawn per topic from dialogues that a chat model wrote about pictures of web pages.",
+    "dataCollection": "Drawn per topic from dialogues that a chat model wrote about images of web pages.",
     "dataAnnotationProtocol": "Experts flag items by five criteria; flagged ones are written anew or replaced.",
     "dataLimitations": "References are a chat model's; scores depend on the judge and are comparable only between runs "
     "of the same judge.",
-    "dataUseCases": "Measuring contextual reasoning over turns and pictures; not for training.",
-    "personalSensitiveInformation": "Pictures of the open web may show people.",
+    "dataUseCases": "Measuring contextual reasoning over turns and images; not for training.",
+    "personalSensitiveInformation": "Images of the open web may show people.",
 }
 
 
 def _describe(dialogues: Sequence[Dialogue], version: str) -> Description:
     licences = sorted({dialogue.source.licence for dialogue in dialogues if dialogue.source.licence})
-    text = "Dialogues of several turns about one to four pictures, to measure contextual reasoning."
+    text = "Dialogues of several turns about one to four images, to measure contextual reasoning."
     return Description("mmcr-bench", text, version, licences, _RAI)

@@ -28,9 +28,9 @@ class BenchReport:
     Attributes:
         sizes: of what was drawn, `single` and `multi`.
         num_candidates: dialogues there were.
-        num_sharing: dialogues removed because they show a drawn picture.
+        num_sharing: dialogues removed because they show a drawn image.
         num_left: dialogues left in the data set.
-        num_undecodable: dialogues passed over because a picture doesn't decode.
+        num_undecodable: dialogues passed over because an image doesn't decode.
         num_without_topic: dialogues passed over because only others have a topic.
         num_orphaned: dialogues of a replaced bench that are in neither folder now.
         shortages: places that stay empty.
@@ -50,11 +50,11 @@ class BenchReport:
         num_single, num_multi = (self.sizes[kind].num_dialogues for kind in ("single", "multi"))
         lines = [
             f"drawn      {num_single} single + {num_multi} multi of {self.num_candidates} dialogues",
-            f"removed    {num_single + num_multi} drawn and {self.num_sharing} that show a drawn picture, "
+            f"removed    {num_single + num_multi} drawn and {self.num_sharing} that show a drawn image, "
             f"{self.num_left} are left in the data set",
         ]
         for count, why in (
-            (self.num_undecodable, "with a picture that doesn't decode"),
+            (self.num_undecodable, "with an image that doesn't decode"),
             (self.num_without_topic, "without a topic, where others have one"),
         ):
             if count:
@@ -83,8 +83,8 @@ def build_bench(
     Args:
         dataset: a folder written by `python -m mmcr_dataset build`.
         out: folder of the bench, split `test`.
-        num_single: one-picture dialogues a topic.
-        num_multi: dialogues of several pictures a topic.
+        num_single: one-image dialogues a topic.
+        num_multi: dialogues of several images a topic.
         seed: of the draw.
         overwrite: replace a bench in `out`; its dialogues are candidates again.
         tagging: topics and labels of the dialogues; None takes what the rows say.
@@ -99,12 +99,12 @@ def build_bench(
         candidates = [replace(candidate, topic=topics.get(candidate.id)) for candidate in candidates]
     drawn = draw_bench(candidates, num_single, num_multi, seed)
     why_by_id = dict.fromkeys(drawn.ids, f"drawn for {out.name}")
-    why_by_id |= dict.fromkeys(find_sharing(candidates, drawn.ids), f"shows a picture of {out.name}")
+    why_by_id |= dict.fromkeys(find_sharing(candidates, drawn.ids), f"shows an image of {out.name}")
     in_dataset = read_ids(dataset)
     left = in_dataset - why_by_id.keys()
     if not left:
         raise ValueError(
-            f"{dataset}: the draw and the dialogues that share its pictures are all {len(in_dataset)} dialogues, "
+            f"{dataset}: the draw and the dialogues that share its images are all {len(in_dataset)} dialogues, "
             "nothing is left to train on; lower --single and --multi, or build a larger data set"
         )
     dialogues = load_by_id(folders, drawn.ids)

@@ -48,7 +48,7 @@ def show_card(dialogues: Sequence[Dialogue], content_sha256: str) -> str:
         lines += [f"  - split: {SPLIT}", f'    path: "{pattern}"']
     lines += ["---", "", "# MMCR-Bench", ""]
     lines += [
-        "Dialogues of several turns about one to four pictures. A model answers turn by turn with its own answers in "
+        "Dialogues of several turns about one to four images. A model answers turn by turn with its own answers in "
         "the history; a judge compares its answers with the references.",
         "",
         show_table_1(sizes),
@@ -62,7 +62,7 @@ def show_card(dialogues: Sequence[Dialogue], content_sha256: str) -> str:
         "",
         "## Not for training",
         "",
-        "No dialogue of this bench, and none that shows one of its pictures, is in the data set it was drawn from.",
+        "No dialogue of this bench, and none that shows one of its images, is in the data set it was drawn from.",
         "",
     ]
     return "\n".join(lines)

@@ -15,15 +15,15 @@ class Size:
 
     Attributes:
         num_dialogues: of this kind.
-        num_pictures: in all of them.
+        num_images: in all of them.
         num_pairs: questions with their answers.
-        pictures: share (0..1) of the dialogues by number of pictures.
+        images: share (0..1) of the dialogues by number of images.
     """
 
     num_dialogues: int
-    num_pictures: int
+    num_images: int
     num_pairs: int
-    pictures: Mapping[str, float]
+    images: Mapping[str, float]
 
 
 # Paper, Table 1, MMCR-Bench.
@@ -36,19 +36,19 @@ PAPER_BENCH = {
 def measure_sizes(dialogues: Sequence[Dialogue]) -> dict[str, Size]:
     """The size of both kinds, `single` and `multi`; a kind without dialogues is there with zeros."""
     kinds = {
-        "single": [dialogue for dialogue in dialogues if len(dialogue.pictures) == 1],
-        "multi": [dialogue for dialogue in dialogues if len(dialogue.pictures) > 1],
+        "single": [dialogue for dialogue in dialogues if len(dialogue.images) == 1],
+        "multi": [dialogue for dialogue in dialogues if len(dialogue.images) > 1],
     }
     return {name: _measure(these) for name, these in kinds.items()}
 
 
 def _measure(dialogues: Sequence[Dialogue]) -> Size:
-    counts = Counter(str(len(dialogue.pictures)) for dialogue in dialogues)
+    counts = Counter(str(len(dialogue.images)) for dialogue in dialogues)
     return Size(
         num_dialogues=len(dialogues),
-        num_pictures=sum(len(dialogue.pictures) for dialogue in dialogues),
+        num_images=sum(len(dialogue.images) for dialogue in dialogues),
         num_pairs=sum(len(dialogue.turns) for dialogue in dialogues),
-        pictures={number: round(count / len(dialogues), 4) for number, count in sorted(counts.items())},
+        images={number: round(count / len(dialogues), 4) for number, count in sorted(counts.items())},
     )
 
 
@@ -59,12 +59,12 @@ def show_table_1(sizes: Mapping[str, Size]) -> str:
     lines = [header, ["---", *["---:"] * len(both)]]
     lines += [
         ["dialogues", *(f"{size.num_dialogues:,}" for size in both)],
-        ["pictures", *(f"{size.num_pictures:,}" for size in both)],
+        ["images", *(f"{size.num_images:,}" for size in both)],
         ["question-answer pairs", *(f"{size.num_pairs:,}" for size in both)],
-        ["pictures a dialogue", *(_show_shares(size.pictures) for size in both)],
+        ["images a dialogue", *(_show_shares(size.images) for size in both)],
     ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _show_shares(pictures: Mapping[str, float]) -> str:
-    return ", ".join(f"{number}: {share * 100:.1f} %" for number, share in pictures.items()) or "-"
+def _show_shares(images: Mapping[str, float]) -> str:
+    return ", ".join(f"{number}: {share * 100:.1f} %" for number, share in images.items()) or "-"

@@ -34,23 +34,21 @@ def make_parser() -> argparse.ArgumentParser:
     remove = commands.add_parser("remove", help="take rows out; only the shards concerned are rewritten")
     remove.add_argument("folder", type=Path, help="a data set folder")
     remove.add_argument("--ids", type=Path, help="file with one id a line")
-    remove.add_argument("--url-pattern", help="regular expression searched in document and picture addresses")
+    remove.add_argument("--url-pattern", help="regular expression searched in document and image addresses")
     remove.add_argument("--reason", default="requested", help="goes into removed.jsonl (default: %(default)s)")
 
     imported = commands.add_parser("import", help="an existing conversation set (LLaVA, ShareGPT, MMDU) as a data set")
     imported.add_argument("file", type=Path, help="conversations as JSON, or JSON lines ending in .jsonl")
-    imported.add_argument(
-        "--images", type=Path, required=True, metavar="DIR", help="what picture names are relative to"
-    )
+    imported.add_argument("--images", type=Path, required=True, metavar="DIR", help="what image names are relative to")
     imported.add_argument("--out", type=Path, required=True, help="folder of the data set; what is refused: OUT.work")
-    imported.add_argument("--licence", help="licence of pictures and texts")
+    imported.add_argument("--licence", help="licence of images and texts")
 
-    label = commands.add_parser("label", help="label pairs of picture and text: precision and recall of the filter")
+    label = commands.add_parser("label", help="label pairs of image and text: precision and recall of the filter")
     label.add_argument("work", type=Path, help="the OUT.work folder of a build with --filter")
     label.add_argument("--pairs", type=int, default=50, metavar="N", help="how many (default: %(default)s)")
     label.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
 
-    overlap = commands.add_parser("overlap", help="pictures shared with evaluation sets, or shown twice in the set")
+    overlap = commands.add_parser("overlap", help="images shared with evaluation sets, or shown twice in the set")
     overlap.add_argument("folder", type=Path, help="a data set folder")
     overlap.add_argument(
         "--with",
@@ -59,12 +57,12 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="PATH",
-        help="evaluation sets: folders of pictures, Parquet, VLMEvalKit TSV (default: the data set with itself)",
+        help="evaluation sets: folders of images, Parquet, VLMEvalKit TSV (default: the data set with itself)",
     )
     overlap.add_argument(
-        "--bits", type=int, default=6, help="hashes of 64 bits that differ in so many are one picture (%(default)s)"
+        "--bits", type=int, default=6, help="hashes of 64 bits that differ in so many are one image (%(default)s)"
     )
-    overlap.add_argument("--html", type=Path, metavar="FILE", help="write both pictures of each pair side by side")
+    overlap.add_argument("--html", type=Path, metavar="FILE", help="write both images of each pair side by side")
     overlap.add_argument("--remove", action="store_true", help="take the dialogues out, as `remove` does")
 
     ledger = commands.add_parser("ledger", help="what was paid: show it, join several files, save a damaged one")
@@ -141,17 +139,17 @@ def _overlap(args: argparse.Namespace) -> int:
     for index in index_sets(args.sets, args.bits):
         overlaps = find_overlaps(args.folder, index)
         unreadable = f", {index.num_unreadable} of them unreadable" if index.num_unreadable else ""
-        print(f"{index.name}: {index.num_pictures} pictures{unreadable}; {len(overlaps)} dialogues show one of them")
+        print(f"{index.name}: {index.num_images} images{unreadable}; {len(overlaps)} dialogues show one of them")
         found += overlaps
     for overlap in found[:20]:
-        pairs = "; ".join(f"picture {n} is {seen.name} ({seen.num_bits} bits differ)" for n, seen in overlap.pairs)
+        pairs = "; ".join(f"image {n} is {seen.name} ({seen.num_bits} bits differ)" for n, seen in overlap.pairs)
         print(f"  {overlap.id}, {overlap.set_name}: {pairs}")
     if len(found) > 20:
         print(f"  ... and {len(found) - 20} more")
     if args.html is not None:
         write_text(args.html, show_overlaps(args.folder, found, args.sets))
         print(f"written: {args.html}")
-    why = {o.id: f"overlap with {o.set_name}" if args.sets else "repeated pictures" for o in found}
+    why = {o.id: f"overlap with {o.set_name}" if args.sets else "repeated images" for o in found}
     if not args.remove or not why:
         print(f"{args.folder}: {len(why)} dialogues overlap" + ("; --remove takes them out" if why else ""))
         return 1 if why else 0

@@ -14,13 +14,13 @@ def add_flags(build: argparse.ArgumentParser) -> None:
         metavar="[KIND:]PLACE",
         help="demo; a file or folder; or hub:ORG/NAME[@REVISION][:GLOB], read in pieces. The kind is seen from the "
         "files, or written before: omnicorpus, obelics (Parquet), mmc4 (.jsonl, .gz, .zip), webdataset (.tar), folder "
-        "(pictures with .txt files beside them)",
+        "(images with .txt files beside them)",
     )
     build.add_argument("--out", type=Path, required=True, help="folder of the data set; stages go to OUT.work")
-    build.add_argument("--single", type=int, metavar="N", help="documents of one picture to take (default: all)")
-    build.add_argument("--multi", type=int, metavar="N", help="documents of several pictures to take (default: all)")
+    build.add_argument("--single", type=int, metavar="N", help="documents of one image to take (default: all)")
+    build.add_argument("--multi", type=int, metavar="N", help="documents of several images to take (default: all)")
     build.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
-    build.add_argument("--licence", help="licence of pictures and texts, where the source does not say")
+    build.add_argument("--licence", help="licence of images and texts, where the source does not say")
     screen = build.add_argument_group("documents")
     screen.add_argument(
         "--max-probability",
@@ -32,7 +32,7 @@ def add_flags(build: argparse.ArgumentParser) -> None:
         "--min-probability", metavar="NAME=X,...", default="", help="or lower: fluency, aesthetic (OmniCorpus has both)"
     )
     screen.add_argument("--any-language", action="store_true", help="take every language (default: English only)")
-    fetch = build.add_argument_group("pictures")
+    fetch = build.add_argument_group("images")
     fetch.add_argument("--fetch-in-flight", type=int, default=64, help="requests at once (default: %(default)s)")
     fetch.add_argument("--fetch-per-host", type=int, default=8, help="of them to one host (default: %(default)s)")
     fetch.add_argument("--fetch-timeout-s", type=float, default=20.0, help="for one try (default: %(default)s)")
@@ -43,9 +43,9 @@ def add_flags(build: argparse.ArgumentParser) -> None:
     writer.add_argument("--temperature", type=float, help="sampling temperature (default: the endpoint's)")
     writer.add_argument("--max-tokens", type=int, default=4096, help="limit of a reply (default: %(default)s)")
     writer.add_argument(
-        "--max-side-px", type=int, default=1024, help="pictures are sent this large (default: %(default)s)"
+        "--max-side-px", type=int, default=1024, help="images are sent this large (default: %(default)s)"
     )
-    writer.add_argument("--detail", choices=("low", "high", "auto"), help="picture detail, for endpoints that know it")
+    writer.add_argument("--detail", choices=("low", "high", "auto"), help="image detail, for endpoints that know it")
     writer.add_argument("--max-in-flight", type=int, default=16, help="requests at once (default: %(default)s)")
     writer.add_argument("--max-cost-usd", type=float, metavar="X", help="stop before this sum is crossed")
     writer.add_argument("--estimate", action="store_true", help="say what the writer would cost, and stop before it")
@@ -67,9 +67,9 @@ def add_flags(build: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="leave out dialogues that show a picture of it: a folder, Parquet or VLMEvalKit TSV; may be repeated",
+        help="leave out dialogues that show an image of it: a folder, Parquet or VLMEvalKit TSV; may be repeated",
     )
-    filters.add_argument("--similarity-min", type=float, metavar="X", help="least cosine of each picture and its text")
+    filters.add_argument("--similarity-min", type=float, metavar="X", help="least cosine of each image and its text")
     filters.add_argument(
         "--keep-rate", type=float, metavar="R", help="share of dialogues to keep by similarity instead"
     )
@@ -112,7 +112,7 @@ def run_build(args: argparse.Namespace) -> None:
                 max_in_flight=args.fetch_in_flight,
                 max_in_flight_host=args.fetch_per_host,
                 timeout_s=args.fetch_timeout_s,
-                picture_timeout_s=3 * args.fetch_timeout_s,
+                image_timeout_s=3 * args.fetch_timeout_s,
                 allow_loopback=args.allow_loopback,
             ),
             estimate_only=args.estimate,

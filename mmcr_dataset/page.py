@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from importlib import resources
 
 from mmcr_dataset.record.dialogue import Dialogue, Turn
-from mmcr_dataset.record.images import PictureError, decode_rgb, shrink
+from mmcr_dataset.record.images import ImageError, decode_rgb, shrink
 
 _WIDTH, _HEIGHT = 640, 220  # of a chart, in its own units; it scales with the page
-_PICTURE_PX = 480
+_IMAGE_PX = 480
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _svg(name: str, body: str) -> str:
 
 
 def show_dialogue(dialogue: Dialogue, replies: Sequence[Sequence[tuple[str, str]]] = ()) -> str:
-    """A dialogue with its pictures where they are introduced.
+    """A dialogue with its images where they are introduced.
 
     Args:
         dialogue: what to show.
@@ -143,21 +143,21 @@ def show_dialogue(dialogue: Dialogue, replies: Sequence[Sequence[tuple[str, str]
     """
     turns = []
     for index, turn in enumerate(dialogue.turns):
-        pictures = "".join(_show_picture(dialogue, number) for number in turn.introduces)
+        images = "".join(_show_image(dialogue, number) for number in turn.introduces)
         others = replies[index] if index < len(replies) else ()
-        turns.append(_show_turn(turn, pictures, others))
+        turns.append(_show_turn(turn, images, others))
     licence = dialogue.source.licence
     foot = f"<footer>{escape(licence)}</footer>" if licence else ""
     return f'<article class="dialogue">{"".join(turns)}{foot}</article>'
 
 
-def show_pictures(pictures: Sequence[tuple[str, bytes]]) -> str:
-    """Pictures side by side, each as (caption, bytes); one that doesn't decode is said to be so."""
-    return f'<div class="pictures">{"".join(_show_figure(caption, data) for caption, data in pictures)}</div>'
+def show_images(images: Sequence[tuple[str, bytes]]) -> str:
+    """Images side by side, each as (caption, bytes); one that doesn't decode is said to be so."""
+    return f'<div class="images">{"".join(_show_figure(caption, data) for caption, data in images)}</div>'
 
 
-def _show_turn(turn: Turn, pictures: str, others: Sequence[tuple[str, str]]) -> str:
-    shown = f'<div class="pictures">{pictures}</div>' if pictures else ""
+def _show_turn(turn: Turn, images: str, others: Sequence[tuple[str, str]]) -> str:
+    shown = f'<div class="images">{images}</div>' if images else ""
     answers = "".join(
         f'<div class="said reply"><b>{escape(name)}</b><p>{escape(reply)}</p></div>' for name, reply in others
     )
@@ -168,17 +168,17 @@ def _show_turn(turn: Turn, pictures: str, others: Sequence[tuple[str, str]]) -> 
     )
 
 
-def _show_picture(dialogue: Dialogue, number: int) -> str:
-    return _show_figure(f"Image_{number}", dialogue.pictures[number - 1].data)
+def _show_image(dialogue: Dialogue, number: int) -> str:
+    return _show_figure(f"Image_{number}", dialogue.images[number - 1].data)
 
 
 def _show_figure(caption: str, data: bytes) -> str:
     try:
-        picture = shrink(decode_rgb(data), _PICTURE_PX)
-    except PictureError as error:
+        image = shrink(decode_rgb(data), _IMAGE_PX)
+    except ImageError as error:
         return f"<figure><p>{escape(error)}</p><figcaption>{escape(caption)}</figcaption></figure>"
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
+    image.save(buffer, "JPEG", quality=80)
     url = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
     return (
         f'<figure><img src="{url}" alt="{escape(caption)}" loading="lazy">'

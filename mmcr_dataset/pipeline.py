@@ -34,12 +34,12 @@ from mmcr_dataset.generate.run import generate
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.describe import describe, write_statistics
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.record.dialogue import Dialogue
-from mmcr_dataset.record.images import PictureLimits
+from mmcr_dataset.record.dialogue import Dialogue, image_entries
+from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.engine import EngineSettings, Writing
 from mmcr_dataset.stage.progress import open_bar, say_count
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, write_jsonl, write_text
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values, without_pictures
+from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values, without_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +49,18 @@ class BuildSettings:
     Attributes:
         source: what collect/sources.py opens: `demo`, a path, `hub:ORG/NAME`, with a kind before it.
         out: folder of the finished data set; its name is the data set's name.
-        num_single: documents of one picture to take, None for all.
-        num_multi: documents of several pictures to take, None for all.
+        num_single: documents of one image to take, None for all.
+        num_multi: documents of several images to take, None for all.
         seed: of the draw.
-        licence: licence of the pictures and texts, where the source does not say.
+        licence: licence of the images and texts, where the source does not say.
         writer: who writes the dialogues, and how.
         matcher: `none`, `labels`, `open_clip` or `open_clip:MODEL/PRETRAINED`.
-        similarity_min: least cosine of every picture and its text; None with `keep_rate`.
+        similarity_min: least cosine of every image and its text; None with `keep_rate`.
         keep_rate: share (0..1] of the dialogues to keep by similarity, instead of a threshold.
-        evaluation_sets: dialogues that show a picture of one of these are left out.
-        screen: what a document must be before its pictures are fetched.
+        evaluation_sets: dialogues that show an image of one of these are left out.
+        screen: what a document must be before its images are fetched.
         fetch: politeness and patience on the web.
-        limits: what a picture may be.
+        limits: what an image may be.
         estimate_only: stop before the first request is paid, having said what all of them cost.
         engine: where the writer runs.
     """
@@ -78,7 +78,7 @@ class BuildSettings:
     evaluation_sets: tuple[Path, ...] = ()
     screen: Screen = field(default_factory=Screen)
     fetch: FetchSettings = field(default_factory=FetchSettings)
-    limits: PictureLimits = field(default_factory=PictureLimits)
+    limits: ImageLimits = field(default_factory=ImageLimits)
     estimate_only: bool = False
     engine: EngineSettings = field(default_factory=EngineSettings)
 
@@ -125,7 +125,7 @@ def build(settings: BuildSettings) -> list[StageCount]:
 
 
 def _collect(settings: BuildSettings) -> StageCount:
-    """Documents with their pictures fetched and checked."""
+    """Documents with their images fetched and checked."""
     source = open_source(settings.source, settings.licence)
     settings.screen.check_source(settings.source, getattr(source, "probabilities", frozenset()))
     wanted = [settings.num_single, settings.num_multi, settings.seed, settings.licence, asdict(settings.screen)]
@@ -145,7 +145,7 @@ def _collect(settings: BuildSettings) -> StageCount:
 
 
 def _filter(settings: BuildSettings) -> StageCount:
-    """Rules, similarity, pictures of evaluation sets, repeated pictures; what is removed keeps its reason."""
+    """Rules, similarity, images of evaluation sets, repeated images; what is removed keeps its reason."""
     scored = Stage(settings.work, "score", {"matcher": settings.matcher})
     num_dialogues = Stage.reopen(settings.work, "generate").close().num_kept
     open_once = cache(lambda: open_matcher(settings.matcher))  # not before there is something to score
@@ -172,11 +172,11 @@ def _cut(settings: BuildSettings, scored: Stage) -> StageCount:
         removed: list[Removed] = []
         for value in values:
             similarity = scores.get(value["id"], [])
-            broken = reason_to_drop(without_pictures(value))
+            broken = reason_to_drop(without_images(value))
             if broken is None and least is not None and min(similarity) < least:
                 broken = "low_similarity", f"{min(similarity):.3f}, expected at least {least:.3f}"
-            phashes = [picture["phash"] for picture in value["pictures"]]
-            broken = broken or _reason_pictures(phashes, sets, seen)
+            phashes = [image["phash"] for image in image_entries(value)]
+            broken = broken or _reason_images(phashes, sets, seen)
             if broken is not None:
                 removed.append(Removed(value["id"], *broken))
                 continue
@@ -188,16 +188,16 @@ def _cut(settings: BuildSettings, scored: Stage) -> StageCount:
     return say_count(stage.close())
 
 
-def _reason_pictures(phashes: Sequence[str], sets: Sequence[SetIndex], seen: RepeatIndex) -> tuple[str, str] | None:
-    """Why a dialogue's pictures forbid it: one is in an evaluation set, or all were shown together before."""
+def _reason_images(phashes: Sequence[str], sets: Sequence[SetIndex], seen: RepeatIndex) -> tuple[str, str] | None:
+    """Why a dialogue's images forbid it: one is in an evaluation set, or all were shown together before."""
     for number, phash in enumerate(phashes, start=1):
         for against in sets:
-            found = against.pictures.find(phash)
+            found = against.images.find(phash)
             if found is not None:
-                return "in_evaluation_set", f"picture {number} is {found.name} of {against.name}"
+                return "in_evaluation_set", f"image {number} is {found.name} of {against.name}"
     earlier = seen.find(phashes)
     if earlier is not None:
-        return "repeated_pictures", f"{earlier} shows the same pictures"
+        return "repeated_images", f"{earlier} shows the same images"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Shared fixtures: small pictures, small dialogues, the real data beside the project where it is present."""
+"""Shared fixtures: small images, small dialogues, the real data beside the project where it is present."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 
 # Before any library reads it: no test asks a hub, and none leaves a cache behind.
 _CACHE = tempfile.TemporaryDirectory(prefix="mmcr-tests-")
@@ -21,8 +21,8 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": _CACHE.name, "TOKENIZERS_PARALL
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-def picture_bytes(seed: int, size: tuple[int, int] = (96, 72), format: str = "PNG") -> bytes:
-    """A small picture that is not blank: a coloured gradient with noise, different for each seed."""
+def image_bytes(seed: int, size: tuple[int, int] = (96, 72), format: str = "PNG") -> bytes:
+    """A small image that is not blank: a coloured gradient with noise, different for each seed."""
     rng = np.random.default_rng(seed)
     across, down = np.meshgrid(np.linspace(0, 1, size[0]), np.linspace(0, 1, size[1]))
     colour = rng.uniform(60, 255, 3)
@@ -34,23 +34,23 @@ def picture_bytes(seed: int, size: tuple[int, int] = (96, 72), format: str = "PN
 
 @pytest.fixture
 def make_dialogue() -> Callable[..., Dialogue]:
-    """A function (num_pictures, num_turns, seed) -> a valid dialogue in the paper's form."""
+    """A function (num_images, num_turns, seed) -> a valid dialogue in the paper's form."""
 
-    def make(num_pictures: int = 1, num_turns: int = 4, seed: int = 0) -> Dialogue:
-        pictures = tuple(
-            Picture(picture_bytes(100 * seed + n), url=f"https://a.example/{n}.png") for n in range(num_pictures)
+    def make(num_images: int = 1, num_turns: int = 4, seed: int = 0) -> Dialogue:
+        images = tuple(
+            DialogueImage(image_bytes(100 * seed + n), url=f"https://a.example/{n}.png") for n in range(num_images)
         )
         turns = []
         for number in range(1, num_turns + 1):
-            shown = [number] if number <= num_pictures else []
-            about = min(number, num_pictures) or 1
+            shown = [number] if number <= num_images else []
+            about = min(number, num_images) or 1
             turns.append(
                 Turn(
                     introduce(shown, f"Question {number} about picture {about} of dialogue {seed}?"),
                     f"Answer {number}: image {about} shows gradient {seed}.",
                 )
             )
-        return Dialogue(id=f"d{seed}-{num_pictures}-{num_turns}", turns=tuple(turns), pictures=pictures)
+        return Dialogue(id=f"d{seed}-{num_images}-{num_turns}", turns=tuple(turns), images=images)
 
     return make
 

@@ -1,4 +1,4 @@
-"""A small local web server for pictures: serves what it is told, redirects, errors, slow bodies; counts requests."""
+"""A small local web server for images: serves what it is told, redirects, errors, slow bodies; counts requests."""
 
 from __future__ import annotations
 

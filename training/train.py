@@ -41,7 +41,7 @@ def train(config: TrainConfig) -> Path:
 
     from training.data.collate import Collator
     from training.data.encode import Encoder
-    from training.data.mixture import load_mixture, load_streams, show_mixture, write_mixture_picture
+    from training.data.mixture import load_mixture, load_streams, show_mixture, write_mixture_image
     from training.data.packing import merge_size_of
     from training.data.row_order import first_rows
     from training.data.step_loader import plan_steps
@@ -74,7 +74,7 @@ def train(config: TrainConfig) -> Path:
         rows, shares = load_streams(config) if config.streaming else load_mixture(config)
     if processes.is_main_process:
         print(show_mixture(shares))
-        write_mixture_picture(shares, out / "mixture.png")
+        write_mixture_image(shares, out / "mixture.png")
     model, processor = load_model(config, family, first_rows(rows))
     freeze_parts(model, family, config.freeze)
     if config.lora_rank:

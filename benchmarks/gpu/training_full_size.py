@@ -1,6 +1,6 @@
 """python -m benchmarks.gpu.training_full_size --out FILE.json: full-size models with random weights on one GPU.
 
-Ovis2-1B and Qwen2.5-VL-3B, true lengths and picture sizes: real tokens a second, an estimate of the model FLOPs
+Ovis2-1B and Qwen2.5-VL-3B, true lengths and image sizes: real tokens a second, an estimate of the model FLOPs
 utilisation, peak memory; stock TRL (batch 4 and 8, grouped by length) against ours packed (sdpa, varlen). `--tiny` runs
 the same program with tiny models anywhere. Made to end within ten minutes on an H200.
 """
@@ -96,7 +96,7 @@ def compare(name: str, folder: Path, tiny: bool, peak_flops: float) -> list[dict
     model, processor = make()
     encoded = [Encoder(processor).encode(dialogue) for dialogue in dialogues]
     lengths = {one.id: len(one) for one in encoded}
-    num_patches = sum(_count_patches(one.pictures["pixel_values"]) for one in encoded)
+    num_patches = sum(_count_patches(one.images["pixel_values"]) for one in encoded)
     flops = model_flops(model, name, sum(lengths.values()), sum(one.num_trained for one in encoded), num_patches)
     del model
     bin_tokens = 2000 if tiny else 16384

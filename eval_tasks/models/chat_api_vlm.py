@@ -15,8 +15,8 @@ from eval_tasks.models.open_model import NoReply
 from mmcr_dataset.endpoint.client import ChatClient, Endpoint, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.record.dialogue import Dialogue
-from mmcr_dataset.record.images import PictureError, to_data_url
-from mmcr_dataset.record.messages import num_pictures_shown, to_messages, to_openai
+from mmcr_dataset.record.images import ImageError, to_data_url
+from mmcr_dataset.record.messages import num_images_shown, to_messages, to_openai
 
 
 class ChatApiVLM:
@@ -46,19 +46,19 @@ class ChatApiVLM:
         self._ledger.close()
 
     def forget(self, dialogue: Dialogue) -> None:
-        """Drop the dialogue's encoded pictures."""
+        """Drop the dialogue's encoded images."""
         self._urls.pop(dialogue.id, None)
 
     async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
         """The endpoint's answer; greedy."""
         try:
             if dialogue.id not in self._urls:
-                datas = [picture.data for picture in dialogue.pictures]
+                datas = [image.data for image in dialogue.images]
                 self._urls[dialogue.id] = tuple(await asyncio.to_thread(lambda: [to_data_url(data) for data in datas]))
-            urls = self._urls[dialogue.id][: num_pictures_shown(dialogue, len(replies))]
+            urls = self._urls[dialogue.id][: num_images_shown(dialogue, len(replies))]
             messages = to_openai(to_messages(dialogue, replies), urls)
             return (await self._client.ask(messages, temperature=0.0, max_tokens=max_new_tokens)).text
-        except PictureError as error:
+        except ImageError as error:
             raise NoReply(error.reason, error.detail) from error
         except RequestFailed as error:
             raise NoReply(error.reason, error.detail) from error

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
-from mmcr_dataset.record.dialogue import Picture
+from mmcr_dataset.record.dialogue import DialogueImage
 
 
 @dataclass
@@ -23,12 +23,12 @@ class DialogueState:
     Attributes:
         row: the dialogue's row.
         text: the conversation as the chat template wrote it, up to where the model answers.
-        text_ids: the tokens of `text`, a picture's place one token.
-        ids: the tokens of `text`, pictures expanded.
+        text_ids: the tokens of `text`, an image's place one token.
+        ids: the tokens of `text`, images expanded.
         written: the tokens of the model's last answer.
-        pictures: those that have been through the vision tower.
+        images: those that have been through the vision tower.
         next_position: rotary position after `ids`.
-        extras: per-picture inputs that positions depend on (grids), joined over the turns.
+        extras: per-image inputs that positions depend on (grids), joined over the turns.
     """
 
     row: int
@@ -36,14 +36,14 @@ class DialogueState:
     text_ids: list[int] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
     written: list[int] = field(default_factory=list)
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[DialogueImage, ...] = ()
     next_position: int = 0
     extras: dict[str, Tensor] = field(default_factory=dict)
 
     @property
-    def num_pictures(self) -> int:
-        """How many pictures have been through the vision tower."""
-        return len(self.pictures)
+    def num_images(self) -> int:
+        """How many images have been through the vision tower."""
+        return len(self.images)
 
 
 class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
@@ -65,9 +65,9 @@ class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
         self.columns: int | Tensor = 0
         self.num_before = self.end = 0
 
-    def take(self, shown: tuple[Picture, ...]) -> tuple[int, DialogueState | None]:
-        """A row for a new dialogue, and the dialogue that had it before if that showed the same pictures first."""
-        alike = [row for row, left in list(self._left.items()) if shown and left.pictures[: len(shown)] == shown]
+    def take(self, shown: tuple[DialogueImage, ...]) -> tuple[int, DialogueState | None]:
+        """A row for a new dialogue, and the dialogue that had it before if that showed the same images first."""
+        alike = [row for row, left in list(self._left.items()) if shown and left.images[: len(shown)] == shown]
         if not self._left:
             self.lengths.append(0)
             return len(self.lengths) - 1, None

@@ -1,6 +1,6 @@
 """A checkpoint folder or Hub id that `AutoModelForImageTextToText` loads; greedy, several dialogues side by side.
 
-A dialogue's keys and values are kept from turn to turn and each picture goes through the vision tower once. A new
+A dialogue's keys and values are kept from turn to turn and each image goes through the vision tower once. A new
 turn reads only what is new; if the answer's text splits into other tokens than were written, reading goes on from the
 first that differs, so replies are those of a model that reads everything anew.
 """
@@ -24,12 +24,12 @@ from eval_tasks.models.checkpoint_revision import folder_revision
 from eval_tasks.models.decoding import Answer, OpenAnswers
 from eval_tasks.models.kv_cache import DialogueRows, DialogueState, causal_mask, has_full_attention
 from eval_tasks.models.open_model import NoReply
-from mmcr_dataset.record.dialogue import Dialogue, Picture
-from mmcr_dataset.record.images import PictureError, decode_rgb
-from mmcr_dataset.record.messages import num_pictures_shown, to_messages
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
+from mmcr_dataset.record.images import ImageError, decode_rgb
+from mmcr_dataset.record.messages import num_images_shown, to_messages
 
 _TYPES = "mm_token_type_ids"  # 0 for words
-_OF_TOKENS = ("input_ids", "attention_mask", _TYPES)  # the processor's outputs that are not of pictures
+_OF_TOKENS = ("input_ids", "attention_mask", _TYPES)  # the processor's outputs that are not of images
 _NUM_QUIET_CYCLES = 8  # turns of the event loop without a new question before the batch starts
 
 
@@ -74,7 +74,7 @@ class TransformersVLM:
         ends = self._model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends]) | {self._processor.tokenizer.eos_token_id}
         self._tokenizer = self._processor.tokenizer
-        self._picture_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
+        self._image_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
         self._in_blocks = self._keeps and use_block_attention(self._model)
         self._states: dict[str, DialogueState] = {}
         # where layers see only the last tokens, their window is counted in columns, and rows differ in those
@@ -195,11 +195,11 @@ class TransformersVLM:
         )
         text_ids: list[int] = self._tokenizer(text)["input_ids"]
         state = self._known_state(dialogue, text, text_ids)
-        shown = dialogue.pictures[: num_pictures_shown(dialogue, len(replies))]
+        shown = dialogue.images[: num_images_shown(dialogue, len(replies))]
         before: DialogueState | None = None
         if state is None:
             state, before = self._new_state(dialogue, shown)
-        new = shown[state.num_pictures :]
+        new = shown[state.num_images :]
         if new:
             inputs: dict[str, Any] = self._processor(
                 text=[text[len(state.text) :]],
@@ -220,7 +220,7 @@ class TransformersVLM:
             known = self._begin_alike(state, before, ids)
         positions = self._positions(state, inputs, ids)
         to_tower = bool(new) and (before is None or known == 0)
-        picture_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and to_tower}
+        image_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and to_tower}
         self._rows.aim(slice(state.row, state.row + 1), known, len(ids), num_new=len(ids) - known)
         output = self._model(
             input_ids=torch.tensor([ids[known:]], device=self._model.device),
@@ -229,11 +229,11 @@ class TransformersVLM:
             past_key_values=self._rows,
             use_cache=True,
             logits_to_keep=1,
-            **picture_inputs,
+            **image_inputs,
         )
         self._rows.lengths[state.row] = len(ids)
         state.text, state.text_ids, state.ids, state.written = text, text_ids, ids, [int(output.logits[0, -1].argmax())]
-        state.pictures += new
+        state.images += new
         state.next_position = int(positions.max()) + 1
         limit = min(question.max_new_tokens, self._window - len(ids))
         return Answer(question, state, limit)
@@ -244,33 +244,35 @@ class TransformersVLM:
         if state is None:
             return None
         continued = text.startswith(state.text) and len(text) > len(state.text) > 0
-        if continued and state.pictures == dialogue.pictures[: state.num_pictures]:
+        if continued and state.images == dialogue.images[: state.num_images]:
             after: list[int] = self._tokenizer(text[len(state.text) :], add_special_tokens=False)["input_ids"]
             if text_ids == state.text_ids + after:
                 return state
         self.forget(dialogue)
         return None
 
-    def _new_state(self, dialogue: Dialogue, shown: tuple[Picture, ...]) -> tuple[DialogueState, DialogueState | None]:
-        """A state, and that of a dialogue which shows the same pictures first, if one is remembered."""
+    def _new_state(
+        self, dialogue: Dialogue, shown: tuple[DialogueImage, ...]
+    ) -> tuple[DialogueState, DialogueState | None]:
+        """A state, and that of a dialogue which shows the same images first, if one is remembered."""
         row, before = self._rows.take(shown)
         state = DialogueState(row)
         if before is None and shown:
-            alike = (one for one in list(self._states.values()) if one.pictures[: len(shown)] == shown)
+            alike = (one for one in list(self._states.values()) if one.images[: len(shown)] == shown)
             before = next(alike, None)
         self._states[dialogue.id] = state
         return state, before if self._keeps else None
 
     def _begin_alike(self, state: DialogueState, before: DialogueState, ids: Sequence[int]) -> int:
-        """Take over what another dialogue of the same pictures begins with; how many tokens, 0 if not all pictures."""
+        """Take over what another dialogue of the same images begins with; how many tokens, 0 if not all images."""
         alike = min(_num_alike(before.ids, ids), len(ids) - 1)
-        if self._picture_token is None or self._picture_token in ids[alike:]:
+        if self._image_token is None or self._image_token in ids[alike:]:
             return 0
         self._rows.copy(before.row, state.row, alike)
         return alike
 
     def _positions(self, state: DialogueState, inputs: dict[str, Any], ids: list[int]) -> Tensor:
-        """Rotary positions of all tokens: `(1, L)`, or `(M, 1, L)` where they depend on the pictures' grids."""
+        """Rotary positions of all tokens: `(1, L)`, or `(M, 1, L)` where they depend on the images' grids."""
         device = self._model.device
         find = getattr(self._model.model, "get_rope_index", None)
         if find is None:
@@ -284,10 +286,10 @@ class TransformersVLM:
         return positions
 
 
-def _decoded(pictures: Sequence[Picture]) -> list[Image]:
+def _decoded(images: Sequence[DialogueImage]) -> list[Image]:
     try:
-        return [decode_rgb(picture.data) for picture in pictures]
-    except PictureError as error:
+        return [decode_rgb(image.data) for image in images]
+    except ImageError as error:
         raise NoReply(error.reason, error.detail) from error
 
 

@@ -10,7 +10,7 @@ from string import ascii_uppercase
 from eval_tasks.readers.judged_answer import fenced
 from eval_tasks.readers.lmms_letters import read_by_priority
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import to_list
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
@@ -166,7 +166,7 @@ class ChoiceRows:
         self.lmms_read = lmms_read
 
     def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
-        """Every row as a sample; the rotations of a question follow each other, so that its picture is read once."""
+        """Every row as a sample; the rotations of a question follow each other, so that its image is read once."""
         rows: Iterable[tuple[int, Row]] = enumerate(load_rows(data, self.hub, self.stem))
         if self.circular:
             groups: dict[str, list[tuple[int, Row]]] = {}
@@ -200,7 +200,7 @@ class ChoiceRows:
         text = to_prompt(question, options, row.get("hint"), rules, self.lmms_form, closing)
         target = {"answer": gold, "options": options}
         target |= {level: row.get(level, row.get(level.replace("l2_", "l2-"))) for level in self.levels}
-        return Sample(one_turn(sample_id, pictures_of(row, place), text, gold), target, group)
+        return Sample(one_turn(sample_id, images_of(row, place), text, gold), target, group)
 
     def _group_of(self, row: Row, sample_id: str, place: str) -> str:
         if not self.circular:

@@ -48,10 +48,10 @@ def write_report_page(
         runs: finished run folders, the base first.
         tasks: the tasks they share, to compare the first two.
         dataset: folder of the data set that was trained on.
-        bench: folder of the bench; its pictures are shown beside the replies.
+        bench: folder of the bench; its images are shown beside the replies.
         training: folder of the training run.
         paper: models of the paper whose numbers stand beside the runs.
-        data: task name -> where its data is, to show its pictures.
+        data: task name -> where its data is, to show its images.
         num_samples: so many samples of each task are shown.
 
     Raises:
@@ -105,7 +105,7 @@ def _show_numbers(statistics: Mapping[str, Statistics]) -> str:
         (
             name,
             numbers.num_rows,
-            numbers.num_pictures,
+            numbers.num_images,
             numbers.num_pairs,
             numbers.tokens_mean,
             numbers.tokens_max,
@@ -113,7 +113,7 @@ def _show_numbers(statistics: Mapping[str, Statistics]) -> str:
         )
         for name, numbers in statistics.items()
     ]
-    header = ("kind", "dialogues", "pictures", "pairs", "tokens, mean", "tokens, most", "MMCR-310k: mean / most")
+    header = ("kind", "dialogues", "images", "pairs", "tokens, mean", "tokens, most", "MMCR-310k: mean / most")
     parts.append(show_table(header, rows))
     for name, numbers in statistics.items():
         parts.append(f"<h3>Tokens a dialogue, {escape(name)}</h3>")

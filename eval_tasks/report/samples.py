@@ -1,4 +1,4 @@
-"""The samples of runs for the report page: pictures, questions, references, replies and what each was worth."""
+"""The samples of runs for the report page: images, questions, references, replies and what each was worth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eval_tasks.store.run_folder import from_record, read_records, read_results
 from eval_tasks.task import Scored, Task
 from mmcr_dataset.page import Section, show_dialogue, show_text
 from mmcr_dataset.record.dialogue import Dialogue, Turn
-from mmcr_dataset.record.images import PictureError, decode_rgb
+from mmcr_dataset.record.images import ImageError, decode_rgb
 
 NUM_SAMPLES = 20  # of each task
 
@@ -24,7 +24,7 @@ def samples_sections(
     Args:
         runs: finished run folders.
         tasks: the tasks they share.
-        data: task name -> where its data is, for the pictures; a run keeps none.
+        data: task name -> where its data is, for the images; a run keeps none.
         num_samples: so many of each task.
     """
     scored = {run: _scored_by_task(run, tasks) for run in runs}
@@ -33,13 +33,13 @@ def samples_sections(
         of_first = scored[runs[0]][name]
         first = list(islice(of_first.values(), num_samples))
         rules = read_results(runs[0])["tasks"][name]["rules"]
-        dialogues = _with_pictures(first, task, rules, data[name]) if name in data else {}
+        dialogues = _with_images(first, task, rules, data[name]) if name in data else {}
         shown = [
-            _show_sample(dialogues.get(key, _without_pictures(one.sample.dialogue)), key, name, scored)
+            _show_sample(dialogues.get(key, _without_images(one.sample.dialogue)), key, name, scored)
             for key, one in zip(of_first, first, strict=False)
         ]
         note = f"{len(shown)} of {len(of_first)} samples."
-        note += "" if name in data else f" Pictures: pass --data {name}=PLACE, a run keeps none."
+        note += "" if name in data else f" Images: pass --data {name}=PLACE, a run keeps none."
         sections.append(Section(f"Replies: {name}", show_text(note) + "".join(shown)))
     return sections
 
@@ -52,34 +52,34 @@ def _scored_by_task(run: Path, tasks: Mapping[str, Task]) -> dict[str, dict[str,
     return found
 
 
-def _with_pictures(scored: Sequence[Scored], task: Task, rules: str, data: str) -> dict[str, Dialogue]:
-    """The dialogues as the data has them; those with a picture that doesn't decode are left out."""
+def _with_images(scored: Sequence[Scored], task: Task, rules: str, data: str) -> dict[str, Dialogue]:
+    """The dialogues as the data has them; those with an image that doesn't decode are left out."""
     wanted = {one.sample.dialogue.id for one in scored}
     found: dict[str, Dialogue] = {}
     for sample in task.samples(data, rules):
         if sample.dialogue.id in wanted:
             wanted.discard(sample.dialogue.id)
-            if all(_is_picture(picture.data) for picture in sample.dialogue.pictures):
+            if all(_is_image(image.data) for image in sample.dialogue.images):
                 found[sample.dialogue.id] = sample.dialogue
         if not wanted:
             break
     return found
 
 
-def _is_picture(data: bytes) -> bool:
+def _is_image(data: bytes) -> bool:
     try:
         decode_rgb(data)
-    except PictureError:
+    except ImageError:
         return False
     return True
 
 
-def _without_pictures(dialogue: Dialogue) -> Dialogue:
+def _without_images(dialogue: Dialogue) -> Dialogue:
     turns = tuple(
         Turn(("".join(block for block in turn.human if isinstance(block, str)),), turn.assistant)
         for turn in dialogue.turns
     )
-    return replace(dialogue, turns=turns, pictures=())
+    return replace(dialogue, turns=turns, images=())
 
 
 def _show_sample(

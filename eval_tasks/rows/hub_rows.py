@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.rows.table_files import picture_bytes, read_table, table_files, to_list
+from eval_tasks.rows.table_files import image_bytes, read_table, table_files, to_list
 from eval_tasks.task import Row
-from mmcr_dataset.record.dialogue import Block, Dialogue, Picture, Turn
+from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Turn
 from mmcr_dataset.record.plain_text import escape_special_tokens, find_unsafe_character
 
-_INDEX_LENGTH = 64  # a picture in base64 is longer, an index shorter
+_INDEX_LENGTH = 64  # an image in base64 is longer, an index shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class HubRows:
 
 
 def load_rows(data: str | None, hub: HubRows, stem: str | None = None) -> Iterator[Row]:
-    """The rows of a benchmark, pictures as undecoded bytes or base64.
+    """The rows of a benchmark, images as undecoded bytes or base64.
 
     Args:
         data: a file, a folder, or an id on the Hub; None takes `hub`.
@@ -39,7 +39,7 @@ def load_rows(data: str | None, hub: HubRows, stem: str | None = None) -> Iterat
     """
     if data is not None and (Path(data).exists() or data.startswith((".", "/")) or data.count("/") != 1):
         for path in table_files(Path(data), stem):
-            yield from _with_shared_pictures(path)
+            yield from _with_shared_images(path)
         return
     from datasets import Image, load_dataset
 
@@ -55,17 +55,17 @@ def load_rows(data: str | None, hub: HubRows, stem: str | None = None) -> Iterat
     yield from rows
 
 
-def _with_shared_pictures(path: Path) -> Iterator[Row]:
-    """Rows of a file; a row whose `image` is another row's index gets that row's picture (VLMEvalKit's rotations)."""
-    pictures: dict[str, str] = {}
+def _with_shared_images(path: Path) -> Iterator[Row]:
+    """Rows of a file; a row whose `image` is another row's index gets that row's image (VLMEvalKit's rotations)."""
+    images: dict[str, str] = {}
     for number, row in enumerate(read_table(path), start=1):
         image = row.get("image")
         if isinstance(image, str) and len(image) <= _INDEX_LENGTH:
-            if image not in pictures:
+            if image not in images:
                 raise ValueError(f"{path} row {number}: image {image!r} names no earlier row's index")
-            row = {**row, "image": pictures[image]}
+            row = {**row, "image": images[image]}
         elif isinstance(image, str):
-            pictures[str(row.get("index"))] = image
+            images[str(row.get("index"))] = image
         yield row
 
 
@@ -81,9 +81,9 @@ def need(row: Row, names: Sequence[str], place: str) -> list[Any]:
     return [row[name] for name in names]
 
 
-def pictures_of(row: Row, place: str) -> list[Picture]:
-    """The pictures of a row's `image` column; none where other people's predictions came without them."""
-    return [Picture(picture_bytes(one, place)) for one in to_list(row.get("image"), place)]
+def images_of(row: Row, place: str) -> list[DialogueImage]:
+    """The images of a row's `image` column; none where other people's predictions came without them."""
+    return [DialogueImage(image_bytes(one, place)) for one in to_list(row.get("image"), place)]
 
 
 def to_text(value: object) -> str:
@@ -97,28 +97,28 @@ def to_text(value: object) -> str:
 _PLACE = re.compile(r"<image\s*(\d+)>", re.IGNORECASE)
 
 
-def one_turn(sample_id: str, pictures: Sequence[Picture], text: str, reference: str) -> Dialogue:
-    """A dialogue of one question: the pictures first, or at their `<image 1>` where the text has such places."""
+def one_turn(sample_id: str, images: Sequence[DialogueImage], text: str, reference: str) -> Dialogue:
+    """A dialogue of one question: the images first, or at their `<image 1>` where the text has such places."""
     places = [int(number) for number in _PLACE.findall(text)]
-    if places and pictures:
-        blocks, shown = _interleaved(text, pictures)
+    if places and images:
+        blocks, shown = _interleaved(text, images)
     else:
-        shown = list(pictures)
+        shown = list(images)
         blocks = [*range(1, len(shown) + 1), to_text(_PLACE.sub(r"Image \1", text))]
     turn = Turn(tuple(block for block in blocks if block != ""), to_text(reference).strip() or "(none)")
     return Dialogue(sample_id, (turn,), tuple(shown))
 
 
-def _interleaved(text: str, pictures: Sequence[Picture]) -> tuple[list[Block], list[Picture]]:
-    """Blocks with each picture at its place; a place named twice shows its picture once."""
+def _interleaved(text: str, images: Sequence[DialogueImage]) -> tuple[list[Block], list[DialogueImage]]:
+    """Blocks with each image at its place; a place named twice shows its image once."""
     blocks: list[Block] = []
-    shown: list[Picture] = []
+    shown: list[DialogueImage] = []
     numbers: set[int] = set()
     for index, piece in enumerate(_PLACE.split(text)):
         number = int(piece) if index % 2 else 0
-        if number and number <= len(pictures) and number not in numbers:
+        if number and number <= len(images) and number not in numbers:
             numbers.add(number)
-            shown.append(pictures[number - 1])
+            shown.append(images[number - 1])
             blocks.append(len(shown))
             continue
         said = f"image {number}" if index % 2 else to_text(piece)

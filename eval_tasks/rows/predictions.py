@@ -32,7 +32,7 @@ EMPTY_FOR_PANDAS = frozenset(
     {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"}
     | {"<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
 )
-_PICTURE = re.compile(r"(decoded_)?image(_\d+)?", re.IGNORECASE)
+_IMAGE = re.compile(r"(decoded_)?image(_\d+)?", re.IGNORECASE)
 
 
 def read_predictions(path: Path, data: str | None, verdicts: str | None = None) -> Predictions:
@@ -66,19 +66,19 @@ def read_predictions(path: Path, data: str | None, verdicts: str | None = None) 
 
 
 def read_rows(place: Path) -> list[Row]:
-    """A table's rows with columns in our names, without pictures."""
+    """A table's rows with columns in our names, without images."""
     return [_renamed(row) for file in table_files(place) for row in _cells(file)]
 
 
 def _cells(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows without their pictures, which scoring doesn't need."""
+    """The rows without their images, which scoring doesn't need."""
     as_pandas = _is_for_pandas(path)
     for row in read_table(path):
         cells = _of_log(row)
         yield {
             name: cell
             for name, cell in cells.items()
-            if not _PICTURE.fullmatch(name) and not (as_pandas and isinstance(cell, str) and cell in EMPTY_FOR_PANDAS)
+            if not _IMAGE.fullmatch(name) and not (as_pandas and isinstance(cell, str) and cell in EMPTY_FOR_PANDAS)
         }
 
 

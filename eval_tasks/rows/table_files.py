@@ -65,7 +65,7 @@ def table_files(place: Path, stem: str | None = None) -> list[Path]:
 
 
 def _read_separated(path: Path) -> Iterator[Mapping[str, Any]]:
-    csv.field_size_limit(sys.maxsize)  # a picture is one field
+    csv.field_size_limit(sys.maxsize)  # an image is one field
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open(encoding="utf-8-sig", newline="") as lines:
         for row in csv.DictReader(lines, delimiter=separator):
@@ -173,8 +173,8 @@ def to_list(value: Any, place: str) -> list[Any]:  # noqa: ANN401  (a cell holds
     return [] if value is None else [value]
 
 
-def picture_bytes(value: Any, place: str) -> bytes:  # noqa: ANN401  (a cell's form depends on the file)
-    """The bytes of one picture: raw, base64 text, or the `{bytes, path}` that data sets hold.
+def image_bytes(value: Any, place: str) -> bytes:  # noqa: ANN401  (a cell's form depends on the file)
+    """The bytes of one image: raw, base64 text, or the `{bytes, path}` that data sets hold.
 
     Raises:
         ValueError: the cell is none of these.
@@ -187,5 +187,5 @@ def picture_bytes(value: Any, place: str) -> bytes:  # noqa: ANN401  (a cell's f
         try:
             return base64.b64decode(value.split(",", 1)[-1] if value.startswith("data:") else value, validate=True)
         except (binascii.Error, ValueError) as error:
-            raise ValueError(f"{place}: {value[:40]!r} is no picture in base64 ({error})") from error
-    raise ValueError(f"{place}: a picture is missing (found {type(value).__name__})")
+            raise ValueError(f"{place}: {value[:40]!r} is no image in base64 ({error})") from error
+    raise ValueError(f"{place}: an image is missing (found {type(value).__name__})")

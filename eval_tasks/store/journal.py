@@ -1,7 +1,7 @@
 """The journal of a run: every reply of every turn, appended and flushed before the next turn is asked.
 
 After a kill the same command goes on inside the dialogue it was in. The key of a reply holds everything that shaped
-it, so a changed prompt, picture, model or decoding is asked anew. Failures are written too, and are asked again.
+it, so a changed prompt, image, model or decoding is asked anew. Failures are written too, and are asked again.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from eval_tasks.task import Failure, Sample, Task
-from mmcr_dataset.record.messages import num_pictures_shown, to_messages
+from mmcr_dataset.record.messages import num_images_shown, to_messages
 
 
 def reply_key(
     task: Task, sample: Sample, replies: Sequence[str], model: dict[str, Any], decoding: dict[str, Any]
 ) -> str:
-    """Hash of task and version, sample, exact messages, pictures, model and revision, decoding."""
-    shown = num_pictures_shown(sample.dialogue, len(replies))
+    """Hash of task and version, sample, exact messages, images, model and revision, decoding."""
+    shown = num_images_shown(sample.dialogue, len(replies))
     request = {
         "task": [task.name, task.version],
         "sample": sample.dialogue.id,
         "messages": to_messages(sample.dialogue, replies),
-        "pictures": [picture.sha256 for picture in sample.dialogue.pictures[:shown]],
+        "pictures": [image.sha256 for image in sample.dialogue.images[:shown]],
         "model": model,
         "decoding": decoding,
     }

@@ -1,6 +1,6 @@
 """The folder of a run: its journal and ledgers, samples.jsonl (what was asked, said and scored), results.json.
 
-`samples.jsonl` holds everything but the picture bytes, so that a run is scored again without its data.
+`samples.jsonl` holds everything but the image bytes, so that a run is scored again without its data.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.task import Failure, Sample, Scored
-from mmcr_dataset.record.dialogue import from_json, to_json
+from mmcr_dataset.record.dialogue import from_json, image_entries, to_json
 
 FORMAT = 1
 
 
 def to_record(task: str, scored: Scored) -> dict[str, Any]:
-    """A scored sample as a JSON object, picture bytes left out."""
+    """A scored sample as a JSON object, image bytes left out."""
     sample = scored.sample
     return {
         "task": task,
@@ -37,10 +37,10 @@ def to_record(task: str, scored: Scored) -> dict[str, Any]:
     }
 
 
-def from_record(record: Mapping[str, Any], pictures: Mapping[str, bytes] | None = None) -> Scored:
-    """The scored sample of a `to_record` object; its pictures are empty where they aren't given by their sha256."""
+def from_record(record: Mapping[str, Any], images: Mapping[str, bytes] | None = None) -> Scored:
+    """The scored sample of a `to_record` object; its images are empty where they aren't given by their sha256."""
     value = record["dialogue"]
-    data = {picture["sha256"]: b"" for picture in value["pictures"]} if pictures is None else pictures
+    data = {image["sha256"]: b"" for image in image_entries(value)} if images is None else images
     sample = Sample(from_json(value, data), record["target"], record["group"], record["num_given_turns"])
     failure, unjudged = record["failure"], record["unjudged"]
     return Scored(

@@ -1,4 +1,4 @@
-"""HallusionBench: yes/no questions about pictures that mislead, the 951 that have a picture.
+"""HallusionBench: yes/no questions about images that mislead, the 951 that have an image.
 
 Source: VLMEvalKit's HallusionBench.tsv, or Hub lmms-lab-encoder/HallusionBench (split image)
 Licence: BSD-3-Clause · Rows: 951 (346 figures, 455 questions)
@@ -13,7 +13,7 @@ from pathlib import Path
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, YES_OR_NO
 from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
-from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit
@@ -23,7 +23,7 @@ PARTS = ("aAcc", "fAcc", "qAcc")
 
 
 def samples(data: str | None, rules: str) -> Iterator[Sample]:
-    """The questions that have a picture."""
+    """The questions that have an image."""
     for number, row in enumerate(load_rows(data, HUB, "HallusionBench")):
         if str(row.get("visual_input", "1")) != "0":
             yield to_sample(row, rules, number)
@@ -47,7 +47,7 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     target = {"answer": gold, "category": category, "sub": f"{category}_{sub}"}
     target |= {"figure": f"{set_id}/{figure}", "question": f"{set_id}/{question_id}"}
     text = str(question) + (YES_OR_NO if rules.endswith(":34B") else "") + (ONE_WORD if rules in OVIS2_RULES else "")
-    dialogue = one_turn(str(name), pictures_of(row, place), text, gold)
+    dialogue = one_turn(str(name), images_of(row, place), text, gold)
     return Sample(dialogue, target, group=f"{category}_{sub}/{set_id}")
 
 
@@ -84,11 +84,11 @@ def _units(scored: Sequence[Scored]) -> list[Unit]:
 
 
 def predictions(path: Path, data: str | None) -> Predictions:
-    """A table, or the official JSON with its gold in `data`; questions without a picture are left out."""
+    """A table, or the official JSON with its gold in `data`; questions without an image are left out."""
     found = read_predictions(path, data, verdicts="extracted")
     rows = [one for one in found.rows if str(one.row.get("visual_input", "1")) != "0"]
     num_without = len(found.rows) - len(rows)
-    return Predictions(rows, left_out={**found.left_out, **({"without a picture": num_without} if num_without else {})})
+    return Predictions(rows, left_out={**found.left_out, **({"without an image": num_without} if num_without else {})})
 
 
 TASK = Task(

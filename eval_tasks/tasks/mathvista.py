@@ -15,7 +15,7 @@ from eval_tasks.readers.judged_answer import fenced
 from eval_tasks.readers.math_answer import is_plain_answer, normal_answer, read_answer
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
 from eval_tasks.rows.predictions import join_gold, read_predictions, read_rows
 from eval_tasks.rows.table_files import load_json, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
@@ -31,7 +31,7 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
 
 
 def to_sample(row: Row, rules: str, number: int) -> Sample:
-    """The sample of a row; the picture is `decoded_image` on the Hub, where `image` is a path."""
+    """The sample of a row; the image is `decoded_image` on the Hub, where `image` is a path."""
     place = f"MathVista row {number}"
     (question,) = need(row, ("query" if "query" in row else "question",), place)
     (answer,) = need(row, ("answer",), place)
@@ -48,10 +48,10 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     }
     if "decoded_image" in row:
         row = {**row, "image": row["decoded_image"]}
-    pictures = [] if isinstance(row.get("image"), str) and "/" in row["image"][:12] else pictures_of(row, place)
+    images = [] if isinstance(row.get("image"), str) and "/" in row["image"][:12] else images_of(row, place)
     sample_id = str(row.get("pid", row.get("index", number)))
     text = str(question) + (STEP_BY_STEP if asks_for_reasons("mathvista", rules) else "")
-    return Sample(one_turn(sample_id, pictures, text, str(answer)), target, group=sample_id)
+    return Sample(one_turn(sample_id, images, text, str(answer)), target, group=sample_id)
 
 
 def _letter(answer: str, choices: Sequence[str]) -> str | None:

@@ -1,7 +1,7 @@
-"""MMCR-Bench: 600 dialogues of four or eight turns about one to four pictures, scored by a judge.
+"""MMCR-Bench: 600 dialogues of four or eight turns about one to four images, scored by a judge.
 
 Source: a folder in the MMCR row form (`python -m mmcr_bench build`), or its Hub id
-Licence: of the folder's card · Rows: 400 with one picture, 200 with several
+Licence: of the folder's card · Rows: 400 with one image, 200 with several
 Metric: the judge's five dimensions and overall, x 10 · Paper: arXiv 2503.18533, section 3.3
 """
 

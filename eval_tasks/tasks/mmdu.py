@@ -1,6 +1,6 @@
-"""MMDU: long dialogues about 2 to 20 pictures, every turn judged beside its reference.
+"""MMDU: long dialogues about 2 to 20 images, every turn judged beside its reference.
 
-Source: benchmark.json with its pictures in one folder (--data FOLDER; Hub laolao77/MMDU), or VLMEvalKit's MMDU.tsv
+Source: benchmark.json with its images in one folder (--data FOLDER; Hub laolao77/MMDU), or VLMEvalKit's MMDU.tsv
 Licence: CC BY-NC 4.0 · Rows: 110 dialogues, more than 1600 questions
 Metric: mean over judged turns of six dimensions and an overall score, x 10 · Paper: arXiv 2406.11833
 
@@ -18,10 +18,10 @@ from typing import Any
 
 from eval_tasks.readers.judged_answer import fenced
 from eval_tasks.rows.hub_rows import need, to_text
-from eval_tasks.rows.table_files import load_json, picture_bytes, read_table, to_list
+from eval_tasks.rows.table_files import image_bytes, load_json, read_table, to_list
 from eval_tasks.task import Points, Sample, Scored, Task
 from eval_tasks.totals import Total, Unit
-from mmcr_dataset.record.dialogue import Block, Dialogue, Picture, Turn
+from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Turn
 
 MARK = "<ImageHere>"
 SCALE = 10.0  # scores of 1..10 are reported up to 100
@@ -64,24 +64,24 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
     table = next(iter(sorted(place.glob("MMDU*.tsv"))), None) if place.is_dir() else place
     content = place / "benchmark.json" if place.is_dir() else place
     if content.is_file() and content.suffix == ".json":
-        pictures = {path.name: path for path in content.parent.rglob("*") if path.suffix.lower() in (".jpg", ".png")}
+        images = {path.name: path for path in content.parent.rglob("*") if path.suffix.lower() in (".jpg", ".png")}
         for item in load_json(content):
-            yield _of_item(item, content.parent, pictures)
+            yield _of_item(item, content.parent, images)
     elif table is not None and table.is_file():
         for number, row in enumerate(read_table(table), start=1):
             questions, answers, cells = need(row, ("question", "answer", "image"), f"MMDU row {number}")
             name = f"{table} row {number}"
-            found = [picture_bytes(one, name) for one in to_list(cells, name)]
+            found = [image_bytes(one, name) for one in to_list(cells, name)]
             asked, said = ([str(one) for one in to_list(cell, name)] for cell in (questions, answers))
             if len(asked) != len(said):
                 raise ValueError(f"{name}: {len(asked)} questions and {len(said)} answers")
             yield to_sample(str(row.get("index", number)), list(zip(asked, said, strict=True)), found)
     else:
-        raise ValueError(f"{place}: expected a folder with MMDU's benchmark.json and its pictures, or MMDU.tsv")
+        raise ValueError(f"{place}: expected a folder with MMDU's benchmark.json and its images, or MMDU.tsv")
 
 
-def _of_item(item: Mapping[str, Any], folder: Path, pictures: Mapping[str, Path]) -> Sample:
-    """The sample of one object of benchmark.json; a picture is found at its path, else by its name."""
+def _of_item(item: Mapping[str, Any], folder: Path, images: Mapping[str, Path]) -> Sample:
+    """The sample of one object of benchmark.json; an image is found at its path, else by its name."""
     place = f"MMDU dialogue {item.get('id')}"
     said, names = need(item, ("conversations", "image"), place)
     questions = [str(one["value"]) for one in said if one["from"] in ("user", "human")]
@@ -90,24 +90,22 @@ def _of_item(item: Mapping[str, Any], folder: Path, pictures: Mapping[str, Path]
         raise ValueError(f"{place}: {len(questions)} questions and {len(answers)} answers in {len(said)} messages")
     data = []
     for file in names:
-        path = next((one for one in (folder / file, pictures.get(Path(file).name)) if one and one.is_file()), None)
+        path = next((one for one in (folder / file, images.get(Path(file).name)) if one and one.is_file()), None)
         if path is None:
-            raise ValueError(f"{place}: no picture {file!r} in {folder}; unpack the pictures beside benchmark.json")
+            raise ValueError(f"{place}: no image {file!r} in {folder}; unpack the images beside benchmark.json")
         data.append(path.read_bytes())
     return to_sample(str(item["id"]), list(zip(questions, answers, strict=True)), data)
 
 
-def to_sample(name: str, asked: Sequence[tuple[str, str]], pictures: Sequence[bytes]) -> Sample:
-    """The sample of a dialogue; each `<ImageHere>` takes the next picture.
+def to_sample(name: str, asked: Sequence[tuple[str, str]], images: Sequence[bytes]) -> Sample:
+    """The sample of a dialogue; each `<ImageHere>` takes the next image.
 
     Raises:
-        ValueError: not as many marks as pictures.
+        ValueError: not as many marks as images.
     """
     num_marks = sum(question.count(MARK) for question, _ in asked)
-    if num_marks != len(pictures):
-        raise ValueError(
-            f"MMDU dialogue {name}: {num_marks} {MARK} for {len(pictures)} pictures; expected one for each"
-        )
+    if num_marks != len(images):
+        raise ValueError(f"MMDU dialogue {name}: {num_marks} {MARK} for {len(images)} images; expected one for each")
     turns, shown = [], 0
     for question, answer in asked:
         human: list[Block] = []
@@ -118,7 +116,7 @@ def to_sample(name: str, asked: Sequence[tuple[str, str]], pictures: Sequence[by
             if text := to_text(piece):
                 human.append(text)
         turns.append(Turn(tuple(human), to_text(answer)))
-    dialogue = Dialogue(f"mmdu-{name}", tuple(turns), tuple(map(Picture, pictures)))
+    dialogue = Dialogue(f"mmdu-{name}", tuple(turns), tuple(map(DialogueImage, images)))
     return Sample(dialogue, {"num_turns": len(turns)}, group=dialogue.id)
 
 

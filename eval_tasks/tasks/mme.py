@@ -1,8 +1,8 @@
-"""MME: 2374 yes/no questions, two about each of 1187 pictures, in 14 sub-tasks of perception and cognition.
+"""MME: 2374 yes/no questions, two about each of 1187 images, in 14 sub-tasks of perception and cognition.
 
 Source: Hub lmms-lab-encoder/MME (split test), VLMEvalKit's MME.tsv, or the official text files
 Licence: academic research only · Rows: 2374
-Metric: accuracy + accuracy of whole pictures, summed over sub-tasks (2000 + 800) · Paper: arXiv 2306.13394
+Metric: accuracy + accuracy of whole images, summed over sub-tasks (2000 + 800) · Paper: arXiv 2306.13394
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES
 from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
-from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import read_table
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
@@ -25,7 +25,7 @@ ASKED = " Please answer yes or no."
 
 
 def samples(data: str | None, rules: str) -> Iterator[Sample]:
-    """Questions with their picture; both questions of a picture are one group."""
+    """Questions with their image; both questions of an image are one group."""
     for number, row in enumerate(load_rows(data, HUB, "MME")):
         yield to_sample(row, rules, number)
 
@@ -36,11 +36,11 @@ def to_sample(row: Row, rules: str, number: int = 0) -> Sample:
     question, answer, category = need(row, ("question", "answer", "category"), place)
     if str(answer).lower() not in ("yes", "no"):
         raise ValueError(f"{place}: the answer is {answer!r}, expected Yes or No")
-    picture = row.get("image_path") or need(row, ("question_id",), place)[0]
-    sample_id = str(row.get("index", f"{picture}#{number}"))
+    image = row.get("image_path") or need(row, ("question_id",), place)[0]
+    sample_id = str(row.get("index", f"{image}#{number}"))
     target = {"answer": str(answer).lower(), "category": str(category)}
-    dialogue = one_turn(sample_id, pictures_of(row, place), to_prompt(str(question), rules), str(answer))
-    return Sample(dialogue, target, group=f"{category}/{picture}")
+    dialogue = one_turn(sample_id, images_of(row, place), to_prompt(str(question), rules), str(answer))
+    return Sample(dialogue, target, group=f"{category}/{image}")
 
 
 def to_prompt(question: str, rules: str) -> str:
@@ -62,7 +62,7 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     """The sum, perception, cognition, and each sub-task."""
     units, weights = _units(scored), {}
     for category in dict.fromkeys(one.sample.target["category"] for one in scored):
-        weights[category] = {f"{category} questions": 100.0, f"{category} pictures": 100.0}
+        weights[category] = {f"{category} questions": 100.0, f"{category} images": 100.0}
     found: dict[str, Total] = {"score": _part(units, weights, list(weights))}
     found["perception"] = _part(units, weights, [name for name in weights if name not in COGNITION])
     found["cognition"] = _part(units, weights, [name for name in weights if name in COGNITION])
@@ -71,12 +71,12 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
 
 def _units(scored: Sequence[Scored]) -> list[Unit]:
     units: list[Unit] = []
-    pictures: dict[tuple[str, str], list[float]] = {}
+    images: dict[tuple[str, str], list[float]] = {}
     for one in scored:
         points, category = one.points.get("accuracy") or 0.0, one.sample.target["category"]
         units.append(Unit(one.sample.group, points, f"{category} questions"))
-        pictures.setdefault((category, one.sample.group), []).append(points)
-    units += [Unit(group, min(points), f"{category} pictures") for (category, group), points in pictures.items()]
+        images.setdefault((category, one.sample.group), []).append(points)
+    units += [Unit(group, min(points), f"{category} images") for (category, group), points in images.items()]
     return units
 
 
@@ -96,7 +96,7 @@ def predictions(path: Path, data: str | None) -> Predictions:
 
 
 def _with_gold(path: Path, data: str | None) -> Predictions:
-    """Answers that name `SUBTASK/.../PICTURE` and the question; both find the gold."""
+    """Answers that name `SUBTASK/.../IMAGE` and the question; both find the gold."""
     if data is None:
         raise ValueError(f"{path} holds no gold answers; pass --data with MME's text files or table")
     place = Path(data)
@@ -104,28 +104,28 @@ def _with_gold(path: Path, data: str | None) -> Predictions:
     gold = {_key(str(row["category"]), str(row["image_path"]), str(row["question"])): row for row in rows}
     found = []
     for item in read_table(path):
-        category, _, picture = str(item["question_id"]).partition("/")
-        key = _key(category, picture, str(item["prompt"]))
+        category, _, image = str(item["question_id"]).partition("/")
+        key = _key(category, image, str(item["prompt"]))
         if key not in gold:
             raise ValueError(f"{path}: {item['question_id']!r}, {item['prompt']!r} is not in {data}")
         found.append(Prediction(gold[key], str(item["text"])))
     return Predictions(found, rules="official")
 
 
-def _key(category: str, picture: str, question: str) -> tuple[str, str, str]:
+def _key(category: str, image: str, question: str) -> tuple[str, str, str]:
     words = question.split("\n")[0].replace(ASKED.strip(), "")
-    return category, Path(picture).stem, " ".join(words.split())
+    return category, Path(image).stem, " ".join(words.split())
 
 
 def read_folder(folder: Path) -> Iterator[tuple[Row, str]]:
-    """Rows and replies of the official form: one text file a sub-task, `picture, question, gold, reply` by tabs."""
+    """Rows and replies of the official form: one text file a sub-task, `image, question, gold, reply` by tabs."""
     for path in sorted(folder.glob("*.txt")):
         for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
             if not line.strip():
                 continue
             cells = line.split("\t")
             if len(cells) != 4:
-                raise ValueError(f"{path} line {number}: {len(cells)} fields, expected picture, question, gold, reply")
+                raise ValueError(f"{path} line {number}: {len(cells)} fields, expected image, question, gold, reply")
             yield (
                 {"question": cells[1], "answer": cells[2].strip(), "category": path.stem, "image_path": cells[0]},
                 cells[3],

@@ -1,4 +1,4 @@
-"""MMMU: college questions of 30 subjects, lettered or open, pictures between the words; validation split.
+"""MMMU: college questions of 30 subjects, lettered or open, images between the words; validation split.
 
 Source: Hub lmms-lab-encoder/MMMU (split validation), or VLMEvalKit's MMMU_DEV_VAL.tsv
 Licence: Apache-2.0 · Rows: 900
@@ -16,10 +16,10 @@ from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, opti
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
 from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn
 from eval_tasks.rows.predictions import read_predictions
-from eval_tasks.rows.table_files import load_json, picture_bytes, to_list
+from eval_tasks.rows.table_files import image_bytes, load_json, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total, totals_by
-from mmcr_dataset.record.dialogue import Picture
+from mmcr_dataset.record.dialogue import DialogueImage
 
 HUB = HubRows("lmms-lab-encoder/MMMU", "validation")
 ONE_WORD = "\n\nAnswer the question using a single word or phrase."
@@ -50,7 +50,7 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
         "category": row.get("category", row.get("field", row.get("subject"))),
     }
     text = _prompt(str(row.get("question", "(question not in the file)")), options, is_open, rules)
-    return Sample(one_turn(sample_id, _pictures(row, place), text, golds[0]), target, group=sample_id)
+    return Sample(one_turn(sample_id, _images(row, place), text, golds[0]), target, group=sample_id)
 
 
 def _as_choice(answer: str, options: dict[str, str]) -> tuple[str, dict[str, str]]:
@@ -70,9 +70,9 @@ def _prompt(question: str, options: dict[str, str], is_open: bool, rules: str) -
     return to_prompt(question, options, None, rules, "{question}\n{options}\n" + LETTER_DIRECTLY, closing)
 
 
-def _pictures(row: Row, place: str) -> list[Picture]:
+def _images(row: Row, place: str) -> list[DialogueImage]:
     cells = to_list(row.get("image"), place) or [row[f"image_{n}"] for n in range(1, 8) if row.get(f"image_{n}")]
-    return [Picture(picture_bytes(cell, place)) for cell in cells]
+    return [DialogueImage(image_bytes(cell, place)) for cell in cells]
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:

@@ -1,4 +1,4 @@
-"""MMStar: 1500 multiple-choice questions that can't be answered without the picture.
+"""MMStar: 1500 multiple-choice questions that can't be answered without the image.
 
 Source: Hub Lin-Chen/MMStar (split val), or VLMEvalKit's MMStar.tsv
 Licence: see the Hub card · Rows: 1500

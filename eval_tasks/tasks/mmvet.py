@@ -14,7 +14,7 @@ from typing import Any
 from eval_tasks.readers.judged_answer import fenced
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import CAREFULLY, asks_for_reasons
-from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import load_json, read_table, table_files
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
@@ -42,7 +42,7 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     sample_id = str(row.get("index", row.get("question_id", number)))
     text = (REASON_FIRST if rules.startswith("lmms-eval") else "") + str(question)
     text += CAREFULLY if asks_for_reasons("mmvet", rules) else ""
-    dialogue = one_turn(sample_id, pictures_of(row, place), text, str(answer))
+    dialogue = one_turn(sample_id, images_of(row, place), text, str(answer))
     target = {"question": str(question), "answer": str(answer), "capabilities": [c.strip() for c in capabilities if c]}
     return Sample(dialogue, target, group=sample_id)
 

@@ -1,4 +1,4 @@
-"""OCRBench: 1000 questions about text in pictures; right if a gold answer is inside the reply.
+"""OCRBench: 1000 questions about text in images; right if a gold answer is inside the reply.
 
 Source: VLMEvalKit's OCRBench.tsv, or Hub echo840/OCRBench (split test)
 Licence: see the Hub card · Rows: 1000
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
-from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn, pictures_of
+from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
 from eval_tasks.rows.table_files import to_list
 from eval_tasks.task import Points, Row, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total
@@ -34,7 +34,7 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     category = str(row.get("category", row.get("question_type", row.get("type"))))
     answers = [str(one) for one in to_list(answer, place)]
     sample_id = str(row.get("index", row.get("id", number)))
-    dialogue = one_turn(sample_id, pictures_of(row, place), str(question), answers[0])
+    dialogue = one_turn(sample_id, images_of(row, place), str(question), answers[0])
     return Sample(dialogue, {"answers": answers, "category": category}, group=sample_id)
 
 

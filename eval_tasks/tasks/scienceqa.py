@@ -1,4 +1,4 @@
-"""ScienceQA: school questions with lettered options, the part that has a picture.
+"""ScienceQA: school questions with lettered options, the part that has an image.
 
 Source: VLMEvalKit's ScienceQA_{TEST,VAL}.tsv, or Hub lmms-lab-encoder/ScienceQA (config ScienceQA-IMG, split test)
 Licence: CC BY-NC-SA 4.0 · Rows: 2017 (test), 2097 (val)
@@ -32,7 +32,7 @@ ROWS = ChoiceRows(
 def predictions(path: Path, data: str | None) -> Predictions:
     """A table, or LLaVA's output: `{"correct": [...], "incorrect": [...]}` of all 4241 questions.
 
-    The subject is `with picture` or `text only` there, so that both numbers LLaVA prints are among the totals.
+    The subject is `with image` or `text only` there, so that both numbers LLaVA prints are among the totals.
     """
     value = load_json(path) if path.suffix == ".json" else None
     if not isinstance(value, dict) or "correct" not in value or "incorrect" not in value:
@@ -43,7 +43,7 @@ def predictions(path: Path, data: str | None) -> Predictions:
             "question": item["question"].replace("<image>\n", ""),
             "answer": item["ground_truth"],
             "index": item["question_id"],
-            "subject": "with picture" if item["is_multimodal"] else "text only",
+            "subject": "with image" if item["is_multimodal"] else "text only",
             "options": re.findall(r"^[A-Z]\. (.*)$", item["question"], re.MULTILINE),
         }
         found.append(Prediction(row, str(item["pred"])))
@@ -51,11 +51,11 @@ def predictions(path: Path, data: str | None) -> Predictions:
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """Accuracy of the questions with a picture, and of each subject; `all` where questions without one are there."""
-    pictured = [one for one in scored if one.sample.target["subject"] != "text only"]
-    if len(pictured) == len(scored):
+    """Accuracy of the questions with an image, and of each subject; `all` where questions without one are there."""
+    with_image = [one for one in scored if one.sample.target["subject"] != "text only"]
+    if len(with_image) == len(scored):
         return ROWS.totals(scored, rules)
-    return {"accuracy": mean_total(pictured, "accuracy"), "all": mean_total(scored, "accuracy")}
+    return {"accuracy": mean_total(with_image, "accuracy"), "all": mean_total(scored, "accuracy")}
 
 
 TASK = replace(

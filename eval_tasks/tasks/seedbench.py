@@ -1,4 +1,4 @@
-"""SEED-Bench-1, image part: multiple-choice questions about one picture; questions about videos are left out.
+"""SEED-Bench-1, image part: multiple-choice questions about one image; questions about videos are left out.
 
 Source: VLMEvalKit's SEEDBench_IMG.tsv
 Licence: CC BY-NC 4.0 · Rows: 14233
@@ -18,7 +18,7 @@ ROWS = ChoiceRows(HubRows("lmms-lab-encoder/SEED-Bench", "test"), stem="SEEDBenc
 
 
 def predictions(path: Path, data: str | None) -> Predictions:
-    """The replies about pictures: ids of questions about videos begin with `v`."""
+    """The replies about images: ids of questions about videos begin with `v`."""
     found = read_predictions(path, data)
     rows = [one for one in found.rows if not str(one.row.get("question_id", "")).startswith("v")]
     return Predictions(rows, left_out={**found.left_out, "about videos": len(found.rows) - len(rows)})

@@ -1,6 +1,6 @@
-"""VisDial v1.0 val: a picture and nine rounds of questions with their true answers; the tenth answer is judged.
+"""VisDial v1.0 val: an image and nine rounds of questions with their true answers; the tenth answer is judged.
 
-Source: visdial_1.0_val.json with its pictures VisualDialog_val2018/*.jpg in one folder (--data FOLDER); no Hub copy
+Source: visdial_1.0_val.json with its images VisualDialog_val2018/*.jpg in one folder (--data FOLDER); no Hub copy
 Licence: CC BY 4.0 (annotations) · Rows: 2064
 Metric: share of tenth answers that a chat model calls right · Paper: arXiv 1611.08669, used as in arXiv 2503.18533
 
@@ -19,7 +19,7 @@ from eval_tasks.rows.hub_rows import to_text
 from eval_tasks.rows.table_files import load_json
 from eval_tasks.task import Points, Sample, Scored, Task
 from eval_tasks.totals import Total, mean_total
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 
 NUM_ROUNDS = 10
 
@@ -29,19 +29,17 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
     folder = Path(data or "visdial")
     files = sorted(folder.glob("visdial*val*.json")) if folder.is_dir() else []
     if len(files) != 1:
-        raise ValueError(f"{folder}: expected a folder with visdial_1.0_val.json and its pictures, found {len(files)}")
+        raise ValueError(f"{folder}: expected a folder with visdial_1.0_val.json and its images, found {len(files)}")
     content: dict[str, Any] = load_json(files[0])["data"]
-    pictures = {path.stem.rpartition("_")[2].lstrip("0"): path for path in folder.rglob("*.jpg")}
+    images = {path.stem.rpartition("_")[2].lstrip("0"): path for path in folder.rglob("*.jpg")}
     for entry in content["dialogs"]:
         image_id = str(entry["image_id"])
-        if image_id not in pictures:
-            raise ValueError(f"{folder}: no picture for image_id {image_id}, such as *_{int(image_id):012d}.jpg")
-        yield to_dialogue_sample(entry, content["questions"], content["answers"], pictures[image_id].read_bytes())
+        if image_id not in images:
+            raise ValueError(f"{folder}: no image for image_id {image_id}, such as *_{int(image_id):012d}.jpg")
+        yield to_dialogue_sample(entry, content["questions"], content["answers"], images[image_id].read_bytes())
 
 
-def to_dialogue_sample(
-    entry: dict[str, Any], questions: Sequence[str], answers: Sequence[str], picture: bytes
-) -> Sample:
+def to_dialogue_sample(entry: dict[str, Any], questions: Sequence[str], answers: Sequence[str], image: bytes) -> Sample:
     """The sample of one dialogue, whose questions and answers are given by their number."""
     image_id, rounds = str(entry["image_id"]), entry["dialog"]
     if len(rounds) != NUM_ROUNDS or any("answer" not in one for one in rounds):
@@ -50,7 +48,7 @@ def to_dialogue_sample(
     for number, one in enumerate(rounds):
         question = to_text(questions[one["question"]]).rstrip("? ") + "?"
         turns.append(Turn(introduce([1] if number == 0 else [], question), to_text(answers[one["answer"]])))
-    dialogue = Dialogue(f"visdial-{image_id}", tuple(turns), (Picture(picture),))
+    dialogue = Dialogue(f"visdial-{image_id}", tuple(turns), (DialogueImage(image),))
     target = {"question": turns[-1].human_text, "answer": turns[-1].assistant}
     return Sample(dialogue, target, group=image_id, num_given_turns=NUM_ROUNDS - 1)
 

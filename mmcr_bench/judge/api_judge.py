@@ -19,11 +19,11 @@ from mmcr_dataset.endpoint.client import ChatClient, Endpoint, Reply, RequestFai
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.endpoint.prices import find_price
 from mmcr_dataset.record.dialogue import Dialogue
-from mmcr_dataset.record.images import PictureError, to_data_url
+from mmcr_dataset.record.images import ImageError, to_data_url
 
 CHARACTERS_A_TOKEN = 4  # English text
 TOKENS_A_VERDICT = 600  # an explanation of five dimensions and the dictionary
-MAX_SIDE_PX = 1024  # pictures shown to a judge
+MAX_SIDE_PX = 1024  # images shown to a judge
 _REFUSED_FORM = ("http_400", "http_422")  # how servers say that they don't know a field of the request
 _BROKEN_BY_FORM = "http_500"  # what some say instead (llama.cpp's); believed only while no schema was ever answered
 _SCHEMA_FORM = {
@@ -62,7 +62,7 @@ class ApiJudge:
         }
 
     def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
-        """About what judging costs, pictures aside; None if the model's price isn't known."""
+        """About what judging costs, images aside; None if the model's price isn't known."""
         price = find_price(self.endpoint.model)
         if price is None:
             return None
@@ -75,7 +75,7 @@ class ApiJudge:
 
         Raises:
             EndpointUnusable: no request can succeed (key, quota, model name); what was answered is kept.
-            ValueError: the pictures are to be judged too, and a dialogue has none of their bytes.
+            ValueError: the images are to be judged too, and a dialogue has none of their bytes.
         """
         assert self.spec.repeats == 1, "repeats are put together by PanelJudge"
         return asyncio.run(self.ask_all(dialogues, replies))[0]
@@ -83,9 +83,9 @@ class ApiJudge:
     async def ask_all(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[list[Judgement]]:
         """Judgements by repeat, then by dialogue; raises what `score` raises."""
         check_replies(dialogues, replies)
-        if self.spec.images and not all(picture.data for dialogue in dialogues for picture in dialogue.pictures):
+        if self.spec.images and not all(image.data for dialogue in dialogues for image in dialogue.images):
             raise ValueError(
-                "?images=yes: these dialogues come without picture bytes (a stored run keeps none); name the bench "
+                "?images=yes: these dialogues come without image bytes (a stored run keeps none); name the bench "
                 "that has them (--bench), or judge without it"
             )
         repeats = range(self.spec.repeats)
@@ -112,7 +112,7 @@ class ApiJudge:
     async def _judge(self, client: ChatClient, dialogue: Dialogue, given: Sequence[str], repeat: int) -> Judgement:
         try:
             reply, with_schema = await self._ask(client, self._to_messages(dialogue, given), repeat)
-        except (RequestFailed, PictureError) as failure:
+        except (RequestFailed, ImageError) as failure:
             return Judgement(None, failure.reason, {"detail": failure.detail})
         detail: dict[str, object] = {
             "penalties": asdict(measure_penalties(dialogue.references, given)),
@@ -131,12 +131,12 @@ class ApiJudge:
         return Judgement(scores, detail=detail | {"explanation": verdict.explanation})
 
     def _to_messages(self, dialogue: Dialogue, given: Sequence[str]) -> list[dict[str, Any]]:
-        """The question, with the pictures after it if the judge is to see them."""
+        """The question, with the images after it if the judge is to see them."""
         messages: list[dict[str, Any]] = [*to_judge_messages(dialogue, given, self.spec.images)]
         if self.spec.images:
-            urls = [to_data_url(picture.data, MAX_SIDE_PX) for picture in dialogue.pictures]
-            pictures = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
-            messages[-1]["content"] = [{"type": "text", "text": messages[-1]["content"]}, *pictures]
+            urls = [to_data_url(image.data, MAX_SIDE_PX) for image in dialogue.images]
+            images = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+            messages[-1]["content"] = [{"type": "text", "text": messages[-1]["content"]}, *images]
         return messages
 
     async def _ask(self, client: ChatClient, messages: Sequence[dict[str, Any]], repeat: int) -> tuple[Reply, bool]:

@@ -18,7 +18,7 @@ class JudgeSpec:
         model: its name there.
         repeats: how often each dialogue is judged; the mean counts.
         temperature: None for the endpoint's default, which some models insist on.
-        images: True shows the pictures too; the paper's judge reads text only.
+        images: True shows the images too; the paper's judge reads text only.
     """
 
     base_url: str

@@ -200,7 +200,7 @@ def to_judge_messages(dialogue: Dialogue, replies: Sequence[str], images: bool =
     """What the judge is asked about one dialogue: text only, questions, references and replies turn by turn.
 
     The code of the fence is a hash of the material, so that no text can hold it. With `images` the words say that the
-    pictures follow; the caller adds them.
+    images follow; the caller adds them.
 
     Raises:
         ValueError: the number of replies and of turns differ.

@@ -12,7 +12,7 @@ from mmcr_bench.review.event_log import ReviewLog, export_lines, import_lines, o
 from mmcr_bench.review.progress import show_agreement, to_progress
 from mmcr_bench.review.rounds import Event
 
-ITEMS_AT_ONCE = 50  # items whose pictures are in memory together
+ITEMS_AT_ONCE = 50  # items whose images are in memory together
 
 
 def start(review: Path, bench: Path, num_experts: int) -> str:

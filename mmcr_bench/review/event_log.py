@@ -1,4 +1,4 @@
-"""The review on disk: an append-only SQLite log of events, and the pictures they speak of.
+"""The review on disk: an append-only SQLite log of events, and the images they speak of.
 
 Nothing can be changed or deleted (triggers see to it). An event is checked against the state and written in one
 transaction, so two experts at once never lose a mark, also not from two processes.
@@ -18,11 +18,11 @@ from typing import Any
 
 from mmcr_bench.review.rounds import NUM_EXPERTS, Event, Item, apply
 from mmcr_bench.trust.agreement import Mark
-from mmcr_dataset.record.dialogue import Dialogue, from_json, to_json
+from mmcr_dataset.record.dialogue import Dialogue, from_json, image_entries, to_json
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS event (seq INTEGER PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS picture (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS image (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TRIGGER IF NOT EXISTS no_update BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END;
@@ -54,6 +54,8 @@ class ReviewLog:
 
     def __init__(self, path: Path, num_experts: int = NUM_EXPERTS) -> None:
         self._db = open_database(path)
+        if self._db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'picture'").fetchone():
+            self._db.execute("ALTER TABLE picture RENAME TO image")  # its name in version 0.1
         self._db.executescript(_SCHEMA)
         self._db.execute("INSERT OR IGNORE INTO setting VALUES ('num_experts', ?)", (num_experts,))
         self.num_experts = int(self._db.execute("SELECT value FROM setting WHERE name = 'num_experts'").fetchone()[0])
@@ -105,33 +107,33 @@ class ReviewLog:
             self._events.append(event)
 
     def add_dialogue(self, event: Event, dialogue: Dialogue) -> Item:
-        """Write an event that brings a dialogue, its pictures first."""
+        """Write an event that brings a dialogue, its images first."""
         with self._lock:
-            for picture in dialogue.pictures:
-                self._db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?)", (picture.sha256, picture.data))
+            for image in dialogue.images:
+                self._db.execute("INSERT OR IGNORE INTO image VALUES (?, ?)", (image.sha256, image.data))
         value = {**asdict(event), "flags": event.flags, "dialogue": to_json(dialogue)}
         return self.append(Event(**value))
 
-    def pictures(self) -> Iterator[tuple[str, bytes]]:
-        """All pictures with their hashes."""
+    def images(self) -> Iterator[tuple[str, bytes]]:
+        """All images with their hashes."""
         with self._lock:
-            hashes = [row[0] for row in self._db.execute("SELECT sha256 FROM picture ORDER BY sha256").fetchall()]
-        return ((sha256, self.picture(sha256) or b"") for sha256 in hashes)
+            hashes = [row[0] for row in self._db.execute("SELECT sha256 FROM image ORDER BY sha256").fetchall()]
+        return ((sha256, self.image(sha256) or b"") for sha256 in hashes)
 
-    def picture(self, sha256: str) -> bytes | None:
-        """The bytes of a picture of the review, None if it has none of this hash."""
+    def image(self, sha256: str) -> bytes | None:
+        """The bytes of an image of the review, None if it has none of this hash."""
         with self._lock:
-            row = self._db.execute("SELECT data FROM picture WHERE sha256 = ?", (sha256,)).fetchone()
+            row = self._db.execute("SELECT data FROM image WHERE sha256 = ?", (sha256,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def dialogue(self, item: Item) -> Dialogue:
-        """The current version of an item with its pictures."""
-        pictures: dict[str, bytes] = {}
-        for picture in item.dialogue["pictures"]:
-            data = self.picture(picture["sha256"])
-            assert data is not None, f"picture {picture['sha256']} of {item.name} was stored before its event"
-            pictures[picture["sha256"]] = data
-        return from_json(item.dialogue, pictures)
+        """The current version of an item with its images."""
+        images: dict[str, bytes] = {}
+        for image in image_entries(item.dialogue):
+            data = self.image(image["sha256"])
+            assert data is not None, f"image {image['sha256']} of {item.name} was stored before its event"
+            images[image["sha256"]] = data
+        return from_json(item.dialogue, images)
 
 
 def to_marks(events: Iterable[Event]) -> list[Mark]:
@@ -147,8 +149,8 @@ def to_marks(events: Iterable[Event]) -> list[Mark]:
 
 
 def export_lines(log: ReviewLog) -> Iterator[str]:
-    """The whole review as JSON lines: pictures, then events in their order."""
-    for sha256, data in log.pictures():
+    """The whole review as JSON lines: images, then events in their order."""
+    for sha256, data in log.images():
         yield json.dumps({"sha256": sha256, "base64": base64.b64encode(data).decode("ascii")})
     for event in log.events():
         yield json.dumps(asdict(event), ensure_ascii=False)
@@ -158,23 +160,23 @@ def import_lines(log: ReviewLog, lines: Iterable[str]) -> int:
     """Write exported lines into an empty review; returns the number of events.
 
     Raises:
-        ValueError: the review isn't empty, a line is broken or doesn't fit, or a picture is missing.
+        ValueError: the review isn't empty, a line is broken or doesn't fit, or an image is missing.
     """
     if log.events():
         raise ValueError("the review has events already; import into a new file")
-    pictures: dict[str, bytes] = {}
+    images: dict[str, bytes] = {}
     for number, line in enumerate(lines, start=1):
         try:
             value: dict[str, Any] = json.loads(line)
             if "base64" in value:
                 data = base64.b64decode(value["base64"], validate=True)
-                pictures[hashlib.sha256(data).hexdigest()] = data
+                images[hashlib.sha256(data).hexdigest()] = data
                 continue
             event = to_event(value)
             if event.dialogue is None:
                 log.append(event)
             else:
-                log.add_dialogue(event, from_json(event.dialogue, pictures))
+                log.add_dialogue(event, from_json(event.dialogue, images))
         except KeyError as error:
             raise ValueError(f"line {number}: nothing for {error}; the file is not whole") from error
         except (TypeError, ValueError) as error:

@@ -22,7 +22,8 @@ from mmcr_bench.review.accounts import SESSION_S, Accounts, Person
 from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.progress import next_item, show_agreement, to_progress
 from mmcr_bench.review.rounds import CRITERIA, Event, Item, Kind, ReviewConflict
-from mmcr_dataset.record.images import PictureError, open_picture
+from mmcr_dataset.record.dialogue import image_entries
+from mmcr_dataset.record.images import ImageError, open_image
 
 COOKIE = "mmcr_review"
 BODY_BYTES_MAX = 64_000
@@ -159,17 +160,17 @@ class Pages:
         except ReviewConflict as conflict:
             raise Refused(409, conflict.detail) from conflict
 
-    async def picture(self, request: Request, sha256: str) -> Response:
-        """A picture of the review, as its bytes are."""
+    async def image(self, request: Request, sha256: str) -> Response:
+        """An image of the review, as its bytes are."""
         if self.person(request) is None:
             raise Refused(403, "Log in first.")
-        data = await run_in_threadpool(self.log.picture, sha256)
+        data = await run_in_threadpool(self.log.image, sha256)
         if data is None:
-            raise Refused(404, "There is no such picture.")
+            raise Refused(404, "There is no such image.")
         try:
-            kind = (open_picture(data).format or "").lower()
-        except PictureError as error:
-            raise Refused(415, f"This picture can't be shown: {error}.") from error
+            kind = (open_image(data).format or "").lower()
+        except ImageError as error:
+            raise Refused(415, f"This image can't be shown: {error}.") from error
         headers = {"Cache-Control": "private, max-age=86400, immutable", "Content-Security-Policy": "sandbox"}
         return Response(data, media_type=f"image/{kind}", headers=headers)
 
@@ -222,8 +223,8 @@ def first(form: Form, name: str) -> str:
 
 
 def to_shown_turns(dialogue: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Turns for the page: blocks with the pictures' hashes in place of their numbers."""
-    hashes = [picture["sha256"] for picture in dialogue["pictures"]]
+    """Turns for the page: blocks with the images' hashes in place of their numbers."""
+    hashes = [image["sha256"] for image in image_entries(dialogue)]
     return [
         {
             "human": [
@@ -248,7 +249,7 @@ def make_app(log: ReviewLog, accounts: Accounts) -> FastAPI:
         ("GET", "/item/{name:path}", pages.item),
         ("POST", "/item/{name:path}/mark", pages.mark),
         ("POST", "/item/{name:path}/undo", pages.undo),
-        ("GET", "/picture/{sha256}", pages.picture),
+        ("GET", "/image/{sha256}", pages.image),
         ("GET", "/progress", pages.progress),
         ("GET", "/static/{name}", pages.static),
     ):

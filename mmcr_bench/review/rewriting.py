@@ -12,13 +12,13 @@ from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.rounds import Event, Item
 from mmcr_bench.select.candidates import load_by_id, read_candidates
 from mmcr_bench.select.draw import Candidate as DrawCandidate
-from mmcr_bench.select.draw import PictureIndex, find_sharing, to_order
+from mmcr_bench.select.draw import ImageIndex, find_sharing, to_order
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.generate.dialogues import WriterSettings, write_dialogues
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.remove import remove_rows
-from mmcr_dataset.record.dialogue import Dialogue, Turn
+from mmcr_dataset.record.dialogue import Dialogue, Turn, image_entries
 from mmcr_dataset.stage.stages import Removed
 
 ATTEMPTS_MAX = 3  # unusable replies of the writer in a row, then another dialogue is drawn
@@ -98,18 +98,18 @@ def _be_quiet(note: str) -> None:
 
 
 def _to_candidate(log: ReviewLog, item: Item, attempt: int, writer: str) -> Candidate:
-    """What the writer gets: the pictures, the rejected conversation, and what the experts wrote about it.
+    """What the writer gets: the images, the rejected conversation, and what the experts wrote about it.
 
-    The offline writer quotes what it gets and can't be told what is wrong, so it gets the pictures alone.
+    The offline writer quotes what it gets and can't be told what is wrong, so it gets the images alone.
     """
     dialogue = log.dialogue(item)
-    numbers = range(1, len(dialogue.pictures) + 1)
+    numbers = range(1, len(dialogue.images) + 1)
     name = f"{item.name} version {item.version + 1}"
     if writer == "offline":
-        return Candidate(name, tuple(numbers), dialogue.pictures, dialogue.source)
+        return Candidate(name, tuple(numbers), dialogue.images, dialogue.source)
     text = "\n".join([*_show_turns(dialogue.turns), "", "What reviewers found wrong with it:", *_show_flags(item)])
     text = f"A former conversation, version {item.version}, attempt {attempt} to write a better one:\n{text}"
-    return Candidate(name, (*numbers, text), dialogue.pictures, dialogue.source)
+    return Candidate(name, (*numbers, text), dialogue.images, dialogue.source)
 
 
 def _show_turns(turns: Iterable[Turn]) -> list[str]:
@@ -126,15 +126,15 @@ def _show_flags(item: Item) -> list[str]:
 def _replace_failed(log: ReviewLog, items: Sequence[Item], dataset: Path, seed: int) -> Counter[str]:
     """Draw a new dialogue of the same topic and kind for each item; returns what is missing, by topic."""
     candidates, _ = read_candidates([dataset])
-    seen = PictureIndex()
+    seen = ImageIndex()
     for event in log.events():
         if event.dialogue is not None:
-            hashes = [picture["phash"] for picture in event.dialogue["pictures"] if picture["phash"]]
+            hashes = [image["phash"] for image in image_entries(event.dialogue) if image["phash"]]
             seen.add(DrawCandidate(event.item, None, tuple(hashes)))
     shortages: Counter[str] = Counter()
     drawn: list[str] = []
     for item in items:
-        topic, count = item.dialogue["topic"], len(item.dialogue["pictures"])
+        topic, count = item.dialogue["topic"], len(image_entries(item.dialogue))
         alike = [c for c in candidates if c.topic == topic and (len(c.phashes) > 1) == (count > 1) and c.phashes]
         free = next((c for c in to_order(alike, seed) if c.id not in drawn and not seen.shows_any([c])[0]), None)
         if free is None:
@@ -145,7 +145,7 @@ def _replace_failed(log: ReviewLog, items: Sequence[Item], dataset: Path, seed: 
         (dialogue,) = load_by_id([dataset], [free.id])
         log.add_dialogue(Event("replaced", item.name, item.version + 1, "draw", time.time()), dialogue)
     why = dict.fromkeys(drawn, "drawn for the bench") | dict.fromkeys(
-        find_sharing(candidates, drawn), "shows a picture of the bench"
+        find_sharing(candidates, drawn), "shows an image of the bench"
     )
     if why:
         remove_rows(dataset, why)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from mmcr_bench.select.draw import Candidate
 from mmcr_dataset.publish.parquet import read_shards
 from mmcr_dataset.record.dialogue import Dialogue
-from mmcr_dataset.record.images import PictureError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.images import ImageError, decode_rgb, perceptual_hash
 from mmcr_dataset.record.row import from_row
 
 _COLUMNS = ["id", "topic", "num_images", "image_phash"]
@@ -23,9 +23,9 @@ def read_ids(folder: Path) -> set[str]:
 
 
 def read_candidates(folders: Iterable[Path]) -> tuple[list[Candidate], int]:
-    """The candidates in some data set folders, and how many dialogues have a picture that doesn't decode.
+    """The candidates in some data set folders, and how many dialogues have an image that doesn't decode.
 
-    The first folder wins where two hold a dialogue. Pictures are read only where a row lacks their hash.
+    The first folder wins where two hold a dialogue. Images are read only where a row lacks their hash.
     """
     by_id: dict[str, Candidate] = {}
     num_undecodable = 0
@@ -33,7 +33,7 @@ def read_candidates(folders: Iterable[Path]) -> tuple[list[Candidate], int]:
         for path, table in read_shards(folder, _COLUMNS):
             rows = table.to_pylist()
             unhashed = [row["id"] for row in rows if not _is_hashed(row)]
-            hashes = {dialogue.id: _hash_pictures(dialogue) for dialogue in _load_rows(path, unhashed)}
+            hashes = {dialogue.id: _hash_images(dialogue) for dialogue in _load_rows(path, unhashed)}
             for row in rows:
                 phashes = hashes[row["id"]] if row["id"] in hashes else tuple(row["image_phash"] or ())
                 num_undecodable += phashes is None
@@ -47,11 +47,11 @@ def _is_hashed(row: Mapping[str, Any]) -> bool:
     return len(phashes) == row["num_images"] and None not in phashes
 
 
-def _hash_pictures(dialogue: Dialogue) -> tuple[str, ...] | None:
-    """Hashes of its pictures, None if one doesn't decode."""
+def _hash_images(dialogue: Dialogue) -> tuple[str, ...] | None:
+    """Hashes of its images, None if one doesn't decode."""
     try:
-        return tuple(p.phash or perceptual_hash(decode_rgb(p.data)) for p in dialogue.pictures)
-    except PictureError:
+        return tuple(p.phash or perceptual_hash(decode_rgb(p.data)) for p in dialogue.images)
+    except ImageError:
         return None
 
 

@@ -12,11 +12,11 @@ from mmcr_bench.select.topics import DOMAINS, assign_topics, choose_topics, coun
 
 
 def tag(dataset: Path, out: Path, model: str) -> str:
-    """Label every picture of a data set folder."""
+    """Label every image of a data set folder."""
     num_new, num_undecodable = write_labels(dataset, open_labeler(model), out)
     lines = [f"{out}: {num_new} dialogues labeled by {model}"]
     if num_undecodable:
-        lines.append(f"{num_undecodable} have a picture that doesn't decode, and no labels")
+        lines.append(f"{num_undecodable} have an image that doesn't decode, and no labels")
     return "\n".join(lines)
 
 
@@ -31,17 +31,17 @@ def topics(
     if not labels_path.is_file():
         raise ValueError(f"{labels_path}: no labels; write them with `python -m mmcr_bench tag {dataset}`")
     own = read_ids(dataset)
-    labels = {id_: pictures for id_, pictures in read_labels(labels_path).items() if id_ in own}
+    labels = {id_: images for id_, images in read_labels(labels_path).items() if id_ in own}
     counts = count_labels(labels.values())
     chosen = choose_topics(counts, _sort(counts, sorter, ledger), per_domain)
-    num_pictures = sum(len(pictures) for pictures in labels.values())
-    write_topics(out, chosen, num_pictures, sorter)
+    num_images = sum(len(images) for images in labels.values())
+    write_topics(out, chosen, num_images, sorter)
     dialogues = Counter(topic.synset for topic in assign_topics(labels, chosen, counts).values())
     if figure is not None:
         if not dialogues:
             raise ValueError(f"no dialogue has a topic, so there is nothing to draw into {figure}")
         draw_topics(chosen, dialogues, figure)
-    lines = [f"{num_pictures} pictures with {len(counts)} labels; topics with their number of dialogues:"]
+    lines = [f"{num_images} images with {len(counts)} labels; topics with their number of dialogues:"]
     for domain in DOMAINS:
         shown = [f"{topic.label} {dialogues[topic.synset]}" for topic in chosen if topic.domain == domain]
         short = f" ({per_domain - len(shown)} missing)" if len(shown) < per_domain else ""

@@ -1,6 +1,6 @@
-"""Which dialogues become the bench: a seeded draw per topic, no picture twice. Pure: ids and hashes, no pictures.
+"""Which dialogues become the bench: a seeded draw per topic, no image twice. Pure: ids and hashes, no images.
 
-Each topic gives a number of single-picture and of multi-picture dialogues (paper 3.3: 10 and 5 of each of 40 topics).
+Each topic gives a number of single-image and of multi-image dialogues (paper 3.3: 10 and 5 of each of 40 topics).
 Where no dialogue has a topic, all are one group. The order of a draw is the hash of seed and id, so it depends neither
 on the order of the rows nor on what else is in the data set.
 """
@@ -28,7 +28,7 @@ class Candidate:
     Attributes:
         id: of the dialogue.
         topic: None if it has none.
-        phashes: 64-bit perceptual hashes of its pictures, 16 hex digits each; equal bytes have equal hashes.
+        phashes: 64-bit perceptual hashes of its images, 16 hex digits each; equal bytes have equal hashes.
     """
 
     id: str
@@ -37,7 +37,7 @@ class Candidate:
 
     @property
     def kind(self) -> str | None:
-        """`single`, `multi`, or None without a picture."""
+        """`single`, `multi`, or None without an image."""
         return KINDS[min(len(self.phashes), 2) - 1] if self.phashes else None
 
 
@@ -51,7 +51,7 @@ class Shortage:
         wanted: places.
         drawn: filled places.
         num_candidates: dialogues of this topic and kind.
-        num_repeats: those of them that show a picture that was drawn already.
+        num_repeats: those of them that show an image that was drawn already.
     """
 
     topic: str | None
@@ -66,8 +66,8 @@ class Shortage:
         where = f"topic {self.topic!r}" if self.topic is not None else "all dialogues"
         return (
             f"{where}, {self.kind}: {self.drawn} of {self.wanted} drawn from {self.num_candidates} candidates, "
-            f"{self.num_repeats} of them with a picture drawn before; {self.wanted - self.drawn} more dialogues with "
-            "new pictures are needed"
+            f"{self.num_repeats} of them with an image drawn before; {self.wanted - self.drawn} more dialogues with "
+            "new images are needed"
         )
 
 
@@ -80,18 +80,18 @@ class Draw:
     num_without_topic: int
 
 
-class PictureIndex:
-    """The pictures of some dialogues: tells whether another picture is one of them, exactly or nearly."""
+class ImageIndex:
+    """The images of some dialogues: tells whether another image is one of them, exactly or nearly."""
 
     def __init__(self) -> None:
         self._phashes: list[int] = []
 
     def add(self, candidate: Candidate) -> None:
-        """Remember its pictures."""
+        """Remember its images."""
         self._phashes += [int(phash, 16) for phash in candidate.phashes]
 
     def shows_any(self, candidates: Sequence[Candidate]) -> NDArray[np.bool_]:
-        """For each dialogue: does it show one of the pictures?"""
+        """For each dialogue: does it show one of the images?"""
         owners = np.array([row for row, candidate in enumerate(candidates) for _ in candidate.phashes], dtype=np.int64)
         phashes = np.array([int(phash, 16) for c in candidates for phash in c.phashes], dtype=np.uint64)
         near = np.zeros(len(phashes), dtype=np.bool_)
@@ -104,7 +104,7 @@ class PictureIndex:
 
 
 def draw_bench(candidates: Iterable[Candidate], num_single: int, num_multi: int, seed: int = 0) -> Draw:
-    """Draw that many single-picture and multi-picture dialogues of each topic.
+    """Draw that many single-image and multi-image dialogues of each topic.
 
     Raises:
         ValueError: a negative number, two candidates with one id, or nothing to draw.
@@ -112,7 +112,7 @@ def draw_bench(candidates: Iterable[Candidate], num_single: int, num_multi: int,
     if min(num_single, num_multi) < 0 or num_single + num_multi == 0:
         raise ValueError(f"asked for {num_single} single and {num_multi} multi dialogues a topic; ask for at least one")
     groups, num_without_topic = _to_groups(candidates)
-    seen = PictureIndex()
+    seen = ImageIndex()
     ids: list[str] = []
     shortages: list[Shortage] = []
     for topic in sorted({topic for topic, _ in groups}, key=lambda topic: topic or ""):
@@ -123,7 +123,7 @@ def draw_bench(candidates: Iterable[Candidate], num_single: int, num_multi: int,
             if len(drawn) < wanted:
                 shortages.append(Shortage(topic, kind, wanted, len(drawn), len(group), num_repeats))
     if not ids:
-        raise ValueError("nothing to draw: no candidate shows a picture; check the data set with `describe`")
+        raise ValueError("nothing to draw: no candidate shows an image; check the data set with `describe`")
     return Draw(tuple(ids), tuple(shortages), num_without_topic)
 
 
@@ -143,7 +143,7 @@ def _to_groups(candidates: Iterable[Candidate]) -> tuple[dict[tuple[str | None, 
     return groups, without
 
 
-def _draw_group(group: Sequence[Candidate], wanted: int, seen: PictureIndex) -> tuple[list[str], int]:
+def _draw_group(group: Sequence[Candidate], wanted: int, seen: ImageIndex) -> tuple[list[str], int]:
     """Ids of the first `wanted` dialogues that show nothing seen, and how many were passed over; adds to `seen`."""
     ids: list[str] = []
     num_repeats = 0
@@ -168,12 +168,12 @@ def to_order(candidates: Iterable[Candidate], seed: int) -> list[Candidate]:
 
 
 def find_sharing(candidates: Sequence[Candidate], drawn_ids: Iterable[str]) -> list[str]:
-    """Ids of the dialogues outside the draw that show a drawn picture: they must not be trained on."""
+    """Ids of the dialogues outside the draw that show a drawn image: they must not be trained on."""
     drawn = set(drawn_ids)
-    pictures = PictureIndex()
+    images = ImageIndex()
     for candidate in candidates:
         if candidate.id in drawn:
-            pictures.add(candidate)
+            images.add(candidate)
     outside = [candidate for candidate in candidates if candidate.id not in drawn]
-    shows = pictures.shows_any(outside)
+    shows = images.shows_any(outside)
     return [candidate.id for candidate, shown in zip(outside, shows, strict=True) if shown]

@@ -1,4 +1,4 @@
-"""Multi-level labels of pictures: an animal is also a mammal, a dog, a breed (paper 3.3).
+"""Multi-level labels of images: an animal is also a mammal, a dog, a breed (paper 3.3).
 
 Two readings of a network's output. One trained with the semantic softmax of ImageNet-21k-P (timm's `*_miil.in21k`)
 scores each level of the tree by itself. Any other one gives one distribution over its classes; each ancestor has the
@@ -20,7 +20,7 @@ from PIL import Image
 
 from mmcr_bench.select.wordnet import GENERAL, levels_of, path_of
 from mmcr_dataset.publish.parquet import read_shards
-from mmcr_dataset.record.images import PictureError, decode_rgb
+from mmcr_dataset.record.images import ImageError, decode_rgb
 
 PROBABILITY_MIN = 0.5
 BATCH = 64
@@ -38,8 +38,8 @@ class Labeler(Protocol):
 
     name: str
 
-    def label(self, pictures: Sequence[Image.Image]) -> list[Labels]:
-        """Labels of each picture, coarse to fine; empty where nothing is likely enough."""
+    def label(self, images: Sequence[Image.Image]) -> list[Labels]:
+        """Labels of each image, coarse to fine; empty where nothing is likely enough."""
         ...
 
 
@@ -87,10 +87,10 @@ class OfflineLabeler:
         self.name = OFFLINE
         self._network = ImageNetLabeler()
 
-    def label(self, pictures: Sequence[Image.Image]) -> list[Labels]:
+    def label(self, images: Sequence[Image.Image]) -> list[Labels]:
         """Labels by the distribution over 1,000 classes."""
         found = []
-        for guesses in self._network.label(pictures, num_labels=1000):
+        for guesses in self._network.label(images, num_labels=1000):
             probabilities = np.array([guess.probability for guess in guesses])
             found.append(labels_from_distribution(probabilities, [guess.synset for guess in guesses]))
         return found
@@ -126,10 +126,10 @@ class TimmLabeler:
         settings = timm.data.resolve_model_data_config(self._network)
         self._to_input: Any = timm.data.create_transform(**settings, is_training=False)
 
-    def label(self, pictures: Sequence[Image.Image]) -> list[Labels]:
+    def label(self, images: Sequence[Image.Image]) -> list[Labels]:
         """Labels by the reading that fits the network."""
         torch = self._torch
-        pixels_BCHW = torch.stack([self._to_input(picture) for picture in pictures]).to(self._device)  # noqa: N806
+        pixels_BCHW = torch.stack([self._to_input(image) for image in images]).to(self._device)  # noqa: N806
         with torch.inference_mode():
             logits_BK = self._network(pixels_BCHW).float().cpu()  # noqa: N806
         if self._levels is not None:
@@ -144,10 +144,10 @@ def open_labeler(name: str) -> Labeler:
 
 
 def write_labels(dataset: Path, labeler: Labeler, out: Path) -> tuple[int, int]:
-    """Label every picture of a data set folder into a file of JSON lines; goes on where it was stopped.
+    """Label every image of a data set folder into a file of JSON lines; goes on where it was stopped.
 
     Returns:
-        Dialogues labeled now, and those whose pictures don't decode (their labels are empty).
+        Dialogues labeled now, and those whose images don't decode (their labels are empty).
 
     Raises:
         ValueError: there is no data set, or the file holds labels of another network.
@@ -162,7 +162,7 @@ def write_labels(dataset: Path, labeler: Labeler, out: Path) -> tuple[int, int]:
                 file.write(json.dumps({"id": id_, "model": labeler.name, "labels": labels}) + "\n")
             file.flush()
             num_new += len(batch)
-            num_undecodable += sum(pictures is None for _, pictures in batch)
+            num_undecodable += sum(images is None for _, images in batch)
     return num_new, num_undecodable
 
 
@@ -178,7 +178,7 @@ def _read_known(out: Path, model: str) -> Mapping[str, Sequence[Labels]]:
 
 
 def read_labels(path: Path, model: str | None = None) -> dict[str, list[Labels]]:
-    """Labels of each picture, by dialogue id.
+    """Labels of each image, by dialogue id.
 
     Raises:
         ValueError: a line is broken, or another network than `model` wrote it.
@@ -199,7 +199,7 @@ def read_labels(path: Path, model: str | None = None) -> dict[str, list[Labels]]
 def _decoded_batches(
     dataset: Path, known: Mapping[str, Sequence[Labels]], pool: ThreadPoolExecutor
 ) -> Iterator[list[tuple[str, list[Image.Image] | None]]]:
-    """Dialogues with decoded pictures, some at a time; the next are decoded while these are labeled."""
+    """Dialogues with decoded images, some at a time; the next are decoded while these are labeled."""
     rows = iter(_unlabeled(dataset, known))
     pending: list[Future[tuple[str, list[Image.Image] | None]]] = []
     while batch := list(islice(rows, BATCH)):
@@ -221,19 +221,19 @@ def _unlabeled(dataset: Path, known: Mapping[str, Sequence[Labels]]) -> Iterator
 
 def _decode(id_: str, data: Sequence[bytes]) -> tuple[str, list[Image.Image] | None]:
     try:
-        return id_, [decode_rgb(picture) for picture in data]
-    except PictureError:
+        return id_, [decode_rgb(image) for image in data]
+    except ImageError:
         return id_, None
 
 
 def _label_batch(
     batch: Iterable[tuple[str, list[Image.Image] | None]], labeler: Labeler
 ) -> list[tuple[str, list[Labels]]]:
-    """Labels of each dialogue's pictures; all pictures of the batch go through the network together."""
+    """Labels of each dialogue's images; all images of the batch go through the network together."""
     rows = list(batch)
-    pictures = [picture for _, shown in rows for picture in shown or ()]
+    images = [image for _, shown in rows for image in shown or ()]
     labels: list[Labels] = []
-    for start in range(0, len(pictures), BATCH):
-        labels += labeler.label(pictures[start : start + BATCH])
+    for start in range(0, len(images), BATCH):
+        labels += labeler.label(images[start : start + BATCH])
     given = iter(labels)
     return [(id_, [next(given) for _ in shown or ()]) for id_, shown in rows]

@@ -29,7 +29,7 @@ def sort_by_model(counts: Mapping[str, int], endpoint: Endpoint, ledger_path: Pa
     """The domain of each label, labels of no domain left out.
 
     Args:
-        counts: pictures by synset.
+        counts: images by synset.
         endpoint: the chat model.
         ledger_path: where answers are remembered.
 

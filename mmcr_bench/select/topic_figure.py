@@ -1,4 +1,4 @@
-"""The topic distribution as a picture (paper Figure 3): a ring of domains with their topics around it."""
+"""The topic distribution as an image (paper Figure 3): a ring of domains with their topics around it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _POINTS_A_TURN = 900  # room for labels around the ring; those of thin pieces ar
 
 
 def draw_topics(topics: Sequence[Topic], num_dialogues: Mapping[str, int], out: Path) -> None:
-    """Write the picture: domains inside, topics outside, sizes by number of dialogues.
+    """Write the image: domains inside, topics outside, sizes by number of dialogues.
 
     Args:
         topics: what to show; topics without a dialogue are left out.

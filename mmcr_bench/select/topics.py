@@ -18,7 +18,7 @@ from mmcr_dataset.record.dialogue import Dialogue
 
 DOMAINS = ("humanity", "artifacts", "animals", "plants", "architecture", "nature", "education", "science")
 TOPICS_A_DOMAIN = 5  # paper 3.3: "the top five most frequent tags"
-SHARE_MAX = 0.5  # a label on more of its domain's pictures than this says no more than the domain does
+SHARE_MAX = 0.5  # a label on more of its domain's images than this says no more than the domain does
 _ANCHORS = {
     "n00007846": "humanity",  # person
     "n00021265": "humanity",  # food: nutrient
@@ -60,17 +60,17 @@ _ANCHORS = {
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic of the bench: a label, its domain, and on how many pictures it is."""
+    """One topic of the bench: a label, its domain, and on how many images it is."""
 
     synset: str
     label: str
     domain: str
-    num_pictures: int
+    num_images: int
 
 
 def count_labels(labels: Iterable[Sequence[Labels]]) -> Counter[str]:
-    """On how many pictures each label is."""
-    return Counter(synset for pictures in labels for picture in pictures for synset in set(picture))
+    """On how many images each label is."""
+    return Counter(synset for images in labels for image in images for synset in set(image))
 
 
 def sort_offline(synsets: Iterable[str]) -> dict[str, str]:
@@ -88,9 +88,9 @@ def choose_topics(
 ) -> list[Topic]:
     """The most frequent labels of each domain, none within another.
 
-    A label on more than half of its domain's pictures, as far as its most frequent label tells, is passed over where
+    A label on more than half of its domain's images, as far as its most frequent label tells, is passed over where
     enough others are left: "animal" is no topic of the animals. Neither is a label within a chosen one, so that
-    topics don't share their pictures.
+    topics don't share their images.
     """
     topics: list[Topic] = []
     for domain in DOMAINS:
@@ -118,11 +118,11 @@ def _choose(synsets: Sequence[str], number: int, chosen: Sequence[str]) -> list[
 def assign_topics(
     labels: Mapping[str, Sequence[Labels]], topics: Sequence[Topic], counts: Mapping[str, int]
 ) -> dict[str, Topic]:
-    """The topic of each dialogue one of whose pictures has its label; of several the rarest, which needs it most."""
+    """The topic of each dialogue one of whose images has its label; of several the rarest, which needs it most."""
     by_synset = {topic.synset: topic for topic in topics}
     assigned: dict[str, Topic] = {}
-    for id_, pictures in labels.items():
-        own = {synset for picture in pictures for synset in picture} & by_synset.keys()
+    for id_, images in labels.items():
+        own = {synset for image in images for synset in image} & by_synset.keys()
         if own:
             assigned[id_] = by_synset[min(own, key=lambda synset: (counts[synset], synset))]
     return assigned
@@ -136,15 +136,15 @@ class Tagging:
     topics: Mapping[str, Topic]
 
     def tag(self, dialogue: Dialogue) -> Dialogue:
-        """The dialogue with its domain, its topic and the labels of its pictures."""
+        """The dialogue with its domain, its topic and the labels of its images."""
         topic = self.topics.get(dialogue.id)
-        labels = self.labels.get(dialogue.id) or [()] * len(dialogue.pictures)
-        pictures = tuple(
-            replace(picture, labels=tuple(map(name_of, synsets)))
-            for picture, synsets in zip(dialogue.pictures, labels, strict=True)
+        labels = self.labels.get(dialogue.id) or [()] * len(dialogue.images)
+        images = tuple(
+            replace(image, labels=tuple(map(name_of, synsets)))
+            for image, synsets in zip(dialogue.images, labels, strict=True)
         )
         domain, label = (topic.domain, topic.label) if topic is not None else (None, None)
-        return replace(dialogue, domain=domain, topic=label, pictures=pictures)
+        return replace(dialogue, domain=domain, topic=label, images=images)
 
 
 def load_tagging(labels_path: Path, topics_path: Path) -> Tagging:
@@ -160,14 +160,12 @@ def load_tagging(labels_path: Path, topics_path: Path) -> Tagging:
     return Tagging(labels, assign_topics(labels, read_topics(topics_path), count_labels(labels.values())))
 
 
-def write_topics(path: Path, topics: Sequence[Topic], num_pictures: int, sorter: str) -> None:
+def write_topics(path: Path, topics: Sequence[Topic], num_images: int, sorter: str) -> None:
     """Write the topics for a person to read and mend."""
     by_domain: dict[str, list[dict[str, object]]] = defaultdict(list)
     for topic in topics:
-        by_domain[topic.domain].append(
-            {"synset": topic.synset, "label": topic.label, "num_pictures": topic.num_pictures}
-        )
-    value = {"sorted_by": sorter, "num_pictures": num_pictures, "domains": by_domain}
+        by_domain[topic.domain].append({"synset": topic.synset, "label": topic.label, "num_images": topic.num_images})
+    value = {"sorted_by": sorter, "num_images": num_images, "domains": by_domain}
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
@@ -185,7 +183,10 @@ def read_topics(path: Path) -> list[Topic]:
                 raise ValueError(f"domain {domain!r}, expected some of {list(DOMAINS)}")
             for entry in entries:
                 path_of(entry["synset"])
-                topics.append(Topic(entry["synset"], str(entry["label"]), domain, int(entry["num_pictures"])))
+                num_images = int(
+                    entry["num_images" if "num_images" in entry else "num_pictures"]
+                )  # name of version 0.1
+                topics.append(Topic(entry["synset"], str(entry["label"]), domain, num_images))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"{path}: no list of topics ({error}); write one with `python -m mmcr_bench topics`"

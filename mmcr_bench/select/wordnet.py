@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
-# Too general to say what a picture shows; they head the path of nearly everything.
+# Too general to say what an image shows; they head the path of nearly everything.
 GENERAL = frozenset(
     {
         "n00001740",  # entity

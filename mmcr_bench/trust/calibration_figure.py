@@ -1,4 +1,4 @@
-"""Calibration of one scorer against another as a picture: what the second gave where the first gave 1, 2, ... 10."""
+"""Calibration of one scorer against another as an image: what the second gave where the first gave 1, 2, ... 10."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COLUMNS = 3
 
 
 def draw_calibration(comparisons: Mapping[str, Comparison], first: str, second: str, out: Path) -> None:
-    """Write the picture: one panel a dimension, dots as large as the number of dialogues, the fitted line.
+    """Write the image: one panel a dimension, dots as large as the number of dialogues, the fitted line.
 
     Args:
         comparisons: by dimension.

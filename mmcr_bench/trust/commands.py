@@ -67,7 +67,7 @@ def penalties(run: Path) -> str:
 
 
 def bridge(old: Path, new: str, ledger: Path, out: Path, bench: str | None = None) -> str:
-    """A new judge on the replies of a judged run; `bench` has the pictures, for a judge that sees them."""
+    """A new judge on the replies of a judged run; `bench` has the images, for a judge that sees them."""
     from mmcr_bench.trust.bridge import bridge_judges
     from mmcr_bench.trust.runs import read_run
 
@@ -86,7 +86,7 @@ def self_preference(
         judges: each `FAMILY=SPEC`.
         generator: family that wrote the references.
         ledger: where paid judgements are remembered.
-        bench: folder or Hub id that has the pictures, for judges that see them.
+        bench: folder or Hub id that has the images, for judges that see them.
     """
     from mmcr_bench.trust.runs import read_run
     from mmcr_bench.trust.self_preference import Member, show_study, study_self_preference

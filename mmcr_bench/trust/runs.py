@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from mmcr_bench.judge.rubric import NAMES, REPORTED_FACTOR, SCORE_MAX, SCORE_MIN
-from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue, from_json
+from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue, from_json, image_entries
 
 TASK = "mmcr_bench"
 
@@ -21,7 +21,7 @@ class Run:
 
     Attributes:
         name: of the run's folder.
-        dialogues: without picture bytes, unless the bench was named too.
+        dialogues: without image bytes, unless the bench was named too.
         replies: one list a dialogue, one reply a turn.
         scores: 1..10 by dialogue id and dimension, of those that were judged by a rubric.
         num_failed: dialogues left out because the model did not answer every turn.
@@ -39,13 +39,13 @@ def read_run(folder: Path, bench: str | None = None) -> Run:
 
     Args:
         folder: of the run.
-        bench: folder or Hub id that the run was about: its pictures are put back into the dialogues.
+        bench: folder or Hub id that the run was about: its images are put back into the dialogues.
 
     Raises:
-        ValueError: there is no run, it lacks the task, a line of it is broken, or the bench lacks a picture.
+        ValueError: there is no run, it lacks the task, a line of it is broken, or the bench lacks an image.
     """
     path = folder / "samples.jsonl"
-    data = _read_pictures(bench) if bench is not None else None
+    data = _read_images(bench) if bench is not None else None
     if not path.is_file():
         raise ValueError(f"{folder}: no finished run (samples.jsonl is missing); make one with `python -m eval_tasks`")
     dialogues: list[Dialogue] = []
@@ -56,9 +56,9 @@ def read_run(folder: Path, bench: str | None = None) -> Run:
         try:
             if value["task"] != TASK:
                 continue
-            hashes = [picture["sha256"] for picture in value["dialogue"]["pictures"]]
+            hashes = [image["sha256"] for image in image_entries(value["dialogue"])]
             if data is not None and not data.keys() >= set(hashes):
-                raise ValueError(f"{bench} lacks a picture of {path} line {number}: was the run made with this bench?")
+                raise ValueError(f"{bench} lacks an image of {path} line {number}: was the run made with this bench?")
             dialogue = from_json(value["dialogue"], data if data is not None else dict.fromkeys(hashes, b""))
             if len(value["replies"]) != len(dialogue.turns):
                 num_failed += 1
@@ -75,11 +75,11 @@ def read_run(folder: Path, bench: str | None = None) -> Run:
     return Run(folder.name, tuple(dialogues), tuple(replies), scores, num_failed)
 
 
-def _read_pictures(bench: str) -> dict[str, bytes]:
+def _read_images(bench: str) -> dict[str, bytes]:
     from mmcr_dataset.record.load import load_dialogues
 
-    pictures = (picture for dialogue in load_dialogues(bench, split=None) for picture in dialogue.pictures)
-    return {picture.sha256: picture.data for picture in pictures}
+    images = (image for dialogue in load_dialogues(bench, split=None) for image in dialogue.images)
+    return {image.sha256: image.data for image in images}
 
 
 def read_expert_scores(path: Path) -> dict[str, dict[str, float]]:

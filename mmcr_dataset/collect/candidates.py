@@ -1,4 +1,4 @@
-"""Candidates on disk: Parquet shards that hold the picture bytes for all later stages."""
+"""Candidates on disk: Parquet shards that hold the image bytes for all later stages."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmcr_dataset.collect.document import Candidate
-from mmcr_dataset.record.dialogue import Picture, Source
+from mmcr_dataset.record.dialogue import DialogueImage, Source
 
 _BYTES_A_ROW_GROUP = 16_000_000
 
+_IMAGE = ("data", "sha256", "url", "phash")
 _SCHEMA = pa.schema(
     [
         ("id", pa.string()),
-        ("blocks", pa.list_(pa.struct([("text", pa.string()), ("picture", pa.int8())]))),
-        ("pictures", pa.list_(pa.struct([("data", pa.binary()), ("url", pa.string()), ("phash", pa.string())]))),
+        ("blocks", pa.list_(pa.struct([("text", pa.string()), ("image", pa.int8())]))),
+        ("images", pa.list_(pa.struct([(name, pa.binary() if name == "data" else pa.string()) for name in _IMAGE]))),
         ("source", pa.struct([("document_url", pa.string()), ("licence", pa.string()), ("dump", pa.string())])),
     ]
 )
@@ -38,7 +39,7 @@ class CandidateWriter:
     def add(self, candidate: Candidate) -> None:
         """Append a row."""
         self._rows.append(_to_row(candidate))
-        self._held_bytes += sum(len(picture.data) for picture in candidate.pictures)
+        self._held_bytes += sum(len(image.data) for image in candidate.images)
         if self._held_bytes >= _BYTES_A_ROW_GROUP:
             self._flush()
 
@@ -63,10 +64,10 @@ def _to_row(candidate: Candidate) -> dict[str, Any]:
     return {
         "id": candidate.id,
         "blocks": [
-            {"text": block if isinstance(block, str) else None, "picture": block if isinstance(block, int) else None}
+            {"text": block if isinstance(block, str) else None, "image": block if isinstance(block, int) else None}
             for block in candidate.blocks
         ],
-        "pictures": [{"data": p.data, "url": p.url, "phash": p.phash} for p in candidate.pictures],
+        "images": [{name: getattr(image, name) for name in _IMAGE} for image in candidate.images],
         "source": asdict(candidate.source),
     }
 
@@ -80,13 +81,22 @@ def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
 
 
 def read_candidates(path: Path) -> list[Candidate]:
-    """The candidates of a shard."""
+    """The candidates of a shard; one of version 0.1 says `picture` and has no hashes."""
     return [
         Candidate(
             id=row["id"],
-            blocks=tuple(block["text"] if block["picture"] is None else block["picture"] for block in row["blocks"]),
-            pictures=tuple(Picture(p["data"], url=p["url"], phash=p["phash"]) for p in row["pictures"]),
+            blocks=tuple(_to_block(block) for block in row["blocks"]),
+            images=tuple(
+                DialogueImage(one["data"], url=one["url"], phash=one["phash"], known_sha256=one.get("sha256"))
+                for one in row["images" if "images" in row else "pictures"]
+            ),
             source=Source(**row["source"]),
         )
         for row in pq.read_table(path, partitioning=None).to_pylist()
     ]
+
+
+def _to_block(block: dict[str, Any]) -> str | int:
+    """A text, or the number of the image."""
+    number = block["image" if "image" in block else "picture"]
+    return str(block["text"]) if number is None else int(number)

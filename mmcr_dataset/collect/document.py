@@ -1,4 +1,4 @@
-"""A web document as a source gives it, and the candidate that the writer gets: 1..4 good pictures with their text."""
+"""A web document as a source gives it, and the candidate that the writer gets: 1..4 good images with their text."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmcr_dataset.record.dialogue import MAX_PICTURES, Block, Picture, Source
+from mmcr_dataset.record.dialogue import MAX_IMAGES, Block, DialogueImage, Source
 from mmcr_dataset.record.images import (
     NEAR_DUPLICATE_BITS,
     TRANSIENT,
-    PictureError,
-    PictureLimits,
-    check_picture,
+    ImageError,
+    ImageLimits,
+    check_image,
     hash_distance,
     perceptual_hash,
 )
@@ -26,8 +26,8 @@ _MAX_RAW_CHARACTERS = 8 * MAX_TEXT_CHARACTERS  # what is held and cleaned of one
 
 
 @dataclass(frozen=True, slots=True)
-class PictureAt:
-    """Where a picture is: an address on the web, or a file of a local source. Never both.
+class ImageAt:
+    """Where an image is: an address on the web, or a file of a local source. Never both.
 
     Attributes:
         url: its address.
@@ -46,24 +46,24 @@ class PictureAt:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Interleaved text and pictures in reading order, as found: nothing cleaned, nothing fetched.
+    """Interleaved text and images in reading order, as found: nothing cleaned, nothing fetched.
 
     Attributes:
         id: of the source, or made from the content.
-        blocks: texts and places of pictures.
+        blocks: texts and places of images.
         source: where it is from.
         probabilities: what the source's own models say of it (0..1), by the names of collect/screen.py.
     """
 
     id: str
-    blocks: tuple[str | PictureAt, ...]
+    blocks: tuple[str | ImageAt, ...]
     source: Source = Source()
     probabilities: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def pictures(self) -> tuple[PictureAt, ...]:
-        """The places of its pictures, each once, in reading order."""
-        return tuple(dict.fromkeys(block for block in self.blocks if isinstance(block, PictureAt)))
+    def images(self) -> tuple[ImageAt, ...]:
+        """The places of its images, each once, in reading order."""
+        return tuple(dict.fromkeys(block for block in self.blocks if isinstance(block, ImageAt)))
 
 
 class DocumentSource(Protocol):
@@ -79,11 +79,11 @@ class DocumentSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a dialogue is written from: clean text blocks and picture numbers (from 1) in reading order."""
+    """What a dialogue is written from: clean text blocks and image numbers (from 1) in reading order."""
 
     id: str
     blocks: tuple[Block, ...]
-    pictures: tuple[Picture, ...]
+    images: tuple[DialogueImage, ...]
     source: Source = Source()
 
     @property
@@ -92,7 +92,7 @@ class Candidate:
         return "\n\n".join(block for block in self.blocks if isinstance(block, str))
 
     def text_near(self, number: int) -> str:
-        """The text that belongs to a picture: what follows it up to the next picture, else what stands before it."""
+        """The text that belongs to an image: what follows it up to the next image, else what stands before it."""
         at = self.blocks.index(number)
         after: list[str] = []
         for block in self.blocks[at + 1 :]:
@@ -143,7 +143,7 @@ def shorten(item: Document | Removed) -> Document | Removed:
     if sum(len(block) for block in item.blocks if isinstance(block, str)) <= _MAX_RAW_CHARACTERS:
         return item
     room = _MAX_RAW_CHARACTERS
-    blocks: list[str | PictureAt] = []
+    blocks: list[str | ImageAt] = []
     for block in item.blocks:
         if isinstance(block, str):
             block = block[:room]
@@ -154,36 +154,36 @@ def shorten(item: Document | Removed) -> Document | Removed:
 
 
 def why_no_candidate(document: Document) -> Removed | None:
-    """Why a document can't become a candidate whatever its pictures are, None if it may: asked before fetching."""
-    count = len(document.pictures)
+    """Why a document can't become a candidate whatever its images are, None if it may: asked before fetching."""
+    count = len(document.images)
     if not count:
-        return Removed(document.id, "no_picture", "the document shows no picture")
-    if count > MAX_PICTURES:
-        return Removed(document.id, "too_many_pictures", f"{count} pictures, the paper takes at most {MAX_PICTURES}")
+        return Removed(document.id, "no_image", "the document shows no image")
+    if count > MAX_IMAGES:
+        return Removed(document.id, "too_many_images", f"{count} images, the paper takes at most {MAX_IMAGES}")
     return None
 
 
 def to_candidate(
-    document: Document, data: Mapping[PictureAt, bytes | PictureError], limits: PictureLimits = PictureLimits()
+    document: Document, data: Mapping[ImageAt, bytes | ImageError], limits: ImageLimits = ImageLimits()
 ) -> Candidate | Removed:
-    """The candidate of a document whose pictures were fetched, or why it is none.
+    """The candidate of a document whose images were fetched, or why it is none.
 
-    A picture that can't be used (or is nearly the same as an earlier one) is left out; the document stays as long as
-    one is left. More than four pictures, no text, or a text without words remove the document: what they say together
+    An image that can't be used (or is nearly the same as an earlier one) is left out; the document stays as long as
+    one is left. More than four images, no text, or a text without words remove the document: what they say together
     can't be cut apart.
     """
     unfit = why_no_candidate(document)
     if unfit is not None:
         return unfit
-    pictures, number_at, problems = _use_pictures(document, data, limits)
-    if not pictures:
+    images, number_at, problems = _use_images(document, data, limits)
+    if not images:
         again = [problem for problem in problems if problem.reason in TRANSIENT]
         reason = (again or problems)[0].reason
         return Removed(document.id, reason, "; ".join(str(problem) for problem in problems), retry=bool(again))
     blocks: list[Block] = []
     room = MAX_TEXT_CHARACTERS
     for block in document.blocks:
-        if isinstance(block, PictureAt):
+        if isinstance(block, ImageAt):
             number = number_at.get(block)
             if number is not None and number not in blocks:
                 blocks.append(number)
@@ -195,30 +195,30 @@ def to_candidate(
             room -= len(text)
             blocks.append(text)
     if not any(character.isalpha() for block in blocks if isinstance(block, str) for character in block):
-        return Removed(document.id, "no_text", "no words beside the pictures: nothing to write a dialogue from")
-    return Candidate(document.id, tuple(blocks), tuple(pictures), document.source)
+        return Removed(document.id, "no_text", "no words beside the images: nothing to write a dialogue from")
+    return Candidate(document.id, tuple(blocks), tuple(images), document.source)
 
 
-def _use_pictures(
-    document: Document, data: Mapping[PictureAt, bytes | PictureError], limits: PictureLimits
-) -> tuple[list[Picture], dict[PictureAt, int], list[PictureError]]:
-    """The good pictures with their hashes, the number each place gets, and what was wrong with the others."""
-    pictures: list[Picture] = []
-    number_at: dict[PictureAt, int] = {}
-    problems: list[PictureError] = []
-    for place in document.pictures:
+def _use_images(
+    document: Document, data: Mapping[ImageAt, bytes | ImageError], limits: ImageLimits
+) -> tuple[list[DialogueImage], dict[ImageAt, int], list[ImageError]]:
+    """The good images with their hashes, the number each place gets, and what was wrong with the others."""
+    images: list[DialogueImage] = []
+    number_at: dict[ImageAt, int] = {}
+    problems: list[ImageError] = []
+    for place in document.images:
         found = data[place]
-        if isinstance(found, PictureError):
+        if isinstance(found, ImageError):
             problems.append(found)
             continue
         try:
-            phash = perceptual_hash(check_picture(found, limits))
-        except PictureError as problem:
+            phash = perceptual_hash(check_image(found, limits))
+        except ImageError as problem:
             problems.append(problem)
             continue
-        if any(hash_distance(phash, picture.phash or "0") <= NEAR_DUPLICATE_BITS for picture in pictures):
-            problems.append(PictureError("duplicate_picture", f"{place.url or place.path} repeats an earlier picture"))
+        if any(hash_distance(phash, image.phash or "0") <= NEAR_DUPLICATE_BITS for image in images):
+            problems.append(ImageError("duplicate_image", f"{place.url or place.path} repeats an earlier image"))
             continue
-        pictures.append(Picture(found, url=place.url, phash=phash))
-        number_at[place] = len(pictures)
-    return pictures, number_at, problems
+        images.append(DialogueImage(found, url=place.url, phash=phash))
+        number_at[place] = len(images)
+    return images, number_at, problems

@@ -53,7 +53,7 @@ class _Whole:
 
 @dataclass
 class Quota:
-    """Documents still to take: of one picture, of several; None takes all."""
+    """Documents still to take: of one image, of several; None takes all."""
 
     single: int | None
     multi: int | None
@@ -70,7 +70,7 @@ class Quota:
 
     def of(self, document: Document) -> int | None:
         """What is left for documents of this kind."""
-        return self.multi if len(document.pictures) > 1 else self.single
+        return self.multi if len(document.images) > 1 else self.single
 
     def subtract(self, num_single: int, num_multi: int) -> None:
         """So many were taken."""
@@ -90,7 +90,7 @@ class _Drawn:
     def count(self, item: Document | Removed) -> None:
         if isinstance(item, Removed):
             self.removed += 1
-        elif len(item.pictures) > 1:
+        elif len(item.images) > 1:
             self.multi += 1
         else:
             self.single += 1
@@ -165,7 +165,7 @@ def _draw_part(part: Part, left: Quota, seed: int, screen: Screen) -> Iterator[D
 
 def _is_drawn(document: Document, index: int, left: Quota, chosen: dict[bool, set[int]] | None) -> bool:
     number = left.of(document)
-    return number is None or (number > 0 and (chosen is None or index in chosen[len(document.pictures) > 1]))
+    return number is None or (number > 0 and (chosen is None or index in chosen[len(document.images) > 1]))
 
 
 def _choose(part: Part, left: Quota, seed: int, screen: Screen) -> dict[bool, set[int]]:
@@ -174,7 +174,7 @@ def _choose(part: Part, left: Quota, seed: int, screen: Screen) -> dict[bool, se
     for index, item in enumerate(part):
         if isinstance(item, Removed) or not left.of(item) or screen.why_not(item) is not None:
             continue
-        heap = heaps[len(item.pictures) > 1]
+        heap = heaps[len(item.images) > 1]
         heapq.heappush(heap, (-seeded_rank(seed, item.id), index))
         if len(heap) > (left.of(item) or 0):
             heapq.heappop(heap)

@@ -1,4 +1,4 @@
-"""What a document must be before its pictures are fetched: English, and within the source's own probabilities."""
+"""What a document must be before its images are fetched: English, and within the source's own probabilities."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmcr_dataset.collect.document import Document, why_no_candidate
 from mmcr_dataset.collect.language import why_not_english
 from mmcr_dataset.stage.stages import Removed
 
-# Names of what sources measure (0..1), as the flags have them. A document has its worst picture's value.
+# Names of what sources measure (0..1), as the flags have them. A document has its worst image's value.
 TO_AVOID = ("advertisement", "politics", "porn", "toxic", "unsafe")
 TO_WANT = ("fluency", "aesthetic")
 

@@ -1,6 +1,6 @@
 """The collect stage: drawn documents in, shards of candidates out; a second run asks the web only what is still open.
 
-A shard ends after so many documents or so many bytes of pictures, so that no later stage holds more than that.
+A shard ends after so many documents or so many bytes of images, so that no later stage holds more than that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mmcr_dataset.collect.candidates import CandidateWriter, read_candidates
 from mmcr_dataset.collect.document import Candidate, Document
 from mmcr_dataset.collect.web.fetch import FetchSettings
 from mmcr_dataset.collect.web.window import Item, fetch_in_order
-from mmcr_dataset.record.images import PictureLimits
+from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.stages import Removed, Stage
 
 DOCUMENTS_A_SHARD = 100
@@ -35,7 +35,7 @@ async def collect_shards(
     first: int,
     documents: Iterator[Document | Removed],
     settings: FetchSettings,
-    limits: PictureLimits,
+    limits: ImageLimits,
     progress: Callable[[], object] = lambda: None,
 ) -> list[int]:
     """Write the shards from `first` on; returns the numbers of finished ones whose candidates changed.
@@ -45,7 +45,7 @@ async def collect_shards(
         first: number of the first shard to make or to mend.
         documents: the drawn documents, from that shard's first on.
         settings: of the fetcher.
-        limits: of the pictures.
+        limits: of the images.
         progress: called once a document.
     """
     num_finished = first
@@ -125,7 +125,7 @@ class _Shard:
             return
         self._writer.add(result)
         self.num_kept += 1
-        self.size_bytes += sum(len(picture.data) for picture in result.pictures)
+        self.size_bytes += sum(len(image.data) for image in result.images)
 
     def finish(self, stage: Stage) -> list[int]:
         """Put the shard in place; returns its number if it replaces one with other candidates."""

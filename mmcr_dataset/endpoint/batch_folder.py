@@ -1,6 +1,6 @@
 """Batches on disk, beside the ledger: what was sent in which, and how far it came; survives a kill at any moment.
 
-batches/00003.jsonl        the requests with their pictures, until the server has them
+batches/00003.jsonl        the requests with their images, until the server has them
 batches/00003.asked.jsonl  the same as the ledger knows them: one line each, its hash is the request's id
 batches/00003.json         the state: written -> uploaded -> created -> merged (or refused)
 """

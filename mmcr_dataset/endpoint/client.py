@@ -117,15 +117,15 @@ class ChatClient:
     async def ask(
         self,
         messages: Messages,
-        with_pictures: Callable[[], Messages] | None = None,
+        with_images: Callable[[], Messages] | None = None,
         **decoding: Any,  # noqa: ANN401
     ) -> Reply:
         """The answer to some messages, from the ledger if it is there.
 
         Args:
-            messages: in the form of the chat API (`messages.to_openai`); a picture as a `data:` URL, or as any other
+            messages: in the form of the chat API (`messages.to_openai`); an image as a `data:` URL, or as any other
                 text that names it.
-            with_pictures: gives the messages as they are sent, where those above only name their pictures. Called in a
+            with_images: gives the messages as they are sent, where those above only name their images. Called in a
                 thread, and only when the request has to go out: an answer that is there costs no encoding.
             **decoding: further fields of the request as the API names them (temperature, max_tokens,
                 response_format, seed, ...); None values are left out.
@@ -140,11 +140,11 @@ class ChatClient:
         if known is not None:
             self.num_from_ledger += 1
             return read_reply(known, from_ledger=True)
-        if asked.key in self._asking:  # the same words about the same pictures, asked a moment ago
+        if asked.key in self._asking:  # the same words about the same images, asked a moment ago
             return replace(await asyncio.shield(self._asking[asked.key]), from_ledger=True)
         answer = self._asking[asked.key] = asyncio.get_running_loop().create_future()
         try:
-            reply = await self._answer(asked, request, with_pictures)
+            reply = await self._answer(asked, request, with_images)
         except (RequestFailed, EndpointUnusable, LedgerError) as failure:
             answer.set_exception(failure)
             answer.exception()  # nobody else may have asked
@@ -156,15 +156,13 @@ class ChatClient:
             answer.cancel()
             del self._asking[asked.key]
 
-    async def _answer(
-        self, asked: Asked, request: dict[str, Any], with_pictures: Callable[[], Messages] | None
-    ) -> Reply:
+    async def _answer(self, asked: Asked, request: dict[str, Any], with_images: Callable[[], Messages] | None) -> Reply:
         loop = asyncio.get_running_loop()
-        if with_pictures is None:
+        if with_images is None:
             body = to_body(request)
         else:
             body = await loop.run_in_executor(
-                self._threads, lambda: to_body(request | {"messages": list(with_pictures())})
+                self._threads, lambda: to_body(request | {"messages": list(with_images())})
             )
         async with self.budget.reserve(request) as most_usd:
             return await self._send(asked, body, most_usd)

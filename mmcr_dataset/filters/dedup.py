@@ -1,4 +1,4 @@
-"""Pictures that were seen before, exactly or nearly: an index of 64-bit perceptual hashes.
+"""Images that were seen before, exactly or nearly: an index of 64-bit perceptual hashes.
 
 Two hashes that differ in at most `BITS_MAX` bits agree in at least one of four 16-bit parts up to a single bit, so a
 lookup reads 68 short lists instead of all hashes, and misses nothing.
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from mmcr_dataset.record.dialogue import Picture
+from mmcr_dataset.record.dialogue import DialogueImage
 from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, decode_rgb, hash_distance, perceptual_hash
 
 _PART_BITS, _NUM_PARTS = 16, 4
@@ -22,18 +22,18 @@ Name = TypeVar("Name")
 
 @dataclass(frozen=True, slots=True)
 class Seen(Generic[Name]):
-    """A picture of the index: what it was called there, its hash, and in how many bits it differs."""
+    """An image of the index: what it was called there, its hash, and in how many bits it differs."""
 
     name: Name
     phash: str
     num_bits: int
 
 
-class PictureIndex(Generic[Name]):
-    """Perceptual hashes with a name each; about 0.5 kB of memory a picture.
+class ImageIndex(Generic[Name]):
+    """Perceptual hashes with a name each; about 0.5 kB of memory an image.
 
     Args:
-        bits: hashes that differ in at most so many bits are one picture, 0 to `BITS_MAX`.
+        bits: hashes that differ in at most so many bits are one image, 0 to `BITS_MAX`.
 
     Raises:
         ValueError: `bits` is out of range.
@@ -54,7 +54,7 @@ class PictureIndex(Generic[Name]):
         return [f"{value:016x}" for value in self._name_of]
 
     def add(self, phash: str, name: Name) -> None:
-        """Remember a picture; of several with one hash the first keeps its name."""
+        """Remember an image; of several with one hash the first keeps its name."""
         value = int(phash, 16)
         if value not in self._name_of:
             self._name_of[value] = name
@@ -62,7 +62,7 @@ class PictureIndex(Generic[Name]):
                 part[key].append(value)
 
     def find(self, phash: str) -> Seen[Name] | None:
-        """The nearest picture within reach (of several the one with the smallest hash), None if there is none."""
+        """The nearest image within reach (of several the one with the smallest hash), None if there is none."""
         value = int(phash, 16)
         near = set(self._near(value))
         if not near:
@@ -83,36 +83,36 @@ class PictureIndex(Generic[Name]):
 
 
 class RepeatIndex:
-    """Which dialogues show the same pictures, exactly or nearly and in any order."""
+    """Which dialogues show the same images, exactly or nearly and in any order."""
 
     def __init__(self, bits: int = NEAR_DUPLICATE_BITS) -> None:
-        self._pictures: PictureIndex[str] = PictureIndex(bits)
+        self._images: ImageIndex[str] = ImageIndex(bits)
         self._dialogue_of: dict[tuple[str, ...], str] = {}
 
     def find(self, phashes: Sequence[str]) -> str | None:
-        """The id of an earlier dialogue with these pictures, None if there is none."""
+        """The id of an earlier dialogue with these images, None if there is none."""
         return self._dialogue_of.get(self._key(phashes))
 
     def add(self, phashes: Sequence[str], dialogue_id: str) -> None:
-        """Remember a dialogue; the first one with its pictures stays."""
+        """Remember a dialogue; the first one with its images stays."""
         for phash in phashes:
-            if self._pictures.find(phash) is None:
-                self._pictures.add(phash, phash)
+            if self._images.find(phash) is None:
+                self._images.add(phash, phash)
         self._dialogue_of.setdefault(self._key(phashes), dialogue_id)
 
     def _key(self, phashes: Sequence[str]) -> tuple[str, ...]:
-        """Each picture by the first one like it that was seen."""
-        first = ((self._pictures.find(phash), phash) for phash in phashes)
+        """Each image by the first one like it that was seen."""
+        first = ((self._images.find(phash), phash) for phash in phashes)
         return tuple(sorted(seen.name if seen is not None else phash for seen, phash in first))
 
 
-def phash_of(picture: Picture) -> str:
-    """The stored perceptual hash of a picture, or the one made from its pixels.
+def phash_of(image: DialogueImage) -> str:
+    """The stored perceptual hash of an image, or the one made from its pixels.
 
     Raises:
-        PictureError: there is none stored and the picture doesn't decode.
+        ImageError: there is none stored and the image doesn't decode.
     """
-    return picture.phash or perceptual_hash(decode_rgb(picture.data))
+    return image.phash or perceptual_hash(decode_rgb(image.data))
 
 
 def _cut(value: int) -> Iterable[int]:

@@ -1,8 +1,8 @@
-"""The pictures of an evaluation set, in whatever form it lies on disk.
+"""The images of an evaluation set, in whatever form it lies on disk.
 
-a folder        every picture file below it, and every file of the kinds below
-Parquet         columns of pictures (`{bytes, path}`, lists of them, or raw bytes): ours, and those of the Hub
-TSV             VLMEvalKit's: columns that hold pictures as base64
+a folder        every image file below it, and every file of the kinds below
+Parquet         columns of images (`{bytes, path}`, lists of them, or raw bytes): ours, and those of the Hub
+TSV             VLMEvalKit's: columns that hold images as base64
 """
 
 from __future__ import annotations
@@ -19,63 +19,63 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.record.images import PictureError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.images import ImageError, decode_rgb, perceptual_hash
 
 _SUFFIXES = frozenset(".jpg .jpeg .png .webp .gif .bmp .tif .tiff".split())
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")  # a cell may hold one picture or the text of a list of them
-_PICTURE_HEADS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")  # a cell may hold one image or the text of a list of them
+_IMAGE_HEADS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _ROWS_A_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class SetPicture:
-    """One picture of an evaluation set: a name to find it by, and its bytes."""
+class SetImage:
+    """One image of an evaluation set: a name to find it by, and its bytes."""
 
     name: str
     data: bytes
 
 
-def read_pictures(path: Path) -> Iterator[SetPicture]:
-    """All pictures of a set, in the order of file names and rows.
+def read_images(path: Path) -> Iterator[SetImage]:
+    """All images of a set, in the order of file names and rows.
 
     Raises:
-        ValueError: nothing there, or no picture in it.
+        ValueError: nothing there, or no image in it.
     """
     if not path.exists():
-        raise ValueError(f"{path}: no such file or folder; expected pictures, Parquet or TSV")
+        raise ValueError(f"{path}: no such file or folder; expected images, Parquet or TSV")
     files = [path] if path.is_file() else sorted(entry for entry in path.rglob("*") if entry.is_file())
     number = 0
     for file in files:
-        for picture in _read_file(file, file.name if path.is_file() else file.relative_to(path).as_posix()):
+        for image in _read_file(file, file.name if path.is_file() else file.relative_to(path).as_posix()):
             number += 1
-            yield picture
+            yield image
     if number == 0:
-        raise ValueError(f"{path}: no picture found; expected picture files, Parquet or VLMEvalKit TSV with pictures")
+        raise ValueError(f"{path}: no image found; expected image files, Parquet or VLMEvalKit TSV with images")
 
 
-def read_hashes(path: Path) -> Iterator[tuple[str, str | PictureError]]:
-    """Name and perceptual hash of each picture of a set, or why it has none."""
-    for picture in read_pictures(path):
+def read_hashes(path: Path) -> Iterator[tuple[str, str | ImageError]]:
+    """Name and perceptual hash of each image of a set, or why it has none."""
+    for image in read_images(path):
         try:
-            yield picture.name, perceptual_hash(decode_rgb(picture.data))
-        except PictureError as error:
-            yield picture.name, error
+            yield image.name, perceptual_hash(decode_rgb(image.data))
+        except ImageError as error:
+            yield image.name, error
 
 
-def _read_file(path: Path, name: str) -> Iterator[SetPicture]:
+def _read_file(path: Path, name: str) -> Iterator[SetImage]:
     suffix = path.suffix.lower()
     if suffix in _SUFFIXES:
-        yield SetPicture(name, path.read_bytes())
+        yield SetImage(name, path.read_bytes())
     elif suffix == ".parquet":
         yield from _read_parquet(path, name)
     elif suffix == ".tsv":
         yield from _read_tsv(path, name)
 
 
-def _read_parquet(path: Path, name: str) -> Iterator[SetPicture]:
+def _read_parquet(path: Path, name: str) -> Iterator[SetImage]:
     try:
         with pq.ParquetFile(path) as file:
-            columns = [field.name for field in file.schema_arrow if _may_hold_pictures(field.type)]
+            columns = [field.name for field in file.schema_arrow if _may_hold_images(field.type)]
             if not columns:
                 return
             key = "id" if "id" in file.schema_arrow.names else None
@@ -89,11 +89,11 @@ def _read_parquet(path: Path, name: str) -> Iterator[SetPicture]:
         raise ValueError(f"{path}: not a readable Parquet file ({error})") from error
 
 
-def _may_hold_pictures(kind: pa.DataType) -> bool:
+def _may_hold_images(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return bool(kind.get_field_index("bytes") >= 0)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return _may_hold_pictures(kind.value_type)
+        return _may_hold_images(kind.value_type)
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
@@ -107,8 +107,8 @@ def _bytes_in(value: Any) -> Iterator[bytes]:  # noqa: ANN401  (whatever a Parqu
             yield from _bytes_in(item)
 
 
-def _read_tsv(path: Path, name: str) -> Iterator[SetPicture]:
-    limit = csv.field_size_limit(1 << 30)  # a cell is a picture
+def _read_tsv(path: Path, name: str) -> Iterator[SetImage]:
+    limit = csv.field_size_limit(1 << 30)  # a cell is an image
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for number, row in enumerate(csv.DictReader(file, delimiter="\t")):
@@ -125,12 +125,12 @@ def _decoded_in(cells: Iterable[Any]) -> Iterator[bytes]:
             try:
                 data = base64.b64decode(match.group() + "=" * (-len(match.group()) % 4))
             except binascii.Error:
-                continue  # a long word, not a picture
-            if data.startswith(_PICTURE_HEADS):
+                continue  # a long word, not an image
+            if data.startswith(_IMAGE_HEADS):
                 yield data
 
 
-def _name(row: str, pictures: Iterable[bytes]) -> Iterator[SetPicture]:
-    """A row's pictures: the first has the row's name, further ones a number behind it."""
-    for number, data in enumerate(pictures, start=1):
-        yield SetPicture(row if number == 1 else f"{row} #{number}", data)
+def _name(row: str, images: Iterable[bytes]) -> Iterator[SetImage]:
+    """A row's images: the first has the row's name, further ones a number behind it."""
+    for number, data in enumerate(images, start=1):
+        yield SetImage(row if number == 1 else f"{row} #{number}", data)

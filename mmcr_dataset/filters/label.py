@@ -1,4 +1,4 @@
-"""How good is the similarity filter? Somebody labels pairs of picture and text; precision and recall follow.
+"""How good is the similarity filter? Somebody labels pairs of image and text; precision and recall follow.
 
 Pairs are drawn in three strata: near the threshold (half of them, where the filter decides), clearly below, clearly
 above. Each label counts for the pairs it stands for, so the numbers are those of the whole set, not of the hard cases.
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcr_dataset.filters.clip_match import texts_about
-from mmcr_dataset.page import Section, show_page, show_pictures, show_text
+from mmcr_dataset.page import Section, show_images, show_page, show_text
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.stage.stages import read_jsonl
 
@@ -27,7 +27,7 @@ _NUM_RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A picture (number from 1) of a dialogue, its similarity, and how many pairs of the set it stands for."""
+    """An image (number from 1) of a dialogue, its similarity, and how many pairs of the set it stands for."""
 
     id: str
     number: int
@@ -80,10 +80,10 @@ def show_pairs(pairs: Sequence[Pair], dialogues: Iterable[Dialogue]) -> str:
     found = {dialogue.id: dialogue for dialogue in dialogues}
     parts = []
     for place, pair in enumerate(pairs, start=1):
-        picture = found[pair.id].pictures[pair.number - 1]
+        image = found[pair.id].images[pair.number - 1]
         text = "\n".join(texts_about(found[pair.id], pair.number))
-        parts.append(show_pictures([(f"pair {place}", picture.data)]) + show_text(text))
-    return show_page("Pairs to label", "Does the text fit the picture?", [Section("Pairs", "".join(parts))])
+        parts.append(show_images([(f"pair {place}", image.data)]) + show_text(text))
+    return show_page("Pairs to label", "Does the text fit the image?", [Section("Pairs", "".join(parts))])
 
 
 def ask_labels(path: Path, pairs: Sequence[Pair], ask: Callable[[str], str]) -> dict[str, bool]:
@@ -105,7 +105,7 @@ def ask_labels(path: Path, pairs: Sequence[Pair], ask: Callable[[str], str]) -> 
             place += 1
             continue
         try:
-            answer = ask(f"pair {place + 1} of {len(keys)}: does the text fit the picture? [y/n, u undo, q quit] ")
+            answer = ask(f"pair {place + 1} of {len(keys)}: does the text fit the image? [y/n, u undo, q quit] ")
         except EOFError:
             break
         word = answer.strip().lower()

@@ -14,8 +14,8 @@ from mmcr_dataset.page import (
     Section,
     show_bars,
     show_histogram,
+    show_images,
     show_page,
-    show_pictures,
     show_table,
     show_text,
 )
@@ -40,7 +40,7 @@ def show_report(work: Path, counts: Sequence[StageCount]) -> str:
     sections = [Section("Funnel", _show_funnel(counts))]
     sections += [Section(f"Removed by {count.stage}", _show_removed(work, count)) for count in counts if count.removed]
     if scores:
-        sections.append(Section("Similarity of picture and text", _show_similarity(scores, least)))
+        sections.append(Section("Similarity of image and text", _show_similarity(scores, least)))
         sections.append(Section("At the threshold", _show_examples(work, scores, least)))
     return show_page(work.name.removesuffix(".work"), "What became of the documents, and why.", sections)
 
@@ -73,7 +73,7 @@ def _show_similarity(scores: Mapping[str, Sequence[float]], least: float | None)
         [[f"{value:.3f}" for value in np.quantile(worst, quantiles)]],
     )
     said = "No threshold was asked for." if least is None else _show_cut(worst, least)
-    chart = show_histogram(edges.tolist(), counts.tolist(), "cosine of a dialogue's worst picture", 2, least)
+    chart = show_histogram(edges.tolist(), counts.tolist(), "cosine of a dialogue's worst image", 2, least)
     return show_text(said) + chart + table
 
 
@@ -95,8 +95,8 @@ def _show_examples(work: Path, scores: Mapping[str, Sequence[float]], least: flo
         number = scores[row_id].index(value) + 1
         text = " ".join(texts_about(found[row_id], number))
         verdict = "" if least is None else (", kept" if value >= least else ", removed")
-        caption = f"{value:.3f}{verdict}: picture {number} of {row_id}"
-        parts.append(show_pictures([(caption, found[row_id].pictures[number - 1].data)]) + show_text(_cut_text(text)))
+        caption = f"{value:.3f}{verdict}: image {number} of {row_id}"
+        parts.append(show_images([(caption, found[row_id].images[number - 1].data)]) + show_text(_cut_text(text)))
     return "".join(parts)
 
 

@@ -10,11 +10,11 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-from mmcr_dataset.record.dialogue import MAX_PICTURES, TURNS_MULTI, TURNS_SINGLE, Dialogue, Turn
+from mmcr_dataset.record.dialogue import MAX_IMAGES, TURNS_MULTI, TURNS_SINGLE, Dialogue, Turn
 
 ANSWER_MIN_WORDS = 4
 ANSWER_MAX_WORDS = 400
-DIALOGUE_MAX_WORDS = 3000  # paper Table 1: at most 6k tokens of text and pictures
+DIALOGUE_MAX_WORDS = 3000  # paper Table 1: at most 6k tokens of text and images
 LATIN_SHARE_MIN = 0.85  # of the letters: the set is English
 REPEATED_SENTENCE_WORDS = 6  # a sentence this long said twice is a repetition
 
@@ -29,7 +29,7 @@ _MENTION = re.compile(r"\bimages?[ _]?(\d+)(?:\s*(?:,|and|or|&|to|-|–)\s*(?:im
 
 
 def mentions(text: str) -> set[int]:
-    """Numbers of the pictures that a text speaks of: `image 2`, `images 1 and 3`, `images 1, 2 and 4`."""
+    """Numbers of the images that a text speaks of: `image 2`, `images 1 and 3`, `images 1, 2 and 4`."""
     found: set[int] = set()
     for match in _MENTION.finditer(text):
         found |= {int(number) for number in re.findall(r"\d+", match.group())}
@@ -37,31 +37,31 @@ def mentions(text: str) -> set[int]:
 
 
 def wrong_number_of_turns(dialogue: Dialogue) -> str | None:
-    """Four turns for one picture, eight for several."""
-    expected = TURNS_SINGLE if len(dialogue.pictures) == 1 else TURNS_MULTI
+    """Four turns for one image, eight for several."""
+    expected = TURNS_SINGLE if len(dialogue.images) == 1 else TURNS_MULTI
     count = len(dialogue.turns)
-    return None if count == expected else f"{count} turns for {len(dialogue.pictures)} pictures, expected {expected}"
+    return None if count == expected else f"{count} turns for {len(dialogue.images)} images, expected {expected}"
 
 
-def wrong_number_of_pictures(dialogue: Dialogue) -> str | None:
-    """One to four pictures."""
-    count = len(dialogue.pictures)
-    return None if 1 <= count <= MAX_PICTURES else f"{count} pictures, expected 1 to {MAX_PICTURES}"
+def wrong_number_of_images(dialogue: Dialogue) -> str | None:
+    """One to four images."""
+    count = len(dialogue.images)
+    return None if 1 <= count <= MAX_IMAGES else f"{count} images, expected 1 to {MAX_IMAGES}"
 
 
-def answer_omits_picture(dialogue: Dialogue) -> str | None:
-    """The answer speaks of every picture that its question introduces; with one picture `the image` is enough."""
+def answer_omits_image(dialogue: Dialogue) -> str | None:
+    """The answer speaks of every image that its question introduces; with one image `the image` is enough."""
     for number, turn in enumerate(dialogue.turns, start=1):
         missing = set(turn.introduces) - mentions(turn.assistant)
-        if len(dialogue.pictures) == 1 and re.search(r"\b(?:image|picture|photo(?:graph)?)\b", turn.assistant, re.I):
+        if len(dialogue.images) == 1 and re.search(r"\b(?:image|image|photo(?:graph)?)\b", turn.assistant, re.I):
             missing = set()
         if missing:
             return f"turn {number} introduces {sorted(missing)}, its answer does not speak of them"
     return None
 
 
-def picture_spoken_of_too_early(dialogue: Dialogue) -> str | None:
-    """Nobody speaks of a picture before it is shown, or of one that does not exist."""
+def image_spoken_of_too_early(dialogue: Dialogue) -> str | None:
+    """Nobody speaks of an image before it is shown, or of one that does not exist."""
     shown: set[int] = set()
     for number, turn in enumerate(dialogue.turns, start=1):
         shown |= set(turn.introduces)
@@ -80,7 +80,7 @@ def answer_in_list_form(dialogue: Dialogue) -> str | None:
 
 
 def refusal(dialogue: Dialogue) -> str | None:
-    """No answer refuses or says that it sees no picture."""
+    """No answer refuses or says that it sees no image."""
     for number, turn in enumerate(dialogue.turns, start=1):
         match = _REFUSAL.search(turn.assistant)
         if match:
@@ -151,10 +151,10 @@ _FUNCTION_WORDS = frozenset(
 )
 
 RULES: tuple[Callable[[Dialogue], str | None], ...] = (
-    wrong_number_of_pictures,
+    wrong_number_of_images,
     wrong_number_of_turns,
-    answer_omits_picture,
-    picture_spoken_of_too_early,
+    answer_omits_image,
+    image_spoken_of_too_early,
     refusal,
     answer_in_list_form,
     bad_length,

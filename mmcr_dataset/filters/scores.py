@@ -12,9 +12,9 @@ import numpy as np
 
 from mmcr_dataset.filters.clip_match import Matcher, score_dialogues
 from mmcr_dataset.filters.rules import reason_to_drop
-from mmcr_dataset.record.dialogue import from_json
+from mmcr_dataset.record.dialogue import from_json, image_entries
 from mmcr_dataset.stage.stages import STAGES, read_jsonl, write_jsonl
-from mmcr_dataset.stage.work_folder import read_pictures, without_pictures
+from mmcr_dataset.stage.work_folder import read_images, without_images
 
 
 def score_shard(
@@ -30,12 +30,12 @@ def score_shard(
     """
     path = work / STAGES["score"] / f"{number:05d}.jsonl"
     known = {row["content"]: row["similarity"] for row in read_jsonl(path)} if path.is_file() else {}
-    sound = [(_hash_content(v), v) for v in values if reason_to_drop(without_pictures(v)) is None]
+    sound = [(_hash_content(v), v) for v in values if reason_to_drop(without_images(v)) is None]
     new = {content: value for content, value in sound if content not in known}  # two documents may give one dialogue
     matcher = open_matcher() if new else None
     if matcher is not None:
-        pictures = read_pictures(work, number)
-        known |= zip(new, score_dialogues([from_json(value, pictures) for value in new.values()], matcher), strict=True)
+        images = read_images(work, number)
+        known |= zip(new, score_dialogues([from_json(value, images) for value in new.values()], matcher), strict=True)
     rows = [{"id": v["id"], "content": content, "similarity": known.get(content, [])} for content, v in sound]
     write_jsonl(path, rows)
 
@@ -49,8 +49,8 @@ def drop_other_shards(work: Path) -> None:
 
 
 def _hash_content(value: Mapping[str, Any]) -> str:
-    """Hash of what is measured: the texts and the pictures."""
-    seen = [value["turns"], [picture["sha256"] for picture in value["pictures"]]]
+    """Hash of what is measured: the texts and the images."""
+    seen = [value["turns"], [image["sha256"] for image in image_entries(value)]]
     return hashlib.sha256(json.dumps(seen, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -59,5 +59,5 @@ def with_similarity(value: dict[str, Any], similarity: Sequence[float]) -> dict[
     if not similarity:
         return value
     rounded = [float(np.float32(number)) for number in similarity]
-    pictures = [p | {"similarity": number} for p, number in zip(value["pictures"], rounded, strict=True)]
-    return value | {"pictures": pictures}
+    images = [p | {"similarity": number} for p, number in zip(image_entries(value), rounded, strict=True)]
+    return value | {"images": images}

@@ -21,7 +21,7 @@ from mmcr_dataset.endpoint.client import Messages, Reply, RequestFailed, to_body
 from mmcr_dataset.endpoint.ledger import Asked, Ledger, to_asked
 from mmcr_dataset.endpoint.reply import Again, read_completion, read_reply, wants_completion_tokens
 from mmcr_dataset.endpoint.transport import Answered, Wire
-from mmcr_dataset.generate.dialogues import WriterSettings, picture_name, picture_url, to_request_messages
+from mmcr_dataset.generate.dialogues import WriterSettings, image_name, image_url, to_request_messages
 from mmcr_dataset.generate.estimate import BATCH_SHARE
 
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.2, 30.0
@@ -37,7 +37,7 @@ class BatchAnswers:
     async def ask(
         self,
         messages: Messages,
-        with_pictures: Callable[[], Messages] | None = None,
+        with_images: Callable[[], Messages] | None = None,
         **decoding: Any,  # noqa: ANN401
     ) -> Reply:
         """The answer that is there; raises RequestFailed where there is none."""
@@ -115,13 +115,13 @@ class BatchRun:
         """The lines of the requests that are to be asked, each key once."""
         lines: list[tuple[Asked, bytes, float]] = []
         for candidate in shard:
-            named = to_request_messages(candidate, self._settings, picture_name)
+            named = to_request_messages(candidate, self._settings, image_name)
             wanted = self._wanted(named)
             if wanted is None or wanted[0].key in seen:
                 continue
             asked, request = wanted
             seen.add(asked.key)
-            body = request | {"messages": to_request_messages(candidate, self._settings, picture_url)}
+            body = request | {"messages": to_request_messages(candidate, self._settings, image_url)}
             body = with_completion_tokens(body) if self._says_completion_tokens else body
             line = {"custom_id": asked.key, "method": "POST", "url": "/v1/chat/completions", "body": body}
             lines.append((asked, to_body(line) + b"\n", self._budget.most_usd(request)))

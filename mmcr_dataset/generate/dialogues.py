@@ -19,7 +19,7 @@ from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.offline import VERSION, write_offline
 from mmcr_dataset.generate.parse import UnreadableReply, to_dialogue
 from mmcr_dataset.generate.prompts import prompt_sha256, show_prompt
-from mmcr_dataset.record.dialogue import Dialogue, Generation, Picture
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Generation
 from mmcr_dataset.record.images import to_data_url
 from mmcr_dataset.stage.stages import Removed
 
@@ -44,7 +44,7 @@ class WriterSettings:
         endpoint: where and whom to ask; none for `offline`.
         temperature: sampling temperature, None for the endpoint's default.
         max_tokens: limit of a reply; one that reaches it is asked for once more with twice the limit.
-        max_side_px: pictures are sent with their longer side at most this.
+        max_side_px: images are sent with their longer side at most this.
         detail: `low`, `high` or `auto`, for endpoints that know it.
         batches: for `openai-batch`: how requests are cut into files.
     """
@@ -105,7 +105,7 @@ class Asker(Protocol):
     async def ask(
         self,
         messages: Messages,
-        with_pictures: Callable[[], Messages] | None = None,
+        with_images: Callable[[], Messages] | None = None,
         **decoding: Any,  # noqa: ANN401
     ) -> Reply:
         """The answer; as `ChatClient.ask`."""
@@ -125,7 +125,7 @@ class OpenAIWriter:
 
     async def write(self, candidate: Candidate) -> tuple[str, Generation]:
         """The reply text of the model; one cut off by `max_tokens` is asked for once more with twice as many."""
-        settings, named = self._settings, to_request_messages(candidate, self._settings, picture_name)
+        settings, named = self._settings, to_request_messages(candidate, self._settings, image_name)
         limits = [settings.max_tokens, 2 * settings.max_tokens]
         if self._asker.knows(named, temperature=settings.temperature, max_tokens=limits[1]):
             del limits[0]  # it was cut off in an earlier run
@@ -133,7 +133,7 @@ class OpenAIWriter:
             try:
                 reply = await self._asker.ask(
                     named,
-                    lambda: to_request_messages(candidate, settings, picture_url),
+                    lambda: to_request_messages(candidate, settings, image_url),
                     temperature=settings.temperature,
                     max_tokens=max_tokens,
                 )
@@ -144,7 +144,7 @@ class OpenAIWriter:
         return reply.text, Generation(
             writer="openai",
             model=reply.model,
-            prompt_sha256=prompt_sha256(len(candidate.pictures)),
+            prompt_sha256=prompt_sha256(len(candidate.images)),
             temperature=settings.temperature,
             date=reply.date,
             prompt_tokens=reply.prompt_tokens,
@@ -157,28 +157,28 @@ class OpenAIWriter:
 
 
 def to_request_messages(
-    candidate: Candidate, settings: WriterSettings, show: Callable[[Picture, int], str]
+    candidate: Candidate, settings: WriterSettings, show: Callable[[DialogueImage, int], str]
 ) -> list[dict[str, Any]]:
-    """The messages of a candidate's request, each picture as `show` gives it for a longest side in pixels."""
+    """The messages of a candidate's request, each image as `show` gives it for a longest side in pixels."""
     content: list[dict[str, Any]] = [
-        {"type": "text", "text": show_prompt(len(candidate.pictures), candidate.text)},
+        {"type": "text", "text": show_prompt(len(candidate.images), candidate.text)},
     ]
-    for picture in candidate.pictures:
-        url = {"url": show(picture, settings.max_side_px)}
+    for image in candidate.images:
+        url = {"url": show(image, settings.max_side_px)}
         content.append(
             {"type": "image_url", "image_url": url | ({"detail": settings.detail} if settings.detail else {})}
         )
     return [{"role": "user", "content": content}]
 
 
-def picture_name(picture: Picture, max_side_px: int) -> str:
-    """A picture as the ledger's key holds it: its original and its size, so that no encoder's version is paid for."""
-    return f"data:sha256,{picture.sha256};max_side_px={max_side_px}"
+def image_name(image: DialogueImage, max_side_px: int) -> str:
+    """An image as the ledger's key holds it: its original and its size, so that no encoder's version is paid for."""
+    return f"data:sha256,{image.sha256};max_side_px={max_side_px}"
 
 
-def picture_url(picture: Picture, max_side_px: int) -> str:
-    """A picture as it is sent."""
-    return to_data_url(picture.data, max_side_px)
+def image_url(image: DialogueImage, max_side_px: int) -> str:
+    """An image as it is sent."""
+    return to_data_url(image.data, max_side_px)
 
 
 def write_dialogues(

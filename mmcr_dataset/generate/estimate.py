@@ -10,11 +10,11 @@ from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.client import to_request
 from mmcr_dataset.endpoint.ledger import Ledger, to_asked
 from mmcr_dataset.endpoint.prices import about_tokens, find_price
-from mmcr_dataset.generate.dialogues import WriterSettings, picture_name, to_request_messages
-from mmcr_dataset.record.images import open_picture, shrunk_size
+from mmcr_dataset.generate.dialogues import WriterSettings, image_name, to_request_messages
+from mmcr_dataset.record.images import open_image, shrunk_size
 
 BATCH_SHARE = 0.5  # of the price: what the Batch API charges
-_REPLY_TOKENS = {False: 1400, True: 3500}  # paper, Table 1: tokens of a dialogue about one picture, about several
+_REPLY_TOKENS = {False: 1400, True: 3500}  # paper, Table 1: tokens of a dialogue about one image, about several
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Estimate:
 
 
 def estimate(shards: Iterable[Sequence[Candidate]], settings: WriterSettings, ledger: Ledger) -> Estimate:
-    """Count what is to be asked; reads all candidates once, encodes no picture."""
+    """Count what is to be asked; reads all candidates once, encodes no image."""
     assert settings.endpoint is not None, "only paid writers cost"
     model = settings.endpoint.model
     price = find_price(model)
@@ -63,7 +63,7 @@ def estimate(shards: Iterable[Sequence[Candidate]], settings: WriterSettings, le
     most = 0.0
     for shard in shards:
         for candidate in shard:
-            messages = to_request_messages(candidate, settings, picture_name)
+            messages = to_request_messages(candidate, settings, image_name)
             request = to_request(
                 model, messages, {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
             )
@@ -78,13 +78,11 @@ def estimate(shards: Iterable[Sequence[Candidate]], settings: WriterSettings, le
             to_pay += 1
             tokens_in += about_tokens(messages[0]["content"][0]["text"])
             tokens_in += sum(
-                price.tokens_of_picture(
-                    shrunk_size(open_picture(picture.data).size, settings.max_side_px), settings.detail
-                )
-                for picture in candidate.pictures
+                price.tokens_of_image(shrunk_size(open_image(image.data).size, settings.max_side_px), settings.detail)
+                for image in candidate.images
                 if price is not None
             )
-            tokens_out += round(measured or min(_REPLY_TOKENS[len(candidate.pictures) > 1], settings.max_tokens))
+            tokens_out += round(measured or min(_REPLY_TOKENS[len(candidate.images) > 1], settings.max_tokens))
             most += price.most_usd(request) if price is not None else 0.0
     share = BATCH_SHARE if settings.writer == "openai-batch" else 1.0
     return Estimate(
@@ -108,7 +106,7 @@ def show_change(before: Mapping[str, Any] | None, now: Mapping[str, Any], cost: 
     """
     if before is None or dict(before) == dict(now) or not cost.num_other or not cost.num_to_pay:
         return None
-    names = {"prompts": "the prompt", "decoding": "temperature, max tokens, picture size or detail"}
+    names = {"prompts": "the prompt", "decoding": "temperature, max tokens, image size or detail"}
     changed = [name for key, name in names.items() if before.get(key) != now.get(key)]
     if [*before.get("endpoint", [])][1:] != [*now.get("endpoint", [])][1:]:
         changed.append("the model")

@@ -1,4 +1,4 @@
-"""Plain facts of a picture, measured on its pixels: size, colours, brightness, where it is bright, how busy it is."""
+"""Plain facts of an image, measured on its pixels: size, colours, brightness, where it is bright, how busy it is."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFacts:
-    """What can be said of a picture without recognising anything in it.
+class ImageFacts:
+    """What can be said of an image without recognising anything in it.
 
     Attributes:
         width: pixels.
         height: pixels.
         shape: `wider than tall`, `taller than wide` or `square`.
         colours: names of the two most frequent colours, the first covers more.
-        colour_share: part of the picture (0..1) that the first colour covers.
+        colour_share: part of the image (0..1) that the first colour covers.
         brightness: `dark`, `of medium brightness` or `bright`.
         brightest: the part of a 3x3 grid with the highest mean, e.g. `upper left`.
         darkest: the part with the lowest.
@@ -60,10 +60,10 @@ class PictureFacts:
     is_grey: bool
 
 
-def measure_facts(picture: Image.Image) -> PictureFacts:
-    """Facts of an RGB picture; the same pixels always give the same facts."""
-    width, height = picture.size
-    small = np.asarray(picture.resize((96, 96), Image.Resampling.BOX), dtype=np.float64)
+def measure_facts(image: Image.Image) -> ImageFacts:
+    """Facts of an RGB image; the same pixels always give the same facts."""
+    width, height = image.size
+    small = np.asarray(image.resize((96, 96), Image.Resampling.BOX), dtype=np.float64)
     grey = small @ np.array([0.299, 0.587, 0.114])
     names = list(_COLOURS)
     distances = ((small[:, :, None, :] - np.array(list(_COLOURS.values()))) ** 2).sum(axis=-1)
@@ -72,7 +72,7 @@ def measure_facts(picture: Image.Image) -> PictureFacts:
     cells = grey.reshape(3, 32, 3, 32).mean(axis=(1, 3))
     mean = float(grey.mean())
     detail = float(np.abs(np.diff(grey, axis=1)).mean() + np.abs(np.diff(grey, axis=0)).mean())
-    return PictureFacts(
+    return ImageFacts(
         width=width,
         height=height,
         shape="square" if width == height else "wider than tall" if width > height else "taller than wide",

@@ -1,4 +1,4 @@
-"""Writer `offline`: plain, honest dialogues from the document's sentences and the pictures' measured facts.
+"""Writer `offline`: plain, honest dialogues from the document's sentences and the images' measured facts.
 
 No model is asked. The same candidate always gives the same reply, in the format that a vision LLM is asked for, so it
 goes through the same parser and the same rules. Made for the demo and for tests; every row says `offline`.
@@ -10,7 +10,7 @@ import hashlib
 import re
 
 from mmcr_dataset.collect.document import Candidate
-from mmcr_dataset.generate.image_facts import PictureFacts, measure_facts
+from mmcr_dataset.generate.image_facts import ImageFacts, measure_facts
 from mmcr_dataset.record.dialogue import TURNS_MULTI
 from mmcr_dataset.record.images import decode_rgb
 
@@ -19,8 +19,8 @@ _MAX_SENTENCE = 300  # characters; longer ones are cut at a word
 
 
 def write_offline(candidate: Candidate) -> str:
-    """The reply text for a candidate: four turns for one picture, eight for several."""
-    facts = [measure_facts(decode_rgb(picture.data)) for picture in candidate.pictures]
+    """The reply text for a candidate: four turns for one image, eight for several."""
+    facts = [measure_facts(decode_rgb(image.data)) for image in candidate.images]
     sentences = [_sentences(candidate.text_near(number)) for number in range(1, len(facts) + 1)]
     variant = int(hashlib.sha256(candidate.id.encode("utf-8", "replace")).hexdigest(), 16)
     turns = _single(facts[0], sentences[0], variant) if len(facts) == 1 else _multi(facts, sentences, variant)
@@ -51,13 +51,13 @@ def _said(sentence: str) -> str:
     return sentence.rstrip(" .!?").replace('"', "'")
 
 
-def _colours(facts: PictureFacts) -> str:
+def _colours(facts: ImageFacts) -> str:
     first, second = facts.colours
     return f"{first} with some {second}"
 
 
 def _quote(number: int, sentences: list[str], variant: int) -> str:
-    """The first sentence that belongs to a picture, named as what it is: words beside it."""
+    """The first sentence that belongs to an image, named as what it is: words beside it."""
     if not sentences:
         return f"Image {number} comes without words of its own."
     openings = (
@@ -68,7 +68,7 @@ def _quote(number: int, sentences: list[str], variant: int) -> str:
     return f'{_pick(variant, 0, *openings)} "{_said(sentences[0])}".'
 
 
-def _describe(number: int, facts: PictureFacts, sentences: list[str], variant: int) -> str:
+def _describe(number: int, facts: ImageFacts, sentences: list[str], variant: int) -> str:
     kind = "a picture without colour" if facts.is_grey else "a colour picture"
     return (
         f"{_quote(number, sentences, variant)} Image {number} is {kind}, mostly {_colours(facts)}, and {facts.shape}."
@@ -81,14 +81,14 @@ def _last_words(number: int, sentences: list[str]) -> str:
     return f'The text goes on about image {number} with "{_said(sentences[1])}".'
 
 
-def _light(number: int, facts: PictureFacts) -> str:
+def _light(number: int, facts: ImageFacts) -> str:
     return (
         f"Overall image {number} is {facts.brightness}. In image {number} the {facts.brightest} is brightest and the "
         f"{facts.darkest} is darkest, so the eye moves from one to the other."
     )
 
 
-def _texture(number: int, facts: PictureFacts) -> str:
+def _texture(number: int, facts: ImageFacts) -> str:
     share = round(facts.colour_share * 10)
     part = (
         "nearly all" if share >= 9 else "about half" if 4 <= share <= 6 else "much" if share > 6 else "a smaller part"
@@ -96,7 +96,7 @@ def _texture(number: int, facts: PictureFacts) -> str:
     return f"The surface of image {number} is {facts.texture}, and {facts.colours[0]} covers {part} of it."
 
 
-def _single(facts: PictureFacts, sentences: list[str], variant: int) -> list[tuple[str, str]]:
+def _single(facts: ImageFacts, sentences: list[str], variant: int) -> list[tuple[str, str]]:
     first = facts.colours[0]
     return [
         (
@@ -126,7 +126,7 @@ def _single(facts: PictureFacts, sentences: list[str], variant: int) -> list[tup
     ]
 
 
-def _compare(first: int, second: int, facts: list[PictureFacts]) -> tuple[str, str]:
+def _compare(first: int, second: int, facts: list[ImageFacts]) -> tuple[str, str]:
     a, b = facts[first - 1], facts[second - 1]
     if a.brightness == b.brightness:
         light = f"Both are {a.brightness}."
@@ -138,7 +138,7 @@ def _compare(first: int, second: int, facts: list[PictureFacts]) -> tuple[str, s
     )
 
 
-def _details(first: int, second: int, facts: list[PictureFacts]) -> tuple[str, str]:
+def _details(first: int, second: int, facts: list[ImageFacts]) -> tuple[str, str]:
     a, b = facts[first - 1], facts[second - 1]
     return (
         f"And if you look at the details of image {first} and image {second}?",
@@ -147,7 +147,7 @@ def _details(first: int, second: int, facts: list[PictureFacts]) -> tuple[str, s
     )
 
 
-def _multi(facts: list[PictureFacts], sentences: list[list[str]], variant: int) -> list[tuple[str, str]]:
+def _multi(facts: list[ImageFacts], sentences: list[list[str]], variant: int) -> list[tuple[str, str]]:
     count = len(facts)
     turns: list[tuple[str, str]] = []
     for number in range(1, count + 1):

@@ -6,8 +6,8 @@ A reply has one block a turn, in the paper's format (Figure 7):
     < Assistant 1 >: Image 1 shows a red bicycle.
     < Human 2 >: How does image 1 ...
 
-`<image n>` in the person's words introduces picture n at that turn; in the dialogue it becomes the mark `Image_n: `
-with the picture at the beginning of the turn, and the words say `image n`.
+`<image n>` in the person's words introduces image n at that turn; in the dialogue it becomes the mark `Image_n: `
+with the image at the beginning of the turn, and the words say `image n`.
 """
 
 from __future__ import annotations
@@ -61,38 +61,38 @@ def read_turns(reply: str) -> list[tuple[str, str]]:
 
 
 def to_dialogue(candidate: Candidate, reply: str, generation: Generation) -> Dialogue:
-    """The dialogue that a reply tells about a candidate's pictures.
+    """The dialogue that a reply tells about a candidate's images.
 
     Raises:
-        UnreadableReply: what `read_turns` raises; picture_unknown, picture_introduced_twice, pictures_out_of_order,
-            picture_not_introduced, assistant_introduces_picture; or the name of a broken invariant of `Dialogue`.
+        UnreadableReply: what `read_turns` raises; image_unknown, image_introduced_twice, images_out_of_order,
+            image_not_introduced, assistant_introduces_image; or the name of a broken invariant of `Dialogue`.
     """
-    count = len(candidate.pictures)
+    count = len(candidate.images)
     turns: list[Turn] = []
     introduced: list[int] = []
     for number, (human, assistant) in enumerate(read_turns(reply), start=1):
         if _MARK.search(assistant):
-            raise UnreadableReply("assistant_introduces_picture", f"turn {number}: only the human may write <image n>")
+            raise UnreadableReply("assistant_introduces_image", f"turn {number}: only the human may write <image n>")
         shown = [int(n) for n in _MARK.findall(human)]
-        for picture in shown:
-            if not 1 <= picture <= count:
-                raise UnreadableReply("picture_unknown", f"turn {number} shows picture {picture}, there are {count}")
-            if picture in introduced:
-                raise UnreadableReply("picture_introduced_twice", f"turn {number} shows picture {picture} again")
-            introduced.append(picture)
+        for image in shown:
+            if not 1 <= image <= count:
+                raise UnreadableReply("image_unknown", f"turn {number} shows image {image}, there are {count}")
+            if image in introduced:
+                raise UnreadableReply("image_introduced_twice", f"turn {number} shows image {image} again")
+            introduced.append(image)
         if introduced != sorted(introduced) or introduced != list(range(1, len(introduced) + 1)):
-            raise UnreadableReply("pictures_out_of_order", f"up to turn {number}: {introduced}")
+            raise UnreadableReply("images_out_of_order", f"up to turn {number}: {introduced}")
         turns.append(Turn(introduce(shown, clean_text(_without_marks(human))), clean_text(assistant)))
     if len(introduced) != count:
         missing = sorted(set(range(1, count + 1)) - set(introduced))
-        raise UnreadableReply("picture_not_introduced", f"pictures {missing} are never shown")
+        raise UnreadableReply("image_not_introduced", f"images {missing} are never shown")
     prompt, model = generation.prompt_sha256, generation.model or generation.writer
-    hashes = [picture.sha256 for picture in candidate.pictures]
+    hashes = [image.sha256 for image in candidate.images]
     try:
         return Dialogue(
             id=dialogue_id(candidate.id, hashes, prompt, model),
             turns=tuple(turns),
-            pictures=candidate.pictures,
+            images=candidate.images,
             source=candidate.source,
             generation=generation,
         )

@@ -1,7 +1,7 @@
-"""The generation prompts: eight turns for several pictures, four for one. Text only; a version is the hash of its text.
+"""The generation prompts: eight turns for several images, four for one. Text only; a version is the hash of its text.
 
 Source: the requirements of the paper's dialogue generation prompt (MMCR, arXiv 2503.18533, Figure 7) in our words; the
-reply format is the paper's. The single-picture prompt is its sibling with four turns (section 3.2, appendix B).
+reply format is the paper's. The single-image prompt is its sibling with four turns (section 3.2, appendix B).
 """
 
 from __future__ import annotations
@@ -77,14 +77,14 @@ both.
 above traffic, and image 3 lies between them with neighbours wall to wall."""
 
 
-def show_prompt(num_pictures: int, text: str) -> str:
-    """The words of a request for that many pictures; the pictures themselves follow as image blocks, in order."""
+def show_prompt(num_images: int, text: str) -> str:
+    """The words of a request for that many images; the images themselves follow as image blocks, in order."""
     page = f'Text of the page:\n"""\n{text}\n"""'
-    return f"{_instructions(num_pictures)}\n{page}\n\nThe pictures follow, in the order of their numbers."
+    return f"{_instructions(num_images)}\n{page}\n\nThe pictures follow, in the order of their numbers."
 
 
-def _instructions(num_pictures: int) -> str:
-    single = num_pictures == 1
+def _instructions(num_images: int) -> str:
+    single = num_images == 1
     rules = _PROMPT.format(
         pictures="picture" if single else "pictures, the connections between them",
         turns=f"exactly {TURNS_SINGLE}" if single else f"exactly {TURNS_MULTI}",
@@ -94,6 +94,6 @@ def _instructions(num_pictures: int) -> str:
     return f"{rules}\nAn example of the form, about other pictures:\n{example}\n"
 
 
-def prompt_sha256(num_pictures: int) -> str:
-    """The version of the prompt for that many pictures: changes with every letter of it."""
-    return hashlib.sha256(_instructions(num_pictures).encode()).hexdigest()
+def prompt_sha256(num_images: int) -> str:
+    """The version of the prompt for that many images: changes with every letter of it."""
+    return hashlib.sha256(_instructions(num_images).encode()).hexdigest()

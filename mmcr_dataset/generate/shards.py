@@ -23,7 +23,7 @@ from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progres
 from mmcr_dataset.record.dialogue import to_json
 from mmcr_dataset.stage.stages import Removed
 
-Row = dict[str, Any] | Removed  # a dialogue as JSON (its pictures by hash), or why there is none
+Row = dict[str, Any] | Removed  # a dialogue as JSON (its images by hash), or why there is none
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class DialogueBuilder(ArrowBasedBuilder):  # type: ignore[misc]
                 number += 1
 
     def _takes(self, dialogue: Dialogue) -> bool:
-        return self.config.name in ("default", "multi" if len(dialogue.pictures) > 1 else "single")
+        return self.config.name in ("default", "multi" if len(dialogue.images) > 1 else "single")
 
 
 def open_builder(work: Path, config: str = "default", cache_dir: Path | None = None) -> DialogueBuilder:

@@ -18,7 +18,7 @@ _VENDOR_TERMS = (
 )
 _NOTES = {
     "offline": """
-> Written by the `offline` writer from captions and measured picture facts: for trying the pipeline, not for training a
+> Written by the `offline` writer from captions and measured image facts: for trying the pipeline, not for training a
 > model that people use.
 """,
     "import": """
@@ -27,7 +27,7 @@ _NOTES = {
 """,
 }
 _TEXT = (
-    "Dialogues of several turns about one to four pictures, written about interleaved web documents after the recipe "
+    "Dialogues of several turns about one to four images, written about interleaved web documents after the recipe "
     "of MMCR (arXiv 2503.18533)."
 )
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -66,19 +66,19 @@ def _describe_making(writers: list[str]) -> dict[str, str | list[str]]:
     if writers == ["import"]:
         return {"dataCollection": "Imported from an existing conversation set; see its own documentation."}
     return {
-        "dataCollection": "Interleaved web documents with one to four pictures; pictures fetched from their addresses "
+        "dataCollection": "Interleaved web documents with one to four images; images fetched from their addresses "
         "where the owner does not object (X-Robots-Tag: noai).",
         "dataCollectionType": ["Web Scraping", "Secondary Data Analysis"],
-        "dataPreprocessingProtocol": "Pictures are checked and kept as they are; texts are cleaned of control "
+        "dataPreprocessingProtocol": "Images are checked and kept as they are; texts are cleaned of control "
         "characters and special tokens. Reasons and numbers of what was removed are on the card.",
         "dataAnnotationProtocol": "Dialogues are written by the writers below from a fixed prompt, then filtered by "
-        "rules and by the similarity of picture and text. No person checked them one by one.",
+        "rules and by the similarity of image and text. No person checked them one by one.",
         "machineAnnotationTools": writers,
-        "dataUseCases": "Training vision-language models on dialogues of several turns and pictures.",
-        "dataLimitations": "Machine-written: answers can be wrong about a picture. English only.",
-        "dataBiases": "Pictures and texts show the biases of the web pages they come from and of the writing model.",
-        "personalSensitiveInformation": "Pictures of the open web may show people and hold personal data.",
-        "dataReleaseMaintenancePlan": "Rows are taken out on request by the address of a picture or document; "
+        "dataUseCases": "Training vision-language models on dialogues of several turns and images.",
+        "dataLimitations": "Machine-written: answers can be wrong about an image. English only.",
+        "dataBiases": "Images and texts show the biases of the web pages they come from and of the writing model.",
+        "personalSensitiveInformation": "Images of the open web may show people and hold personal data.",
+        "dataReleaseMaintenancePlan": "Rows are taken out on request by the address of an image or document; "
         f"ids and reasons are in {LOG_NAME}.",
     }
 

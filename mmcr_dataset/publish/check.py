@@ -19,7 +19,7 @@ from mmcr_dataset.publish.croissant import CROISSANT_NAME, file_sha256, read_che
 from mmcr_dataset.publish.describe import load_statistics
 from mmcr_dataset.publish.parquet import arrow_schema
 from mmcr_dataset.record.dialogue import InvalidDialogue
-from mmcr_dataset.record.images import PictureError, open_picture
+from mmcr_dataset.record.images import ImageError, open_image
 from mmcr_dataset.record.row import from_row
 
 PAGE_ROWS = 100
@@ -146,7 +146,7 @@ def _check_shard(path: Path) -> list[Finding]:
         missing = sorted(set(arrow_schema().names) ^ set(schema.names)) or ["types"]
         findings.append(Finding(True, path.name, f"its columns differ from the published row: {', '.join(missing)}"))
     if b"huggingface" not in (schema.metadata or {}):
-        findings.append(Finding(True, path.name, "no `huggingface` metadata: pictures would show as raw bytes"))
+        findings.append(Finding(True, path.name, "no `huggingface` metadata: images would show as raw bytes"))
     groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
     largest = max((group.total_byte_size for group in groups), default=0)
     if largest > PAGE_BYTES_MAX and max(group.num_rows for group in groups) <= PAGE_ROWS:
@@ -161,7 +161,7 @@ def _check_shard(path: Path) -> list[Finding]:
 
 
 def _check_rows(shards: list[Path], progress: Callable[[int], object]) -> Iterator[Finding]:
-    """Every row: its invariants, its pictures' headers, ids that are there once."""
+    """Every row: its invariants, its images' headers, ids that are there once."""
     seen: dict[str, str] = {}
     for path in shards:
         number = 0
@@ -183,13 +183,13 @@ def _check_row(row: dict[str, Any], place: str, seen: dict[str, str]) -> Iterato
     except InvalidDialogue as error:
         yield Finding(True, place, str(error))
         return
-    if (row["num_turns"], row["num_images"]) != (len(dialogue.turns), len(dialogue.pictures)):
+    if (row["num_turns"], row["num_images"]) != (len(dialogue.turns), len(dialogue.images)):
         yield Finding(True, place, f"num_turns or num_images is wrong: {row['num_turns']}, {row['num_images']}")
-    for picture_number, picture in enumerate(dialogue.pictures, start=1):
+    for image_number, image in enumerate(dialogue.images, start=1):
         try:
-            open_picture(picture.data)
-        except PictureError as error:
-            yield Finding(True, place, f"picture {picture_number}: {error}")
+            open_image(image.data)
+        except ImageError as error:
+            yield Finding(True, place, f"image {image_number}: {error}")
 
 
 def _check_loading(folder: Path) -> Iterator[Finding]:
@@ -216,4 +216,4 @@ def _check_trl(row: dict[str, Any], place: str) -> Iterator[Finding]:
         return
     shown = [b["image"] for message in messages for b in message["content"] if b["type"] == "image"]
     if len(shown) != len(row["images"]):
-        yield Finding(True, place, f"TRL shows {len(shown)} of {len(row['images'])} pictures")
+        yield Finding(True, place, f"TRL shows {len(shown)} of {len(row['images'])} images")

@@ -95,7 +95,7 @@ def to_croissant(folder: Path, description: Description) -> dict[str, Any]:
         "version": description.version,
         "url": "https://arxiv.org/abs/2503.18533",
         "citeAs": "MMCR: Advancing Visual Language Model in Multimodal Multi-Turn Contextual Reasoning, 2025",
-        "license": list(description.licences) or ["each picture keeps the licence of its page, see the column source"],
+        "license": list(description.licences) or ["each image keeps the licence of its page, see the column source"],
         "isLiveDataset": False,
         "distribution": [_file(path, folder) for path in shards] + [_file_set(kind) for kind in kinds],
         "recordSet": [_record_set(kind) for kind in kinds],

@@ -1,6 +1,6 @@
 """The numbers of the paper's Table 1, from the finished rows; and histograms of lengths.
 
-Tokens are counted, not looked up: by default one for each word and punctuation mark, and 256 for a picture (one Ovis2
+Tokens are counted, not looked up: by default one for each word and punctuation mark, and 256 for an image (one Ovis2
 tile of 448 pixels). `--tokenizer` counts with a real tokenizer file instead.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 from mmcr_dataset.publish.parquet import read_shards
 from mmcr_dataset.stage.stages import write_text
 
-PICTURE_TOKENS = 256
+IMAGE_TOKENS = 256
 NUM_BINS = 20
 STATISTICS_NAME = "statistics.json"
 _COLUMNS = ["conversations", "num_turns", "num_images", "source", "generation", "clip_similarity"]
@@ -30,14 +30,14 @@ PAPER_TABLE_1 = {
         "num_rows": 210_000,
         "tokens_mean": 1400,
         "tokens_max": 1800,
-        "num_pictures": 210_000,
+        "num_images": 210_000,
         "num_pairs": 840_000,
     },
     "multi": {
         "num_rows": 100_000,
         "tokens_mean": 3500,
         "tokens_max": 6000,
-        "num_pictures": 270_000,
+        "num_images": 270_000,
         "num_pairs": 870_000,
     },
 }
@@ -49,14 +49,14 @@ class Statistics:
 
     Attributes:
         num_rows: dialogues.
-        num_pictures: pictures in them.
+        num_images: images in them.
         num_pairs: questions with their answers.
-        tokens_mean: mean tokens of text and pictures in a dialogue.
+        tokens_mean: mean tokens of text and images in a dialogue.
         tokens_max: most tokens in a dialogue.
         turns: dialogues by number of turns.
-        pictures: share (0..1) of the dialogues by number of pictures.
+        images: share (0..1) of the dialogues by number of images.
         words_answer_mean: mean words of an answer.
-        similarity_min: least similarity of a picture, None if not measured.
+        similarity_min: least similarity of an image, None if not measured.
         tokens_edges: edges of the histogram of tokens, one more than counts.
         tokens_counts: dialogues in each bin.
         writers: dialogues by writer and model.
@@ -64,12 +64,12 @@ class Statistics:
     """
 
     num_rows: int
-    num_pictures: int
+    num_images: int
     num_pairs: int
     tokens_mean: float
     tokens_max: int
     turns: dict[str, int]
-    pictures: dict[str, float]
+    images: dict[str, float]
     words_answer_mean: float
     similarity_min: float | None
     tokens_edges: list[float]
@@ -98,7 +98,7 @@ def load_token_counter(path: Path) -> Callable[[str], int]:
 
 
 def describe(folder: Path, count: Callable[[str], int] = count_tokens) -> dict[str, Statistics]:
-    """Statistics of each configuration (`single`, `multi`) of a published folder; pictures are not read.
+    """Statistics of each configuration (`single`, `multi`) of a published folder; images are not read.
 
     Raises:
         ValueError: there is no data set in the folder.
@@ -116,22 +116,22 @@ def _describe_rows(rows: Sequence[dict[str, Any]], count: Callable[[str], int]) 
     tokens = np.array(
         [
             sum(count(entry["value"].replace("<image>", "")) for entry in row["conversations"])
-            + PICTURE_TOKENS * row["num_images"]
+            + IMAGE_TOKENS * row["num_images"]
             for row in rows
         ]
     )
     answers = [len(entry["value"].split()) for row in rows for entry in row["conversations"][1::2]]
     similarities = [value for row in rows for value in row["clip_similarity"] if value is not None]
     counts, edges = np.histogram(tokens, bins=NUM_BINS)
-    pictures = Counter(str(row["num_images"]) for row in rows)
+    images = Counter(str(row["num_images"]) for row in rows)
     return Statistics(
         num_rows=len(rows),
-        num_pictures=sum(row["num_images"] for row in rows),
+        num_images=sum(row["num_images"] for row in rows),
         num_pairs=sum(row["num_turns"] for row in rows),
         tokens_mean=round(float(tokens.mean()), 1),
         tokens_max=int(tokens.max()),
         turns=dict(sorted(Counter(str(row["num_turns"]) for row in rows).items())),
-        pictures={number: round(n / len(rows), 4) for number, n in sorted(pictures.items())},
+        images={number: round(n / len(rows), 4) for number, n in sorted(images.items())},
         words_answer_mean=round(float(np.mean(answers)), 1),
         similarity_min=round(min(similarities), 4) if similarities else None,
         tokens_edges=[round(float(edge), 1) for edge in edges],
@@ -170,7 +170,7 @@ def show_table(statistics: dict[str, Statistics]) -> str:
     lines.append("|---|" + "---:|---:|" * len(names))
     for label, field in (
         ("dialogues", "num_rows"),
-        ("pictures", "num_pictures"),
+        ("images", "num_images"),
         ("question-answer pairs", "num_pairs"),
         ("tokens, mean", "tokens_mean"),
         ("tokens, most", "tokens_max"),
@@ -179,10 +179,10 @@ def show_table(statistics: dict[str, Statistics]) -> str:
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     shares = {"single": "1: 100 %", "multi": "2: 61.5 %, 3: 27.6 %, 4: 10.9 %"}
     cells = [
-        ", ".join(f"{n}: {share * 100:.1f} %" for n, share in statistics[name].pictures.items()) + f" | {shares[name]}"
+        ", ".join(f"{n}: {share * 100:.1f} %" for n, share in statistics[name].images.items()) + f" | {shares[name]}"
         for name in names
     ]
-    lines.append("| pictures a dialogue | " + " | ".join(cells) + " |")
+    lines.append("| images a dialogue | " + " | ".join(cells) + " |")
     turns = {"single": "4", "multi": "8"}
     cells = [f"{', '.join(statistics[name].turns)} | {turns[name]}" for name in names]
     lines.append("| turns | " + " | ".join(cells) + " |")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmcr_dataset.collect.sources.conversations import read_records, size_of_pictures, to_dialogues
+from mmcr_dataset.collect.sources.conversations import read_records, size_of_images, to_dialogues
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue
@@ -23,9 +23,9 @@ def import_conversations(file: Path, images: Path, out: Path, licence: str | Non
 
     Args:
         file: JSON or JSON lines, see collect/conversations.py.
-        images: the folder that picture names are relative to.
+        images: the folder that image names are relative to.
         out: the data set folder; must not exist, so that nothing is mixed.
-        licence: of pictures and texts.
+        licence: of images and texts.
 
     Raises:
         ValueError: the file is unreadable, OUT exists, or not one record is a dialogue.
@@ -33,13 +33,13 @@ def import_conversations(file: Path, images: Path, out: Path, licence: str | Non
     if out.exists():
         raise ValueError(f"--out {out}: is there already; name a new folder or delete it")
     if not images.is_dir():
-        raise ValueError(f"--images {images}: no such folder; expected the one that picture names are relative to")
+        raise ValueError(f"--images {images}: no such folder; expected the one that image names are relative to")
     records = read_records(file)
     removed: list[Removed] = []
     unfinished = out.with_name(out.name + ".unfinished")
     results = to_dialogues(records, images, licence)
     kept = _keep(tqdm(results, "import", len(records), unit=" record", disable=None, file=sys.stderr), removed)
-    num_rows = sum(write_dataset(kept, unfinished, size_of_pictures(records, images)).values())
+    num_rows = sum(write_dataset(kept, unfinished, size_of_images(records, images)).values())
     reasons = Counter(row.reason for row in removed)
     count = StageCount("import", len(records), num_rows, dict(reasons.most_common()))
     for reason in reasons:

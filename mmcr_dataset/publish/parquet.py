@@ -1,7 +1,7 @@
-"""Dialogues to Parquet shards with the picture bytes in them, as the Hub and its viewer like them.
+"""Dialogues to Parquet shards with the image bytes in them, as the Hub and its viewer like them.
 
 Written with pyarrow directly: row groups of 100 rows (a viewer page reads at most 300 MB), page index, content-defined
-chunking (a takedown re-sends little), pictures neither compressed nor dictionary-encoded (they are compressed already).
+chunking (a takedown re-sends little), images neither compressed nor dictionary-encoded (they are compressed already).
 A row's shard follows from its id and rows are sorted by id, so the same dialogues give the same bytes in any order, and
 taking a row out changes one file.
 """
@@ -31,7 +31,7 @@ ROWS_A_GROUP = 100
 SHARD_BYTES_TARGET = 400_000_000
 BUFFER_BYTES = 800_000_000  # rows held in memory before they are spilled to disk
 SHARDS_AT_ONCE = 2  # writing is hashing and copying outside Python; more would hold more shards in memory
-_PICTURE_COLUMN = "images.list.element.bytes"
+_IMAGE_COLUMN = "images.list.element.bytes"
 _CHUNKING = {
     "min_chunk_size": 256 * 1024,
     "max_chunk_size": 1024 * 1024,
@@ -73,7 +73,7 @@ def row_features() -> Features:
 
 @cache
 def arrow_schema() -> pa.Schema:
-    """The Arrow schema of a shard, with the metadata that makes `load_dataset` see pictures."""
+    """The Arrow schema of a shard, with the metadata that makes `load_dataset` see images."""
     return row_features().arrow_schema
 
 
@@ -95,12 +95,12 @@ def write_shard(tables: Iterable[pa.Table], path: Path, *, durable: bool = False
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
-    leaves = [leaf for leaf in _leaf_paths() if leaf != _PICTURE_COLUMN]
+    leaves = [leaf for leaf in _leaf_paths() if leaf != _IMAGE_COLUMN]
     with (
         pq.ParquetWriter(
             unfinished,
             arrow_schema(),
-            compression=dict.fromkeys(leaves, "snappy") | {_PICTURE_COLUMN: "none"},
+            compression=dict.fromkeys(leaves, "snappy") | {_IMAGE_COLUMN: "none"},
             use_dictionary=[leaf for leaf in leaves if leaf != "id"],
             write_page_index=True,
             use_content_defined_chunking=_CHUNKING,
@@ -168,7 +168,7 @@ class ShardWriter:
         """Take one dialogue; it is in the shard that its id names once the writer is left."""
         self._waiting[shard_of(dialogue.id, len(self._waiting))].append(dialogue)
         self.num_rows += 1
-        self._waiting_bytes += sum(len(picture.data) for picture in dialogue.pictures) + 8192
+        self._waiting_bytes += sum(len(image.data) for image in dialogue.images) + 8192
         if self._waiting_bytes > BUFFER_BYTES:
             self._spill_rows()
 
@@ -216,7 +216,7 @@ def read_shards(folder: Path, columns: list[str] | None = None) -> Iterator[tupl
 def write_dataset(
     dialogues: Iterable[Dialogue], folder: Path, size_bytes: int = 0, split: str = "train"
 ) -> dict[str, int]:
-    """Write dialogues below a folder, `single/` for those of one picture and `multi/` for those of several.
+    """Write dialogues below a folder, `single/` for those of one image and `multi/` for those of several.
 
     Args:
         dialogues: in any order; the files depend on their contents only.
@@ -236,5 +236,5 @@ def write_dataset(
         ShardWriter(folder / "multi", num_shards, split) as multi,
     ):
         for dialogue in dialogues:
-            (single if len(dialogue.pictures) <= 1 else multi).add(dialogue)
+            (single if len(dialogue.images) <= 1 else multi).add(dialogue)
     return {"single": single.num_rows, "multi": multi.num_rows}

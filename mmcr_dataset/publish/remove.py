@@ -23,7 +23,7 @@ _KEYS = ["id", "source", "image_phash"]
 
 
 def find_rows(folder: Path, *, url_pattern: str | None = None, phashes: frozenset[str] = frozenset()) -> dict[str, str]:
-    """Ids of rows with a document or picture address that matches, or with one of some pictures; id -> why.
+    """Ids of rows with a document or image address that matches, or with one of some images; id -> why.
 
     Args:
         folder: a published data set.
@@ -52,7 +52,7 @@ def _reason(row: Mapping[str, Any], pattern: Any, phashes: frozenset[str]) -> st
         if pattern is not None and url is not None and pattern.search(url):
             return f"address {url}"
     shared = phashes & set(row["image_phash"] or [])
-    return f"picture {min(shared)}" if shared else None
+    return f"image {min(shared)}" if shared else None
 
 
 def count_removed(folder: Path) -> dict[str, int]:
@@ -73,7 +73,7 @@ def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:
 def remove_rows(folder: Path, why_by_id: Mapping[str, str]) -> list[str]:
     """Take rows out by id; unknown ids are left to the caller to report.
 
-    Each removed row is logged in `removed.jsonl` (id, reason, addresses; never the pictures or texts). Statistics and
+    Each removed row is logged in `removed.jsonl` (id, reason, addresses; never the images or texts). Statistics and
     card are stale afterwards: call `publish.card.refresh_card`.
 
     Returns:

@@ -37,42 +37,38 @@ def to_columns(dialogues: Sequence[Dialogue], schema: pa.Schema) -> pa.Table:
         schema: of the published row (`parquet.arrow_schema`).
     """
     kind = {name: schema.field(name).type for name in schema.names}
-    pictures = [picture for dialogue in dialogues for picture in dialogue.pictures]
-    num_pictures = [len(dialogue.pictures) for dialogue in dialogues]
+    images = [image for dialogue in dialogues for image in dialogue.images]
+    num_images = [len(dialogue.images) for dialogue in dialogues]
     num_turns = [len(dialogue.turns) for dialogue in dialogues]
     sources = [dialogue.source for dialogue in dialogues]
     image_kind = kind["images"].value_type
-    labels = _lists(
-        (len(p.labels) for p in pictures), _texts(chain(*(p.labels for p in pictures))), pa.list_(pa.string())
-    )
+    labels = _lists((len(p.labels) for p in images), _texts(chain(*(p.labels for p in images))), pa.list_(pa.string()))
     columns = {
         "id": _texts(dialogue.id for dialogue in dialogues),
         "images": _lists(
-            num_pictures,
-            _struct(
-                image_kind, pa.array([p.data for p in pictures], pa.binary()), pa.nulls(len(pictures), pa.string())
-            ),
+            num_images,
+            _struct(image_kind, pa.array([p.data for p in images], pa.binary()), pa.nulls(len(images), pa.string())),
             kind["images"],
         ),
         "messages": _messages(dialogues, kind["messages"]),
         "conversations": _conversations(dialogues, kind["conversations"]),
         "num_turns": pa.array(num_turns, pa.int8()),
-        "num_images": pa.array(num_pictures, pa.int8()),
+        "num_images": pa.array(num_images, pa.int8()),
         "domain": _texts(dialogue.domain for dialogue in dialogues),
         "topic": _texts(dialogue.topic for dialogue in dialogues),
-        "image_labels": _lists(num_pictures, labels, kind["image_labels"]),
+        "image_labels": _lists(num_images, labels, kind["image_labels"]),
         "source": _struct(
             kind["source"],
             _texts(source.document_url for source in sources),
-            _lists(num_pictures, _texts(p.url for p in pictures), pa.list_(pa.string())),
+            _lists(num_images, _texts(p.url for p in images), pa.list_(pa.string())),
             _texts(source.licence for source in sources),
             _texts(source.dump for source in sources),
         ),
         "generation": _generation(dialogues, kind["generation"]),
         "clip_similarity": _lists(
-            num_pictures, pa.array([p.similarity for p in pictures], pa.float32()), kind["clip_similarity"]
+            num_images, pa.array([p.similarity for p in images], pa.float32()), kind["clip_similarity"]
         ),
-        "image_phash": _lists(num_pictures, _texts(p.phash for p in pictures), kind["image_phash"]),
+        "image_phash": _lists(num_images, _texts(p.phash for p in images), kind["image_phash"]),
     }
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 

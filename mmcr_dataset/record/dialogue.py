@@ -1,8 +1,8 @@
-"""The one record of the project: a dialogue of several turns about one or more pictures.
+"""The one record of the project: a dialogue of several turns about one or more images.
 
 A `Dialogue` is valid by construction: building one checks the named invariants of `INVARIANTS` and raises
 `InvalidDialogue` with the name of the first that is broken. Its published columns are made in published_row.py;
-`to_json` and `from_json` give it without the picture bytes.
+`to_json` and `from_json` give it without the image bytes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 from mmcr_dataset.record.plain_text import find_special_token, find_unsafe_character
 
-TURNS_SINGLE = 4  # paper 3.2: one picture, four turns
-TURNS_MULTI = 8  # paper 3.2: two to four pictures, eight turns
-MAX_PICTURES = 4  # paper 3.2
+TURNS_SINGLE = 4  # paper 3.2: one image, four turns
+TURNS_MULTI = 8  # paper 3.2: two to four images, eight turns
+MAX_IMAGES = 4  # paper 3.2
 INT8_MAX = 127  # num_turns and num_images are published as int8
 
-Block = str | int  # a piece of what the person says: text, or the number (from 1) of the picture shown there
+Block = str | int  # a piece of what the person says: text, or the number (from 1) of the image shown there
 
-_MARK_BEFORE_PICTURE = re.compile(r"(?:^|(?<=\n))Image_(\d+): $")
+_MARK_BEFORE_IMAGE = re.compile(r"(?:^|(?<=\n))Image_(\d+): $")
 
 
 class InvalidDialogue(ValueError):
@@ -35,15 +35,16 @@ class InvalidDialogue(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture: its original bytes and what is known about it.
+class DialogueImage:
+    """One image: its original bytes and what is known about it.
 
     Attributes:
         data: the file as fetched, never re-encoded.
         url: where it came from, None if it has no address.
         labels: multi-level tags, coarse to fine.
-        similarity: cosine of the picture and the turns that speak of it, -1..1, None if not measured.
+        similarity: cosine of the image and the turns that speak of it, -1..1, None if not measured.
         phash: 64-bit perceptual hash as 16 hex digits, None if not computed.
+        known_sha256: hex digest of the bytes where it was stored beside them; read it as `sha256`.
     """
 
     data: bytes = field(repr=False)
@@ -51,47 +52,48 @@ class Picture:
     labels: tuple[str, ...] = ()
     similarity: float | None = None
     phash: str | None = None
-    _sha256: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    known_sha256: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def sha256(self) -> str:
-        """Hex digest of the bytes: the picture's identity inside the pipeline. Computed once."""
-        if not self._sha256:
-            self._sha256.append(hashlib.sha256(self.data).hexdigest())
-        return self._sha256[0]
+        """Hex digest of the bytes: the image's identity inside the pipeline. Computed at most once."""
+        if self.known_sha256 is None:
+            object.__setattr__(self, "known_sha256", hashlib.sha256(self.data).hexdigest())
+        assert self.known_sha256 is not None, "set just above"
+        return self.known_sha256
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One exchange: what the person says (text and pictures, in order) and the reference answer."""
+    """One exchange: what the person says (text and images, in order) and the reference answer."""
 
     human: tuple[Block, ...]
     assistant: str
 
     @property
     def introduces(self) -> tuple[int, ...]:
-        """Numbers of the pictures that this turn shows for the first time."""
+        """Numbers of the images that this turn shows for the first time."""
         return tuple(block for block in self.human if isinstance(block, int))
 
     @property
     def human_text(self) -> str:
-        """The person's words without the pictures and without their marks (`Image_n: ` and its line break)."""
+        """The person's words without the images and without their marks (`Image_n: ` and its line break)."""
         pieces: list[str] = []
-        after_picture = False
+        after_image = False
         for block in self.human:
             if isinstance(block, int):
                 if pieces:
-                    pieces[-1] = _MARK_BEFORE_PICTURE.sub("", pieces[-1])
-                after_picture = True
+                    pieces[-1] = _MARK_BEFORE_IMAGE.sub("", pieces[-1])
+                after_image = True
             else:
-                pieces.append(block.removeprefix("\n") if after_picture else block)
-                after_picture = False
+                pieces.append(block.removeprefix("\n") if after_image else block)
+                after_image = False
         return "".join(pieces)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a dialogue's pictures and text come from."""
+    """Where a dialogue's images and text come from."""
 
     document_url: str | None = None
     licence: str | None = None
@@ -123,7 +125,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """Turns about pictures, with their origin. Frozen, and valid once it exists.
+    """Turns about images, with their origin. Frozen, and valid once it exists.
 
     Raises:
         InvalidDialogue: at construction, if an invariant is broken.
@@ -131,7 +133,7 @@ class Dialogue:
 
     id: str
     turns: tuple[Turn, ...]
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[DialogueImage, ...] = ()
     domain: str | None = None
     topic: str | None = None
     source: Source = Source()
@@ -170,17 +172,17 @@ def _broken_turn_count(dialogue: Dialogue) -> str | None:
     return None if 1 <= count <= INT8_MAX else f"has {count} turns, expected 1 to {INT8_MAX}"
 
 
-def _broken_picture_count(dialogue: Dialogue) -> str | None:
-    count = len(dialogue.pictures)
-    return None if count <= INT8_MAX else f"has {count} pictures, expected at most {INT8_MAX}"
+def _broken_image_count(dialogue: Dialogue) -> str | None:
+    count = len(dialogue.images)
+    return None if count <= INT8_MAX else f"has {count} images, expected at most {INT8_MAX}"
 
 
-def _broken_picture_introduced_once_in_order(dialogue: Dialogue) -> str | None:
+def _broken_image_introduced_once_in_order(dialogue: Dialogue) -> str | None:
     shown = [n for turn in dialogue.turns for n in turn.introduces]
-    expected = list(range(1, len(dialogue.pictures) + 1))
+    expected = list(range(1, len(dialogue.images) + 1))
     if shown == expected:
         return None
-    return f"shows the pictures {shown}, expected each of {expected} exactly once and in this order"
+    return f"shows the images {shown}, expected each of {expected} exactly once and in this order"
 
 
 def _broken_blank_text(dialogue: Dialogue) -> str | None:
@@ -221,8 +223,8 @@ def _broken_unsafe_character(dialogue: Dialogue) -> str | None:
 INVARIANTS: tuple[Callable[[Dialogue], str | None], ...] = (
     _broken_id,
     _broken_turn_count,
-    _broken_picture_count,
-    _broken_picture_introduced_once_in_order,
+    _broken_image_count,
+    _broken_image_introduced_once_in_order,
     _broken_merged_blocks,
     _broken_blank_text,
     _broken_unsafe_character,
@@ -231,7 +233,7 @@ INVARIANTS: tuple[Callable[[Dialogue], str | None], ...] = (
 
 
 def introduce(numbers: Sequence[int], text: str) -> tuple[Block, ...]:
-    r"""Blocks of a human turn that shows pictures the paper's way: `Image_n: <image>` and a line break each, then text.
+    r"""Blocks of a human turn that shows images the paper's way: `Image_n: <image>` and a line break each, then text.
 
     Example: `introduce([1, 2], "Compare them.")` -> `("Image_1: ", 1, "\nImage_2: ", 2, "\nCompare them.")`
     """
@@ -241,22 +243,22 @@ def introduce(numbers: Sequence[int], text: str) -> tuple[Block, ...]:
     return (*blocks, f"\n{text}") if blocks else (text,)
 
 
-def dialogue_id(document: str, picture_sha256s: Sequence[str], prompt_sha256: str | None, model: str | None) -> str:
-    """Stable id: hash of source document, pictures, prompt version and model (32 hex digits)."""
-    parts = [document, *picture_sha256s, prompt_sha256 or "", model or ""]
+def dialogue_id(document: str, image_sha256s: Sequence[str], prompt_sha256: str | None, model: str | None) -> str:
+    """Stable id: hash of source document, images, prompt version and model (32 hex digits)."""
+    parts = [document, *image_sha256s, prompt_sha256 or "", model or ""]
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def to_json(dialogue: Dialogue) -> dict[str, Any]:
-    """A JSON value with everything but the picture bytes, which are named by their sha256."""
-    pictures = [
+    """A JSON value with everything but the image bytes, which are named by their sha256."""
+    images = [
         {"sha256": p.sha256, "url": p.url, "labels": list(p.labels), "similarity": p.similarity, "phash": p.phash}
-        for p in dialogue.pictures
+        for p in dialogue.images
     ]
     return {
         "id": dialogue.id,
         "turns": [{"human": list(turn.human), "assistant": turn.assistant} for turn in dialogue.turns],
-        "pictures": pictures,
+        "images": images,
         "domain": dialogue.domain,
         "topic": dialogue.topic,
         "source": asdict(dialogue.source),
@@ -264,19 +266,25 @@ def to_json(dialogue: Dialogue) -> dict[str, Any]:
     }
 
 
+def image_entries(value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The images of a `to_json` value, without their bytes; `pictures` is their name in files of version 0.1."""
+    entries: list[dict[str, Any]] = value["images"] if "images" in value else value["pictures"]
+    return entries
+
+
 def from_json(value: Mapping[str, Any], data_by_sha256: Mapping[str, bytes]) -> Dialogue:
-    """The dialogue of a `to_json` value, with its picture bytes put back.
+    """The dialogue of a `to_json` value, with its image bytes put back.
 
     Raises:
-        KeyError: `data_by_sha256` lacks a picture.
+        KeyError: `data_by_sha256` lacks an image.
         InvalidDialogue: the value breaks an invariant.
     """
     return Dialogue(
         id=value["id"],
         turns=tuple(Turn(tuple(turn["human"]), turn["assistant"]) for turn in value["turns"]),
-        pictures=tuple(
-            Picture(data_by_sha256[p["sha256"]], p["url"], tuple(p["labels"]), p["similarity"], p["phash"])
-            for p in value["pictures"]
+        images=tuple(
+            DialogueImage(data_by_sha256[p["sha256"]], p["url"], tuple(p["labels"]), p["similarity"], p["phash"])
+            for p in image_entries(value)
         ),
         domain=value["domain"],
         topic=value["topic"],

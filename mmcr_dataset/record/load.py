@@ -1,6 +1,6 @@
 """Published rows back to dialogues: a local folder, a Hub data set, whole or streamed.
 
-Pictures stay undecoded bytes, so that a pass over the texts costs no decoding.
+Images stay undecoded bytes, so that a pass over the texts costs no decoding.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def load_rows(
     revision: str | None = None,
     streaming: bool = False,
 ) -> Any:  # noqa: ANN401  (datasets is not typed)
-    """A `datasets` object of our rows with undecoded pictures.
+    """A `datasets` object of our rows with undecoded images.
 
     Args:
         name: a folder, or an id on the Hub.

@@ -1,4 +1,4 @@
-"""Dialogue (and the replies so far) to chat messages with the pictures at their marks.
+"""Dialogue (and the replies so far) to chat messages with the images at their marks.
 
 The only function of the project that does this: generation, training, evaluation and judge ask through it, so what is
 trained is what is asked.
@@ -13,7 +13,7 @@ from mmcr_dataset.record.dialogue import Dialogue
 
 
 class Content(TypedDict):
-    """One block of a message: a text, or the place of the next picture."""
+    """One block of a message: a text, or the place of the next image."""
 
     type: Literal["text", "image"]
     text: NotRequired[str]
@@ -31,7 +31,7 @@ def to_messages(dialogue: Dialogue, replies: Sequence[str] = ()) -> list[Message
 
     With fewer replies than turns the last message is the person's next question; with all of them
     (`to_messages(d, d.references)`, what training uses) it is the last answer. The n-th image block shows
-    `dialogue.pictures[n - 1]`; `num_pictures_shown` says how many there are.
+    `dialogue.images[n - 1]`; `num_images_shown` says how many there are.
 
     Args:
         dialogue: the dialogue that is asked.
@@ -55,8 +55,8 @@ def to_messages(dialogue: Dialogue, replies: Sequence[str] = ()) -> list[Message
     return messages
 
 
-def num_pictures_shown(dialogue: Dialogue, num_replies: int) -> int:
-    """How many pictures the messages of `to_messages(dialogue, replies)` show after that many replies."""
+def num_images_shown(dialogue: Dialogue, num_replies: int) -> int:
+    """How many images the messages of `to_messages(dialogue, replies)` show after that many replies."""
     return sum(len(turn.introduces) for turn in dialogue.turns[: num_replies + 1])
 
 
@@ -68,7 +68,7 @@ def to_openai(messages: Sequence[Message], data_urls: Sequence[str]) -> list[dic
     """
     shown = sum(block["type"] == "image" for message in messages for block in message["content"])
     if shown != len(data_urls):
-        raise ValueError(f"the messages show {shown} pictures, got {len(data_urls)} data URLs; pass one a picture")
+        raise ValueError(f"the messages show {shown} images, got {len(data_urls)} data URLs; pass one an image")
     urls = iter(data_urls)
     asked: list[dict[str, Any]] = []
     for message in messages:

@@ -1,6 +1,6 @@
 """Text at the door: what comes from the web or from a model, made into plain text.
 
-Nothing that a chat template, a tokenizer or a parser of ours reads as a mark survives: picture tokens, turn tokens,
+Nothing that a chat template, a tokenizer or a parser of ours reads as a mark survives: image tokens, turn tokens,
 `Image_n:` labels, `<Human n>:` markers, control characters. Words are kept and marks stay readable: `<image>` becomes
 `‹image›`.
 """
@@ -24,7 +24,7 @@ _SPECIAL = re.compile(
     r"|<<\/?SYS>>|\[\/?INST\]|\[IMG(?:_BREAK|_END)?\]",
     re.IGNORECASE,
 )
-_LABEL = re.compile(r"\b(image)_(\d+)(?=\s*:)", re.IGNORECASE)  # `Image_2:` names a picture that may not exist
+_LABEL = re.compile(r"\b(image)_(\d+)(?=\s*:)", re.IGNORECASE)  # `Image_2:` names an image that may not exist
 
 # Controls but line break and tab, lone surrogates, bidi overrides: Unicode's categories Cc and Cs are exactly these.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")

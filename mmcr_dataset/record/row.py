@@ -1,6 +1,6 @@
 """The published row of a dialogue: the contract between all packages, and with everybody who loads the data set.
 
-`messages` (text blocks, `{"type": "image"}` where a picture is shown) and `conversations` (LLaVA / Ovis form) always
+`messages` (text blocks, `{"type": "image"}` where an image is shown) and `conversations` (LLaVA / Ovis form) always
 tell the same dialogue: both are made here, and reading a row compares them.
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from mmcr_dataset.record.dialogue import Block, Dialogue, Generation, InvalidDialogue, Picture, Source, Turn
+from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Generation, InvalidDialogue, Source, Turn
 
-IMAGE_TOKEN = "<image>"  # noqa: S105  (stands for a picture in `conversations`)
+IMAGE_TOKEN = "<image>"  # noqa: S105  (stands for an image in `conversations`)
 
 
 def to_conversations(dialogue: Dialogue) -> list[dict[str, str]]:
-    """The dialogue in LLaVA / Ovis form: `from` human or gpt, `value` with `<image>` where a picture is shown."""
+    """The dialogue in LLaVA / Ovis form: `from` human or gpt, `value` with `<image>` where an image is shown."""
     conversations: list[dict[str, str]] = []
     for turn in dialogue.turns:
         human = "".join(block if isinstance(block, str) else IMAGE_TOKEN for block in turn.human)
@@ -35,31 +35,31 @@ def to_row(dialogue: Dialogue) -> dict[str, Any]:
         ]
         messages.append({"role": "user", "content": human})
         messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.assistant}]})
-    pictures = dialogue.pictures
+    images = dialogue.images
     return {
         "id": dialogue.id,
-        "images": [{"bytes": picture.data, "path": None} for picture in pictures],
+        "images": [{"bytes": image.data, "path": None} for image in images],
         "messages": messages,
         "conversations": to_conversations(dialogue),
         "num_turns": len(dialogue.turns),
-        "num_images": len(pictures),
+        "num_images": len(images),
         "domain": dialogue.domain,
         "topic": dialogue.topic,
-        "image_labels": [list(picture.labels) for picture in pictures],
+        "image_labels": [list(image.labels) for image in images],
         "source": {
             "document_url": dialogue.source.document_url,
-            "picture_urls": [picture.url for picture in pictures],
+            "picture_urls": [image.url for image in images],
             "licence": dialogue.source.licence,
             "dump": dialogue.source.dump,
         },
         "generation": asdict(dialogue.generation),
-        "clip_similarity": [picture.similarity for picture in pictures],
-        "image_phash": [picture.phash for picture in pictures],
+        "clip_similarity": [image.similarity for image in images],
+        "image_phash": [image.phash for image in images],
     }
 
 
 def _turns_from_messages(row_id: str, messages: Sequence[Mapping[str, Any]]) -> tuple[Turn, ...]:
-    """Turns from the `messages` column; pictures are numbered as they come."""
+    """Turns from the `messages` column; images are numbered as they come."""
     roles = [message["role"] for message in messages]
     if not roles or len(roles) % 2 or roles != ["user", "assistant"] * (len(roles) // 2):
         raise InvalidDialogue("alternation", f"row {row_id!r}: roles {roles}, expected user, assistant, user, ...")
@@ -94,7 +94,7 @@ def _image_bytes(row_id: str, image: Any) -> bytes:  # noqa: ANN401  (what a row
 
 
 def _aligned(row_id: str, name: str, values: Sequence[Any] | None, count: int) -> Sequence[Any]:
-    """A per-picture column: missing or empty means unknown for every picture."""
+    """A per-image column: missing or empty means unknown for every image."""
     if not values:
         return [None] * count
     if len(values) != count:
@@ -115,14 +115,14 @@ def from_row(row: Mapping[str, Any]) -> Dialogue:
     labels = _aligned(row_id, "image_labels", row.get("image_labels"), count)
     similarities = _aligned(row_id, "clip_similarity", row.get("clip_similarity"), count)
     phashes = _aligned(row_id, "image_phash", row.get("image_phash"), count)
-    pictures = tuple(
-        Picture(_image_bytes(row_id, image), url, tuple(tags or ()), similarity, phash)
+    images = tuple(
+        DialogueImage(_image_bytes(row_id, image), url, tuple(tags or ()), similarity, phash)
         for image, url, tags, similarity, phash in zip(row["images"], urls, labels, similarities, phashes, strict=True)
     )
     dialogue = Dialogue(
         id=row_id,
         turns=_turns_from_messages(row_id, row["messages"]),
-        pictures=pictures,
+        images=images,
         domain=row.get("domain"),
         topic=row.get("topic"),
         source=Source(source.get("document_url"), source.get("licence"), source.get("dump")),

@@ -1,6 +1,6 @@
-"""What a build's work folder holds, read back: candidates, dialogues with their pictures, similarities, the threshold.
+"""What a build's work folder holds, read back: candidates, dialogues with their images, similarities, the threshold.
 
-Pictures are by far the largest part, so each function reads the shards it needs and no others.
+Images are by far the largest part, so each function reads the shards it needs and no others.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from mmcr_dataset.record.dialogue import Dialogue, from_json
 from mmcr_dataset.stage.stages import STAGES, read_jsonl
 
 
-def read_pictures(work: Path, number: int) -> dict[str, bytes]:
-    """The pictures of a collected shard by their sha256."""
+def read_images(work: Path, number: int) -> dict[str, bytes]:
+    """The images of a collected shard by their sha256."""
     candidates = read_candidates(work / STAGES["collect"] / f"{number:05d}.parquet")
-    return {picture.sha256: picture.data for candidate in candidates for picture in candidate.pictures}
+    return {image.sha256: image.data for candidate in candidates for image in candidate.images}
 
 
 def read_values(work: Path, stage: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
@@ -28,13 +28,13 @@ def read_values(work: Path, stage: str) -> Iterator[tuple[int, list[dict[str, An
         yield int(path.stem), list(read_jsonl(path))
 
 
-def without_pictures(value: dict[str, Any]) -> Dialogue:
-    """A row as a dialogue whose pictures have no bytes, for what looks at its texts only."""
+def without_images(value: dict[str, Any]) -> Dialogue:
+    """A row as a dialogue whose images have no bytes, for what looks at its texts only."""
     return from_json(value, defaultdict(bytes))
 
 
 def read_dialogues(work: Path, stage: str, ids: Collection[str] | None = None) -> Iterator[Dialogue]:
-    """The dialogues of a stage with their pictures, in order.
+    """The dialogues of a stage with their images, in order.
 
     Args:
         work: the work folder.
@@ -44,13 +44,13 @@ def read_dialogues(work: Path, stage: str, ids: Collection[str] | None = None) -
     for number, values in read_values(work, stage):
         wanted = [value for value in values if ids is None or value["id"] in ids]
         if wanted:
-            pictures = read_pictures(work, number)
+            images = read_images(work, number)
             for value in wanted:
-                yield from_json(value, pictures)
+                yield from_json(value, images)
 
 
 def read_similarities(work: Path) -> dict[str, list[float]]:
-    """Similarity (-1..1) of each picture by the id of its dialogue; empty lists where nothing was measured.
+    """Similarity (-1..1) of each image by the id of its dialogue; empty lists where nothing was measured.
 
     Raises:
         ValueError: the work folder has no scores.

@@ -13,7 +13,7 @@ import pytest
 from mmcr_dataset.publish.parquet import arrow_schema
 from mmcr_dataset.record.columns import to_columns
 from mmcr_dataset.record.dialogue import Dialogue
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 
 
@@ -41,7 +41,7 @@ def write_script(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def bench_folder(tmp_path: Path, make_dialogue: Callable[..., Dialogue]) -> Path:
-    """A bench of four dialogues: three of one picture and four turns, one of three pictures and eight turns."""
+    """A bench of four dialogues: three of one image and four turns, one of three images and eight turns."""
     folder = tmp_path / "mmcr-bench"
     folder.mkdir()
     dialogues = [make_dialogue(seed=seed) for seed in range(3)] + [make_dialogue(3, 8, seed=3)]
@@ -51,11 +51,11 @@ def bench_folder(tmp_path: Path, make_dialogue: Callable[..., Dialogue]) -> Path
 
 @pytest.fixture
 def mmdu(tmp_path: Path) -> Path:
-    """Two dialogues in the published form: two turns about three pictures, three turns about two."""
+    """Two dialogues in the published form: two turns about three images, three turns about two."""
     folder = tmp_path / "mmdu"
     (folder / "images").mkdir(parents=True)
     for number in range(5):
-        (folder / "images" / f"{number}.jpg").write_bytes(picture_bytes(number, format="JPEG"))
+        (folder / "images" / f"{number}.jpg").write_bytes(image_bytes(number, format="JPEG"))
     asked = [
         ["Image1: <ImageHere>. Image2: <ImageHere>. Compare.", "And <ImageHere>?"],
         ["<ImageHere>x", "y", "<ImageHere>z"],

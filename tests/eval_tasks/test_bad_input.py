@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from eval_tasks.__main__ import main
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 
 Write = Callable[..., str]
@@ -23,7 +23,7 @@ def entry_of(folder: Path, task: str) -> dict[str, Any]:
 
 
 def write_questions(path: Path, count: int = 4, **changed: Any) -> Path:
-    row = {"A": "a dog", "B": "a cat", "answer": "B", "image": base64.b64encode(picture_bytes(1)).decode()}
+    row = {"A": "a dog", "B": "a cat", "answer": "B", "image": base64.b64encode(image_bytes(1)).decode()}
     rows = [{**row, "index": n, "question": f"Which, {n}?", **changed} for n in range(count)]
     path.write_text("\n".join(map(json.dumps, rows)))
     return path
@@ -61,14 +61,14 @@ def test_endpoint_that_answers_nonsense_is_a_counted_failure(tmp_path: Path, ben
     assert entry["num_samples"] == 1
 
 
-def test_picture_that_does_not_decode_fails_its_samples_only(tmp_path: Path, tiny_ovis2: Path) -> None:
+def test_image_that_does_not_decode_fails_its_samples_only(tmp_path: Path, tiny_ovis2: Path) -> None:
     rows = write_questions(tmp_path / "MMStar.jsonl", 2).read_text().splitlines()
-    broken = {**json.loads(rows[1]), "image": base64.b64encode(b"no picture" * 20).decode()}
+    broken = {**json.loads(rows[1]), "image": base64.b64encode(b"no image" * 20).decode()}
     (tmp_path / "MMStar.jsonl").write_text("\n".join([rows[0], json.dumps(broken)]))
     ask = [f"--model=hf:{tiny_ovis2}", "--tasks=mmstar", f"--data={tmp_path}/MMStar.jsonl", "--max-new-tokens=4"]
     assert main([*ask, f"--out={tmp_path}/run"]) == 0
     entry = entry_of(tmp_path / "run", "mmstar")
-    assert (entry["failures"], entry["num_samples"]) == ({"not_a_picture": 1}, 2)
+    assert (entry["failures"], entry["num_samples"]) == ({"not_an_image": 1}, 2)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_picture_that_does_not_decode_fails_its_samples_only(tmp_path: Path, tin
         ({"index": 1}, "two samples have the id '1'"),
         ({"answer": "E"}, "expected one of A, B"),
         ({"question": None}, "no 'question'"),
-        ({"image": "not base64 at all, and longer than an index of another row could ever be"}, "no picture in base64"),
+        ({"image": "not base64 at all, and longer than an index of another row could ever be"}, "no image in base64"),
     ],
-    ids=["id twice", "wrong gold", "no question", "no picture"],
+    ids=["id twice", "wrong gold", "no question", "no image"],
 )
 def test_broken_data_stops_the_run_and_names_the_row(
     changed: dict[str, Any], said: str, tmp_path: Path, write_script: Write, capsys: pytest.CaptureFixture[str]

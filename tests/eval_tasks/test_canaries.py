@@ -93,19 +93,19 @@ def test_canaries_that_cannot_be_run_leave_the_scores_and_say_why(
     assert "mmcr_bench: canaries not run: " in capsys.readouterr().out
 
 
-def pictures_seen(request: dict[str, Any]) -> int:
+def images_seen(request: dict[str, Any]) -> int:
     content = request["messages"][-1]["content"]
     return 0 if isinstance(content, str) else sum(part["type"] == "image_url" for part in content)
 
 
 def of_text(request: dict[str, Any]) -> str:
-    """What the careful judge reads in a request with pictures."""
+    """What the careful judge reads in a request with images."""
     content = request["messages"][-1]["content"]
     words = content if isinstance(content, str) else content[0]["text"]
     return careful_judge(request | {"messages": [*request["messages"][:-1], {"role": "user", "content": words}]})
 
 
-def test_judge_that_sees_pictures_gets_them_after_asking_and_when_a_run_is_scored_again(
+def test_judge_that_sees_images_gets_them_after_asking_and_when_a_run_is_scored_again(
     tmp_path: Path, told_bench: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
@@ -113,7 +113,7 @@ def test_judge_that_sees_pictures_gets_them_after_asking_and_when_a_run_is_score
     with FakeChatServer(of_text) as server:
         spec = f"api:{server.base_url}#careful?images=yes"
         assert main([*ask, "--judge", spec, "--out", str(out)]) == 0
-        assert all(pictures_seen(request) for request in server.requests)
+        assert all(images_seen(request) for request in server.requests)
         num_paid = len(server.requests)
         assert main(["score", str(out)]) == 0
         assert len(server.requests) == num_paid
@@ -125,7 +125,7 @@ def test_judge_that_sees_pictures_gets_them_after_asking_and_when_a_run_is_score
     assert canaries_of(out)["fit"] is True
 
 
-def test_pictures_of_other_data_are_refused(
+def test_images_of_other_data_are_refused(
     tmp_path: Path, told_bench: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"

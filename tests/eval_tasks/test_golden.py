@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eval_tasks.multiple_choice import read_letter
-from eval_tasks.yes_no import read_yes_no
 
+from eval_tasks.readers.multiple_choice import read_letter
+from eval_tasks.readers.yes_no import read_yes_no
 from eval_tasks.registry import find_tasks, load_task
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

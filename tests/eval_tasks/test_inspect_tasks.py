@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 
 inspect_ai = pytest.importorskip("inspect_ai", reason="needs pip install 'mmcr[inspect]'")
@@ -42,9 +42,9 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_one_turn_benchmark_gives_our_totals(tmp_path: Path, ask: Any) -> None:
-    picture = base64.b64encode(picture_bytes(1)).decode()
+    image = base64.b64encode(image_bytes(1)).decode()
     rows = [{"index": n, "question": f"Which, {n}?", "A": "a dog", "B": "a cat", "answer": "B"} for n in range(4)]
-    (tmp_path / "MMStar.jsonl").write_text("\n".join(json.dumps({**row, "image": picture}) for row in rows))
+    (tmp_path / "MMStar.jsonl").write_text("\n".join(json.dumps({**row, "image": image}) for row in rows))
     with FakeChatServer(lambda body: say("A" if "Which, 3?" in json.dumps(body) else "B. a cat")) as server:
         log = ask(server, name="mmstar", data=str(tmp_path / "MMStar.jsonl"))
         content = server.requests[0]["messages"][-1]["content"]

@@ -118,7 +118,7 @@ def test_killed_inside_a_dialogue_the_next_run_goes_on_inside_it(tmp_path: Path,
         assert len({entry["key"] for entry in journal_of(out)}) == 20
 
 
-def test_own_replies_are_the_history_and_pictures_come_at_their_turn(tmp_path: Path, bench_folder: Path) -> None:
+def test_own_replies_are_the_history_and_images_come_at_their_turn(tmp_path: Path, bench_folder: Path) -> None:
     with FakeChatServer(lambda body: f"own {len(body['messages'])}") as server:
         run(f"--model=api:{server.base_url}#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}", f"--out={tmp_path}/r")
         longest = max(server.requests, key=lambda body: len(body["messages"]))

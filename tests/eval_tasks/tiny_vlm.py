@@ -12,7 +12,7 @@ SPECIAL = [
     *("<IMG_END>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"),
     *(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)),
 ]
-WORDS = ("the", "picture", "shows", "a", "red", "bicycle", "near", "an", "old", "stone", "bridge", "people", "walk")
+WORDS = ("the", "image", "shows", "a", "red", "bicycle", "near", "an", "old", "stone", "bridge", "people", "walk")
 Tower = tuple[int, int]  # the vision tower's width and depth
 Built = tuple[Any, Any]  # model and processor
 SYSTEM = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
@@ -63,7 +63,7 @@ def write_tiny_vlm(
 ) -> Path:
     """A checkpoint folder of a family with random weights, spread so that answers depend on what is asked.
 
-    A picture becomes `scale * scale` times as many tokens as the smallest there can be.
+    An image becomes `scale * scale` times as many tokens as the smallest there can be.
     """
     import torch
 
@@ -126,11 +126,9 @@ def build_ovis2(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], scale
         hidden_size=text["hidden_size"],
         tie_word_embeddings=False,
     )
-    pictures = Ovis2ImageProcessor(
-        crop_to_patches=True, size={"height": 56 * scale, "width": 56 * scale}, max_patches=4
-    )
+    images = Ovis2ImageProcessor(crop_to_patches=True, size={"height": 56 * scale, "width": 56 * scale}, max_patches=4)
     template = chat_template("<image>", SYSTEM)
-    processor = Ovis2Processor(pictures, tokenizer, chat_template=template, image_seq_length=4 * scale**2)
+    processor = Ovis2Processor(images, tokenizer, chat_template=template, image_seq_length=4 * scale**2)
     return Ovis2ForConditionalGeneration(config), processor
 
 
@@ -160,9 +158,9 @@ def build_qwen2_5_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], 
         "rope_theta": 1e6,
     }
     config = Qwen2_5_VLConfig(text_config=text | {"rope_parameters": rope}, vision_config=vision, **_qwen_ids(ids))
-    pictures = Qwen2VLImageProcessor(min_pixels=(56 * scale) ** 2, max_pixels=(112 * scale) ** 2)
+    images = Qwen2VLImageProcessor(min_pixels=(56 * scale) ** 2, max_pixels=(112 * scale) ** 2)
     template = chat_template("<|vision_start|><|image_pad|><|vision_end|>", SYSTEM)
-    processor = Qwen2_5_VLProcessor(pictures, tokenizer, Qwen2VLVideoProcessor(), chat_template=template)
+    processor = Qwen2_5_VLProcessor(images, tokenizer, Qwen2VLVideoProcessor(), chat_template=template)
     return Qwen2_5_VLForConditionalGeneration(config), processor
 
 
@@ -197,9 +195,9 @@ def build_qwen3_vl(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], sc
         vision_config=vision,
         **_qwen_ids(ids),
     )
-    pictures = Qwen2VLImageProcessor(patch_size=16, min_pixels=(64 * scale) ** 2, max_pixels=(128 * scale) ** 2)
+    images = Qwen2VLImageProcessor(patch_size=16, min_pixels=(64 * scale) ** 2, max_pixels=(128 * scale) ** 2)
     template = chat_template("<|vision_start|><|image_pad|><|vision_end|>")
-    processor = Qwen3VLProcessor(pictures, tokenizer, Qwen3VLVideoProcessor(), chat_template=template)
+    processor = Qwen3VLProcessor(images, tokenizer, Qwen3VLVideoProcessor(), chat_template=template)
     return Qwen3VLForConditionalGeneration(config), processor
 
 
@@ -243,10 +241,10 @@ def build_smolvlm(tokenizer: Any, ids: dict[str, int], text: dict[str, Any], sca
         scale_factor=2,
         tie_word_embeddings=False,
     )
-    pictures = SmolVLMImageProcessor(do_image_splitting=True, **sides)
+    images = SmolVLMImageProcessor(do_image_splitting=True, **sides)
     template = chat_template("<image>").replace("<|im_end|>", "<end_of_utterance>")
     video = SmolVLMVideoProcessor(**sides)
-    processor = SmolVLMProcessor(pictures, tokenizer, video, image_seq_len=4 * scale**2, chat_template=template)
+    processor = SmolVLMProcessor(images, tokenizer, video, image_seq_len=4 * scale**2, chat_template=template)
     return SmolVLMForConditionalGeneration(config), processor
 
 

@@ -138,9 +138,9 @@ def test_figure_is_drawn_along_an_axis_or_as_differences_also_where_an_interval_
     scores.runs["mmcr_bench: overall"].update({BASE: bare, "mmdu": bare})  # type: ignore[attr-defined]
     drawn = Experiment(experiment.title, experiment.arms, x_label=x_label, base_x=None)
     write_figure(drawn, scores, True, tmp_path / "figure.png")
-    with Image.open(tmp_path / "figure.png") as picture:
-        assert len(picture.convert("L").getcolors() or []) > 3
-        assert picture.width > 700
+    with Image.open(tmp_path / "figure.png") as image:
+        assert len(image.convert("L").getcolors() or []) > 3
+        assert image.width > 700
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
 
 

@@ -1,4 +1,4 @@
-"""Headless Chromium over the WebDriver protocol, no library: enough to type, click, read and take a picture."""
+"""Headless Chromium over the WebDriver protocol, no library: enough to type, click, read and take an image."""
 
 from __future__ import annotations
 

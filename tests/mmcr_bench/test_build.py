@@ -22,9 +22,9 @@ def some_dialogues(topics: tuple[str | None, ...] = (None,), hashed: bool = True
     for number in range(12):
         topic = topics[number % len(topics)]
         dialogues.append(patchwork_dialogue(f"s{number}", [patchwork(number)], topic, hashed=hashed))
-        pictures = [patchwork(100 + 2 * number), patchwork(101 + 2 * number)]
-        dialogues.append(patchwork_dialogue(f"m{number}", pictures, topic, hashed=hashed))
-        # the same picture as s<number> in another format: must leave the data set with it
+        images = [patchwork(100 + 2 * number), patchwork(101 + 2 * number)]
+        dialogues.append(patchwork_dialogue(f"m{number}", images, topic, hashed=hashed))
+        # the same image as s<number> in another format: must leave the data set with it
         copy = patchwork(number, "JPEG", 90)
         dialogues.append(patchwork_dialogue(f"z{number}", [copy, patchwork(200 + number)], topic, hashed=hashed))
     return dialogues
@@ -52,7 +52,7 @@ def test_build_writes_both_sides(tmp_path: Path, hashed: bool, capsys: pytest.Ca
 
     twins = {("z" if id_[0] == "s" else "s") + id_[1:] for id_ in bench if id_[0] in "sz"} - bench.keys()
     assert left == dialogues.keys() - bench.keys() - twins
-    assert f"{len(twins)} that show a drawn picture, {len(left)} are left" in shown
+    assert f"{len(twins)} that show a drawn image, {len(left)} are left" in shown
     assert json.loads((tmp_path / "mmcr-bench" / "bench.json").read_text())["found"]["num_sharing"] == len(twins)
     only_single = load_dialogues(str(tmp_path / "mmcr-bench"), "single", split="test")
     assert {dialogue.id for dialogue in only_single} == set(singles)
@@ -63,7 +63,7 @@ def test_build_draws_each_topic(tmp_path: Path, capsys: pytest.CaptureFixture[st
     write_dataset(some_dialogues(("cats", "boats", "maps")), dataset)
     assert build(dataset, "--single", "1", "--multi", "1") == 0
     bench = list(load_dialogues(str(tmp_path / "mmcr-bench"), split="test"))
-    assert sorted((dialogue.topic, len(dialogue.pictures)) for dialogue in bench) == [
+    assert sorted((dialogue.topic, len(dialogue.images)) for dialogue in bench) == [
         (topic, count) for topic in ("boats", "cats", "maps") for count in (1, 2)
     ]
     assert "3 in 1 domains" in (tmp_path / "mmcr-bench" / "README.md").read_text()
@@ -106,12 +106,12 @@ def test_build_killed_before_the_removal_is_finished_by_overwrite(tmp_path: Path
     assert not read_ids(dataset) & bench
 
 
-def test_build_passes_over_a_picture_that_does_not_decode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_build_passes_over_an_image_that_does_not_decode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dataset = tmp_path / "mmcr-310k"
     broken = patchwork_dialogue("broken", [patchwork(1)[:200]], hashed=False)
     write_dataset([broken, *some_dialogues()], dataset)
     assert build(dataset, "--single", "12", "--multi", "0") == 0
-    assert "not drawn  1 with a picture that doesn't decode" in capsys.readouterr().out
+    assert "not drawn  1 with an image that doesn't decode" in capsys.readouterr().out
     assert "broken" not in read_ids(tmp_path / "mmcr-bench")
 
 

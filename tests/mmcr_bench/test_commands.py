@@ -165,7 +165,7 @@ def test_bridge_measures_the_new_judge_on_the_same_replies(
     assert found["new"]["prompt_sha256"]
 
 
-def test_bridge_to_a_judge_that_sees_needs_the_bench_and_shows_its_pictures(
+def test_bridge_to_a_judge_that_sees_needs_the_bench_and_shows_its_images(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench = tmp_path / "bench"
@@ -178,7 +178,7 @@ def test_bridge_to_a_judge_that_sees_needs_the_bench_and_shows_its_pictures(
         assert main(arguments) == 2
         assert "(--bench)" in capsys.readouterr().err
         assert main([*arguments, "--bench", str(other)]) == 2
-        assert "lacks a picture" in capsys.readouterr().err
+        assert "lacks an image" in capsys.readouterr().err
         assert not server.requests
         assert main([*arguments, "--bench", str(bench)]) == 0
         kinds = [block["type"] for block in server.requests[0]["messages"][-1]["content"]]

@@ -44,9 +44,9 @@ def test_freeze_writes_a_loadable_checked_version(
     assert {dialogue.id for dialogue in load_dialogues(str(out), split="test")} == {"better", "i1", "i2", "i3", "m"}
     assert [dialogue.id for dialogue in load_dialogues(str(out), "multi", split="test")] == ["m"]
     card = (out / "README.md").read_text()
-    pictures = "| pictures | 4 | 400 | 2 | 537 |"
-    assert pictures in card
-    assert pictures in capsys.readouterr().out
+    images = "| images | 4 | 400 | 2 | 537 |"
+    assert images in card
+    assert images in capsys.readouterr().out
     assert "4 needed 1, 1 needed 2" in card
     assert "| clarity | 6 | 8.3% |" in card
     assert main(["freeze", "--check", str(out)]) == 0

@@ -21,10 +21,10 @@ def test_sizes_are_counted_by_kind(make_dialogue: Callable[..., Dialogue]) -> No
 
 
 def test_kind_without_dialogues_is_shown_empty(make_dialogue: Callable[..., Dialogue]) -> None:
-    assert "| pictures a dialogue | 1: 100.0 % | 1: 100.0 % | - |" in show_table_1(measure_sizes([make_dialogue()]))
+    assert "| images a dialogue | 1: 100.0 % | 1: 100.0 % | - |" in show_table_1(measure_sizes([make_dialogue()]))
 
 
 def test_paper_numbers_agree_with_each_other() -> None:
     for size in PAPER_BENCH.values():
-        counted = sum(int(number) * share * size.num_dialogues for number, share in size.pictures.items())
-        assert round(counted) == size.num_pictures
+        counted = sum(int(number) * share * size.num_dialogues for number, share in size.images.items())
+        assert round(counted) == size.num_images

@@ -35,7 +35,7 @@ class Tags(HTMLParser):
 
 
 def whole_page(make_dialogue: Callable[..., Dialogue]) -> str:
-    dialogue = make_dialogue(num_pictures=2, num_turns=2)
+    dialogue = make_dialogue(num_images=2, num_turns=2)
     turns = (
         Turn(introduce([1, 2], f"What is {EVIL.replace('<img', '<b')}?"), f"Image 1 and image 2: {EVIL}"),
         dialogue.turns[0].__class__(("And then?",), "Image 1."),

@@ -15,24 +15,24 @@ from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.pipeline import BuildSettings, build
 from mmcr_dataset.record.load import load_dialogues
 from mmcr_dataset.record.row import from_row
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.local_web import LocalWeb, Page
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A source folder: six single pictures and three pairs with text."""
+    """A source folder: six single images and three pairs with text."""
     source = tmp_path / "source"
     for number in range(6):
         source.mkdir(exist_ok=True)
-        (source / f"{number}.png").write_bytes(picture_bytes(number))
+        (source / f"{number}.png").write_bytes(image_bytes(number))
         (source / f"{number}.txt").write_text(f"This is the field number {number} in spring. It has a long fence.")
     for number in range(3):
         pair = source / f"pair{number}"
         pair.mkdir()
         for side in range(2):
-            (pair / f"{side}.png").write_bytes(picture_bytes(10 + 2 * number + side))
+            (pair / f"{side}.png").write_bytes(image_bytes(10 + 2 * number + side))
             (pair / f"{side}.txt").write_text(f"Here is the side {side} of the house {number}. The roof is new.")
     return source
 
@@ -83,17 +83,17 @@ def test_builder_gives_the_rows_of_the_folder_without_it(folder: Path, tmp_path:
         open_builder(tmp_path / "set")
 
 
-def test_build_leaves_out_repeats_and_pictures_of_evaluation_sets(folder: Path, tmp_path: Path) -> None:
+def test_build_leaves_out_repeats_and_images_of_evaluation_sets(folder: Path, tmp_path: Path) -> None:
     (folder / "again.png").write_bytes((folder / "0.png").read_bytes())
     (folder / "again.txt").write_text("This is another text about the very same field in spring.")
     bench = tmp_path / "bench"
     bench.mkdir()
     (bench / "q1.png").write_bytes((folder / "pair1" / "0.png").read_bytes())
     counts = build(offline(folder, tmp_path / "set", evaluation_sets=(bench,)))
-    assert counts[-1].removed == {"in_evaluation_set": 1, "repeated_pictures": 1}
+    assert counts[-1].removed == {"in_evaluation_set": 1, "repeated_images": 1}
     (row,) = map(json.loads, (tmp_path / "set.work/3_removed/in_evaluation_set.jsonl").open())
-    assert row["detail"] == "picture 1 is q1.png of bench"
-    assert build(offline(folder, tmp_path / "set"))[-1].removed == {"repeated_pictures": 1}
+    assert row["detail"] == "image 1 is q1.png of bench"
+    assert build(offline(folder, tmp_path / "set"))[-1].removed == {"repeated_images": 1}
 
 
 def test_build_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_build_takes_as_many_as_asked(folder: Path, tmp_path: Path) -> None:
 
 
 def good_reply(request: dict[str, Any]) -> str:
-    """A valid reply of the right length for the pictures of a request."""
+    """A valid reply of the right length for the images of a request."""
     content = request["messages"][0]["content"]
     count = sum(block["type"] == "image_url" for block in content)
     lines = []
@@ -144,7 +144,7 @@ def test_build_openai_writes_what_the_model_said_and_pays_once(folder: Path, tmp
         assert len(server.requests) == 9
         first = contents(tmp_path / "set")
         assert openai(folder, tmp_path / "set", server) == 0
-        (folder / "6.png").write_bytes(picture_bytes(99))
+        (folder / "6.png").write_bytes(image_bytes(99))
         (folder / "6.txt").write_text("One more field that was not there before.")
         assert openai(folder, tmp_path / "set", server) == 0
         assert len(server.requests) == 10
@@ -220,12 +220,12 @@ def omnicorpus_row(number: int, url: str | None, text: str | None) -> dict[str, 
     return {"general_metadata": {"id": f"doc{number}", "url": None}, "images": [url, None], "texts": [None, text]}
 
 
-def test_build_omnicorpus_over_http_counts_every_bad_picture(tmp_path: Path) -> None:
-    pages = {"/0.png": Page(picture_bytes(0)), "/1.png": Page(b"nonsense"), "/2.png": Page(picture_bytes(2))}
+def test_build_omnicorpus_over_http_counts_every_bad_image(tmp_path: Path) -> None:
+    pages = {"/0.png": Page(image_bytes(0)), "/1.png": Page(b"nonsense"), "/2.png": Page(image_bytes(2))}
     with LocalWeb(lambda path, _: pages.get(path, Page(status=404))) as web:
         rows = [
             omnicorpus_row(0, f"{web.url}/0.png", "The first thing is a hill in the sun."),
-            omnicorpus_row(1, f"{web.url}/1.png", "The second thing is not a picture at all."),
+            omnicorpus_row(1, f"{web.url}/1.png", "The second thing is not an image at all."),
             omnicorpus_row(2, f"{web.url}/2.png", ""),
             omnicorpus_row(3, f"{web.url}/3.png", "The third thing is missing from the web."),
             omnicorpus_row(4, "file:///etc/passwd", "The fourth thing is not for us."),
@@ -235,10 +235,10 @@ def test_build_omnicorpus_over_http_counts_every_bad_picture(tmp_path: Path) -> 
         flags = ["--writer", "offline", "--filter", "none", "--allow-loopback"]
         assert main(["build", "--source", str(tmp_path / "rows.parquet"), "--out", str(tmp_path / "set"), *flags]) == 0
     funnel = json.loads((tmp_path / "set" / "funnel.json").read_text())
-    assert funnel[0]["removed"] == {"not_a_picture": 1, "no_text": 1, "http_404": 1, "bad_address": 1}
-    assert funnel[2]["removed"] == {"repeated_pictures": 1}
+    assert funnel[0]["removed"] == {"not_an_image": 1, "no_text": 1, "http_404": 1, "bad_address": 1}
+    assert funnel[2]["removed"] == {"repeated_images": 1}
     (dialogue,) = load_dialogues(str(tmp_path / "set"))
-    assert dialogue.pictures[0].url == f"{web.url}/0.png"
+    assert dialogue.images[0].url == f"{web.url}/0.png"
 
 
 def test_build_damaged_stage_file_names_the_line(folder: Path, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_main_build_wrong_setting_is_one_clear_line(
 def test_build_nothing_left_says_where_the_reasons_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    (source / "a.png").write_bytes(picture_bytes(1))
+    (source / "a.png").write_bytes(image_bytes(1))
     assert (
         main(
             ["build", "--source", str(source), "--out", str(tmp_path / "s"), "--writer", "offline", "--filter", "none"]
@@ -297,7 +297,7 @@ def test_build_keep_rate_keeps_the_best_share(tmp_path: Path) -> None:
 
 
 def scores(folder: Path) -> list[float]:
-    return [picture.similarity or 0.0 for dialogue in load_dialogues(str(folder)) for picture in dialogue.pictures]
+    return [image.similarity or 0.0 for dialogue in load_dialogues(str(folder)) for image in dialogue.images]
 
 
 def vars_of(settings: BuildSettings) -> dict[str, Any]:

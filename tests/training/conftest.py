@@ -29,8 +29,8 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def dialogues(make_dialogue: Callable[..., Dialogue]) -> list[Dialogue]:
-    """Eight dialogues of one to three pictures, three to six turns."""
-    return [make_dialogue(num_pictures=1 + seed % 3, num_turns=3 + seed % 4, seed=seed) for seed in range(3, 11)]
+    """Eight dialogues of one to three images, three to six turns."""
+    return [make_dialogue(num_images=1 + seed % 3, num_turns=3 + seed % 4, seed=seed) for seed in range(3, 11)]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ FLAGS = """
     model revision data data_config data_revision data_weights data_caps data_temperature balance_topics dominant_topic
     dominant_percent topic_file turns_max streaming shuffle_rows output_dir
     freeze lora_rank recompute global_batch_dialogues packing bin_tokens micro_batch_dialogues loss_average attention
-    picture_tiling tiles_single tiles_multi max_length_tokens skipped_max epochs max_steps learning_rate lr_schedule
+    image_tiling tiles_single tiles_multi max_length_tokens skipped_max epochs max_steps learning_rate lr_schedule
     warmup_percent weight_decay max_grad_norm precision seed num_workers checkpoint_minutes checkpoint_steps
     keep_checkpoints resume report_to push_to peak_tflops dry_run log_every_steps
 """

@@ -44,7 +44,7 @@ def launch(
 
 @pytest.fixture
 def mixed_folder(tmp_path: Path, dialogues: list[Dialogue]) -> Path:
-    """Five dialogues with pictures and six of words alone: some micro-batches have no picture."""
+    """Five dialogues with images and six of words alone: some micro-batches have no image."""
     words = [Dialogue(f"words{n}", (Turn((f"Only words, {n}?",), "Only words."),)) for n in range(6)]
     write_dataset([*dialogues[:5], *words], tmp_path / "mixed")
     return tmp_path / "mixed"

@@ -94,7 +94,7 @@ def test_train_from_its_own_checkpoint(data_folder: Path, tmp_path: Path) -> Non
 def test_train_bad_rows_up_to_the_limit_are_counted_beyond_it_stop_the_run(
     tmp_path: Path, make_dialogue: Callable[..., Dialogue], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [make_dialogue(num_pictures=1 + seed % 2, seed=seed) for seed in range(6)]
+    rows = [make_dialogue(num_images=1 + seed % 2, seed=seed) for seed in range(6)]
     rows += [make_dialogue(num_turns=60, seed=seed) for seed in (7, 8)]
     write_dataset(rows, tmp_path / "data")
     train(settings(tmp_path / "data", tmp_path / "a", max_length_tokens=700, skipped_max=2))

@@ -119,7 +119,7 @@ def test_step_loss_is_the_mean_it_says(
     for dialogue in dialogues:
         encoded = Encoder(processor).encode(dialogue)
         with torch.no_grad():
-            logits = model(input_ids=encoded.input_ids_T[None], **encoded.pictures).logits[0, :-1]
+            logits = model(input_ids=encoded.input_ids_T[None], **encoded.images).logits[0, :-1]
         total = torch.nn.functional.cross_entropy(logits, encoded.labels_T[1:], reduction="sum")
         sums.append(float(total))
         counts.append(encoded.num_trained)

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from training.data.encode import Encoded, Encoder, Skipped, to_dialogue
 from training.data.loss_mask import NO_LOSS
 from training.data.packing import pack
@@ -32,7 +32,7 @@ LossAverage = Literal["token", "dialogue", "square_root"]
 
 
 def pad(dialogues: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
-    """One row a dialogue, filled up on the right to the longest; without the pictures."""
+    """One row a dialogue, filled up on the right to the longest; without the images."""
     input_ids_BT = pad_sequence([d.input_ids_T for d in dialogues], batch_first=True, padding_value=pad_id)
     labels_BT = pad_sequence([d.labels_T for d in dialogues], batch_first=True, padding_value=NO_LOSS)
     lengths_B = torch.tensor([len(d) for d in dialogues])
@@ -54,14 +54,14 @@ def loss_weight(dialogue: Encoded, average: LossAverage) -> float:
 
 
 def blank_dialogue(encoder: Encoder) -> Encoded:
-    """A small white picture and no loss.
+    """A small white image and no loss.
 
-    It lies beside dialogues of text alone, so that every micro-batch runs the picture layers: processes that share
+    It lies beside dialogues of text alone, so that every micro-batch runs the image layers: processes that share
     weights or gradients (DDP, FSDP2) must all run the same layers.
     """
     white = io.BytesIO()
     Image.new("RGB", (_BLANK_SIDE_PX, _BLANK_SIDE_PX), "white").save(white, "PNG")
-    dialogue = Dialogue("blank", (Turn(introduce([1], "?"), "."),), (Picture(white.getvalue()),))
+    dialogue = Dialogue("blank", (Turn(introduce([1], "?"), "."),), (DialogueImage(white.getvalue()),))
     encoded = dataclasses.replace(encoder, max_length_tokens=None).encode(dialogue)
     return dataclasses.replace(encoded, labels_T=torch.full_like(encoded.labels_T, NO_LOSS))
 
@@ -72,7 +72,7 @@ class Collator:
 
     Attributes:
         encoder: one dialogue -> tensors.
-        family: knows how to join picture tensors.
+        family: knows how to join image tensors.
         packing: True lays dialogues side by side in one row, False pads them to the longest.
         merge_size: of a family with positions in three dimensions (`merge_size_of`), None where they are plain.
         average: what the loss is a mean over.
@@ -88,11 +88,11 @@ class Collator:
 
     @functools.cached_property
     def blank(self) -> Encoded:
-        """What a batch without pictures gets."""
+        """What a batch without images gets."""
         return blank_dialogue(self.encoder)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The batch of these rows, with the blank dialogue if none of them shows a picture."""
+        """The batch of these rows, with the blank dialogue if none of them shows an image."""
         dialogues: list[Encoded] = []
         skipped: list[tuple[str, str, str]] = []
         for row in rows:
@@ -103,19 +103,19 @@ class Collator:
             except Skipped as error:
                 skipped.append((error.row_id, error.reason, str(error)))
         real_tokens = sum(map(len, dialogues))
-        if not any(dialogue.pictures for dialogue in dialogues):
+        if not any(dialogue.images for dialogue in dialogues):
             dialogues.append(self.blank)
         pad_id = self.encoder.processor.tokenizer.pad_token_id
         batch = pack(dialogues, self.merge_size) if self.packing else pad(dialogues, pad_id)
-        pictures = self.family.join_pictures([dialogue.pictures for dialogue in dialogues if dialogue.pictures])
+        images = self.family.join_images([dialogue.images for dialogue in dialogues if dialogue.images])
         weights = self._weights(dialogues, batch["labels"])
-        return {**batch, **pictures, WEIGHTS: weights, SKIPPED: skipped, REAL_TOKENS: real_tokens}
+        return {**batch, **images, WEIGHTS: weights, SKIPPED: skipped, REAL_TOKENS: real_tokens}
 
     def _check_room(self, encoded: Encoded, dialogues: Sequence[Encoded]) -> None:
         if self.bin_tokens is None:
             return
         taken = sum(map(len, dialogues))
-        if not encoded.pictures and not any(dialogue.pictures for dialogue in dialogues):
+        if not encoded.images and not any(dialogue.images for dialogue in dialogues):
             taken += len(self.blank)
         if taken + len(encoded) > self.bin_tokens:
             detail = f"{len(encoded)} tokens beside {taken} others, bin_tokens is {self.bin_tokens}"

@@ -1,4 +1,4 @@
-"""A dialogue -> what a model reads: token ids, labels, picture tensors; or the named reason why it can't be trained.
+"""A dialogue -> what a model reads: token ids, labels, image tensors; or the named reason why it can't be trained.
 
 Shapes: T tokens of one dialogue.
 """
@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue
-from mmcr_dataset.record.images import PictureError, PictureLimits, decode_rgb
+from mmcr_dataset.record.images import ImageError, ImageLimits, decode_rgb
 from mmcr_dataset.record.messages import to_messages
 from mmcr_dataset.record.row import from_row
 from training.data.loss_mask import NO_LOSS, shift_spans, spans_to_mask
 from training.data.pixels import ask_for_bytes
 
 _TEXT_OUTPUTS = ("input_ids", "attention_mask", "offset_mapping", "text_replacement_offsets")
-LIMITS = PictureLimits(side_min_px=1, aspect_max=1000.0)  # a row's pictures were judged when it was built
+LIMITS = ImageLimits(side_min_px=1, aspect_max=1000.0)  # a row's images were judged when it was built
 
 
 class Skipped(ValueError):
@@ -41,14 +41,14 @@ class Encoded:
         id: the row's id.
         input_ids_T: its tokens.
         labels_T: the same where an answer is, -100 elsewhere.
-        pictures: what the processor made of the pictures (`pixel_values`, ...); empty for a dialogue of text alone.
+        images: what the processor made of the images (`pixel_values`, ...); empty for a dialogue of text alone.
         token_types_T: `mm_token_type_ids` where the family has them.
     """
 
     id: str
     input_ids_T: torch.Tensor
     labels_T: torch.Tensor
-    pictures: dict[str, torch.Tensor] = field(default_factory=dict)
+    images: dict[str, torch.Tensor] = field(default_factory=dict)
     token_types_T: torch.Tensor | None = None
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class Encoded:
 
 
 def to_dialogue(row: Mapping[str, Any]) -> Dialogue:
-    """The dialogue of a row with undecoded pictures.
+    """The dialogue of a row with undecoded images.
 
     Raises:
         Skipped: the row breaks an invariant (more marks than images, unknown roles, ...); the reason is its name.
@@ -91,7 +91,7 @@ class Encoder:
     @functools.cached_property
     def _images_kwargs(self) -> dict[str, Any]:
         bytes_kwargs = ask_for_bytes(self.processor.image_processor) if self.pixels_as_bytes else {}
-        # decoded as RGB already; tensors for the pictures alone, because transformers walks those of texts slowly
+        # decoded as RGB already; tensors for the images alone, because transformers walks those of texts slowly
         return {"return_tensors": "pt", "do_convert_rgb": False} | bytes_kwargs
 
     def render(self, dialogue: Dialogue) -> tuple[str, list[tuple[int, int]]]:
@@ -110,7 +110,7 @@ class Encoder:
         """The dialogue as tensors; loss on each answer and its end of turn, on nothing else.
 
         Raises:
-            Skipped: corrupt_picture and its like, alternation, processor_refused, no_trained_tokens, too_long.
+            Skipped: corrupt_image and its like, alternation, processor_refused, no_trained_tokens, too_long.
         """
         text, spans = self.render(dialogue)
         if len(spans) != len(dialogue.turns):
@@ -120,13 +120,13 @@ class Encoder:
                 f"the chat template marks {len(spans)} answers in {len(dialogue.turns)} turns; it drops or joins turns",
             )
         try:
-            pictures = [decode_rgb(picture.data, LIMITS) for picture in dialogue.pictures]
-        except PictureError as error:
+            images = [decode_rgb(image.data, LIMITS) for image in dialogue.images]
+        except ImageError as error:
             raise Skipped(dialogue.id, error.reason, error.detail) from error
         try:
             out = self.processor(
                 text=[text],
-                images=[pictures] if pictures else None,
+                images=[images] if images else None,
                 add_special_tokens=False,
                 return_offsets_mapping=True,
                 return_text_replacement_offsets=True,
@@ -146,7 +146,7 @@ class Encoder:
             id=dialogue.id,
             input_ids_T=input_ids_T,
             labels_T=labels_T,
-            pictures={name: value for name, value in out.items() if name not in _TEXT_OUTPUTS},
+            images={name: value for name, value in out.items() if name not in _TEXT_OUTPUTS},
             token_types_T=None if types is None else torch.tensor(types[0]),
         )
 

@@ -1,4 +1,4 @@
-"""Dialogues cut after some turns: the first turns with the pictures shown by then, made while rows are read."""
+"""Dialogues cut after some turns: the first turns with the images shown by then, made while rows are read."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Shown(NamedTuple):
     """What dialogues hold."""
 
     turns: int
-    pictures: int
+    images: int
 
 
 def cut_row(row: Mapping[str, Any], turns_max: int) -> dict[str, Any]:
-    """The row with its first turns, and without the pictures that only later turns show.
+    """The row with its first turns, and without the images that only later turns show.
 
-    As many pictures go as marks do, so that a row with too many or too few of them stays one, and is named later.
+    As many images go as marks do, so that a row with too many or too few of them stays one, and is named later.
     """
     messages, images = row["messages"] or [], row["images"] or []
     later = [block for message in messages[2 * turns_max :] for block in message["content"] or []]
@@ -42,7 +42,7 @@ def _cut_columns(columns: Mapping[str, Sequence[Any]], turns_max: int) -> dict[s
 
 
 def count_shown(rows: Any, turns_max: int) -> tuple[Shown, Shown]:
-    """What the rows of a data set hold, and what is left of it; reads their words, not their pictures."""
+    """What the rows of a data set hold, and what is left of it; reads their words, not their images."""
     import pyarrow.compute as pc
 
     whole = left = Shown(0, 0)
@@ -59,12 +59,12 @@ def _add(counted: Shown, messages: Any) -> Shown:
 
     flat = pc.list_flatten(messages)
     kinds = pc.struct_field(pc.list_flatten(pc.struct_field(flat, "content")), "type")
-    return Shown(counted.turns + len(flat) // 2, counted.pictures + (pc.sum(pc.equal(kinds, "image")).as_py() or 0))
+    return Shown(counted.turns + len(flat) // 2, counted.images + (pc.sum(pc.equal(kinds, "image")).as_py() or 0))
 
 
 def show_cut(turns_max: int, whole: Shown, left: Shown) -> str:
     """What the cut leaves, in a line."""
     return (
         f"the first {turns_max} turns of each dialogue: {left.turns:,} of {whole.turns:,} turns and "
-        f"{left.pictures:,} of {whole.pictures:,} pictures"
+        f"{left.images:,} of {whole.images:,} images"
     )

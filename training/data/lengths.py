@@ -1,4 +1,4 @@
-"""How long a row will be, without decoding its pictures: words through the tokenizer, pictures by their size alone.
+"""How long a row will be, without decoding its images: words through the tokenizer, images by their size alone.
 
 Exact, so that a bin filled by these lengths is never larger than it may be.
 """
@@ -12,18 +12,18 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from mmcr_dataset.record.images import PictureError, open_picture
+from mmcr_dataset.record.images import ImageError, open_image
 from training.data.encode import LIMITS, Encoder, to_dialogue
 from training.families.family import Family
 
-_ORIENTATION = 0x0112  # EXIF tag; its values 5 to 8 turn a picture on its side
+_ORIENTATION = 0x0112  # EXIF tag; its values 5 to 8 turn an image on its side
 
 
 class Length(NamedTuple):
-    """Tokens of a row, 0 if it can't be trained, and whether it shows pictures."""
+    """Tokens of a row, 0 if it can't be trained, and whether it shows images."""
 
     tokens: int
-    has_pictures: bool
+    has_images: bool
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Measurer:
     def measure(self, row: Mapping[str, Any]) -> Length:
         """The length of a row; what can't be trained counts nothing here and is named when it is encoded."""
         processor = self.encoder.processor
-        count = self.family.count_picture_tokens or _count_by_doing
+        count = self.family.count_image_tokens or _count_by_doing
         try:
             dialogue = to_dialogue(row)
-            sizes = [_upright_size(picture.data) for picture in dialogue.pictures]
+            sizes = [_upright_size(image.data) for image in dialogue.images]
             added = sum(count(processor, width, height, len(sizes) > 1) - 1 for width, height in sizes)
-        except (ValueError, PictureError):  # the row's, a picture's, or the processor's
+        except (ValueError, ImageError):  # the row's, an image's, or the processor's
             return Length(0, False)
         text, _ = self.encoder.render(dialogue)
         tokens = len(processor.tokenizer(text, add_special_tokens=False)["input_ids"]) + added
@@ -51,18 +51,18 @@ class Measurer:
 
 def _upright_size(data: bytes) -> tuple[int, int]:
     """Width and height as `decode_rgb` will give them; of a PNG only the tags before its pixels are read."""
-    picture = open_picture(data, LIMITS)
-    width, height = picture.size
-    tagged = picture.format != "PNG" or "exif" in picture.info
-    return (height, width) if tagged and picture.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
+    image = open_image(data, LIMITS)
+    width, height = image.size
+    tagged = image.format != "PNG" or "exif" in image.info
+    return (height, width) if tagged and image.getexif().get(_ORIENTATION, 1) >= 5 else (width, height)
 
 
 @functools.lru_cache(maxsize=65536)
 def _count_by_doing(processor: Any, width: int, height: int, several: bool) -> int:
-    """Tokens of a picture of that size, by letting the processor do it: for a family that has no formula."""
+    """Tokens of an image of that size, by letting the processor do it: for a family that has no formula."""
     count = 2 if several else 1
     text = processor.apply_chat_template([{"role": "user", "content": [{"type": "image"}] * count}])
-    pictures = [Image.new("RGB", (width, height), (90, 120, 150))] * count
-    with_pictures = processor(text=[text], images=[pictures], add_special_tokens=False, return_tensors="pt")
+    images = [Image.new("RGB", (width, height), (90, 120, 150))] * count
+    with_images = processor(text=[text], images=[images], add_special_tokens=False, return_tensors="pt")
     bare = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-    return (int(with_pictures["input_ids"].shape[1]) - len(bare)) // count + 1
+    return (int(with_images["input_ids"].shape[1]) - len(bare)) // count + 1

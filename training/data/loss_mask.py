@@ -1,6 +1,6 @@
 """Which tokens carry loss: character spans of the answers -> token positions. Pure, no loop over tokens.
 
-Shapes: T tokens, S spans (answers), R placeholders (pictures) that the processor made longer.
+Shapes: T tokens, S spans (answers), R placeholders (images) that the processor made longer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NO_LOSS = -100  # the label that torch's cross entropy leaves out
 
 
 def shift_spans(spans_S2: Ints, replacements: Sequence[dict[str, Any]]) -> Ints:
-    """Character spans of the rendered text -> spans of the text with its picture placeholders expanded.
+    """Character spans of the rendered text -> spans of the text with its image placeholders expanded.
 
     Args:
         spans_S2: start and end (exclusive) of each answer in the rendered text.

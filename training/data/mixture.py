@@ -159,7 +159,7 @@ def show_mixture(shares: Sequence[Share]) -> str:
     return "\n".join(lines)
 
 
-def write_mixture_picture(shares: Sequence[Share], path: Path) -> None:
+def write_mixture_image(shares: Sequence[Share], path: Path) -> None:
     """The composition as bars."""
     from matplotlib.figure import Figure
 

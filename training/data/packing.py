@@ -28,7 +28,7 @@ def merge_size_of(family: Family, model_config: Any) -> int | None:
 
 
 def pack(dialogues: Sequence[Encoded], merge_size: int | None) -> dict[str, torch.Tensor]:
-    """One row of all dialogues, without the pictures.
+    """One row of all dialogues, without the images.
 
     Returns:
         `input_ids`, `labels` [1, L]; `position_ids` [1, L], or [4, 1, L] with M-RoPE; `cu_seq_lens` [N + 1]: where each
@@ -56,20 +56,20 @@ def _token_types(dialogue: Encoded) -> torch.Tensor:
 
 
 def _positions_in_three(dialogue: Encoded, merge_size: int) -> torch.Tensor:
-    """Positions [3, T] in time, height and width; plain ones for a dialogue without pictures."""
-    if not dialogue.pictures:
+    """Positions [3, T] in time, height and width; plain ones for a dialogue without images."""
+    if not dialogue.images:
         return torch.arange(len(dialogue)).expand(3, -1)
-    return m_rope_positions(_token_types(dialogue), dialogue.pictures["image_grid_thw"], merge_size)
+    return m_rope_positions(_token_types(dialogue), dialogue.images["image_grid_thw"], merge_size)
 
 
 def m_rope_positions(token_types_T: torch.Tensor, grids_N3: torch.Tensor, merge_size: int) -> torch.Tensor:
     """Positions [3, T] in time, height and width, as `get_rope_index` of the Qwen-VL models gives them.
 
-    A picture's tokens share their time; the text after it goes on behind its longer side.
+    An image's tokens share their time; the text after it goes on behind its longer side.
 
     Args:
-        token_types_T: 1 where a picture's token is.
-        grids_N3: frames (1), rows and columns of patches of each of the N pictures.
+        token_types_T: 1 where an image's token is.
+        grids_N3: frames (1), rows and columns of patches of each of the N images.
         merge_size: patches along a side of a token.
 
     Source: Qwen2-VL (arXiv 2409.12191), section 2.1.

@@ -29,9 +29,9 @@ def cut_evenly(lengths: Sequence[Any], num_processes: int, dialogues_at_once: in
 def cut_by_tokens(lengths: Sequence[Length], num_processes: int, bin_tokens: int, blank_tokens: int) -> list[list[int]]:
     """Indices of a step's dialogues by bin; no bin is larger than `bin_tokens`, a multiple of the processes in all.
 
-    A bin of text alone gets a blank picture (see Collator), for which a step that has text alone leaves room.
+    A bin of text alone gets a blank image (see Collator), for which a step that has text alone leaves room.
     """
-    room = bin_tokens - (0 if all(length.has_pictures or not length.tokens for length in lengths) else blank_tokens)
+    room = bin_tokens - (0 if all(length.has_images or not length.tokens for length in lengths) else blank_tokens)
     tokens = [length.tokens for length in lengths]
     alone = [[index] for index, length in enumerate(tokens) if length > room]
     shared = [index for index, length in enumerate(tokens) if length <= room]

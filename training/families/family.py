@@ -9,21 +9,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Pictures = dict[str, Any]  # what a processor made of one dialogue's pictures: name -> tensor
+Images = dict[str, Any]  # what a processor made of one dialogue's images: name -> tensor
 
 
-def concatenate_pictures(pictures: Sequence[Pictures]) -> Pictures:
-    """The picture tensors of several dialogues, joined along their first dimension, in order."""
+def concatenate_images(images: Sequence[Images]) -> Images:
+    """The image tensors of several dialogues, joined along their first dimension, in order."""
     import torch
 
-    if len(pictures) == 1:
-        return pictures[0]
-    names = {name: None for one in pictures for name in one}
-    return {name: torch.cat([one[name] for one in pictures if name in one]) for name in names}
+    if len(images) == 1:
+        return images[0]
+    names = {name: None for one in images for name in one}
+    return {name: torch.cat([one[name] for one in images if name in one]) for name in names}
 
 
 def count_patch_tokens(processor: Any, width: int, height: int, several: bool) -> int:
-    """Tokens of a picture between its start and its end, for the Qwen-VL families."""
+    """Tokens of an image between its start and its end, for the Qwen-VL families."""
     num_patches = processor.image_processor.get_number_of_image_patches(height, width)
     return int(num_patches) // int(processor.image_processor.merge_size) ** 2
 
@@ -44,8 +44,8 @@ class Family:
         special_tokens: what a tokenizer of a tiny model must hold.
         end_of_turn: the token that ends an answer, and is trained.
         to_tiny: a tokenizer -> a small model with random weights and its processor, of the family's true classes.
-        join_pictures: the picture tensors of several dialogues -> those of one batch.
-        count_picture_tokens: (processor, width, height, whether it is one of several) -> tokens of a picture, without
+        join_images: the image tensors of several dialogues -> those of one batch.
+        count_image_tokens: (processor, width, height, whether it is one of several) -> tokens of an image, without
             decoding it; None finds out by letting the processor do it, which is slow.
         has_m_rope: positions are in time, height and width (packing.m_rope_positions).
         pixels_as_bytes: its image processor ends with mean and deviation and nothing after, so pixels can leave the
@@ -59,8 +59,8 @@ class Family:
     special_tokens: tuple[str, ...]
     end_of_turn: str
     to_tiny: Callable[[Any], tuple[Any, Any]]
-    join_pictures: Callable[[Sequence[Pictures]], Pictures] = concatenate_pictures
-    count_picture_tokens: Callable[[Any, int, int, bool], int] | None = None
+    join_images: Callable[[Sequence[Images]], Images] = concatenate_images
+    count_image_tokens: Callable[[Any, int, int, bool], int] | None = None
     has_m_rope: bool = False
     pixels_as_bytes: bool = False
     save_memory: Callable[[Any], None] = _nothing_else
@@ -86,10 +86,10 @@ def tiny_text_settings(tokenizer: Any, end_of_turn: str, width: int = 128) -> di
 def chatml_template(image: str, system: str | None) -> str:
     """A ChatML template whose loss covers each answer and its `<|im_end|>`, not the line break after it.
 
-    A picture block becomes `image` and nothing more: the line break after it is in the dialogue's own text.
+    An image block becomes `image` and nothing more: the line break after it is in the dialogue's own text.
 
     Args:
-        image: what the family's processor reads as one picture.
+        image: what the family's processor reads as one image.
         system: the family's system prompt, None for none.
     """
     opening = f"<|im_start|>system\\n{system}<|im_end|>\\n" if system else ""

@@ -1,6 +1,6 @@
-"""LLaVA-OneVision (arXiv 2408.03326): tiles of any grid for one picture, one tile each for several.
+"""LLaVA-OneVision (arXiv 2408.03326): tiles of any grid for one image, one tile each for several.
 
-Its own template puts every picture before the text; ours shows each where the person says `Image_n`.
+Its own template puts every image before the text; ours shows each where the person says `Image_n`.
 """
 
 from __future__ import annotations
@@ -8,22 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from training.families.family import Family, Pictures, chatml_template, concatenate_pictures, tiny_text_settings
+from training.families.family import Family, Images, chatml_template, concatenate_images, tiny_text_settings
 
 
-def _join_pictures(pictures: Sequence[Pictures]) -> Pictures:
-    """All pictures, each filled up with empty tiles to the largest number; the model takes only the true ones."""
+def _join_images(images: Sequence[Images]) -> Images:
+    """All images, each filled up with empty tiles to the largest number; the model takes only the true ones."""
     from torch.nn.functional import pad
 
-    most = max((one["pixel_values"].shape[1] for one in pictures), default=0)
+    most = max((one["pixel_values"].shape[1] for one in images), default=0)
     filled = [
         one | {"pixel_values": pad(one["pixel_values"], (0, 0) * 3 + (0, most - one["pixel_values"].shape[1]))}
-        for one in pictures
+        for one in images
     ]
-    return concatenate_pictures(filled)
+    return concatenate_images(filled)
 
 
-def _count_picture_tokens(processor: Any, width: int, height: int, several: bool) -> int:
+def _count_image_tokens(processor: Any, width: int, height: int, several: bool) -> int:
     if several:
         return int(processor.num_image_tokens) + int(processor.vision_feature_select_strategy != "default")
     return int(processor._get_num_multimodal_tokens(image_sizes=[(height, width)])["num_image_tokens"][0])
@@ -83,6 +83,6 @@ FAMILY = Family(
     special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"),
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
-    join_pictures=_join_pictures,
-    count_picture_tokens=_count_picture_tokens,
+    join_images=_join_images,
+    count_image_tokens=_count_image_tokens,
 )

@@ -41,11 +41,11 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
         hidden_size=text["hidden_size"],
         tie_word_embeddings=True,
     )
-    pictures = Ovis2ImageProcessor(
+    images = Ovis2ImageProcessor(
         crop_to_patches=True, size={"height": side_px, "width": side_px}, min_patches=1, max_patches=4
     )
     processor = Ovis2Processor(
-        image_processor=pictures,
+        image_processor=images,
         tokenizer=tokenizer,
         chat_template=FAMILY.chat_template,
         image_seq_length=(side_px // patch_px // stride) ** 2,
@@ -53,20 +53,20 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
     return Ovis2ForConditionalGeneration(config), processor
 
 
-def _count_picture_tokens(processor: Any, width: int, height: int, several: bool) -> int:
+def _count_image_tokens(processor: Any, width: int, height: int, several: bool) -> int:
     from transformers.models.ovis2.image_processing_ovis2 import get_min_tile_covering_grid
 
     from training.model.ovis2_tiling import OriginalTiling
 
-    pictures = processor.image_processor
-    side_px = int(pictures.size["height"])
-    if isinstance(pictures, OriginalTiling):
-        tiles = math.prod(pictures.grid(width, height, several))
-    elif pictures.crop_to_patches and pictures.max_patches > 1:
-        tiles = math.prod(get_min_tile_covering_grid((height, width), side_px, pictures.max_patches))
+    images = processor.image_processor
+    side_px = int(images.size["height"])
+    if isinstance(images, OriginalTiling):
+        tiles = math.prod(images.grid(width, height, several))
+    elif images.crop_to_patches and images.max_patches > 1:
+        tiles = math.prod(get_min_tile_covering_grid((height, width), side_px, images.max_patches))
     else:
         tiles = 1
-    whole, rest = int(processor.image_seq_length), 3  # beginning, a mark after the whole picture, end
+    whole, rest = int(processor.image_seq_length), 3  # beginning, a mark after the whole image, end
     return whole + rest + (tiles * (whole + 1) - 1 if tiles > 1 else 0)
 
 
@@ -88,6 +88,6 @@ FAMILY = Family(
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
     pixels_as_bytes=True,
-    count_picture_tokens=_count_picture_tokens,
+    count_image_tokens=_count_image_tokens,
     save_memory=_save_memory,
 )

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL (Alibaba, arXiv 2502.13923): pictures of any size, positions in three dimensions."""
+"""Qwen2.5-VL (Alibaba, arXiv 2502.13923): images of any size, positions in three dimensions."""
 
 from __future__ import annotations
 
@@ -64,6 +64,6 @@ FAMILY = Family(
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
     pixels_as_bytes=True,
-    count_picture_tokens=count_patch_tokens,
+    count_image_tokens=count_patch_tokens,
     has_m_rope=True,
 )  # fmt: skip

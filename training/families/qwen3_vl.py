@@ -64,6 +64,6 @@ FAMILY = Family(
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
     pixels_as_bytes=True,
-    count_picture_tokens=count_patch_tokens,
+    count_image_tokens=count_patch_tokens,
     has_m_rope=True,
 )  # fmt: skip

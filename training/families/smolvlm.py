@@ -1,4 +1,4 @@
-"""SmolVLM / SmolVLM2 (Hugging Face, arXiv 2504.05299), the Idefics3 line: pictures cut into rows and columns.
+"""SmolVLM / SmolVLM2 (Hugging Face, arXiv 2504.05299), the Idefics3 line: images cut into rows and columns.
 
 Its cue is `Assistant:`, so the blank before an answer belongs to what is trained.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from training.families.family import Family, Pictures, tiny_text_settings
+from training.families.family import Family, Images, tiny_text_settings
 
 _TEMPLATE = (
     "{%- macro show(content) %}"
@@ -32,15 +32,15 @@ _TEMPLATE = (
 )
 
 
-def _join_pictures(pictures: Sequence[Pictures]) -> Pictures:
+def _join_images(images: Sequence[Images]) -> Images:
     """One row with all tiles: the model goes by their order, and empty tiles would only be thrown out again."""
     import torch
 
-    names = {name: None for one in pictures for name in one}
-    return {name: torch.cat([one[name][0] for one in pictures])[None] for name in names}
+    names = {name: None for one in images for name in one}
+    return {name: torch.cat([one[name][0] for one in images])[None] for name in names}
 
 
-def _count_picture_tokens(processor: Any, width: int, height: int, several: bool) -> int:
+def _count_image_tokens(processor: Any, width: int, height: int, several: bool) -> int:
     _, rows, columns = processor.image_processor.get_number_of_image_patches(height, width)
     text = processor.replace_image_token({"rows": [[rows]], "cols": [[columns]]}, 0)
     return len(processor.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -99,6 +99,6 @@ FAMILY = Family(
     ),
     end_of_turn="<end_of_utterance>",
     to_tiny=_to_tiny,
-    join_pictures=_join_pictures,
-    count_picture_tokens=_count_picture_tokens,
+    join_images=_join_images,
+    count_image_tokens=_count_image_tokens,
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Floating-point operations of a training step, counted from a model's weights and its configuration.
 
-Two a weight and unit forward (a patch in the picture layers, a picture token in the connector, a token in the language
+Two a weight and unit forward (a patch in the image layers, an image token in the connector, a token in the language
 layers, a trained token in the head), attention over whole dialogues and tiles besides, and as much again for each of
 the two ways back, where they are taken. What is computed twice to save memory counts once.
 """
@@ -21,7 +21,7 @@ PEAK_TFLOPS = {
     "MI300X": 1307.0,
 }  # fmt: skip
 _LOOKED_UP = ("embed_tokens", "position_embedding", "pos_embed")  # tables: a row is read, nothing is multiplied
-_PARTS = ("vision", "connector", "language")  # the order in which a picture passes them
+_PARTS = ("vision", "connector", "language")  # the order in which an image passes them
 
 
 def peak_tflops(card: str) -> float | None:
@@ -79,14 +79,14 @@ def _both_ways(passes: int) -> int:
 
 
 def _tile_patches(config: Any, batch: Mapping[str, Any]) -> Any:
-    """Patches of each picture, or of each tile where pictures are cut into tiles."""
+    """Patches of each image, or of each tile where images are cut into tiles."""
     import torch
 
     if "image_grid_thw" in batch:
         return batch["image_grid_thw"].prod(1)
     pixels = batch["pixel_values"]
     corners = pixels[..., 0, 0].reshape(-1, pixels.shape[-3])
-    filled = corners.any(dim=1)  # tiles that fill a picture up to the most tiles are empty; none is among bytes
+    filled = corners.any(dim=1)  # tiles that fill an image up to the most tiles are empty; none is among bytes
     num_tiles = len(filled) if pixels.dtype == torch.uint8 else int(filled.sum())
     return torch.full((num_tiles,), (int(pixels.shape[-1]) // int(config.vision_config.patch_size)) ** 2)
 

@@ -29,15 +29,15 @@ def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, 
 
 
 def encoding_processor(config: TrainConfig, family: Family, processor: Any) -> Any:
-    """The processor that encodes: the checkpoint's own, or for Ovis2 one that cuts pictures as its authors do.
+    """The processor that encodes: the checkpoint's own, or for Ovis2 one that cuts images as its authors do.
 
     Raises:
         ValueError: the family has no other tiling.
     """
-    if config.picture_tiling == "checkpoint":
+    if config.image_tiling == "checkpoint":
         return processor
     if family.model_type != "ovis2":
-        raise ValueError(f"--picture_tiling original is Ovis2's, {config.model} is a {family.model_type}; leave it out")
+        raise ValueError(f"--image_tiling original is Ovis2's, {config.model} is a {family.model_type}; leave it out")
     from training.model.ovis2_tiling import with_original_tiling
 
     return with_original_tiling(processor, config.tiles_single, config.tiles_multi)

@@ -19,12 +19,12 @@ PIECE_TOKENS = 512  # visual tokens at once: 65,536 probabilities each are 134 M
 
 
 def chunk_visual_head(model: Any) -> None:
-    """Let an Ovis2 model compute its picture features in pieces; the same numbers, less memory."""
+    """Let an Ovis2 model compute its image features in pieces; the same numbers, less memory."""
     model.model.get_image_features = types.MethodType(_image_features, model.model)
 
 
 def _image_features(core: Any, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
-    """Picture features [N, V, H] and the indicators', as `Ovis2Model.get_image_features` gives them."""
+    """Image features [N, V, H] and the indicators', as `Ovis2Model.get_image_features` gives them."""
     from transformers.models.ovis2.modeling_ovis2 import BaseModelOutputWithVisualIndicatorFeatures
 
     tower, table = core.vision_tower, core.visual_embeddings_table

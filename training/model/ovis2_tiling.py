@@ -1,7 +1,7 @@
-"""Ovis2's pictures as its authors cut them: grid as rows x columns, aspect kept, filled up with zeros to a square.
+"""Ovis2's images as its authors cut them: grid as rows x columns, aspect kept, filled up with zeros to a square.
 
 The processor in transformers transposes grids that aren't square and stretches tiles. Choose this one
-(`--picture_tiling original`) for a checkpoint that the authors' code will run; one that transformers will run wants its
+(`--image_tiling original`) for a checkpoint that the authors' code will run; one that transformers will run wants its
 own processor, so that what is trained is what is asked.
 
 Source: AIDC-AI/Ovis at 58b0ad6, ovis/model/visual_tokenizer/base_visual_tokenizer.py, `preprocess_image`.
@@ -47,7 +47,7 @@ def _covered_px(box: Box, side_px: int) -> float:
 
 @functools.lru_cache(maxsize=4096)
 def choose_grid(width: int, height: int, side_px: int, max_tiles: int) -> tuple[int, int]:
-    """Rows and columns: the fewest tiles that cover enough of the picture, else those that cover most of it."""
+    """Rows and columns: the fewest tiles that cover enough of the image, else those that cover most of it."""
     counts = range(1, max_tiles + 1)
     covered = {
         (rows, columns): sum(_covered_px(box, side_px) for box in grid_boxes(width, height, rows, columns))
@@ -68,35 +68,35 @@ class OriginalTiling(Ovis2ImageProcessor):  # type: ignore[misc]  # transformers
     tiles_multi: int
 
     def grid(self, width: int, height: int, several: bool) -> tuple[int, int]:
-        """Rows and columns of a lone picture, or of one of several."""
+        """Rows and columns of a lone image, or of one of several."""
         return choose_grid(width, height, int(self.size["height"]), self.tiles_multi if several else self.tiles_single)
 
     def preprocess(self, images: Any, **kwargs: Any) -> BatchFeature:
-        """Tiles of all pictures of one dialogue (`pixel_values` [N, 3, S, S]) and their grids."""
-        flat: list[Image.Image] = [picture for group in images for picture in group]
+        """Tiles of all images of one dialogue (`pixel_values` [N, 3, S, S]) and their grids."""
+        flat: list[Image.Image] = [image for group in images for image in group]
         side_px = int(self.size["height"])
-        grids = [self.grid(picture.width, picture.height, several=len(flat) > 1) for picture in flat]
+        grids = [self.grid(image.width, image.height, several=len(flat) > 1) for image in flat]
         boxes = [
-            [(0, 0, picture.width, picture.height), *grid_boxes(picture.width, picture.height, *grid)]
+            [(0, 0, image.width, image.height), *grid_boxes(image.width, image.height, *grid)]
             if grid != (1, 1)
-            else [(0, 0, picture.width, picture.height)]
-            for picture, grid in zip(flat, grids, strict=True)
+            else [(0, 0, image.width, image.height)]
+            for image, grid in zip(flat, grids, strict=True)
         ]
         tiles_N3SS = np.zeros((sum(map(len, boxes)), 3, side_px, side_px), dtype=np.float32)
-        cells = ((picture, box) for picture, of_one in zip(flat, boxes, strict=True) for box in of_one)
-        for tile_3SS, (picture, box) in zip(tiles_N3SS, cells, strict=True):
-            self._fill(tile_3SS, picture, box)
+        cells = ((image, box) for image, of_one in zip(flat, boxes, strict=True) for box in of_one)
+        for tile_3SS, (image, box) in zip(tiles_N3SS, cells, strict=True):
+            self._fill(tile_3SS, image, box)
         return BatchFeature({"pixel_values": torch.from_numpy(tiles_N3SS), "grids": torch.tensor(grids)})
 
-    def _fill(self, tile_3SS: Any, picture: Image.Image, box: Box) -> None:
-        """Put a cell of the picture into the middle of a tile, its longer side as long as the tile's."""
+    def _fill(self, tile_3SS: Any, image: Image.Image, box: Box) -> None:
+        """Put a cell of the image into the middle of a tile, its longer side as long as the tile's."""
         side_px = tile_3SS.shape[1]
         width, height = box[2] - box[0], box[3] - box[1]
         if width >= height:
             across, down = side_px, side_px if width == height else int(height / width * side_px)
         else:
             across, down = int(width / height * side_px), side_px
-        small = picture.crop(box).resize((max(1, across), max(1, down)), Image.Resampling.BICUBIC)
+        small = image.crop(box).resize((max(1, across), max(1, down)), Image.Resampling.BICUBIC)
         mean, deviation = (np.asarray(values, dtype=np.float32) for values in (self.image_mean, self.image_std))
         pixels_HW3 = (np.asarray(small, dtype=np.float32) / 255 - mean) / deviation
         left, upper = (side_px - small.width) // 2, (side_px - small.height) // 2
@@ -104,7 +104,7 @@ class OriginalTiling(Ovis2ImageProcessor):  # type: ignore[misc]  # transformers
 
 
 def with_original_tiling(processor: Any, tiles_single: int, tiles_multi: int) -> Any:
-    """A copy of an Ovis2 processor that cuts pictures as the authors do; the processor itself stays as it is."""
+    """A copy of an Ovis2 processor that cuts images as the authors do; the processor itself stays as it is."""
     tiling = OriginalTiling(**{
         name: getattr(processor.image_processor, name) for name in ("size", "image_mean", "image_std")
     })  # fmt: skip

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 
-def write_loss_curve(log_path: Path, picture_path: Path, title: str) -> None:
+def write_loss_curve(log_path: Path, image_path: Path, title: str) -> None:
     """Draw loss over trained tokens, with the learning rate beside it.
 
     Raises:
@@ -28,4 +28,4 @@ def write_loss_curve(log_path: Path, picture_path: Path, title: str) -> None:
     rate.plot(tokens, [line["learning_rate"] for line in lines], color="tab:gray", linewidth=1, linestyle="--")
     rate.set_ylabel("learning rate (dashed)", color="tab:gray")
     rate.set_ylim(bottom=0)
-    figure.savefig(picture_path, dpi=120)
+    figure.savefig(image_path, dpi=120)

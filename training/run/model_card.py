@@ -79,7 +79,7 @@ def _show_head(facts: Mapping[str, Any]) -> str:
     return (
         f"# {facts['model'].rpartition('/')[2]}, trained on dialogues\n\n"
         f"`{facts['model']}`{revision} (family {facts['family']}), fine-tuned on dialogues of several turns about one "
-        "or several pictures. Loss on the answers and their ends of turn only; the chat template that does so is saved "
+        "or several images. Loss on the answers and their ends of turn only; the chat template that does so is saved "
         "with the model."
     )
 

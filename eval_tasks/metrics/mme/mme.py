@@ -1,4 +1,4 @@
-"""MME: accuracy and accuracy of whole pictures, summed over the sub-tasks.
+"""MME: accuracy and accuracy of whole images, summed over the sub-tasks.
 
 Load with `evaluate.load("eval_tasks/metrics/mme", RULES)`.
 """

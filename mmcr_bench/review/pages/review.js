@@ -18,7 +18,7 @@ function submit() {
 
 for (const flag of flags) flag.addEventListener("change", tell);
 if (form) tell();
-for (const link of document.querySelectorAll(".picture")) {
+for (const link of document.querySelectorAll(".image")) {
   link.addEventListener("click", (event) => {
     event.preventDefault();
     link.classList.toggle("large");

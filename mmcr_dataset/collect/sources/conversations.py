@@ -6,7 +6,7 @@ A file is a JSON list or JSON lines of records, such as
     {"images": ["a.jpg", "b.jpg"], "messages": [{"role": "user", "content": "<image><image>Compare."}, ...]}
     {"image": ["a.jpg"], "conversations": [{"from": "user", "value": "Image-1: <ImageHere> ..."}, ...]}
 
-`<image>`, `<ImageHere>` or an image block stands where a picture is shown; without any, the first question shows all.
+`<image>`, `<ImageHere>` or an image block stands where an image is shown; without any, the first question shows all.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import Any
 from mmcr_dataset.record.dialogue import (
     Block,
     Dialogue,
+    DialogueImage,
     Generation,
     InvalidDialogue,
-    Picture,
     Source,
     Turn,
     dialogue_id,
     introduce,
 )
-from mmcr_dataset.record.images import PictureError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.images import ImageError, decode_rgb, perceptual_hash
 from mmcr_dataset.record.plain_text import drop_unsafe_characters, escape_special_tokens
 from mmcr_dataset.stage.stages import Removed, read_jsonl
 
@@ -67,8 +67,8 @@ def read_records(path: Path) -> list[Record]:
     return records
 
 
-def picture_names(record: Record) -> list[str]:
-    """The pictures that a record names, in order."""
+def image_names(record: Record) -> list[str]:
+    """The images that a record names, in order."""
     value = record.get("images", record.get("image")) or []
     names = [value] if isinstance(value, str | Mapping) else list(value)
     return [str(name.get("path")) if isinstance(name, Mapping) else str(name) for name in names]
@@ -79,8 +79,8 @@ def to_dialogues(records: Iterable[Record], images: Path, licence: str | None = 
 
     Args:
         records: of a file.
-        images: the folder that picture names are relative to.
-        licence: of pictures and texts.
+        images: the folder that image names are relative to.
+        licence: of images and texts.
     """
     seen: dict[str, str] = {}
     for number, record in enumerate(records):
@@ -89,7 +89,7 @@ def to_dialogues(records: Iterable[Record], images: Path, licence: str | None = 
             dialogue = _to_dialogue(record, images, licence)
         except _Refused as refused:
             yield Removed(name, refused.reason, f"record {number}: {refused}")
-        except PictureError as error:
+        except ImageError as error:
             yield Removed(name, error.reason, f"record {number}: {error.detail}")
         except InvalidDialogue as error:
             yield Removed(name, error.invariant, f"record {number}: {error.detail}")
@@ -103,11 +103,11 @@ def to_dialogues(records: Iterable[Record], images: Path, licence: str | None = 
 
 def _to_dialogue(record: Record, folder: Path, licence: str | None) -> Dialogue:
     exchanges = _to_exchanges(record)
-    names = picture_names(record)
+    names = image_names(record)
     marks = sum(len(_SHOWN.findall(human)) for human, _ in exchanges)
     if marks not in (0, len(names)):
-        raise _Refused("marks_and_pictures_differ", f"{marks} places for {len(names)} pictures, expected as many")
-    pictures = tuple(_read_picture(folder, name) for name in names)
+        raise _Refused("marks_and_images_differ", f"{marks} places for {len(names)} images, expected as many")
+    images = tuple(_read_image(folder, name) for name in names)
     shown = iter(range(1, len(names) + 1))
     turns = [Turn(_to_blocks(human, shown), _plain(answer)) for human, answer in exchanges]
     if names and not marks:
@@ -115,8 +115,8 @@ def _to_dialogue(record: Record, folder: Path, licence: str | None) -> Dialogue:
         assert isinstance(first.human[0], str), "without marks the first question is text"
         turns[0] = Turn(introduce(list(shown), first.human[0]), first.assistant)
     text = json.dumps([[turn.human, turn.assistant] for turn in turns], ensure_ascii=False)
-    row_id = dialogue_id(text, [picture.sha256 for picture in pictures], None, None)
-    return Dialogue(row_id, tuple(turns), pictures, source=Source(licence=licence), generation=_SOURCE)
+    row_id = dialogue_id(text, [image.sha256 for image in images], None, None)
+    return Dialogue(row_id, tuple(turns), images, source=Source(licence=licence), generation=_SOURCE)
 
 
 def _to_exchanges(record: Record) -> list[tuple[str, str]]:
@@ -131,7 +131,7 @@ def _to_exchanges(record: Record) -> list[tuple[str, str]]:
     if len(roles) % 2 or roles != ["human", "assistant"] * (len(roles) // 2):
         raise _Refused("alternation", f"roles {roles}, expected human, assistant, human, ...")
     if any(_SHOWN.search(answer) for _, answer in told[1::2]):
-        raise _Refused("picture_in_answer", "an answer shows a picture; only the person does")
+        raise _Refused("image_in_answer", "an answer shows an image; only the person does")
     return [(told[at][1], told[at + 1][1]) for at in range(0, len(told), 2)]
 
 
@@ -159,7 +159,7 @@ def _read_block(block: Any) -> str:  # noqa: ANN401
 
 
 def _to_blocks(text: str, shown: Iterator[int]) -> tuple[Block, ...]:
-    """A question as blocks; the paper's `Image_n: ` before a picture stays if n is that picture's number."""
+    """A question as blocks; the paper's `Image_n: ` before an image stays if n is that image's number."""
     pieces = _SHOWN.split(text)
     blocks: list[Block] = []
     for number, piece in enumerate(pieces):
@@ -177,18 +177,18 @@ def _plain(text: str) -> str:
     return escape_special_tokens(drop_unsafe_characters(text))
 
 
-def _read_picture(folder: Path, name: str) -> Picture:
+def _read_image(folder: Path, name: str) -> DialogueImage:
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
-        raise _Refused("picture_outside", f"{name!r} lies outside of {folder}")
+        raise _Refused("image_outside", f"{name!r} lies outside of {folder}")
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise _Refused("missing_picture", f"{name!r} in {folder}: {error.strerror}") from error
-    return Picture(data, phash=perceptual_hash(decode_rgb(data)))
+        raise _Refused("missing_image", f"{name!r} in {folder}: {error.strerror}") from error
+    return DialogueImage(data, phash=perceptual_hash(decode_rgb(data)))
 
 
-def size_of_pictures(records: Sequence[Record], images: Path) -> int:
-    """Bytes of all pictures that are there, to choose the number of shards."""
-    paths = (images / name for record in records for name in picture_names(record))
+def size_of_images(records: Sequence[Record], images: Path) -> int:
+    """Bytes of all images that are there, to choose the number of shards."""
+    paths = (images / name for record in records for name in image_names(record))
     return sum(path.stat().st_size for path in paths if path.is_file())

@@ -1,7 +1,7 @@
-"""A folder of pictures and texts as documents.
+"""A folder of images and texts as documents.
 
-Each sub-folder is one document of all its pictures; each picture directly in the folder is one document. The text of a
-picture is the file of the same name with the ending .txt; a sub-folder may have one text.txt for all its pictures.
+Each sub-folder is one document of all its images; each image directly in the folder is one document. The text of a
+image is the file of the same name with the ending .txt; a sub-folder may have one text.txt for all its images.
 """
 
 from __future__ import annotations
@@ -10,29 +10,27 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmcr_dataset.collect.document import Document, PictureAt
+from mmcr_dataset.collect.document import Document, ImageAt
 from mmcr_dataset.record.dialogue import Source
 from mmcr_dataset.stage.stages import Removed
 
-PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 
 class LocalFolderSource:
     """The documents of a folder, in the order of names.
 
     Raises:
-        ValueError: there is no such folder, or no picture in it.
+        ValueError: there is no such folder, or no image in it.
     """
 
     def __init__(self, folder: Path, licence: str | None = None) -> None:
         if not folder.is_dir():
-            raise ValueError(f"{folder}: no such folder; expected a folder of pictures with .txt files beside them")
+            raise ValueError(f"{folder}: no such folder; expected a folder of images with .txt files beside them")
         self._folder, self._licence = folder, licence
         self._files = sorted(path for path in folder.rglob("*") if path.is_file())
-        if not any(path.suffix.lower() in PICTURE_ENDINGS for path in self._files):
-            raise ValueError(
-                f"{folder}: no picture in it; expected files ending in {', '.join(sorted(PICTURE_ENDINGS))}"
-            )
+        if not any(path.suffix.lower() in IMAGE_ENDINGS for path in self._files):
+            raise ValueError(f"{folder}: no image in it; expected files ending in {', '.join(sorted(IMAGE_ENDINGS))}")
 
     @property
     def fingerprint(self) -> str:
@@ -41,27 +39,27 @@ class LocalFolderSource:
         return hashlib.sha256("\n".join(f"{p} {s.st_size} {s.st_mtime_ns}" for p, s in stats).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[Document | Removed]:
-        """Each sub-folder, then each picture of the folder itself."""
+        """Each sub-folder, then each image of the folder itself."""
         groups: dict[str, list[Path]] = {}
         for path in self._files:
-            if path.suffix.lower() in PICTURE_ENDINGS:
+            if path.suffix.lower() in IMAGE_ENDINGS:
                 alone = path.parent == self._folder
                 name = path.name if alone else path.parent.relative_to(self._folder).as_posix()
                 groups.setdefault(name, []).append(path)
-        for name, pictures in sorted(groups.items()):
-            yield self._to_document(name, pictures)
+        for name, images in sorted(groups.items()):
+            yield self._to_document(name, images)
 
-    def _to_document(self, name: str, pictures: list[Path]) -> Document | Removed:
-        blocks: list[str | PictureAt] = []
+    def _to_document(self, name: str, images: list[Path]) -> Document | Removed:
+        blocks: list[str | ImageAt] = []
         try:
-            whole = pictures[0].parent / "text.txt"
+            whole = images[0].parent / "text.txt"
             if whole.is_file():
                 blocks.append(whole.read_text(encoding="utf-8-sig"))
-            for picture in pictures:
-                blocks.append(PictureAt(path=picture))
-                beside = picture.with_suffix(".txt")
+            for image in images:
+                blocks.append(ImageAt(path=image))
+                beside = image.with_suffix(".txt")
                 if beside.is_file():
                     blocks.append(beside.read_text(encoding="utf-8-sig"))
         except UnicodeDecodeError as error:
-            return Removed(name, "text_not_utf8", f"{pictures[0].parent}: {error}; save the text as UTF-8")
+            return Removed(name, "text_not_utf8", f"{images[0].parent}: {error}; save the text as UTF-8")
         return Document(name, tuple(blocks), Source(licence=self._licence))

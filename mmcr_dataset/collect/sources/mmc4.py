@@ -1,6 +1,6 @@
-"""MMC4 documents: a list of sentences, and pictures that belong to one sentence each.
+"""MMC4 documents: a list of sentences, and images that belong to one sentence each.
 
-Also OmniCorpus's documents with similarities, which have this form with `image_url`. A picture stands before its
+Also OmniCorpus's documents with similarities, which have this form with `image_url`. An image stands before its
 sentence; where `matched_text_index` is missing, the row of the similarity matrix tells: the most similar pairs first,
 each sentence once.
 
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-from mmcr_dataset.collect.document import Document, PictureAt, document_id, read_row
+from mmcr_dataset.collect.document import Document, ImageAt, document_id, read_row
 from mmcr_dataset.collect.draw import seeded_rank
 from mmcr_dataset.collect.sources.locations import SourceFile, hub_errors
 from mmcr_dataset.record.dialogue import Source
@@ -29,47 +29,47 @@ ENDINGS = (".jsonl", ".jsonl.gz", ".zip")
 _LINE_BYTES_MAX = 50_000_000  # a longer line is no document
 # zipfile raises NotImplementedError for a compression it doesn't know, RuntimeError for an encrypted member
 _BROKEN_ARCHIVE = (EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
-_MATCHED_MAX = 64  # a document of more pictures is not taken anyway
+_MATCHED_MAX = 64  # a document of more images is not taken anyway
 
 
 def to_document(row: Mapping[str, Any], place: str, licence: str | None = None) -> Document | Removed:
     """One document, or why it is none; `place` names the row in messages."""
-    texts, pictures, url = row.get("text_list"), row.get("image_info"), row.get("url")
-    if not isinstance(texts, list) or not isinstance(pictures, list):
+    texts, images, url = row.get("text_list"), row.get("image_info"), row.get("url")
+    if not isinstance(texts, list) or not isinstance(images, list):
         return Removed(document_id(str(row)[:10000]), "null_columns", f"{place}: no list text_list or image_info")
-    row_id = document_id(str(url), *map(str, texts), *map(str, pictures))
+    row_id = document_id(str(url), *map(str, texts), *map(str, images))
     matrix, valid = row.get("similarity_matrix"), row.get("valid_image_ids")
     try:
-        numbers = [n for n in range(len(pictures)) if valid is None or n in valid]
-        at = [pictures[n].get("matched_text_index") for n in numbers]
+        numbers = [n for n in range(len(images)) if valid is None or n in valid]
+        at = [images[n].get("matched_text_index") for n in numbers]
         if None in at:
             at = _match([(matrix or [])[n] for n in numbers]) if len(at) <= _MATCHED_MAX else [0] * len(at)
-        addresses = [pictures[n].get("raw_url") or pictures[n]["image_url"] for n in numbers]
+        addresses = [images[n].get("raw_url") or images[n]["image_url"] for n in numbers]
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         detail = f"{place}: image_info without address, or without matched_text_index and similarity_matrix ({error!r})"
         return Removed(row_id, "unreadable_image_info", detail)
     if any(not isinstance(index, int) or not 0 <= index < len(texts) for index in at):
         return Removed(row_id, "bad_text_index", f"{place}: matched_text_index {at} for {len(texts)} texts")
-    blocks: list[str | PictureAt] = []
+    blocks: list[str | ImageAt] = []
     for index, text in enumerate(texts):
-        blocks += [PictureAt(url=str(a)) for a, here in zip(addresses, at, strict=True) if here == index]
+        blocks += [ImageAt(url=str(a)) for a, here in zip(addresses, at, strict=True) if here == index]
         if text:
             blocks.append(str(text))
     return Document(row_id, tuple(blocks), Source(url if isinstance(url, str) else None, licence))
 
 
 def _match(similarities: Sequence[Sequence[float]]) -> list[int]:
-    """Each picture's sentence: the most similar pairs first, each sentence once while there are enough."""
+    """Each image's sentence: the most similar pairs first, each sentence once while there are enough."""
     pairs = sorted(
-        ((float(value), -picture, -text) for picture, row in enumerate(similarities) for text, value in enumerate(row)),
+        ((float(value), -image, -text) for image, row in enumerate(similarities) for text, value in enumerate(row)),
         reverse=True,
     )
     found: dict[int, int] = {}
-    for _, picture, text in pairs:
-        if -picture not in found and -text not in found.values():
-            found[-picture] = -text
+    for _, image, text in pairs:
+        if -image not in found and -text not in found.values():
+            found[-image] = -text
     best = [max(range(len(row)), key=lambda text, row=row: row[text]) for row in similarities]  # type: ignore[misc]
-    return [found.get(picture, best[picture]) for picture in range(len(similarities))]
+    return [found.get(image, best[image]) for image in range(len(similarities))]
 
 
 class Mmc4Source:

@@ -18,15 +18,15 @@ from mmcr_dataset.stage.stages import Removed
 def to_document(row: Mapping[str, Any], place: str, licence: str | None = None) -> Document | Removed:
     """One row as a document, or why it is none; `place` names the row in messages.
 
-    Where `general_metadata` has no address of the page, the first picture's `document_url` is it.
+    Where `general_metadata` has no address of the page, the first image's `document_url` is it.
     """
     try:
         general = json.loads(row.get("general_metadata") or "{}")
-        pictures = json.loads(row.get("metadata") or "[]")
+        images = json.loads(row.get("metadata") or "[]")
     except (ValueError, TypeError, RecursionError) as error:
         return Removed(document_id(str(row)), "metadata_not_json", f"{place}: {error}")
-    if not isinstance(general, dict) or not isinstance(pictures, list):
+    if not isinstance(general, dict) or not isinstance(images, list):
         return Removed(document_id(str(row)), "metadata_not_json", f"{place}: expected an object and a list")
-    pages = (picture.get("document_url") for picture in pictures if isinstance(picture, dict))
+    pages = (image.get("document_url") for image in images if isinstance(image, dict))
     url = general.get("url") or next((page for page in pages if page), None)
     return to_interleaved(row.get("images"), row.get("texts"), place, Source(url, licence))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mmcr_dataset.collect.document import Document, PictureAt, document_id
+from mmcr_dataset.collect.document import Document, ImageAt, document_id
 from mmcr_dataset.record.dialogue import Source
 from mmcr_dataset.stage.stages import Removed
 
@@ -48,19 +48,19 @@ def to_interleaved(
         )
     if not all(value is None or isinstance(value, str) for value in (*images, *texts)):
         raise TypeError("images or texts hold something else than text")
-    blocks: list[str | PictureAt] = []
+    blocks: list[str | ImageAt] = []
     for image, text in zip(images, texts, strict=True):
         if image is not None and text is not None:
             return Removed(row_id, "image_and_text_at_one_place", f"{place}: expected one of the two to be null")
         if image is not None:
-            blocks.append(PictureAt(url=image))
+            blocks.append(ImageAt(url=image))
         elif text is not None:
             blocks.append(text)
     return Document(row_id, tuple(blocks), source, probabilities or {})
 
 
-def read_probabilities(general: Mapping[str, Any], pictures: list[Mapping[str, Any] | None]) -> dict[str, float]:
-    """What the row says of itself by the names of `PROBABILITIES`, nulls left out; of its pictures the worst counts."""
+def read_probabilities(general: Mapping[str, Any], images: list[Mapping[str, Any] | None]) -> dict[str, float]:
+    """What the row says of itself by the names of `PROBABILITIES`, nulls left out; of its images the worst counts."""
     found = {
         "politics": general.get("politics_prob"),
         "porn": general.get("porn_prob"),
@@ -70,9 +70,7 @@ def read_probabilities(general: Mapping[str, Any], pictures: list[Mapping[str, A
     if general.get("non_advertisement_prob") is not None:
         found["advertisement"] = 1.0 - general["non_advertisement_prob"]
     for name, worst in (("unsafe", max), ("aesthetic", min)):
-        values = [
-            picture[f"{name}_prob"] for picture in pictures if picture and picture.get(f"{name}_prob") is not None
-        ]
+        values = [image[f"{name}_prob"] for image in images if image and image.get(f"{name}_prob") is not None]
         if values:
             found[name] = worst(values)
     return {name: float(value) for name, value in found.items() if value is not None}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmcr_dataset.collect.document import DocumentSource
+from mmcr_dataset.collect.sources import mmc4, tar_shards
 from mmcr_dataset.collect.sources.local_folder import LocalFolderSource
 from mmcr_dataset.collect.sources.locations import list_files
 from mmcr_dataset.collect.sources.mmc4 import Mmc4Source
-from mmcr_dataset.collect.sources import mmc4, tar_shards
 from mmcr_dataset.collect.sources.parquet_rows import ParquetSource
 from mmcr_dataset.collect.sources.shipped_photos import ShippedPhotosSource
 from mmcr_dataset.collect.sources.tar_shards import TarShardsSource

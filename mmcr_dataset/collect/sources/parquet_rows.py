@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from mmcr_dataset.collect.document import Document, RowReader, document_id, read_row
 from mmcr_dataset.collect.draw import seeded_rank
-from mmcr_dataset.collect.sources.locations import SourceFile, hub_errors
 from mmcr_dataset.collect.sources import mmc4, obelics, omnicorpus
+from mmcr_dataset.collect.sources.locations import SourceFile, hub_errors
 from mmcr_dataset.stage.stages import Removed
 
 _ROWS_A_BATCH = 256

@@ -1,6 +1,6 @@
 """The demo's documents: photographs that scikit-image, scikit-learn and matplotlib ship, with the words they ship.
 
-Real pictures, real text, nothing to download: scikit-image's docstrings tell what each photograph shows, by whom, under
+Real images, real text, nothing to download: scikit-image's docstrings tell what each photograph shows, by whom, under
 which licence. They are read at run time from the installed version; nothing of them is copied into this project.
 The three photographs whose package says next to nothing carry sentences of ours.
 """
@@ -17,7 +17,7 @@ from importlib import metadata
 from itertools import combinations
 from pathlib import Path
 
-from mmcr_dataset.collect.document import Document, PictureAt
+from mmcr_dataset.collect.document import Document, ImageAt
 from mmcr_dataset.record.dialogue import Source
 from mmcr_dataset.stage.stages import Removed
 
@@ -123,7 +123,7 @@ class ShippedPhotosSource:
 
 
 def _to_document(document_id: str, names: tuple[str, ...]) -> Document | Removed:
-    blocks: list[str | PictureAt] = []
+    blocks: list[str | ImageAt] = []
     licences: list[str] = []
     for name in names:
         photo = PHOTOS[name]
@@ -134,14 +134,14 @@ def _to_document(document_id: str, names: tuple[str, ...]) -> Document | Removed
         if not path.is_file():
             return Removed(document_id, "photo_not_shipped", f"this version of {photo.package} has no {photo.file}")
         words, licence = read_docstring(photo.function) if photo.function else (photo.words, photo.licence)
-        blocks += [PictureAt(path=path), words]
+        blocks += [ImageAt(path=path), words]
         if licence not in licences:
             licences.append(licence)
     return Document(document_id, tuple(blocks), Source(None, "; ".join(licences)))
 
 
 def read_docstring(function: str) -> tuple[str, str]:
-    """What a docstring of skimage.data says about a picture: its description, and its licence."""
+    """What a docstring of skimage.data says about an image: its description, and its licence."""
     import skimage.data
 
     doc = inspect.getdoc(getattr(skimage.data, function)) or ""

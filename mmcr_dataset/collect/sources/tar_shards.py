@@ -1,6 +1,6 @@
 """WebDataset shards: tar archives in which the files of one document share a key: `0001.jpg`, `0001.txt`, `0001.json`.
 
-Nothing is unpacked. A picture is read where it lies in the archive, so its name can't lead anywhere; a key with a link,
+Nothing is unpacked. An image is read where it lies in the archive, so its name can't lead anywhere; a key with a link,
 a device or a sparse member is refused. The text is `KEY.txt`, or `caption`, `text` or `title` of `KEY.json`; a JSON
 with the two lists of OmniCorpus or the lists of MMC4 is a document by itself.
 """
@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmcr_dataset.collect.document import Document, PictureAt, document_id, read_row
+from mmcr_dataset.collect.document import Document, ImageAt, document_id, read_row
 from mmcr_dataset.collect.draw import seeded_rank
-from mmcr_dataset.collect.sources.local_folder import PICTURE_ENDINGS
-from mmcr_dataset.collect.sources.locations import SourceFile
 from mmcr_dataset.collect.sources import mmc4, omnicorpus
+from mmcr_dataset.collect.sources.local_folder import IMAGE_ENDINGS
+from mmcr_dataset.collect.sources.locations import SourceFile
 from mmcr_dataset.record.dialogue import Source
 from mmcr_dataset.stage.stages import Removed
 
@@ -41,7 +41,7 @@ class TarShardsSource:
     def __init__(self, files: Sequence[SourceFile], licence: str | None = None) -> None:
         if files[0].path is None:
             raise ValueError(
-                f"webdataset: {files[0].name} is on the Hub; pictures are read where they lie in an archive, so fetch "
+                f"webdataset: {files[0].name} is on the Hub; images are read where they lie in an archive, so fetch "
                 "the archives first (`hf download`) and give the folder"
             )
         self._files, self._licence = files, licence
@@ -70,7 +70,7 @@ class _Group:
     """The members of one key."""
 
     key: str
-    pictures: list[PictureAt] = field(default_factory=list)
+    images: list[ImageAt] = field(default_factory=list)
     texts: dict[str, bytes | None] = field(default_factory=dict)  # by ending; None where it is too large
     num_members: int = 0
     refused: str | None = None
@@ -124,9 +124,9 @@ class TarShard:
             group.refused = f"{member.name} is a link or a special file"
         elif group.num_members > _MEMBERS_A_KEY_MAX:
             group.refused = f"more than {_MEMBERS_A_KEY_MAX} files of one key"
-        elif ending in PICTURE_ENDINGS:
-            group.pictures.append(
-                PictureAt(path=self.file.path, offset=member.offset_data, size_bytes=member.size, name=member.name)
+        elif ending in IMAGE_ENDINGS:
+            group.images.append(
+                ImageAt(path=self.file.path, offset=member.offset_data, size_bytes=member.size, name=member.name)
             )
         elif ending in (".txt", ".json"):
             opened = archive.extractfile(member) if member.size <= _TEXT_BYTES_MAX else None
@@ -147,9 +147,9 @@ class TarShard:
             return Removed(group.key, "not_json", f"{place}: {error}")
         if not isinstance(described, dict):
             return Removed(group.key, "not_json", f"{place}: expected an object, got {type(described).__name__}")
-        if not group.pictures and "image_info" in described:
+        if not group.images and "image_info" in described:
             return read_row(mmc4.to_document, described, place, self.licence)
-        if not group.pictures and "images" in described:
+        if not group.images and "images" in described:
             return read_row(omnicorpus.to_document, described, place, self.licence)
         text = text or next((described[key] for key in _TEXT_KEYS if isinstance(described.get(key), str)), "")
         return self._to_plain(group, text, described)
@@ -157,5 +157,5 @@ class TarShard:
     def _to_plain(self, group: _Group, text: str, described: dict[str, Any]) -> Document:
         url, licence = described.get("url"), described.get("license") or described.get("licence")
         source = Source(url if isinstance(url, str) else None, licence if isinstance(licence, str) else self.licence)
-        blocks: tuple[str | PictureAt, ...] = (*group.pictures, text) if text else tuple(group.pictures)
+        blocks: tuple[str | ImageAt, ...] = (*group.images, text) if text else tuple(group.images)
         return Document(group.key or document_id(self.file.name), blocks, source)

@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from mmcr_dataset.record.images import PictureError
+from mmcr_dataset.record.images import ImageError
 
 ADDRESS_MAX_CHARACTERS = 8192
 
@@ -52,30 +52,30 @@ def check_url(url: str, allow_loopback: bool = False) -> URL:
     """The address as something that may be asked.
 
     Raises:
-        PictureError: bad_address (empty, relative, not http or https, with a password), private_address.
+        ImageError: bad_address (empty, relative, not http or https, with a password), private_address.
     """
     if len(url) > ADDRESS_MAX_CHARACTERS:
-        raise PictureError("bad_address", f"{url[:80]!r}... has {len(url)} characters")
+        raise ImageError("bad_address", f"{url[:80]!r}... has {len(url)} characters")
     try:
         parts = urlsplit(url.strip())
         port = parts.port
         if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-            raise PictureError("bad_address", f"{url[:200]!r}: expected an absolute http or https address")
+            raise ImageError("bad_address", f"{url[:200]!r}: expected an absolute http or https address")
         if parts.username is not None or parts.password is not None or port == 0:
-            raise PictureError("bad_address", f"{url[:200]!r}: a name, password or port 0 in it")
+            raise ImageError("bad_address", f"{url[:200]!r}: a name, password or port 0 in it")
         checked = URL(url.strip())
         host = (checked.raw_host or "").rstrip(".")
         if not host:
-            raise PictureError("bad_address", f"{url[:200]!r}: no host in it")
+            raise ImageError("bad_address", f"{url[:200]!r}: no host in it")
     except (ValueError, UnicodeError) as error:
-        raise PictureError("bad_address", f"{url[:200]!r}: {error}") from error
+        raise ImageError("bad_address", f"{url[:200]!r}: {error}") from error
     try:
         numeric = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))  # 127.1, 0x7f.1, 2130706433
         public = is_public(numeric, allow_loopback)
     except (OSError, ValueError):
         public = True  # a name, not a number: its addresses are checked when it is resolved
     if not public:
-        raise PictureError("private_address", f"{url[:200]!r} is not on the public internet")
+        raise ImageError("private_address", f"{url[:200]!r} is not on the public internet")
     return checked
 
 

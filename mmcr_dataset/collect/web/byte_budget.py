@@ -1,4 +1,4 @@
-"""How many bytes of pictures are held at once, over all documents that are on their way."""
+"""How many bytes of images are held at once, over all documents that are on their way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures from the web: async, polite to each host, with patience that ends; pictures of local sources beside them."""
+"""Images from the web: async, polite to each host, with patience that ends; images of local sources beside them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from mmcr_dataset.collect.document import PictureAt
+from mmcr_dataset.collect.document import ImageAt
 from mmcr_dataset.collect.web.addresses import GuardedResolver, check_url, guarded_sockets
 from mmcr_dataset.collect.web.byte_budget import ByteBudget, Room
 from mmcr_dataset.collect.web.transfer import Partial, TryLater, transfer
-from mmcr_dataset.record.images import TRANSIENT, PictureError, PictureLimits
+from mmcr_dataset.record.images import TRANSIENT, ImageError, ImageLimits
 
 _AGAIN_NOW = TRANSIENT - {"unreachable", "host_given_up"}  # a dead host is asked again by the next build only
 _HOST_FAILURES_MAX = 10  # timeouts and refused connections in a row after which a host is left alone
@@ -30,17 +30,17 @@ _KEEP_ALIVE_S = 2.0  # most hosts are asked once: idle connections must not eat 
 
 @dataclass(frozen=True, slots=True)
 class FetchSettings:
-    """How politely and how patiently pictures are fetched.
+    """How politely and how patiently images are fetched.
 
     Attributes:
         max_in_flight: requests at once.
         max_in_flight_host: requests at once to one host.
-        max_attempts: tries for one picture, the first included; only what can get better is tried again.
+        max_attempts: tries for one image, the first included; only what can get better is tried again.
         timeout_s: time for one try.
         backoff_s: the first wait before another try is about twice this; each further one is twice as long.
-        picture_timeout_s: time for all tries and waits of one picture.
-        max_redirects: redirects followed for one picture.
-        max_held_bytes: bytes of pictures held at once, over all documents.
+        image_timeout_s: time for all tries and waits of one image.
+        max_redirects: redirects followed for one image.
+        max_held_bytes: bytes of images held at once, over all documents.
         allow_loopback: True allows 127.0.0.0/8 and ::1, for tests and local copies.
         user_agent: how we present ourselves.
     """
@@ -50,7 +50,7 @@ class FetchSettings:
     max_attempts: int = 3
     timeout_s: float = 20.0
     backoff_s: float = 0.5
-    picture_timeout_s: float = 60.0
+    image_timeout_s: float = 60.0
     max_redirects: int = 5
     max_held_bytes: int = 256_000_000
     allow_loopback: bool = False
@@ -60,7 +60,7 @@ class FetchSettings:
         for name in ("max_in_flight", "max_in_flight_host", "max_attempts", "max_held_bytes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"fetching: {name} is {getattr(self, name)}, expected at least 1")
-        for name in ("timeout_s", "picture_timeout_s"):
+        for name in ("timeout_s", "image_timeout_s"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"fetching: {name} is {getattr(self, name)}, expected seconds above 0")
         if min(self.max_redirects, self.backoff_s) < 0:
@@ -79,17 +79,17 @@ class _Host:
 
 @dataclass
 class _Work:
-    """One picture on its way: its document's room, what came so far, and when the patience ends."""
+    """One image on its way: its document's room, what came so far, and when the patience ends."""
 
     room: Room
     partial: Partial = field(default_factory=Partial)
     until: float | None = None
 
 
-class PictureFetcher:
-    """Fetches pictures while its `async with` lasts."""
+class ImageFetcher:
+    """Fetches images while its `async with` lasts."""
 
-    def __init__(self, settings: FetchSettings = FetchSettings(), limits: PictureLimits = PictureLimits()) -> None:
+    def __init__(self, settings: FetchSettings = FetchSettings(), limits: ImageLimits = ImageLimits()) -> None:
         self._settings, self._limits = settings, limits
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
 
@@ -118,8 +118,8 @@ class PictureFetcher:
     ) -> None:
         await self._session.close()
 
-    async def fetch(self, place: PictureAt, room: Room) -> bytes | PictureError:
-        """The bytes of a picture, or why there are none; its document's `room` is asked before bytes are held."""
+    async def fetch(self, place: ImageAt, room: Room) -> bytes | ImageError:
+        """The bytes of an image, or why there are none; its document's `room` is asked before bytes are held."""
         try:
             if place.path is not None:
                 size_bytes = await asyncio.to_thread(_file_size, place, self._limits)
@@ -127,7 +127,7 @@ class PictureFetcher:
                 return await asyncio.to_thread(_read_file, place, size_bytes)
             url = check_url(place.url or "", self._settings.allow_loopback)
             return await self._fetch(url, room)
-        except PictureError as error:
+        except ImageError as error:
             return error
 
     async def _fetch(self, url: URL, room: Room) -> bytes:
@@ -137,7 +137,7 @@ class PictureFetcher:
         for attempt in range(1, settings.max_attempts + 1):
             try:
                 return await self._follow(url, work)
-            except PictureError as error:
+            except ImageError as error:
                 wait_s = random.uniform(0.5, 1.0) * settings.backoff_s * 2**attempt  # noqa: S311  (spreads load)
                 if isinstance(error, TryLater):
                     wait_s = max(wait_s, error.after_s)
@@ -155,7 +155,7 @@ class PictureFetcher:
             if isinstance(answer, bytes):
                 return answer
             url = answer
-        raise PictureError("too_many_redirects", f"{url}: more than {self._settings.max_redirects}")
+        raise ImageError("too_many_redirects", f"{url}: more than {self._settings.max_redirects}")
 
     @asynccontextmanager
     async def _turn(self, url: URL, room: Room) -> AsyncIterator[None]:
@@ -170,15 +170,15 @@ class PictureFetcher:
                 if wait_s > 0:
                     await asyncio.sleep(wait_s)
                 if host.failures >= _HOST_FAILURES_MAX:
-                    raise PictureError("host_given_up", f"{url}: {name} failed {host.failures} times in a row")
+                    raise ImageError("host_given_up", f"{url}: {name} failed {host.failures} times in a row")
                 async with _slot(self._slots, room):
                     yield
                     host.failures = 0
-        except PictureError as error:
+        except ImageError as error:
             if error.reason != "host_given_up":
                 host.failures = host.failures + 1 if error.reason in ("timeout", "unreachable") else 0
             if isinstance(error, TryLater):
-                pause_s = min(error.after_s, self._settings.picture_timeout_s)
+                pause_s = min(error.after_s, self._settings.image_timeout_s)
                 host.open_at = asyncio.get_running_loop().time() + pause_s
             raise
         finally:
@@ -196,7 +196,7 @@ class PictureFetcher:
     async def _try(self, url: URL, work: _Work) -> bytes | URL:
         """One request within its time; a wait for memory is not the server's fault and stops the clock."""
         settings, loop = self._settings, asyncio.get_running_loop()
-        work.until = work.until or loop.time() + settings.picture_timeout_s
+        work.until = work.until or loop.time() + settings.image_timeout_s
         seconds = min(settings.timeout_s, max(0.01, work.until - loop.time()))
         try:
             async with asyncio.timeout(seconds) as clock:
@@ -213,7 +213,7 @@ class PictureFetcher:
                     self._session, url, work.partial, self._limits, wait_for_room, settings.allow_loopback
                 )
         except TimeoutError as error:
-            raise PictureError("timeout", f"{url}: not all of it within {seconds:.3g} s") from error
+            raise ImageError("timeout", f"{url}: not all of it within {seconds:.3g} s") from error
 
 
 @asynccontextmanager
@@ -226,34 +226,34 @@ async def _slot(slots: asyncio.Semaphore, room: Room) -> AsyncIterator[None]:
             slots.release()
 
 
-def _file_size(place: PictureAt, limits: PictureLimits) -> int:
+def _file_size(place: ImageAt, limits: ImageLimits) -> int:
     assert place.path is not None
     try:
         size_bytes = place.path.stat().st_size if place.size_bytes is None else place.size_bytes
     except OSError as error:
-        raise PictureError("unreadable_file", f"{place.path}: {error.strerror or error}") from error
+        raise ImageError("unreadable_file", f"{place.path}: {error.strerror or error}") from error
     if size_bytes > limits.size_bytes_max:
-        raise PictureError("too_many_bytes", f"{place.path}: {size_bytes} bytes, limit {limits.size_bytes_max}")
+        raise ImageError("too_many_bytes", f"{place.path}: {size_bytes} bytes, limit {limits.size_bytes_max}")
     return size_bytes
 
 
-def _read_file(place: PictureAt, size_bytes: int) -> bytes:
+def _read_file(place: ImageAt, size_bytes: int) -> bytes:
     assert place.path is not None
     try:
         with place.path.open("rb") as file:
             file.seek(place.offset)
             return file.read(size_bytes)
     except OSError as error:
-        raise PictureError("unreadable_file", f"{place.path}: {error.strerror or error}") from error
+        raise ImageError("unreadable_file", f"{place.path}: {error.strerror or error}") from error
 
 
-async def fetch_pictures(
-    places: Iterable[PictureAt], settings: FetchSettings = FetchSettings(), limits: PictureLimits = PictureLimits()
-) -> dict[PictureAt, bytes | PictureError]:
-    """The bytes of each picture, or why there are none; all are held, so it is for a few."""
+async def fetch_images(
+    places: Iterable[ImageAt], settings: FetchSettings = FetchSettings(), limits: ImageLimits = ImageLimits()
+) -> dict[ImageAt, bytes | ImageError]:
+    """The bytes of each image, or why there are none; all are held, so it is for a few."""
     wanted = list(dict.fromkeys(places))
     budget = ByteBudget(sys.maxsize)
-    async with PictureFetcher(settings, limits) as fetcher:
+    async with ImageFetcher(settings, limits) as fetcher:
         found = await asyncio.gather(
             *(fetcher.fetch(place, budget.room(number)) for number, place in enumerate(wanted, 1))
         )

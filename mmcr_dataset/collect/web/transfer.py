@@ -1,4 +1,4 @@
-"""One picture over HTTP: redirects, opt-outs, limits, and a broken transfer that goes on where it stopped."""
+"""One image over HTTP: redirects, opt-outs, limits, and a broken transfer that goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from mmcr_dataset.collect.web.addresses import AddressRefused, check_url
-from mmcr_dataset.record.images import HEAD_BYTES, PictureError, PictureLimits, check_kind
+from mmcr_dataset.record.images import HEAD_BYTES, ImageError, ImageLimits, check_kind
 
 NO_AI = frozenset({"noai", "noimageai"})  # X-Robots-Tag: the owner does not want models trained on it
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -21,7 +21,7 @@ _DATE_AGE_S = 60  # a Last-Modified younger than this may hide a second change w
 TakeRoom = Callable[[int], Awaitable[None]]
 
 
-class TryLater(PictureError):
+class TryLater(ImageError):
     """The server says when it will answer again: `.after_s` seconds from now."""
 
     def __init__(self, reason: str, detail: str, after_s: float) -> None:
@@ -97,28 +97,28 @@ def read_retry_after(value: str | None) -> float | None:
 def refuse_no_ai(values: list[str], url: URL) -> None:
     """Heed `X-Robots-Tag: noai` and `noimageai`, whichever crawler they are addressed to.
 
-    `otherbot: noai` counts too: it says what the owner wants done with the picture, and we train models.
+    `otherbot: noai` counts too: it says what the owner wants done with the image, and we train models.
 
     Raises:
-        PictureError: robots_noai.
+        ImageError: robots_noai.
     """
     words = {word for value in values for word in re.split(r"[\s,:;]+", value.lower())}
     if words & NO_AI:
-        raise PictureError("robots_noai", f"{url} says X-Robots-Tag: {', '.join(values)[:200]}")
+        raise ImageError("robots_noai", f"{url} says X-Robots-Tag: {', '.join(values)[:200]}")
 
 
 async def transfer(
     session: aiohttp.ClientSession,
     url: URL,
     partial: Partial,
-    limits: PictureLimits,
+    limits: ImageLimits,
     take_room: TakeRoom,
     allow_loopback: bool,
 ) -> bytes | URL:
-    """One request: the picture, or where it redirects to. What a broken transfer brought stays in `partial`.
+    """One request: the image, or where it redirects to. What a broken transfer brought stays in `partial`.
 
     Raises:
-        PictureError: with the reason; TimeoutError is left to the caller, who sets the time.
+        ImageError: with the reason; TimeoutError is left to the caller, who sets the time.
     """
     try:
         async with session.get(url, allow_redirects=False, headers=partial.headers_for(url)) as response:
@@ -127,50 +127,50 @@ async def transfer(
                 return check_url(urljoin(str(url), response.headers.get("Location", "")), allow_loopback)
             return await _read_answer(response, url, partial, limits, take_room)
     except AddressRefused as error:
-        raise PictureError("private_address", f"{url}: {error}") from error
+        raise ImageError("private_address", f"{url}: {error}") from error
     except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError) as error:
         raise _show_unconnected(error, url) from error
     except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-        raise PictureError("broken_transfer", f"{url}: {error}") from error
+        raise ImageError("broken_transfer", f"{url}: {error}") from error
     except (aiohttp.ClientError, ValueError) as error:
-        raise PictureError("bad_answer", f"{url}: {type(error).__name__} {error}"[:500]) from error
+        raise ImageError("bad_answer", f"{url}: {type(error).__name__} {error}"[:500]) from error
     except TimeoutError:
         raise
     except OSError as error:
-        raise PictureError("unreachable", f"{url}: {error}") from error
+        raise ImageError("unreachable", f"{url}: {error}") from error
 
 
-def _show_unconnected(error: aiohttp.ClientError, url: URL) -> PictureError:
+def _show_unconnected(error: aiohttp.ClientError, url: URL) -> ImageError:
     cause = getattr(error, "os_error", None)
     if isinstance(cause, AddressRefused):
-        return PictureError("private_address", f"{url}: {cause}")
+        return ImageError("private_address", f"{url}: {cause}")
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError)):
-        return PictureError("bad_certificate", f"{url}: {error}")
-    return PictureError("unreachable", f"{url}: {error}")
+        return ImageError("bad_certificate", f"{url}: {error}")
+    return ImageError("unreachable", f"{url}: {error}")
 
 
 async def _read_answer(
-    response: aiohttp.ClientResponse, url: URL, partial: Partial, limits: PictureLimits, take_room: TakeRoom
+    response: aiohttp.ClientResponse, url: URL, partial: Partial, limits: ImageLimits, take_room: TakeRoom
 ) -> bytes:
     if response.status in (206, 416):
         if response.status == 416 or not partial.goes_on(response, url):
             partial.data = bytearray()
-            raise PictureError("broken_transfer", f"{url}: the end it has is not of the picture that began")
+            raise ImageError("broken_transfer", f"{url}: the end it has is not of the image that began")
     elif response.status == 200:
         partial.start(response, url)
     else:
         _refuse_status(response, url)
     kind = response.content_type
     if kind.startswith("text/") and kind != "text/plain":
-        raise PictureError("not_a_picture", f"{url} is {kind}")
+        raise ImageError("not_an_image", f"{url} is {kind}")
     if (response.content_length or 0) > limits.size_bytes_max:
-        raise PictureError("too_many_bytes", f"{url}: {response.content_length} bytes, limit {limits.size_bytes_max}")
+        raise ImageError("too_many_bytes", f"{url}: {response.content_length} bytes, limit {limits.size_bytes_max}")
     checked = len(partial.data) >= HEAD_BYTES
     while chunk := await response.content.readany():
         await take_room(len(chunk))
         partial.data += chunk
         if len(partial.data) > limits.size_bytes_max:
-            raise PictureError("too_many_bytes", f"{url}: more than {limits.size_bytes_max} bytes")
+            raise ImageError("too_many_bytes", f"{url}: more than {limits.size_bytes_max} bytes")
         if not checked and len(partial.data) >= HEAD_BYTES:
             check_kind(bytes(partial.data[:HEAD_BYTES]))
             checked = True
@@ -183,4 +183,4 @@ def _refuse_status(response: aiohttp.ClientResponse, url: URL) -> None:
     wait_s = read_retry_after(response.headers.get("Retry-After")) if status in (429, 503) else None
     if wait_s is not None:
         raise TryLater(reason, f"{url} answers {status}, Retry-After {wait_s:.0f} s", wait_s)
-    raise PictureError(reason, f"{url} answers {status}")
+    raise ImageError(reason, f"{url} answers {status}")

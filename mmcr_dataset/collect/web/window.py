@@ -1,6 +1,6 @@
 """Documents to candidates through a window: many on their way at once, results in the order of the documents.
 
-Memory is bounded whatever comes: so many documents in the window, so many bytes of pictures (`ByteBudget`), and what
+Memory is bounded whatever comes: so many documents in the window, so many bytes of images (`ByteBudget`), and what
 leaves is for the consumer to write at once.
 """
 
@@ -17,28 +17,28 @@ from typing import TypeVar
 from mmcr_dataset.collect.document import (
     Candidate,
     Document,
-    PictureAt,
+    ImageAt,
     make_writable,
     shorten,
     to_candidate,
     why_no_candidate,
 )
 from mmcr_dataset.collect.web.byte_budget import ByteBudget
-from mmcr_dataset.collect.web.fetch import FetchSettings, PictureFetcher
-from mmcr_dataset.record.images import PictureError, PictureLimits
+from mmcr_dataset.collect.web.fetch import FetchSettings, ImageFetcher
+from mmcr_dataset.record.images import ImageError, ImageLimits
 from mmcr_dataset.stage.stages import Removed
 
 T = TypeVar("T")
 Item = Document | Removed | Candidate
 _DOCUMENTS_A_SLOT = 16  # documents in the window for each request in flight: what a slow one may hold up
 _READ_AHEAD = 64
-_DECODERS_MAX = 4  # a picture of 50 megapixels takes 150 MB or more while it is checked
+_DECODERS_MAX = 4  # an image of 50 megapixels takes 150 MB or more while it is checked
 
 
 async def fetch_in_order(
     items: Iterator[tuple[T, Item]],
     settings: FetchSettings = FetchSettings(),
-    limits: PictureLimits = PictureLimits(),
+    limits: ImageLimits = ImageLimits(),
     budget: ByteBudget | None = None,
 ) -> AsyncGenerator[tuple[T, Candidate | Removed], None]:
     """Each item's tag and what became of it, in order; what is a candidate or removed already passes through."""
@@ -52,7 +52,7 @@ async def fetch_in_order(
         ThreadPoolExecutor(1, "read") as reader,
         ThreadPoolExecutor(min(_DECODERS_MAX, os.cpu_count() or 1), "decode") as decoders,
     ):
-        async with PictureFetcher(settings, limits) as fetcher:
+        async with ImageFetcher(settings, limits) as fetcher:
             try:
                 while window or not ended:
                     while not ended and len(window) < size and not (window and window[0][1].done()):
@@ -81,10 +81,10 @@ def _read_some(items: Iterator[tuple[T, Item]]) -> list[tuple[T, Item]]:
 async def _to_result(
     number: int,
     item: Item,
-    fetcher: PictureFetcher,
+    fetcher: ImageFetcher,
     budget: ByteBudget,
     decoders: Executor,
-    limits: PictureLimits,
+    limits: ImageLimits,
 ) -> Candidate | Removed:
     """One document's candidate. The one place where a failure that nobody foresaw becomes a reason."""
     if not isinstance(item, Document):
@@ -96,11 +96,11 @@ async def _to_result(
 
     room = budget.room(number)
     try:
-        fetches = (fetcher.fetch(place, room) for place in document.pictures)
+        fetches = (fetcher.fetch(place, room) for place in document.images)
         found = await asyncio.gather(*fetches, return_exceptions=True)  # none is left running when one fails
-        data: dict[PictureAt, bytes | PictureError] = {}
-        for place, result in zip(document.pictures, found, strict=True):
-            if isinstance(result, BaseException) and not isinstance(result, PictureError):
+        data: dict[ImageAt, bytes | ImageError] = {}
+        for place, result in zip(document.images, found, strict=True):
+            if isinstance(result, BaseException) and not isinstance(result, ImageError):
                 raise result
             data[place] = result
         loop = asyncio.get_running_loop()

@@ -17,7 +17,7 @@ from eval_tasks.models.open_model import NoReply
 from eval_tasks.models.transformers_vlm import TransformersVLM
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import decode_rgb
-from mmcr_dataset.record.messages import num_pictures_shown, to_messages
+from mmcr_dataset.record.messages import num_images_shown, to_messages
 from tests.eval_tasks.tiny_vlm import BUILDERS, write_tiny_vlm
 
 Make = Callable[..., Dialogue]
@@ -31,12 +31,12 @@ def answered_anew(folder: Path, dialogues: Sequence[Dialogue], tokens: int) -> l
     for dialogue in dialogues:
         replies: list[str] = []
         for turn in range(len(dialogue.turns)):
-            shown = dialogue.pictures[: num_pictures_shown(dialogue, turn)]
+            shown = dialogue.images[: num_images_shown(dialogue, turn)]
             text = processor.apply_chat_template(
                 to_messages(dialogue, replies), add_generation_prompt=True, tokenize=False
             )
-            pictures = [decode_rgb(picture.data) for picture in shown]
-            inputs = processor(text=[text], images=pictures, return_tensors="pt")
+            images = [decode_rgb(image.data) for image in shown]
+            inputs = processor(text=[text], images=images, return_tensors="pt")
             with torch.inference_mode():
                 output = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
             new = output[0, inputs["input_ids"].shape[1] :]
@@ -186,7 +186,7 @@ def test_a_freed_row_serves_the_next_dialogue_and_others_between_are_left_alone(
     assert len(model._rows.lengths) == 3
 
 
-def test_each_picture_goes_through_the_vision_tower_once(tiny_ovis2: Path, make_dialogue: Make) -> None:
+def test_each_image_goes_through_the_vision_tower_once(tiny_ovis2: Path, make_dialogue: Make) -> None:
     model = TransformersVLM(str(tiny_ovis2))
     tiles: list[int] = []
     tower = model._model.model.vision_tower
@@ -196,10 +196,10 @@ def test_each_picture_goes_through_the_vision_tower_once(tiny_ovis2: Path, make_
 
 
 @pytest.mark.parametrize("family", BUILDERS)
-def test_questions_about_one_picture_read_it_once(family: str, tmp_path: Path, make_dialogue: Make) -> None:
+def test_questions_about_one_image_read_it_once(family: str, tmp_path: Path, make_dialogue: Make) -> None:
     folder = write_tiny_vlm(family, tmp_path / family)
     first, other = make_dialogue(1, 1, seed=0), make_dialogue(1, 1, seed=5)
-    asked = [replace(make_dialogue(1, 1, seed=seed), pictures=first.pictures) for seed in range(1, 5)]
+    asked = [replace(make_dialogue(1, 1, seed=seed), images=first.images) for seed in range(1, 5)]
     dialogues = [first, asked[0], other, *asked[1:]]
     expected = answered_anew(folder, dialogues, 8)
     model = TransformersVLM(str(folder), side_by_side=3)
@@ -217,7 +217,7 @@ def test_questions_about_one_picture_read_it_once(family: str, tmp_path: Path, m
     assert said == expected
     reads = [number for number in num_tokens if number > 1]
     assert len(reads) == 6
-    assert sum(number > max(reads) // 2 for number in reads) == 2  # the first picture and the other one
+    assert sum(number > max(reads) // 2 for number in reads) == 2  # the first image and the other one
 
 
 def test_states_are_forgotten_when_a_dialogue_is_over(tiny_ovis2: Path, make_dialogue: Make) -> None:

@@ -13,7 +13,7 @@ import pytest
 from eval_tasks.__main__ import main
 from eval_tasks.models.open_model import NoReply
 from eval_tasks.models.transformers_vlm import TransformersVLM
-from mmcr_dataset.record.dialogue import Dialogue, Picture
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 
 Make = Callable[..., Dialogue]
@@ -41,10 +41,10 @@ def test_checkpoint_folder_runs_the_bench_from_the_command_line(
     assert (tmp_path / "run" / "journal.jsonl").read_text().splitlines() == lines
 
 
-def test_reply_depends_on_the_picture_and_on_the_history(tiny_ovis2: Path, make_dialogue: Make) -> None:
+def test_reply_depends_on_the_image_and_on_the_history(tiny_ovis2: Path, make_dialogue: Make) -> None:
     model = TransformersVLM(str(tiny_ovis2))
     dialogue = make_dialogue(seed=1)
-    other = replace(dialogue, pictures=make_dialogue(seed=2).pictures)
+    other = replace(dialogue, images=make_dialogue(seed=2).images)
     assert reply_of(model, dialogue) != reply_of(model, other)
     assert reply_of(model, dialogue, ("a red bicycle",)) != reply_of(model, dialogue, ("people walk past",))
 
@@ -56,11 +56,11 @@ def test_a_dialogue_longer_than_the_window_is_a_named_failure(tmp_path: Path, ma
     assert failure.value.reason == "over_length"
 
 
-def test_a_picture_that_does_not_decode_is_a_named_failure(tiny_ovis2: Path, make_dialogue: Make) -> None:
-    broken = replace(make_dialogue(), pictures=(Picture(b"no picture"),))
+def test_an_image_that_does_not_decode_is_a_named_failure(tiny_ovis2: Path, make_dialogue: Make) -> None:
+    broken = replace(make_dialogue(), images=(DialogueImage(b"no image"),))
     with pytest.raises(NoReply) as failure:
         reply_of(TransformersVLM(str(tiny_ovis2)), broken)
-    assert failure.value.reason == "not_a_picture"
+    assert failure.value.reason == "not_an_image"
 
 
 def test_a_missing_checkpoint_folder_says_so(tmp_path: Path) -> None:

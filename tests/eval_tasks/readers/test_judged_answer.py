@@ -11,7 +11,7 @@ import pytest
 
 from eval_tasks.__main__ import main
 from eval_tasks.readers.judged_answer import fenced
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 
 Write = Callable[..., str]
@@ -33,7 +33,7 @@ def visdial(tmp_path: Path) -> Path:
     data = {"questions": ["is it a cat", "is it black"], "answers": answers, "dialogs": dialogs}
     (folder / "visdial_1.0_val.json").write_text(json.dumps({"version": "1.0", "split": "val", "data": data}))
     for number in (7, 8, 9):
-        (folder / f"VisualDialog_val2018_{number:012d}.jpg").write_bytes(picture_bytes(number, format="JPEG"))
+        (folder / f"VisualDialog_val2018_{number:012d}.jpg").write_bytes(image_bytes(number, format="JPEG"))
     return folder
 
 
@@ -97,7 +97,7 @@ def test_a_verdict_that_cannot_be_read_is_asked_again_and_never_guessed(
 def test_a_judge_that_cannot_be_is_refused_before_anything_is_asked(
     visdial: Path, tmp_path: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(write_script, visdial, tmp_path / "r", "api:http://127.0.0.1:1/v1#m?pictures=yes") == 2
+    assert run(write_script, visdial, tmp_path / "r", "api:http://127.0.0.1:1/v1#m?photos=yes") == 2
     assert "unknown option" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
 

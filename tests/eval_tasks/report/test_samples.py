@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eval_tasks.__main__ import main
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.eval_tasks.tasks.test_mmdu import verdict
 from tests.fake_chat_server import FakeChatServer
 
 
-def test_page_shows_pictures_replies_and_points_escaped_and_says_how_many_there_are(
+def test_page_shows_images_replies_and_points_escaped_and_says_how_many_there_are(
     tmp_path: Path, write_script: Callable[..., str]
 ) -> None:
-    picture = base64.b64encode(picture_bytes(1)).decode()
-    row = {"question": "Which <b>?", "A": "a dog", "B": "a cat", "answer": "B", "image": picture}
+    image = base64.b64encode(image_bytes(1)).decode()
+    row = {"question": "Which <b>?", "A": "a dog", "B": "a cat", "answer": "B", "image": image}
     rows = [{**row, "index": n} for n in range(4)] + [
         {**row, "index": 4, "image": base64.b64encode(b"none" * 40).decode()}
     ]
@@ -45,7 +45,7 @@ def test_page_shows_pictures_replies_and_points_escaped_and_says_how_many_there_
         assert part in text
     assert main([*ask, "--samples", "2"]) == 0
     text = page.read_text()
-    assert "2 of 5 samples. Pictures: pass --data mmstar=PLACE" in text
+    assert "2 of 5 samples. Images: pass --data mmstar=PLACE" in text
     assert "data:image" not in text
 
 

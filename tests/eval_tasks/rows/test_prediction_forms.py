@@ -104,7 +104,7 @@ def test_mmbench_v11_groups_by_its_own_column_and_has_totals_of_both_levels(tmp_
     assert entry["num_groups"] == 2
 
 
-def test_mmbench_test_rows_without_gold_take_it_from_the_benchmarks_tsv_whose_pictures_are_not_read(
+def test_mmbench_test_rows_without_gold_take_it_from_the_benchmarks_tsv_whose_images_are_not_read(
     tmp_path: Path, score: Score
 ) -> None:
     said = [{key: cell for key, cell in choice(n, "A", "A").items() if key != "answer"} for n in (1, 1_000_001)]
@@ -120,7 +120,7 @@ def test_ccbench_in_chinese_is_read_by_letter_and_by_text(tmp_path: Path, score:
     assert values(score("ccbench", write_xlsx(tmp_path / "p.xlsx", rows)), "accuracy", "scenery_building") == [100, 100]
 
 
-def test_mme_folder_of_text_files_pairs_the_questions_of_a_picture(tmp_path: Path, score: Score) -> None:
+def test_mme_folder_of_text_files_pairs_the_questions_of_an_image(tmp_path: Path, score: Score) -> None:
     folder = tmp_path / "results"
     folder.mkdir()
     said = ["1.jpg\tIs it red?\tYes\tyes", "1.jpg\tIs it blue?\tNo\tNo, it is red", "2.jpg\tIs it red?\tYes\tYes."]
@@ -159,7 +159,7 @@ def test_official_hallusion_replies_find_their_gold_by_six_columns(tmp_path: Pat
         write_json(tmp_path / "HallusionBench.json", gold),
     )
     assert values(entry, "aAcc") == [round(200 / 3, 4)]
-    assert entry["left_out"] == {"without a picture": 1}
+    assert entry["left_out"] == {"without an image": 1}
 
 
 def test_gold_that_a_column_does_not_name_once_is_never_joined_by_it(

@@ -34,20 +34,20 @@ def test_verdicts_are_read_strictly(case: dict[str, Any]) -> None:
     assert (None if scores is None else list(scores.values())) == case["scores"]
 
 
-def test_pictures_stand_at_their_marks_in_turn(mmdu: Path) -> None:
+def test_images_stand_at_their_marks_in_turn(mmdu: Path) -> None:
     first, second = samples(str(mmdu), "official")
     assert [turn.human for turn in first.dialogue.turns] == [
         ("Image1: ", 1, ". Image2: ", 2, ". Compare."),
         ("And ", 3, "?"),
     ]
-    assert second.dialogue.pictures[1].data == (mmdu / "images" / "4.jpg").read_bytes()
+    assert second.dialogue.images[1].data == (mmdu / "images" / "4.jpg").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("broken", "part"),
     [
-        ({"image": ["images/0.jpg"]}, "3 <ImageHere> for 1 pictures"),
-        ({"image": ["images/0.jpg", "images/1.jpg", "gone.jpg"]}, "no picture 'gone.jpg'"),
+        ({"image": ["images/0.jpg"]}, "3 <ImageHere> for 1 images"),
+        ({"image": ["images/0.jpg", "images/1.jpg", "gone.jpg"]}, "no image 'gone.jpg'"),
         ({"conversations": [{"from": "user", "value": "x"}]}, "1 questions and 0 answers"),
         ({"conversations": None}, "no 'conversations'"),
     ],
@@ -122,7 +122,7 @@ def test_without_a_judge_all_is_unread(mmdu: Path, tmp_path: Path, write_script:
 
 
 def write_tsv(folder: Path, path: Path) -> Path:
-    """The same dialogues as VLMEvalKit stores them: a row each, lists as Python writes them, pictures in base64."""
+    """The same dialogues as VLMEvalKit stores them: a row each, lists as Python writes them, images in base64."""
     with path.open("w", encoding="utf-8", newline="") as lines:
         table = csv.writer(lines, delimiter="\t", lineterminator="\n")
         table.writerow(["index", "image", "question", "answer"])

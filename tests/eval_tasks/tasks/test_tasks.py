@@ -17,7 +17,7 @@ from eval_tasks.__main__ import main
 from eval_tasks.task import Sample, Scored
 from eval_tasks.tasks import hallusion_bench, mathvista, mmbench, mmmu, mmstar
 from eval_tasks.totals import interval_of
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 
 Write = Callable[..., str]
 
@@ -31,12 +31,12 @@ def write_tsv(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def circular_rows() -> list[dict[str, Any]]:
-    """Two questions, each with its options in both orders; the rotated row names the first row's picture."""
+    """Two questions, each with its options in both orders; the rotated row names the first row's image."""
     rows = []
     for index in (1, 2):
-        picture = base64.b64encode(picture_bytes(index)).decode()
+        image = base64.b64encode(image_bytes(index)).decode()
         asked = {"question": f"Which, {index}?", "hint": "", "category": "pets"}
-        rows.append({"index": index, "image": picture, **asked, "A": "a dog", "B": "a cat", "answer": "B"})
+        rows.append({"index": index, "image": image, **asked, "A": "a dog", "B": "a cat", "answer": "B"})
         rows.append({"index": 1_000_000 + index, "image": index, **asked, "A": "a cat", "B": "a dog", "answer": "A"})
     return rows
 
@@ -51,51 +51,51 @@ def test_circular_question_counts_only_if_each_rotation_is_right(tmp_path: Path,
     assert totals["each_rotation"]["value"] == 75.0
 
 
-def test_a_rotation_shows_the_picture_of_its_first_row(tmp_path: Path) -> None:
+def test_a_rotation_shows_the_image_of_its_first_row(tmp_path: Path) -> None:
     rows = sorted(circular_rows(), key=lambda row: row["index"])  # as published: all first rotations, then the second
     path = write_tsv(tmp_path / "MMBench_DEV_EN.tsv", rows)
     samples = list(mmbench.ROWS.samples(str(path), "vlmevalkit@2025-03"))
-    assert [sample.dialogue.pictures[0].data for sample in samples] == [picture_bytes(n) for n in (1, 1, 2, 2)]
+    assert [sample.dialogue.images[0].data for sample in samples] == [image_bytes(n) for n in (1, 1, 2, 2)]
     assert [sample.group for sample in samples] == ["1", "1", "2", "2"]
 
 
-def test_parquet_rows_of_the_hub_are_read_with_their_picture(tmp_path: Path) -> None:
+def test_parquet_rows_of_the_hub_are_read_with_their_image(tmp_path: Path) -> None:
     row = {
         "question": "Which?",
         "options": ["a dog", "a cat"],
         "answer": "1",
-        "image": {"bytes": picture_bytes(0), "path": "0.png"},
+        "image": {"bytes": image_bytes(0), "path": "0.png"},
     }
     parquet.write_table(pa.Table.from_pylist([row]), tmp_path / "test-00000.parquet")
     (sample,) = mmstar.ROWS.samples(str(tmp_path), "vlmevalkit@2024-07")
     assert sample.target["answer"] == "B"
-    assert sample.dialogue.pictures[0].data == picture_bytes(0)
+    assert sample.dialogue.images[0].data == image_bytes(0)
 
 
-def test_a_picture_that_is_no_base64_names_its_row(tmp_path: Path) -> None:
+def test_an_image_that_is_no_base64_names_its_row(tmp_path: Path) -> None:
     path = write_tsv(
         tmp_path / "AI2D.tsv", [{"index": 1, "question": "Which?", "A": "x", "answer": "A", "image": "é" * 90}]
     )
-    with pytest.raises(ValueError, match=r"row 0.*no picture in base64"):
+    with pytest.raises(ValueError, match=r"row 0.*no image in base64"):
         list(mmbench.ROWS.samples(str(path), "vlmevalkit@2025-03"))
 
 
-def test_mmmu_pictures_stand_between_the_words_and_one_named_twice_is_shown_once() -> None:
+def test_mmmu_images_stand_between_the_words_and_one_named_twice_is_shown_once() -> None:
     row = {
         "id": "validation_Art_1",
         "question": "Compare <image 2> with <image 1>; is <image 2> older?",
         "options": "['yes', 'no']",
         "answer": "A",
-        "image_1": picture_bytes(1),
-        "image_2": picture_bytes(2),
+        "image_1": image_bytes(1),
+        "image_2": image_bytes(2),
     }
     dialogue = mmmu.to_sample(row, "official", 0).dialogue
     assert dialogue.turns[0].human[:4] == ("Compare ", 1, " with ", 2)
-    assert [picture.data for picture in dialogue.pictures] == [picture_bytes(2), picture_bytes(1)]
+    assert [image.data for image in dialogue.images] == [image_bytes(2), image_bytes(1)]
     assert "is image 2 older?" in dialogue.turns[0].human_text
 
 
-def test_mathvista_of_the_hub_takes_the_decoded_picture() -> None:
+def test_mathvista_of_the_hub_takes_the_decoded_image() -> None:
     row = {
         "pid": "1",
         "query": "How many?",
@@ -104,11 +104,11 @@ def test_mathvista_of_the_hub_takes_the_decoded_picture() -> None:
         "question_type": "free_form",
         "answer_type": "integer",
         "image": "images/1.jpg",
-        "decoded_image": {"bytes": picture_bytes(3), "path": None},
+        "decoded_image": {"bytes": image_bytes(3), "path": None},
         "metadata": {"task": "counting"},
     }
     sample = mathvista.to_sample(row, "official", 0)
-    assert sample.dialogue.pictures[0].data == picture_bytes(3)
+    assert sample.dialogue.images[0].data == image_bytes(3)
     assert sample.target["task"] == "counting"
 
 

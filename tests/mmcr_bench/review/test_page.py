@@ -107,9 +107,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_page_without_login_shows_nothing(site: Site) -> None:
-    sha256 = next(iter(site.log.items().values())).dialogue["pictures"][0]["sha256"]
+    sha256 = next(iter(site.log.items().values())).dialogue["images"][0]["sha256"]
     assert site.ask("GET", "/")[0] == 303
-    for path in ("/item/i1", f"/picture/{sha256}", "/progress"):
+    for path in ("/item/i1", f"/image/{sha256}", "/progress"):
         status, _, body = site.ask("GET", path)
         assert status == 403
         assert "Grey field" not in body
@@ -298,7 +298,7 @@ def test_page_in_a_browser_runs_no_injected_code_and_fits_a_phone(site: Site) ->
         assert HOSTILE in browser.wait_for("quoted", ".dialogue")
         assert browser.run("return document.title") == "i0"
         assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
-        assert browser.run("return document.querySelector('.picture img').naturalWidth") == 64
+        assert browser.run("return document.querySelector('.image img').naturalWidth") == 64
 
 
 @pytest.mark.slow

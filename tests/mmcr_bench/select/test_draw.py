@@ -15,8 +15,8 @@ from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, hash_distance
 PHASHES = [f"{random.Random(number).getrandbits(64):016x}" for number in range(40)]
 
 
-def candidate(name: str, pictures: list[int], topic: str | None = None) -> Candidate:
-    return Candidate(name, topic, tuple(PHASHES[n % len(PHASHES)] for n in pictures))
+def candidate(name: str, images: list[int], topic: str | None = None) -> Candidate:
+    return Candidate(name, topic, tuple(PHASHES[n % len(PHASHES)] for n in images))
 
 
 def near(one: str, two: str) -> bool:
@@ -27,7 +27,7 @@ def near(one: str, two: str) -> bool:
 def some_candidates(draw: st.DrawFn) -> list[Candidate]:
     topics = draw(st.sampled_from([(None,), ("cats", "boats"), ("cats", "boats", None)]))
     rows = draw(st.lists(st.tuples(st.lists(st.integers(0, 39), max_size=4, unique=True), st.sampled_from(topics))))
-    return [candidate(f"d{number}", pictures, topic) for number, (pictures, topic) in enumerate(rows)]
+    return [candidate(f"d{number}", images, topic) for number, (images, topic) in enumerate(rows)]
 
 
 @given(some_candidates(), st.integers(0, 4), st.integers(1, 4), st.integers(0, 5), st.randoms())
@@ -71,7 +71,7 @@ def test_draw_is_stable_when_unrelated_dialogues_are_added() -> None:
     assert set(draw_bench(rows, 5, 0).ids) <= drawn
 
 
-def test_draw_near_duplicate_counts_as_the_same_picture() -> None:
+def test_draw_near_duplicate_counts_as_the_same_image() -> None:
     close = f"{int(PHASHES[0], 16) ^ 0b111111:016x}"
     far = f"{int(PHASHES[0], 16) ^ 0b1111111:016x}"
     first = Candidate("a", None, (PHASHES[0],))
@@ -83,7 +83,7 @@ def test_draw_shortage_says_what_is_needed() -> None:
     rows = [candidate("a", [1], "cats"), candidate("b", [1], "cats"), candidate("c", [2, 3], "cats")]
     (shortage,) = draw_bench(rows, 3, 1).shortages
     assert (shortage.topic, shortage.kind, shortage.drawn, shortage.num_repeats) == ("cats", "single", 1, 1)
-    assert "2 more dialogues with new pictures are needed" in shortage.show()
+    assert "2 more dialogues with new images are needed" in shortage.show()
 
 
 def test_draw_leaves_out_and_counts_dialogues_without_topic_where_others_have_one() -> None:

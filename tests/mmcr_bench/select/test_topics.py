@@ -81,13 +81,13 @@ def test_offline_domains_follow_the_nearest_ancestor() -> None:
 
 
 def test_topics_are_frequent_not_too_general_and_never_within_each_other() -> None:
-    pictures: list[Labels] = [path_of(TERRIER)[7:]] * 6 + [path_of(TABBY)[7:]] * 5 + [path_of("n01530575")[7:]] * 4
-    counts = count_labels([pictures])
+    images: list[Labels] = [path_of(TERRIER)[7:]] * 6 + [path_of(TABBY)[7:]] * 5 + [path_of("n01530575")[7:]] * 4
+    counts = count_labels([images])
     chosen = choose_topics(counts, sort_offline(counts), per_domain=3)
     assert {topic.domain for topic in chosen} == {"animals"}
     for topic in chosen:
         assert not any(topic.synset in path_of(other.synset) for other in chosen if other != topic)
-    assert sum(topic.num_pictures for topic in chosen) <= 15
+    assert sum(topic.num_images for topic in chosen) <= 15
 
 
 def test_dialogue_with_two_topics_goes_to_the_rarer() -> None:
@@ -100,16 +100,16 @@ def test_dialogue_with_two_topics_goes_to_the_rarer() -> None:
 
 
 class StripedLabeler:
-    """Knows dark pictures as dogs and bright ones as bottles."""
+    """Knows dark images as dogs and bright ones as bottles."""
 
     name = "striped"
 
     def __init__(self) -> None:
         self.num_seen = 0
 
-    def label(self, pictures: list[Image.Image]) -> list[Labels]:
-        self.num_seen += len(pictures)
-        return [path_of(TERRIER if np.asarray(picture).mean() < 127 else BOTTLE)[6:] for picture in pictures]
+    def label(self, images: list[Image.Image]) -> list[Labels]:
+        self.num_seen += len(images)
+        return [path_of(TERRIER if np.asarray(image).mean() < 127 else BOTTLE)[6:] for image in images]
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def dataset(tmp_path: Path) -> Path:
     folder = tmp_path / "mmcr-310k"
     dialogues = [patchwork_dialogue(f"s{n}", [patchwork(n)]) for n in range(70)]
     dialogues += [patchwork_dialogue(f"m{n}", [patchwork(100 + 2 * n), patchwork(101 + 2 * n)]) for n in range(10)]
-    dialogues.append(patchwork_dialogue("broken", [b"no picture"], hashed=False))
+    dialogues.append(patchwork_dialogue("broken", [b"no image"], hashed=False))
     write_dataset(dialogues, folder)
     return folder
 
@@ -147,7 +147,7 @@ def test_topics_to_bench(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert main(arguments) == 0
     assert min(Image.open(figure).size) > 500
     shown = capsys.readouterr().out
-    assert "90 pictures with" in shown
+    assert "90 images with" in shown
     assert "1 dialogues have no topic" in shown
     assert {topic.domain for topic in read_topics(topics)} == {"animals", "artifacts"}
     out = tmp_path / "mmcr-bench"
@@ -155,7 +155,7 @@ def test_topics_to_bench(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert main([*arguments, "--topics", str(topics)]) == 0
     bench = list(load_dialogues(str(out), split="test"))
     assert Counter(dialogue.domain for dialogue in bench) == {"animals": 3, "artifacts": 3}
-    assert all(dialogue.topic and dialogue.pictures[0].labels for dialogue in bench)
+    assert all(dialogue.topic and dialogue.images[0].labels for dialogue in bench)
     assert main(arguments) == 2
     assert "go together" in capsys.readouterr().err
 
@@ -199,8 +199,8 @@ def test_sorting_that_is_not_whole_is_named(text: str, part: str) -> None:
     [
         "[]",
         '{"domains": {"pets": []}}',
-        '{"domains": {"animals": [{"synset": "n1", "label": "x", "num_pictures": 1}]}}',
-        json.dumps({"domains": {d: [{"synset": DOG, "label": "dog", "num_pictures": 1}] for d in DOMAINS[:2]}}),
+        '{"domains": {"animals": [{"synset": "n1", "label": "x", "num_images": 1}]}}',
+        json.dumps({"domains": {d: [{"synset": DOG, "label": "dog", "num_images": 1}] for d in DOMAINS[:2]}}),
     ],
 )
 def test_topics_file_that_is_broken_is_named(value: str, tmp_path: Path) -> None:
@@ -211,9 +211,9 @@ def test_topics_file_that_is_broken_is_named(value: str, tmp_path: Path) -> None
 
 def test_timm_labeler_reads_both_kinds_of_network() -> None:
     pytest.importorskip("timm")
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8))
     for name in ("mobilenetv3_small_050.lamb_in1k", "mobilenetv3_large_100.miil_in21k"):
-        found = TimmLabeler(name, pretrained=False).label([picture, picture])
+        found = TimmLabeler(name, pretrained=False).label([image, image])
         assert len(found) == 2
         assert found[0] == found[1]
     with pytest.raises(ValueError, match="timm knows no model 'resnet_of_mine'"):

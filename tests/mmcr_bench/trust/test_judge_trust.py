@@ -43,7 +43,7 @@ def told_dialogue(number: int) -> Dialogue:
         Turn(introduce([1] if n == 0 else [], f"What else is in image 1 of {number}?"), f"{words} ({number}).")
         for n, words in enumerate(WORDS[number])
     )
-    return Dialogue(f"t{number}", turns, patchwork_dialogue("x", [patchwork(number)]).pictures)
+    return Dialogue(f"t{number}", turns, patchwork_dialogue("x", [patchwork(number)]).images)
 
 
 def material_of(request: dict[str, Any]) -> dict[str, list[str]]:
@@ -123,10 +123,10 @@ def test_panel_with_a_judge_that_says_nothing_readable_has_no_score(
     assert judgement.reason == "unread_by_mute"
 
 
-def test_judge_with_images_gets_the_pictures_and_is_told_so(
+def test_judge_with_images_gets_the_images_and_is_told_so(
     tmp_path: Path, make_dialogue: Callable[..., Dialogue]
 ) -> None:
-    dialogue = make_dialogue(num_pictures=2, num_turns=8)
+    dialogue = make_dialogue(num_images=2, num_turns=8)
     with FakeChatServer(lambda request: verdict(5)) as server:
         seeing = open_judge(f"api:{server.base_url}#m?images=yes", tmp_path / "ledger")
         blind = open_judge(f"api:{server.base_url}#m", tmp_path / "ledger")

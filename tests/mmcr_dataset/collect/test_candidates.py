@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmcr_dataset.collect.candidates import read_candidates, write_candidates
-from mmcr_dataset.collect.document import Candidate, Document, DocumentSource, PictureAt, to_candidate
+from mmcr_dataset.collect.document import Candidate, Document, DocumentSource, ImageAt, to_candidate
 from mmcr_dataset.collect.draw import Quota, draw_documents
 from mmcr_dataset.collect.sources.omnicorpus import to_document
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.record.dialogue import Source
-from mmcr_dataset.record.images import PictureError
+from mmcr_dataset.record.images import ImageError
 from mmcr_dataset.stage.stages import Removed
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 
 
 def row(images: list[str | None] | None, texts: list[str | None] | None, **general: object) -> dict[str, object]:
@@ -27,7 +27,7 @@ def row(images: list[str | None] | None, texts: list[str | None] | None, **gener
 
 def test_to_document_keeps_the_reading_order() -> None:
     document = to_document(row([None, "http://a/1.jpg", None], ["Before.", None, "After."]), "row 0")
-    assert document == Document("doc", ("Before.", PictureAt(url="http://a/1.jpg"), "After."))
+    assert document == Document("doc", ("Before.", ImageAt(url="http://a/1.jpg"), "After."))
 
 
 @pytest.mark.parametrize(
@@ -52,27 +52,27 @@ def test_to_document_without_metadata_gets_a_stable_id() -> None:
     assert first.id.startswith("made-")
 
 
-def candidate_of(*blocks: str | bytes | PictureError) -> Candidate | Removed:
-    """A candidate from texts and picture bytes (or what went wrong with a picture), in order."""
-    places = {PictureAt(url=f"http://a.example/{n}"): b for n, b in enumerate(blocks) if not isinstance(b, str)}
+def candidate_of(*blocks: str | bytes | ImageError) -> Candidate | Removed:
+    """A candidate from texts and image bytes (or what went wrong with an image), in order."""
+    places = {ImageAt(url=f"http://a.example/{n}"): b for n, b in enumerate(blocks) if not isinstance(b, str)}
     at = iter(places)
     document = Document("doc", tuple(b if isinstance(b, str) else next(at) for b in blocks))
     return to_candidate(document, places)
 
 
-GOOD, OTHER = picture_bytes(1), picture_bytes(2)
+GOOD, OTHER = image_bytes(1), image_bytes(2)
 
 
 @pytest.mark.parametrize(
     ("blocks", "reason"),
     [
-        (("Only text.",), "no_picture"),
+        (("Only text.",), "no_image"),
         ((GOOD,), "no_text"),
         ((GOOD, " \n "), "no_text"),
         ((GOOD, "123 ... 456"), "no_text"),
         (("Words.", b""), "empty_file"),
-        (("Words.", PictureError("http_404", "gone")), "http_404"),
-        (("Words.", *(picture_bytes(n) for n in range(5))), "too_many_pictures"),
+        (("Words.", ImageError("http_404", "gone")), "http_404"),
+        (("Words.", *(image_bytes(n) for n in range(5))), "too_many_images"),
     ],
 )
 def test_to_candidate_unusable_document_has_a_reason(blocks: tuple[str | bytes, ...], reason: str) -> None:
@@ -81,14 +81,14 @@ def test_to_candidate_unusable_document_has_a_reason(blocks: tuple[str | bytes, 
     assert removed.reason == reason
 
 
-def test_to_candidate_bad_picture_is_left_out_and_the_others_are_numbered_anew() -> None:
+def test_to_candidate_bad_image_is_left_out_and_the_others_are_numbered_anew() -> None:
     candidate = candidate_of("A.", b"broken", "B.", GOOD, "C.")
     assert isinstance(candidate, Candidate)
     assert candidate.blocks == ("A.", "B.", 1, "C.")
     assert candidate.text_near(1) == "C."
 
 
-def test_to_candidate_same_picture_twice_counts_once() -> None:
+def test_to_candidate_same_image_twice_counts_once() -> None:
     candidate = candidate_of(GOOD, "Words.", GOOD)
     assert isinstance(candidate, Candidate)
     assert candidate.blocks == (1, "Words.")
@@ -128,7 +128,7 @@ def drawn_ids(source: DocumentSource, *quota: int | None, seed: int = 0) -> list
 
 def test_draw_same_seed_same_documents_in_any_order() -> None:
     def document(number: int) -> Document:
-        places = tuple(PictureAt(url=f"http://a/{number}-{k}") for k in range(1 + number % 2))
+        places = tuple(ImageAt(url=f"http://a/{number}-{k}") for k in range(1 + number % 2))
         return Document(f"d{number}", ("Text.", *places), Source())
 
     documents = [document(number) for number in range(100)]
@@ -138,7 +138,7 @@ def test_draw_same_seed_same_documents_in_any_order() -> None:
     assert sorted(int(name[1:]) % 2 for name in drawn) == [0] * 7 + [1] * 5
 
 
-def test_local_folder_pictures_and_texts_become_documents(tmp_path: Path) -> None:
+def test_local_folder_images_and_texts_become_documents(tmp_path: Path) -> None:
     (tmp_path / "pair").mkdir()
     for name in ("pair/1.png", "pair/2.png", "alone.jpg"):
         (tmp_path / name).write_bytes(GOOD)
@@ -147,16 +147,16 @@ def test_local_folder_pictures_and_texts_become_documents(tmp_path: Path) -> Non
     alone, pair = list(open_source(str(tmp_path), licence="CC0-1.0"))
     assert isinstance(alone, Document)
     assert isinstance(pair, Document)
-    assert alone.blocks == (PictureAt(path=tmp_path / "alone.jpg"), "One thing.")
+    assert alone.blocks == (ImageAt(path=tmp_path / "alone.jpg"), "One thing.")
     assert pair.blocks[0] == "Two things."
-    assert len(pair.pictures) == 2
+    assert len(pair.images) == 2
     assert pair.source.licence == "CC0-1.0"
 
 
 def test_open_source_missing_or_wrong_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such file or folder; expected demo"):
         open_source(str(tmp_path / "nothing"))
-    with pytest.raises(ValueError, match="no picture in it"):
+    with pytest.raises(ValueError, match="no image in it"):
         open_source(str(tmp_path))
     pq.write_table(pa.table({"a": [1]}), tmp_path / "x.parquet")
     with pytest.raises(ValueError, match=r"x.parquet has the columns a; expected omnicorpus: images, texts"):
@@ -171,10 +171,10 @@ def test_demo_source_every_photograph_is_there_with_words_and_a_licence() -> Non
     assert not [item for item in documents if isinstance(item, Removed)]
     for document in documents:
         assert isinstance(document, Document)
-        data = {place: place.path.read_bytes() for place in document.pictures if place.path}
+        data = {place: place.path.read_bytes() for place in document.images if place.path}
         candidate = to_candidate(document, data)
         assert isinstance(candidate, Candidate), document.id
-        assert 1 <= len(candidate.pictures) <= 4
+        assert 1 <= len(candidate.images) <= 4
         assert len(candidate.text) > 15
         assert document.source.licence
 
@@ -185,13 +185,13 @@ def test_omnicorpus_real_rows_all_become_documents(corpus: Path) -> None:
     assert all(isinstance(document, Document) for document in documents)
 
 
-def data_of(document: Document, folder: Path) -> dict[PictureAt, bytes | PictureError]:
+def data_of(document: Document, folder: Path) -> dict[ImageAt, bytes | ImageError]:
     """What fetching would give: files of the corpus, errors for the rest."""
-    data: dict[PictureAt, bytes | PictureError] = {}
-    for place in document.pictures:
+    data: dict[ImageAt, bytes | ImageError] = {}
+    for place in document.images:
         path = folder / "images" / (place.url or "").rpartition("/")[2]
         known = (place.url or "").startswith("http://127.0.0.1:8765/") and path.is_file()
-        data[place] = path.read_bytes() if known else PictureError("unreachable", "not served")
+        data[place] = path.read_bytes() if known else ImageError("unreachable", "not served")
     return data
 
 
@@ -207,6 +207,6 @@ def test_omnicorpus_broken_rows_end_as_their_keeper_expects(corpus: Path) -> Non
         if expected.startswith("keep") and "name" not in note["defect"] and "url" not in note["defect"]:
             assert isinstance(result, Candidate), (note, result)
         if isinstance(result, Candidate):
-            assert 1 <= len(result.pictures) <= 4
+            assert 1 <= len(result.images) <= 4
             assert "<image>" not in result.text
             assert "\x00" not in result.text

@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmcr_dataset.collect.document import Document, PictureAt
+from mmcr_dataset.collect.document import Document, ImageAt
 from mmcr_dataset.collect.draw import Quota, draw_documents
 from mmcr_dataset.collect.language import why_not_english
 from mmcr_dataset.collect.screen import Screen, read_limits
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.pipeline import BuildSettings, build
 from mmcr_dataset.stage.stages import Removed
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.local_hub import LocalHub
 from tests.local_web import LocalWeb, Page
 from tests.mmcr_dataset.publish.test_hub import program
@@ -34,12 +34,12 @@ def filler(name: str) -> str:
     return "".join(hashlib.sha256(f"{name} {n}".encode()).hexdigest() for n in range(32))
 
 
-def row(name: str, num_pictures: int = 1, **general: object) -> dict[str, Any]:
-    images = [f"http://a.example/{name}-{n}.jpg" for n in range(num_pictures)]
+def row(name: str, num_images: int = 1, **general: object) -> dict[str, Any]:
+    images = [f"http://a.example/{name}-{n}.jpg" for n in range(num_images)]
     return {
         "general_metadata": {"id": name, "url": f"http://a.example/{filler(name)}"} | general,
         "images": [*images, None],
-        "texts": [None] * num_pictures + [TEXT],
+        "texts": [None] * num_images + [TEXT],
     }
 
 
@@ -132,7 +132,7 @@ def test_draw_from_the_hub_reads_footers_and_the_row_groups_it_needs(
 
 def test_build_from_the_hub_again_reads_no_row_group_twice(tmp_path: Path) -> None:
     def page(path: str, _: int) -> Page:
-        return Page(picture_bytes(int(path[1:-4])))
+        return Page(image_bytes(int(path[1:-4])))
 
     with LocalHub() as hub, LocalWeb(page) as web:
         files = {}
@@ -207,11 +207,11 @@ def test_draw_broken_and_screened_rows_are_passed_on_and_do_not_count(tmp_path: 
     screen = Screen(max_probability={"politics": 0.495})
     items = list(draw_documents(open_source(str(tmp_path)), Quota(20, 0), 3, screen))
     reasons = Counter(item.reason for item in items if isinstance(item, Removed))
-    assert reasons == {"politics": 50, "too_many_pictures": 1, "no_picture": 1, "null_columns": 1}
+    assert reasons == {"politics": 50, "too_many_images": 1, "no_image": 1, "null_columns": 1}
     assert sum(isinstance(item, Document) for item in items) == 20
 
 
-def test_draw_reads_the_pictures_probabilities_and_nothing_else_of_them(tmp_path: Path) -> None:
+def test_draw_reads_the_images_probabilities_and_nothing_else_of_them(tmp_path: Path) -> None:
     rows = [row(f"r{n}") | {"metadata": [{"unsafe_prob": n / 10, "p_hash": filler(str(n))}, None]} for n in range(10)]
     (tmp_path / "a.parquet").write_bytes(parquet_of(rows, 10))
     screen = Screen({"unsafe": 0.35})
@@ -223,7 +223,7 @@ def test_draw_reads_the_pictures_probabilities_and_nothing_else_of_them(tmp_path
 
 
 def probable(**values: float) -> Document:
-    return Document("d", (PictureAt(url="http://a.example/1.jpg"), TEXT), probabilities=values)
+    return Document("d", (ImageAt(url="http://a.example/1.jpg"), TEXT), probabilities=values)
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,8 @@ def probable(**values: float) -> Document:
         (probable(unsafe=0.51), "unsafe"),
         (probable(toxic=0.2), "toxic"),
         (probable(fluency=0.29), "low_fluency"),
-        (Document("d", ()), "no_picture"),
-        (Document("d", (PictureAt(url="http://a"), "Der alte Turm ist auf der Insel. " * 9)), "not_english"),
+        (Document("d", ()), "no_image"),
+        (Document("d", (ImageAt(url="http://a"), "Der alte Turm ist auf der Insel. " * 9)), "not_english"),
     ],
 )
 def test_screen_limits_are_inclusive_and_nulls_pass(document: Document, reason: str | None) -> None:

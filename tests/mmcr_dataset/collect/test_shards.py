@@ -23,16 +23,16 @@ import pytest
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.collect import shards
 from mmcr_dataset.collect.candidates import read_candidates
-from mmcr_dataset.collect.document import Candidate, Document, PictureAt
+from mmcr_dataset.collect.document import Candidate, Document, ImageAt
 from mmcr_dataset.collect.draw import Quota, draw_documents
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.collect.web.byte_budget import ByteBudget
 from mmcr_dataset.collect.web.fetch import FetchSettings
 from mmcr_dataset.collect.web.window import fetch_in_order
-from mmcr_dataset.record.images import PictureLimits
+from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.record.load import load_dialogues
 from mmcr_dataset.stage.stages import Removed, Stage
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.local_web import LocalWeb, Page
 
 TEXT = "This is the old lighthouse on the small island in the sea."
@@ -40,25 +40,25 @@ LOCAL = FetchSettings(allow_loopback=True, timeout_s=5.0, backoff_s=0.01)
 
 
 def documents(urls: list[str]) -> Iterator[Document | Removed]:
-    return iter([Document(f"d{number}", (PictureAt(url=url), TEXT)) for number, url in enumerate(urls)])
+    return iter([Document(f"d{number}", (ImageAt(url=url), TEXT)) for number, url in enumerate(urls)])
 
 
 def collect(
     stage: Stage, items: Iterator[Document | Removed], settings: FetchSettings = LOCAL, first: int = 0
 ) -> list[int]:
-    return asyncio.run(shards.collect_shards(stage, first, items, settings, PictureLimits()))
+    return asyncio.run(shards.collect_shards(stage, first, items, settings, ImageLimits()))
 
 
 def contents(stage: Stage) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in stage.folder.glob("0*")}
 
 
-def test_shards_slow_pictures_change_neither_order_nor_bytes(tmp_path: Path) -> None:
+def test_shards_slow_images_change_neither_order_nor_bytes(tmp_path: Path) -> None:
     slow: set[str] = set()
 
     def page(path: str, _: int) -> Page:
         number = int(path[1:-4])
-        return Page(picture_bytes(number), delay_s=0.2 if path in slow else 0.0)
+        return Page(image_bytes(number), delay_s=0.2 if path in slow else 0.0)
 
     with LocalWeb(page) as web:
         urls = [f"{web.url}/{number}.png" for number in range(120)]
@@ -73,39 +73,39 @@ def test_shards_slow_pictures_change_neither_order_nor_bytes(tmp_path: Path) -> 
     assert [row.id for row in read_candidates(first.shard(1, "parquet"))] == [f"d{n}" for n in range(100, 120)]
 
 
-def test_shards_end_early_where_the_pictures_are_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_end_early_where_the_images_are_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "BYTES_A_SHARD", 50_000)
-    with LocalWeb(lambda path, _: Page(picture_bytes(int(path[1:-4])))) as web:
+    with LocalWeb(lambda path, _: Page(image_bytes(int(path[1:-4])))) as web:
         stage = Stage(tmp_path, "collect", {})
         collect(stage, documents([f"{web.url}/{number}.png" for number in range(20)]))
     sizes = [path.stat().st_size for path in sorted(stage.folder.glob("*.parquet"))]
     assert len(sizes) > 3
-    assert max(sizes) < 50_000 + len(picture_bytes(0)) + 10_000
+    assert max(sizes) < 50_000 + len(image_bytes(0)) + 10_000
     assert stage.close().num_kept == 20
 
 
 def test_window_holds_no_more_bytes_than_it_may() -> None:
-    pictures = [picture_bytes(number, (200, 150)) for number in range(40)]
+    images = [image_bytes(number, (200, 150)) for number in range(40)]
     budget = ByteBudget(300_000)
-    assert sum(map(len, pictures)) > 6 * 300_000
+    assert sum(map(len, images)) > 6 * 300_000
 
     async def run(web: LocalWeb) -> list[Candidate | Removed]:
         items = ((None, item) for item in documents([f"{web.url}/{number}.png" for number in range(40)]))
         return [result async for _, result in fetch_in_order(items, LOCAL, budget=budget)]
 
-    with LocalWeb(lambda path, _: Page(pictures[int(path[1:-4])], delay_s=0.2 * (path == "/0.png"))) as web:
+    with LocalWeb(lambda path, _: Page(images[int(path[1:-4])], delay_s=0.2 * (path == "/0.png"))) as web:
         results = asyncio.run(run(web))
     assert [result.id for result in results] == [f"d{number}" for number in range(40)]
     assert all(isinstance(result, Candidate) for result in results)
-    assert budget.peak_bytes <= 300_000 + max(map(len, pictures))
+    assert budget.peak_bytes <= 300_000 + max(map(len, images))
     assert budget.held_bytes == 0
 
 
-def test_window_pictures_of_local_files_count_too(tmp_path: Path) -> None:
-    places = [PictureAt(path=tmp_path / f"{number}.png") for number in range(30)]
+def test_window_images_of_local_files_count_too(tmp_path: Path) -> None:
+    places = [ImageAt(path=tmp_path / f"{number}.png") for number in range(30)]
     for number, place in enumerate(places):
         assert place.path is not None
-        place.path.write_bytes(picture_bytes(number, (200, 150)))
+        place.path.write_bytes(image_bytes(number, (200, 150)))
     budget = ByteBudget(300_000)
 
     async def run() -> int:
@@ -117,14 +117,14 @@ def test_window_pictures_of_local_files_count_too(tmp_path: Path) -> None:
 
 
 def test_window_first_document_that_must_try_again_is_not_shut_out_by_those_that_wait_for_it(tmp_path: Path) -> None:
-    pictures = [picture_bytes(number, (400, 300)) for number in range(4)]
+    images = [image_bytes(number, (400, 300)) for number in range(4)]
     settings = FetchSettings(
         allow_loopback=True, timeout_s=30, backoff_s=0.2, max_in_flight=2, max_in_flight_host=2, max_held_bytes=1000
     )
 
     def page(path: str, earlier: int) -> Page:
         number = int(path[1:-4])
-        return Page(status=503) if number == 0 and not earlier else Page(pictures[number])
+        return Page(status=503) if number == 0 and not earlier else Page(images[number])
 
     with LocalWeb(page) as web:
         stage = Stage(tmp_path, "collect", {})
@@ -133,18 +133,18 @@ def test_window_first_document_that_must_try_again_is_not_shut_out_by_those_that
 
 
 def test_window_document_of_ten_thousand_addresses_asks_for_none(tmp_path: Path) -> None:
-    with LocalWeb(lambda *_: Page(picture_bytes(1))) as web:
-        many = Document("many", (*(PictureAt(url=f"{web.url}/{n}.png") for n in range(10_000)), TEXT))
-        same = Document("same", (*(PictureAt(url=f"{web.url}/one.png") for _ in range(10_000)), TEXT))
+    with LocalWeb(lambda *_: Page(image_bytes(1))) as web:
+        many = Document("many", (*(ImageAt(url=f"{web.url}/{n}.png") for n in range(10_000)), TEXT))
+        same = Document("same", (*(ImageAt(url=f"{web.url}/one.png") for _ in range(10_000)), TEXT))
         stage = Stage(tmp_path, "collect", {})
         collect(stage, iter([many, same]))
-        assert stage.close().removed == {"too_many_pictures": 1}
+        assert stage.close().removed == {"too_many_images": 1}
         assert web.requests == {"/one.png": 1}
 
 
 def test_window_enormous_text_is_cut_and_a_poisoned_document_is_counted(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(picture_bytes(1))
-    place = PictureAt(path=tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes(image_bytes(1))
+    place = ImageAt(path=tmp_path / "a.png")
     items: list[Document | Removed] = [
         Document("long", (place, "word " * 2_000_000)),
         Document("many", (place, *("word " for _ in range(200_000)))),
@@ -160,7 +160,7 @@ def test_window_enormous_text_is_cut_and_a_poisoned_document_is_counted(tmp_path
 
 
 def row(number: int, url: str) -> dict[str, Any]:
-    text = f"The picture number {number} shows a hill in the sun."
+    text = f"The image number {number} shows a hill in the sun."
     return {"general_metadata": {"id": f"doc{number}", "url": None}, "images": [url, None], "texts": [None, text]}
 
 
@@ -178,7 +178,7 @@ def test_build_again_asks_only_for_what_may_be_there_now(tmp_path: Path) -> None
             return Page(status=404)
         if number % 10 == 7 and day[0] == 1:
             return Page(status=503)
-        return Page(picture_bytes(number))
+        return Page(image_bytes(number))
 
     with LocalWeb(page) as web:
         rows = [row(number, f"{web.url}/{number}.png") for number in range(120)]
@@ -200,7 +200,7 @@ def test_build_again_asks_only_for_what_may_be_there_now(tmp_path: Path) -> None
 
 def test_build_killed_while_fetching_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     def page(path: str, _: int) -> Page:
-        return Page(picture_bytes(int(path[1:-4])), delay_s=0.05)
+        return Page(image_bytes(int(path[1:-4])), delay_s=0.05)
 
     with LocalWeb(page) as web:
         rows = [row(number, f"{web.url}/{number}.png") for number in range(350)]

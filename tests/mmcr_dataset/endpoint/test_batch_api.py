@@ -17,7 +17,7 @@ from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.dialogues import BatchSettings, WriterSettings
 from mmcr_dataset.pipeline import BuildSettings, build
 from mmcr_dataset.stage.stages import StageCount
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.fake_batch_api import BatchPlan
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.mmcr_dataset.test_pipeline import contents, good_reply
@@ -27,11 +27,11 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Twelve single pictures with text."""
+    """Twelve single images with text."""
     folder = tmp_path / "source"
     folder.mkdir()
     for number in range(12):
-        (folder / f"{number}.png").write_bytes(picture_bytes(number))
+        (folder / f"{number}.png").write_bytes(image_bytes(number))
         (folder / f"{number}.txt").write_text(f"This is the field number {number}. It has a long fence.")
     return folder
 

@@ -61,7 +61,7 @@ def test_ask_busy_server_is_asked_again_after_the_time_it_names(tmp_path: Path) 
         (Answer("...", finish_reason="content_filter"), "content_filter", 1),
         (Answer(None, refusal="I would rather not."), "refusal", 1),
         (Answer("  "), "empty_reply", 1),
-        (Answer("bad picture", status=400), "http_400", 1),
+        (Answer("bad image", status=400), "http_400", 1),
         (Answer("blocked", status=400, code="content_filter"), "content_filter", 1),
         (Answer("blocked", status=400, code="content_policy_violation"), "content_filter", 1),
         (Answer("down", status=500, headers={"Retry-After": "0"}), "http_500", 2),
@@ -297,7 +297,7 @@ def test_request_key_depends_on_every_part_and_not_on_the_order() -> None:
     assert len({request_key(change(request)) for change in changes} | {request_key(request)}) == 4
 
 
-def test_ledger_does_not_keep_picture_data(tmp_path: Path) -> None:
+def test_ledger_does_not_keep_image_data(tmp_path: Path) -> None:
     url = "data:image/png;base64," + "A" * 50_000
     content = [{"type": "image_url", "image_url": {"url": url}}]
     with Ledger(tmp_path / "l.sqlite") as ledger:

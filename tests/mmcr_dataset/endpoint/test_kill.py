@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.mmcr_dataset.test_pipeline import contents, good_reply
 
@@ -65,7 +65,7 @@ def check_killed_builds(tmp_path: Path, num_documents: int, num_kills: int) -> N
     source, chance = tmp_path / "source", random.Random(1)
     source.mkdir()
     for number in range(num_documents):
-        (source / f"{number}.png").write_bytes(picture_bytes(number))
+        (source / f"{number}.png").write_bytes(image_bytes(number))
         (source / f"{number}.txt").write_text(f"This is the field number {number}{' in spring' * (number % 5)}.")
     with FakeChatServer(answer_slowly) as server:
         assert start_build(source, tmp_path / "calm" / "set", server.base_url).wait() == 0

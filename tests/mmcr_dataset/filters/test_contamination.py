@@ -1,4 +1,4 @@
-"""Near-duplicates within a data set and pictures shared with evaluation sets: found, shown, removed, counted."""
+"""Near-duplicates within a data set and images shared with evaluation sets: found, shown, removed, counted."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ import pytest
 from PIL import Image
 
 from mmcr_dataset.__main__ import main
-from mmcr_dataset.filters.dedup import BITS_MAX, PictureIndex
-from mmcr_dataset.filters.image_sets import read_pictures
+from mmcr_dataset.filters.dedup import BITS_MAX, ImageIndex
+from mmcr_dataset.filters.image_sets import read_images
 from mmcr_dataset.publish.parquet import read_shards, write_dataset
-from mmcr_dataset.record.dialogue import Dialogue, Picture
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import decode_rgb, hash_distance, perceptual_hash
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 
 
 def smaller_jpeg(data: bytes, quality: int = 60) -> bytes:
-    """The same picture as a benchmark would hold it: resized and saved again."""
-    picture = decode_rgb(data)
+    """The same image as a benchmark would hold it: resized and saved again."""
+    image = decode_rgb(data)
     buffer = io.BytesIO()
-    picture.resize((picture.width * 3 // 4, picture.height * 3 // 4)).save(buffer, "JPEG", quality=quality)
+    image.resize((image.width * 3 // 4, image.height * 3 // 4)).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
 def photo(seed: int) -> bytes:
-    """A picture whose hash is its own: blobs at places that the seed draws."""
+    """An image whose hash is its own: blobs at places that the seed draws."""
     rng = random.Random(seed)
     small = Image.new("RGB", (6, 6))
     small.putdata([(rng.randrange(256), rng.randrange(256), rng.randrange(256)) for _ in range(36)])
@@ -43,20 +43,20 @@ def photo(seed: int) -> bytes:
 
 @pytest.fixture
 def dataset(make_dialogue: Callable[..., Dialogue], tmp_path: Path) -> Path:
-    """Six dialogues; the last two show again what the first (one picture) and the second (two pictures) show."""
+    """Six dialogues; the last two show again what the first (one image) and the second (two images) show."""
     dialogues = []
     for seed in range(4):
-        dialogue = make_dialogue(num_pictures=1 + seed % 2, num_turns=4 + 4 * (seed % 2), seed=seed)
-        pictures = tuple(
-            Picture(photo(10 * seed + n), phash=perceptual_hash(decode_rgb(photo(10 * seed + n))))
-            for n in range(len(dialogue.pictures))
+        dialogue = make_dialogue(num_images=1 + seed % 2, num_turns=4 + 4 * (seed % 2), seed=seed)
+        images = tuple(
+            DialogueImage(photo(10 * seed + n), phash=perceptual_hash(decode_rgb(photo(10 * seed + n))))
+            for n in range(len(dialogue.images))
         )
-        dialogues.append(replace(dialogue, id=f"{seed:032x}", pictures=pictures))
+        dialogues.append(replace(dialogue, id=f"{seed:032x}", images=images))
     again = [
         replace(
             dialogues[seed],
             id=f"{seed + 8:032x}",
-            pictures=tuple(Picture(smaller_jpeg(p.data)) for p in reversed(dialogues[seed].pictures)),
+            images=tuple(DialogueImage(smaller_jpeg(p.data)) for p in reversed(dialogues[seed].images)),
         )
         for seed in range(2)
     ]
@@ -70,10 +70,10 @@ def ids(folder: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("bits", [0, 3, 6, BITS_MAX])
-def test_picture_index_finds_what_comparing_with_all_finds(bits: int) -> None:
+def test_image_index_finds_what_comparing_with_all_finds(bits: int) -> None:
     rng = random.Random(bits)
     known = [rng.getrandbits(64) for _ in range(300)]
-    index: PictureIndex[int] = PictureIndex(bits)
+    index: ImageIndex[int] = ImageIndex(bits)
     for number, value in enumerate(known):
         index.add(f"{value:016x}", number)
     num_found = 0
@@ -92,9 +92,9 @@ def test_picture_index_finds_what_comparing_with_all_finds(bits: int) -> None:
 
 
 @pytest.mark.parametrize("bits", [-1, BITS_MAX + 1])
-def test_picture_index_reach_that_could_miss_is_refused(bits: int) -> None:
+def test_image_index_reach_that_could_miss_is_refused(bits: int) -> None:
     with pytest.raises(ValueError, match="--bits"):
-        PictureIndex(bits)
+        ImageIndex(bits)
 
 
 def test_overlap_with_itself_finds_near_duplicates_in_any_order(
@@ -108,24 +108,24 @@ def test_overlap_with_itself_finds_near_duplicates_in_any_order(
     assert main(["overlap", str(dataset), "--remove"]) == 0
     assert ids(dataset) == [0, 1, 2, 3]
     assert main(["overlap", str(dataset)]) == 0
-    assert '"repeated pictures"' in (dataset / "removed.jsonl").read_text()
+    assert '"repeated images"' in (dataset / "removed.jsonl").read_text()
 
 
-def write_tsv(path: Path, pictures: list[bytes]) -> None:
+def write_tsv(path: Path, images: list[bytes]) -> None:
     lines = ["index\tquestion\timage"]
-    lines += [f"{n}\tWhat?\t{base64.b64encode(data).decode()}" for n, data in enumerate(pictures)]
+    lines += [f"{n}\tWhat?\t{base64.b64encode(data).decode()}" for n, data in enumerate(images)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
 
 
-def write_parquet(path: Path, pictures: list[bytes]) -> None:
-    cells = [[{"bytes": data, "path": None}] for data in pictures]
+def write_parquet(path: Path, images: list[bytes]) -> None:
+    cells = [[{"bytes": data, "path": None}] for data in images]
     pq.write_table(pa.table({"question": ["What?"] * len(cells), "images": cells}), path)
 
 
-def write_folder(path: Path, pictures: list[bytes]) -> None:
+def write_folder(path: Path, images: list[bytes]) -> None:
     path.mkdir()
-    (path / "notes.txt").write_text("not a picture")
-    for number, data in enumerate(pictures):
+    (path / "notes.txt").write_text("not an image")
+    for number, data in enumerate(images):
         (path / f"{number}.jpg").write_bytes(data)
 
 
@@ -149,8 +149,8 @@ def test_overlap_with_an_evaluation_set_in_every_form(
     page = tmp_path / "overlap.html"
     assert main(["overlap", str(dataset), "--with", str(tmp_path / name), "--html", str(page)]) == 1
     said = capsys.readouterr().out
-    assert f"{name}: 3 pictures, 1 of them unreadable; 1 dialogues show one of them" in said
-    assert f"{2:032x}, {name}: picture 1 is {named} (" in said
+    assert f"{name}: 3 images, 1 of them unreadable; 1 dialogues show one of them" in said
+    assert f"{2:032x}, {name}: image 1 is {named} (" in said
     assert page.read_text().count("<img") == 2
     assert main(["overlap", str(dataset), "--with", str(tmp_path / name), "--remove"]) == 0
     assert ids(dataset) == [0, 1, 3, 8, 9]
@@ -166,18 +166,18 @@ def test_overlap_bad_sets_are_named(dataset: Path, tmp_path: Path, capsys: pytes
     write_folder(tmp_path / "deep" / "broken", [photo(1)])
     for sets, expected in [
         (["missing"], "no such file"),
-        (["empty"], "no picture found"),
+        (["empty"], "no image found"),
         (["a.parquet"], "not a readable Parquet"),
-        (["broken"], "none of the 1 pictures can be decoded"),
+        (["broken"], "none of the 1 images can be decoded"),
         (["broken", "deep/broken"], "two evaluation sets are called 'broken'"),
     ]:
         assert main(["overlap", str(dataset), "--with", *(str(tmp_path / s) for s in sets)]) == 2
         assert expected in capsys.readouterr().err
 
 
-def test_tsv_cell_that_lists_pictures_gives_each_a_name(tmp_path: Path) -> None:
-    both = [base64.b64encode(picture_bytes(seed)).decode() for seed in (1, 2)]
+def test_tsv_cell_that_lists_images_gives_each_a_name(tmp_path: Path) -> None:
+    both = [base64.b64encode(image_bytes(seed)).decode() for seed in (1, 2)]
     (tmp_path / "m.tsv").write_text(f"index\timage\tlong\n7\t{both!r}\t{'a' * 90}\n")
-    found = list(read_pictures(tmp_path / "m.tsv"))
+    found = list(read_images(tmp_path / "m.tsv"))
     assert [p.name for p in found] == ["m.tsv 7", "m.tsv 7 #2"]
-    assert [p.data for p in found] == [picture_bytes(1), picture_bytes(2)]
+    assert [p.data for p in found] == [image_bytes(1), image_bytes(2)]

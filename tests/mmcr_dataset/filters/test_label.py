@@ -10,7 +10,7 @@ import pytest
 
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.filters.label import Pair, ask_labels, draw_pairs, measure_filter, read_labels
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 
 SIMILARITIES = {f"d{n}": [n / 1000, (n + 500) / 1000] for n in range(400)}
 
@@ -101,7 +101,7 @@ def test_build_report_and_label_command(
     photos = tmp_path / "photos"
     photos.mkdir()
     for seed in range(6):
-        (photos / f"{seed}.png").write_bytes(picture_bytes(seed, (320, 240)))
+        (photos / f"{seed}.png").write_bytes(image_bytes(seed, (320, 240)))
         (photos / f"{seed}.txt").write_text(f"A coloured gradient <b>number {seed}</b> on the wall of a room.\n")
     build = ["build", "--source", str(photos), "--out", str(tmp_path / "set"), "--writer", "offline"]
     work = tmp_path / "set.work"

@@ -15,15 +15,15 @@ from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.filters.clip_match import Pair, open_matcher, score_dialogues, split_text, texts_about
 from mmcr_dataset.filters.rules import RULES, mentions, reason_to_drop
 from mmcr_dataset.filters.scores import score_shard
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce, to_json
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce, to_json
 from mmcr_dataset.record.images import decode_rgb
 from mmcr_dataset.stage.work_folder import read_similarities
 
 
 @pytest.fixture
 def good(make_dialogue: Callable[..., Dialogue]) -> Dialogue:
-    """A dialogue of two pictures that keeps all rules."""
-    dialogue = make_dialogue(num_pictures=2, num_turns=8)
+    """A dialogue of two images that keeps all rules."""
+    dialogue = make_dialogue(num_images=2, num_turns=8)
     turns = [
         Turn(turn.human, f"In this answer image {min(number, 2)} shows the {number}th thing that we see in it.")
         for number, turn in enumerate(dialogue.turns, start=1)
@@ -48,7 +48,7 @@ ANSWERS = {
     "bad_length": "Yes.",
     "repetition": "It is very very very very large in image 2.",
     "unclear_text": "The caf\ufffd in image 2 is open to the street.",
-    "picture_spoken_of_too_early": "This is what image 3 shows of the thing.",
+    "image_spoken_of_too_early": "This is what image 3 shows of the thing.",
 }
 
 
@@ -64,10 +64,10 @@ def test_reason_to_drop_structure_has_its_rules(good: Dialogue) -> None:
         *good.turns[2:],
         *good.turns[2:4],
     )
-    assert reason_to_drop(replace(good, turns=silent[:8]))[0] == "answer_omits_picture"  # type: ignore[index]
+    assert reason_to_drop(replace(good, turns=silent[:8]))[0] == "answer_omits_image"  # type: ignore[index]
     five = tuple(Turn(introduce([n], "What is this?"), f"Image {n} is a thing.") for n in range(1, 6))
-    many = replace(good, pictures=good.pictures[:1] * 5, turns=five)
-    assert reason_to_drop(many)[0] == "wrong_number_of_pictures"  # type: ignore[index]
+    many = replace(good, images=good.images[:1] * 5, turns=five)
+    assert reason_to_drop(many)[0] == "wrong_number_of_images"  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_reason_to_drop_other_language_is_not_english(answer: str, good: Dialogu
 
 
 def test_rules_are_all_tried_by_a_test() -> None:
-    tried = {*ANSWERS, "wrong_number_of_turns", "answer_omits_picture", "wrong_number_of_pictures", "not_english"}
+    tried = {*ANSWERS, "wrong_number_of_turns", "answer_omits_image", "wrong_number_of_images", "not_english"}
     assert {rule.__name__ for rule in RULES} == tried
 
 
@@ -97,11 +97,11 @@ def test_rules_are_all_tried_by_a_test() -> None:
         ("image 12", {12}),
     ],
 )
-def test_mentions_reads_numbers_of_pictures(text: str, numbers: set[int]) -> None:
+def test_mentions_reads_numbers_of_images(text: str, numbers: set[int]) -> None:
     assert mentions(text) == numbers
 
 
-def test_texts_about_takes_the_turns_that_speak_of_the_picture(good: Dialogue) -> None:
+def test_texts_about_takes_the_turns_that_speak_of_the_image(good: Dialogue) -> None:
     assert texts_about(good, 1) == [good.turns[0].assistant]
     assert len(texts_about(good, 2)) == 7
     assert all(len(piece.split()) <= 45 for piece in split_text("word " * 200))
@@ -122,17 +122,17 @@ def test_labels_matcher_tells_a_cat_from_a_coffee_cup() -> None:
     assert scores[3] > scores[2] + 0.1
 
 
-def test_score_dialogues_one_number_a_picture(good: Dialogue) -> None:
+def test_score_dialogues_one_number_an_image(good: Dialogue) -> None:
     matcher = open_matcher("labels")
     assert matcher is not None
-    pair = replace(good, pictures=(Picture(photo("chelsea.png")), Picture(photo("coffee.png"))))
+    pair = replace(good, images=(DialogueImage(photo("chelsea.png")), DialogueImage(photo("coffee.png"))))
     scores = score_dialogues([pair, good], matcher)
     assert [len(row) for row in scores] == [2, 2]
     assert all(-1 <= score <= 1 for row in scores for score in row)
 
 
 class CountingMatcher:
-    """A matcher that says how many words speak of a picture, and remembers what it was asked."""
+    """A matcher that says how many words speak of an image, and remembers what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
@@ -152,13 +152,13 @@ def test_score_shard_measures_only_what_is_new_or_changed(good: Dialogue, tmp_pa
         return read_similarities(tmp_path)
 
     matcher = CountingMatcher()
-    candidate = Candidate("doc", ("A field.", 1, 2), good.pictures, good.source)
+    candidate = Candidate("doc", ("A field.", 1, 2), good.images, good.source)
     for folder in ("1_candidates", "3_scores"):
         (tmp_path / folder).mkdir()
     write_candidates(tmp_path / "1_candidates" / "00000.parquet", [candidate])
     first = score([said(1, "red"), said(2, "blue"), with_answer(said(3, "old"), "Yes.")])
     assert list(first) == ["d1", "d2"]  # the third breaks a rule
-    assert len(matcher.asked) == 2 * 2  # pictures
+    assert len(matcher.asked) == 2 * 2  # images
     again = score([said(1, "red"), said(2, "dark green"), said(4, "new")])
     assert len(matcher.asked) == 4 * 2
     assert list(again) == ["d1", "d2", "d4"]

@@ -17,16 +17,16 @@ from mmcr_dataset.endpoint.prices import find_price
 from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.generate.estimate import estimate
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
-from mmcr_dataset.record.dialogue import Picture
+from mmcr_dataset.record.dialogue import DialogueImage
 from mmcr_dataset.stage.stages import Removed
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.mmcr_dataset.test_pipeline import folder, good_reply, openai  # noqa: F401  (folder is a fixture)
 
 
-def candidate_of(number: int, num_pictures: int = 1) -> Candidate:
-    pictures = tuple(Picture(picture_bytes(number * 10 + place)) for place in range(num_pictures))
-    return Candidate(f"d{number}", (*range(1, num_pictures + 1), f"This is the field number {number}."), pictures)
+def candidate_of(number: int, num_images: int = 1) -> Candidate:
+    images = tuple(DialogueImage(image_bytes(number * 10 + place)) for place in range(num_images))
+    return Candidate(f"d{number}", (*range(1, num_images + 1), f"This is the field number {number}."), images)
 
 
 def settings_of(server: FakeChatServer, **changes: Any) -> WriterSettings:
@@ -113,7 +113,7 @@ def test_estimate_counts_what_the_ledger_lacks_in_requests_tokens_and_money(tmp_
         assert price is not None
         assert (cost.num_to_pay, cost.num_known, cost.num_other) == (3, 0, 0)  # the last one is asked once
         assert cost.completion_tokens == 1400 + 3500 + 1400
-        assert 4 * 255 + 2 * 700 < cost.prompt_tokens < 4 * 255 + 3 * 2000  # four pictures of one tile, three prompts
+        assert 4 * 255 + 2 * 700 < cost.prompt_tokens < 4 * 255 + 3 * 2000  # four images of one tile, three prompts
         assert cost.usd == pytest.approx(price.cost_usd(cost.prompt_tokens, cost.completion_tokens))
         assert cost.most_usd is not None
         assert cost.usd < cost.most_usd
@@ -150,7 +150,7 @@ def test_build_ten_more_rows_pay_for_ten_and_a_changed_setting_says_what_it_cost
     with FakeChatServer(good_reply) as server:
         assert openai(folder, tmp_path / "set", server) == 0
         for number in range(20, 30):
-            (folder / f"{number}.png").write_bytes(picture_bytes(number))
+            (folder / f"{number}.png").write_bytes(image_bytes(number))
             (folder / f"{number}.txt").write_text(f"This is the field number {number} in autumn.")
         capsys.readouterr()
         assert openai(folder, tmp_path / "set", server) == 0
@@ -161,14 +161,14 @@ def test_build_ten_more_rows_pay_for_ten_and_a_changed_setting_says_what_it_cost
         assert openai(folder, tmp_path / "set", server, "--temperature", "0.3", "--estimate") == 0
         assert len(server.requests) == 9 + 10
         said = capsys.readouterr()
-    assert "temperature, max tokens, picture size or detail changed since the last run" in said.err
+    assert "temperature, max tokens, image size or detail changed since the last run" in said.err
     assert "19 answers in the ledger don't match any more, 19 requests are paid again" in said.err
 
 
-def test_ledger_names_pictures_by_original_and_size_so_that_a_new_encoder_costs_nothing(tmp_path: Path) -> None:
+def test_ledger_names_images_by_original_and_size_so_that_a_new_encoder_costs_nothing(tmp_path: Path) -> None:
     with FakeChatServer(good_reply) as server:
         written = Written([1])
         written.write(settings_of(server, max_side_px=50), tmp_path / "l.sqlite")
         assert "data:image/jpeg;base64," in json.dumps(server.requests[0])
     stored = sqlite3.connect(tmp_path / "l.sqlite").execute("SELECT request FROM answered").fetchone()[0]
-    assert f"data:sha256,{written.shards[0][0].pictures[0].sha256};max_side_px=50" in stored
+    assert f"data:sha256,{written.shards[0][0].images[0].sha256};max_side_px=50" in stored

@@ -11,16 +11,16 @@ from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.generate.offline import write_offline
 from mmcr_dataset.generate.parse import UnreadableReply, read_turns, to_dialogue
 from mmcr_dataset.generate.prompts import prompt_sha256, show_prompt
-from mmcr_dataset.record.dialogue import Generation, Picture
+from mmcr_dataset.record.dialogue import DialogueImage, Generation
 from mmcr_dataset.record.plain_text import clean_text
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 
 
-def candidate_of(num_pictures: int, *texts: str) -> Candidate:
+def candidate_of(num_images: int, *texts: str) -> Candidate:
     blocks: list[str | int] = []
-    for number in range(1, num_pictures + 1):
+    for number in range(1, num_images + 1):
         blocks += [number, *texts[number - 1 : number]]
-    return Candidate("doc", tuple(blocks), tuple(Picture(picture_bytes(n)) for n in range(num_pictures)))
+    return Candidate("doc", tuple(blocks), tuple(DialogueImage(image_bytes(n)) for n in range(num_images)))
 
 
 def reply_of(*said: str) -> str:
@@ -68,16 +68,16 @@ def test_to_dialogue_marks_that_are_part_of_the_sentence_stay_words() -> None:
     ("reply", "reason"),
     [
         ("I'm sorry, but I can't help with that.", "refusal"),
-        ("Here is a poem about pictures.", "no_turns"),
+        ("Here is a poem about images.", "no_turns"),
         ("", "no_turns"),
         ("< Assistant 1 >: Image 1.", "not_alternating"),
         ("< Human 1 >: <image 1> Hi", "not_alternating"),
         (reply_of("<image 1> Hi", "Image 1.") + "\n< Human 3 >: x\n< Assistant 3 >: y", "not_alternating"),
-        (reply_of("<image 1> Hi", "This is <image 1>."), "assistant_introduces_picture"),
-        (reply_of("<image 1> <image 3> Hi", "Image 1."), "picture_unknown"),
-        (reply_of("<image 1> <image 2> Hi", "Image 1.", "<image 1> Again", "Yes."), "picture_introduced_twice"),
-        (reply_of("<image 2> Hi", "Image 2.", "<image 1> This?", "Image 1."), "pictures_out_of_order"),
-        (reply_of("<image 1> Hi", "Image 1."), "picture_not_introduced"),
+        (reply_of("<image 1> Hi", "This is <image 1>."), "assistant_introduces_image"),
+        (reply_of("<image 1> <image 3> Hi", "Image 1."), "image_unknown"),
+        (reply_of("<image 1> <image 2> Hi", "Image 1.", "<image 1> Again", "Yes."), "image_introduced_twice"),
+        (reply_of("<image 2> Hi", "Image 2.", "<image 1> This?", "Image 1."), "images_out_of_order"),
+        (reply_of("<image 1> Hi", "Image 1."), "image_not_introduced"),
         (reply_of("<image 1> <image 2> Hi", ""), "blank_text"),
         (reply_of("<image 1> <image 2>", "Image 1."), "blank_text"),
     ],
@@ -106,11 +106,11 @@ def test_to_dialogue_any_text_is_a_dialogue_or_a_named_reason(reply: str) -> Non
     except UnreadableReply as error:
         reason = error.reason
     else:
-        reason = "read" if len(dialogue.pictures) == 1 else ""
+        reason = "read" if len(dialogue.images) == 1 else ""
     assert reason.isidentifier()
 
 
-@pytest.mark.parametrize("num_pictures", [1, 2, 3, 4])
+@pytest.mark.parametrize("num_images", [1, 2, 3, 4])
 @pytest.mark.parametrize(
     "text",
     [
@@ -120,14 +120,14 @@ def test_to_dialogue_any_text_is_a_dialogue_or_a_named_reason(reply: str) -> Non
         "A long way " + "leads over hills and through valleys " * 40,
     ],
 )
-def test_write_offline_reply_keeps_the_format_and_all_rules(num_pictures: int, text: str) -> None:
-    texts = [clean_text(f"{text} Number {n}.") if text else "" for n in range(num_pictures)]
-    candidate = candidate_of(num_pictures, *filter(None, texts))
+def test_write_offline_reply_keeps_the_format_and_all_rules(num_images: int, text: str) -> None:
+    texts = [clean_text(f"{text} Number {n}.") if text else "" for n in range(num_images)]
+    candidate = candidate_of(num_images, *filter(None, texts))
     reply = write_offline(candidate)
     assert reply == write_offline(candidate)
     dialogue = to_dialogue(candidate, reply, Generation(writer="offline"))
     assert reason_to_drop(dialogue) is None
-    assert len(dialogue.turns) == (4 if num_pictures == 1 else 8)
+    assert len(dialogue.turns) == (4 if num_images == 1 else 8)
 
 
 def test_write_offline_says_what_is_measured() -> None:
@@ -136,10 +136,10 @@ def test_write_offline_says_what_is_measured() -> None:
     from PIL import Image
 
     buffer = io.BytesIO()
-    picture = Image.new("RGB", (120, 60), (190, 40, 40))
-    picture.paste((20, 20, 20), (0, 0, 40, 20))
-    picture.save(buffer, "PNG")
-    candidate = Candidate("doc", (1, "A red card. It has a dark corner."), (Picture(buffer.getvalue()),))
+    image = Image.new("RGB", (120, 60), (190, 40, 40))
+    image.paste((20, 20, 20), (0, 0, 40, 20))
+    image.save(buffer, "PNG")
+    candidate = Candidate("doc", (1, "A red card. It has a dark corner."), (DialogueImage(buffer.getvalue()),))
     said = [assistant for _, assistant in read_turns(write_offline(candidate))]
     assert '"A red card"' in said[0]
     assert "mostly red with some black" in said[0]

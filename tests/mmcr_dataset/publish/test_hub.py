@@ -95,7 +95,7 @@ def test_publish_load_stream_publish_again_and_take_down(folder: Path, tmp_path:
         removed = program(
             hub, tmp_path, "-m", "mmcr_dataset", "remove", str(folder), "--url-pattern", r"/0\.png$", "--reason", "x"
         )
-        assert removed.returncode == 2  # every dialogue has a picture of that name: nothing would be left
+        assert removed.returncode == 2  # every dialogue has an image of that name: nothing would be left
         (tmp_path / "ids").write_text(f"{1:032x}\n")
         assert program(hub, tmp_path, "-m", "mmcr_dataset", "remove", str(folder), "--ids", "ids").returncode == 0
         assert publish(hub, tmp_path, folder).returncode == 0
@@ -200,8 +200,8 @@ def rewrite(folder: Path, change: Callable[[list[dict[str, object]]], None]) -> 
     pq.write_table(type(pq.read_table(path)).from_pylist(rows, schema=arrow_schema()), path, write_page_index=True)
 
 
-def damage_picture(rows: list[dict[str, object]]) -> None:
-    rows[1]["images"][0]["bytes"] = b"no picture"  # type: ignore[index]
+def damage_image(rows: list[dict[str, object]]) -> None:
+    rows[1]["images"][0]["bytes"] = b"no image"  # type: ignore[index]
 
 
 def tell_another(rows: list[dict[str, object]]) -> None:
@@ -209,7 +209,7 @@ def tell_another(rows: list[dict[str, object]]) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[list[dict[str, object]]], None], str]] = {
-    "picture": (damage_picture, "single/train-00000-of-00001.parquet row 1: picture 1: not_a_picture"),
+    "image": (damage_image, "single/train-00000-of-00001.parquet row 1: image 1: not_an_image"),
     "dialogue": (tell_another, "row 0: same_dialogue"),
     "id": (
         lambda rows: rows[1].update(id=rows[0]["id"]),
@@ -269,6 +269,6 @@ def test_check_command_exit_code_says_if_there_are_errors(folder: Path, capsys: 
     assert main(["check", str(folder)]) == 0
     assert "0 errors, 0 warnings" in capsys.readouterr().out
     write_statistics(folder, describe(folder))
-    rewrite(folder, damage_picture)
+    rewrite(folder, damage_image)
     assert main(["check", str(folder)]) == 1
     assert main(["check", str(folder / "nothing")]) == 2

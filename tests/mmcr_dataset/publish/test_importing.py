@@ -13,7 +13,7 @@ from mmcr_dataset.publish.check import check_dataset
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.load import load_dialogues
 from mmcr_dataset.record.row import to_conversations
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 
 
 def told(*values: str, names: tuple[str, str] = ("human", "gpt")) -> list[dict[str, str]]:
@@ -22,13 +22,13 @@ def told(*values: str, names: tuple[str, str] = ("human", "gpt")) -> list[dict[s
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """Four pictures, one file that is none."""
+    """Four images, one file that is none."""
     folder = tmp_path / "images" / "coco"
     folder.mkdir(parents=True)
     for number in range(4):
-        (folder / f"{number}.png").write_bytes(picture_bytes(number))
-    (folder / "bad.png").write_bytes(b"no picture")
-    (tmp_path / "secret.png").write_bytes(picture_bytes(9))
+        (folder / f"{number}.png").write_bytes(image_bytes(number))
+    (folder / "bad.png").write_bytes(b"no image")
+    (tmp_path / "secret.png").write_bytes(image_bytes(9))
     return tmp_path / "images"
 
 
@@ -38,7 +38,7 @@ def imported(tmp_path: Path, images: Path, records: list[Any], name: str = "set.
     out = tmp_path / "imported"
     assert main(["import", str(tmp_path / name), "--images", str(images), "--out", str(out), "--licence", "CC0"]) == 0
     assert not [finding for finding in check_dataset(out) if finding.is_error]
-    return sorted(load_dialogues(str(out)), key=lambda dialogue: len(dialogue.pictures))
+    return sorted(load_dialogues(str(out)), key=lambda dialogue: len(dialogue.images))
 
 
 FORMS: dict[str, tuple[dict[str, Any], list[str]]] = {
@@ -92,17 +92,17 @@ def test_import_takes_each_form_as_it_is(form: str, name: str, images: Path, tmp
     assert [entry["value"] for entry in to_conversations(dialogue)] == expected
     assert dialogue.generation.writer == "import"
     assert dialogue.source.licence == "CC0"
-    assert all(picture.phash for picture in dialogue.pictures)
+    assert all(image.phash for image in dialogue.images)
 
 
 GOOD = FORMS["llava"][0]
 REFUSED: dict[str, Any] = {
-    "marks_and_pictures_differ": GOOD | {"image": ["coco/0.png", "coco/1.png"]},
-    "missing_picture": GOOD | {"image": "coco/none.png"},
-    "picture_outside": GOOD | {"image": "../secret.png"},
-    "not_a_picture": GOOD | {"image": "coco/bad.png"},
+    "marks_and_images_differ": GOOD | {"image": ["coco/0.png", "coco/1.png"]},
+    "missing_image": GOOD | {"image": "coco/none.png"},
+    "image_outside": GOOD | {"image": "../secret.png"},
+    "not_an_image": GOOD | {"image": "coco/bad.png"},
     "alternation": GOOD | {"conversations": told("<image>\nWhat?")},
-    "picture_in_answer": GOOD | {"conversations": told("What?", "This: <image>")},
+    "image_in_answer": GOOD | {"conversations": told("What?", "This: <image>")},
     "system_message": GOOD | {"conversations": [{"from": "system", "value": "Be kind."}]},
     "unknown_role": GOOD | {"conversations": [{"from": "tool", "value": "x"}]},
     "unknown_entry": GOOD | {"conversations": ["What?"]},

@@ -13,7 +13,7 @@ import pytest
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.publish import parquet
 from mmcr_dataset.publish.card import write_card
-from mmcr_dataset.publish.describe import PICTURE_TOKENS, count_tokens, describe, show_histogram, write_statistics
+from mmcr_dataset.publish.describe import IMAGE_TOKENS, count_tokens, describe, show_histogram, write_statistics
 from mmcr_dataset.publish.parquet import ROWS_A_GROUP, ShardWriter, shard_of, write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, Generation, Source
 from mmcr_dataset.record.load import load_dialogues
@@ -24,7 +24,7 @@ def dialogues(make_dialogue: Callable[..., Dialogue]) -> list[Dialogue]:
     """Ten dialogues with ids as the pipeline gives them."""
     return [
         replace(
-            make_dialogue(num_pictures=1 + seed % 2, num_turns=4 + 4 * (seed % 2), seed=seed),
+            make_dialogue(num_images=1 + seed % 2, num_turns=4 + 4 * (seed % 2), seed=seed),
             id=f"{seed:032x}",
             source=Source(f"https://page.example/{seed}", "CC0-1.0"),
             generation=Generation(writer="openai", model="m-2026"),
@@ -78,10 +78,10 @@ def test_shard_writer_rows_stand_in_groups_with_a_page_index(
             writer.add(replace(make_dialogue(), id=f"{number:032x}"))
     metadata = pq.read_metadata(tmp_path / "train-00000-of-00001.parquet")
     assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [ROWS_A_GROUP, 20]
-    picture = metadata.row_group(0).column(1)
-    assert picture.path_in_schema == "images.list.element.bytes"
-    assert picture.compression == "UNCOMPRESSED"
-    assert picture.has_offset_index
+    image = metadata.row_group(0).column(1)
+    assert image.path_in_schema == "images.list.element.bytes"
+    assert image.compression == "UNCOMPRESSED"
+    assert image.has_offset_index
 
 
 def test_write_dataset_failure_leaves_no_shard(dialogues: list[Dialogue], tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_remove_ids_only_the_shard_concerned_changes(dataset: Path, tmp_path: Pa
     assert "1 rows (1 owner asked); ids and reasons" in (dataset / "README.md").read_text()
 
 
-def test_remove_by_address_takes_document_and_picture_addresses(
+def test_remove_by_address_takes_document_and_image_addresses(
     dataset: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["remove", str(dataset), "--url-pattern", r"page\.example/[45]$"]) == 0
@@ -148,7 +148,7 @@ def test_remove_wrong_input_changes_nothing(
 def test_describe_counts_table_1(dialogues: list[Dialogue], dataset: Path) -> None:
     numbers = describe(dataset)
     assert (numbers["single"].num_rows, numbers["multi"].num_rows) == (5, 5)
-    assert (numbers["single"].num_pictures, numbers["multi"].num_pictures) == (5, 10)
+    assert (numbers["single"].num_images, numbers["multi"].num_images) == (5, 10)
     assert (numbers["single"].num_pairs, numbers["multi"].num_pairs) == (20, 40)
     assert numbers["multi"].turns == {"8": 5}
     assert numbers["single"].writers == {"openai m-2026": 5}
@@ -157,7 +157,7 @@ def test_describe_counts_table_1(dialogues: list[Dialogue], dataset: Path) -> No
         count_tokens("".join(b for b in t.human if isinstance(b, str))) + count_tokens(t.assistant) for t in first.turns
     )
     lengths = [edge for edge in numbers["single"].tokens_edges if edge]
-    assert min(lengths) <= words + PICTURE_TOKENS <= max(lengths)
+    assert min(lengths) <= words + IMAGE_TOKENS <= max(lengths)
     assert sum(numbers["single"].tokens_counts) == 5
     assert len(show_histogram(numbers["single"]).splitlines()) == 20
 

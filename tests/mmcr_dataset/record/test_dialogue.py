@@ -16,9 +16,9 @@ from mmcr_dataset.publish.parquet import arrow_schema, row_features, write_datas
 from mmcr_dataset.record.columns import to_columns
 from mmcr_dataset.record.dialogue import (
     Dialogue,
+    DialogueImage,
     Generation,
     InvalidDialogue,
-    Picture,
     Source,
     Turn,
     from_json,
@@ -26,7 +26,7 @@ from mmcr_dataset.record.dialogue import (
     to_json,
 )
 from mmcr_dataset.record.load import load_dialogues
-from mmcr_dataset.record.messages import num_pictures_shown, to_messages, to_openai
+from mmcr_dataset.record.messages import num_images_shown, to_messages, to_openai
 from mmcr_dataset.record.plain_text import clean_text, find_special_token, find_unsafe_character
 from mmcr_dataset.record.row import from_row, to_conversations, to_row
 
@@ -36,29 +36,29 @@ opt_texts = st.none() | texts
 
 @st.composite
 def dialogues(draw: st.DrawFn) -> Dialogue:
-    """Any dialogue: pictures anywhere in the human turns, with or without the paper's marks."""
+    """Any dialogue: images anywhere in the human turns, with or without the paper's marks."""
     num_turns = draw(st.integers(1, 9))
-    num_pictures = draw(st.integers(0, 5))
-    at = sorted(draw(st.lists(st.integers(0, num_turns - 1), min_size=num_pictures, max_size=num_pictures)))
+    num_images = draw(st.integers(0, 5))
+    at = sorted(draw(st.lists(st.integers(0, num_turns - 1), min_size=num_images, max_size=num_images)))
     turns = []
     for turn in range(num_turns):
         numbers = [n for n, place in enumerate(at, start=1) if place == turn]
         human = introduce(numbers, draw(texts)) if draw(st.booleans()) else (*numbers, draw(texts))
         turns.append(Turn(human, draw(texts)))
-    pictures = tuple(
-        Picture(
+    images = tuple(
+        DialogueImage(
             data=draw(st.binary(min_size=0, max_size=50)),
             url=draw(opt_texts),
             labels=tuple(draw(st.lists(texts, max_size=3))),
             similarity=draw(st.none() | st.floats(-1, 1, width=32)),
             phash=draw(st.none() | st.integers(0, 2**64 - 1).map("{:016x}".format)),
         )
-        for _ in range(num_pictures)
+        for _ in range(num_images)
     )
     return Dialogue(
         id=draw(st.uuids().map(lambda u: u.hex)),
         turns=tuple(turns),
-        pictures=pictures,
+        images=images,
         domain=draw(opt_texts),
         topic=draw(opt_texts),
         source=Source(draw(opt_texts), draw(opt_texts), draw(opt_texts)),
@@ -82,7 +82,7 @@ def test_any_dialogues_survive_parquet_and_load_dataset(
     for name, count in counts.items():
         if count:
             loaded += load_dialogues(str(folder / name), streaming=True)
-        assert count == sum((len(d.pictures) <= 1) == (name == "single") for d in batch)
+        assert count == sum((len(d.images) <= 1) == (name == "single") for d in batch)
     assert sorted(loaded, key=lambda d: d.id) == sorted(batch, key=lambda d: d.id)
 
 
@@ -98,7 +98,7 @@ def test_messages_and_conversations_tell_the_same_dialogue(dialogue: Dialogue) -
         assert spoken == "".join("<image>" if b["type"] == "image" else b["text"] for b in sent["content"])
         assert (message["role"], told["from"]) in (("user", "human"), ("assistant", "gpt"))
     assert from_row(row) == dialogue
-    data = {picture.sha256: picture.data for picture in dialogue.pictures}
+    data = {image.sha256: image.data for image in dialogue.images}
     assert from_json(to_json(dialogue), data) == dialogue
 
 
@@ -110,7 +110,7 @@ def test_messages_with_some_replies_are_the_beginning_of_the_whole(dialogue: Dia
     assert asked == to_messages(dialogue, dialogue.references)[: len(asked)]
     assert asked[-1]["role"] == ("user" if num_replies < len(dialogue.turns) else "assistant")
     shown = sum(block["type"] == "image" for message in asked for block in message["content"])
-    assert shown == num_pictures_shown(dialogue, num_replies)
+    assert shown == num_images_shown(dialogue, num_replies)
     urls = [f"data:{n}" for n in range(shown)]
     sent = [
         block["image_url"]["url"]
@@ -123,27 +123,27 @@ def test_messages_with_some_replies_are_the_beginning_of_the_whole(dialogue: Dia
 
 
 def test_conversations_paper_marks_stand_once_at_the_first_turn(make_dialogue: Callable[..., Dialogue]) -> None:
-    dialogue = make_dialogue(num_pictures=2, num_turns=3)
+    dialogue = make_dialogue(num_images=2, num_turns=3)
     assert [entry["value"] for entry in to_conversations(dialogue)[::2]] == [
-        "Image_1: <image>\nQuestion 1 about picture 1 of dialogue 0?",
-        "Image_2: <image>\nQuestion 2 about picture 2 of dialogue 0?",
-        "Question 3 about picture 2 of dialogue 0?",
+        "Image_1: <image>\nQuestion 1 about image 1 of dialogue 0?",
+        "Image_2: <image>\nQuestion 2 about image 2 of dialogue 0?",
+        "Question 3 about image 2 of dialogue 0?",
     ]
     assert introduce([1, 2], "Compare them.") == ("Image_1: ", 1, "\nImage_2: ", 2, "\nCompare them.")
     assert Turn(introduce([1, 2], "Compare them."), "x").human_text == "Compare them."
 
 
 def broken(dialogue: Dialogue) -> dict[str, dict[str, object]]:
-    """For every invariant, changes to a valid dialogue of one picture that break it and only it."""
+    """For every invariant, changes to a valid dialogue of one image that break it and only it."""
     first, *rest = dialogue.turns
     return {
         "id": {"id": ""},
-        "turn_count": {"turns": (), "pictures": ()},
-        "picture_count": {
-            "pictures": dialogue.pictures * 128,
+        "turn_count": {"turns": (), "images": ()},
+        "image_count": {
+            "images": dialogue.images * 128,
             "turns": (Turn((*range(1, 129), "All of them?"), "Yes."), *rest),
         },
-        "picture_introduced_once_in_order": {"pictures": ()},
+        "image_introduced_once_in_order": {"images": ()},
         "merged_blocks": {"turns": (Turn(("Image_1: ", 1, "\nA", "B"), "x"), *rest)},
         "blank_text": {"turns": (first, Turn(("What else?",), " \n"))},
         "unsafe_character": {"turns": (first, Turn(("What\x00 else?",), "x"))},
@@ -154,8 +154,8 @@ def broken(dialogue: Dialogue) -> dict[str, dict[str, object]]:
 INVARIANT_NAMES = (
     "id",
     "turn_count",
-    "picture_count",
-    "picture_introduced_once_in_order",
+    "image_count",
+    "image_introduced_once_in_order",
     "merged_blocks",
     "blank_text",
     "unsafe_character",
@@ -165,7 +165,7 @@ INVARIANT_NAMES = (
 
 @pytest.mark.parametrize("name", INVARIANT_NAMES)
 def test_invariant_broken_is_named(name: str, make_dialogue: Callable[..., Dialogue]) -> None:
-    dialogue = make_dialogue(num_pictures=1, num_turns=2)
+    dialogue = make_dialogue(num_images=1, num_turns=2)
     with pytest.raises(InvalidDialogue) as raised:
         replace(dialogue, **broken(dialogue)[name])  # type: ignore[arg-type]
     assert raised.value.invariant == name
@@ -178,8 +178,8 @@ def test_invariants_all_have_a_case() -> None:
     assert tuple(invariant.__name__.removeprefix("_broken_") for invariant in INVARIANTS) == INVARIANT_NAMES
 
 
-def test_pictures_out_of_order_or_twice_are_refused(make_dialogue: Callable[..., Dialogue]) -> None:
-    dialogue = make_dialogue(num_pictures=2, num_turns=2)
+def test_images_out_of_order_or_twice_are_refused(make_dialogue: Callable[..., Dialogue]) -> None:
+    dialogue = make_dialogue(num_images=2, num_turns=2)
     for numbers in ((2, 1), (1, 1), (1,), (1, 2, 3)):
         turns = tuple(Turn((number, "Which?"), "This.") for number in numbers)
         with pytest.raises(InvalidDialogue, match="exactly once and in this order"):
@@ -228,7 +228,7 @@ def test_to_columns_gives_the_table_of_the_rows(batch: list[Dialogue]) -> None:
     assert table.equals(pa.Table.from_pylist([to_row(dialogue) for dialogue in batch], schema=arrow_schema()))
 
 
-def test_schema_arrow_matches_datasets_features_and_shows_pictures() -> None:
+def test_schema_arrow_matches_datasets_features_and_shows_images() -> None:
     from datasets import Features
 
     assert Features.from_arrow_schema(arrow_schema()) == row_features()

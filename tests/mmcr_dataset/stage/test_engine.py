@@ -18,7 +18,7 @@ from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.stage.engine import EngineSettings, Writing, make_executor, to_rank
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.mmcr_dataset.test_pipeline import contents, good_reply
 
@@ -28,11 +28,11 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """So many pictures that there are several shards."""
+    """So many images that there are several shards."""
     folder = tmp_path / "source"
     folder.mkdir()
     for number in range(330):
-        (folder / f"{number}.png").write_bytes(picture_bytes(number, (40, 40)))
+        (folder / f"{number}.png").write_bytes(image_bytes(number, (40, 40)))
         (folder / f"{number}.txt").write_text(f"This is the field number {number}. It has a long fence.")
     return folder
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from mmcr_dataset.record.images import decode_rgb
-from mmcr_dataset.record.messages import num_pictures_shown, to_messages
+from mmcr_dataset.record.messages import num_images_shown, to_messages
 from mmcr_dataset.record.row import to_row
 from training.data.encode import Encoder, Skipped, to_dialogue
 from training.data.loss_mask import NO_LOSS
@@ -39,11 +39,11 @@ def test_labels_are_the_answers_and_their_ends_of_turn(
 def test_text_trained_begins_with_every_text_asked(
     family: str, build_family: Callable[..., tuple[Any, Any]], make_dialogue: Callable[..., Dialogue]
 ) -> None:
-    """What evaluation asks after each reply is a beginning of what training saw, pictures included."""
+    """What evaluation asks after each reply is a beginning of what training saw, images included."""
     _, processor = build_family(family)
-    # LLaVA-OneVision cuts a lone picture into tiles but not one of several, so its ids change at the second picture.
-    num_pictures = 1 if family == "llava_onevision" else 2
-    dialogue = make_dialogue(num_pictures=num_pictures, num_turns=4, seed=7)
+    # LLaVA-OneVision cuts a lone image into tiles but not one of several, so its ids change at the second image.
+    num_images = 1 if family == "llava_onevision" else 2
+    dialogue = make_dialogue(num_images=num_images, num_turns=4, seed=7)
     encoder = Encoder(processor)
     trained_text, _ = encoder.render(dialogue)
     trained_ids = encoder.encode(dialogue).input_ids_T.tolist()
@@ -51,8 +51,8 @@ def test_text_trained_begins_with_every_text_asked(
         messages = to_messages(dialogue, dialogue.references[:count])
         asked = processor.apply_chat_template(messages, add_generation_prompt=True)
         assert trained_text.startswith(asked)
-        pictures = [decode_rgb(picture.data) for picture in dialogue.pictures[: num_pictures_shown(dialogue, count)]]
-        ids = processor(text=[asked], images=[pictures], add_special_tokens=False, return_tensors="pt")["input_ids"][0]
+        images = [decode_rgb(image.data) for image in dialogue.images[: num_images_shown(dialogue, count)]]
+        ids = processor(text=[asked], images=[images], add_special_tokens=False, return_tensors="pt")["input_ids"][0]
         assert trained_ids[: len(ids)] == ids.tolist()
 
 
@@ -60,20 +60,20 @@ def test_ovis2_text_is_the_papers_mark_once_and_one_line_break(
     build_family: Callable[..., tuple[Any, Any]], make_dialogue: Callable[..., Dialogue]
 ) -> None:
     _, processor = build_family("ovis2")
-    text, _ = Encoder(processor).render(make_dialogue(num_pictures=1, num_turns=1, seed=1))
+    text, _ = Encoder(processor).render(make_dialogue(num_images=1, num_turns=1, seed=1))
     assert text == (
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-        "<|im_start|>user\nImage_1: <image>\nQuestion 1 about picture 1 of dialogue 1?<|im_end|>\n"
+        "<|im_start|>user\nImage_1: <image>\nQuestion 1 about image 1 of dialogue 1?<|im_end|>\n"
         "<|im_start|>assistant\nAnswer 1: image 1 shows gradient 1.<|im_end|>\n"
     )
 
 
 def test_ovis2_exact_ids_and_labels_of_two_turns(build_family: Callable[..., tuple[Any, Any]]) -> None:
-    from tests.conftest import picture_bytes
+    from tests.conftest import image_bytes
 
     _, processor = build_family("ovis2")
     turns = (Turn(introduce([1], "Q?"), "A."), Turn(("R?",), "B."))
-    encoded = Encoder(processor).encode(Dialogue("x", turns, (Picture(picture_bytes(1, (56, 56))),)))
+    encoded = Encoder(processor).encode(Dialogue("x", turns, (DialogueImage(image_bytes(1, (56, 56))),)))
 
     def ids(text: str) -> list[int]:
         return list(processor.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -93,12 +93,12 @@ def test_ovis2_exact_ids_and_labels_of_two_turns(build_family: Callable[..., tup
     ]
 
 
-def test_encode_dialogue_without_pictures_has_no_picture_tensors(
+def test_encode_dialogue_without_images_has_no_image_tensors(
     build_family: Callable[..., tuple[Any, Any]],
 ) -> None:
     _, processor = build_family("ovis2")
     encoded = Encoder(processor).encode(Dialogue("t", (Turn(("Only words?",), "Yes."),)))
-    assert encoded.pictures == {}
+    assert encoded.images == {}
     assert encoded.num_trained > 0
 
 
@@ -110,23 +110,23 @@ def broken_rows(dialogue: Dialogue) -> dict[str, tuple[dict[str, Any], str]]:
     role["messages"][0]["role"] = "narrator"
     blank = to_row(dialogue)
     blank["messages"][1]["content"][0]["text"] = "  "
-    corrupt = to_row(dataclasses.replace(dialogue, pictures=(Picture(b"\x89PNG broken"), *dialogue.pictures[1:])))
+    corrupt = to_row(dataclasses.replace(dialogue, images=(DialogueImage(b"\x89PNG broken"), *dialogue.images[1:])))
     cut = to_row(
-        dataclasses.replace(dialogue, pictures=(Picture(dialogue.pictures[0].data[:300]), *dialogue.pictures[1:]))
+        dataclasses.replace(dialogue, images=(DialogueImage(dialogue.images[0].data[:300]), *dialogue.images[1:]))
     )
     return {
         "more marks than images": (more_marks, "picture_urls"),
         "unknown role": (role, "alternation"),
         "nothing to train": (blank, "blank_text"),
-        "not a picture": (corrupt, "not_a_picture"),
-        "cut picture": (cut, "corrupt_picture"),
+        "not an image": (corrupt, "not_an_image"),
+        "cut image": (cut, "corrupt_image"),
         "no columns": ({"id": "e"}, "not_a_row"),
     }
 
 
 @pytest.mark.parametrize(
     "fault",
-    ["more marks than images", "unknown role", "nothing to train", "not a picture", "cut picture", "no columns"],
+    ["more marks than images", "unknown role", "nothing to train", "not an image", "cut image", "no columns"],
 )
 def test_row_that_cannot_be_trained_is_skipped_with_its_reason(
     fault: str, build_family: Callable[..., tuple[Any, Any]], make_dialogue: Callable[..., Dialogue]
@@ -134,8 +134,8 @@ def test_row_that_cannot_be_trained_is_skipped_with_its_reason(
     from training.data.collate import SKIPPED, Collator
 
     _, processor = build_family("ovis2")
-    good = make_dialogue(num_pictures=2, num_turns=2, seed=1)
-    row, reason = broken_rows(make_dialogue(num_pictures=2, num_turns=2, seed=2))[fault]
+    good = make_dialogue(num_images=2, num_turns=2, seed=1)
+    row, reason = broken_rows(make_dialogue(num_images=2, num_turns=2, seed=2))[fault]
     batch = Collator(Encoder(processor), load_family("ovis2"))([row, to_row(good)])
     assert [(row_id, why) for row_id, why, _ in batch[SKIPPED]] == [(str(row["id"]), reason)]
     alone = Collator(Encoder(processor), load_family("ovis2"))([to_row(good)])
@@ -163,5 +163,5 @@ def test_template_that_drops_a_turn_is_refused_by_name(
 
 
 def test_to_dialogue_row_that_is_fine_is_the_dialogue(make_dialogue: Callable[..., Dialogue]) -> None:
-    dialogue = make_dialogue(num_pictures=2, seed=4)
+    dialogue = make_dialogue(num_images=2, seed=4)
     assert to_dialogue(to_row(dialogue)) == dialogue

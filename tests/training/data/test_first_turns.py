@@ -21,37 +21,37 @@ from training.train import train
 
 
 @pytest.fixture
-def three_pictures(make_dialogue: Callable[..., Dialogue]) -> Dialogue:
-    """Five turns, a picture each in the first three."""
-    return make_dialogue(num_pictures=3, num_turns=5, seed=4)
+def three_images(make_dialogue: Callable[..., Dialogue]) -> Dialogue:
+    """Five turns, an image each in the first three."""
+    return make_dialogue(num_images=3, num_turns=5, seed=4)
 
 
 @pytest.mark.parametrize("family", ["ovis2", "qwen2_5_vl"])
 @pytest.mark.parametrize("turns_max", [1, 2, 4])
 def test_cut_dialogue_has_exactly_the_labels_of_its_first_answers(
-    family: str, turns_max: int, three_pictures: Dialogue, tmp_path: Path, build_family: Callable[..., tuple[Any, Any]]
+    family: str, turns_max: int, three_images: Dialogue, tmp_path: Path, build_family: Callable[..., tuple[Any, Any]]
 ) -> None:
-    write_dataset([three_pictures], tmp_path / "data")
+    write_dataset([three_images], tmp_path / "data")
     rows, _ = load_mixture(settings(tmp_path / "data", tmp_path, turns_max=turns_max))
     _, processor = build_family(family)
     encoder = Encoder(processor)
-    whole, cut = encoder.encode(three_pictures), encoder.encode(to_dialogue(rows[0]))
+    whole, cut = encoder.encode(three_images), encoder.encode(to_dialogue(rows[0]))
     assert cut.input_ids_T.tolist() == whole.input_ids_T[: len(cut)].tolist()
     assert cut.labels_T.tolist() == whole.labels_T[: len(cut)].tolist()
     end = load_family(family).end_of_turn
-    answers = [answer + end for answer in three_pictures.references[:turns_max]]
+    answers = [answer + end for answer in three_images.references[:turns_max]]
     trained = cut.labels_T[cut.labels_T != NO_LOSS]
     assert processor.tokenizer.decode(trained) == "".join(answers)
-    assert len(to_dialogue(rows[0]).pictures) == min(3, turns_max)
+    assert len(to_dialogue(rows[0]).images) == min(3, turns_max)
 
 
 def test_cut_is_told_in_the_composition_and_is_the_same_for_a_stream(
-    three_pictures: Dialogue, make_dialogue: Callable[..., Dialogue], tmp_path: Path
+    three_images: Dialogue, make_dialogue: Callable[..., Dialogue], tmp_path: Path
 ) -> None:
-    write_dataset([three_pictures, make_dialogue(num_pictures=1, num_turns=1)], tmp_path / "data")
+    write_dataset([three_images, make_dialogue(num_images=1, num_turns=1)], tmp_path / "data")
     config = settings(tmp_path / "data", tmp_path, turns_max=2, max_steps=1)
     rows, shares = load_mixture(config)
-    assert "the first 2 turns of each dialogue: 3 of 6 turns and 3 of 4 pictures" in show_mixture(shares)
+    assert "the first 2 turns of each dialogue: 3 of 6 turns and 3 of 4 images" in show_mixture(shares)
     stream, shares = load_streams(settings(tmp_path / "data", tmp_path, turns_max=2, max_steps=1, streaming=True))
     assert "the first 2 turns of each dialogue" in show_mixture(shares)
     streamed = {row["id"]: row for row in itertools.islice(stream.items(0, 0), 2)}
@@ -65,7 +65,7 @@ def test_cut_row_that_was_broken_stays_broken(change: dict[str, Any]) -> None:
 
     turn = [message("user", "image", "text"), message("assistant", "text")]
     row = {"id": "r", "images": [{"bytes": b"1"}, {"bytes": b"2"}], "messages": turn * 2}
-    assert len(to_dialogue(cut_row(row, 1)).pictures) == 1
+    assert len(to_dialogue(cut_row(row, 1)).images) == 1
     for broken in (row | change, row | {"images": [*row["images"], {"bytes": b"3"}]}):
         with pytest.raises(Skipped):
             to_dialogue(cut_row(broken, 1))

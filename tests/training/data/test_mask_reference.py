@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from mmcr_dataset.record.images import decode_rgb
 from mmcr_dataset.record.messages import to_messages
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 from training.data.encode import Encoder
 from training.data.loss_mask import NO_LOSS
 from training.families import family_names
@@ -24,30 +24,30 @@ SIZES = ((60, 60), (130, 50), (50, 130), (220, 90))
 
 
 def random_dialogue(rng: np.random.Generator) -> Dialogue:
-    """One to three turns, none to three pictures, words that templates and tokenizers stumble over."""
+    """One to three turns, none to three images, words that templates and tokenizers stumble over."""
 
     def say() -> str:
         return " ".join(rng.choice(WORDS, rng.integers(1, 12))).strip() + rng.choice(["x", "x.", "x ", "x\n", "x 😀"])
 
-    pictures = [
-        Picture(picture_bytes(int(rng.integers(99)), SIZES[rng.integers(len(SIZES))]))
+    images = [
+        DialogueImage(image_bytes(int(rng.integers(99)), SIZES[rng.integers(len(SIZES))]))
         for _ in range(rng.integers(0, 4))
     ]
-    left, turns = list(range(1, len(pictures) + 1)), []
+    left, turns = list(range(1, len(images) + 1)), []
     for number in range(1, num_turns := int(rng.integers(1, 4)) + 1):
         shown = [left.pop(0) for _ in range(len(left) if number == num_turns - 1 else rng.integers(0, len(left) + 1))]
         turns.append(Turn(introduce(shown, say()), say()))
-    return Dialogue("r", tuple(turns), tuple(pictures))
+    return Dialogue("r", tuple(turns), tuple(images))
 
 
 def reference_labels(processor: Any, dialogue: Dialogue) -> tuple[list[int], list[int]]:
     """Token ids, and the ids where transformers finds an answer, -100 elsewhere."""
-    pictures = iter([decode_rgb(picture.data) for picture in dialogue.pictures])
+    images = iter([decode_rgb(image.data) for image in dialogue.images])
     messages = [
         {
             "role": message["role"],
             "content": [
-                {"type": "image", "image": next(pictures)} if block["type"] == "image" else block
+                {"type": "image", "image": next(images)} if block["type"] == "image" else block
                 for block in message["content"]
             ],
         }

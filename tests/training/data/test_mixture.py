@@ -39,17 +39,17 @@ def test_draw_rows_by_topic_takes_topics_in_turn() -> None:
 
 @pytest.fixture
 def two_sets(tmp_path: Path, make_dialogue: Callable[..., Dialogue]) -> tuple[str, str]:
-    """Twelve dialogues with pictures, half of them on one topic of three, and ten of words alone."""
-    pictured = [
-        dataclasses.replace(make_dialogue(num_pictures=1 + seed % 2, seed=seed), topic=("a", "a", "b", "c")[seed % 4])
+    """Twelve dialogues with images, half of them on one topic of three, and ten of words alone."""
+    with_image = [
+        dataclasses.replace(make_dialogue(num_images=1 + seed % 2, seed=seed), topic=("a", "a", "b", "c")[seed % 4])
         for seed in range(12)
     ]
     words = [Dialogue(f"w{n}", (Turn((f"Question {n}?",), f"Answer {n}."),), topic="w") for n in range(10)]
-    write_dataset(pictured, tmp_path / "pictured")
+    write_dataset(with_image, tmp_path / "imaged")
     write_dataset(words, tmp_path / "words")
     for empty in (tmp_path / "words" / "multi").glob("*.parquet"):
         empty.unlink()
-    return str(tmp_path / "pictured"), str(tmp_path / "words")
+    return str(tmp_path / "imaged"), str(tmp_path / "words")
 
 
 def test_load_mixture_takes_rows_of_both_sets_and_says_so(two_sets: tuple[str, str]) -> None:
@@ -128,7 +128,7 @@ def test_mixture_says_how_its_rows_spread_over_topics(two_sets: tuple[str, str])
     config = TrainConfig(model="m", data=[two_sets[0]], data_caps=[5], dominant_topic="a", dominant_percent=60.0)
     rows, shares = load_mixture(config)
     assert len(rows) == 5
-    assert "pictured: 3 topics; a 60.0%, " in show_mixture(shares)
+    assert "imaged: 3 topics; a 60.0%, " in show_mixture(shares)
 
 
 def test_mixture_topic_file_wins_over_the_rows_own(two_sets: tuple[str, str], tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def run(model: Any, name: str, dialogues: list[Encoded], attention: str) -> torc
     if attention == "varlen":
         longest = int(begins.diff().max())
         batch |= {"cu_seq_lens_q": begins, "cu_seq_lens_k": begins, "max_length_q": longest, "max_length_k": longest}
-    pictures = family.join_pictures([dialogue.pictures for dialogue in dialogues if dialogue.pictures])
-    logits: torch.Tensor = model(**batch, **pictures, use_cache=False).logits[0]
+    images = family.join_images([dialogue.images for dialogue in dialogues if dialogue.images])
+    logits: torch.Tensor = model(**batch, **images, use_cache=False).logits[0]
     return logits
 
 
@@ -50,15 +50,15 @@ def run_alone(model: Any, dialogue: Encoded) -> torch.Tensor:
     """Logits [T, V] of one dialogue as any user of the model would get them."""
     types = {} if dialogue.token_types_T is None else {"mm_token_type_ids": dialogue.token_types_T[None]}
     logits: torch.Tensor = model(
-        input_ids=dialogue.input_ids_T[None], **types, **dialogue.pictures, use_cache=False
+        input_ids=dialogue.input_ids_T[None], **types, **dialogue.images, use_cache=False
     ).logits[0]
     return logits
 
 
 @pytest.fixture
 def packed_dialogues(dialogues: list[Dialogue]) -> list[Dialogue]:
-    """Four dialogues of one to three pictures, and one of text alone in their midst."""
-    words = Dialogue("words", (Turn(("Only words, no picture?",), "Only words."), Turn(("Sure?",), "Yes.")))
+    """Four dialogues of one to three images, and one of text alone in their midst."""
+    words = Dialogue("words", (Turn(("Only words, no image?",), "Only words."), Turn(("Sure?",), "Yes.")))
     return [*dialogues[:2], words, *dialogues[2:4]]
 
 
@@ -90,14 +90,14 @@ def test_packed_neighbour_changed_moves_no_bit_of_a_dialogue(
     set_attention(model, attention)
     encoded = [Encoder(processor).encode(dialogue) for dialogue in packed_dialogues]
     changed_ids = encoded[0].input_ids_T.clone()
-    plain = encoded[0].labels_T != NO_LOSS  # words only, so that pictures keep their places
+    plain = encoded[0].labels_T != NO_LOSS  # words only, so that images keep their places
     changed_ids[plain] = changed_ids[plain].flip(0)
     changed = [
         dataclasses.replace(
             encoded[0],
             input_ids_T=changed_ids,
-            pictures={
-                key: value.flip(-1) if key == "pixel_values" else value for key, value in encoded[0].pictures.items()
+            images={
+                key: value.flip(-1) if key == "pixel_values" else value for key, value in encoded[0].images.items()
             },
         ),
         *encoded[1:],

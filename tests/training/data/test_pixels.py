@@ -23,24 +23,24 @@ def test_bytes_become_the_very_floats_of_the_image_processor(
     for dialogue in dialogues:
         in_floats = Encoder(processor).encode(dialogue)
         in_bytes = Encoder(processor, pixels_as_bytes=True).encode(dialogue)
-        pixels = in_bytes.pictures.pop("pixel_values")
-        expected = in_floats.pictures.pop("pixel_values")
+        pixels = in_bytes.images.pop("pixel_values")
+        expected = in_floats.images.pop("pixel_values")
         assert pixels.dtype == torch.uint8
         assert pixels.numel() * pixels.element_size() * 4 <= expected.numel() * expected.element_size()
         assert torch.equal(to_floats(pixels, processor.image_processor), expected)
         assert torch.equal(in_bytes.input_ids_T, in_floats.input_ids_T)
-        assert in_bytes.pictures.keys() == in_floats.pictures.keys()
-        for key, value in in_floats.pictures.items():
-            assert torch.equal(in_bytes.pictures[key], value)
+        assert in_bytes.images.keys() == in_floats.images.keys()
+        for key, value in in_floats.images.items():
+            assert torch.equal(in_bytes.images[key], value)
 
 
 def test_every_byte_becomes_the_float_it_was(build_family: Callable[..., tuple[Any, Any]]) -> None:
     processor = build_family("ovis2")[1].image_processor
     side = processor.size["height"]
     ramp = torch.arange(side * side, dtype=torch.int64).remainder(256).to(torch.uint8).view(side, side)
-    picture = Image.fromarray(torch.stack([ramp, 255 - ramp, ramp.T], dim=-1).contiguous().numpy())
-    expected = processor([picture], return_tensors="pt")["pixel_values"]
-    pixels = processor([picture], return_tensors="pt", **ask_for_bytes(processor))["pixel_values"]
+    image = Image.fromarray(torch.stack([ramp, 255 - ramp, ramp.T], dim=-1).contiguous().numpy())
+    expected = processor([image], return_tensors="pt")["pixel_values"]
+    pixels = processor([image], return_tensors="pt", **ask_for_bytes(processor))["pixel_values"]
     assert len(pixels.unique()) == 256
     assert torch.equal(to_floats(pixels, processor), expected)
 

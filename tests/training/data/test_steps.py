@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from mmcr_dataset.record.load import load_rows
 from mmcr_dataset.record.row import to_row
 from tests.training.test_train import settings
@@ -89,7 +89,7 @@ def test_cut_by_tokens_fills_no_bin_above_its_limit_on_any_number_of_processes()
         assert len(bins) % num_processes == 0
         assert sorted(index for one in bins for index in one) == list(range(len(lengths)))
         for one in bins:
-            blank = 0 if any(lengths[index].has_pictures for index in one) else 9
+            blank = 0 if any(lengths[index].has_images for index in one) else 9
             tokens = sum(lengths[index].tokens for index in one)
             assert tokens + blank <= 100 or (len(one) == 1 and 91 < tokens <= 100)  # refused by the collator
 
@@ -99,18 +99,18 @@ def test_cut_by_tokens_gives_every_process_work_where_there_is_enough() -> None:
     assert sorted(map(len, bins)) == [2, 2, 2, 3]
 
 
-def odd_pictures(rng: np.random.Generator, count: int) -> Dialogue:
-    """Pictures of any shape, some of them turned by their EXIF tag."""
-    turns, pictures = [], []
+def odd_images(rng: np.random.Generator, count: int) -> Dialogue:
+    """Images of any shape, some of them turned by their EXIF tag."""
+    turns, images = [], []
     for number in range(1, count + 1):
         exif = Image.Exif()
         exif[0x0112] = int(rng.integers(1, 9))
         file = io.BytesIO()
         size = tuple(int(side) for side in np.exp(rng.uniform(2.3, 6.5, 2)))
         Image.new("RGB", size, (200, 90, 30)).save(file, "JPEG", exif=exif)
-        pictures.append(Picture(file.getvalue()))
+        images.append(DialogueImage(file.getvalue()))
         turns.append(Turn(introduce([number], f"What is number {number}?"), f"Answer {number}."))
-    return Dialogue("odd", tuple(turns), tuple(pictures))
+    return Dialogue("odd", tuple(turns), tuple(images))
 
 
 @pytest.mark.parametrize("formula", [True, False])
@@ -125,10 +125,10 @@ def test_measure_is_the_encoded_length_to_the_token(
     if "original" in name:
         processor = with_original_tiling(processor, 9, 4 if "more" in name else 1)
     encoder = Encoder(processor)
-    measurer = Measurer(encoder, family if formula else dataclasses.replace(family, count_picture_tokens=None))
+    measurer = Measurer(encoder, family if formula else dataclasses.replace(family, count_image_tokens=None))
     rng = np.random.default_rng(0)
     for number in range(30):
-        dialogue = odd_pictures(rng, number % 3) if number % 3 else odd_pictures(rng, 1)
+        dialogue = odd_images(rng, number % 3) if number % 3 else odd_images(rng, 1)
         assert measurer.measure(to_row(dialogue)) == (len(encoder.encode(dialogue)), True)
 
 
@@ -138,7 +138,7 @@ def test_measure_of_a_row_that_cannot_be_trained_is_nothing(
     _, processor = build_family("ovis2")
     measurer = Measurer(Encoder(processor, max_length_tokens=20), load_family("ovis2"))
     too_long = to_row(make_dialogue(seed=1))
-    broken = to_row(Dialogue("x", (Turn(introduce([1], "Q?"), "A."),), (Picture(b"no picture"),)))
+    broken = to_row(Dialogue("x", (Turn(introduce([1], "Q?"), "A."),), (DialogueImage(b"no image"),)))
     for row in (too_long, broken, {"id": "no columns"}):
         assert measurer.measure(row).tokens == 0
 
@@ -169,7 +169,7 @@ def test_loader_holds_the_limit_and_skips_what_is_longer_than_a_bin(
     assert sum(batch[REAL_TOKENS] for batch in batches) == sum(lengths.values()) - max(lengths.values())
 
 
-def test_collator_adds_a_blank_picture_to_text_alone_and_keeps_room_for_it(
+def test_collator_adds_a_blank_image_to_text_alone_and_keeps_room_for_it(
     build_family: Callable[..., tuple[Any, Any]],
 ) -> None:
     _, processor = build_family("ovis2")

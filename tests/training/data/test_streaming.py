@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.record.dialogue import Dialogue, Picture, Turn, introduce
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from tests.training.test_train import read_log, settings
 from training.data.mixture import load_streams
 from training.train import train
@@ -16,9 +16,9 @@ from training.train import train
 
 @pytest.fixture
 def words_folder(tmp_path: Path) -> Path:
-    """Forty dialogues of words alone, and one with a picture that doesn't decode."""
+    """Forty dialogues of words alone, and one with an image that doesn't decode."""
     words = [Dialogue(f"words{n}", (Turn((f"Only words, {n}?",), "Only words."),)) for n in range(40)]
-    broken = Dialogue("broken", (Turn(introduce([1], "Q?"), "A."),), (Picture(b"no picture"),))
+    broken = Dialogue("broken", (Turn(introduce([1], "Q?"), "A."),), (DialogueImage(b"no image"),))
     write_dataset([*words, broken], tmp_path / "words")
     return tmp_path / "words"
 
@@ -54,7 +54,7 @@ def test_streamed_run_resumed_is_the_run_that_never_stopped_and_names_bad_rows(
     """Twelve steps of eight: more than two passes, so the bad row comes up at least twice."""
     whole = {"global_batch_dialogues": 8, "max_steps": 12}
     train(streamed(words_folder, tmp_path / "whole", **whole))
-    assert "skipped row 'broken': not_a_picture" in capsys.readouterr().out
+    assert "skipped row 'broken': not_an_image" in capsys.readouterr().out
     cut = whole | {"num_workers": num_workers, "checkpoint_steps": 7}
     train(streamed(words_folder, tmp_path / "cut", **(cut | {"max_steps": 7})))
     train(streamed(words_folder, tmp_path / "cut", **cut, resume=True))

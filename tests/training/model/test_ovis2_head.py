@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from training.model.load import ovis2_head
+from training.model import ovis2_head
 from training.model.ovis2_head import chunk_visual_head
 
 

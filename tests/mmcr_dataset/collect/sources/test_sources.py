@@ -15,19 +15,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmcr_dataset.collect.document import Candidate, Document, PictureAt, to_candidate
-from mmcr_dataset.collect.sources.open_source import mmc4, obelics, omnicorpus, open_source
-from mmcr_dataset.collect.web.fetch import fetch_pictures
+from mmcr_dataset.collect.document import Candidate, Document, ImageAt, to_candidate
+from mmcr_dataset.collect.sources import mmc4, obelics, omnicorpus
+from mmcr_dataset.collect.sources.open_source import open_source
+from mmcr_dataset.collect.web.fetch import fetch_images
 from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.pipeline import BuildSettings, build
 from mmcr_dataset.record.dialogue import Source
 from mmcr_dataset.stage.stages import Removed
-from tests.conftest import picture_bytes
+from tests.conftest import image_bytes
 
 A, B = "http://a.example/1.jpg", "http://a.example/2.jpg"
 
 
-def test_omnicorpus_row_tells_its_probabilities_with_the_worst_picture() -> None:
+def test_omnicorpus_row_tells_its_probabilities_with_the_worst_image() -> None:
     row = {
         "general_metadata": {"id": "d", "url": "http://p", "non_advertisement_prob": 0.75, "politics_prob": None},
         "images": [A, None, B],
@@ -47,7 +48,7 @@ def obelics_row(general: object = '{"url": "http://page"}', metadata: object = "
 def test_obelics_row_has_its_page_from_either_json() -> None:
     document = obelics.to_document(obelics_row(), "x")
     assert isinstance(document, Document)
-    assert document.blocks == (PictureAt(url=A), "Words.")
+    assert document.blocks == (ImageAt(url=A), "Words.")
     assert document.source.document_url == "http://page"
     other = obelics.to_document(obelics_row(None, '[{"document_url": "http://other"}, null]'), "x")
     assert isinstance(other, Document)
@@ -63,25 +64,25 @@ def test_obelics_broken_json_is_a_reason(general: object, metadata: object) -> N
     assert "f.parquet row 3" in removed.detail
 
 
-def mmc4_row(*pictures: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"url": "http://page", "text_list": ["One.", "Two.", "Three."], "image_info": list(pictures)} | more
+def mmc4_row(*images: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"url": "http://page", "text_list": ["One.", "Two.", "Three."], "image_info": list(images)} | more
 
 
-def test_mmc4_pictures_stand_before_their_sentences() -> None:
+def test_mmc4_images_stand_before_their_sentences() -> None:
     row = mmc4_row({"raw_url": A, "matched_text_index": 2}, {"raw_url": B, "matched_text_index": 0})
     document = mmc4.to_document(row, "x")
     assert isinstance(document, Document)
-    assert document.blocks == (PictureAt(url=B), "One.", "Two.", PictureAt(url=A), "Three.")
+    assert document.blocks == (ImageAt(url=B), "One.", "Two.", ImageAt(url=A), "Three.")
 
 
 def test_mmc4_without_matches_the_similarities_tell() -> None:
     row = mmc4_row({"image_url": A}, {"image_url": B}, similarity_matrix=[[0.1, 0.9, 0.2], [0.2, 0.8, 0.1]])
     document = mmc4.to_document(row, "x")
     assert isinstance(document, Document)
-    assert document.blocks == (PictureAt(url=B), "One.", PictureAt(url=A), "Two.", "Three.")
+    assert document.blocks == (ImageAt(url=B), "One.", ImageAt(url=A), "Two.", "Three.")
     fewer = mmc4.to_document(row | {"valid_image_ids": [1]}, "x")
     assert isinstance(fewer, Document)
-    assert fewer.blocks == ("One.", PictureAt(url=B), "Two.", "Three.")
+    assert fewer.blocks == ("One.", ImageAt(url=B), "Two.", "Three.")
 
 
 @pytest.mark.parametrize(
@@ -165,20 +166,20 @@ def tar_of(
     return path
 
 
-def test_webdataset_documents_read_their_pictures_inside_the_archive(tmp_path: Path) -> None:
+def test_webdataset_documents_read_their_images_inside_the_archive(tmp_path: Path) -> None:
     import asyncio
 
-    pictures = [picture_bytes(n) for n in range(4)]
+    images = [image_bytes(n) for n in range(4)]
     tar_of(
         tmp_path / "shard-000.tar",
         [
-            ("000/one.png", pictures[0]),
+            ("000/one.png", images[0]),
             ("000/one.txt", b"\xef\xbb\xbfThe first one."),
-            ("000/two.0.png", pictures[1]),
-            ("000/two.1.PNG", pictures[2]),
+            ("000/two.0.png", images[1]),
+            ("000/two.1.PNG", images[2]),
             ("000/two.json", json.dumps({"caption": "Two of them.", "url": "http://p", "license": "CC0"}).encode()),
             ("README", b"not a document"),
-            ("three.jpg", pictures[3]),
+            ("three.jpg", images[3]),
             ("three.cls", b"7"),
         ],
     )
@@ -192,11 +193,11 @@ def test_webdataset_documents_read_their_pictures_inside_the_archive(tmp_path: P
     assert one.blocks[1:] == ("The first one.",)
     assert two.blocks[2:] == ("Two of them.",)
     assert two.source == Source("http://p", "CC0")
-    data = asyncio.run(fetch_pictures([*one.pictures, *two.pictures, *three.pictures]))
-    assert list(data.values()) == pictures
+    data = asyncio.run(fetch_images([*one.images, *two.images, *three.images]))
+    assert list(data.values()) == images
     candidate = to_candidate(two, data)
     assert isinstance(candidate, Candidate)
-    assert [picture.data for picture in candidate.pictures] == pictures[1:3]
+    assert [image.data for image in candidate.images] == images[1:3]
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
@@ -210,7 +211,7 @@ def test_webdataset_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -
     assert isinstance(bad, Removed)
     assert bad.reason == "unsafe_member"
     assert isinstance(good, Document)
-    assert good.pictures[0].path == tmp_path / "a.tar"  # a name that climbs out of the archive leads nowhere
+    assert good.images[0].path == tmp_path / "a.tar"  # a name that climbs out of the archive leads nowhere
 
 
 def test_webdataset_hostile_texts_and_sizes_are_counted(tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ def test_parquet_columns_tell_the_kind(tmp_path: Path) -> None:
     for spec in (tmp_path / "s.parquet", f"mmc4:{tmp_path / 's.parquet'}"):
         (document,) = open_source(str(spec))
         assert isinstance(document, Document)
-        assert document.blocks == ("One.", PictureAt(url=A), "Two.", "Three.")
+        assert document.blocks == ("One.", ImageAt(url=A), "Two.", "Three.")
 
 
 def test_open_source_wrong_shape_names_file_columns_expectation_and_remedy(tmp_path: Path) -> None:
@@ -327,7 +328,7 @@ def test_parquet_row_of_broken_utf_8_is_counted_and_its_neighbours_stay(tmp_path
 def test_build_names_that_are_no_text_do_not_stop_it(tmp_path: Path) -> None:
     text = b"This is the old lighthouse on the small island in the sea."
     odd = {"caption": text.decode(), "url": "http://a.example/\ud800"}
-    members = [("a\udcff.png", picture_bytes(1)), ("a\udcff.json", json.dumps(odd).encode()), ("b\udcfe.txt", text)]
+    members = [("a\udcff.png", image_bytes(1)), ("a\udcff.json", json.dumps(odd).encode()), ("b\udcfe.txt", text)]
     with tarfile.open(tmp_path / "a.tar", "w", errors="surrogateescape") as archive:
         for name, data in members:
             info = tarfile.TarInfo(name)
@@ -335,20 +336,20 @@ def test_build_names_that_are_no_text_do_not_stop_it(tmp_path: Path) -> None:
             archive.addfile(info, io.BytesIO(data))
     settings = BuildSettings(f"webdataset:{tmp_path / 'a.tar'}", tmp_path / "set", writer=WriterSettings("offline"))
     counts = build(settings)
-    assert (counts[0].num_kept, counts[0].removed) == (1, {"no_picture": 1})
+    assert (counts[0].num_kept, counts[0].removed) == (1, {"no_image": 1})
 
 
 def test_open_source_a_colon_in_a_path_is_no_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mmc4:odd").mkdir()
-    (tmp_path / "mmc4:odd" / "a.png").write_bytes(picture_bytes(1))
+    (tmp_path / "mmc4:odd" / "a.png").write_bytes(image_bytes(1))
     (document,) = open_source("mmc4:odd")
     assert document.id == "a.png"
 
 
-def test_build_from_an_archive_keeps_bytes_and_counts_what_is_no_picture(tmp_path: Path) -> None:
+def test_build_from_an_archive_keeps_bytes_and_counts_what_is_no_image(tmp_path: Path) -> None:
     text = b"This is the old lighthouse on the small island in the sea."
-    tar_of(tmp_path / "a.tar", [("a.png", picture_bytes(1)), ("a.txt", text), ("b.png", b"<html>"), ("b.txt", text)])
+    tar_of(tmp_path / "a.tar", [("a.png", image_bytes(1)), ("a.txt", text), ("b.png", b"<html>"), ("b.txt", text)])
     settings = BuildSettings(f"webdataset:{tmp_path / 'a.tar'}", tmp_path / "set", writer=WriterSettings("offline"))
     counts = build(settings)
-    assert (counts[0].num_kept, counts[0].removed) == (1, {"not_a_picture": 1})
+    assert (counts[0].num_kept, counts[0].removed) == (1, {"not_an_image": 1})

@@ -13,23 +13,23 @@ from pathlib import Path
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from mmcr_dataset.collect.document import PictureAt
+from mmcr_dataset.collect.document import ImageAt
 from mmcr_dataset.collect.web.addresses import AddressRefused, GuardedResolver, check_url, guarded_sockets, is_public
 from mmcr_dataset.collect.web.byte_budget import ByteBudget
-from mmcr_dataset.collect.web.fetch import FetchSettings, PictureFetcher, fetch_pictures
+from mmcr_dataset.collect.web.fetch import FetchSettings, ImageFetcher, fetch_images
 from mmcr_dataset.collect.web.transfer import read_retry_after
-from mmcr_dataset.record.images import PictureError, PictureLimits
-from tests.conftest import picture_bytes
+from mmcr_dataset.record.images import ImageError, ImageLimits
+from tests.conftest import image_bytes
 from tests.local_web import LocalWeb, Page
 
-PICTURE = picture_bytes(1)
-OTHER = picture_bytes(2)
+IMAGE = image_bytes(1)
+OTHER = image_bytes(2)
 LOCAL = FetchSettings(allow_loopback=True, timeout_s=2.0, backoff_s=0.01)
 
 
-def fetch_one(place: PictureAt, settings: FetchSettings = LOCAL, limits: PictureLimits | None = None) -> bytes | str:
-    found = asyncio.run(fetch_pictures([place], settings, limits or PictureLimits()))[place]
-    return found.reason if isinstance(found, PictureError) else found
+def fetch_one(place: ImageAt, settings: FetchSettings = LOCAL, limits: ImageLimits | None = None) -> bytes | str:
+    found = asyncio.run(fetch_images([place], settings, limits or ImageLimits()))[place]
+    return found.reason if isinstance(found, ImageError) else found
 
 
 def to(location: str, status: int = 302, **headers: str) -> Page:
@@ -41,24 +41,24 @@ def typed(body: bytes, kind: str, **headers: str) -> Page:
 
 
 PAGES: dict[str, tuple[Page, bytes | str]] = {
-    "/good.png": (Page(PICTURE), PICTURE),
-    "/name%20%C3%BC.png": (Page(PICTURE), PICTURE),
+    "/good.png": (Page(IMAGE), IMAGE),
+    "/name%20%C3%BC.png": (Page(IMAGE), IMAGE),
     "/missing.png": (Page(status=404), "http_404"),
     "/gone.png": (Page(status=410), "http_410"),
     "/no-content.png": (Page(status=204), "http_204"),
     "/down.png": (Page(status=503), "http_5xx"),
     "/slow-down.png": (Page(status=429), "http_429"),
-    "/unasked-range.png": (Page(PICTURE, 206, {"Content-Range": "bytes 0-9/10"}), "broken_transfer"),
+    "/unasked-range.png": (Page(IMAGE, 206, {"Content-Range": "bytes 0-9/10"}), "broken_transfer"),
     # opt-outs, whoever they are addressed to
-    "/noai.png": (Page(PICTURE, headers={"X-Robots-Tag": "noindex, NoAI"}), "robots_noai"),
-    "/noimageai.png": (Page(PICTURE, headers={"X-Robots-Tag": "noimageai"}), "robots_noai"),
-    "/noai-for-another.png": (Page(PICTURE, headers={"X-Robots-Tag": "otherbot: noindex, noai"}), "robots_noai"),
-    "/noindex.png": (Page(PICTURE, headers={"X-Robots-Tag": "noindex, max-image-preview:large"}), PICTURE),
+    "/noai.png": (Page(IMAGE, headers={"X-Robots-Tag": "noindex, NoAI"}), "robots_noai"),
+    "/noimageai.png": (Page(IMAGE, headers={"X-Robots-Tag": "noimageai"}), "robots_noai"),
+    "/noai-for-another.png": (Page(IMAGE, headers={"X-Robots-Tag": "otherbot: noindex, noai"}), "robots_noai"),
+    "/noindex.png": (Page(IMAGE, headers={"X-Robots-Tag": "noindex, max-image-preview:large"}), IMAGE),
     "/noai-on-the-way.png": (to("/good.png", **{"X-Robots-Tag": "noai"}), "robots_noai"),
     "/to-noai.png": (to("/noai.png"), "robots_noai"),
     # redirects
-    "/once.png": (to("/good.png"), PICTURE),
-    "/permanent.png": (to("good.png", 308), PICTURE),
+    "/once.png": (to("/good.png"), IMAGE),
+    "/permanent.png": (to("good.png", 308), IMAGE),
     "/loop.png": (to("/loop.png"), "too_many_redirects"),
     "/ping.png": (to("/pong.png"), "too_many_redirects"),
     "/pong.png": (to("/ping.png"), "too_many_redirects"),
@@ -77,28 +77,28 @@ PAGES: dict[str, tuple[Page, bytes | str]] = {
     "/to-octal.png": (to("http://0300.0250.0.1/a.png"), "private_address"),
     "/to-decimal.png": (to("http://3232235521/a.png"), "private_address"),
     "/to-hex.png": (to("http://0xc0a80001/a.png"), "private_address"),
-    # what is no picture
-    "/page.jpg": (typed(b"<html>", "text/html"), "not_a_picture"),
-    "/page-as-jpeg.jpg": (typed(b"<!DOCTYPE html>" + b" " * 5000, "image/jpeg"), "not_a_picture"),
-    "/pdf.jpg": (typed(b"%PDF-1.7" + b" " * 5000, "image/jpeg"), "not_a_picture"),
-    "/svg.png": (typed(b"<?xml version='1.0'?><svg>" + b" " * 5000, "image/png"), "vector_picture"),
-    "/film.jpg": (typed(b"\0\0\0 ftypmp42" + b"x" * 5000, "image/jpeg"), "not_a_picture"),
-    "/wrong-type.png": (typed(PICTURE, "application/octet-stream"), PICTURE),
+    # what is no image
+    "/page.jpg": (typed(b"<html>", "text/html"), "not_an_image"),
+    "/page-as-jpeg.jpg": (typed(b"<!DOCTYPE html>" + b" " * 5000, "image/jpeg"), "not_an_image"),
+    "/pdf.jpg": (typed(b"%PDF-1.7" + b" " * 5000, "image/jpeg"), "not_an_image"),
+    "/svg.png": (typed(b"<?xml version='1.0'?><svg>" + b" " * 5000, "image/png"), "vector_image"),
+    "/film.jpg": (typed(b"\0\0\0 ftypmp42" + b"x" * 5000, "image/jpeg"), "not_an_image"),
+    "/wrong-type.png": (typed(IMAGE, "application/octet-stream"), IMAGE),
     # lengths and encodings that lie
-    "/cut.png": (Page(PICTURE[:50], promised_bytes=len(PICTURE)), "broken_transfer"),
-    "/too-long-promise.png": (Page(PICTURE, headers={"Content-Length": "99999999999"}), "too_many_bytes"),
-    "/bad-length.png": (Page(raw=b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + PICTURE), "bad_answer"),
+    "/cut.png": (Page(IMAGE[:50], promised_bytes=len(IMAGE)), "broken_transfer"),
+    "/too-long-promise.png": (Page(IMAGE, headers={"Content-Length": "99999999999"}), "too_many_bytes"),
+    "/bad-length.png": (Page(raw=b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + IMAGE), "bad_answer"),
     "/not-http.png": (Page(raw=b"220 ftp ready\r\n"), "bad_answer"),
     "/silent.png": (Page(raw=b""), "broken_transfer"),
     "/many-headers.png": (Page(raw=b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n"), "bad_answer"),
-    "/gzip.png": (Page(gzip.compress(PICTURE), headers={"Content-Encoding": "gzip"}), PICTURE),
-    "/not-gzip.png": (Page(PICTURE, headers={"Content-Encoding": "gzip"}), "broken_transfer"),
+    "/gzip.png": (Page(gzip.compress(IMAGE), headers={"Content-Encoding": "gzip"}), IMAGE),
+    "/not-gzip.png": (Page(IMAGE, headers={"Content-Encoding": "gzip"}), "broken_transfer"),
     "/bomb.png": (
-        Page(gzip.compress(PICTURE + bytes(50_000_000)), headers={"Content-Encoding": "gzip"}),
+        Page(gzip.compress(IMAGE + bytes(50_000_000)), headers={"Content-Encoding": "gzip"}),
         "too_many_bytes",
     ),
     "/deflate-bomb.png": (
-        Page(zlib.compress(PICTURE + bytes(50_000_000)), headers={"Content-Encoding": "deflate"}),
+        Page(zlib.compress(IMAGE + bytes(50_000_000)), headers={"Content-Encoding": "deflate"}),
         "too_many_bytes",
     ),
 }
@@ -112,16 +112,16 @@ def web() -> object:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_fetch_each_answer_has_its_end(web: LocalWeb, path: str) -> None:
-    assert fetch_one(PictureAt(url=web.url + path.replace("%20%C3%BC", " ü"))) == PAGES[path][1]
+    assert fetch_one(ImageAt(url=web.url + path.replace("%20%C3%BC", " ü"))) == PAGES[path][1]
 
 
 def test_fetch_server_that_recovers_is_asked_again_and_one_that_says_no_is_not() -> None:
     def page(path: str, earlier: int) -> Page:
-        return Page(status=404) if path == "/no.png" else Page(status=503) if earlier == 0 else Page(PICTURE)
+        return Page(status=404) if path == "/no.png" else Page(status=503) if earlier == 0 else Page(IMAGE)
 
     with LocalWeb(page) as web:
-        assert fetch_one(PictureAt(url=f"{web.url}/later.png")) == PICTURE
-        assert fetch_one(PictureAt(url=f"{web.url}/no.png")) == "http_404"
+        assert fetch_one(ImageAt(url=f"{web.url}/later.png")) == IMAGE
+        assert fetch_one(ImageAt(url=f"{web.url}/no.png")) == "http_404"
         assert web.requests == {"/later.png": 2, "/no.png": 1}
 
 
@@ -131,12 +131,12 @@ def test_fetch_retry_after_is_waited_for_and_an_endless_one_is_not() -> None:
     def page(path: str, earlier: int) -> Page:
         arrived.append(time.monotonic())
         wait = "3600" if path == "/hour.png" else "1"
-        return Page(PICTURE) if earlier else Page(status=429, headers={"Retry-After": wait})
+        return Page(IMAGE) if earlier else Page(status=429, headers={"Retry-After": wait})
 
     with LocalWeb(page) as web:
-        assert fetch_one(PictureAt(url=f"{web.url}/second.png")) == PICTURE
+        assert fetch_one(ImageAt(url=f"{web.url}/second.png")) == IMAGE
         assert arrived[1] - arrived[0] >= 0.99
-        assert fetch_one(PictureAt(url=f"{web.url}/hour.png")) == "http_429"
+        assert fetch_one(ImageAt(url=f"{web.url}/hour.png")) == "http_429"
         assert web.requests["/hour.png"] == 1
 
 
@@ -149,59 +149,57 @@ def test_read_retry_after_knows_seconds_and_dates() -> None:
 
 def test_fetch_slow_server_is_a_timeout_and_so_is_a_drip() -> None:
     settings = FetchSettings(allow_loopback=True, timeout_s=0.2, max_attempts=1)
-    pages = {"/slow.png": Page(PICTURE, delay_s=1.0), "/drip.png": Page(PICTURE, drip_s=0.1)}
+    pages = {"/slow.png": Page(IMAGE, delay_s=1.0), "/drip.png": Page(IMAGE, drip_s=0.1)}
     with LocalWeb(lambda path, _: pages[path]) as web:
-        assert fetch_one(PictureAt(url=f"{web.url}/slow.png"), settings) == "timeout"
-        assert fetch_one(PictureAt(url=f"{web.url}/drip.png"), settings) == "timeout"
+        assert fetch_one(ImageAt(url=f"{web.url}/slow.png"), settings) == "timeout"
+        assert fetch_one(ImageAt(url=f"{web.url}/drip.png"), settings) == "timeout"
 
 
-def test_fetch_all_tries_of_a_picture_share_one_time() -> None:
-    settings = FetchSettings(
-        allow_loopback=True, timeout_s=0.3, picture_timeout_s=0.5, max_attempts=50, backoff_s=0.001
-    )
-    with LocalWeb(lambda *_: Page(PICTURE, delay_s=0.6)) as web:
-        assert fetch_one(PictureAt(url=f"{web.url}/slow.png"), settings) == "timeout"
+def test_fetch_all_tries_of_an_image_share_one_time() -> None:
+    settings = FetchSettings(allow_loopback=True, timeout_s=0.3, image_timeout_s=0.5, max_attempts=50, backoff_s=0.001)
+    with LocalWeb(lambda *_: Page(IMAGE, delay_s=0.6)) as web:
+        assert fetch_one(ImageAt(url=f"{web.url}/slow.png"), settings) == "timeout"
         assert web.requests["/slow.png"] <= 3
 
 
 def test_fetch_endless_body_stops_at_the_limit() -> None:
-    chunk = PICTURE + b"x" * (100_000 - len(PICTURE))
+    chunk = IMAGE + b"x" * (100_000 - len(IMAGE))
     body = b"%x\r\n%b\r\n" % (len(chunk), chunk) * 100
     raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body
     with LocalWeb(lambda *_: Page(raw=raw)) as web:
-        limits = PictureLimits(size_bytes_max=150_000)
-        assert fetch_one(PictureAt(url=f"{web.url}/a.png"), limits=limits) == "too_many_bytes"
+        limits = ImageLimits(size_bytes_max=150_000)
+        assert fetch_one(ImageAt(url=f"{web.url}/a.png"), limits=limits) == "too_many_bytes"
 
 
 ETAG = {"ETag": '"1"'}
 OLD = {"Last-Modified": formatdate(1_600_000_000, usegmt=True)}
 YOUNG = {"Last-Modified": formatdate(4_000_000_000, usegmt=True)}  # not a minute old, whenever this runs
-HALF = len(PICTURE) // 2
+HALF = len(IMAGE) // 2
 
 
 @pytest.mark.parametrize(
     ("first", "then", "expected", "resumed"),
     [
-        (ETAG, Page(PICTURE, headers=ETAG, ranges=True), PICTURE, True),
-        (OLD, Page(PICTURE, headers=OLD, ranges=True), PICTURE, True),
-        (ETAG, Page(PICTURE, headers=ETAG), PICTURE, True),  # ignores Range: the whole again
+        (ETAG, Page(IMAGE, headers=ETAG, ranges=True), IMAGE, True),
+        (OLD, Page(IMAGE, headers=OLD, ranges=True), IMAGE, True),
+        (ETAG, Page(IMAGE, headers=ETAG), IMAGE, True),  # ignores Range: the whole again
         (ETAG, Page(OTHER, headers={"ETag": '"2"'}, ranges=True), OTHER, True),  # changed: the whole new one
-        ({"ETag": 'W/"1"'}, Page(PICTURE, headers={"ETag": 'W/"1"'}, ranges=True), PICTURE, False),
-        ({}, Page(PICTURE, ranges=True), PICTURE, False),
-        (YOUNG, Page(PICTURE, ranges=True), PICTURE, False),
+        ({"ETag": 'W/"1"'}, Page(IMAGE, headers={"ETag": 'W/"1"'}, ranges=True), IMAGE, False),
+        ({}, Page(IMAGE, ranges=True), IMAGE, False),
+        (YOUNG, Page(IMAGE, ranges=True), IMAGE, False),
     ],
 )
 def test_fetch_broken_transfer_goes_on_only_with_the_same_file(
     first: dict[str, str], then: Page, expected: bytes, resumed: bool
 ) -> None:
-    with LocalWeb(lambda _, earlier: then if earlier else Page(PICTURE, headers=first, cut_at=HALF)) as web:
-        assert fetch_one(PictureAt(url=f"{web.url}/a.png")) == expected
+    with LocalWeb(lambda _, earlier: then if earlier else Page(IMAGE, headers=first, cut_at=HALF)) as web:
+        assert fetch_one(ImageAt(url=f"{web.url}/a.png")) == expected
         assert web.ranges == [None, f"bytes={HALF}-" if resumed else None]
-        if then.ranges and resumed and expected is PICTURE:
-            assert web.num_bytes_sent == len(PICTURE)
+        if then.ranges and resumed and expected is IMAGE:
+            assert web.num_bytes_sent == len(IMAGE)
 
 
-END = f"{HALF}-{len(PICTURE) - 1}/{len(PICTURE)}"
+END = f"{HALF}-{len(IMAGE) - 1}/{len(IMAGE)}"
 
 
 @pytest.mark.parametrize(
@@ -209,34 +207,34 @@ END = f"{HALF}-{len(PICTURE) - 1}/{len(PICTURE)}"
     [
         {"ETag": '"2"', "Content-Range": f"bytes {END}"},  # of another version
         {"Content-Range": f"bytes {END}"},  # of who knows which
-        {"ETag": '"1"', "Content-Range": f"bytes {HALF + 1}-{len(PICTURE) - 1}/{len(PICTURE)}"},  # a hole
-        {"ETag": '"1"', "Content-Range": f"bytes {HALF}-{len(PICTURE) - 1}/*"},
-        {"ETag": '"1"', "Content-Range": f"bytes {HALF}-{len(PICTURE) - 1}/{len(PICTURE) + 7}"},  # of another length
+        {"ETag": '"1"', "Content-Range": f"bytes {HALF + 1}-{len(IMAGE) - 1}/{len(IMAGE)}"},  # a hole
+        {"ETag": '"1"', "Content-Range": f"bytes {HALF}-{len(IMAGE) - 1}/*"},
+        {"ETag": '"1"', "Content-Range": f"bytes {HALF}-{len(IMAGE) - 1}/{len(IMAGE) + 7}"},  # of another length
         {"ETag": '"1"'},
         {"ETag": '"1"', "Content-Range": f"bytes {END}", "Content-Encoding": "gzip"},
     ],
 )
 def test_fetch_an_end_that_is_not_proven_to_belong_is_thrown_away(end: dict[str, str]) -> None:
-    answers = [Page(PICTURE, headers=ETAG, cut_at=HALF), Page(OTHER[HALF:], 206, end), Page(PICTURE, headers=ETAG)]
+    answers = [Page(IMAGE, headers=ETAG, cut_at=HALF), Page(OTHER[HALF:], 206, end), Page(IMAGE, headers=ETAG)]
     with LocalWeb(lambda _, earlier: answers[earlier]) as web:
-        assert fetch_one(PictureAt(url=f"{web.url}/a.png")) == PICTURE
+        assert fetch_one(ImageAt(url=f"{web.url}/a.png")) == IMAGE
         assert web.ranges == [None, f"bytes={HALF}-", None]
 
 
 def test_fetch_range_that_does_not_exist_any_more_starts_anew() -> None:
-    answers = [Page(PICTURE, headers=ETAG, cut_at=HALF), Page(status=416), Page(OTHER)]
+    answers = [Page(IMAGE, headers=ETAG, cut_at=HALF), Page(status=416), Page(OTHER)]
     with LocalWeb(lambda _, earlier: answers[earlier]) as web:
-        assert fetch_one(PictureAt(url=f"{web.url}/a.png")) == OTHER
+        assert fetch_one(ImageAt(url=f"{web.url}/a.png")) == OTHER
 
 
 def test_fetch_redirect_to_another_place_never_joins_two_files() -> None:
     answers = {
         "/a.png": [to("/1.png"), to("/2.png")],
-        "/1.png": [Page(PICTURE, headers=ETAG, cut_at=HALF)],
+        "/1.png": [Page(IMAGE, headers=ETAG, cut_at=HALF)],
         "/2.png": [Page(OTHER, headers=ETAG, ranges=True)],
     }
     with LocalWeb(lambda path, earlier: answers[path][earlier]) as web:
-        assert fetch_one(PictureAt(url=f"{web.url}/a.png")) == OTHER
+        assert fetch_one(ImageAt(url=f"{web.url}/a.png")) == OTHER
         assert web.ranges == [None] * 4
 
 
@@ -248,13 +246,13 @@ def test_fetch_slow_host_does_not_hold_up_another() -> None:
         budget = ByteBudget(10**9)
 
         async def one(url: str) -> None:
-            assert await fetcher.fetch(PictureAt(url=url), budget.room(1)) == PICTURE
+            assert await fetcher.fetch(ImageAt(url=url), budget.room(1)) == IMAGE
             ended.append("slow" if "slow" in url else "quick")
 
-        async with PictureFetcher(settings) as fetcher:
+        async with ImageFetcher(settings) as fetcher:
             await asyncio.gather(*(one(url) for url in urls))
 
-    with LocalWeb(lambda path, _: Page(PICTURE, delay_s=1.0 * ("slow" in path))) as web:
+    with LocalWeb(lambda path, _: Page(IMAGE, delay_s=1.0 * ("slow" in path))) as web:
         named = web.url.replace("127.0.0.1", "localhost")
         asyncio.run(fetch_all([f"{named}/slow{n}.png" for n in range(4)] + [f"{web.url}/{n}.png" for n in range(6)]))
     assert ended == ["quick"] * 6 + ["slow"] * 4
@@ -270,23 +268,23 @@ def test_fetch_redirects_to_one_host_wait_for_its_slots() -> None:
         at_once[1] = max(at_once)
         time.sleep(0.03)
         at_once[0] -= 1
-        return Page(PICTURE)
+        return Page(IMAGE)
 
     settings = FetchSettings(allow_loopback=True, max_in_flight=16, max_in_flight_host=2)
     with LocalWeb(page) as web:
         target = web.url.replace("127.0.0.1", "localhost")
-        places = [PictureAt(url=f"{web.url}/go{n}.png") for n in range(8)]
-        found = asyncio.run(fetch_pictures(places, settings))
-    assert set(found.values()) == {PICTURE}
+        places = [ImageAt(url=f"{web.url}/go{n}.png") for n in range(8)]
+        found = asyncio.run(fetch_images(places, settings))
+    assert set(found.values()) == {IMAGE}
     assert at_once[1] <= 2
 
 
 def test_fetch_host_that_never_answers_is_given_up() -> None:
     settings = FetchSettings(allow_loopback=True, timeout_s=0.1, max_attempts=1, max_in_flight_host=2)
-    with LocalWeb(lambda *_: Page(PICTURE, delay_s=0.3)) as web:
-        places = [PictureAt(url=f"{web.url}/{n}.png") for n in range(40)]
-        found = asyncio.run(fetch_pictures(places, settings))
-        reasons = [error.reason for error in found.values() if isinstance(error, PictureError)]
+    with LocalWeb(lambda *_: Page(IMAGE, delay_s=0.3)) as web:
+        places = [ImageAt(url=f"{web.url}/{n}.png") for n in range(40)]
+        found = asyncio.run(fetch_images(places, settings))
+        reasons = [error.reason for error in found.values() if isinstance(error, ImageError)]
         assert len(reasons) == 40
         assert reasons.count("timeout") <= 12
         assert sum(web.requests.values()) <= 12
@@ -294,14 +292,14 @@ def test_fetch_host_that_never_answers_is_given_up() -> None:
 
 
 def test_fetch_nobody_listening_is_unreachable() -> None:
-    assert fetch_one(PictureAt(url="http://127.0.0.1:9/a.png")) == "unreachable"
+    assert fetch_one(ImageAt(url="http://127.0.0.1:9/a.png")) == "unreachable"
 
 
 def test_fetch_loopback_is_refused_unless_allowed() -> None:
-    with LocalWeb(lambda *_: Page(PICTURE)) as web:
-        assert fetch_one(PictureAt(url=f"{web.url}/a.png"), FetchSettings()) == "private_address"
+    with LocalWeb(lambda *_: Page(IMAGE)) as web:
+        assert fetch_one(ImageAt(url=f"{web.url}/a.png"), FetchSettings()) == "private_address"
         by_name = web.url.replace("127.0.0.1", "localhost")
-        assert fetch_one(PictureAt(url=f"{by_name}/a.png"), FetchSettings()) == "private_address"
+        assert fetch_one(ImageAt(url=f"{by_name}/a.png"), FetchSettings()) == "private_address"
         assert web.requests == {}
 
 
@@ -332,7 +330,7 @@ def test_fetch_loopback_is_refused_unless_allowed() -> None:
     ],
 )
 def test_check_url_not_an_http_address_is_bad(url: str) -> None:
-    with pytest.raises(PictureError, match="bad_address"):
+    with pytest.raises(ImageError, match="bad_address"):
         check_url(url)
 
 
@@ -349,7 +347,7 @@ def test_check_url_not_an_http_address_is_bad(url: str) -> None:
     ],
 )
 def test_check_url_private_numbers_in_any_spelling_are_refused(host: str) -> None:
-    with pytest.raises(PictureError, match="private_address"):
+    with pytest.raises(ImageError, match="private_address"):
         check_url(f"http://{host}/a")
 
 
@@ -394,12 +392,12 @@ def test_socket_towards_a_private_address_is_never_made() -> None:
 
 def test_fetch_local_files_are_read_and_missing_ones_named(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    path.write_bytes(PICTURE)
-    assert fetch_one(PictureAt(path=path)) == PICTURE
-    assert fetch_one(PictureAt(path=path, offset=8, size_bytes=4)) == PICTURE[8:12]
-    assert fetch_one(PictureAt(path=tmp_path / "b.png")) == "unreadable_file"
-    assert fetch_one(PictureAt(path=tmp_path)) == "unreadable_file"
-    assert fetch_one(PictureAt(path=path), limits=PictureLimits(size_bytes_max=100)) == "too_many_bytes"
+    path.write_bytes(IMAGE)
+    assert fetch_one(ImageAt(path=path)) == IMAGE
+    assert fetch_one(ImageAt(path=path, offset=8, size_bytes=4)) == IMAGE[8:12]
+    assert fetch_one(ImageAt(path=tmp_path / "b.png")) == "unreadable_file"
+    assert fetch_one(ImageAt(path=tmp_path)) == "unreadable_file"
+    assert fetch_one(ImageAt(path=path), limits=ImageLimits(size_bytes_max=100)) == "too_many_bytes"
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

@@ -19,7 +19,7 @@ from mmcr_dataset.page import (
     show_table,
     show_text,
 )
-from mmcr_dataset.stage.stages import STAGES, StageCount, read_jsonl
+from mmcr_dataset.stage.stages import REMOVED, StageCount, read_jsonl
 from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
 
 NUM_EXAMPLES = 6  # pairs on each side of the threshold
@@ -55,11 +55,10 @@ def _show_funnel(counts: Sequence[StageCount]) -> str:
 
 def _show_removed(work: Path, count: StageCount) -> str:
     shares = [[reason, number, f"{number / count.num_in:.2%}"] for reason, number in count.removed.items()]
-    folder = work / f"{STAGES[count.stage][0]}_removed"
     rows = [
         [reason, row["id"], _cut_text(row["detail"])]
         for reason in count.removed
-        for row in islice(read_jsonl(folder / f"{reason}.jsonl"), _ROWS_A_REASON)
+        for row in islice(read_jsonl(work / REMOVED[count.stage] / f"{reason}.jsonl"), _ROWS_A_REASON)
     ]
     return show_table(["reason", "rows", "share of the input"], shares) + show_table(["reason", "id", "detail"], rows)
 

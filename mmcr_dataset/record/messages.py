@@ -30,7 +30,7 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a writer or a judge is asked: a text, then the images. No dialogue of the data set, and not checked as one."""
+    """What a writer or a judge is asked: a text, then the images. It is no dialogue of the data set."""
 
     text: str
     images: tuple[DialogueImage, ...] = ()

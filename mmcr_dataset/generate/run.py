@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from mmcr_dataset.collect.candidates import read_candidates
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.ledger import Ledger
+from mmcr_dataset.generate.dialogues import fingerprint
 from mmcr_dataset.generate.estimate import estimate, show_change
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
 from mmcr_dataset.stage.engine import Writing, join_ledgers, launch
@@ -19,7 +20,7 @@ from mmcr_dataset.stage.stages import Removed, Stage, StageCount, write_jsonl
 def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
     """A dialogue for each candidate, by the writer, through the ledger; None if only an estimate was wanted."""
     collected = Stage.reopen(task.work, "collect")
-    writer = task.writer.fingerprint()
+    writer = fingerprint(task.writer)
     before = Stage.settings_on_disk(task.work, "generate")
     made_of = {"input": collected.fingerprint, "writer": writer}
     paths = {int(path.stem): path for path in sorted((task.work / "1_candidates").glob("*.parquet"))}

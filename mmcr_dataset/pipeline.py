@@ -11,96 +11,31 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.document import DocumentSource
 from mmcr_dataset.collect.draw import Quota, draw_documents
-from mmcr_dataset.collect.screen import Screen
 from mmcr_dataset.collect.shards import collect_shards, first_open
 from mmcr_dataset.collect.sources.open_source import open_source
-from mmcr_dataset.collect.web.fetch import FetchSettings
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher
 from mmcr_dataset.filters.contamination import SetIndex, index_sets
 from mmcr_dataset.filters.dedup import RepeatIndex
 from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
-from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.generate.run import generate
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.describe import describe, write_statistics
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, image_entries
-from mmcr_dataset.record.images import ImageLimits
-from mmcr_dataset.stage.engine import EngineSettings, Writing
+from mmcr_dataset.stage.engine import Writing
 from mmcr_dataset.stage.progress import open_bar, say_count
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, forget_shards, write_jsonl, write_text
 from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values
-
-
-@dataclass(frozen=True, slots=True)
-class BuildSettings:
-    """A build.
-
-    Attributes:
-        source: what collect/sources.py opens: `demo`, a path, `hub:ORG/NAME`, with a kind before it.
-        out: folder of the finished data set; its name is the data set's name.
-        num_single: documents of one image to take, None for all.
-        num_multi: documents of several images to take, None for all.
-        seed: of the draw.
-        licence: licence of the images and texts, where the source does not say.
-        writer: who writes the dialogues, and how.
-        matcher: `none`, `labels`, `open_clip` or `open_clip:MODEL/PRETRAINED`.
-        similarity_min: least cosine of every image and its text; None with `keep_rate`.
-        keep_rate: share (0..1] of the dialogues to keep by similarity, instead of a threshold.
-        evaluation_sets: dialogues that show an image of one of these are left out.
-        screen: what a document must be before its images are fetched.
-        fetch: politeness and patience on the web.
-        limits: what an image may be.
-        estimate_only: stop before the first request is paid, having said what all of them cost.
-        engine: where the writer runs.
-    """
-
-    source: str
-    out: Path
-    num_single: int | None = None
-    num_multi: int | None = None
-    seed: int = 0
-    licence: str | None = None
-    writer: WriterSettings = field(default_factory=WriterSettings)
-    matcher: str = "none"
-    similarity_min: float | None = None
-    keep_rate: float | None = None
-    evaluation_sets: tuple[Path, ...] = ()
-    screen: Screen = field(default_factory=Screen)
-    fetch: FetchSettings = field(default_factory=FetchSettings)
-    limits: ImageLimits = field(default_factory=ImageLimits)
-    estimate_only: bool = False
-    engine: EngineSettings = field(default_factory=EngineSettings)
-
-    def __post_init__(self) -> None:
-        for flag, number in (("--single", self.num_single), ("--multi", self.num_multi)):
-            if number is not None and number < 0:
-                raise ValueError(f"{flag} {number}: expected a number of documents, 0 or more")
-        if self.keep_rate is not None and not 0 < self.keep_rate <= 1:
-            raise ValueError(f"--keep-rate {self.keep_rate}: expected a share above 0 and at most 1")
-        if self.similarity_min is not None and self.keep_rate is not None:
-            raise ValueError("--similarity-min and --keep-rate: give one of them")
-        if self.matcher == "none" and (self.similarity_min is not None or self.keep_rate is not None):
-            raise ValueError("--filter none measures nothing: leave --similarity-min and --keep-rate out")
-        if self.engine.name != "local" and self.writer.writer != "openai":
-            raise ValueError(f"--engine {self.engine.name}: goes with --writer openai, got {self.writer.writer}")
-        if self.out.exists() and not self.out.is_dir():
-            raise ValueError(f"--out {self.out}: a file is in the way")
-
-    @property
-    def work(self) -> Path:
-        """Folder of the stages, beside the data set so that publishing can't pick it up."""
-        return self.out.with_name(self.out.name + ".work")
 
 
 def build(settings: BuildSettings) -> list[StageCount]:

@@ -66,8 +66,8 @@ def rewrite(review: Path, endpoint: str, ledger: Path, dataset: Path, seed: int)
         ValueError: the endpoint is neither `offline` nor URL#MODEL.
     """
     from mmcr_bench.review.rewriting import rewrite_flagged
+    from mmcr_dataset.build_settings import WriterSettings
     from mmcr_dataset.endpoint.client import Endpoint
-    from mmcr_dataset.generate.dialogues import WriterSettings
 
     url, mark, model = endpoint.partition("#")
     if endpoint == "offline":

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmcr_dataset.build_settings import WriterSettings
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.batch_api import ENDED, BatchApi
 from mmcr_dataset.endpoint.batch_folder import Batch, BatchFile, BatchFolder, read_lines
@@ -21,7 +22,7 @@ from mmcr_dataset.endpoint.client import Messages, Reply, RequestFailed, to_body
 from mmcr_dataset.endpoint.ledger import Asked, Ledger, to_asked
 from mmcr_dataset.endpoint.reply import Again, read_completion, read_reply, wants_completion_tokens
 from mmcr_dataset.endpoint.transport import Answered, Wire
-from mmcr_dataset.generate.dialogues import WriterSettings, image_name, image_url, to_request_messages
+from mmcr_dataset.generate.dialogues import image_name, image_url, to_request_messages
 from mmcr_dataset.generate.estimate import BATCH_SHARE
 
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.2, 30.0

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from mmcr_dataset.build_settings import WriterSettings
 from mmcr_dataset.collect.document import Candidate
-from mmcr_dataset.endpoint.batch_folder import MAX_REQUESTS, MAX_SIZE_BYTES
-from mmcr_dataset.endpoint.client import ChatClient, Endpoint, Messages, Reply, RequestFailed
+from mmcr_dataset.endpoint.client import ChatClient, Messages, Reply, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.offline import VERSION, write_offline
 from mmcr_dataset.generate.parse import UnreadableReply, to_dialogue
@@ -27,55 +26,16 @@ from mmcr_dataset.stage.stages import Removed
 Progress = Callable[[str], None]  # called once for every finished candidate, with a note on spend
 
 
-@dataclass(frozen=True, slots=True)
-class BatchSettings:
-    """How requests are cut into files for the Batch API, and how often what failed is asked again."""
-
-    max_requests: int = MAX_REQUESTS
-    max_size_bytes: int = MAX_SIZE_BYTES
-    max_rounds: int = 5
-
-
-@dataclass(frozen=True, slots=True)
-class WriterSettings:
-    """How dialogues are written.
-
-    Attributes:
-        writer: `offline`, `openai` or `openai-batch`.
-        endpoint: where and whom to ask; none for `offline`.
-        temperature: sampling temperature, None for the endpoint's default.
-        max_tokens: limit of a reply; one that reaches it is asked for once more with twice the limit.
-        max_side_px: images are sent with their longer side at most this.
-        detail: `low`, `high` or `auto`, for endpoints that know it.
-        batches: for `openai-batch`: how requests are cut into files.
-    """
-
-    writer: str = "offline"
-    endpoint: Endpoint | None = None
-    temperature: float | None = None
-    max_tokens: int = 4096
-    max_side_px: int = 1024
-    detail: str | None = None
-    batches: BatchSettings = field(default_factory=BatchSettings)
-
-    def __post_init__(self) -> None:
-        if self.writer not in ("offline", "openai", "openai-batch"):
-            raise ValueError(f"--writer {self.writer!r}: expected openai, openai-batch or offline")
-        if (self.writer != "offline") != (self.endpoint is not None):
-            raise ValueError(
-                f"--writer {self.writer}: --endpoint URL#MODEL goes with openai and openai-batch, and only with them"
-            )
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Everything that decides a reply."""
-        if self.endpoint is None:
-            return {"writer": self.writer, "version": VERSION}
-        return {
-            "writer": "openai",  # a batch gives the same answers
-            "endpoint": [self.endpoint.base_url, self.endpoint.model],
-            "prompts": [prompt_sha256(1), prompt_sha256(2)],
-            "decoding": [self.temperature, self.max_tokens, self.max_side_px, self.detail],
-        }
+def fingerprint(settings: WriterSettings) -> dict[str, Any]:
+    """Everything that decides a reply."""
+    if settings.endpoint is None:
+        return {"writer": settings.writer, "version": VERSION}
+    return {
+        "writer": "openai",  # a batch gives the same answers
+        "endpoint": [settings.endpoint.base_url, settings.endpoint.model],
+        "prompts": [prompt_sha256(1), prompt_sha256(2)],
+        "decoding": [settings.temperature, settings.max_tokens, settings.max_side_px, settings.detail],
+    }
 
 
 class Writer(Protocol):

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.ledger import Ledger
+from mmcr_dataset.generate.dialogues import fingerprint
 from mmcr_dataset.generate.estimate import estimate, show_change
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
 from mmcr_dataset.stage.engine import Writing, join_ledgers, launch
@@ -32,7 +33,7 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
         todo = _unfinished(_begin(task), paths) if before == _made_of(task) else [*paths]
         cost = estimate(_watched_shards(task.work, todo), task.writer, ledger)
         print(f"{time.strftime('%H:%M:%S')}      cost: {cost.show(task.writer.endpoint.model)}")
-        change = show_change((before or {}).get("writer"), task.writer.fingerprint(), cost)
+        change = show_change((before or {}).get("writer"), fingerprint(task.writer), cost)
         if change is not None:
             print(f"{time.strftime('%H:%M:%S')} ATTENTION: {change}", file=sys.stderr)
         if estimate_only:
@@ -62,7 +63,7 @@ def write_ranks_shards(task: Writing, numbers: Sequence[int], ledger: Ledger) ->
 
 def _made_of(task: Writing) -> dict[str, Any]:
     """What decides the dialogues: the candidates and the writer."""
-    return {"input": Stage.open(task.work, "collect").fingerprint, "writer": task.writer.fingerprint()}
+    return {"input": Stage.open(task.work, "collect").fingerprint, "writer": fingerprint(task.writer)}
 
 
 def _begin(task: Writing) -> Stage:

@@ -15,11 +15,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mmcr_dataset.build_settings import WriterSettings
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.client import ChatClient
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.batches import BatchRun
-from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, WriterSettings, write_one
+from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, write_one
 from mmcr_dataset.record.dialogue import to_json
 from mmcr_dataset.stage.stages import Removed
 

@@ -7,41 +7,14 @@ twice sends nothing. Shards that are gone from the folder are deleted there in t
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmcr_dataset.publish.check import check_dataset
 from mmcr_dataset.publish.describe import load_statistics
+from mmcr_dataset.publish.publish_settings import PublishSettings
 
 OWN_NAME = "mmcr-310k"  # a set of this name is taken for the paper's kind: written by a model
 _MAX_ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class PublishSettings:
-    """Where a folder goes.
-
-    Attributes:
-        repo_id: ORG/NAME on the Hub.
-        private: a new repository is private.
-        revision: branch, None for main.
-        create_pr: open a pull request instead of committing.
-        gated: `auto` (access on asking) or `manual` (somebody decides); None leaves it as it is.
-        allow_offline: publish rows of the `offline` writer under the name mmcr-310k.
-    """
-
-    repo_id: str
-    private: bool = False
-    revision: str | None = None
-    create_pr: bool = False
-    allow_offline: bool = False
-    gated: Literal["auto", "manual"] | None = None
-
-    def __post_init__(self) -> None:
-        org, _, name = self.repo_id.partition("/")
-        if not org or not name or "/" in name:
-            raise ValueError(f"--to {self.repo_id!r}: expected ORG/NAME, a bare name is not found on the Hub")
 
 
 def publish(folder: Path, settings: PublishSettings) -> str:

@@ -13,37 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mmcr_dataset.build_settings import EngineSettings, WriterSettings
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.endpoint.ledger_files import merge_ledgers
-from mmcr_dataset.generate.dialogues import WriterSettings
-
-NAMES = ("local", "datatrove-local", "slurm", "ray")
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """Where the paid stage runs.
-
-    Attributes:
-        name: `local` (this process), `datatrove-local` (processes on this machine), `slurm` (a job array) or `ray`
-            (the cluster of RAY_ADDRESS, or one on this machine).
-        num_ranks: tasks the shards are dealt to; requests in flight and the limit of cost are dealt with them.
-        partition: of Slurm.
-        time: limit of a Slurm task, e.g. 24:00:00.
-    """
-
-    name: str = "local"
-    num_ranks: int = 8
-    partition: str | None = None
-    time: str = "24:00:00"
-
-    def __post_init__(self) -> None:
-        if self.name not in NAMES:
-            raise ValueError(f"--engine {self.name!r}: expected one of {', '.join(NAMES)}")
-        if self.num_ranks < 1:
-            raise ValueError(f"--ranks {self.num_ranks}: expected at least 1")
-        if (self.name == "slurm") != (self.partition is not None):
-            raise ValueError(f"--engine {self.name}: --slurm-partition goes with slurm, and only with it")
 
 
 @dataclass(frozen=True, slots=True)

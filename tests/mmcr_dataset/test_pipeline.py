@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmcr_dataset.__main__ import main
-from mmcr_dataset.generate.dialogues import WriterSettings
-from mmcr_dataset.pipeline import BuildSettings, build
+from mmcr_dataset.build_settings import BuildSettings, WriterSettings
+from mmcr_dataset.pipeline import build
 from mmcr_dataset.record.load import load_dialogues
 from mmcr_dataset.record.row import from_row
 from tests.conftest import image_bytes
@@ -42,7 +42,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def offline(source: Path, out: Path, **settings: Any) -> BuildSettings:
-    return BuildSettings(str(source), out, writer=WriterSettings("offline"), **settings)
+    return BuildSettings(str(source), out, **{"writer": WriterSettings("offline"), "matcher": "none", **settings})
 
 
 def test_build_offline_loads_by_name_single_multi_and_streaming(
@@ -254,7 +254,7 @@ def test_build_damaged_stage_file_names_the_line(folder: Path, tmp_path: Path) -
     ("flags", "said"),
     [
         (["--source", "nowhere", "--writer", "offline", "--filter", "none"], "no such file or folder"),
-        (["--source", "demo", "--writer", "gpt"], "expected openai, openai-batch or offline"),
+        (["--source", "demo", "--writer", "gpt"], "invalid choice"),
         (["--source", "demo"], "--endpoint URL#MODEL goes with openai"),
         (["--source", "demo", "--writer", "offline", "--filter", "clop"], "expected none, labels, open_clip"),
         (["--source", "demo", "--writer", "offline", "--filter", "none", "--keep-rate", "0.5"], "measures nothing"),
@@ -283,7 +283,7 @@ def test_build_nothing_left_says_where_the_reasons_are(tmp_path: Path, capsys: p
         == 2
     )
     said = capsys.readouterr()
-    assert "1 no_text" in said.out
+    assert "1 no_text" in said.out + said.err
     assert "nothing is left to publish" in said.err
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+from mmcr_dataset.build_settings import FetchSettings
 from mmcr_dataset.collect.document import (
     Candidate,
     Document,
@@ -24,7 +25,7 @@ from mmcr_dataset.collect.document import (
     why_no_candidate,
 )
 from mmcr_dataset.collect.web.byte_budget import ByteBudget
-from mmcr_dataset.collect.web.fetch import FetchSettings, ImageFetcher
+from mmcr_dataset.collect.web.fetch import ImageFetcher
 from mmcr_dataset.record.images import ImageError, ImageLimits
 from mmcr_dataset.stage.stages import Removed
 

@@ -184,7 +184,7 @@ def test_main_ledger_show_tells_money_by_model_and_failures_by_reason(
     [
         (["show", "nowhere.sqlite"], "no such file"),
         (["merge", "nowhere.sqlite", "--out", "x"], "no such file"),
-        (["salvage", "nowhere.sqlite"], "--out FILE goes with merge and salvage"),
+        (["salvage", "nowhere.sqlite"], "name the new file with --output_file FILE"),
         (["show", "a", "b"], "takes one file, got 2"),
     ],
 )

@@ -129,9 +129,9 @@ def test_messages_with_some_replies_are_the_beginning_of_the_whole(dialogue: Dia
 def test_conversations_paper_marks_stand_once_at_the_first_turn(make_dialogue: Callable[..., Dialogue]) -> None:
     dialogue = make_dialogue(num_images=2, num_turns=3)
     assert [entry["value"] for entry in to_conversations(dialogue)[::2]] == [
-        "Image_1: <image>\nQuestion 1 about image 1 of dialogue 0?",
-        "Image_2: <image>\nQuestion 2 about image 2 of dialogue 0?",
-        "Question 3 about image 2 of dialogue 0?",
+        "Image_1: <image>\nQuestion 1 about picture 1 of dialogue 0?",
+        "Image_2: <image>\nQuestion 2 about picture 2 of dialogue 0?",
+        "Question 3 about picture 2 of dialogue 0?",
     ]
     assert introduce([1, 2], "Compare them.") == ("Image_1: ", 1, "\nImage_2: ", 2, "\nCompare them.")
     assert Turn(introduce([1, 2], "Compare them."), "x").human_text == "Compare them."

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from mmcr_dataset.build_settings import EngineSettings, WriterSettings
 from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.endpoint.ledger import Ledger
-from mmcr_dataset.generate.dialogues import WriterSettings
-from mmcr_dataset.stage.engine import EngineSettings, Writing, make_executor, to_rank
+from mmcr_dataset.stage.engine import Writing, make_executor, to_rank
 from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.mmcr_dataset.test_pipeline import contents, good_reply
@@ -127,8 +127,7 @@ def test_slurm_job_script_names_ranks_partition_and_time(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        ({"name": "daft"}, "expected one of local, datatrove-local, slurm, ray"),
-        ({"name": "slurm"}, "--slurm-partition goes with slurm"),
+        ({"name": "slurm"}, "--slurm_partition goes with slurm"),
         ({"num_ranks": 0}, "expected at least 1"),
     ],
 )

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from mmcr_dataset.build_settings import FetchSettings
 from mmcr_dataset.collect.document import ImageAt
 from mmcr_dataset.collect.web.addresses import AddressRefused, GuardedResolver, check_url, guarded_sockets, is_public
 from mmcr_dataset.collect.web.byte_budget import ByteBudget
-from mmcr_dataset.collect.web.fetch import FetchSettings, ImageFetcher, fetch_images
+from mmcr_dataset.collect.web.fetch import ImageFetcher, fetch_images
 from mmcr_dataset.collect.web.transfer import read_retry_after
 from mmcr_dataset.record.images import ImageError, ImageLimits
 from tests.conftest import image_bytes

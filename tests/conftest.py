@@ -46,7 +46,7 @@ def make_dialogue() -> Callable[..., Dialogue]:
             about = min(number, num_images) or 1
             turns.append(
                 Turn(
-                    introduce(shown, f"Question {number} about image {about} of dialogue {seed}?"),
+                    introduce(shown, f"Question {number} about picture {about} of dialogue {seed}?"),
                     f"Answer {number}: image {about} shows gradient {seed}.",
                 )
             )

@@ -198,7 +198,7 @@ def test_reading_a_work_folder_writes_nothing(built: Path, capsys: pytest.Captur
     open_builder(work)
     assert main(["describe", str(built / "set")]) == 0
     assert main(["check", str(built / "set")]) == 0
-    assert main(["overlap", str(built / "set")]) == 0
+    assert main(["contamination", str(built / "set")]) == 0
     assert main(["label", str(work)]) == 2
-    assert "--similarity-min or --keep-rate" in capsys.readouterr().err
+    assert "asked for no similarity" in capsys.readouterr().err
     assert seen() == before

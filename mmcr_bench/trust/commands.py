@@ -11,14 +11,14 @@ from mmcr_bench.judge.judge import open_judge, show_cost
 def agreement(review: Path) -> str:
     """How far the experts of a review agree."""
     from mmcr_bench.review.event_log import ReviewLog
-    from mmcr_bench.review.progress import show_agreement
+    from mmcr_bench.review.progress import AGREEMENT_COLUMNS, show_agreement
+    from mmcr_dataset.publish.markdown import to_table
 
     if not review.is_file():
         raise ValueError(f"{review}: no review there")
-    lines = ["| criterion | items | flagged | raw | Krippendorff's alpha | Gwet's AC1 |", "|---|---|---|---|---|---|"]
     rows = show_agreement(ReviewLog(review), num_resamples=2000)
-    lines += ["| " + " | ".join(row) + " |" if len(row) > 1 else f"\n{row[0]}" for row in rows]
-    return "\n".join(lines)
+    notes = [f"\n{row[0]}" for row in rows if len(row) == 1]
+    return "\n".join([to_table(AGREEMENT_COLUMNS, [row for row in rows if len(row) > 1]), *notes])
 
 
 def judge_agreement(run: Path, experts: Path, figure: Path | None = None) -> str:

@@ -27,9 +27,9 @@ demo: $(VENV)/installed
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no train.py \
 		--config training/recipes/tiny_cpu.yaml --data $(DATASET) --output_dir $(OUT)/tiny_cpu
 	$(BIN)/python -m eval_tasks --model hf:$(OUT)/tiny_cpu/base --tasks mmcr_bench --data $(BENCH) --judge offline \
-		--max-new-tokens 64 --out $(OUT)/base
+		--max_new_tokens 64 --out $(OUT)/base
 	$(BIN)/python -m eval_tasks --model hf:$(OUT)/tiny_cpu/final --tasks mmcr_bench --data $(BENCH) --judge offline \
-		--max-new-tokens 64 --out $(OUT)/tuned
+		--max_new_tokens 64 --out $(OUT)/tuned
 	$(BIN)/python -m eval_tasks compare $(OUT)/base $(OUT)/tuned
 	$(BIN)/python -m eval_tasks report $(OUT)/base $(OUT)/tuned --html $(OUT)/report.html \
 		--dataset $(DATASET) --bench $(BENCH) --training $(OUT)/tiny_cpu

@@ -45,7 +45,7 @@ class RunSettings:
         rules: scoring rules, None for each task's default.
         limit: so many first samples of each task, None for all.
         max_new_tokens: length limit of one reply.
-        side_by_side: dialogues asked at once, None for the model's own number.
+        batch_size: dialogues asked at once, None for the model's own number.
     """
 
     model: str
@@ -56,15 +56,15 @@ class RunSettings:
     rules: str | None = None
     limit: int | None = None
     max_new_tokens: int = 1024
-    side_by_side: int | None = None
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"--limit {self.limit}: expected at least 1")
         if self.max_new_tokens < 1:
-            raise ValueError(f"--max-new-tokens {self.max_new_tokens}: expected at least 1")
-        if self.side_by_side is not None and self.side_by_side < 1:
-            raise ValueError(f"--side-by-side {self.side_by_side}: expected at least 1")
+            raise ValueError(f"--max_new_tokens {self.max_new_tokens}: expected at least 1")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"--batch_size {self.batch_size}: expected at least 1")
         read_judge_specs(self.judge)
         for task in self.tasks:
             task.check_rules(self.rules)
@@ -77,8 +77,8 @@ def run(settings: RunSettings) -> dict[str, Any]:
     """
     share = my_share()
     if share.total > 1 and settings.model.startswith("api:"):
-        raise ValueError("--model api: needs one process; ask more at once with --side-by-side instead")
-    model = open_model(settings.model, settings.out / "ledger.sqlite3", settings.side_by_side)
+        raise ValueError("--model api: needs one process; ask more at once with --batch_size instead")
+    model = open_model(settings.model, settings.out / "ledger.sqlite3", settings.batch_size)
     decoding = {"temperature": 0, "max_new_tokens": settings.max_new_tokens}
     identity = {"name": model.name, "revision": model.revision}
     results, kept = _earlier(settings.out, identity, decoding, {task.name for task in settings.tasks})
@@ -199,7 +199,7 @@ async def answer_samples(task: Task, samples: Iterable[Sample], asking: Asking) 
         try:
             for number, sample in enumerate(samples):
                 running.add(asyncio.create_task(answer_one(number, sample)))
-                if len(running) >= asking.model.side_by_side:
+                if len(running) >= asking.model.batch_size:
                     finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                     for one in finished:
                         one.result()

@@ -26,13 +26,13 @@ class ChatApiVLM:
         ValueError: the address or the model's name is missing.
     """
 
-    def __init__(self, address: str, ledger_path: Path, side_by_side: int = 16) -> None:
+    def __init__(self, address: str, ledger_path: Path, batch_size: int = 16) -> None:
         url, _, model = address.partition("#")
-        self._endpoint = Endpoint(url, model, max_in_flight=side_by_side)
+        self._endpoint = Endpoint(url, model, max_in_flight=batch_size)
         self._ledger_path = ledger_path
         self.name = f"api:{url}#{model}"
         self.revision = model
-        self.side_by_side = side_by_side
+        self.batch_size = batch_size
         self._urls: dict[str, tuple[str, ...]] = {}
 
     async def __aenter__(self) -> Self:

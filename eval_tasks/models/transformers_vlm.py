@@ -51,9 +51,9 @@ class TransformersVLM:
         ValueError: nothing there that transformers can load.
     """
 
-    def __init__(self, place: str, side_by_side: int = 8) -> None:
+    def __init__(self, place: str, batch_size: int = 8) -> None:
         self.name = f"hf:{place}"
-        self.side_by_side = side_by_side
+        self.batch_size = batch_size
         name, _, revision = place.partition("@")
         folder = Path(name)
         if not folder.is_dir() and (name.startswith((".", "/")) or name.count("/") != 1):
@@ -78,7 +78,7 @@ class TransformersVLM:
         self._in_blocks = self._keeps and use_block_attention(self._model)
         self._states: dict[str, DialogueState] = {}
         # where layers see only the last tokens, their window is counted in columns, and rows differ in those
-        self._most = side_by_side if self._keeps else 1
+        self._most = batch_size if self._keeps else 1
         self._rows = DialogueRows(self._most)
         self._answers = OpenAnswers(self._model, self._rows, self._ends, self._most)
         self._waiting: list[_Question] = []

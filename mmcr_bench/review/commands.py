@@ -71,7 +71,7 @@ def rewrite(review: Path, endpoint: str, ledger: Path, dataset: Path, seed: int)
 
     url, mark, model = endpoint.partition("#")
     if endpoint == "offline":
-        settings = WriterSettings()
+        settings = WriterSettings("offline")
     elif mark and model:
         settings = WriterSettings(writer="openai", endpoint=Endpoint(base_url=url, model=model))
     else:

@@ -31,7 +31,7 @@ def _image_features(core: Any, pixel_values: torch.Tensor, **kwargs: Any) -> Any
     if tower.config.tokenize_function != "softmax":
         raise ValueError(
             f"the visual head in pieces knows tokenize_function softmax, this checkpoint has "
-            f"{tower.config.tokenize_function!r}; use --recompute none"
+            f"{tower.config.tokenize_function!r}; use --gradient_checkpointing none"
         )
     hidden_NVD = _merge_neighbours(tower.transformer(pixel_values)[0], tower.config.hidden_stride)
     num_words = tower.vocab_size - tower.num_visual_indicator_tokens

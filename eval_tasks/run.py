@@ -146,7 +146,7 @@ def _earlier(
     if results["model"] != identity or results["decoding"] != decoding:
         raise ValueError(
             f"{out} holds a run of {results['model']} with {results['decoding']}, this is {identity} with {decoding}; "
-            "choose another --out"
+            "choose another --output_dir"
         )
     results["tasks"] = {name: entry for name, entry in results["tasks"].items() if name not in renewed}
     return results, [record for record in read_records(out) if record["task"] not in renewed]

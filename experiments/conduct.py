@@ -1,12 +1,14 @@
 """MAIN: the flags all experiments share, and their flow: count the data, train and evaluate the arms, draw the figure.
 
 The folder of an experiment (`--output_dir`): start/ and looks/ (dry runs of the training), base/ (the model before
-training), arms/ARM/seed_N/ (train/, eval/, and for each step what was run and its log), figure.png, table.md, results.json.
+training), arms/ARM/seed_N/ (train/, eval/, and for each step what was run and its log), figure.png, table.md,
+results.json.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import shlex
 import shutil
@@ -23,6 +25,8 @@ from experiments.commands import Command, Commands
 from experiments.runs import StepFailed, ending_on_sigterm, hold, is_done, run_step
 from experiments.volumes import Look, count_rows, read_look
 from mmcr_dataset.command_line import Program, run_program
+
+log = logging.getLogger(__name__)
 
 TINY = "tiny:"
 
@@ -132,9 +136,9 @@ class Conductor:
         assert self.lock is not None, "a dry run runs nothing"
         name = folder.relative_to(self.out)
         if not is_done(step, folder):
-            print(f"{name}: {step}, log {folder / step}.log", flush=True)
+            log.info("%s: %s, log %s.log", name, step, folder / step)
         if not run_step(step, command, folder, self.lock):
-            print(f"{name}: {step} is done")
+            log.info("%s: %s is done", name, step)
 
 
 def main(settings: type[ExperimentSettings], argv: Sequence[str] | None = None) -> int:
@@ -214,13 +218,13 @@ def run_arms(experiment: Experiment, conductor: Conductor) -> list[str]:
         conductor.run("eval", conductor.commands.evaluate(conductor.base, out / "base" / "eval"), out / "base")
     except StepFailed as error:
         failed.append(f"the model before training: {error}")
-        print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
+        log.error("%s", failed[-1])
     for arm, seed, folder in _runs_of(experiment, conductor):
         try:
             _run_arm(arm, seed, folder, conductor)
         except StepFailed as error:
             failed.append(f"arm {arm.name}, seed {seed}: {error}")
-            print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
+            log.error("%s", failed[-1])
     return failed
 
 

@@ -96,7 +96,7 @@ def train(config: TrainConfig) -> Path:
     with processes.main_process_first():  # one writes the cache, the others read it
         rows, shares = load_streams(config) if config.streaming else load_mixture(config)
     if processes.is_main_process:
-        print(show_mixture(shares))
+        log.info("%s", show_mixture(shares))
         write_mixture_image(shares, out / "mixture.png")
     model, processor = load_model(config, family, first_rows(rows))
     freeze_parts(model, family, config.freeze)
@@ -105,7 +105,8 @@ def train(config: TrainConfig) -> Path:
     if config.gradient_checkpointing != "none":
         checkpoint_parts(model, family, ["vision"] if config.gradient_checkpointing == "vision" else list(family.parts))
     counts = count_parts(model, family)
-    processes.print(show_parts(counts))
+    if processes.is_main_process:
+        log.info("%s", show_parts(counts))
 
     # data
     collator = Collator(
@@ -119,7 +120,8 @@ def train(config: TrainConfig) -> Path:
         bin_tokens=config.bin_tokens if config.packing else None,
     )
     plan = plan_steps(config, rows, collator, processes.num_processes, processes.process_index)
-    processes.print(plan.show())
+    if processes.is_main_process:
+        log.info("%s", plan.show())
 
     if config.dry_run:
         ahead = look_ahead(plan, rows, collator)
@@ -145,7 +147,8 @@ def train(config: TrainConfig) -> Path:
     if checkpoint is None:
         trainer.train()
     else:
-        processes.print(f"going on from {checkpoint}")
+        if processes.is_main_process:
+            log.info("resuming from %s", checkpoint)
         trainer.go_on_from(checkpoint)
 
     # result

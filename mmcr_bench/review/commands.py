@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ from mmcr_bench.review.accounts import Accounts, Role
 from mmcr_bench.review.event_log import ReviewLog, export_lines, import_lines, open_database
 from mmcr_bench.review.progress import show_agreement, to_progress
 from mmcr_bench.review.rounds import Event
+
+logger = logging.getLogger(__name__)
 
 ITEMS_AT_ONCE = 50  # items whose images are in memory together
 
@@ -54,7 +57,7 @@ def serve(review: Path, host: str, port: int) -> str:
     experts = accounts.names("expert")
     print(f"review of {len(log.items())} items by {len(experts)} experts on http://{host}:{port}", flush=True)
     if host not in ("127.0.0.1", "localhost"):
-        print("passwords travel unencrypted unless a proxy with TLS stands before this address", file=sys.stderr)
+        logger.warning("passwords travel unencrypted unless a proxy with TLS stands before this address")
     uvicorn.run(make_app(log, accounts), host=host, port=port, log_level="warning", server_header=False)
     return "stopped"
 

@@ -275,5 +275,5 @@ def explain(path: Path, error: sqlite3.Error) -> LedgerError:
         return LedgerError(f"{path}: in use by another process ({error}); wait until it has finished, or stop it")
     return LedgerError(
         f"{path}: not a usable ledger ({error}); restore a copy of it, or save what can be read by "
-        f"`python -m mmcr_dataset ledger salvage {path} --out NEW` and put NEW in its place"
+        f"`python -m mmcr_dataset ledger salvage {path} --output_file NEW` and put NEW in its place"
     )

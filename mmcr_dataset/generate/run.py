@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import time
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from mmcr_dataset.collect.candidates import read_candidates
@@ -15,6 +14,8 @@ from mmcr_dataset.generate.shards import Row, Shards, write_shards
 from mmcr_dataset.stage.engine import Writing, join_ledgers, launch
 from mmcr_dataset.stage.progress import open_bar, say_count
 from mmcr_dataset.stage.stages import Removed, Stage, StageCount, write_jsonl
+
+log = logging.getLogger(__name__)
 
 
 def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
@@ -34,10 +35,10 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
     with Ledger(task.work / "ledger.sqlite") as ledger:
         todo = _unfinished(Stage(task.work, "generate", made_of), paths) if before == made_of else [*paths]
         cost = estimate(_watched_shards(todo, load), task.writer, ledger)
-        print(f"{time.strftime('%H:%M:%S')}      cost: {cost.show(task.writer.endpoint.model)}")
+        log.info("     cost: %s", cost.show(task.writer.endpoint.model))
         change = show_change((before or {}).get("writer"), writer, cost)
         if change is not None:
-            print(f"{time.strftime('%H:%M:%S')} ATTENTION: {change}", file=sys.stderr)
+            log.warning("%s", change)
         if estimate_only:
             return None
         stage = Stage(task.work, "generate", made_of)
@@ -45,7 +46,7 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
             return _write(task, stage, paths, load, ledger)
         spent_usd = ledger.totals().usd
     if not launch(task, _unfinished(stage, paths), spent_usd):
-        print("handed to the queue; when it is through, run the same command with --engine local to go on")
+        log.info("handed to the queue; when it is through, run the same command with --engine local to go on")
         return None
     join_ledgers(task.work)
     missing = [number for number in paths if not stage.is_finished(number)]

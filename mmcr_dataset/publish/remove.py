@@ -36,7 +36,7 @@ def find_rows(folder: Path, *, url_pattern: str | None = None, phashes: frozense
     try:
         pattern = re.compile(url_pattern) if url_pattern is not None else None
     except re.error as error:
-        raise ValueError(f"--url-pattern {url_pattern!r}: not a regular expression ({error})") from error
+        raise ValueError(f"--url_pattern {url_pattern!r}: not a regular expression ({error})") from error
     found: dict[str, str] = {}
     for _, table in _shards(folder):
         for row in table.to_pylist():

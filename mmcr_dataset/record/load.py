@@ -37,7 +37,8 @@ def load_rows(
     looks_local = "/" not in name or name.startswith((".", "/")) or name.count("/") > 1
     if looks_local and not Path(name).is_dir():
         raise ValueError(
-            f"{name}: no such folder; build one with `python -m mmcr_dataset build --out {name}` or name ORG/DATASET"
+            f"{name}: no such folder; `make demo` builds a small mmcr-310k and mmcr-bench, `python -m mmcr_dataset "
+            f"build --output_dir {name}` one from your documents; or name ORG/DATASET on the Hub"
         )
     rows = load_dataset(name, config, split=split, revision=revision, streaming=streaming)
     if split is None:

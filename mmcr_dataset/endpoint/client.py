@@ -44,11 +44,12 @@ class Endpoint:
     Attributes:
         base_url: ends in /v1 for most servers, e.g. http://127.0.0.1:8000/v1.
         model: the model's name on that server.
-        api_key: None reads OPENAI_API_KEY; servers without keys take anything.
+        api_key: None reads OPENAI_API_KEY (Azure: AZURE_OPENAI_API_KEY); servers without keys take anything.
         max_in_flight: requests at once; fewer while the server says that it is too many.
         max_attempts: tries for one request, the first included.
         timeout_s: time for one try.
         max_cost_usd: stop before this sum is crossed, counting what the ledger already holds; None is no limit.
+        api_version: for Azure, e.g. 2024-10-21; then base_url is the resource's and the model a deployment.
     """
 
     base_url: str
@@ -58,6 +59,7 @@ class Endpoint:
     max_attempts: int = 6
     timeout_s: float = 180.0
     max_cost_usd: float | None = None
+    api_version: str | None = None
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
@@ -67,6 +69,10 @@ class Endpoint:
             raise ValueError(f"endpoint {self.base_url!r}: no model named; write it as {self.base_url}#MODEL")
         if self.max_in_flight < 1 or self.max_attempts < 1 or self.timeout_s <= 0:
             raise ValueError(f"{self}: max_in_flight and max_attempts must be at least 1, timeout_s above 0")
+
+    def connect(self) -> Wire:
+        """Connections to it; to be called inside a running event loop, and to be closed there."""
+        return Wire(self.base_url, self.api_key, self.timeout_s, self.api_version, self.model)
 
 
 class ChatClient:
@@ -91,7 +97,7 @@ class ChatClient:
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="request")
 
     async def __aenter__(self) -> Self:
-        self._wire = Wire(self.endpoint.base_url, self.endpoint.api_key, self.endpoint.timeout_s)
+        self._wire = self.endpoint.connect()
         return self
 
     async def __aexit__(

@@ -86,13 +86,14 @@ class ChatJudge:
     async def _ask_all(
         self, prompts: Mapping[Place, str], is_read: Callable[[Place, str], bool]
     ) -> dict[Place, Verdict]:
+        from mmcr_dataset.endpoint.ask_all import ask_all
         from mmcr_dataset.endpoint.client import ChatClient
         from mmcr_dataset.endpoint.ledger import Ledger
 
         with Ledger(self._ledger_path) as ledger:
             async with ChatClient(self._endpoint, ledger) as client:
                 asked = (self._ask_one(client, prompt, partial(is_read, place)) for place, prompt in prompts.items())
-                verdicts = await asyncio.gather(*asked)
+                verdicts = await ask_all(asked, 2 * self._endpoint.max_in_flight)
         return dict(zip(prompts, verdicts, strict=True))
 
     async def _ask_one(self, client: ChatClient, prompt: str, is_read: Callable[[str], bool]) -> Verdict:

@@ -93,11 +93,13 @@ class Wire:
         Raises:
             RequestFailed: timeout, connection.
         """
-        return await self._try(self._client.post(path, content=body, cast_to=self._response, options=_JSON))
+        return await self._try(
+            self._client.post(path, content=body, cast_to=self._response, options=_JSON), self._timeout_s
+        )
 
     async def get(self, path: str) -> Answered:
         """One GET; raises as `post_json` does."""
-        return await self._try(self._client.get(path, cast_to=self._response))
+        return await self._try(self._client.get(path, cast_to=self._response), self._timeout_s)
 
     async def upload(self, path: Path) -> Answered:
         """Send a file of batch requests, read piece by piece; raises as `post_json` does."""
@@ -108,7 +110,7 @@ class Wire:
 
     async def download(self, file_id: str, to: Path) -> Answered:
         """Write a file of answers to disk, never whole into memory; raises as `post_json` does."""
-        return await self._try(self._stream(file_id, to), timeout_s=None)
+        return await self._try(self._stream(file_id, to), None)
 
     async def _stream(self, file_id: str, to: Path) -> Any:  # noqa: ANN401  (a response whose body is on disk)
         async with self._client.files.with_streaming_response.content(file_id) as response:
@@ -117,11 +119,10 @@ class Wire:
                     await asyncio.to_thread(file.write, chunk)
         return self._response(200, headers=response.headers)
 
-    async def _try(self, call: Awaitable[Any], timeout_s: float | None = -1.0) -> Answered:
-        """The answer to a call, whatever its status; `timeout_s` None is no limit on the whole."""
+    async def _try(self, call: Awaitable[Any], limit_s: float | None) -> Answered:
+        """The answer to a call, whatever its status; `limit_s` None leaves the limit of each read alone."""
         import openai
 
-        limit_s = self._timeout_s if timeout_s == -1.0 else timeout_s
         try:
             async with asyncio.timeout(limit_s):
                 response = await call

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.batch_folder import MAX_REQUESTS, MAX_SIZE_BYTES
 from mmcr_dataset.endpoint.client import ChatClient, Endpoint, Messages, Reply, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
@@ -200,13 +201,8 @@ async def _write_dialogues(
     with Ledger(ledger_path) as ledger:
         async with ChatClient(settings.endpoint, ledger) as client:
             writer = OpenAIWriter(client, settings)
-            written = await asyncio.gather(
-                *(write_one(candidate, writer, progress) for candidate in candidates), return_exceptions=True
-            )
-    for one in written:  # only now, so that what was in flight at a failure is paid once and kept
-        if isinstance(one, BaseException):
-            raise one
-    return [one for one in written if not isinstance(one, BaseException)]
+            asks = (write_one(candidate, writer, progress) for candidate in candidates)
+            return await ask_all(asks, 2 * settings.endpoint.max_in_flight)
 
 
 async def write_one(candidate: Candidate, writer: Writer, progress: Progress) -> Dialogue | Removed:

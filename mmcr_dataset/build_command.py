@@ -79,7 +79,7 @@ def run_build(args: argparse.Namespace) -> None:
     """Build as the flags say, and print Table 1."""
     from mmcr_dataset.collect.screen import Screen, read_limits
     from mmcr_dataset.collect.web.fetch import FetchSettings
-    from mmcr_dataset.endpoint.client import Endpoint
+    from mmcr_dataset.endpoint.address import read_endpoint
     from mmcr_dataset.generate.dialogues import WriterSettings
     from mmcr_dataset.pipeline import BuildSettings, build
     from mmcr_dataset.publish.describe import load_statistics, show_table
@@ -87,8 +87,8 @@ def run_build(args: argparse.Namespace) -> None:
 
     endpoint = None
     if args.endpoint is not None:
-        base_url, _, model = args.endpoint.partition("#")
-        endpoint = Endpoint(base_url, model, max_in_flight=args.max_in_flight, max_cost_usd=args.max_cost_usd)
+        limits = {"max_in_flight": args.max_in_flight, "max_cost_usd": args.max_cost_usd}
+        endpoint = read_endpoint(args.endpoint, "--endpoint", **limits)
     writer = WriterSettings(args.writer, endpoint, args.temperature, args.max_tokens, args.max_side_px, args.detail)
     counts = build(
         BuildSettings(

@@ -55,12 +55,10 @@ class ChatJudge:
     """
 
     def __init__(self, spec: str, ledger_path: Path, max_tokens: int) -> None:
-        from mmcr_dataset.endpoint.client import Endpoint
-
         named = read_judge_specs(spec)
         if len(named) != 1 or named[0].repeats != 1:
             raise ValueError(f"--judge {spec!r}: this task's judge is one endpoint, asked once; pass api:URL#MODEL")
-        self._endpoint = Endpoint(named[0].base_url, named[0].model)
+        self._endpoint = named[0].endpoint()
         self._ledger_path = ledger_path
         self._max_tokens = max_tokens
         self.name = named[0].model

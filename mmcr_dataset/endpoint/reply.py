@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mmcr_dataset.endpoint.budget import EndpointUnusable
+from mmcr_dataset.endpoint.retry_after import read_retry_after
 from mmcr_dataset.endpoint.transport import Answered, RequestFailed
 
 _FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt", "moderation_blocked"}
@@ -136,9 +137,5 @@ def read_completion(answered: Answered, raw: dict[str, Any], where: str) -> dict
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds the server asks us to wait, None if it doesn't say; at most ten minutes are honoured."""
-    for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            return min(600.0, max(0.0, float(headers[name]) * scale))
-        except (KeyError, ValueError):
-            continue
-    return None
+    wait_s = read_retry_after(headers.get("retry-after"), headers.get("retry-after-ms"))
+    return None if wait_s is None else min(600.0, wait_s)

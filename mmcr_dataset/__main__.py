@@ -169,9 +169,9 @@ def _import(args: argparse.Namespace) -> None:
 
 
 def _label(args: argparse.Namespace) -> None:
+    from mmcr_dataset.collect.work_folder import read_dialogues, read_similarities, read_threshold
     from mmcr_dataset.filters import label
     from mmcr_dataset.stage.stages import write_text
-    from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
 
     threshold = read_threshold(args.work)
     if threshold is None:

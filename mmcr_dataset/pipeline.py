@@ -23,6 +23,7 @@ from mmcr_dataset.collect.screen import Screen
 from mmcr_dataset.collect.shards import collect_shards, first_open
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.collect.web.fetch import FetchSettings
+from mmcr_dataset.collect.work_folder import read_dialogues, read_similarities, read_values, without_images
 from mmcr_dataset.filters.clip_match import open_matcher
 from mmcr_dataset.filters.contamination import SetIndex, index_sets
 from mmcr_dataset.filters.dedup import RepeatIndex
@@ -30,16 +31,16 @@ from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
 from mmcr_dataset.generate.dialogues import WriterSettings
+from mmcr_dataset.generate.ranks import Writing
 from mmcr_dataset.generate.run import generate
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.describe import describe, write_statistics
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, image_entries
 from mmcr_dataset.record.images import ImageLimits
-from mmcr_dataset.stage.engine import EngineSettings, Writing
+from mmcr_dataset.stage.engine import EngineSettings
 from mmcr_dataset.stage.progress import open_bar, say_count
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, write_jsonl, write_text
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values, without_images
 
 
 @dataclass(frozen=True, slots=True)

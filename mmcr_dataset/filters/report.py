@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mmcr_dataset.collect.work_folder import read_dialogues, read_similarities, read_threshold
 from mmcr_dataset.filters.clip_match import texts_about
 from mmcr_dataset.page import (
     Section,
@@ -20,7 +21,6 @@ from mmcr_dataset.page import (
     show_text,
 )
 from mmcr_dataset.stage.stages import STAGES, StageCount, read_jsonl
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
 
 NUM_EXAMPLES = 6  # pairs on each side of the threshold
 _NUM_BINS = 40

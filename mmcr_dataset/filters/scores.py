@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from mmcr_dataset.collect.work_folder import read_images, without_images
 from mmcr_dataset.filters.clip_match import Matcher, score_dialogues
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.record.dialogue import from_json, image_entries
 from mmcr_dataset.stage.stages import STAGES, read_jsonl, write_jsonl
-from mmcr_dataset.stage.work_folder import read_images, without_images
 
 
 def score_shard(

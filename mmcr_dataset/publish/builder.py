@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from datasets import ArrowBasedBuilder, BuilderConfig, DatasetInfo, Split, SplitGenerator
 
+from mmcr_dataset.collect.work_folder import read_dialogues
 from mmcr_dataset.publish.parquet import ROWS_A_GROUP, arrow_schema, row_features
 from mmcr_dataset.record.columns import to_columns
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.stage.stages import Stage
-from mmcr_dataset.stage.work_folder import read_dialogues
 
 
 @dataclass

@@ -12,12 +12,12 @@ import pytest
 
 from mmcr_dataset.collect.candidates import write_candidates
 from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.collect.work_folder import read_similarities
 from mmcr_dataset.filters.clip_match import Pair, open_matcher, score_dialogues, split_text, texts_about
 from mmcr_dataset.filters.rules import RULES, mentions, reason_to_drop
 from mmcr_dataset.filters.scores import score_shard
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce, to_json
 from mmcr_dataset.record.images import decode_rgb
-from mmcr_dataset.stage.work_folder import read_similarities
 
 
 @pytest.fixture

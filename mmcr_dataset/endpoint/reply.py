@@ -125,7 +125,9 @@ def read_completion(answered: Answered, raw: dict[str, Any], where: str) -> dict
         raise Again("bad_reply", message, wait_s=None)
     said = f"{where}: status {status}, {message}"
     if status in (401, 403):
-        raise EndpointUnusable(f"{said}; set OPENAI_API_KEY to a key that may use this model")
+        raise EndpointUnusable(
+            f"{said}; set OPENAI_API_KEY (Azure: AZURE_OPENAI_API_KEY) to a key that may use this model"
+        )
     if status == 404:
         raise EndpointUnusable(f"{said}; check the address and the model's name")
     if status == 402 or codes & _NO_MONEY:

@@ -27,6 +27,7 @@ from eval_tasks.store.processes import Answered, Share, join_shares, my_share
 from eval_tasks.store.run_folder import read_records, read_results, to_record, write_records, write_results
 from eval_tasks.task import Failure, Sample, Scored, Task
 from mmcr_bench.judge.judge_spec import read_judge_specs
+from mmcr_dataset.endpoint.ask_all import ask_all
 
 JUDGE_LEDGER = "judge_ledger.sqlite3"
 LIBRARIES = ("mmcr", "torch", "transformers", "openai", "pyarrow", "pillow", "numpy")
@@ -187,27 +188,15 @@ def _unique(task: Task, samples: Iterable[Sample]) -> Iterator[Sample]:
 
 async def answer_samples(task: Task, samples: Iterable[Sample], asking: Asking) -> list[dict[str, Any]]:
     """Records of all samples in their order, dialogues side by side."""
-    done: dict[int, dict[str, Any]] = {}
-    running: set[asyncio.Task[None]] = set()
 
-    async def answer_one(number: int, sample: Sample) -> None:
-        done[number] = to_record(task.name, await answer(task, sample, asking))
+    async def answer_one(sample: Sample) -> dict[str, Any]:
+        record = to_record(task.name, await answer(task, sample, asking))
         asking.model.forget(sample.dialogue)
         progress.update()
+        return record
 
     with tqdm(desc=task.name, unit="sample", disable=True if my_share().rank else None) as progress:
-        try:
-            for number, sample in enumerate(samples):
-                running.add(asyncio.create_task(answer_one(number, sample)))
-                if len(running) >= asking.model.batch_size:
-                    finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    for one in finished:
-                        one.result()
-            await asyncio.gather(*running)
-        finally:
-            for one in running:
-                one.cancel()
-    return [done[number] for number in sorted(done)]
+        return await ask_all(map(answer_one, samples), asking.model.batch_size)
 
 
 async def answer(task: Task, sample: Sample, asking: Asking) -> Scored:

@@ -88,10 +88,9 @@ def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
         return OfflineJudge()
     from mmcr_bench.judge.api_judge import ApiJudge
     from mmcr_bench.judge.panel import PanelJudge
-    from mmcr_dataset.endpoint.client import Endpoint
 
     path = ledger_path or DEFAULT_LEDGER
-    judges = [ApiJudge(Endpoint(one.base_url, one.model), path, one) for one in specs]
+    judges = [ApiJudge(one.endpoint(), path, one) for one in specs]
     return judges[0] if len(judges) == 1 and specs[0].repeats == 1 else PanelJudge(judges)
 
 

@@ -69,16 +69,13 @@ def rewrite(review: Path, endpoint: str, ledger: Path, dataset: Path, seed: int)
         ValueError: the endpoint is neither `offline` nor URL#MODEL.
     """
     from mmcr_bench.review.rewriting import rewrite_flagged
-    from mmcr_dataset.build_settings import WriterSettings
-    from mmcr_dataset.endpoint.client import Endpoint
+    from mmcr_dataset.endpoint.address import read_endpoint
+    from mmcr_dataset.generate.writer_settings import WriterSettings
 
-    url, mark, model = endpoint.partition("#")
-    if endpoint == "offline":
-        settings = WriterSettings("offline")
-    elif mark and model:
-        settings = WriterSettings(writer="openai", endpoint=Endpoint(base_url=url, model=model))
-    else:
-        raise ValueError(f"--endpoint {endpoint!r}: expected URL#MODEL, or offline")
+    settings = WriterSettings("offline")
+    if endpoint != "offline":
+        asked = read_endpoint(endpoint, "--endpoint", "URL#MODEL, or offline")
+        settings = WriterSettings(writer="openai", endpoint=asked)
     done = rewrite_flagged(ReviewLog(_existing(review)), settings, ledger, dataset, seed)
     lines = [f"{done.num_regenerated} items written anew, {done.num_replaced} drawn anew"]
     lines += [f"unusable   {count} replies: {reason}" for reason, count in sorted(done.failures.items())]

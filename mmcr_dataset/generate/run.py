@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 from mmcr_dataset.collect.candidates import read_candidates
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.dialogues import fingerprint
 from mmcr_dataset.generate.estimate import estimate, show_change
+from mmcr_dataset.generate.ranks import Writing, join_ledgers, rank_ledger, to_rank
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
-from mmcr_dataset.stage.engine import Writing, join_ledgers, launch
+from mmcr_dataset.stage.engine import Job, launch
 from mmcr_dataset.stage.progress import open_bar, say_count
 from mmcr_dataset.stage.stages import Removed, Stage, StageCount, write_jsonl
 
@@ -45,7 +48,9 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
         if task.engine.name == "local":
             return _write(task, stage, paths, load, ledger)
         spent_usd = ledger.totals().usd
-    if not launch(task, _unfinished(stage, paths), spent_usd):
+    task = replace(task, work=task.work.resolve())  # ranks may have working directories of their own
+    write = partial(write_rank, task, _unfinished(stage, paths), spent_usd)
+    if not launch(Job("generate", write, task.work / "engine"), task.engine):
         log.info("handed to the queue; when it is through, run the same command with --engine local to go on")
         return None
     join_ledgers(task.work)
@@ -56,6 +61,12 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
             "command again to go on"
         )
     return say_count(stage.close())
+
+
+def write_rank(task: Writing, numbers: Sequence[int], spent_usd: float, rank: int) -> None:
+    """A rank's shards of the generate stage, with a ledger of its own; in a process of an engine."""
+    with Ledger(rank_ledger(task.work, rank), earlier=task.work / "ledger.sqlite") as ledger:
+        write_ranks_shards(to_rank(task, rank, spent_usd), numbers[rank :: task.engine.num_ranks], ledger)
 
 
 def write_ranks_shards(task: Writing, numbers: Sequence[int], ledger: Ledger) -> None:

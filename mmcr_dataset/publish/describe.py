@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mmcr_dataset.publish.parquet import read_shards
+from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.stages import write_text
 
 IMAGE_TOKENS = 256

@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.publish.parquet import cut_groups, read_shards, write_shard
+from mmcr_dataset.publish.parquet import cut_groups, write_shard
+from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.stages import read_jsonl
 
 LOG_NAME = "removed.jsonl"

@@ -9,8 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue
 from mmcr_dataset.record.row import from_row
+
+
+def read_shards(folder: Path, columns: list[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
+    """The shards below a folder in order of their names, each with the columns asked for (None: all)."""
+    for path in sorted(folder.rglob("*.parquet")):
+        yield path, pq.read_table(path, columns=columns, partitioning=None)
 
 
 def load_rows(

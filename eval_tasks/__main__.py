@@ -149,8 +149,8 @@ def _score_predictions(parser: argparse.ArgumentParser, args: argparse.Namespace
     found = find_tasks(args.tasks_from)
     task = load_task(found[choose_tasks(args.task, list(found))[0]])
     from eval_tasks.report.tables import run_table
-    from eval_tasks.rows.predictions import score_predictions
     from eval_tasks.run import JUDGE_LEDGER, prompts_hash, store
+    from eval_tasks.score_predictions import score_predictions
 
     judge = args.judge or "offline"
     if judge != "offline" and not args.out:

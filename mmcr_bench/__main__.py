@@ -166,10 +166,11 @@ def _add_trust(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _agreement(options: argparse.Namespace) -> str:
+    from mmcr_bench.review import commands as review_commands
     from mmcr_bench.trust import commands as trust_commands
 
     if options.review is not None:
-        return trust_commands.agreement(options.review)
+        return review_commands.agreement(options.review)
     if options.run_folder is None or options.experts is None:
         raise ValueError("name a REVIEW, or --run and --experts")
     return trust_commands.judge_agreement(options.run_folder, options.experts, options.figure)

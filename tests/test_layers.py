@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib.metadata
 import subprocess
 import sys
@@ -64,6 +65,47 @@ def test_imports_point_one_way_along_the_data_flow() -> None:
         package = path.relative_to(ROOT).parts[0]
         foreign = (imported_packages(path) & set(MAY_IMPORT)) - MAY_IMPORT[package] - {package}
         assert not foreign, f"{path.relative_to(ROOT)} imports {foreign}; allowed: {MAY_IMPORT[package] or 'none'}"
+
+
+def arrows(package: str) -> set[tuple[str, str]]:
+    """(module, module it imports) within a package, imports inside functions included."""
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (ROOT / package).rglob("*.py")
+    }
+    found: set[tuple[str, str]] = set()
+    for module, path in paths.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {(module, alias.name) for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {(module, name if name in paths else str(node.module)) for name in names}
+    return {(a, b) for a, b in found if b in paths and a != b}
+
+
+def room_of(module: str) -> str:
+    """The folder of a package that a module lies in; a module in the package's root is a room of its own."""
+    return ".".join(module.split(".")[:2])
+
+
+def assert_no_cycle(drawn: set[tuple[str, str]]) -> None:
+    graph: dict[str, set[str]] = {}
+    for a, b in drawn:
+        graph.setdefault(a, set()).add(b)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"import cycle: {' <- '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("package", sorted(MAY_IMPORT.keys() - {"mmcr_dataset"}))
+def test_no_import_cycle_of_modules_or_rooms(package: str) -> None:
+    drawn = arrows(package)
+    assert drawn
+    assert_no_cycle(drawn)
+    rooms = {(room_of(a), room_of(b)) for a, b in drawn}
+    assert_no_cycle({(a, b) for a, b in rooms if a != b})
 
 
 def test_module_names_are_nouns_of_one_concept() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from eval_tasks.models.open_model import NoReply
+from eval_tasks.models.model import NoReply
 from mmcr_dataset.endpoint.client import ChatClient, Endpoint, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.record.dialogue import Dialogue

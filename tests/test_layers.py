@@ -67,12 +67,18 @@ def test_imports_point_one_way_along_the_data_flow() -> None:
         assert not foreign, f"{path.relative_to(ROOT)} imports {foreign}; allowed: {MAY_IMPORT[package] or 'none'}"
 
 
-def arrows(package: str) -> set[tuple[str, str]]:
-    """(module, module it imports) within a package, imports inside functions included."""
-    paths = {
+def module_paths(*packages: str) -> dict[str, Path]:
+    """The modules of packages by their full names."""
+    return {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for package in packages
         for path in (ROOT / package).rglob("*.py")
     }
+
+
+def arrows(*packages: str) -> set[tuple[str, str]]:
+    """(module, module it imports) within packages, imports inside functions included."""
+    paths = module_paths(*packages)
     found: set[tuple[str, str]] = set()
     for module, path in paths.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""python -m training.settings [--config RECIPE] [--field value ...]: what train.py would train with, as JSON.
+"""`python -m training.settings [--config RECIPE] [--field value ...]`: what train.py would train with, as JSON.
 
 Light: a wrong field or value is told in a fraction of a second.
 """

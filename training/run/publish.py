@@ -1,4 +1,4 @@
-"""A trained model to the Hub: python -m training.run.publish out/run/final --to ORG/NAME [--scores RUN] [--private].
+"""A trained model to the Hub: `python -m training.run.publish FOLDER --to ORG/NAME [--scores RUN] [--private]`.
 
 The card says how it was trained and, with --scores, what it scores.
 """

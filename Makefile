@@ -2,11 +2,12 @@
 VENV ?= .venv
 PYTHON ?= python3
 OUT ?= out
+SITE ?= site
 BIN := $(VENV)/bin
 DATASET ?= mmcr-310k
 BENCH ?= mmcr-bench
 
-.PHONY: .venv demo test test-slow check bench clean
+.PHONY: .venv demo test test-slow check docs bench clean
 
 .venv: $(VENV)/installed
 
@@ -45,9 +46,13 @@ check: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The site: guides, measured numbers, reference from the docstrings. A warning is an error; nothing is fetched.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir $(SITE)
+
 bench: $(VENV)/installed
 	for name in dataset_parquet dataset_generate training_collate eval_api bench_review_page; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
-	rm -rf $(OUT) $(DATASET) $(DATASET).work $(BENCH)
+	rm -rf $(SITE) $(OUT) $(DATASET) $(DATASET).work $(BENCH)

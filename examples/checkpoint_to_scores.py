@@ -1,7 +1,7 @@
 """A checkpoint becomes scores: `python examples/checkpoint_to_scores.py MODEL BENCH OUT`.
 
-MODEL is a folder or Hub id of a vision-language model, BENCH a folder of MMCR-Bench such as `make demo` makes. The judge
-is the offline one; name a chat model as `api:URL#MODEL` for a score that means something. Run it again to resume.
+MODEL is a folder or Hub id of a vision-language model, BENCH a folder of MMCR-Bench such as `make demo` makes. The
+judge is the offline one; name a chat model as `api:URL#MODEL` for a score that means something. Run it again to resume.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ class Fence(NamedTuple):
 
     @property
     def commands(self) -> list[str]:
-        return [line for line in self.text.splitlines() if line.strip()] if self.language == "sh" else []
+        lines = re.sub(r"\s*\\\n\s*", " ", self.text).splitlines() if self.language == "sh" else []
+        return [line for line in lines if line.strip()]
 
 
 def fences(page: Path) -> Iterator[Fence]:

@@ -159,8 +159,8 @@ class Score:
                 "--judge with --predictions needs --output_dir RUN, which keeps what the judge was paid for"
             )
         from eval_tasks.report.tables import run_table
-        from eval_tasks.rows.predictions import score_predictions
         from eval_tasks.run import JUDGE_LEDGER, prompts_hash, store
+        from eval_tasks.score_predictions import score_predictions
 
         found = find_tasks(self.tasks_from)
         task = load_task(found[choose_tasks(self.task, list(found))[0]])

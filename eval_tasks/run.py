@@ -20,7 +20,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from eval_tasks.models.open_model import Model, NoReply, open_model
+from eval_tasks.models.model import Model, NoReply
+from eval_tasks.models.open_model import open_model
 from eval_tasks.scoring import SEED, score_records
 from eval_tasks.store.journal import Journal, journal_name, reply_key
 from eval_tasks.store.processes import Answered, Share, join_shares, my_share

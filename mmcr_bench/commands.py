@@ -157,10 +157,11 @@ class Agreement:
 
     def run(self) -> None:
         """Print the agreement with its intervals."""
+        from mmcr_bench.review.commands import agreement
         from mmcr_bench.trust import commands
 
         if self.review is not None:
-            print(commands.agreement(self.review))
+            print(agreement(self.review))
         elif self.run_folder is None or self.experts is None:
             raise ValueError("name a REVIEW, or --run and --experts")
         else:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from eval_tasks.models.open_model import NoReply
+from eval_tasks.models.model import NoReply
 from mmcr_dataset.endpoint.address import read_endpoint
 from mmcr_dataset.endpoint.client import ChatClient, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from eval_tasks.models.open_model import NoReply
+from eval_tasks.models.model import NoReply
 from mmcr_dataset.record.dialogue import Dialogue
 
 

@@ -23,7 +23,7 @@ from eval_tasks.models.block_attention import use_block_attention
 from eval_tasks.models.checkpoint_revision import folder_revision
 from eval_tasks.models.decoding import Answer, OpenAnswers
 from eval_tasks.models.kv_cache import DialogueRows, DialogueState, causal_mask, has_full_attention
-from eval_tasks.models.open_model import NoReply
+from eval_tasks.models.model import NoReply
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import ImageError, decode_rgb
 from mmcr_dataset.record.messages import num_images_shown, to_messages

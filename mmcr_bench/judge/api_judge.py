@@ -10,8 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mmcr_bench.judge.judge import Judgement, check_replies
 from mmcr_bench.judge.judge_spec import JudgeSpec
+from mmcr_bench.judge.judgement import Judgement, check_replies
 from mmcr_bench.judge.penalties import measure_penalties
 from mmcr_bench.judge.rubric import NAMES, prompt_sha256, to_judge_messages, verdict_schema
 from mmcr_bench.judge.verdict import Unread, read_verdict

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, pstdev
 
 from mmcr_bench.judge.api_judge import ApiJudge
-from mmcr_bench.judge.judge import Judgement
+from mmcr_bench.judge.judgement import Judgement
 from mmcr_bench.judge.rubric import NAMES
 from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.record.dialogue import Dialogue

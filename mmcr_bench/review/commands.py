@@ -95,6 +95,14 @@ def status(review: Path) -> str:
     return "\n".join(lines + [" | ".join(row) for row in show_agreement(log)])
 
 
+def agreement(review: Path) -> str:
+    """How far the experts of a review agree."""
+    lines = ["| criterion | items | flagged | raw | Krippendorff's alpha | Gwet's AC1 |", "|---|---|---|---|---|---|"]
+    rows = show_agreement(ReviewLog(_existing(review)), num_resamples=2000)
+    lines += ["| " + " | ".join(row) + " |" if len(row) > 1 else f"\n{row[0]}" for row in rows]
+    return "\n".join(lines)
+
+
 def export(review: Path, file: Path) -> str:
     """Write everything but accounts as JSON lines."""
     lines = list(export_lines(ReviewLog(_existing(review))))

@@ -1,4 +1,4 @@
-"""The commands that say how far a number can be trusted: agreement, canaries, bridge, self-preference."""
+"""The commands that say how far a judge can be trusted: agreement with experts, canaries, bridge, self-preference."""
 
 from __future__ import annotations
 
@@ -9,19 +9,6 @@ from pathlib import Path
 from mmcr_bench.judge.judge import open_judge, show_cost
 
 log = logging.getLogger(__name__)
-
-
-def agreement(review: Path) -> str:
-    """How far the experts of a review agree."""
-    from mmcr_bench.review.event_log import ReviewLog
-    from mmcr_bench.review.progress import show_agreement
-
-    if not review.is_file():
-        raise ValueError(f"{review}: no review there")
-    lines = ["| criterion | items | flagged | raw | Krippendorff's alpha | Gwet's AC1 |", "|---|---|---|---|---|---|"]
-    rows = show_agreement(ReviewLog(review), num_resamples=2000)
-    lines += ["| " + " | ".join(row) + " |" if len(row) > 1 else f"\n{row[0]}" for row in rows]
-    return "\n".join(lines)
 
 
 def judge_agreement(run: Path, experts: Path, figure: Path | None = None) -> str:

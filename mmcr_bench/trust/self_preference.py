@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from mmcr_bench.intervals import Difference, holm, paired_difference
-from mmcr_bench.judge.judge import Judge
+from mmcr_bench.judge.judgement import Judge
 from mmcr_bench.trust.runs import Run
 
 SIGNIFICANT = 0.05

@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from eval_tasks.models.open_model import NoReply
+from eval_tasks.models.model import NoReply
 from eval_tasks.models.transformers_vlm import TransformersVLM
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import decode_rgb

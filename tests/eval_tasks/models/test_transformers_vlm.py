@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from eval_tasks.__main__ import main
-from eval_tasks.models.open_model import NoReply
+from eval_tasks.models.model import NoReply
 from eval_tasks.models.transformers_vlm import TransformersVLM
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from tests.eval_tasks.tiny_vlm import write_tiny_vlm

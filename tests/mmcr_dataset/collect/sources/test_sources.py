@@ -17,7 +17,7 @@ import pytest
 
 from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.document import Candidate, Document, ImageAt, to_candidate
-from mmcr_dataset.collect.sources import mmc4, obelics, omnicorpus
+from mmcr_dataset.collect.sources import mmc4, omnicorpus
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.collect.web.fetch import fetch_images
 from mmcr_dataset.generate.writer_settings import WriterSettings
@@ -47,11 +47,11 @@ def obelics_row(general: object = '{"url": "http://page"}', metadata: object = "
 
 
 def test_obelics_row_has_its_page_from_either_json() -> None:
-    document = obelics.to_document(obelics_row(), "x")
+    document = omnicorpus.obelics_to_document(obelics_row(), "x")
     assert isinstance(document, Document)
     assert document.blocks == (ImageAt(url=A), "Words.")
     assert document.source.document_url == "http://page"
-    other = obelics.to_document(obelics_row(None, '[{"document_url": "http://other"}, null]'), "x")
+    other = omnicorpus.obelics_to_document(obelics_row(None, '[{"document_url": "http://other"}, null]'), "x")
     assert isinstance(other, Document)
     assert other.source.document_url == "http://other"
     assert other.id.startswith("made-")
@@ -59,7 +59,7 @@ def test_obelics_row_has_its_page_from_either_json() -> None:
 
 @pytest.mark.parametrize(("general", "metadata"), [("{", "[]"), ("[]", "[]"), ("{}", "{}"), (7, "[]"), ("{}", b"\xff")])
 def test_obelics_broken_json_is_a_reason(general: object, metadata: object) -> None:
-    removed = obelics.to_document(obelics_row(general, metadata), "f.parquet row 3")
+    removed = omnicorpus.obelics_to_document(obelics_row(general, metadata), "f.parquet row 3")
     assert isinstance(removed, Removed)
     assert removed.reason == "metadata_not_json"
     assert "f.parquet row 3" in removed.detail

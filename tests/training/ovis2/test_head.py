@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from training.model import ovis2_head
-from training.model.ovis2_head import chunk_visual_head
+from training.ovis2 import head as ovis2_head
+from training.ovis2.head import chunk_visual_head
 
 
 def run(model: Any, pixels_N3SS: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor], int]:

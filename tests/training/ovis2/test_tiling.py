@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.training.test_train import settings
-from training.model.ovis2_tiling import choose_grid, with_original_tiling
+from training.ovis2.tiling import choose_grid, with_original_tiling
 from training.train import train
 
 # Width, height -> rows, columns as the authors' own code gives them with tiles of 448 px, at most nine.
@@ -131,7 +131,7 @@ CLIP_MEAN, CLIP_DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.
 )
 def test_tiles_of_real_images_are_those_of_the_authors_algorithm(size: tuple[int, int] | None, corpus: Path) -> None:
     from mmcr_dataset.record.images import decode_rgb
-    from training.model.ovis2_tiling import OriginalTiling
+    from training.ovis2.tiling import OriginalTiling
 
     tiling = OriginalTiling(size={"height": 448, "width": 448}, image_mean=CLIP_MEAN, image_std=CLIP_DEVIATION)
     tiling.tiles_single, tiling.tiles_multi = 9, 1

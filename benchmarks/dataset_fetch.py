@@ -107,7 +107,7 @@ def run_collect(base_url: str, num_images: int, in_flight: int, out: Path) -> No
 
     start = time.perf_counter()
     settings = FetchSettings(max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True)
-    stage = Stage(out, "collect", {})
+    stage = Stage.begin(out, "collect", {})
     asyncio.run(collect_shards(stage, 0, documents(), settings, ImageLimits()))
     show_result(start)
     assert stage.close().num_kept == num_images, stage.close()

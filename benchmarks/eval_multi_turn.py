@@ -28,7 +28,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from eval_tasks.models.transformers_vlm import TransformersVLM
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from mmcr_dataset.record.images import decode_rgb
-from mmcr_dataset.record.messages import num_images_shown, to_messages
+from mmcr_dataset.record.messages import images_in, to_messages
 from tests.conftest import image_bytes
 from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 
@@ -53,11 +53,10 @@ def read_anew(model: Any, processor: Any, dialogues: Sequence[Dialogue], tokens:
     said = []
     for dialogue in dialogues:
         replies: list[str] = []
-        for turn in range(len(dialogue.turns)):
-            shown = dialogue.images[: num_images_shown(dialogue, turn)]
+        for _ in dialogue.turns:
             messages = to_messages(dialogue, replies)
             text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-            images = [decode_rgb(image.data) for image in shown]
+            images = [decode_rgb(image.data) for image in images_in(messages)]
             inputs = processor(text=[text], images=images, return_tensors="pt").to(model.device)
             with torch.inference_mode():
                 output = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)

@@ -13,7 +13,7 @@ import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from tqdm import tqdm
 
 from eval_tasks.models.model import Model, NoReply
 from eval_tasks.models.open_model import open_model
-from eval_tasks.scoring import SEED, score_records
+from eval_tasks.scoring import SEED, score_answered
 from eval_tasks.store.journal import Journal, journal_name, reply_key
 from eval_tasks.store.processes import Answered, Share, join_shares, my_share
-from eval_tasks.store.run_folder import read_records, read_results, to_record, write_records, write_results
+from eval_tasks.store.run_folder import from_record, read_records, read_results, to_record, write_records, write_results
 from eval_tasks.task import Failure, Sample, Scored, Task
 from mmcr_bench.judge.judge_spec import read_judge_specs
 from mmcr_dataset.endpoint.ask_all import ask_all
@@ -93,7 +93,8 @@ def run(settings: RunSettings) -> dict[str, Any]:
     for task in settings.tasks:
         rules, data = task.check_rules(settings.rules), dict(settings.data).get(task.name)
         ledger_path = settings.out / JUDGE_LEDGER
-        records, entry = score_records(task, answered[task.name], rules, settings.judge, ledger_path, data)
+        scored, entry = score_answered(task, answered[task.name], rules, settings.judge, ledger_path, data)
+        records = [to_record(task.name, one) for one in scored]
         kept += records
         asked = {"prompts_sha256": prompts_hash(records), "limit": settings.limit, "data": data}
         results["tasks"][task.name] = {**entry, **asked}
@@ -113,15 +114,15 @@ def score_again(
         data: task name -> where its data is now, for a judge that sees images; else the place of before.
     """
     results, kept = read_results(out), []
-    of: dict[str, list[dict[str, Any]]] = {name: [] for name in tasks}
+    of: dict[str, list[Scored]] = {name: [] for name in tasks}
     for record in read_records(out):
-        of[record["task"]].append(record)
+        of[record["task"]].append(from_record(record))
     for name, task in tasks.items():
         before = results["tasks"][name]
         chosen = task.check_rules(rules or before["rules"])
         spec, place = judge or before["judge"]["spec"], (data or {}).get(name) or before.get("data")
-        records, entry = score_records(task, of[name], chosen, spec, out / JUDGE_LEDGER, place)
-        kept += records
+        scored, entry = score_answered(task, of[name], chosen, spec, out / JUDGE_LEDGER, place)
+        kept += [to_record(name, one) for one in scored]
         results["tasks"][name] = {**before, **entry}
     return store(out, results, kept)
 
@@ -187,14 +188,14 @@ def _unique(task: Task, samples: Iterable[Sample]) -> Iterator[Sample]:
         raise ValueError(f"task {task.name}: its data holds no samples")
 
 
-async def answer_samples(task: Task, samples: Iterable[Sample], asking: Asking) -> list[dict[str, Any]]:
-    """Records of all samples in their order, dialogues side by side."""
+async def answer_samples(task: Task, samples: Iterable[Sample], asking: Asking) -> list[Scored]:
+    """All samples with their replies, in order and without the bytes of their images; dialogues side by side."""
 
-    async def answer_one(sample: Sample) -> dict[str, Any]:
-        record = to_record(task.name, await answer(task, sample, asking))
+    async def answer_one(sample: Sample) -> Scored:
+        answered = _without_bytes(await answer(task, sample, asking))
         asking.model.forget(sample.dialogue)
         progress.update()
-        return record
+        return answered
 
     with tqdm(desc=task.name, unit="sample", disable=True if my_share().rank else None) as progress:
         return await ask_all(map(answer_one, samples), asking.model.batch_size)
@@ -217,6 +218,13 @@ async def answer(task: Task, sample: Sample, asking: Asking) -> Scored:
             asking.journal.store(key, sample, turn + 1, reply)
         history.append(reply)
     return Scored(sample, tuple(history[given:]))
+
+
+def _without_bytes(one: Scored) -> Scored:
+    """The sample with its images by their hashes alone, so that those of a whole run need not fit the memory."""
+    dialogue = one.sample.dialogue
+    images = tuple(replace(image, data=b"", known_sha256=image.sha256) for image in dialogue.images)
+    return replace(one, sample=replace(one.sample, dialogue=replace(dialogue, images=images)))
 
 
 def prompts_hash(records: Sequence[dict[str, Any]]) -> str:

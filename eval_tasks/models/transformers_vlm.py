@@ -26,7 +26,7 @@ from eval_tasks.models.kv_cache import DialogueRows, DialogueState, causal_mask,
 from eval_tasks.models.model import NoReply
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import ImageError, decode_rgb
-from mmcr_dataset.record.messages import num_images_shown, to_messages
+from mmcr_dataset.record.messages import images_in, to_messages
 
 _TYPES = "mm_token_type_ids"  # 0 for words
 _OF_TOKENS = ("input_ids", "attention_mask", _TYPES)  # the processor's outputs that are not of images
@@ -190,12 +190,11 @@ class TransformersVLM:
     def _read(self, question: _Question) -> Answer:
         """Take in what is new of a dialogue; its state and the first token of the answer."""
         dialogue, replies = question.dialogue, question.replies
-        text = self._processor.apply_chat_template(
-            to_messages(dialogue, replies), add_generation_prompt=True, tokenize=False
-        )
+        messages = to_messages(dialogue, replies)
+        text = self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         text_ids: list[int] = self._tokenizer(text)["input_ids"]
         state = self._known_state(dialogue, text, text_ids)
-        shown = dialogue.images[: num_images_shown(dialogue, len(replies))]
+        shown = images_in(messages)
         before: DialogueState | None = None
         if state is None:
             state, before = self._new_state(dialogue, shown)

@@ -15,19 +15,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from eval_tasks.task import Failure, Sample, Task
-from mmcr_dataset.record.messages import num_images_shown, to_messages
+from mmcr_dataset.record.messages import images_in, to_messages, without_images
 
 
 def reply_key(
     task: Task, sample: Sample, replies: Sequence[str], model: dict[str, Any], decoding: dict[str, Any]
 ) -> str:
     """Hash of task and version, sample, exact messages, images, model and revision, decoding."""
-    shown = num_images_shown(sample.dialogue, len(replies))
+    messages = to_messages(sample.dialogue, replies)
     request = {
         "task": [task.name, task.version],
         "sample": sample.dialogue.id,
-        "messages": to_messages(sample.dialogue, replies),
-        "pictures": [image.sha256 for image in sample.dialogue.images[:shown]],
+        "messages": without_images(messages),
+        "pictures": [image.sha256 for image in images_in(messages)],
         "model": model,
         "decoding": decoding,
     }

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from eval_tasks.task import Failure, Sample, Scored
-from mmcr_dataset.record.dialogue import from_json, image_entries, to_json
+from mmcr_dataset.record.dialogue import from_json, to_json
 
 FORMAT = 1
 
@@ -37,11 +38,10 @@ def to_record(task: str, scored: Scored) -> dict[str, Any]:
     }
 
 
-def from_record(record: Mapping[str, Any], images: Mapping[str, bytes] | None = None) -> Scored:
-    """The scored sample of a `to_record` object; its images are empty where they aren't given by their sha256."""
-    value = record["dialogue"]
-    data = {image["sha256"]: b"" for image in image_entries(value)} if images is None else images
-    sample = Sample(from_json(value, data), record["target"], record["group"], record["num_given_turns"])
+def from_record(record: Mapping[str, Any]) -> Scored:
+    """The scored sample of a `to_record` object; its images have no bytes."""
+    dialogue = from_json(record["dialogue"], defaultdict(bytes))
+    sample = Sample(dialogue, record["target"], record["group"], record["num_given_turns"])
     failure, unjudged = record["failure"], record["unjudged"]
     return Scored(
         sample,

@@ -21,6 +21,7 @@ from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.endpoint.prices import find_price
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageError, to_data_url
+from mmcr_dataset.record.messages import Question, to_messages, to_openai
 
 CHARACTERS_A_TOKEN = 4  # English text
 TOKENS_A_VERDICT = 600  # an explanation of five dimensions and the dictionary
@@ -134,9 +135,8 @@ class ApiJudge:
         """The question, with the images after it if the judge is to see them."""
         messages: list[dict[str, Any]] = [*to_judge_messages(dialogue, given, self.spec.images)]
         if self.spec.images:
-            urls = [to_data_url(image.data, MAX_SIDE_PX) for image in dialogue.images]
-            images = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
-            messages[-1]["content"] = [{"type": "text", "text": messages[-1]["content"]}, *images]
+            asked = Question(messages[-1]["content"], dialogue.images)
+            messages[-1:] = to_openai(to_messages(asked), lambda image: to_data_url(image.data, MAX_SIDE_PX))
         return messages
 
     async def _ask(self, client: ChatClient, messages: Sequence[dict[str, Any]], repeat: int) -> tuple[Reply, bool]:

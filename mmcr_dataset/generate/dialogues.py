@@ -21,6 +21,7 @@ from mmcr_dataset.generate.prompts import prompt_sha256, show_prompt
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Generation
 from mmcr_dataset.record.images import to_data_url
+from mmcr_dataset.record.messages import Question, to_messages, to_openai
 from mmcr_dataset.stage.stages import Removed
 
 Progress = Callable[[str], None]  # called once for every finished candidate, with a note on spend
@@ -121,15 +122,8 @@ def to_request_messages(
     candidate: Candidate, settings: WriterSettings, show: Callable[[DialogueImage, int], str]
 ) -> list[dict[str, Any]]:
     """The messages of a candidate's request, each image as `show` gives it for a longest side in pixels."""
-    content: list[dict[str, Any]] = [
-        {"type": "text", "text": show_prompt(len(candidate.images), candidate.text)},
-    ]
-    for image in candidate.images:
-        url = {"url": show(image, settings.max_side_px)}
-        content.append(
-            {"type": "image_url", "image_url": url | ({"detail": settings.detail} if settings.detail else {})}
-        )
-    return [{"role": "user", "content": content}]
+    asked = Question(show_prompt(len(candidate.images), candidate.text), candidate.images)
+    return to_openai(to_messages(asked), lambda image: show(image, settings.max_side_px), settings.detail)
 
 
 def image_name(image: DialogueImage, max_side_px: int) -> str:

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from mmcr_dataset.record.dialogue import DialogueImage
 from mmcr_dataset.record.images import ImageError, open_image
+from mmcr_dataset.record.messages import Question, to_messages
 from training.data.encode import LIMITS, Encoder, to_dialogue
 from training.families.family import Family
 
@@ -61,7 +63,7 @@ def _upright_size(data: bytes) -> tuple[int, int]:
 def _count_by_doing(processor: Any, width: int, height: int, several: bool) -> int:
     """Tokens of an image of that size, by letting the processor do it: for a family that has no formula."""
     count = 2 if several else 1
-    text = processor.apply_chat_template([{"role": "user", "content": [{"type": "image"}] * count}])
+    text = processor.apply_chat_template(to_messages(Question("", (DialogueImage(b""),) * count)))
     images = [Image.new("RGB", (width, height), (90, 120, 150))] * count
     with_images = processor(text=[text], images=[images], add_special_tokens=False, return_tensors="pt")
     bare = processor.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -17,7 +17,7 @@ from eval_tasks.models.model import NoReply
 from eval_tasks.models.transformers_vlm import TransformersVLM
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import decode_rgb
-from mmcr_dataset.record.messages import num_images_shown, to_messages
+from mmcr_dataset.record.messages import images_in, to_messages
 from tests.eval_tasks.tiny_vlm import BUILDERS, write_tiny_vlm
 
 Make = Callable[..., Dialogue]
@@ -30,12 +30,10 @@ def answered_anew(folder: Path, dialogues: Sequence[Dialogue], tokens: int) -> l
     said = []
     for dialogue in dialogues:
         replies: list[str] = []
-        for turn in range(len(dialogue.turns)):
-            shown = dialogue.images[: num_images_shown(dialogue, turn)]
-            text = processor.apply_chat_template(
-                to_messages(dialogue, replies), add_generation_prompt=True, tokenize=False
-            )
-            images = [decode_rgb(image.data) for image in shown]
+        for _ in dialogue.turns:
+            messages = to_messages(dialogue, replies)
+            text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            images = [decode_rgb(image.data) for image in images_in(messages)]
             inputs = processor(text=[text], images=images, return_tensors="pt")
             with torch.inference_mode():
                 output = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)

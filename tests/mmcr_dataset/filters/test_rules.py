@@ -17,6 +17,7 @@ from mmcr_dataset.filters.rules import RULES, mentions, reason_to_drop
 from mmcr_dataset.filters.scores import score_shard
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce, to_json
 from mmcr_dataset.record.images import decode_rgb
+from mmcr_dataset.stage.stages import Stage
 from mmcr_dataset.stage.work_folder import read_similarities
 
 
@@ -148,13 +149,13 @@ def test_score_shard_measures_only_what_is_new_or_changed(good: Dialogue, tmp_pa
         return replace(good, id=f"d{number}", turns=(turn, *good.turns[1:]))
 
     def score(dialogues: list[Dialogue]) -> dict[str, list[float]]:
-        score_shard(tmp_path, 0, [to_json(dialogue) for dialogue in dialogues], lambda: matcher)
+        scored = Stage.begin(tmp_path, "score", {})
+        score_shard(scored, tmp_path, 0, [to_json(dialogue) for dialogue in dialogues], lambda: matcher)
         return read_similarities(tmp_path)
 
     matcher = CountingMatcher()
     candidate = Candidate("doc", ("A field.", 1, 2), good.images, good.source)
-    for folder in ("1_candidates", "3_scores"):
-        (tmp_path / folder).mkdir()
+    (tmp_path / "1_candidates").mkdir()
     write_candidates(tmp_path / "1_candidates" / "00000.parquet", [candidate])
     first = score([said(1, "red"), said(2, "blue"), with_answer(said(3, "old"), "Yes.")])
     assert list(first) == ["d1", "d2"]  # the third breaks a rule

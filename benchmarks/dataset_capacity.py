@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.chat_server import chat_server
 from benchmarks.dataset_generate import run_ours, write_candidates_to
 from mmcr_dataset.endpoint.prices import find_price
-from mmcr_dataset.publish.markdown import to_table
+from mmcr_dataset.publish.markdown_table import to_table
 
 MACHINES = (1, 8, 64)
 IMAGES_A_CANDIDATE = 1.67  # of the measured candidates: six of nine show one image, the others two, three, four

@@ -95,9 +95,9 @@ def show_result(start: float) -> None:
 
 def run_collect(base_url: str, num_images: int, in_flight: int, out: Path) -> None:
     """Our collect stage over one document an image."""
-    from mmcr_dataset.build_settings import FetchSettings
     from mmcr_dataset.collect.document import Document, ImageAt
     from mmcr_dataset.collect.shards import collect_shards
+    from mmcr_dataset.collect.web.fetch_settings import FetchSettings
     from mmcr_dataset.record.images import ImageLimits
     from mmcr_dataset.stage.stages import Removed, Stage
 
@@ -115,10 +115,10 @@ def run_collect(base_url: str, num_images: int, in_flight: int, out: Path) -> No
 
 def run_bytes(base_url: str, num_images: int, in_flight: int, out: Path) -> None:
     """Our fetcher alone; the bytes go to one file."""
-    from mmcr_dataset.build_settings import FetchSettings
     from mmcr_dataset.collect.document import ImageAt
     from mmcr_dataset.collect.web.byte_budget import ByteBudget
     from mmcr_dataset.collect.web.fetch import ImageFetcher
+    from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 
     async def fetch_all() -> None:
         settings = FetchSettings(max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True)

@@ -66,11 +66,11 @@ def write_candidates_to(work: Path, count: int, size: tuple[int, int]) -> None:
 
 def run_ours(work: Path, url: str, in_flight: int) -> dict[str, Any]:
     """Our stage on the candidates of a work folder."""
-    from mmcr_dataset.build_settings import WriterSettings
     from mmcr_dataset.collect.candidates import read_candidates
     from mmcr_dataset.endpoint.client import Endpoint
     from mmcr_dataset.endpoint.ledger import Ledger
     from mmcr_dataset.generate.shards import Row, Shards, write_shards
+    from mmcr_dataset.generate.writer_settings import WriterSettings
     from mmcr_dataset.stage.stages import Removed, write_jsonl
 
     written = []

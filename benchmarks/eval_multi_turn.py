@@ -66,7 +66,7 @@ def read_anew(model: Any, processor: Any, dialogues: Sequence[Dialogue], tokens:
     return said
 
 
-def side_by_side(model: TransformersVLM, dialogues: Sequence[Dialogue], tokens: int) -> list[list[str]]:
+def answer_batch(model: TransformersVLM, dialogues: Sequence[Dialogue], tokens: int) -> list[list[str]]:
     """All dialogues through our model."""
 
     async def answer(dialogue: Dialogue) -> list[str]:
@@ -115,17 +115,17 @@ def main() -> None:
         folder = write_tiny_vlm(
             args.family, Path(place) / "model", width=args.width, depth=args.depth, scale=args.scale, tower=tower
         )
-        ours = TransformersVLM(str(folder), side_by_side=args.dialogues)
+        ours = TransformersVLM(str(folder), batch_size=args.dialogues)
         processor = AutoProcessor.from_pretrained(folder)
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval().to(ours.device)
         warm_up = make_dialogues(1, args.words, seed=args.repeats)
         shape = show_shape(processor, warm_up[0])
         read_anew(model, processor, warm_up, 2)
-        side_by_side(ours, warm_up, 2)
+        answer_batch(ours, warm_up, 2)
         for seed in range(args.repeats):
             dialogues = make_dialogues(args.dialogues, args.words, seed)
             start = time.process_time()
-            said = side_by_side(ours, dialogues, args.tokens)
+            said = answer_batch(ours, dialogues, args.tokens)
             ours_s.append(time.process_time() - start)
             start = time.process_time()
             expected = read_anew(model, processor, dialogues, args.tokens)

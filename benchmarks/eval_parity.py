@@ -10,7 +10,7 @@ from pathlib import Path
 
 from eval_tasks.registry import find_tasks, load_task
 from eval_tasks.report.tables import to_table
-from eval_tasks.rows.predictions import score_predictions
+from eval_tasks.score_predictions import score_predictions
 from tests.eval_tasks.test_parity import CASES, Published
 
 FIRST = 3  # metrics of a file that are shown

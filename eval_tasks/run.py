@@ -20,13 +20,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from eval_tasks.models.open_model import Model, NoReply, open_model
+from eval_tasks.models.model import Model, NoReply
+from eval_tasks.models.open_model import open_model
 from eval_tasks.scoring import SEED, score_answered
 from eval_tasks.store.journal import Journal, journal_name, reply_key
 from eval_tasks.store.processes import Answered, Share, join_shares, my_share
 from eval_tasks.store.run_folder import from_record, read_records, read_results, to_record, write_records, write_results
 from eval_tasks.task import Failure, Sample, Scored, Task
 from mmcr_bench.judge.judge_spec import read_judge_specs
+from mmcr_dataset.endpoint.ask_all import ask_all
 
 JUDGE_LEDGER = "judge_ledger.sqlite3"
 LIBRARIES = ("mmcr", "torch", "transformers", "openai", "pyarrow", "pillow", "numpy")
@@ -45,7 +47,7 @@ class RunSettings:
         rules: scoring rules, None for each task's default.
         limit: so many first samples of each task, None for all.
         max_new_tokens: length limit of one reply.
-        side_by_side: dialogues asked at once, None for the model's own number.
+        batch_size: dialogues asked at once, None for the model's own number.
     """
 
     model: str
@@ -56,15 +58,15 @@ class RunSettings:
     rules: str | None = None
     limit: int | None = None
     max_new_tokens: int = 1024
-    side_by_side: int | None = None
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"--limit {self.limit}: expected at least 1")
         if self.max_new_tokens < 1:
-            raise ValueError(f"--max-new-tokens {self.max_new_tokens}: expected at least 1")
-        if self.side_by_side is not None and self.side_by_side < 1:
-            raise ValueError(f"--side-by-side {self.side_by_side}: expected at least 1")
+            raise ValueError(f"--max_new_tokens {self.max_new_tokens}: expected at least 1")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"--batch_size {self.batch_size}: expected at least 1")
         read_judge_specs(self.judge)
         for task in self.tasks:
             task.check_rules(self.rules)
@@ -77,8 +79,8 @@ def run(settings: RunSettings) -> dict[str, Any]:
     """
     share = my_share()
     if share.total > 1 and settings.model.startswith("api:"):
-        raise ValueError("--model api: needs one process; ask more at once with --side-by-side instead")
-    model = open_model(settings.model, settings.out / "ledger.sqlite3", settings.side_by_side)
+        raise ValueError("--model api: needs one process; ask more at once with --batch_size instead")
+    model = open_model(settings.model, settings.out / "ledger.sqlite3", settings.batch_size)
     decoding = {"temperature": 0, "max_new_tokens": settings.max_new_tokens}
     identity = {"name": model.name, "revision": model.revision}
     results, kept = _earlier(settings.out, identity, decoding, {task.name for task in settings.tasks})
@@ -147,7 +149,7 @@ def _earlier(
     if results["model"] != identity or results["decoding"] != decoding:
         raise ValueError(
             f"{out} holds a run of {results['model']} with {results['decoding']}, this is {identity} with {decoding}; "
-            "choose another --out"
+            "choose another --output_dir"
         )
     results["tasks"] = {name: entry for name, entry in results["tasks"].items() if name not in renewed}
     return results, [record for record in read_records(out) if record["task"] not in renewed]
@@ -188,27 +190,15 @@ def _unique(task: Task, samples: Iterable[Sample]) -> Iterator[Sample]:
 
 async def answer_samples(task: Task, samples: Iterable[Sample], asking: Asking) -> list[Scored]:
     """All samples with their replies, in order and without the bytes of their images; dialogues side by side."""
-    done: dict[int, Scored] = {}
-    running: set[asyncio.Task[None]] = set()
 
-    async def answer_one(number: int, sample: Sample) -> None:
-        done[number] = _without_bytes(await answer(task, sample, asking))
+    async def answer_one(sample: Sample) -> Scored:
+        answered = _without_bytes(await answer(task, sample, asking))
         asking.model.forget(sample.dialogue)
         progress.update()
+        return answered
 
     with tqdm(desc=task.name, unit="sample", disable=True if my_share().rank else None) as progress:
-        try:
-            for number, sample in enumerate(samples):
-                running.add(asyncio.create_task(answer_one(number, sample)))
-                if len(running) >= asking.model.side_by_side:
-                    finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    for one in finished:
-                        one.result()
-            await asyncio.gather(*running)
-        finally:
-            for one in running:
-                one.cancel()
-    return [done[number] for number in sorted(done)]
+        return await ask_all(map(answer_one, samples), asking.model.batch_size)
 
 
 async def answer(task: Task, sample: Sample, asking: Asking) -> Scored:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -17,6 +17,8 @@ from mmcr_bench.judge.judge import open_judge, show_cost
 from mmcr_bench.judge.judge_spec import read_judge_specs
 from mmcr_bench.trust.canaries import CANARIES, NoCanaries, check_judge
 from mmcr_dataset.record.dialogue import Dialogue
+
+log = logging.getLogger(__name__)
 
 SEED = 0  # of all resampling
 NUM_CANARY_DIALOGUES = 10  # of the bench, from which replies of known worth are made
@@ -78,7 +80,7 @@ def check_fitness(dialogues: Sequence[Dialogue], judge: str, ledger_path: Path) 
 def _tell(cost: str) -> None:
     """What is about to be paid, on the channel that holds no results."""
     if cost:
-        print(cost, file=sys.stderr, flush=True)
+        log.info("%s", cost)
 
 
 def _judged_by_chat(

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from mmcr_dataset.record.dialogue import Dialogue
-
-if TYPE_CHECKING:
-    from eval_tasks.totals import Total
 
 Row = Mapping[str, Any]  # one row of a benchmark's table, columns named as VLMEvalKit names them
 Points = Mapping[str, float | None]  # metric -> points, 0..1 or the judge's scale; None: the reply couldn't be read
@@ -72,6 +71,36 @@ class Scored:
     def is_unread(self) -> bool:
         """True if a reply is there and a metric couldn't be read from it."""
         return any(value is None for value in self.points.values())
+
+
+class Unit(NamedTuple):
+    """One thing that has points: a question, an image with both its questions, a circular group."""
+
+    group: str
+    points: float
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Total:
+    """`sum over parts of weight x mean points of the part's units`.
+
+    Attributes:
+        units: what has points.
+        weights: part -> weight; the only part weighs 100 where none are named.
+    """
+
+    units: Sequence[Unit]
+    weights: Mapping[str, float] = field(default_factory=lambda: {"": 100.0})
+
+    @property
+    def value(self) -> float:
+        """The number itself; 0.0 without units."""
+        value = 0.0
+        for part, weight in self.weights.items():
+            points = [unit.points for unit in self.units if unit.part == part]
+            value += weight * float(np.mean(points)) if points else 0.0
+        return value
 
 
 class Prediction(NamedTuple):

@@ -7,46 +7,14 @@ three; a macro average weighs each category alike. Intervals draw whole groups, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval_tasks.task import Scored
+from eval_tasks.task import Scored, Total, Unit
 from mmcr_bench.intervals import LEVEL, Difference, Interval, to_difference
 
 _MAX_CELLS = 4_000_000  # counts held at once: 32 MB
-
-
-class Unit(NamedTuple):
-    """One thing that has points: a question, an image with both its questions, a circular group."""
-
-    group: str
-    points: float
-    part: str = ""
-
-
-@dataclass(frozen=True)
-class Total:
-    """`sum over parts of weight x mean points of the part's units`.
-
-    Attributes:
-        units: what has points.
-        weights: part -> weight; the only part weighs 100 where none are named.
-    """
-
-    units: Sequence[Unit]
-    weights: Mapping[str, float] = field(default_factory=lambda: {"": 100.0})
-
-    @property
-    def value(self) -> float:
-        """The number itself; 0.0 without units."""
-        value = 0.0
-        for part, weight in self.weights.items():
-            points = [unit.points for unit in self.units if unit.part == part]
-            value += weight * float(np.mean(points)) if points else 0.0
-        return value
 
 
 def mean_total(scored: Iterable[Scored], metric: str, scale: float = 100.0) -> Total:

@@ -15,7 +15,7 @@ from experiments.arm import Experiment
 from experiments.estimates import Estimate, difference, estimate
 from experiments.scores import BASE, Measure, Scores
 from mmcr_bench.intervals import LEVEL, holm
-from mmcr_dataset.publish.markdown import to_table
+from mmcr_dataset.publish.markdown_table import to_table
 from mmcr_dataset.stage.stages import write_text
 
 Contrast = tuple[str, str]  # an arm, and the one it is compared with

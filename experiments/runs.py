@@ -60,7 +60,7 @@ def run_step(step: str, command: Command, folder: Path, lock: int) -> bool:
     if before and before["program"] != list(command.program):
         raise StepFailed(
             f"{folder} was made by another command: {_show_change(before['program'], command.program)}; name another "
-            f"--out, or remove {folder}"
+            f"--output_dir, or remove {folder}"
         )
     if before and before["done"]:
         return False

@@ -16,8 +16,7 @@ from eval_tasks.store.run_folder import from_record, read_records, read_results
 from experiments.estimates import Runs
 
 if TYPE_CHECKING:
-    from eval_tasks.task import Task
-    from eval_tasks.totals import Total
+    from eval_tasks.task import Task, Total
 
 BASE = "base"  # the model before training, among the arms
 _NUM_RESAMPLES = 2000

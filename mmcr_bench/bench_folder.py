@@ -12,8 +12,9 @@ from mmcr_bench.card import SPLIT, write_card
 from mmcr_bench.select.candidates import read_ids
 from mmcr_bench.select.draw import KINDS
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, to_croissant
-from mmcr_dataset.publish.parquet import read_shards, write_dataset
+from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, to_json
+from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.record.row import from_row
 
 CHECKSUMS_NAME = "checksums.json"

@@ -10,7 +10,7 @@ from mmcr_bench.bench_folder import find_changes, write_bench_folder
 from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.progress import AGREEMENT_COLUMNS, show_agreement
 from mmcr_bench.table_1 import measure_sizes, show_table_1
-from mmcr_dataset.publish.markdown import to_table
+from mmcr_dataset.publish.markdown_table import to_table
 
 REPORT_NAME = "frozen.json"
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mmcr_dataset.publish.markdown import to_table
+from mmcr_dataset.publish.markdown_table import to_table
 from mmcr_dataset.record.dialogue import Dialogue
 
 

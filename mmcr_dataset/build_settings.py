@@ -7,146 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from mmcr_dataset.collect.screen import Screen
-from mmcr_dataset.endpoint.batch_folder import MAX_REQUESTS, MAX_SIZE_BYTES
-from mmcr_dataset.endpoint.client import Endpoint
+from mmcr_dataset.collect.web.fetch_settings import FetchSettings
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.images import ImageLimits
+from mmcr_dataset.stage.engine import EngineSettings
 
 arg = tyro.conf.arg
-
-
-def to_endpoint(
-    endpoint: str | None = None,
-    max_in_flight: int = 16,
-    max_cost_usd: float | None = None,
-    request_timeout_s: float = 180.0,
-) -> Endpoint | None:
-    """The endpoint that a writer asks.
-
-    Args:
-        endpoint: URL#MODEL of an OpenAI-compatible server, e.g. https://host/v1#gpt-4o-2024-11-20; its key is read
-            from OPENAI_API_KEY.
-        max_in_flight: requests in flight at once (max concurrency).
-        max_cost_usd: stop before this sum is crossed.
-        request_timeout_s: timeout of one request.
-    """
-    if endpoint is None:
-        return None
-    base_url, _, model = endpoint.partition("#")
-    return Endpoint(
-        base_url, model, max_in_flight=max_in_flight, max_cost_usd=max_cost_usd, timeout_s=request_timeout_s
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class FetchSettings:
-    """How images are fetched from the web: rate limits, timeouts, retries with backoff.
-
-    Attributes:
-        max_in_flight: requests in flight at once.
-        max_in_flight_host: of them to one host.
-        max_attempts: tries for one image, the first included; only what can get better is tried again.
-        timeout_s: timeout of one try.
-        backoff_s: the first wait before another try is about twice this; each further one is twice as long.
-        image_timeout_s: timeout of all tries and waits of one image together; None is three times that of one try.
-        max_redirects: redirects followed for one image.
-        max_held_bytes: bytes of images held in memory at once, over all documents.
-        allow_loopback: fetch from 127.0.0.0/8 and ::1 too, for local copies.
-        user_agent: how the fetcher presents itself.
-    """
-
-    max_in_flight: Annotated[int, arg(name="fetch_in_flight")] = 64
-    max_in_flight_host: Annotated[int, arg(name="fetch_per_host")] = 8
-    max_attempts: Annotated[int, arg(name="fetch_attempts")] = 3
-    timeout_s: Annotated[float, arg(name="fetch_timeout_s")] = 20.0
-    backoff_s: tyro.conf.Suppress[float] = 0.5
-    image_timeout_s: tyro.conf.Suppress[float | None] = None
-    max_redirects: tyro.conf.Suppress[int] = 5
-    max_held_bytes: tyro.conf.Suppress[int] = 256_000_000
-    allow_loopback: bool = False
-    user_agent: tyro.conf.Suppress[str] = "mmcr-dataset/0.1 (research data set; honours X-Robots-Tag: noai)"
-
-    def __post_init__(self) -> None:
-        for name in ("max_in_flight", "max_in_flight_host", "max_attempts", "max_held_bytes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"fetching: {name} is {getattr(self, name)}, expected at least 1")
-        for name in ("timeout_s", "total_timeout_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"fetching: {name} is {getattr(self, name)}, expected seconds above 0")
-        if min(self.max_redirects, self.backoff_s) < 0:
-            raise ValueError(f"fetching: max_redirects {self.max_redirects} or backoff_s {self.backoff_s} is below 0")
-
-    @property
-    def total_timeout_s(self) -> float:
-        """Timeout of all tries of one image together."""
-        return 3 * self.timeout_s if self.image_timeout_s is None else self.image_timeout_s
-
-
-@dataclass(frozen=True, slots=True)
-class BatchSettings:
-    """How requests are cut into files for the Batch API, and how often what failed is asked again."""
-
-    max_requests: int = MAX_REQUESTS
-    max_size_bytes: int = MAX_SIZE_BYTES
-    max_rounds: int = 5
-
-
-@dataclass(frozen=True, slots=True)
-class WriterSettings:
-    """How dialogues are written.
-
-    Attributes:
-        writer: openai (any OpenAI-compatible endpoint), openai-batch (its Batch API) or offline (no model: sentences
-            and measured facts, for demos and tests).
-        endpoint: where and whom to ask; none for offline.
-        temperature: sampling temperature; None for the endpoint's default.
-        max_tokens: limit of a reply; one that reaches it is asked for once more with twice the limit.
-        max_side_px: images are sent with their longer side at most this.
-        detail: image detail, for endpoints that know it.
-        batches: for openai-batch: how requests are cut into files.
-    """
-
-    writer: Literal["openai", "openai-batch", "offline"] = "openai"
-    endpoint: Annotated[Endpoint | None, arg(constructor=to_endpoint)] = None
-    temperature: float | None = None
-    max_tokens: int = 4096
-    max_side_px: int = 1024
-    detail: Literal["low", "high", "auto"] | None = None
-    batches: tyro.conf.Suppress[BatchSettings] = field(default_factory=BatchSettings)
-
-    def __post_init__(self) -> None:
-        if (self.writer != "offline") != (self.endpoint is not None):
-            raise ValueError(
-                f"--writer {self.writer}: --endpoint URL#MODEL goes with openai and openai-batch, and only with them"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """Where the paid stage runs.
-
-    Attributes:
-        name: local (this process), datatrove-local (processes on this machine), slurm (a job array) or ray (the
-            cluster of RAY_ADDRESS, or one on this machine).
-        num_ranks: tasks the shards are dealt to; requests in flight and the limit of cost are dealt with them.
-        partition: of Slurm: where its tasks run.
-        time: time limit of a Slurm task.
-    """
-
-    name: Annotated[Literal["local", "datatrove-local", "slurm", "ray"], arg(name="engine")] = "local"
-    num_ranks: Annotated[int, arg(name="ranks")] = 8
-    partition: Annotated[str | None, arg(name="slurm_partition")] = None
-    time: Annotated[str, arg(name="slurm_time")] = "24:00:00"
-
-    def __post_init__(self) -> None:
-        if self.num_ranks < 1:
-            raise ValueError(f"--ranks {self.num_ranks}: expected at least 1")
-        if (self.name == "slurm") != (self.partition is not None):
-            raise ValueError(f"--engine {self.name}: --slurm_partition goes with slurm, and only with it")
 
 
 @dataclass(frozen=True, slots=True)

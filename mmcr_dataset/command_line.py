@@ -7,38 +7,21 @@ work (tyro makes the parser). Results go to stdout, everything else to stderr th
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import importlib
 import importlib.metadata
-import io
 import logging
 import os
-import re
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
+
+from mmcr_dataset.command_flags import near, parse
 
 PACKAGES = ("mmcr_dataset", "mmcr_bench", "training", "eval_tasks", "experiments")
-COMMON_HELP = "-v, --verbose (debug log and tracebacks); -q, --quiet (warnings only); --version"
-# Flags that were called otherwise: the new name, or several, of which a command has one. Silent where the field's
-# habits know both names.
-OLD_FLAGS: dict[str, tuple[str, ...]] = {
-    "to": ("push_to",),
-    "side_by_side": ("batch_size",),
-    "recompute": ("gradient_checkpointing",),
-    "picture_tiling": ("image_tiling",),
-}
-ALIASES: dict[str, tuple[str, ...]] = {
-    "out": ("output_dir", "output_file"),
-    "output_path": ("output_dir",),
-    "license": ("licence",),
-}
-
+COMMON_HELP = "-v, --verbose (debug log and tracebacks) and -q, --quiet (warnings only)"
 log = logging.getLogger(__name__)
-C = TypeVar("C")
 Commands = Mapping[str, "str | Commands"]  # name -> `module:Class`, or the commands below that name
 
 
@@ -78,7 +61,7 @@ def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; None takes those of this process.
     """
     words, level = _take_common_flags(list(sys.argv[1:] if argv is None else argv))
-    if "--version" in words:
+    if words[:1] == ["--version"]:
         print(f"mmcr {importlib.metadata.version('mmcr')}")
         return 0
     set_up_logging(level)
@@ -104,62 +87,6 @@ def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
         return _end("the memory doesn't suffice; run the same command with less at once", 2)
     except (ValueError, OSError, sqlite3.Error) as error:
         return _end(_one_line(error), 2)
-
-
-def parse(command: type[C], words: Sequence[str], name: str, default: C | None = None) -> C:
-    """The command that some words make.
-
-    Args:
-        command: a dataclass.
-        words: flags and values; `--a-b` and `--a_b` are the same, `--flag true` is `--flag`.
-        name: how the program is called, for `--help` and errors.
-        default: takes the place of the fields' own defaults.
-
-    Raises:
-        ValueError: the words don't fit the fields; says which, and what was expected.
-        SystemExit: `--help` was asked for and printed.
-    """
-    import tyro
-
-    words = _new_spelling(command, words, name)
-    said = io.StringIO()
-    wide = not {"-h", "--help"} & set(words)  # nothing of a complaint is broken over two lines
-    try:
-        with _columns(1000) if wide else contextlib.nullcontext(), contextlib.redirect_stderr(said):
-            return tyro.cli(
-                command,
-                prog=name,
-                args=words,
-                default=default if default is not None else tyro.MISSING_NONPROP,
-                use_underscores=True,
-                config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise ValueError(_show_complaint(said.getvalue(), name)) from stop
-
-
-def flags_of(command: type[Any]) -> list[str]:
-    """The flags that `--help` shows for a command, without their dashes."""
-    said = io.StringIO()
-    with _columns(1000), contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-        parse(command, ["--help"], "program")
-    return re.findall(r"(?:^|[,\s])--([a-z]\w*)", said.getvalue(), flags=re.M)
-
-
-@contextlib.contextmanager
-def _columns(number: int) -> Iterator[None]:
-    """A terminal of that many columns, for what is printed inside."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(number)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = before
 
 
 def set_up_logging(level: int) -> None:
@@ -234,9 +161,9 @@ def _find_command(program: Program, words: Sequence[str]) -> tuple[str, type[Com
             return program.name, _load(program.default), rest
         if entry is None:
             if rest and not rest[0].startswith("-"):
-                near = difflib.get_close_matches(first, list(commands), n=2, cutoff=0.5)
-                meant = f"; did you mean {' or '.join(near)}?" if near else ""
-                raise ValueError(f"no command {rest[0]!r}{meant} There are {', '.join(commands)}")
+                raise ValueError(
+                    f"no command {rest[0]!r}{near(first, list(commands))}; there are {', '.join(commands)}"
+                )
             _print_commands(name, program.about, commands)
             return None
         name, rest = f"{name} {first}", rest[1:]
@@ -257,45 +184,7 @@ def _print_commands(name: str, about: str, commands: Commands) -> None:
     for command, entry in commands.items():
         text = (_load(entry).__doc__ or "").strip().splitlines()[0] if isinstance(entry, str) else ", ".join(entry)
         print(f"  {command:<{width}}{text}")
-    print(f"\n`{name} COMMAND --help` shows the flags of a command. Every command takes {COMMON_HELP}.")
-
-
-def _new_spelling(command: type[Any], words: Sequence[str], name: str) -> list[str]:
-    """The words with new names for old flags, and `--flag true` as a flag."""
-    known: list[str] | None = None
-    said: list[str] = []
-    for place, word in enumerate(words):
-        flag, equals, value = word.partition("=")
-        bare = flag.removeprefix("--").replace("-", "_")
-        if word.lower() in ("true", "false") and place and said[-1].startswith("--") and "=" not in said[-1]:
-            if word.lower() == "false":
-                said[-1] = f"--no_{said[-1].removeprefix('--')}"
-            continue
-        if flag.startswith("--") and (new := ALIASES.get(bare) or OLD_FLAGS.get(bare)):
-            known = known if known is not None else flags_of(command)
-            chosen = next((one for one in new if one in known), None)
-            if bare not in known and chosen is not None:
-                if bare in OLD_FLAGS:
-                    log.warning("%s: --%s is now --%s; the old name goes with the next version", name, bare, chosen)
-                flag = f"--{chosen}"
-        said.append(flag + equals + value)
-    return said
-
-
-def _show_complaint(text: str, name: str) -> str:
-    """What tyro says of wrong words, as one line without its box and title."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in text.splitlines()][1:]
-    said: list[str] = []
-    for line in lines:
-        if not line or line.startswith("For full helptext") or f"{name} --help" in line:
-            continue
-        if line == "Argument helptext:":
-            break
-        line = re.sub(r"^Error parsing [\w.]+: (?=--)", "", line)
-        said.append(line if not said or said[-1].endswith(":") else f"; {line}")
-        if re.match(r"--?\w|[A-Z\[{]+\b", line) and said[0].startswith("Missing from"):
-            said[-1] += ":"  # a flag, and after it what it is
-    return f"{' '.join(said).replace(' ;', ';').removesuffix(':')}; see `{name} --help`"
+    print(f"\n`{name} COMMAND --help` shows a command's flags. Every command takes {COMMON_HELP}.")
 
 
 def _one_line(error: Exception) -> str:

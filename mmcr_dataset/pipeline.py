@@ -27,12 +27,12 @@ from mmcr_dataset.filters.contamination import SetIndex, index_sets
 from mmcr_dataset.filters.dedup import RepeatIndex
 from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
+from mmcr_dataset.generate.ranks import Writing
 from mmcr_dataset.generate.run import generate
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.describe import describe, write_statistics
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, image_entries
-from mmcr_dataset.stage.engine import Writing
 from mmcr_dataset.stage.progress import open_bar, say_count
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, forget_shards, write_jsonl, write_text
 from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values

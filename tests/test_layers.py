@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib.metadata
 import subprocess
 import sys
@@ -17,6 +18,47 @@ MAY_IMPORT = {
     "training": {"mmcr_dataset"},
     "eval_tasks": {"mmcr_dataset", "mmcr_bench"},
     "experiments": {"mmcr_dataset", "mmcr_bench", "eval_tasks"},  # training by its commands only
+}
+# The rooms of a package in the order of the data flow (a module in a package's root is a room of its own).
+ROOMS = {
+    "mmcr_dataset": [
+        "record command_flags",
+        "command_line stage pages",
+        "endpoint",
+        "collect",
+        "generate",
+        "filters publish",
+        "build_settings",
+        "commands pipeline",
+        "build_command",
+        "__main__",
+    ],
+    "mmcr_bench": [
+        "intervals judge select table_1",
+        "card trust",
+        "bench_folder review",
+        "build freeze review_commands",
+        "commands",
+        "__main__",
+    ],
+    "training": ["config ovis2", "families", "data", "model", "run", "trainer", "train", "commands", "__main__"],
+    "eval_tasks": [
+        "task models",
+        "totals rows store registry task_metric",
+        "readers report",
+        "tasks scoring",
+        "run score_predictions inspect_tasks metrics",
+        "commands",
+        "__main__",
+    ],
+    "experiments": [
+        "arm commands estimates volumes",
+        "runs scores",
+        "figures result_table",
+        "conduct",
+        "data_volume mmdu_or_mmcr number_of_turns topic_balance",
+        "__main__",
+    ],
 }
 BANNED_NAMES = {"utils", "util", "helpers", "misc", "common", "shared", "base", "core", "manager", "handler"}
 LIGHT_MODULES = (
@@ -37,7 +79,10 @@ LIGHT_MODULES = (
     "experiments.number_of_turns",
     "experiments.topic_balance",
     "training.config",
-    "training.settings",
+    "training.commands",
+    "mmcr_bench.commands",
+    "eval_tasks.commands",
+    "mmcr_dataset.build_command",
     "training.run.model_card",
     "training.run.publish",
 )
@@ -64,6 +109,64 @@ def test_imports_point_one_way_along_the_data_flow() -> None:
         package = path.relative_to(ROOT).parts[0]
         foreign = (imported_packages(path) & set(MAY_IMPORT)) - MAY_IMPORT[package] - {package}
         assert not foreign, f"{path.relative_to(ROOT)} imports {foreign}; allowed: {MAY_IMPORT[package] or 'none'}"
+
+
+def module_paths(*packages: str) -> dict[str, Path]:
+    """The modules of packages by their full names."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for package in packages
+        for path in (ROOT / package).rglob("*.py")
+    }
+
+
+def arrows(*packages: str) -> set[tuple[str, str]]:
+    """(module, module it imports) within packages, imports inside functions included."""
+    paths = module_paths(*packages)
+    found: set[tuple[str, str]] = set()
+    for module, path in paths.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {(module, alias.name) for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {(module, name if name in paths else str(node.module)) for name in names}
+    return {(a, b) for a, b in found if b in paths and a != b}
+
+
+def room_of(module: str) -> str:
+    """The folder of a package that a module lies in; a module in the package's root is a room of its own."""
+    return ".".join(module.split(".")[:2])
+
+
+def assert_no_cycle(drawn: set[tuple[str, str]]) -> None:
+    graph: dict[str, set[str]] = {}
+    for a, b in drawn:
+        graph.setdefault(a, set()).add(b)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(f"import cycle: {' <- '.join(error.args[1])}")
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_no_import_cycle_of_modules_or_rooms(package: str) -> None:
+    drawn = arrows(package)
+    assert drawn
+    assert_no_cycle(drawn)
+    rooms = {(room_of(a), room_of(b)) for a, b in drawn}
+    assert_no_cycle({(a, b) for a, b in rooms if a != b})
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_import_earlier_rooms_only(package: str) -> None:
+    """Imports inside functions included; rooms of one line of the table don't import each other."""
+    place_of = {f"{package}.{room}": place for place, line in enumerate(ROOMS[package]) for room in line.split()}
+    for module, imported in sorted(arrows(package)):
+        room, other = room_of(module), room_of(imported)
+        for name in (room, other):
+            assert name in place_of, f"{name}: a new room; say in ROOMS where it stands"
+        assert room == other or place_of[other] < place_of[room], f"{module} imports {imported}; see ROOMS"
 
 
 def test_module_names_are_nouns_of_one_concept() -> None:

@@ -19,7 +19,8 @@ from eval_tasks.task import Sample
 from mmcr_bench.judge.judge import open_judge
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.client import Endpoint
-from mmcr_dataset.generate.dialogues import WriterSettings, write_dialogues
+from mmcr_dataset.generate.dialogues import write_dialogues
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from tests.fake_chat_server import FakeChatServer
 

@@ -1,1 +1,5 @@
 """Dialogues to a fine-tuned vision-language model."""
+
+from mmcr_dataset import __version__
+
+__all__ = ["__version__"]

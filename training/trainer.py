@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import logging
 import time
 import warnings
 from collections import Counter
@@ -26,6 +27,8 @@ from training.data.steps import StepPlan
 from training.model.varlen import NAME as VARLEN
 from training.run.checkpoints import keep_lines_up_to, read_complete, write_complete
 from training.run.meter import Meter
+
+log = logging.getLogger(__name__)
 
 
 class _TellPlace(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
@@ -249,7 +252,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         for _, reason, message in skipped:
             self.skipped[reason] += 1
             if self.is_world_process_zero():
-                print(f"skipped {message}")
+                log.warning("skipped %s", message)
         if self.skipped.total() > self.skipped_max:
             raise ValueError(
                 f"{self.skipped.total()} rows can't be trained ({dict(self.skipped)}), more than --skipped_max "

@@ -1,0 +1,1 @@
+"""What is evaluated: a local checkpoint with a KV cache, an API model, a script."""

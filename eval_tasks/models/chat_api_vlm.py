@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from eval_tasks.models.open_model import NoReply
-from mmcr_dataset.endpoint.client import ChatClient, Endpoint, RequestFailed
+from eval_tasks.models.model import NoReply
+from mmcr_dataset.endpoint.address import read_endpoint
+from mmcr_dataset.endpoint.client import ChatClient, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import ImageError, to_data_url
@@ -20,19 +21,18 @@ from mmcr_dataset.record.messages import to_messages, to_openai
 
 
 class ChatApiVLM:
-    """A model behind `URL#NAME`.
+    """A model behind `URL#NAME`, for Azure `URL#DEPLOYMENT?api_version=V`.
 
     Raises:
         ValueError: the address or the model's name is missing.
     """
 
-    def __init__(self, address: str, ledger_path: Path, side_by_side: int = 16) -> None:
-        url, _, model = address.partition("#")
-        self._endpoint = Endpoint(url, model, max_in_flight=side_by_side)
+    def __init__(self, address: str, ledger_path: Path, batch_size: int = 16) -> None:
+        self._endpoint = read_endpoint(address, "--model", "api:URL#NAME", max_in_flight=batch_size)
         self._ledger_path = ledger_path
-        self.name = f"api:{url}#{model}"
-        self.revision = model
-        self.side_by_side = side_by_side
+        self.name = f"api:{self._endpoint.base_url}#{self._endpoint.model}"
+        self.revision = self._endpoint.model
+        self.batch_size = batch_size
         self._urls: dict[str, dict[str, str]] = {}  # by dialogue, by sha256
 
     async def __aenter__(self) -> Self:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from eval_tasks.models.kv_cache import DialogueRows, DialogueState, row_range
-from eval_tasks.models.open_model import NoReply
+from eval_tasks.models.model import NoReply
 
 
 @dataclass

@@ -23,7 +23,7 @@ from eval_tasks.models.block_attention import use_block_attention
 from eval_tasks.models.checkpoint_revision import folder_revision
 from eval_tasks.models.decoding import Answer, OpenAnswers
 from eval_tasks.models.kv_cache import DialogueRows, DialogueState, causal_mask, has_full_attention
-from eval_tasks.models.open_model import NoReply
+from eval_tasks.models.model import NoReply
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import ImageError, decode_rgb
 from mmcr_dataset.record.messages import images_in, to_messages
@@ -51,9 +51,9 @@ class TransformersVLM:
         ValueError: nothing there that transformers can load.
     """
 
-    def __init__(self, place: str, side_by_side: int = 8) -> None:
+    def __init__(self, place: str, batch_size: int = 8) -> None:
         self.name = f"hf:{place}"
-        self.side_by_side = side_by_side
+        self.batch_size = batch_size
         name, _, revision = place.partition("@")
         folder = Path(name)
         if not folder.is_dir() and (name.startswith((".", "/")) or name.count("/") != 1):
@@ -78,7 +78,7 @@ class TransformersVLM:
         self._in_blocks = self._keeps and use_block_attention(self._model)
         self._states: dict[str, DialogueState] = {}
         # where layers see only the last tokens, their window is counted in columns, and rows differ in those
-        self._most = side_by_side if self._keeps else 1
+        self._most = batch_size if self._keeps else 1
         self._rows = DialogueRows(self._most)
         self._answers = OpenAnswers(self._model, self._rows, self._ends, self._most)
         self._waiting: list[_Question] = []

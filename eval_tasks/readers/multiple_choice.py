@@ -13,8 +13,8 @@ from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for
 from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import to_list
-from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
-from eval_tasks.totals import Total, Unit, macro_total, mean_total, totals_by
+from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task, Total, Unit
+from eval_tasks.totals import macro_total, mean_total, totals_by
 
 LETTER_DIRECTLY = "\nAnswer with the option's letter from the given choices directly."
 LMMS_FORM = "{question}\n{options}" + LETTER_DIRECTLY

@@ -6,22 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from eval_tasks.report.samples import NUM_SAMPLES, samples_sections
+from eval_tasks.report.samples import NUM_SAMPLES, samples_of_tasks
 from eval_tasks.report.tables import COMPARISON_NOTE, comparison_rows, runs_rows
 from eval_tasks.task import Task
-from mmcr_dataset.page import (
-    Section,
-    escape,
-    show_bars,
-    show_dialogue,
-    show_histogram,
-    show_line,
-    show_page,
-    show_table,
-    show_text,
-)
-from mmcr_dataset.publish.describe import PAPER_TABLE_1, Statistics, load_statistics
+from mmcr_dataset.pages.render import render_page
+from mmcr_dataset.publish.describe import PAPER_TABLE_1, load_statistics
 from mmcr_dataset.publish.remove import count_removed
 from mmcr_dataset.record.load import load_dialogues
 from mmcr_dataset.stage.stages import read_jsonl, write_text
@@ -57,34 +48,52 @@ def write_report_page(
     Raises:
         ValueError: a folder is not what it is taken for.
     """
-    sections: list[Section] = []
-    if dataset is not None:
-        sections.append(Section("From documents to rows", _show_funnel(dataset)))
-        sections.append(Section("Size and lengths", _show_numbers(load_statistics(dataset))))
-    if training is not None:
-        sections.append(_training_section(training))
-    sections.append(_score_section(runs, tasks, paper))
-    if dataset is not None:
-        sections.append(_dialogues_section(dataset))
     known = {name: str(bench) for name in ("mmcr_bench",) if bench is not None} | dict(data or {})
-    sections += samples_sections(runs, tasks, known, num_samples)
-    lead = "What was built, trained and measured, on one page. Numbers come from the folders named in each part."
-    write_text(out, show_page("MMCR report", lead, sections))
+    page = render_page(
+        Path(__file__).parent / "report.html",
+        title="MMCR report",
+        lead="What was built, trained and measured, on one page. Numbers come from the folders named in each part.",
+        dataset=_to_dataset(dataset) if dataset is not None else None,
+        training=_to_training(training) if training is not None else None,
+        samples=samples_of_tasks(runs, tasks, known, num_samples),
+        comparison_note=COMPARISON_NOTE,
+        **_to_scores(runs, tasks, paper),
+    )
+    write_text(out, page)
 
 
-def _dialogues_section(folder: Path) -> Section:
-    shown = [
-        show_dialogue(dialogue)
-        for name in load_statistics(folder)
-        for dialogue in islice(load_dialogues(str(folder), name, streaming=True), NUM_DIALOGUES)
-    ]
-    return Section("Dialogues", show_text(f"The first of each kind in {folder.name}.") + "".join(shown))
+def _to_dataset(folder: Path) -> dict[str, Any]:
+    """The data set's funnel, numbers, lengths and first dialogues."""
+    statistics = load_statistics(folder)
+    return {
+        "name": folder.name,
+        "funnel": _to_funnel(folder),
+        "numbers": [
+            (
+                name,
+                numbers.num_rows,
+                numbers.num_images,
+                numbers.num_pairs,
+                numbers.tokens_mean,
+                numbers.tokens_max,
+                f"{PAPER_TABLE_1[name]['tokens_mean']:,} / {PAPER_TABLE_1[name]['tokens_max']:,}",
+            )
+            for name, numbers in statistics.items()
+        ],
+        "lengths": statistics,
+        "dialogues": [
+            dialogue
+            for name in statistics
+            for dialogue in islice(load_dialogues(str(folder), name, streaming=True), NUM_DIALOGUES)
+        ],
+    }
 
 
-def _show_funnel(folder: Path) -> str:
+def _to_funnel(folder: Path) -> list[tuple[str, int, str]] | None:
+    """Bars of the stages; None if the build recorded none."""
     path = folder / "funnel.json"
     if not path.is_file():
-        return show_text("The build recorded no funnel.")
+        return None
     stages = json.loads(path.read_text("utf-8"))
     bars = [("documents", stages[0]["num_in"], f"{stages[0]['num_in']:,}")] if stages else []
     for stage in stages:
@@ -96,55 +105,27 @@ def _show_funnel(folder: Path) -> str:
         left = sum(numbers.num_rows for numbers in load_statistics(folder).values())
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in taken.items())
         bars.append(("in the folder now", left, f"{left:,} left; taken out: {reasons}"))
-    return show_bars(bars)
+    return bars
 
 
-def _show_numbers(statistics: Mapping[str, Statistics]) -> str:
-    parts: list[str] = []
-    rows = [
-        (
-            name,
-            numbers.num_rows,
-            numbers.num_images,
-            numbers.num_pairs,
-            numbers.tokens_mean,
-            numbers.tokens_max,
-            f"{PAPER_TABLE_1[name]['tokens_mean']:,} / {PAPER_TABLE_1[name]['tokens_max']:,}",
-        )
-        for name, numbers in statistics.items()
-    ]
-    header = ("kind", "dialogues", "images", "pairs", "tokens, mean", "tokens, most", "MMCR-310k: mean / most")
-    parts.append(show_table(header, rows))
-    for name, numbers in statistics.items():
-        parts.append(f"<h3>Tokens a dialogue, {escape(name)}</h3>")
-        parts.append(show_histogram(numbers.tokens_edges, numbers.tokens_counts, "tokens"))
-    return "".join(parts)
-
-
-def _training_section(folder: Path) -> Section:
+def _to_training(folder: Path) -> dict[str, Any]:
     path = folder / LOG_NAME
     if not path.is_file():
         raise ValueError(f"{path} is missing; expected the folder of a training run")
     steps = list(read_jsonl(path))
-    points = [(float(step["step"]), float(step["loss"])) for step in steps]
     last = steps[-1] if steps else {"trained_tokens": 0, "seconds": 0.0}
-    text = f"{len(steps)} steps on {last['trained_tokens']:,} tokens of the assistant in {last['seconds']:.0f} s."
-    return Section("Training", show_text(text) + show_line(points, "step", "loss"))
+    return {
+        "points": [(float(step["step"]), float(step["loss"])) for step in steps],
+        "said": f"{len(steps)} steps on {last['trained_tokens']:,} tokens of the assistant in {last['seconds']:.0f} s.",
+    }
 
 
-def _score_section(runs: Sequence[Path], tasks: Mapping[str, Task], paper: Sequence[str]) -> Section:
+def _to_scores(runs: Sequence[Path], tasks: Mapping[str, Task], paper: Sequence[str]) -> dict[str, Any]:
+    """The runs' table; for two runs their differences, or why there are none."""
     header, rows = runs_rows(runs, paper)
-    offline = any("offline" in row for row in rows)
-    body = show_table(header, rows)
-    if len(runs) == 2:
-        try:
-            header, rows = comparison_rows(runs[0], runs[1], tasks)
-            body += "<h3>Difference</h3>" + show_table(header, rows) + show_text(COMPARISON_NOTE)
-        except ValueError as error:
-            body += show_text(f"Not compared: {error}")
-    if offline:
-        body += show_text(
-            "The judge named offline counts the words that a reply shares with its reference. It is a check of the "
-            "machinery, no measure of quality, and is never mixed with the scores of a judge."
-        )
-    return Section("Scores", body)
+    shown: dict[str, Any] = {"scores": (header, rows), "is_offline": any("offline" in row for row in rows)}
+    try:
+        difference = comparison_rows(runs[0], runs[1], tasks) if len(runs) == 2 else None
+    except ValueError as error:
+        return {**shown, "difference": None, "not_compared": str(error)}
+    return {**shown, "difference": difference, "not_compared": ""}

@@ -6,20 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from eval_tasks.store.run_folder import from_record, read_records, read_results
 from eval_tasks.task import Scored, Task
-from mmcr_dataset.page import Section, show_dialogue, show_text
 from mmcr_dataset.record.dialogue import Dialogue, Turn
 from mmcr_dataset.record.images import ImageError, decode_rgb
 
 NUM_SAMPLES = 20  # of each task
 
 
-def samples_sections(
+def samples_of_tasks(
     runs: Sequence[Path], tasks: Mapping[str, Task], data: Mapping[str, str], num_samples: int = NUM_SAMPLES
-) -> list[Section]:
-    """A section for each task: its first samples with the replies of every run.
+) -> list[dict[str, Any]]:
+    """For each task of the page: its first samples with the replies of every run.
 
     Args:
         runs: finished run folders.
@@ -35,12 +35,12 @@ def samples_sections(
         rules = read_results(runs[0])["tasks"][name]["rules"]
         dialogues = _with_images(first, task, rules, data[name]) if name in data else {}
         shown = [
-            _show_sample(dialogues.get(key, _without_images(one.sample.dialogue)), key, name, scored)
+            _to_shown(dialogues.get(key, _without_images(one.sample.dialogue)), key, name, scored)
             for key, one in zip(of_first, first, strict=False)
         ]
         note = f"{len(shown)} of {len(of_first)} samples."
         note += "" if name in data else f" Images: pass --data {name}=PLACE, a run keeps none."
-        sections.append(Section(f"Replies: {name}", show_text(note) + "".join(shown)))
+        sections.append({"name": name, "note": note, "shown": shown})
     return sections
 
 
@@ -82,9 +82,10 @@ def _without_images(dialogue: Dialogue) -> Dialogue:
     return replace(dialogue, turns=turns, images=())
 
 
-def _show_sample(
+def _to_shown(
     dialogue: Dialogue, sample_id: str, task: str, scored: Mapping[Path, Mapping[str, Mapping[str, Scored]]]
-) -> str:
+) -> tuple[str, Dialogue, list[list[tuple[str, str]]]]:
+    """The sample's id, its dialogue, and for each turn (name, words) of the runs and their judges."""
     turns: list[list[tuple[str, str]]] = [[] for _ in dialogue.turns]
     for run, of_task in scored.items():
         one = of_task[task].get(sample_id)
@@ -97,7 +98,7 @@ def _show_sample(
             if number in replies or number == last:
                 turn.append((name, replies.get(number, "")))
             turn += [(f"{run.name}, judge {judge}", words) for place, judge, words in said_by_judge if place == number]
-    return show_text(f"Sample {sample_id}") + show_dialogue(dialogue, turns)
+    return sample_id, dialogue, turns
 
 
 def _words_of_judge(one: Scored) -> list[tuple[int, str, str]]:

@@ -12,7 +12,7 @@ from eval_tasks.store.run_folder import from_record, read_records, read_results
 from eval_tasks.task import Scored, Task
 from eval_tasks.totals import difference_of
 from mmcr_bench.intervals import LEVEL, holm
-from mmcr_dataset.publish.markdown import to_table
+from mmcr_dataset.publish.markdown_table import to_table
 
 
 def _counts(reasons: Mapping[str, int]) -> str:

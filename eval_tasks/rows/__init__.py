@@ -1,0 +1,1 @@
+"""A benchmark's own files and other people's predictions as rows."""

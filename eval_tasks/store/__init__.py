@@ -1,0 +1,1 @@
+"""The run folder, the journal it resumes from, several processes."""

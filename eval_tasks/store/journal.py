@@ -54,7 +54,9 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._file.close()
-            raise ValueError(f"{path}: another run writes this journal; wait for it or choose another --out") from error
+            raise ValueError(
+                f"{path}: another run writes this journal; wait for it or choose another --output_dir"
+            ) from error
         self._file.seek(0)
         torn = self._read(path, self._file.read())
         if torn:

@@ -63,7 +63,7 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
     path = folder / "samples.jsonl"
     if not path.is_file():
         raise ValueError(
-            f"{folder} is no finished run: it has no samples.jsonl; run python -m eval_tasks --out {folder}"
+            f"{folder} is no finished run: it has no samples.jsonl; run python -m eval_tasks --output_dir {folder}"
         )
     yield from read_jsonl(path, "score the run anew")
 

@@ -15,8 +15,7 @@ from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, YES_OR_NO
 from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
 from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
 from eval_tasks.rows.predictions import read_predictions
-from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task
-from eval_tasks.totals import Total, Unit
+from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task, Total, Unit
 
 HUB = HubRows("lmms-lab-encoder/HallusionBench", "image")
 PARTS = ("aAcc", "fAcc", "qAcc")

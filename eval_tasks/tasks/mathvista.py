@@ -18,8 +18,8 @@ from eval_tasks.readers.ovis2_prompts import STEP_BY_STEP, asks_for_reasons, fin
 from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
 from eval_tasks.rows.predictions import join_gold, read_predictions, read_rows
 from eval_tasks.rows.table_files import load_json, to_list
-from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
-from eval_tasks.totals import Total, mean_total, totals_by
+from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
+from eval_tasks.totals import mean_total, totals_by
 
 HUB = HubRows("AI4Math/MathVista", "testmini")
 

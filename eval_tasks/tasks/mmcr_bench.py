@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from eval_tasks.task import Points, Sample, Scored, Task
-from eval_tasks.totals import Total, mean_total
-from mmcr_bench.judge.judge import Judgement
+from eval_tasks.task import Points, Sample, Scored, Task, Total
+from eval_tasks.totals import mean_total
+from mmcr_bench.judge.judgement import Judgement
 from mmcr_dataset.record.load import load_dialogues
 
 

@@ -19,8 +19,7 @@ from typing import Any
 from eval_tasks.readers.judged_answer import fenced
 from eval_tasks.rows.hub_rows import need, to_text
 from eval_tasks.rows.table_files import image_bytes, load_json, read_table, to_list
-from eval_tasks.task import Points, Sample, Scored, Task
-from eval_tasks.totals import Total, Unit
+from eval_tasks.task import Points, Sample, Scored, Task, Total, Unit
 from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Turn
 
 MARK = "<ImageHere>"

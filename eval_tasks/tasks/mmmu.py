@@ -17,8 +17,8 @@ from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for
 from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import image_bytes, load_json, to_list
-from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
-from eval_tasks.totals import Total, mean_total, totals_by
+from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
+from eval_tasks.totals import mean_total, totals_by
 from mmcr_dataset.record.dialogue import DialogueImage
 
 HUB = HubRows("lmms-lab-encoder/MMMU", "validation")

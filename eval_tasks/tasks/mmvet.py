@@ -17,8 +17,8 @@ from eval_tasks.readers.ovis2_prompts import CAREFULLY, asks_for_reasons
 from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import load_json, read_table, table_files
-from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task
-from eval_tasks.totals import Total, mean_total
+from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
+from eval_tasks.totals import mean_total
 
 HUB = HubRows("lmms-lab-encoder/MMVet", "test")
 REASON_FIRST = (

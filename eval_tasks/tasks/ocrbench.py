@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
 from eval_tasks.rows.table_files import to_list
-from eval_tasks.task import Points, Row, Sample, Scored, Task
-from eval_tasks.totals import Total, mean_total
+from eval_tasks.task import Points, Row, Sample, Scored, Task, Total
+from eval_tasks.totals import mean_total
 
 HUB = HubRows("echo840/OCRBench", "test")
 FORMULAS = "Handwritten Mathematical Expression Recognition"

@@ -17,8 +17,8 @@ from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, Choi
 from eval_tasks.rows.hub_rows import HubRows
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import load_json
-from eval_tasks.task import Prediction, Predictions, Scored
-from eval_tasks.totals import Total, mean_total
+from eval_tasks.task import Prediction, Predictions, Scored, Total
+from eval_tasks.totals import mean_total
 
 ROWS = ChoiceRows(
     HubRows("lmms-lab-encoder/ScienceQA", "test", config="ScienceQA-IMG"),

@@ -17,8 +17,8 @@ from typing import Any
 from eval_tasks.readers.judged_answer import fenced
 from eval_tasks.rows.hub_rows import to_text
 from eval_tasks.rows.table_files import load_json
-from eval_tasks.task import Points, Sample, Scored, Task
-from eval_tasks.totals import Total, mean_total
+from eval_tasks.task import Points, Sample, Scored, Task, Total
+from eval_tasks.totals import mean_total
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 
 NUM_ROUNDS = 10

@@ -1,0 +1,1 @@
+"""Expert review: rounds, marks, accounts, the web page."""

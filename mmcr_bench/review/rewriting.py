@@ -13,10 +13,10 @@ from mmcr_bench.review.rounds import Event, Item
 from mmcr_bench.select.candidates import load_by_id, read_candidates
 from mmcr_bench.select.draw import Candidate as DrawCandidate
 from mmcr_bench.select.draw import Images, add_images, find_sharing, shows_any, to_order
-from mmcr_dataset.build_settings import WriterSettings
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.generate.dialogues import write_dialogues
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.remove import remove_rows
 from mmcr_dataset.record.dialogue import Dialogue, Turn, image_entries

@@ -1,0 +1,1 @@
+"""Which dialogues the bench gets: image labels, topics, the draw."""

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmcr_bench.select.wordnet import GENERAL, levels_of, path_of
-from mmcr_dataset.publish.parquet import read_shards
 from mmcr_dataset.record.images import ImageError, decode_rgb
+from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.stages import read_jsonl
 
 PROBABILITY_MIN = 0.5

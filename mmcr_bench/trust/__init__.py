@@ -1,0 +1,1 @@
+"""How far a judge's numbers can be trusted: canaries, agreement, bridge, self-preference."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from mmcr_bench.judge.judge import Judge
+from mmcr_bench.judge.judgement import Judge
 from mmcr_bench.judge.rubric import NAMES
 from mmcr_bench.trust.runs import Run
 from mmcr_bench.trust.score_pairs import Comparison, compare_scorers, show_comparisons

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from mmcr_bench.judge.judge import Judge, word_f1
+from mmcr_bench.judge.judge import word_f1
+from mmcr_bench.judge.judgement import Judge
 from mmcr_bench.judge.rubric import DIMENSIONS, SCORE_MAX
 from mmcr_dataset.record.dialogue import Dialogue
 

@@ -1,24 +1,14 @@
-"""The commands that say how far a number can be trusted: agreement, canaries, bridge, self-preference."""
+"""The commands that say how far a judge can be trusted: agreement with experts, canaries, bridge, self-preference."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmcr_bench.judge.judge import open_judge, show_cost
 
-
-def agreement(review: Path) -> str:
-    """How far the experts of a review agree."""
-    from mmcr_bench.review.event_log import ReviewLog
-    from mmcr_bench.review.progress import AGREEMENT_COLUMNS, show_agreement
-    from mmcr_dataset.publish.markdown import to_table
-
-    if not review.is_file():
-        raise ValueError(f"{review}: no review there")
-    rows = show_agreement(ReviewLog(review), num_resamples=2000)
-    notes = [f"\n{row[0]}" for row in rows if len(row) == 1]
-    return "\n".join([to_table(AGREEMENT_COLUMNS, [row for row in rows if len(row) > 1]), *notes])
+log = logging.getLogger(__name__)
 
 
 def judge_agreement(run: Path, experts: Path, figure: Path | None = None) -> str:
@@ -53,7 +43,7 @@ def canaries(bench: str, split: str, judge_spec: str, ledger: Path, limit: int) 
 
     dialogues = [dialogue for dialogue, _ in zip(load_dialogues(bench, split=split), range(limit), strict=False)]
     judge = open_judge(judge_spec, ledger)
-    print(show_cost(judge, dialogues, [dialogue.references for dialogue in dialogues], len(CANARIES)), flush=True)
+    log.info("%s", show_cost(judge, dialogues, [dialogue.references for dialogue in dialogues], len(CANARIES)))
     fitness = check_judge(judge, dialogues)
     return fitness.show(), fitness.is_fit
 
@@ -72,7 +62,7 @@ def bridge(old: Path, new: str, ledger: Path, out: Path, bench: str | None = Non
     from mmcr_bench.trust.runs import read_run
 
     run, judge = read_run(old, bench), open_judge(new, ledger)
-    print(show_cost(judge, run.dialogues, run.replies), flush=True)
+    log.info("%s", show_cost(judge, run.dialogues, run.replies))
     return bridge_judges(run, judge, out)
 
 
@@ -100,7 +90,8 @@ def self_preference(
         raise ValueError("two runs or two judges have the same family and name; each must be its own")
     costs = [judge.estimate_usd(run.dialogues, run.replies) for _, judge in opened for run in read.values()]
     known = [cost for cost in costs if cost is not None]
-    print(f"about {sum(known):.2f} USD, {len(costs) - len(known)} prices unknown, less what {ledger} holds", flush=True)
+    usd, unknown = sum(known), len(costs) - len(known)
+    log.info("about %.2f USD, %d prices unknown, less what %s holds", usd, unknown, ledger)
     return show_study(study_self_preference(read, named), generator)
 
 

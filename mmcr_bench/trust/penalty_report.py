@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mmcr_bench.intervals import Interval, bootstrap_statistic
 from mmcr_bench.judge.penalties import measure_penalties
 from mmcr_bench.trust.runs import Run
-from mmcr_dataset.publish.markdown import to_table
+from mmcr_dataset.publish.markdown_table import to_table
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcr_bench.intervals import Interval, bootstrap_interval, bootstrap_statistic
-from mmcr_dataset.publish.markdown import to_table
+from mmcr_dataset.publish.markdown_table import to_table
 
 Scores = Mapping[str, Mapping[str, float]]  # by dialogue id, then by dimension
 Pairs = NDArray[np.float64]  # dialogues x 2

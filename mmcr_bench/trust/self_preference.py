@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from mmcr_bench.intervals import Difference, holm, paired_difference
-from mmcr_bench.judge.judge import Judge
+from mmcr_bench.judge.judgement import Judge
 from mmcr_bench.trust.runs import Run
-from mmcr_dataset.publish.markdown import to_table
+from mmcr_dataset.publish.markdown_table import to_table
 
 SIGNIFICANT = 0.05
 

@@ -1,0 +1,1 @@
+"""Documents from sources to candidates: images fetched, checked and hashed, text cleaned."""

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.record.dialogue import DialogueImage, Source
+from mmcr_dataset.stage.stages import STAGES
 
 _BYTES_A_ROW_GROUP = 16_000_000
 
@@ -94,6 +95,11 @@ def read_candidates(path: Path) -> list[Candidate]:
         )
         for row in pq.read_table(path, partitioning=None).to_pylist()
     ]
+
+
+def read_shard(work: Path, number: int) -> list[Candidate]:
+    """The candidates of a collected shard of a work folder."""
+    return read_candidates(work / STAGES["collect"] / f"{number:05d}.parquet")
 
 
 def _to_block(block: dict[str, Any]) -> str | int:

@@ -1,0 +1,1 @@
+"""Which dialogues are kept: rules, similarity of image and text, deduplication, contamination."""

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from mmcr_dataset.filters.dedup import ImageIndex, RepeatIndex, Seen
 from mmcr_dataset.filters.image_sets import read_hashes, read_images
-from mmcr_dataset.page import Section, show_images, show_page, show_table, show_text
-from mmcr_dataset.publish.parquet import read_shards
+from mmcr_dataset.pages.render import PAGES, render_page
 from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, ImageError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.load import read_shards
 
 PAIRS_SHOWN = 200
 
@@ -167,22 +167,19 @@ def show_overlaps(folder: Path, overlaps: Sequence[Overlap], sets: Sequence[Path
         others = dict(_find_images(folder, {seen.name for _, _, seen in shown}))
         right = {(name, seen.name): others[seen.name] for _, _, seen in shown}
     counts = [[set_name, len({o.id for o in overlaps if o.set_name == set_name})] for set_name in _names(overlaps)]
-    pairs = [
-        show_images(
-            [
+    return render_page(
+        PAGES / "contamination.html",
+        title=f"Overlap of {name}",
+        lead="Images that are the same by their perceptual hash.",
+        counts=counts,
+        pairs=[
+            (
                 (f"{name} {o.id}, image {number}", left[f"{o.id} {number}"]),
                 (f"{o.set_name} {seen.name}, {seen.num_bits} of 64 bits differ", right[o.set_name, seen.name]),
-            ]
-        )
-        for o, number, seen in shown
-    ]
-    more = sum(len(o.pairs) for o in overlaps) - len(shown)
-    body = "".join(pairs) + (show_text(f"{more} more pairs are not shown.") if more else "")
-    table = show_table(["set", "dialogues of this data set"], counts)
-    return show_page(
-        f"Overlap of {name}",
-        "Images that are the same by their perceptual hash.",
-        [Section("Dialogues", table), Section("Pairs", body)],
+            )
+            for o, number, seen in shown
+        ],
+        num_more=sum(len(o.pairs) for o in overlaps) - len(shown),
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcr_dataset.filters.clip_match import texts_about
-from mmcr_dataset.page import Section, show_images, show_page, show_text
+from mmcr_dataset.pages.render import PAGES, render_page
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.stage.stages import read_jsonl
 
@@ -78,12 +78,9 @@ def draw_pairs(
 def show_pairs(pairs: Sequence[Pair], dialogues: Iterable[Dialogue]) -> str:
     """A page with the pairs by number, without their similarity: who labels should not see it."""
     found = {dialogue.id: dialogue for dialogue in dialogues}
-    parts = []
-    for place, pair in enumerate(pairs, start=1):
-        image = found[pair.id].images[pair.number - 1]
-        text = "\n".join(texts_about(found[pair.id], pair.number))
-        parts.append(show_images([(f"pair {place}", image.data)]) + show_text(text))
-    return show_page("Pairs to label", "Does the text fit the image?", [Section("Pairs", "".join(parts))])
+    shown = [(found[p.id].images[p.number - 1].data, "\n".join(texts_about(found[p.id], p.number))) for p in pairs]
+    lead = "Does the text fit the image?"
+    return render_page(PAGES / "pairs.html", title="Pairs to label", lead=lead, pairs=shown)
 
 
 def ask_labels(path: Path, pairs: Sequence[Pair], ask: Callable[[str], str]) -> dict[str, bool]:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmcr_dataset.filters.clip_match import texts_about
-from mmcr_dataset.page import (
-    Section,
-    show_bars,
-    show_histogram,
-    show_images,
-    show_page,
-    show_table,
-    show_text,
-)
+from mmcr_dataset.pages.render import PAGES, render_page
 from mmcr_dataset.stage.stages import REMOVED, StageCount, read_jsonl
 from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
 
@@ -37,43 +30,47 @@ def show_report(work: Path, counts: Sequence[StageCount]) -> str:
     """
     scores = {row_id: values for row_id, values in read_similarities(work).items() if values}
     least = read_threshold(work)
-    sections = [Section("Funnel", _show_funnel(counts))]
-    sections += [Section(f"Removed by {count.stage}", _show_removed(work, count)) for count in counts if count.removed]
-    if scores:
-        sections.append(Section("Similarity of image and text", _show_similarity(scores, least)))
-        sections.append(Section("At the threshold", _show_examples(work, scores, least)))
-    return show_page(work.name.removesuffix(".work"), "What became of the documents, and why.", sections)
+    return render_page(
+        PAGES / "build.html",
+        title=work.name.removesuffix(".work"),
+        lead="What became of the documents, and why.",
+        funnel=_to_funnel(counts),
+        removed=[_to_removed(work, count) for count in counts if count.removed],
+        similarity=_to_similarity(scores, least) if scores else None,
+        examples=_to_examples(work, scores, least) if scores else (),
+    )
 
 
-def _show_funnel(counts: Sequence[StageCount]) -> str:
-    bars = [("documents", float(counts[0].num_in), f"{counts[0].num_in:,}")]
+def _to_funnel(counts: Sequence[StageCount]) -> list[tuple[str, int, str]]:
+    bars = [("documents", counts[0].num_in, f"{counts[0].num_in:,}")]
     for count in counts:
         share = count.num_kept / count.num_in if count.num_in else 0.0
-        bars.append((f"after {count.stage}", float(count.num_kept), f"{count.num_kept:,} ({share:.1%} of its input)"))
-    return show_bars(bars)
+        bars.append((f"after {count.stage}", count.num_kept, f"{count.num_kept:,} ({share:.1%} of its input)"))
+    return bars
 
 
-def _show_removed(work: Path, count: StageCount) -> str:
-    shares = [[reason, number, f"{number / count.num_in:.2%}"] for reason, number in count.removed.items()]
+def _to_removed(work: Path, count: StageCount) -> dict[str, Any]:
     rows = [
         [reason, row["id"], _cut_text(row["detail"])]
         for reason in count.removed
         for row in islice(read_jsonl(work / REMOVED[count.stage] / f"{reason}.jsonl"), _ROWS_A_REASON)
     ]
-    return show_table(["reason", "rows", "share of the input"], shares) + show_table(["reason", "id", "detail"], rows)
+    shares = [[reason, number, f"{number / count.num_in:.2%}"] for reason, number in count.removed.items()]
+    return {"name": count.stage, "shares": shares, "rows": rows}
 
 
-def _show_similarity(scores: Mapping[str, Sequence[float]], least: float | None) -> str:
+def _to_similarity(scores: Mapping[str, Sequence[float]], least: float | None) -> dict[str, Any]:
     worst = np.array([min(values) for values in scores.values()])
     counts, edges = np.histogram(worst, bins=_NUM_BINS)
     quantiles = [0.05, 0.25, 0.5, 0.75, 0.95]
-    table = show_table(
-        [f"{quantile:.0%} are below" for quantile in quantiles],
-        [[f"{value:.3f}" for value in np.quantile(worst, quantiles)]],
-    )
-    said = "No threshold was asked for." if least is None else _show_cut(worst, least)
-    chart = show_histogram(edges.tolist(), counts.tolist(), "cosine of a dialogue's worst image", 2, least)
-    return show_text(said) + chart + table
+    return {
+        "said": "No threshold was asked for." if least is None else _show_cut(worst, least),
+        "counts": counts.tolist(),
+        "edges": edges.tolist(),
+        "threshold": least,
+        "quantiles": [f"{quantile:.0%} are below" for quantile in quantiles],
+        "shares": [f"{value:.3f}" for value in np.quantile(worst, quantiles)],
+    }
 
 
 def _show_cut(worst: NDArray[np.float64], least: float) -> str:
@@ -83,20 +80,21 @@ def _show_cut(worst: NDArray[np.float64], least: float) -> str:
     )
 
 
-def _show_examples(work: Path, scores: Mapping[str, Sequence[float]], least: float | None) -> str:
+def _to_examples(
+    work: Path, scores: Mapping[str, Sequence[float]], least: float | None
+) -> Iterator[tuple[str, bytes, str]]:
+    """(caption, image, text) of the pairs on both sides of the threshold."""
     worst = sorted((min(values), row_id) for row_id, values in scores.items())
     cut = sum(value < least for value, _ in worst) if least is not None else NUM_EXAMPLES
     wanted = worst[max(0, cut - NUM_EXAMPLES) : cut + NUM_EXAMPLES]
     ids = {row_id for _, row_id in wanted}
     found = {dialogue.id: dialogue for dialogue in read_dialogues(work, "generate", ids)}
-    parts = []
     for value, row_id in wanted:
         number = scores[row_id].index(value) + 1
         text = " ".join(texts_about(found[row_id], number))
         verdict = "" if least is None else (", kept" if value >= least else ", removed")
         caption = f"{value:.3f}{verdict}: image {number} of {row_id}"
-        parts.append(show_images([(caption, found[row_id].images[number - 1].data)]) + show_text(_cut_text(text)))
-    return "".join(parts)
+        yield caption, found[row_id].images[number - 1].data, _cut_text(text)
 
 
 def _cut_text(text: str) -> str:

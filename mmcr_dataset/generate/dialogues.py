@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmcr_dataset.build_settings import WriterSettings
 from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient, Messages, Reply, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.offline import VERSION, write_offline
 from mmcr_dataset.generate.parse import UnreadableReply, to_dialogue
 from mmcr_dataset.generate.prompts import prompt_sha256, show_prompt
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Generation
 from mmcr_dataset.record.images import to_data_url
 from mmcr_dataset.record.messages import Question, to_messages, to_openai
@@ -154,13 +155,8 @@ async def _write_dialogues(
     with Ledger(ledger_path) as ledger:
         async with ChatClient(settings.endpoint, ledger) as client:
             writer = OpenAIWriter(client, settings)
-            written = await asyncio.gather(
-                *(write_one(candidate, writer, progress) for candidate in candidates), return_exceptions=True
-            )
-    for one in written:  # only now, so that what was in flight at a failure is paid once and kept
-        if isinstance(one, BaseException):
-            raise one
-    return [one for one in written if not isinstance(one, BaseException)]
+            asks = (write_one(candidate, writer, progress) for candidate in candidates)
+            return await ask_all(asks, 2 * settings.endpoint.max_in_flight)
 
 
 async def write_one(candidate: Candidate, writer: Writer, progress: Progress) -> Dialogue | Removed:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-import time
+import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmcr_dataset.collect.candidates import read_shard
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.dialogues import fingerprint
 from mmcr_dataset.generate.estimate import estimate, show_change
+from mmcr_dataset.generate.ranks import Writing, join_ledgers, rank_ledger, to_rank
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
-from mmcr_dataset.stage.engine import Writing, join_ledgers, launch
+from mmcr_dataset.stage.engine import Job, launch
 from mmcr_dataset.stage.progress import open_bar, say_count
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, write_jsonl
-from mmcr_dataset.stage.work_folder import read_shard
+
+log = logging.getLogger(__name__)
 
 
 def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
@@ -32,10 +35,10 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
         before = Stage.settings_on_disk(task.work, "generate")
         todo = _unfinished(_begin(task), paths) if before == _made_of(task) else [*paths]
         cost = estimate(_watched_shards(task.work, todo), task.writer, ledger)
-        print(f"{time.strftime('%H:%M:%S')}      cost: {cost.show(task.writer.endpoint.model)}")
+        log.info("     cost: %s", cost.show(task.writer.endpoint.model))
         change = show_change((before or {}).get("writer"), fingerprint(task.writer), cost)
         if change is not None:
-            print(f"{time.strftime('%H:%M:%S')} ATTENTION: {change}", file=sys.stderr)
+            log.warning("%s", change)
         if estimate_only:
             return None
         stage = _begin(task)
@@ -43,8 +46,10 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
             _write(task, stage, paths, ledger)
             return _close(stage, paths)
         spent_usd = ledger.totals().usd
-    if not launch(task, _unfinished(stage, paths), spent_usd):
-        print("handed to the queue; when it is through, run the same command with --engine local to go on")
+    task = replace(task, work=task.work.resolve())  # ranks may have working directories of their own
+    write = partial(write_rank, task, _unfinished(stage, paths), spent_usd)
+    if not launch(Job("generate", write, task.work / "engine"), task.engine):
+        log.info("handed to the queue; when it is through, run the same command with --engine local to go on")
         return None
     join_ledgers(task.work)
     missing = [number for number in paths if not stage.is_finished(number)]
@@ -54,6 +59,12 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
             "command again to go on"
         )
     return _close(stage, paths)
+
+
+def write_rank(task: Writing, numbers: Sequence[int], spent_usd: float, rank: int) -> None:
+    """A rank's shards of the generate stage, with a ledger of its own; in a process of an engine."""
+    with Ledger(rank_ledger(task.work, rank), earlier=task.work / "ledger.sqlite") as ledger:
+        write_ranks_shards(to_rank(task, rank, spent_usd), numbers[rank :: task.engine.num_ranks], ledger)
 
 
 def write_ranks_shards(task: Writing, numbers: Sequence[int], ledger: Ledger) -> None:

@@ -1,0 +1,1 @@
+"""Dialogues to a data set on disk and on the Hub: shards, card, checks, upload, takedown, import."""

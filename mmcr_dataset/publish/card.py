@@ -10,7 +10,7 @@ from string import Template
 
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, to_croissant
 from mmcr_dataset.publish.describe import describe, load_statistics, show_table, write_statistics
-from mmcr_dataset.publish.markdown import to_table
+from mmcr_dataset.publish.markdown_table import to_table
 from mmcr_dataset.publish.remove import LOG_NAME, count_removed
 from mmcr_dataset.stage.stages import write_text
 

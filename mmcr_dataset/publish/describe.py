@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from mmcr_dataset.publish.markdown import to_table
-from mmcr_dataset.publish.parquet import read_shards
+from mmcr_dataset.publish.markdown_table import to_table
+from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.stages import write_text
 
 IMAGE_TOKENS = 256

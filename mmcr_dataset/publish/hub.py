@@ -31,7 +31,7 @@ def publish(folder: Path, settings: PublishSettings) -> str:
     if "offline" in writers and settings.repo_id.endswith(f"/{OWN_NAME}") and not settings.allow_offline:
         raise ValueError(
             f"not published: rows of the offline writer under the name {OWN_NAME} would be taken for a model's; choose "
-            "another name, or pass --allow-offline"
+            "another name, or pass --allow_offline"
         )
     return _upload(folder, settings)
 

@@ -31,7 +31,7 @@ def import_conversations(file: Path, images: Path, out: Path, licence: str | Non
         ValueError: the file is unreadable, OUT exists, or not one record is a dialogue.
     """
     if out.exists():
-        raise ValueError(f"--out {out}: is there already; name a new folder or delete it")
+        raise ValueError(f"--output_dir {out}: is there already; name a new folder or delete it")
     if not images.is_dir():
         raise ValueError(f"--images {images}: no such folder; expected the one that image names are relative to")
     records = read_records(file)

@@ -207,12 +207,6 @@ def _to_groups(dialogues: Sequence[Dialogue]) -> Iterator[pa.Table]:
         yield to_columns(dialogues[start : start + ROWS_A_GROUP], arrow_schema())
 
 
-def read_shards(folder: Path, columns: list[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
-    """The shards below a folder in order of their names, each with the columns asked for (None: all)."""
-    for path in sorted(folder.rglob("*.parquet")):
-        yield path, pq.read_table(path, columns=columns, partitioning=None)
-
-
 def write_dataset(
     dialogues: Iterable[Dialogue], folder: Path, size_bytes: int = 0, split: str = "train"
 ) -> dict[str, int]:

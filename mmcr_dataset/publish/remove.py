@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.publish.parquet import cut_groups, read_shards, write_shard
+from mmcr_dataset.publish.parquet import cut_groups, write_shard
+from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.stages import read_jsonl
 
 LOG_NAME = "removed.jsonl"
@@ -36,7 +37,7 @@ def find_rows(folder: Path, *, url_pattern: str | None = None, phashes: frozense
     try:
         pattern = re.compile(url_pattern) if url_pattern is not None else None
     except re.error as error:
-        raise ValueError(f"--url-pattern {url_pattern!r}: not a regular expression ({error})") from error
+        raise ValueError(f"--url_pattern {url_pattern!r}: not a regular expression ({error})") from error
     found: dict[str, str] = {}
     for _, table in _shards(folder):
         for row in table.to_pylist():

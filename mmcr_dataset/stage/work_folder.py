@@ -5,25 +5,24 @@ Images are by far the largest part, so each function reads the shards it needs a
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from mmcr_dataset.collect.candidates import read_candidates
-from mmcr_dataset.collect.document import Candidate
+import pyarrow.parquet as pq
+
 from mmcr_dataset.record.dialogue import Dialogue, from_json
 from mmcr_dataset.stage.stages import STAGES, Stage, read_jsonl
 
 
-def read_shard(work: Path, number: int) -> list[Candidate]:
-    """The candidates of a collected shard."""
-    return read_candidates(work / STAGES["collect"] / f"{number:05d}.parquet")
-
-
 def read_images(work: Path, number: int) -> dict[str, bytes]:
-    """The images of a collected shard by their sha256."""
-    return {image.sha256: image.data for candidate in read_shard(work, number) for image in candidate.images}
+    """The images of a collected shard by their sha256, read without its texts."""
+    path = work / STAGES["collect"] / f"{number:05d}.parquet"
+    column = "images" if "images" in pq.read_schema(path).names else "pictures"  # its name in version 0.1
+    rows = pq.read_table(path, columns=[column], partitioning=None)[column].to_pylist()
+    return {one.get("sha256") or hashlib.sha256(one["data"]).hexdigest(): one["data"] for row in rows for one in row}
 
 
 def read_values(work: Path, stage: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:

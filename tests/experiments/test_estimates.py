@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from eval_tasks.totals import Total, Unit, difference_of, interval_of, resampled
+from eval_tasks.task import Total, Unit
+from eval_tasks.totals import difference_of, interval_of, resampled
 from experiments.estimates import Runs, difference, estimate
 
 

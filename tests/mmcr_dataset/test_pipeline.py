@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmcr_dataset.__main__ import main
-from mmcr_dataset.build_settings import BuildSettings, WriterSettings
+from mmcr_dataset.build_settings import BuildSettings
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.pipeline import build
 from mmcr_dataset.record.load import load_dialogues
 from mmcr_dataset.record.row import from_row

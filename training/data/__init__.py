@@ -1,0 +1,1 @@
+"""Rows to batches: mixture, encoding, loss mask, packing, steps."""

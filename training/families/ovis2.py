@@ -56,7 +56,7 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
 def _count_image_tokens(processor: Any, width: int, height: int, several: bool) -> int:
     from transformers.models.ovis2.image_processing_ovis2 import get_min_tile_covering_grid
 
-    from training.model.ovis2_tiling import OriginalTiling
+    from training.ovis2.tiling import OriginalTiling
 
     images = processor.image_processor
     side_px = int(images.size["height"])
@@ -71,7 +71,7 @@ def _count_image_tokens(processor: Any, width: int, height: int, several: bool) 
 
 
 def _save_memory(model: Any) -> None:
-    from training.model.ovis2_head import chunk_visual_head
+    from training.ovis2.head import chunk_visual_head
 
     chunk_visual_head(model)
 

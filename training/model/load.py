@@ -38,7 +38,7 @@ def encoding_processor(config: TrainConfig, family: Family, processor: Any) -> A
         return processor
     if family.model_type != "ovis2":
         raise ValueError(f"--image_tiling original is Ovis2's, {config.model} is a {family.model_type}; leave it out")
-    from training.model.ovis2_tiling import with_original_tiling
+    from training.ovis2.tiling import with_original_tiling
 
     return with_original_tiling(processor, config.tiles_single, config.tiles_multi)
 

@@ -61,7 +61,7 @@ def add_lora(model: Any, family: Family, rank: int) -> Any:
     return get_peft_model(model, settings)
 
 
-def recompute_parts(model: Any, family: Family, parts: Sequence[str]) -> None:
+def checkpoint_parts(model: Any, family: Family, parts: Sequence[str]) -> None:
     """Keep no activations inside the layers of these parts; they are computed again on the way back.
 
     The vision part comes first: its layers hold more than the language's and cost less to repeat.

@@ -1,0 +1,1 @@
+"""A run around the steps: checkpoints, progress, throughput, loss curve, model card."""

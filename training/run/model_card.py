@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcr_dataset.publish.markdown import to_table
+from mmcr_dataset.publish.markdown_table import to_table
 
 FACTS = "training.json"  # beside the weights: what the card says, for a card that is written again with scores
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")

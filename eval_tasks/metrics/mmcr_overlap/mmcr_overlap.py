@@ -9,7 +9,8 @@ from __future__ import annotations
 import evaluate
 from datasets import Features, Sequence, Value
 
-from mmcr_bench.judge.judge import OVERLAP, word_f1
+from mmcr_bench.judge.judge import word_f1
+from mmcr_bench.judge.judgement import OVERLAP
 
 
 class MMCROverlap(evaluate.Metric):  # type: ignore[misc]  # evaluate is not typed

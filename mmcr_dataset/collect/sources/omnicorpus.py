@@ -1,10 +1,12 @@
-"""OmniCorpus-CC rows: `images` and `texts` of equal length, at each place one of the two is null.
+"""OmniCorpus-CC and OBELICS rows: `images` and `texts` of equal length, at each place one of the two is null.
 
 Source: OpenGVLab/OmniCorpus-CC and OmniCorpus-CC-210M (arXiv 2406.08418): general_metadata, images, texts, metadata.
+HuggingFaceM4/OBELICS (arXiv 2306.16527): images, texts, and metadata, general_metadata as JSON in a string.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +28,23 @@ def to_document(row: Mapping[str, Any], place: str, licence: str | None = None) 
         general.get("id"),
         read_probabilities(general, row.get("metadata") or []),
     )
+
+
+def obelics_to_document(row: Mapping[str, Any], place: str, licence: str | None = None) -> Document | Removed:
+    """One row of OBELICS as a document, or why it is none; `place` names the row in messages.
+
+    Where `general_metadata` has no address of the page, the first image's `document_url` is it.
+    """
+    try:
+        general = json.loads(row.get("general_metadata") or "{}")
+        images = json.loads(row.get("metadata") or "[]")
+    except (ValueError, TypeError, RecursionError) as error:
+        return Removed(document_id(str(row)), "metadata_not_json", f"{place}: {error}")
+    if not isinstance(general, dict) or not isinstance(images, list):
+        return Removed(document_id(str(row)), "metadata_not_json", f"{place}: expected an object and a list")
+    pages = (image.get("document_url") for image in images if isinstance(image, dict))
+    url = general.get("url") or next((page for page in pages if page), None)
+    return to_interleaved(row.get("images"), row.get("texts"), place, Source(url, licence))
 
 
 def to_interleaved(

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mmcr_dataset.collect.document import Document, RowReader, document_id, read_row
 from mmcr_dataset.collect.draw import seeded_rank
-from mmcr_dataset.collect.sources import mmc4, obelics, omnicorpus
+from mmcr_dataset.collect.sources import mmc4, omnicorpus
 from mmcr_dataset.collect.sources.locations import SourceFile, hub_errors
 from mmcr_dataset.stage.stages import Removed
 
@@ -49,7 +49,7 @@ OMNICORPUS = RowForm(
     omnicorpus.to_document,
     frozenset(omnicorpus.PROBABILITIES),
 )
-OBELICS = RowForm("obelics", ("images", "texts", "general_metadata", "metadata"), (), obelics.to_document)
+OBELICS = RowForm("obelics", ("images", "texts", "general_metadata", "metadata"), (), omnicorpus.obelics_to_document)
 MMC4 = RowForm(
     "mmc4",
     ("text_list", "image_info"),

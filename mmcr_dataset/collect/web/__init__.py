@@ -1,0 +1,1 @@
+"""Images from the web: which addresses are allowed, timeouts, retries, memory in flight."""

@@ -16,10 +16,10 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from mmcr_dataset.build_settings import FetchSettings
 from mmcr_dataset.collect.document import ImageAt
 from mmcr_dataset.collect.web.addresses import GuardedResolver, check_url, guarded_sockets
 from mmcr_dataset.collect.web.byte_budget import ByteBudget, Room
+from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.collect.web.transfer import Partial, TryLater, transfer
 from mmcr_dataset.record.images import TRANSIENT, ImageError, ImageLimits
 

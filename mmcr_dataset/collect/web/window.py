@@ -14,7 +14,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-from mmcr_dataset.build_settings import FetchSettings
 from mmcr_dataset.collect.document import (
     Candidate,
     Document,
@@ -26,6 +25,7 @@ from mmcr_dataset.collect.document import (
 )
 from mmcr_dataset.collect.web.byte_budget import ByteBudget
 from mmcr_dataset.collect.web.fetch import ImageFetcher
+from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.record.images import ImageError, ImageLimits
 from mmcr_dataset.stage.stages import Removed
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from mmcr_bench.judge.api_judge import ApiJudge
-from mmcr_bench.judge.judge import Judgement, open_judge, word_f1
+from mmcr_bench.judge.judge import open_judge, word_f1
 from mmcr_bench.judge.judge_spec import JudgeSpec
+from mmcr_bench.judge.judgement import Judgement
 from mmcr_bench.judge.rubric import DIMENSIONS, prompt_sha256, to_judge_messages
 from mmcr_dataset.endpoint.client import Endpoint, EndpointUnusable
 from mmcr_dataset.record.dialogue import Dialogue

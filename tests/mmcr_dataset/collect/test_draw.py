@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmcr_dataset.build_settings import BuildSettings, WriterSettings
+from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.document import Document, ImageAt
 from mmcr_dataset.collect.draw import Quota, draw_documents
 from mmcr_dataset.collect.language import why_not_english
 from mmcr_dataset.collect.screen import Screen, read_limits
 from mmcr_dataset.collect.sources.open_source import open_source
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.pipeline import build
 from mmcr_dataset.stage.stages import Removed
 from tests.conftest import image_bytes

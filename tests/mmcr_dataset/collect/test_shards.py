@@ -21,13 +21,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmcr_dataset.__main__ import main
-from mmcr_dataset.build_settings import FetchSettings
 from mmcr_dataset.collect import shards
 from mmcr_dataset.collect.candidates import read_candidates
 from mmcr_dataset.collect.document import Candidate, Document, ImageAt
 from mmcr_dataset.collect.draw import Quota, draw_documents
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.collect.web.byte_budget import ByteBudget
+from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.collect.web.window import fetch_in_order
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.record.load import load_dialogues

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from mmcr_dataset.build_settings import BatchSettings, BuildSettings, WriterSettings
+from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.endpoint.client import Endpoint, EndpointUnusable
 from mmcr_dataset.endpoint.ledger import Ledger
+from mmcr_dataset.generate.writer_settings import BatchSettings, WriterSettings
 from mmcr_dataset.pipeline import build
 from mmcr_dataset.stage.stages import StageCount
 from tests.conftest import image_bytes
@@ -145,7 +146,7 @@ def start_build(source: Path, out: Path, url: str) -> subprocess.Popen[bytes]:
     program = (
         "import sys; from pathlib import Path\n"
         "from mmcr_dataset.endpoint.client import Endpoint; from mmcr_dataset.pipeline import build\n"
-        "from mmcr_dataset.build_settings import BatchSettings, BuildSettings, WriterSettings\n"
+        "from mmcr_dataset.build_settings import BuildSettings; from mmcr_dataset.generate.writer_settings import *\n"
         "source, out, url = sys.argv[1:]\n"
         "writer = WriterSettings('openai-batch', Endpoint(url, 'fake'), batches=BatchSettings(max_requests=4))\n"
         "build(BuildSettings(source, Path(out), writer=writer, matcher='none'))\n"

@@ -189,12 +189,18 @@ def test_main_ledger_show_tells_money_by_model_and_failures_by_reason(
     ],
 )
 def test_main_ledger_wrong_arguments_are_one_clear_line(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["ledger", *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error
     assert len(error.splitlines()) == 1
+    assert not list(tmp_path.iterdir())  # nothing unfinished stays
 
 
 def test_show_damaged_ledger_names_the_way_to_save_it(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from mmcr_dataset.build_settings import WriterSettings
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.client import Endpoint, EndpointUnusable
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.endpoint.prices import find_price
 from mmcr_dataset.generate.estimate import estimate
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import DialogueImage
 from mmcr_dataset.stage.stages import Removed
 from tests.conftest import image_bytes

@@ -22,7 +22,7 @@ from training.data.row_order import ShuffledRows
 from training.data.step_loader import StepLoader, plan_steps
 from training.data.steps import StepPlan, cut_by_tokens, cut_evenly
 from training.families import family_names, load_family
-from training.model.ovis2_tiling import with_original_tiling
+from training.ovis2.tiling import with_original_tiling
 
 
 def by_tokens(lengths: Sequence[Any], num_processes: int) -> list[list[int]]:

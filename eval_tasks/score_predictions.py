@@ -1,0 +1,54 @@
+"""A file of other people's predictions to a task's entry of results.json, by the functions that score our own runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from eval_tasks.rows.predictions import read_predictions
+from eval_tasks.scoring import score_samples, to_entry
+from eval_tasks.store.run_folder import to_record
+from eval_tasks.task import Predictions, Scored, Task
+
+
+def score_predictions(
+    task: Task, path: Path, rules: str | None, data: str | None, judge: str = "offline", ledger_path: Path | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The task's entry of results.json and the records, for a file of predictions.
+
+    Args:
+        task: whose predictions they are.
+        path: the file or folder.
+        rules: scoring rules, None for those of the file's form.
+        data: the benchmark's own file, where the predictions hold no gold.
+        judge: a `--judge` value, asked about what has no verdict in the file and can't be read by rules.
+        ledger_path: where a judge's words are kept.
+
+    Raises:
+        ValueError: the file isn't of a known form, or the task can't score predictions.
+    """
+    if task.to_sample is None:
+        raise ValueError(f"task {task.name} can't score files of predictions: its replies need its judge and history")
+    if not path.exists():
+        raise ValueError(f"--predictions {path}: no such file or folder")
+    read: Callable[[Path, str | None], Predictions] = task.predictions or read_predictions
+    predictions = read(path, data)
+    chosen = task.check_rules(rules or predictions.rules)
+    scored: list[Scored] = []
+    seen: set[str] = set()
+    for number, (row, reply, verdict) in enumerate(predictions.rows):
+        sample = task.to_sample(row, chosen, number)
+        if sample.dialogue.id in seen:
+            raise ValueError(f"{path}, row {number}: the id {sample.dialogue.id!r} is there twice")
+        seen.add(sample.dialogue.id)
+        scored.append(task.scored(Scored(sample, (reply,)), chosen, verdict))
+    stored = sum(one.verdict is not None for one in predictions.rows)
+    judged_by: dict[str, Any] = {"name": f"stored in the file ({stored})" if stored else "none", "spec": "offline"}
+    if judge != "offline" and ledger_path is not None:
+        open_ones = [place for place, one in enumerate(predictions.rows) if one.verdict is None]
+        judged, judged_by = score_samples(task, [scored[place] for place in open_ones], chosen, judge, ledger_path)
+        for place, one in zip(open_ones, judged, strict=True):
+            scored[place] = one
+    entry = to_entry(task, scored, chosen, judged_by) | {"left_out": dict(predictions.left_out)}
+    return entry, [to_record(task.name, one) for one in scored]

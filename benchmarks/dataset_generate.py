@@ -46,9 +46,9 @@ def make_image(seed: int, size: tuple[int, int]) -> bytes:
 
 def write_candidates_to(work: Path, count: int, size: tuple[int, int]) -> None:
     """Shards of 100 candidates: two thirds with one image, the others with two to four."""
-    from mmcr_dataset.collect.candidates import write_candidates
     from mmcr_dataset.collect.document import Candidate
     from mmcr_dataset.record.dialogue import DialogueImage
+    from tests.conftest import write_candidates
 
     images = [make_image(seed, size) for seed in range(NUM_DIFFERENT)]
     (work / "1_candidates").mkdir(parents=True)

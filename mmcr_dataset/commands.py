@@ -103,12 +103,12 @@ class Remove:
 
         if (self.ids is None) == (self.url_pattern is None):
             raise ValueError("remove: give either --ids FILE or --url_pattern P")
-        if self.ids is not None:
+        if self.url_pattern is not None:
+            found = find_rows(self.folder, self.url_pattern)
+            why = {row_id: f"{self.reason}: {match}" for row_id, match in found.items()}
+        elif self.ids is not None:
             ids = [line.strip() for line in self.ids.read_text(encoding="utf-8").splitlines() if line.strip()]
             why = dict.fromkeys(ids, self.reason)
-        else:
-            found = find_rows(self.folder, url_pattern=self.url_pattern)
-            why = {row_id: f"{self.reason}: {match}" for row_id, match in found.items()}
         removed = remove_rows(self.folder, why)
         refresh_card(self.folder)
         unknown = sorted(set(why) - set(removed))

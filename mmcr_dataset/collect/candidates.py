@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,14 +70,6 @@ def _to_row(candidate: Candidate) -> dict[str, Any]:
         "images": [{name: getattr(image, name) for name in _IMAGE} for image in candidate.images],
         "source": asdict(candidate.source),
     }
-
-
-def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
-    """Write a shard; the file appears whole or not at all."""
-    writer = CandidateWriter(path)
-    for candidate in candidates:
-        writer.add(candidate)
-    writer.close()
 
 
 def read_candidates(path: Path) -> list[Candidate]:

@@ -80,11 +80,6 @@ def key_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def request_key(request: Mapping[str, Any]) -> str:
-    """Hash of the exact request: any change of model, messages, images or decoding is another key."""
-    return to_asked(request).key
-
-
 def _without_images(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
     if isinstance(value, str):
         if value.startswith("data:") and not value.startswith("data:sha256,"):

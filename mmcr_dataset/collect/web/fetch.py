@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from yarl import URL
 
 from mmcr_dataset.collect.document import ImageAt
 from mmcr_dataset.collect.web.addresses import GuardedResolver, check_url, guarded_sockets
-from mmcr_dataset.collect.web.byte_budget import ByteBudget, Room
+from mmcr_dataset.collect.web.byte_budget import Room
 from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.collect.web.transfer import Partial, TryLater, transfer
 from mmcr_dataset.record.images import TRANSIENT, ImageError, ImageLimits
@@ -207,16 +206,3 @@ def _read_file(place: ImageAt, size_bytes: int) -> bytes:
             return file.read(size_bytes)
     except OSError as error:
         raise ImageError("unreadable_file", f"{place.path}: {error.strerror or error}") from error
-
-
-async def fetch_images(
-    places: Iterable[ImageAt], settings: FetchSettings = FetchSettings(), limits: ImageLimits = ImageLimits()
-) -> dict[ImageAt, bytes | ImageError]:
-    """The bytes of each image, or why there are none; all are held, so it is for a few."""
-    wanted = list(dict.fromkeys(places))
-    budget = ByteBudget(sys.maxsize)
-    async with ImageFetcher(settings, limits) as fetcher:
-        found = await asyncio.gather(
-            *(fetcher.fetch(place, budget.room(number)) for number, place in enumerate(wanted, 1))
-        )
-    return dict(zip(wanted, found, strict=True))

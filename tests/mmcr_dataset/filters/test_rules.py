@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from mmcr_dataset.collect.candidates import write_candidates
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.filters.clip_match import Pair, open_matcher, score_dialogues, split_text, texts_about
 from mmcr_dataset.filters.rules import RULES, mentions, reason_to_drop
@@ -19,6 +18,7 @@ from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduc
 from mmcr_dataset.record.images import decode_rgb
 from mmcr_dataset.stage.stages import Stage
 from mmcr_dataset.stage.work_folder import read_similarities
+from tests.conftest import write_candidates
 
 
 @pytest.fixture

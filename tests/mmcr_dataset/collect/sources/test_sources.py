@@ -19,12 +19,12 @@ from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.document import Candidate, Document, ImageAt, to_candidate
 from mmcr_dataset.collect.sources import mmc4, omnicorpus
 from mmcr_dataset.collect.sources.open_source import open_source
-from mmcr_dataset.collect.web.fetch import fetch_images
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.pipeline import build
 from mmcr_dataset.record.dialogue import Source
 from mmcr_dataset.stage.stages import Removed
 from tests.conftest import image_bytes
+from tests.local_web import fetch_images
 
 A, B = "http://a.example/1.jpg", "http://a.example/2.jpg"
 

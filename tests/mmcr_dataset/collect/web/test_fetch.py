@@ -16,11 +16,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from mmcr_dataset.collect.document import ImageAt
 from mmcr_dataset.collect.web.addresses import AddressRefused, GuardedResolver, check_url, guarded_sockets, is_public
 from mmcr_dataset.collect.web.byte_budget import ByteBudget
-from mmcr_dataset.collect.web.fetch import ImageFetcher, fetch_images
+from mmcr_dataset.collect.web.fetch import ImageFetcher
 from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.record.images import ImageError, ImageLimits
 from tests.conftest import image_bytes
-from tests.local_web import LocalWeb, Page
+from tests.local_web import LocalWeb, Page, fetch_images
 
 IMAGE = image_bytes(1)
 OTHER = image_bytes(2)

@@ -64,12 +64,7 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
 def write_rank(task: Writing, numbers: Sequence[int], spent_usd: float, rank: int) -> None:
     """A rank's shards of the generate stage, with a ledger of its own; in a process of an engine."""
     with Ledger(rank_ledger(task.work, rank), earlier=task.work / "ledger.sqlite") as ledger:
-        write_ranks_shards(to_rank(task, rank, spent_usd), numbers[rank :: task.engine.num_ranks], ledger)
-
-
-def write_ranks_shards(task: Writing, numbers: Sequence[int], ledger: Ledger) -> None:
-    """Some shards of the generate stage, in a process of an engine."""
-    _write(task, _begin(task), numbers, ledger)
+        _write(to_rank(task, rank, spent_usd), _begin(task), numbers[rank :: task.engine.num_ranks], ledger)
 
 
 def _made_of(task: Writing) -> dict[str, Any]:

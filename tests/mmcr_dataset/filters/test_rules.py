@@ -71,6 +71,14 @@ def test_reason_to_drop_structure_has_its_rules(good: Dialogue) -> None:
     assert reason_to_drop(many)[0] == "wrong_number_of_images"  # type: ignore[index]
 
 
+@pytest.mark.parametrize("word", ["image", "picture", "photo", "photograph"])
+def test_reason_to_drop_one_image_may_be_named_without_a_number(word: str, good: Dialogue) -> None:
+    turn = Turn(introduce([1], "What is this?"), f"The {word} shows an old windmill beside a river.")
+    rest = (Turn(good.turns[n].human, f"There is the sail number {n} of it, and it is long.") for n in (2, 3, 4))
+    single = replace(good, turns=(turn, *rest), images=good.images[:1])
+    assert (reason_to_drop(single) or ("none",))[0] == "none"
+
+
 @pytest.mark.parametrize(
     "answer",
     ["Это изображение 2 показывает старую мельницу у реки.", "Bild zwei zeigt eine alte Windmühle neben einem Fluss."],

@@ -126,6 +126,14 @@ def test_messages_with_some_replies_are_the_beginning_of_the_whole(dialogue: Dia
     assert not images_in(without_images(asked))
 
 
+def test_hash_of_an_image_that_is_stored_is_not_made_again(make_dialogue: Callable[..., Dialogue]) -> None:
+    stored = to_json(make_dialogue(num_images=2))
+    hashes = [image["sha256"] for image in stored["images"]]
+    read = from_json(stored, dict.fromkeys(hashes, b"no bytes of them"))
+    assert [image.sha256 for image in read.images] == hashes
+    assert to_json(read) == stored
+
+
 def test_conversations_paper_marks_stand_once_at_the_first_turn(make_dialogue: Callable[..., Dialogue]) -> None:
     dialogue = make_dialogue(num_images=2, num_turns=3)
     assert [entry["value"] for entry in to_conversations(dialogue)[::2]] == [

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from experiments.commands import Command
+from mmcr_dataset.stage.stages import write_text
 
 _LINES_SHOWN = 6  # of a failed command's log
 
@@ -119,9 +120,7 @@ def _read_state(path: Path) -> dict[str, Any] | None:
 
 
 def _write_state(path: Path, command: Command, **more: Any) -> None:  # noqa: ANN401
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps({"program": list(command.program), **more}, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps({"program": list(command.program), **more}, indent=1) + "\n")
 
 
 def _show_change(before: Sequence[str], now: Sequence[str]) -> str:

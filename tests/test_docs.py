@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from tests.conftest import image_bytes
 from tests.fake_chat_server import FakeChatServer
@@ -298,3 +299,15 @@ def test_file_tree_names_only_files_that_exist() -> None:
         for name in re.findall(r"[\w]+(?:/|\.py)", line.split("  ")[0 if line[0] != " " else 1]):
             path = ROOT / name if name == folder else ROOT / folder / name
             assert path.exists(), f"the file tree names {path.relative_to(ROOT)}"
+
+
+def test_workflow_calls_targets_of_the_makefile() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))
+    steps = workflow["jobs"]["test"]["steps"]
+    called = [shlex.split(step["run"])[1] for step in steps if "run" in step]
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert called
+    for target in called:
+        assert re.search(rf"^{re.escape(target)}:", makefile, flags=re.M), f"make {target} is not there"
+    for form in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
+        assert yaml.safe_load(form.read_text("utf-8")), form

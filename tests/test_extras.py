@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.metadata
 import sys
 import tomllib
@@ -100,3 +101,9 @@ def test_base_install_stays_small() -> None:
 def test_evaluation_installs_no_server_and_no_clip() -> None:
     installed = installed_with(named(PROJECT["dependencies"]) | named(PROJECT["optional-dependencies"]["eval"]))
     assert not installed & {"open-clip-torch", "timm", "fastapi", "uvicorn", "trl", "peft"}
+
+
+@pytest.mark.parametrize("package", PACKAGES.values())
+def test_package_is_typed_and_says_its_version(package: str) -> None:
+    assert (ROOT / package / "py.typed").is_file()
+    assert importlib.import_module(package).__version__ == importlib.import_module("mmcr_dataset").__version__

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from mmcr_bench.review.accounts import Accounts, Role
 from mmcr_bench.review.event_log import ReviewLog, export_lines, import_lines, open_database
-from mmcr_bench.review.progress import show_agreement, to_progress
+from mmcr_bench.review.progress import AGREEMENT_COLUMNS, show_agreement, to_progress
 from mmcr_bench.review.rounds import Event
+from mmcr_dataset.publish.markdown_table import to_table
 
 logger = logging.getLogger(__name__)
 
@@ -97,10 +98,9 @@ def status(review: Path) -> str:
 
 def agreement(review: Path) -> str:
     """How far the experts of a review agree."""
-    lines = ["| criterion | items | flagged | raw | Krippendorff's alpha | Gwet's AC1 |", "|---|---|---|---|---|---|"]
     rows = show_agreement(ReviewLog(_existing(review)), num_resamples=2000)
-    lines += ["| " + " | ".join(row) + " |" if len(row) > 1 else f"\n{row[0]}" for row in rows]
-    return "\n".join(lines)
+    notes = [f"\n{row[0]}" for row in rows if len(row) == 1]
+    return "\n".join([to_table(AGREEMENT_COLUMNS, [row for row in rows if len(row) > 1]), *notes])
 
 
 def export(review: Path, file: Path) -> str:

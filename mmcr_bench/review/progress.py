@@ -58,6 +58,9 @@ def next_item(items: Mapping[str, Item], expert: str, num_experts: int) -> str |
     return min(waiting, key=lambda name: hashlib.sha256(f"{expert}\x1f{name}".encode()).digest(), default=None)
 
 
+AGREEMENT_COLUMNS = ("criterion", "items", "flagged", "raw", "Krippendorff's alpha", "Gwet's AC1")
+
+
 def show_agreement(log: ReviewLog, num_resamples: int = 300) -> list[list[str]]:
     """Rows of the agreement table, cells as text; a single row with the reason where there is nothing to measure."""
     marks = to_marks(log.events())

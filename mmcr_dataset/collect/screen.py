@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from mmcr_dataset.collect.document import Document, why_no_candidate
-from mmcr_dataset.collect.language import why_not_english
+from mmcr_dataset.collect.language import CHARACTERS_READ, why_not_english
 from mmcr_dataset.stage.stages import Removed
 
 # Names of what sources measure (0..1), as the flags have them. A document has its worst image's value.
@@ -103,7 +103,8 @@ class Screen:
             if value is not None and value < limit:
                 return Removed(document.id, f"low_{name}", f"probability {value:.3f}, at least {limit:g} is taken")
         if not self.any_language:
-            detail = why_not_english("\n".join(block for block in document.blocks if isinstance(block, str)))
+            text = "\n".join(block for block in document.blocks if isinstance(block, str))
+            detail = why_not_english(text[:CHARACTERS_READ])
             if detail is not None:
                 return Removed(document.id, "not_english", detail)
         return None

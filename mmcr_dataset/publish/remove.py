@@ -61,7 +61,7 @@ def count_removed(folder: Path) -> dict[str, int]:
     path = folder / LOG_NAME
     if not path.is_file():
         return {}
-    return dict(Counter(entry["reason"] for entry in read_jsonl(path)).most_common())
+    return dict(Counter(entry["reason"] for entry in read_jsonl(path, "mend or remove the line")).most_common())
 
 
 def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:

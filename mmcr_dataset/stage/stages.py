@@ -63,8 +63,12 @@ def write_jsonl(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values))
 
 
-def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+def read_jsonl(path: Path, remedy: str = "delete the file to make it again") -> Iterator[dict[str, Any]]:
     """The objects of a JSONL file.
+
+    Args:
+        path: the file.
+        remedy: what to do about a broken line.
 
     Raises:
         ValueError: a line is no JSON object; names the file and the line.
@@ -74,11 +78,9 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 value = json.loads(line)
             except json.JSONDecodeError as error:
-                raise ValueError(
-                    f"{path} line {number}: not JSON ({error}); delete the file to make it again"
-                ) from error
+                raise ValueError(f"{path} line {number}: not JSON ({error}); {remedy}") from error
             if not isinstance(value, dict):
-                raise ValueError(f"{path} line {number}: expected an object, got {type(value).__name__}")
+                raise ValueError(f"{path} line {number}: expected an object, got {type(value).__name__}; {remedy}")
             yield value
 
 

@@ -5,11 +5,12 @@ An order made here has the wanted shares in each of its beginnings, so that a sm
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from mmcr_dataset.stage.stages import read_jsonl
 
 Topics = Sequence[str | None]  # one a row
 
@@ -23,12 +24,10 @@ def read_topics(path: Path) -> dict[str, str | None]:
     if not path.is_file():
         raise ValueError(f"--topic_file {path}: no such file; it has a line {{'id': ..., 'topic': ...}} for each row")
     topics: dict[str, str | None] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-            topics[entry["id"]] = entry["topic"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} line {number}: expected {{'id': ..., 'topic': ...}}, got {line[:80]}") from error
+    for number, entry in enumerate(read_jsonl(path, "expected {'id': ..., 'topic': ...}"), start=1):
+        if not {"id", "topic"} <= entry.keys():
+            raise ValueError(f"{path} line {number}: expected {{'id': ..., 'topic': ...}}, got {str(entry)[:80]}")
+        topics[entry["id"]] = entry["topic"]
     return topics
 
 

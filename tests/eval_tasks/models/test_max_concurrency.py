@@ -181,7 +181,7 @@ def test_a_freed_row_serves_the_next_dialogue_and_others_between_are_left_alone(
         assert list(said.values()) == expected
 
     asyncio.run(ask())
-    assert len(model._rows.lengths) == 3
+    assert len(model._cache.lengths) == 3
 
 
 def test_each_image_goes_through_the_vision_tower_once(tiny_ovis2: Path, make_dialogue: Make) -> None:

@@ -126,7 +126,7 @@ def zipped(**files: bytes) -> bytes:
     ("name", "data", "kind"),
     [
         ("docs.jsonl", LINES, ""),
-        ("docs.jsonl.gz", gzip.compress(LINES), ""),
+        ("docs.jsonl.gz", gzip.compress(LINES, mtime=0), ""),
         ("docs_shard_0_v2.jsonl.zip", zipped(docs=LINES), "mmc4:"),
         ("docs.zip", zipped(a=LINES[: LINES.index(b"\n") + 1], b=LINES[LINES.index(b"\n") + 1 :]), "mmc4:"),
     ],

@@ -261,7 +261,7 @@ def test_build_damaged_stage_file_names_the_line(folder: Path, tmp_path: Path) -
         (["--source", "demo", "--writer", "offline", "--filter", "none", "--keep-rate", "0.5"], "measures nothing"),
         (["--source", "demo", "--writer", "offline", "--keep-rate", "2"], "expected a share above 0"),
         (["--source", "demo", "--writer", "offline", "--single", "-1"], "0 or more"),
-        (["--source", "demo", "--endpoint", "host#m"], "expected an address such as"),
+        (["--source", "demo", "--endpoint", "host#m"], "'host' is no http address; expected URL#MODEL"),
     ],
 )
 def test_main_build_wrong_setting_is_one_clear_line(

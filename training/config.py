@@ -128,7 +128,7 @@ class TrainConfig:
 
     @property
     def length_limit_tokens(self) -> int:
-        """What a dialogue may have: with packing it must fit a bin."""
+        """Maximum length of a dialogue in tokens: with packing it must fit a bin."""
         return min(self.max_length_tokens, self.bin_tokens) if self.packing else self.max_length_tokens
 
     def __post_init__(self) -> None:
@@ -206,7 +206,7 @@ class TrainConfig:
 
 
 def parse_config(argv: Sequence[str] | None = None) -> TrainConfig:
-    """The settings of a command line: defaults, then the recipe of `--config`, then flags.
+    """Parse a command line: defaults, then the recipe of `--config`, then flags.
 
     Raises:
         ValueError: an unknown field (answered with near names), a value of the wrong kind or out of range.

@@ -1,4 +1,4 @@
-"""How long a row will be, without decoding its images: words through the tokenizer, images by their size alone.
+"""Length of a row in tokens without decoding its images: text through the tokenizer, images by their size alone.
 
 Exact, so that a bin filled by these lengths is never larger than it may be.
 """
@@ -52,7 +52,7 @@ class Measurer:
 
 
 def _upright_size(data: bytes) -> tuple[int, int]:
-    """Width and height as `decode_rgb` will give them; of a PNG only the tags before its pixels are read."""
+    """Width and height after EXIF orientation, as `decode_rgb` gives them; of a PNG only the header chunks are read."""
     image = open_image(data, LIMITS)
     width, height = image.size
     tagged = image.format != "PNG" or "exif" in image.info
@@ -61,7 +61,7 @@ def _upright_size(data: bytes) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=65536)
 def _count_by_doing(processor: Any, width: int, height: int, several: bool) -> int:
-    """Tokens of an image of that size, by letting the processor do it: for a family that has no formula."""
+    """Tokens of an image of that size, by running the processor: for a family that has no formula."""
     count = 2 if several else 1
     text = processor.apply_chat_template(to_messages(Question("", (DialogueImage(b""),) * count)))
     images = [Image.new("RGB", (width, height), (90, 120, 150))] * count

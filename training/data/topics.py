@@ -1,4 +1,4 @@
-"""Rows drawn by their topics: topics in turn, or one topic with a share of its own; and what came of it.
+"""Rows drawn by topic: balanced (round-robin), or one dominant topic with a given share.
 
 An order made here has the wanted shares in each of its beginnings, so that a smaller draw is part of a larger one.
 """
@@ -32,7 +32,7 @@ def read_topics(path: Path) -> dict[str, str | None]:
 
 
 def in_turn(order: Sequence[int], topics: Topics) -> list[int]:
-    """The rows reordered: one of each topic, then a second of each, as long as there are any."""
+    """The rows in round-robin order of their topics: one of each, then a second of each, as long as there are any."""
     seen: dict[str | None, int] = defaultdict(int)
     placed = []
     for place, row in enumerate(order):
@@ -42,7 +42,7 @@ def in_turn(order: Sequence[int], topics: Topics) -> list[int]:
 
 
 def with_share(order: Sequence[int], topics: Topics, topic: str, percent: float) -> list[int]:
-    """The rows reordered: the topic has its share of every beginning, as long as there are rows of both kinds."""
+    """The rows reordered so that the topic has its share in every prefix, as long as there are rows of both kinds."""
     apart = {True: 100 / percent, False: 100 / (100 - percent) if percent < 100 else math.inf}
     seen = {True: 0, False: 0}
     placed = []

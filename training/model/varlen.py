@@ -1,4 +1,4 @@
-"""Attention `varlen`: packed dialogues through torch's own kernel for rows of several lengths, without an extra wheel.
+"""Attention `varlen`: packed dialogues through torch's own variable-length flash attention, without an extra wheel.
 
 On a GPU `torch.nn.attention.varlen`; elsewhere scaled-dot-product attention a dialogue. Both skip what lies between
 dialogues, where the masked kinds compute and discard it.

@@ -1,4 +1,4 @@
-"""The card of a trained model: base, data, settings, what the run did, its loss curve, its scores."""
+"""The model card: base model, data, hyperparameters, what the run did, its loss curve, its scores."""
 
 from __future__ import annotations
 

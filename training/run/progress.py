@@ -1,4 +1,4 @@
-"""One line of progress: step, loss, tokens a second, share of the peak, memory, time left."""
+"""One line of progress: step, loss, throughput, MFU, memory, time left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EVERY_S = 5.0  # a line each step would bury everything else
 
 
 class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Prints a line every few seconds and at the last step."""
+    """Logs a line every few seconds and at the last step."""
 
     def __init__(self) -> None:
         self._shown_s = 0.0

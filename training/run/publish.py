@@ -13,7 +13,7 @@ def check_repo_id(flag: str, repo_id: str) -> None:
 
 
 def open_repo(repo_id: str, private: bool = False) -> None:
-    """Make sure that there is a repository one may write to; told before a run starts rather than after it.
+    """Create the repository if needed and check write access: called before a run starts rather than after it.
 
     Raises:
         ValueError: the Hub refuses or doesn't answer.

@@ -189,7 +189,7 @@ def _unique(task: Task, samples: Iterable[Sample]) -> Iterator[Sample]:
 
 
 async def answer_samples(task: Task, samples: Iterable[Sample], asking: Asking) -> list[Scored]:
-    """All samples with their replies, in order and without the bytes of their images; dialogues side by side."""
+    """All samples with their replies, in order and without the bytes of their images; dialogues in parallel."""
 
     async def answer_one(sample: Sample) -> Scored:
         answered = _without_bytes(await answer(task, sample, asking))

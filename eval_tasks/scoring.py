@@ -138,7 +138,7 @@ def score_answered(
 
     Args:
         task: whose samples they are.
-        answered: samples with their replies; what was scored before is scored anew.
+        answered: samples with their replies; what was scored before is scored again.
         rules: scoring rules.
         judge: a `--judge` value.
         ledger_path: where a judge's words are kept.

@@ -134,7 +134,7 @@ def _show(found: Estimate, sign: str = "") -> str:
 def write_results(
     path: Path, experiment: Experiment, scores: Scores, trained: Mapping[str, Sequence[Any]], failed: Sequence[str]
 ) -> None:
-    """The same as JSON, whole or not at all."""
+    """The same as JSON, atomically."""
     arms = [arm for arm in experiment.arms if arm.name in trained]
     contrasts = contrasts_of(experiment, [arm.name for arm in arms])
     measures = []

@@ -84,7 +84,7 @@ def find_changes(folder: Path) -> list[str]:
 
 _RAI = {
     "dataCollection": "Drawn per topic from dialogues that a chat model wrote about images of web pages.",
-    "dataAnnotationProtocol": "Experts flag items by five criteria; flagged ones are written anew or replaced.",
+    "dataAnnotationProtocol": "Experts flag items by five criteria; flagged ones are regenerated or replaced.",
     "dataLimitations": "References are a chat model's; scores depend on the judge and are comparable only between runs "
     "of the same judge.",
     "dataUseCases": "Measuring contextual reasoning over turns and images; not for training.",

@@ -35,7 +35,7 @@ def image_bytes(seed: int, size: tuple[int, int] = (96, 72), format: str = "PNG"
 
 
 def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
-    """Write a shard; the file appears whole or not at all."""
+    """Write a shard; the file appears atomically."""
     writer = CandidateWriter(path)
     for candidate in candidates:
         writer.add(candidate)

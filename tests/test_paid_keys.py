@@ -1,4 +1,4 @@
-"""What an answer is found by must not change: keys of ledgers and journals as they were before messages were made anew.
+"""What an answer is found by must not change: keys of ledgers and journals as they were before messages were remade.
 
 Expected values: computed with version 0.1 (commit 7785b1e). A prompt that is changed on purpose has new ones.
 """

@@ -47,7 +47,7 @@ class TrainConfig:
         attention: implementation of the language part's attention; varlen skips what lies between packed dialogues.
         image_tiling: Ovis2: the checkpoint's own processor, or its authors' tiling for use with the authors'
             code.
-        tiles_single: original tiling: at most so many tiles for a lone image.
+        tiles_single: original tiling: at most so many tiles for a single image.
         tiles_multi: original tiling: at most so many tiles each for several images.
         max_length_tokens: a longer dialogue, or one longer than a bin, is refused by name and counted, never
             truncated.

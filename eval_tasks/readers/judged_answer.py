@@ -1,4 +1,4 @@
-"""Open answers judged by a chat model: one prompt a reply, asked side by side, remembered in a ledger.
+"""Open answers judged by a chat model: one prompt a reply, asked in parallel, remembered in a ledger.
 
 The judged reply stands between marks and is called data, so that a verdict written inside it is not taken for the
 judge's. A verdict that can't be read is asked for again, warmer; after that the sample is unjudged, never guessed.

@@ -1,7 +1,7 @@
 """The journal of a run: every reply of every turn, appended and flushed before the next turn is asked.
 
-After a kill the same command goes on inside the dialogue it was in. The key of a reply holds everything that shaped
-it, so a changed prompt, image, model or decoding is asked anew. Failures are written too, and are asked again.
+After a kill the same command resumes inside that dialogue. The key of a reply holds everything that shaped
+it, so a changed prompt, image, model or decoding is asked again. Failures are written too, and are asked again.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Journal:
                 self._read(other, other.read_bytes())
 
     def _read(self, path: Path, content: bytes) -> int:
-        """Take in the replies; the number of bytes after the last line break, which a kill cut off."""
+        """Take in the replies; the number of bytes after the last line break, which a kill truncated."""
         lines = content.split(b"\n")
         torn = lines.pop()
         for number, line in enumerate(lines, start=1):

@@ -65,11 +65,11 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
         raise ValueError(
             f"{folder} is no finished run: it has no samples.jsonl; run python -m eval_tasks --output_dir {folder}"
         )
-    yield from read_jsonl(path, "score the run anew")
+    yield from read_jsonl(path, "score the run again")
 
 
 def write_records(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write samples.jsonl whole or not at all."""
+    """Write samples.jsonl atomically."""
     write_jsonl(folder / "samples.jsonl", records)
 
 
@@ -92,7 +92,7 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 
 def write_results(folder: Path, results: Mapping[str, Any]) -> None:
-    """Write results.json whole or not at all."""
+    """Write results.json atomically."""
     text = json.dumps({"format": FORMAT, **results}, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(folder / "results.json", text + "\n")
 

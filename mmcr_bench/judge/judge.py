@@ -23,7 +23,7 @@ def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
 
     Args:
         spec: `offline`, `api:URL#MODEL`, or several of these for a panel (judge_spec.HELP).
-        ledger_path: where paid judgements are remembered; None is `judge_ledger.sqlite3` in the current folder.
+        ledger_path: where paid judgements are kept; None is `judge_ledger.sqlite3` in the current folder.
 
     Raises:
         ValueError: the spec names no judge.

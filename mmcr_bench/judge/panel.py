@@ -36,7 +36,7 @@ class PanelJudge:
         return sum(known) if len(known := [cost for cost in costs if cost is not None]) == len(costs) else None
 
     def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
-        """One judgement a dialogue; its detail holds every single one. The judges are asked side by side."""
+        """One judgement a dialogue; its detail holds every single one. The judges are asked in parallel."""
         given = asyncio.run(self._judge_all(dialogues, replies))
         return [
             self._combine([[judgements[place] for judgements in repeats] for repeats in given])

@@ -64,7 +64,7 @@ def serve(review: Path, host: str, port: int) -> str:
 
 
 def rewrite(review: Path, endpoint: str, ledger: Path, dataset: Path, seed: int) -> str:
-    """Write flagged items anew, draw others for those that failed too often.
+    """Regenerate flagged items, draw others for those that failed too often.
 
     Raises:
         ValueError: the endpoint is neither `offline` nor URL#MODEL.
@@ -78,7 +78,7 @@ def rewrite(review: Path, endpoint: str, ledger: Path, dataset: Path, seed: int)
         asked = read_endpoint(endpoint, "--endpoint", "URL#MODEL, or offline")
         settings = WriterSettings(writer="openai", endpoint=asked)
     done = rewrite_flagged(ReviewLog(_existing(review)), settings, ledger, dataset, seed)
-    lines = [f"{done.num_regenerated} items written anew, {done.num_replaced} drawn anew"]
+    lines = [f"{done.num_regenerated} items regenerated, {done.num_replaced} redrawn"]
     lines += [f"unusable   {count} replies: {reason}" for reason, count in sorted(done.failures.items())]
     lines += [f"short      {count} more dialogues of topic {topic} needed" for topic, count in done.shortages.items()]
     return "\n".join(lines)
@@ -91,7 +91,7 @@ def status(review: Path) -> str:
     lines = [f"{name:<11}{count}" for name, count in progress.by_status.items()]
     lines += [f"open in round {number}: {count}" for number, count in progress.by_round.items()]
     lines += [f"marked by {name}: {count} of {progress.num_items}" for name, count in progress.by_expert.items()]
-    lines += [f"written anew {progress.num_regenerated}, drawn anew {progress.num_replaced}", ""]
+    lines += [f"regenerated {progress.num_regenerated}, redrawn {progress.num_replaced}", ""]
     lines += ["criterion | items | flagged | raw | alpha | AC1"]
     return "\n".join(lines + [" | ".join(row) for row in show_agreement(log)])
 

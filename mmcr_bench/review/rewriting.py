@@ -1,4 +1,4 @@
-"""What follows a flag: the writer writes the dialogue anew, or another of the same topic takes its place."""
+"""What follows a flag: the writer regenerates the dialogue, or another of the same topic takes its place."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Rewriting:
     """What was done.
 
     Attributes:
-        num_regenerated: items written anew.
-        num_replaced: items drawn anew.
+        num_regenerated: items regenerated.
+        num_replaced: items redrawn.
         failures: unusable or missing replies of the writer, by reason.
         shortages: items for which the data set has no other dialogue, by topic.
     """
@@ -46,13 +46,13 @@ class Rewriting:
 def rewrite_flagged(log: ReviewLog, settings: WriterSettings, ledger_path: Path, dataset: Path, seed: int) -> Rewriting:
     """Give every flagged item a new version.
 
-    An item whose writer gives nothing usable three times is drawn anew; one that the endpoint could not answer stays
+    An item whose writer gives nothing usable three times is redrawn; one that the endpoint could not answer stays
     flagged for the next call.
 
     Args:
         log: the review.
         settings: the writer.
-        ledger_path: where paid replies are remembered.
+        ledger_path: where paid replies are kept.
         dataset: folder that replacements are drawn from; they and their look-alikes leave it.
         seed: of that draw.
     """

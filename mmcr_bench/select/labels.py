@@ -145,7 +145,7 @@ def open_labeler(name: str) -> Labeler:
 
 
 def write_labels(dataset: Path, labeler: Labeler, out: Path) -> tuple[int, int]:
-    """Label every image of a data set folder into a file of JSON lines; goes on where it was stopped.
+    """Label every image of a data set folder into a file of JSON lines; resumes where it was stopped.
 
     Returns:
         Dialogues labeled now, and those whose images don't decode (their labels are empty).
@@ -168,7 +168,7 @@ def write_labels(dataset: Path, labeler: Labeler, out: Path) -> tuple[int, int]:
 
 
 def _read_known(out: Path, model: str) -> Mapping[str, Sequence[Labels]]:
-    """What an earlier call has labeled; a line that a kill cut off is taken away."""
+    """What an earlier call has labeled; a line that a kill truncated is removed."""
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
         return {}

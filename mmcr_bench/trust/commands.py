@@ -35,7 +35,7 @@ def canaries(bench: str, split: str, judge_spec: str, ledger: Path, limit: int) 
         bench: folder or Hub id of the bench.
         split: its split.
         judge_spec: see `judge_spec.HELP`.
-        ledger: where paid judgements are remembered.
+        ledger: where paid judgements are kept.
         limit: dialogues that canaries are made from.
     """
     from mmcr_bench.trust.canaries import CANARIES, check_judge
@@ -75,7 +75,7 @@ def self_preference(
         runs: each `FAMILY=RUN_FOLDER`.
         judges: each `FAMILY=SPEC`.
         generator: family that wrote the references.
-        ledger: where paid judgements are remembered.
+        ledger: where paid judgements are kept.
         bench: folder or Hub id that has the images, for judges that see them.
     """
     from mmcr_bench.trust.runs import read_run

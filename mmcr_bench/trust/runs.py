@@ -51,7 +51,7 @@ def read_run(folder: Path, bench: str | None = None) -> Run:
     replies: list[tuple[str, ...]] = []
     scores: dict[str, dict[str, float]] = {}
     num_failed = 0
-    for number, value in enumerate(read_jsonl(path, "score the run anew"), start=1):
+    for number, value in enumerate(read_jsonl(path, "score the run again"), start=1):
         try:
             if value["task"] != TASK:
                 continue
@@ -64,7 +64,7 @@ def read_run(folder: Path, bench: str | None = None) -> Run:
                 continue
             points = {name: value["points"][name] / REPORTED_FACTOR for name in NAMES if name in value["points"]}
         except (KeyError, TypeError, InvalidDialogue) as error:
-            raise ValueError(f"{path} line {number}: no sample of a run ({error!r}); make the run anew") from error
+            raise ValueError(f"{path} line {number}: no sample of a run ({error!r}); make the run again") from error
         dialogues.append(dialogue)
         replies.append(tuple(value["replies"]))
         if points:

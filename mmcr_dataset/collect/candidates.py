@@ -27,7 +27,7 @@ _SCHEMA = pa.schema(
 
 
 class CandidateWriter:
-    """Writes a shard row by row; the file appears whole or not at all, the memory holds one row group."""
+    """Writes a shard row by row; the file appears atomically, the memory holds one row group."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -121,7 +121,7 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _write(rows: Iterable[Sequence[Any]], out: Path) -> Saved:
-    """Write rows to a new file that appears whole or not at all."""
+    """Write rows to a new file that appears atomically."""
     if out.exists():
         raise LedgerError(f"{out}: is there already; name a new file")
     unfinished = out.with_name(out.name + ".unfinished")

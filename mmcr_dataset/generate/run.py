@@ -35,7 +35,11 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
         before = Stage.settings_on_disk(task.work, "generate")
         todo = _unfinished(_begin(task), paths) if before == _made_of(task) else [*paths]
         cost = estimate(_watched_shards(task.work, todo), task.writer, ledger)
-        log.info("     cost: %s", cost.show(task.writer.endpoint.model))
+        shown = cost.show(task.writer.endpoint.model)
+        if estimate_only:
+            print(shown)
+        else:
+            log.info("     cost: %s", shown)
         change = show_change((before or {}).get("writer"), fingerprint(task.writer), cost)
         if change is not None:
             log.warning("%s", change)

@@ -85,7 +85,7 @@ def _describe_making(writers: list[str]) -> dict[str, str | list[str]]:
 
 
 def refresh_card(folder: Path, name: str | None = None) -> None:
-    """Count the rows of a data set folder anew and write its statistics and card; its name is the folder's if None."""
+    """Count the rows of a data set folder again and write its statistics and card; its name is the folder's if None."""
     write_statistics(folder, describe(folder))
     write_card(folder, name or folder.resolve().name)
 

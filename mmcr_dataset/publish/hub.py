@@ -1,6 +1,6 @@
 """A finished folder to the Hub: checked first, one upload, tried again when somebody else commits in between.
 
-`upload_folder` sends only what the Hub does not have, so that a broken upload goes on where it stopped and publishing
+`upload_folder` sends only what the Hub does not have, so that a broken upload resumes where it stopped and publishing
 twice sends nothing. Shards that are gone from the folder are deleted there in the same commit.
 """
 

@@ -90,7 +90,7 @@ def count_shards(size_bytes: int) -> int:
 def write_shard(tables: Iterable[pa.Table], path: Path, *, durable: bool = False) -> None:
     """Write one shard from tables of at most `ROWS_A_GROUP` rows, one row group each.
 
-    The tables are made here while a thread writes the one before. The file appears whole or not at all; `durable` waits
+    The tables are made here while a thread writes the one before. The file appears atomically; `durable` waits
     until it is on the disk, for a shard that replaces the only copy there is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

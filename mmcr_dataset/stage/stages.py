@@ -1,4 +1,4 @@
-"""What all stages share on disk: numbered folders, shards that appear whole or not at all, removed rows with reasons.
+"""What all stages share on disk: numbered folders, shards that appear atomically, removed rows with reasons.
 
     mmcr-310k.work/1_candidates/00000.parquet   2_dialogues/00000.jsonl   3_kept/00000.jsonl
                    1_removed/REASON.jsonl       2_removed/REASON.jsonl    3_removed/REASON.jsonl
@@ -51,7 +51,7 @@ def show_count(count: StageCount) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
+    """Write a file that appears atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.write_text(text, encoding="utf-8")
@@ -59,7 +59,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_jsonl(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object a line; the file appears whole or not at all."""
+    """One JSON object a line; the file appears atomically."""
     write_text(path, "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values))
 
 

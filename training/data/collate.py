@@ -73,7 +73,7 @@ class Collator:
     Attributes:
         encoder: one dialogue -> tensors.
         family: knows how to join image tensors.
-        packing: True lays dialogues side by side in one row, False pads them to the longest.
+        packing: True lays dialogues in parallel in one row, False pads them to the longest.
         merge_size: of a family with positions in three dimensions (`merge_size_of`), None where they are plain.
         average: what the loss is a mean over.
         bin_tokens: packing: a dialogue for which no room is left is left out by name; None for no limit.

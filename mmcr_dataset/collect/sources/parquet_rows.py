@@ -1,4 +1,4 @@
-"""Documents from Parquet, row group by row group: OmniCorpus, OBELICS and MMC4 rows, told apart by their columns."""
+"""Documents from Parquet, row group by row group: OmniCorpus, OBELICS and MMC4 rows, distinguished by their columns."""
 
 from __future__ import annotations
 

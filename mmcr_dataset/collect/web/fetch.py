@@ -1,4 +1,4 @@
-"""Images from the web: async, polite to each host, with patience that ends; images of local sources beside them."""
+"""Images from the web: async, polite to each host, with timeouts and retries; images of local sources beside them."""
 
 from __future__ import annotations
 

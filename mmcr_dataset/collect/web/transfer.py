@@ -1,4 +1,4 @@
-"""One image over HTTP: redirects, opt-outs, limits, and a broken transfer that goes on where it stopped."""
+"""One image over HTTP: redirects, opt-outs, limits, and a broken transfer that resumes where it stopped."""
 
 from __future__ import annotations
 

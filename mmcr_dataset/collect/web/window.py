@@ -1,4 +1,4 @@
-"""Documents to candidates through a window: many on their way at once, results in the order of the documents.
+"""Documents to candidates through a window: many in flight at once, results in the order of the documents.
 
 Memory is bounded whatever comes: so many documents in the window, so many bytes of images (`ByteBudget`), and what
 leaves is for the consumer to write at once.

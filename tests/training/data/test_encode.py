@@ -41,7 +41,7 @@ def test_text_trained_begins_with_every_text_asked(
 ) -> None:
     """What evaluation asks after each reply is a beginning of what training saw, images included."""
     _, processor = build_family(family)
-    # LLaVA-OneVision cuts a lone image into tiles but not one of several, so its ids change at the second image.
+    # LLaVA-OneVision cuts a single image into tiles but not one of several, so its ids change at the second image.
     num_images = 1 if family == "llava_onevision" else 2
     dialogue = make_dialogue(num_images=num_images, num_turns=4, seed=7)
     encoder = Encoder(processor)

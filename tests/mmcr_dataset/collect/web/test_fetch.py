@@ -1,4 +1,4 @@
-"""Fetching from a real local server: what is refused, what is tried again, what goes on where it stopped."""
+"""Fetching from a real local server: what is refused, what is tried again, what resumes where it stopped."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def test_batch_server_that_wants_the_newer_name_of_the_limit_gets_it(source: Pat
 
 def test_batch_costs_half_and_never_crosses_the_limit(source: Path, tmp_path: Path) -> None:
     with FakeChatServer(good_reply) as server:
-        with pytest.raises(EndpointUnusable, match="stopped before crossing --max-cost-usd"):
+        with pytest.raises(EndpointUnusable, match="stopped before crossing --max_cost_usd"):
             build_by(
                 "openai-batch", source, tmp_path / "set", server, model="gpt-4o", max_requests=3, max_cost_usd=0.075
             )

@@ -100,7 +100,7 @@ def test_ledger_reply_overwritten_on_disk_is_never_taken_for_an_answer(tmp_path:
     data = path.read_bytes()
     assert data.count(b"answer 2 ") > 10
     path.write_bytes(data.replace(b"answer 2 ", b"answer 9 "))
-    with Ledger(path) as ledger, pytest.raises(LedgerError, match=r"ledger salvage .* --out NEW"):
+    with Ledger(path) as ledger, pytest.raises(LedgerError, match=r"ledger salvage .* --output_file NEW"):
         ledger.find(to_asked(request_of(2)).key)
 
 

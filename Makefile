@@ -22,15 +22,15 @@ demo: export HF_HUB_OFFLINE = 1
 demo: export TOKENIZERS_PARALLELISM = false
 demo: $(VENV)/installed
 	rm -rf $(DATASET) $(DATASET).work $(BENCH) $(OUT)
-	$(BIN)/python -m mmcr_dataset build --source demo --out $(DATASET) --writer offline --filter labels --similarity-min 0.2
-	$(BIN)/python -m mmcr_bench build $(DATASET) --out $(BENCH) --single 4 --multi 2
+	$(BIN)/python -m mmcr_dataset build --source demo --output_dir $(DATASET) --writer offline --filter labels --similarity_min 0.2
+	$(BIN)/python -m mmcr_bench build $(DATASET) --output_dir $(BENCH) --single 4 --multi 2
 	$(BIN)/python -c 'from datasets import load_dataset; print(load_dataset("$(DATASET)"))'
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no train.py \
 		--config training/recipes/tiny_cpu.yaml --data $(DATASET) --output_dir $(OUT)/tiny_cpu
 	$(BIN)/python -m eval_tasks --model hf:$(OUT)/tiny_cpu/base --tasks mmcr_bench --data $(BENCH) --judge offline \
-		--max-new-tokens 64 --out $(OUT)/base
+		--max_new_tokens 64 --output_dir $(OUT)/base
 	$(BIN)/python -m eval_tasks --model hf:$(OUT)/tiny_cpu/final --tasks mmcr_bench --data $(BENCH) --judge offline \
-		--max-new-tokens 64 --out $(OUT)/tuned
+		--max_new_tokens 64 --output_dir $(OUT)/tuned
 	$(BIN)/python -m eval_tasks compare $(OUT)/base $(OUT)/tuned
 	$(BIN)/python -m eval_tasks report $(OUT)/base $(OUT)/tuned --html $(OUT)/report.html \
 		--dataset $(DATASET) --bench $(BENCH) --training $(OUT)/tiny_cpu

@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.chat_server import chat_server
 from benchmarks.dataset_generate import run_ours, write_candidates_to
 from mmcr_dataset.endpoint.prices import find_price
+from mmcr_dataset.publish.markdown_table import to_table
 
 MACHINES = (1, 8, 64)
 IMAGES_A_CANDIDATE = 1.67  # of the measured candidates: six of nine show one image, the others two, three, four
@@ -50,17 +51,16 @@ def show(args: argparse.Namespace, rates: dict[str, float]) -> list[str]:
         f"{rates['ledger_bytes'] / 1e3:.1f} ledger, {rates['dialogue_bytes'] / 1e3:.1f} dialogues",
         "",
         f"{args.candidates:,} candidates",
-        "machines | hours to fetch | hours to write | GB a machine | requests in flight",
-        "---|---|---|---|---",
     ]
+    header = ["machines", "hours to fetch", "hours to write", "GB a machine", "requests in flight"]
+    rows = []
     bytes_all = args.candidates * (rates["candidate_bytes"] + rates["ledger_bytes"] + rates["dialogue_bytes"])
     for machines in MACHINES:
         fetch_h = args.candidates * IMAGES_A_CANDIDATE / args.images_a_s / 3600  # one machine fetches
         write_h = args.candidates / rate / machines / 3600
-        lines.append(
-            f"{machines} | {fetch_h:,.1f} | {write_h:,.1f} | {bytes_all / machines / 1e9:,.0f} | "
-            f"{machines * args.in_flight:,}"
-        )
+        size = f"{bytes_all / machines / 1e9:,.0f}"
+        rows.append([machines, f"{fetch_h:,.1f}", f"{write_h:,.1f}", size, f"{machines * args.in_flight:,}"])
+    lines.append(to_table(header, rows))
     price = find_price(args.model)
     if price is not None:
         usd = args.candidates * price.cost_usd(args.prompt_tokens, args.reply_tokens)

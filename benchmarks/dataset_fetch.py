@@ -97,7 +97,7 @@ def run_collect(base_url: str, num_images: int, in_flight: int, out: Path) -> No
     """Our collect stage over one document an image."""
     from mmcr_dataset.collect.document import Document, ImageAt
     from mmcr_dataset.collect.shards import collect_shards
-    from mmcr_dataset.collect.web.fetch import FetchSettings
+    from mmcr_dataset.collect.web.fetch_settings import FetchSettings
     from mmcr_dataset.record.images import ImageLimits
     from mmcr_dataset.stage.stages import Removed, Stage
 
@@ -107,7 +107,7 @@ def run_collect(base_url: str, num_images: int, in_flight: int, out: Path) -> No
 
     start = time.perf_counter()
     settings = FetchSettings(max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True)
-    stage = Stage(out, "collect", {})
+    stage = Stage.begin(out, "collect", {})
     asyncio.run(collect_shards(stage, 0, documents(), settings, ImageLimits()))
     show_result(start)
     assert stage.close().num_kept == num_images, stage.close()
@@ -117,7 +117,8 @@ def run_bytes(base_url: str, num_images: int, in_flight: int, out: Path) -> None
     """Our fetcher alone; the bytes go to one file."""
     from mmcr_dataset.collect.document import ImageAt
     from mmcr_dataset.collect.web.byte_budget import ByteBudget
-    from mmcr_dataset.collect.web.fetch import FetchSettings, ImageFetcher
+    from mmcr_dataset.collect.web.fetch import ImageFetcher
+    from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 
     async def fetch_all() -> None:
         settings = FetchSettings(max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True)

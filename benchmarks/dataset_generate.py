@@ -46,9 +46,9 @@ def make_image(seed: int, size: tuple[int, int]) -> bytes:
 
 def write_candidates_to(work: Path, count: int, size: tuple[int, int]) -> None:
     """Shards of 100 candidates: two thirds with one image, the others with two to four."""
-    from mmcr_dataset.collect.candidates import write_candidates
     from mmcr_dataset.collect.document import Candidate
     from mmcr_dataset.record.dialogue import DialogueImage
+    from tests.conftest import write_candidates
 
     images = [make_image(seed, size) for seed in range(NUM_DIFFERENT)]
     (work / "1_candidates").mkdir(parents=True)
@@ -69,8 +69,8 @@ def run_ours(work: Path, url: str, in_flight: int) -> dict[str, Any]:
     from mmcr_dataset.collect.candidates import read_candidates
     from mmcr_dataset.endpoint.client import Endpoint
     from mmcr_dataset.endpoint.ledger import Ledger
-    from mmcr_dataset.generate.dialogues import WriterSettings
     from mmcr_dataset.generate.shards import Row, Shards, write_shards
+    from mmcr_dataset.generate.writer_settings import WriterSettings
     from mmcr_dataset.stage.stages import Removed, write_jsonl
 
     written = []

@@ -46,19 +46,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place, server_process(reply, args.latency_s) as base_url:
         model = open_model(f"api:{base_url}#vlm", Path(place) / "ledger.sqlite3", args.in_flight)
 
-        async def ask() -> float:
+        async def ask() -> tuple[float, float]:
+            samples = make_samples(args.dialogues)
             async with model:
-                start = time.perf_counter()
-                await answer_samples(TASK, make_samples(args.dialogues), Asking(model, journal, {}, decoding))
-                return time.perf_counter() - start
+                start, cpu_start = time.perf_counter(), time.process_time()
+                await answer_samples(TASK, samples, Asking(model, journal, {}, decoding))
+                return time.perf_counter() - start, time.process_time() - cpu_start
 
         decoding = {"temperature": 0, "max_new_tokens": 64}
         with Journal(Path(place) / "journal.jsonl") as journal:
-            took_s = asyncio.run(ask())
-    ideal_s = NUM_TURNS * args.dialogues / args.in_flight * args.latency_s
+            took_s, cpu_s = asyncio.run(ask())
+    num_requests = NUM_TURNS * args.dialogues
+    ideal_s = num_requests / args.in_flight * args.latency_s
     print(
-        f"{NUM_TURNS * args.dialogues} requests, {args.in_flight} in flight, {args.latency_s} s each: "
-        f"{took_s:.1f} s, ideal {ideal_s:.1f} s, share of the ideal {ideal_s / took_s:.2f}"
+        f"{num_requests} requests, {args.in_flight} in flight, {args.latency_s} s each: "
+        f"{took_s:.1f} s, ideal {ideal_s:.1f} s, share of the ideal {ideal_s / took_s:.2f}, "
+        f"{1000 * cpu_s / num_requests:.2f} ms CPU a request"
     )
 
 

@@ -28,7 +28,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from eval_tasks.models.transformers_vlm import TransformersVLM
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from mmcr_dataset.record.images import decode_rgb
-from mmcr_dataset.record.messages import num_images_shown, to_messages
+from mmcr_dataset.record.messages import images_in, to_messages
 from tests.conftest import image_bytes
 from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 
@@ -53,11 +53,10 @@ def read_anew(model: Any, processor: Any, dialogues: Sequence[Dialogue], tokens:
     said = []
     for dialogue in dialogues:
         replies: list[str] = []
-        for turn in range(len(dialogue.turns)):
-            shown = dialogue.images[: num_images_shown(dialogue, turn)]
+        for _ in dialogue.turns:
             messages = to_messages(dialogue, replies)
             text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-            images = [decode_rgb(image.data) for image in shown]
+            images = [decode_rgb(image.data) for image in images_in(messages)]
             inputs = processor(text=[text], images=images, return_tensors="pt").to(model.device)
             with torch.inference_mode():
                 output = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
@@ -67,7 +66,7 @@ def read_anew(model: Any, processor: Any, dialogues: Sequence[Dialogue], tokens:
     return said
 
 
-def side_by_side(model: TransformersVLM, dialogues: Sequence[Dialogue], tokens: int) -> list[list[str]]:
+def answer_batch(model: TransformersVLM, dialogues: Sequence[Dialogue], tokens: int) -> list[list[str]]:
     """All dialogues through our model."""
 
     async def answer(dialogue: Dialogue) -> list[str]:
@@ -116,17 +115,17 @@ def main() -> None:
         folder = write_tiny_vlm(
             args.family, Path(place) / "model", width=args.width, depth=args.depth, scale=args.scale, tower=tower
         )
-        ours = TransformersVLM(str(folder), side_by_side=args.dialogues)
+        ours = TransformersVLM(str(folder), batch_size=args.dialogues)
         processor = AutoProcessor.from_pretrained(folder)
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval().to(ours.device)
         warm_up = make_dialogues(1, args.words, seed=args.repeats)
         shape = show_shape(processor, warm_up[0])
         read_anew(model, processor, warm_up, 2)
-        side_by_side(ours, warm_up, 2)
+        answer_batch(ours, warm_up, 2)
         for seed in range(args.repeats):
             dialogues = make_dialogues(args.dialogues, args.words, seed)
             start = time.process_time()
-            said = side_by_side(ours, dialogues, args.tokens)
+            said = answer_batch(ours, dialogues, args.tokens)
             ours_s.append(time.process_time() - start)
             start = time.process_time()
             expected = read_anew(model, processor, dialogues, args.tokens)

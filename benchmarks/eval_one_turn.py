@@ -93,7 +93,7 @@ def one_by_one_joining(model: TransformersVLM, asked: Sequence[Dialogue], length
     """Ours, as the loop of eval_tasks asks: a question ends, the next comes."""
 
     async def ask_all() -> list[str]:
-        free = asyncio.Semaphore(model.side_by_side)
+        free = asyncio.Semaphore(model.batch_size)
 
         async def ask(dialogue: Dialogue, length: int) -> str:
             async with free:
@@ -122,7 +122,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = write_tiny_vlm(args.family, Path(place) / "model", width=256, depth=4, scale=args.scale)
         asked = make_questions(args.questions, args.alike, args.words)
-        ours = TransformersVLM(str(folder), side_by_side=16)
+        ours = TransformersVLM(str(folder), batch_size=16)
         processor = AutoProcessor.from_pretrained(folder)
         processor.tokenizer.padding_side = "left"
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval().to(ours.device)

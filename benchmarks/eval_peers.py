@@ -134,7 +134,7 @@ def compare(args: argparse.Namespace, model: Path, samples: list[dict[str, Any]]
         for side, python in ({"ours": sys.executable} | peers).items():
             if side in absent:
                 continue
-            sizes = (args.side_by_side,) if side == "ours" else BATCH_SIZES
+            sizes = (args.batch_size,) if side == "ours" else BATCH_SIZES
             path = args.vlmevalkit_source if side == "vlmevalkit" else ""
             runs = run_side(side, python, model, samples, tokens, sizes, path)
             if isinstance(runs, str):
@@ -145,8 +145,8 @@ def compare(args: argparse.Namespace, model: Path, samples: list[dict[str, Any]]
                 best[key] = min(best.get(key, run), run, key=lambda one: float(one["cpu_s"]))
     if "ours" in absent:
         raise SystemExit(absent["ours"])
-    ours = best.pop(("ours", args.side_by_side))
-    print(f"  ours: {ours['cpu_s']:.2f} s CPU, {ours['wall_s']:.2f} s wall, {args.side_by_side} side by side")
+    ours = best.pop(("ours", args.batch_size))
+    print(f"  ours: {ours['cpu_s']:.2f} s CPU, {ours['wall_s']:.2f} s wall, {args.batch_size} side by side")
     for (side, size), run in best.items():
         print(show_run(f"{side}, batches of {size}", run, ours))
     for side, why in absent.items():
@@ -166,7 +166,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=10, help="of a question (one word is about 3.5 tokens here)")
     parser.add_argument("--tokens", type=int, default=24, help="of a reply")
     parser.add_argument("--ending", type=float, default=1.0, help="factor of the end token's weights")
-    parser.add_argument("--side_by_side", type=int, default=16, help="dialogues that ours asks at once")
+    parser.add_argument("--batch_size", type=int, default=16, help="dialogues that ours asks at once")
     parser.add_argument("--repeats", type=int, default=1, help="each side's fastest run counts")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--depth", type=int, default=4)

@@ -58,11 +58,11 @@ def joined(sample: dict[str, Any], replies: Sequence[str]) -> list[str | int]:
 
 def run_ours(model_folder: str, samples: Samples, tokens: int, sizes: Sequence[int]) -> list[dict[str, Any]]:
     """This project's loop, `sizes[0]` dialogues side by side."""
-    from benchmarks.eval_multi_turn import side_by_side
+    from benchmarks.eval_multi_turn import answer_batch
     from eval_tasks.models.transformers_vlm import TransformersVLM
     from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn
 
-    model = TransformersVLM(model_folder, side_by_side=sizes[0])
+    model = TransformersVLM(model_folder, batch_size=sizes[0])
     dialogues = [
         Dialogue(
             one["id"],
@@ -71,8 +71,8 @@ def run_ours(model_folder: str, samples: Samples, tokens: int, sizes: Sequence[i
         )
         for one in samples
     ]
-    side_by_side(model, dialogues[:1], 2)
-    return [timed(lambda: side_by_side(model, dialogues, tokens)) | {"size": sizes[0]}]
+    answer_batch(model, dialogues[:1], 2)
+    return [timed(lambda: answer_batch(model, dialogues, tokens)) | {"size": sizes[0]}]
 
 
 def run_lmms_eval(model_folder: str, samples: Samples, tokens: int, sizes: Sequence[int]) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ def timed(run: Callable[[], Any]) -> tuple[float, float]:
 
 
 def run_trl(
-    build: Build, folder: Path, a_step: int, batch: int, lengths: dict[str, int] | None, recompute: bool
+    build: Build, folder: Path, a_step: int, batch: int, lengths: dict[str, int] | None, gradient_checkpointing: bool
 ) -> Measured:
     """Stock TRL with padded batches; `lengths` by row id groups dialogues of like length."""
     model, processor = build()
@@ -76,7 +76,7 @@ def run_trl(
         output_dir=tempfile.mkdtemp(), per_device_train_batch_size=batch, gradient_accumulation_steps=a_step // batch,
         num_train_epochs=1, learning_rate=1e-5, logging_steps=1, report_to="none", use_cpu=not gpu, bf16=gpu,
         save_strategy="no", disable_tqdm=True, max_length=None, assistant_only_loss=True,
-        gradient_checkpointing=recompute, remove_unused_columns=False, dataloader_pin_memory=gpu,
+        gradient_checkpointing=gradient_checkpointing, remove_unused_columns=False, dataloader_pin_memory=gpu,
         train_sampling_strategy="random" if lengths is None else "group_by_length",
     )  # fmt: skip
     trainer = SFTTrainer(model=model, args=args, train_dataset=rows, processing_class=processor)
@@ -86,16 +86,16 @@ def run_trl(
 
 
 def run_ours(
-    build: Build, name: str, folder: Path, a_step: int, bin_tokens: int, attention: str, recompute: bool
+    build: Build, name: str, folder: Path, a_step: int, bin_tokens: int, attention: str, gradient_checkpointing: bool
 ) -> Measured:
     """Ours, packed: the measuring of lengths is part of the time, and no position is padding."""
-    from training.model.trainable import recompute_parts
+    from training.model.trainable import checkpoint_parts
 
     family = load_family(name)
     model, processor = build()
     model.set_attn_implementation({"text_config": register_varlen() if attention == "varlen" else attention})
-    if recompute:
-        recompute_parts(model, family, list(family.parts))
+    if gradient_checkpointing:
+        checkpoint_parts(model, family, list(family.parts))
     out = Path(tempfile.mkdtemp())
     config = TrainConfig(
         model=f"tiny:{name}", output_dir=str(out), global_batch_dialogues=a_step, bin_tokens=bin_tokens,

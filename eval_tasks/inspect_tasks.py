@@ -23,8 +23,8 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from eval_tasks.registry import choose_tasks, find_tasks, load_task
 from eval_tasks.scoring import score_samples
 from eval_tasks.task import Failure, Sample, Scored, Task
-from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import to_data_url
+from mmcr_dataset.record.messages import Message, to_messages
 
 
 @inspect_task  # type: ignore[untyped-decorator]  # inspect_ai need not be installed
@@ -57,25 +57,20 @@ def benchmark(
     )
 
 
-def _turn(dialogue: Dialogue, index: int) -> ChatMessageUser:
+def _to_inspect(message: Message) -> ChatMessage:
+    if message["role"] == "assistant":
+        return ChatMessageAssistant(content=message["content"][0]["text"])
     blocks: list[Content] = [
-        ContentText(text=block)
-        if isinstance(block, str)
-        else ContentImage(image=to_data_url(dialogue.images[block - 1].data))
-        for block in dialogue.turns[index].human
+        ContentImage(image=to_data_url(block["image"].data)) if "image" in block else ContentText(text=block["text"])
+        for block in message["content"]
     ]
     return ChatMessageUser(content=blocks)
 
 
 def _given(sample: Sample) -> list[ChatMessage]:
     """The turns whose answers are given, and the first question that is asked."""
-    messages: list[ChatMessage] = []
-    for index in range(sample.num_given_turns):
-        messages += [
-            _turn(sample.dialogue, index),
-            ChatMessageAssistant(content=sample.dialogue.turns[index].assistant),
-        ]
-    return [*messages, _turn(sample.dialogue, sample.num_given_turns)]
+    given = sample.dialogue.references[: sample.num_given_turns]
+    return [_to_inspect(message) for message in to_messages(sample.dialogue, given)]
 
 
 def ask_turns(samples: Mapping[str, Sample]) -> Solver:
@@ -86,7 +81,8 @@ def ask_turns(samples: Mapping[str, Sample]) -> Solver:
         replies: list[str] = []
         for index in range(sample.num_given_turns, len(sample.dialogue.turns)):
             if index > sample.num_given_turns:
-                state.messages.append(_turn(sample.dialogue, index))
+                given = sample.dialogue.references[:index]
+                state.messages.append(_to_inspect(to_messages(sample.dialogue, given)[-1]))
             state = await generate(state)
             replies.append(state.output.completion)
         state.metadata["replies"] = replies

@@ -1,6 +1,6 @@
 """Which tasks there are: a module in tasks/ is one, and its file name is its name. None is imported before it is asked.
 
-`--tasks-from PATH` adds a folder of outside modules (or one file) of the same form.
+`--tasks_from PATH` adds a folder of outside modules (or one file) of the same form.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 
-def find_tasks(outside: Sequence[str] = ()) -> dict[str, Path]:
+def find_tasks(outside: Sequence[str | Path] = ()) -> dict[str, Path]:
     """Name -> file of every task, without importing any.
 
     Raises:
@@ -35,12 +35,18 @@ def find_tasks(outside: Sequence[str] = ()) -> dict[str, Path]:
     found = {path.stem: path for path in sorted(OWN_TASKS.glob("[!_]*.py"))}
     for place in map(Path, outside):
         if not place.exists():
-            raise ValueError(f"--tasks-from {place}: no such file or folder")
+            raise ValueError(f"--tasks_from {place}: no such file or folder")
         for path in [place] if place.is_file() else sorted(place.glob("[!_]*.py")):
             if path.stem in found:
                 raise ValueError(f"task {path.stem!r} is in {path} and in {found[path.stem]}; rename one of the files")
             found[path.stem] = path
     return found
+
+
+def show_tasks(found: Mapping[str, Path]) -> str:
+    """Every task and group with a line on what it is."""
+    lines = [f"{name:16}{first_line(path)}" for name, path in found.items()]
+    return "\n".join(lines + [f"{name:16}group: {', '.join(members)}" for name, members in GROUPS.items()])
 
 
 def choose_tasks(names: str, known: Sequence[str]) -> list[str]:
@@ -81,7 +87,7 @@ def _import_file(path: Path) -> ModuleType:
         return importlib.import_module(f"eval_tasks.tasks.{path.stem}")
     spec = importlib.util.spec_from_file_location(f"outside_tasks.{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise ValueError(f"--tasks-from {path}: expected a Python file")
+        raise ValueError(f"--tasks_from {path}: expected a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -13,7 +13,7 @@ import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from tqdm import tqdm
 
 from eval_tasks.models.model import Model, NoReply
 from eval_tasks.models.open_model import open_model
-from eval_tasks.scoring import SEED, score_records
+from eval_tasks.scoring import SEED, score_answered
 from eval_tasks.store.journal import Journal, journal_name, reply_key
 from eval_tasks.store.processes import Answered, Share, join_shares, my_share
-from eval_tasks.store.run_folder import read_records, read_results, to_record, write_records, write_results
+from eval_tasks.store.run_folder import from_record, read_records, read_results, to_record, write_records, write_results
 from eval_tasks.task import Failure, Sample, Scored, Task
 from mmcr_bench.judge.judge_spec import read_judge_specs
+from mmcr_dataset.endpoint.ask_all import ask_all
 
 JUDGE_LEDGER = "judge_ledger.sqlite3"
 LIBRARIES = ("mmcr", "torch", "transformers", "openai", "pyarrow", "pillow", "numpy")
@@ -46,7 +47,7 @@ class RunSettings:
         rules: scoring rules, None for each task's default.
         limit: so many first samples of each task, None for all.
         max_new_tokens: length limit of one reply.
-        side_by_side: dialogues asked at once, None for the model's own number.
+        batch_size: dialogues asked at once, None for the model's own number.
     """
 
     model: str
@@ -57,15 +58,15 @@ class RunSettings:
     rules: str | None = None
     limit: int | None = None
     max_new_tokens: int = 1024
-    side_by_side: int | None = None
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise ValueError(f"--limit {self.limit}: expected at least 1")
         if self.max_new_tokens < 1:
-            raise ValueError(f"--max-new-tokens {self.max_new_tokens}: expected at least 1")
-        if self.side_by_side is not None and self.side_by_side < 1:
-            raise ValueError(f"--side-by-side {self.side_by_side}: expected at least 1")
+            raise ValueError(f"--max_new_tokens {self.max_new_tokens}: expected at least 1")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"--batch_size {self.batch_size}: expected at least 1")
         read_judge_specs(self.judge)
         for task in self.tasks:
             task.check_rules(self.rules)
@@ -78,8 +79,8 @@ def run(settings: RunSettings) -> dict[str, Any]:
     """
     share = my_share()
     if share.total > 1 and settings.model.startswith("api:"):
-        raise ValueError("--model api: needs one process; ask more at once with --side-by-side instead")
-    model = open_model(settings.model, settings.out / "ledger.sqlite3", settings.side_by_side)
+        raise ValueError("--model api: needs one process; ask more at once with --batch_size instead")
+    model = open_model(settings.model, settings.out / "ledger.sqlite3", settings.batch_size)
     decoding = {"temperature": 0, "max_new_tokens": settings.max_new_tokens}
     identity = {"name": model.name, "revision": model.revision}
     results, kept = _earlier(settings.out, identity, decoding, {task.name for task in settings.tasks})
@@ -92,7 +93,8 @@ def run(settings: RunSettings) -> dict[str, Any]:
     for task in settings.tasks:
         rules, data = task.check_rules(settings.rules), dict(settings.data).get(task.name)
         ledger_path = settings.out / JUDGE_LEDGER
-        records, entry = score_records(task, answered[task.name], rules, settings.judge, ledger_path, data)
+        scored, entry = score_answered(task, answered[task.name], rules, settings.judge, ledger_path, data)
+        records = [to_record(task.name, one) for one in scored]
         kept += records
         asked = {"prompts_sha256": prompts_hash(records), "limit": settings.limit, "data": data}
         results["tasks"][task.name] = {**entry, **asked}
@@ -112,15 +114,15 @@ def score_again(
         data: task name -> where its data is now, for a judge that sees images; else the place of before.
     """
     results, kept = read_results(out), []
-    of: dict[str, list[dict[str, Any]]] = {name: [] for name in tasks}
+    of: dict[str, list[Scored]] = {name: [] for name in tasks}
     for record in read_records(out):
-        of[record["task"]].append(record)
+        of[record["task"]].append(from_record(record))
     for name, task in tasks.items():
         before = results["tasks"][name]
         chosen = task.check_rules(rules or before["rules"])
         spec, place = judge or before["judge"]["spec"], (data or {}).get(name) or before.get("data")
-        records, entry = score_records(task, of[name], chosen, spec, out / JUDGE_LEDGER, place)
-        kept += records
+        scored, entry = score_answered(task, of[name], chosen, spec, out / JUDGE_LEDGER, place)
+        kept += [to_record(name, one) for one in scored]
         results["tasks"][name] = {**before, **entry}
     return store(out, results, kept)
 
@@ -147,7 +149,7 @@ def _earlier(
     if results["model"] != identity or results["decoding"] != decoding:
         raise ValueError(
             f"{out} holds a run of {results['model']} with {results['decoding']}, this is {identity} with {decoding}; "
-            "choose another --out"
+            "choose another --output_dir"
         )
     results["tasks"] = {name: entry for name, entry in results["tasks"].items() if name not in renewed}
     return results, [record for record in read_records(out) if record["task"] not in renewed]
@@ -186,29 +188,17 @@ def _unique(task: Task, samples: Iterable[Sample]) -> Iterator[Sample]:
         raise ValueError(f"task {task.name}: its data holds no samples")
 
 
-async def answer_samples(task: Task, samples: Iterable[Sample], asking: Asking) -> list[dict[str, Any]]:
-    """Records of all samples in their order, dialogues side by side."""
-    done: dict[int, dict[str, Any]] = {}
-    running: set[asyncio.Task[None]] = set()
+async def answer_samples(task: Task, samples: Iterable[Sample], asking: Asking) -> list[Scored]:
+    """All samples with their replies, in order and without the bytes of their images; dialogues in parallel."""
 
-    async def answer_one(number: int, sample: Sample) -> None:
-        done[number] = to_record(task.name, await answer(task, sample, asking))
+    async def answer_one(sample: Sample) -> Scored:
+        answered = _without_bytes(await answer(task, sample, asking))
         asking.model.forget(sample.dialogue)
         progress.update()
+        return answered
 
     with tqdm(desc=task.name, unit="sample", disable=True if my_share().rank else None) as progress:
-        try:
-            for number, sample in enumerate(samples):
-                running.add(asyncio.create_task(answer_one(number, sample)))
-                if len(running) >= asking.model.side_by_side:
-                    finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    for one in finished:
-                        one.result()
-            await asyncio.gather(*running)
-        finally:
-            for one in running:
-                one.cancel()
-    return [done[number] for number in sorted(done)]
+        return await ask_all(map(answer_one, samples), asking.model.batch_size)
 
 
 async def answer(task: Task, sample: Sample, asking: Asking) -> Scored:
@@ -228,6 +218,13 @@ async def answer(task: Task, sample: Sample, asking: Asking) -> Scored:
             asking.journal.store(key, sample, turn + 1, reply)
         history.append(reply)
     return Scored(sample, tuple(history[given:]))
+
+
+def _without_bytes(one: Scored) -> Scored:
+    """The sample with its images by their hashes alone, so that those of a whole run need not fit the memory."""
+    dialogue = one.sample.dialogue
+    images = tuple(replace(image, data=b"", known_sha256=image.sha256) for image in dialogue.images)
+    return replace(one, sample=replace(one.sample, dialogue=replace(dialogue, images=images)))
 
 
 def prompts_hash(records: Sequence[dict[str, Any]]) -> str:

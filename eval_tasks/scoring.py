@@ -1,11 +1,8 @@
-"""Records of asked samples to points and totals, with the judge where a task has one. Asks no model under test.
-
-A record is a line of samples.jsonl (`run_folder.to_record`); scoring fills its `points` and `unjudged`.
-"""
+"""Answered samples to points and totals, with the judge where a task has one. Asks no model under test."""
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -13,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.readers.judged_answer import ChatJudge, Place, Verdict
-from eval_tasks.store.run_folder import finite, from_record
+from eval_tasks.store.run_folder import finite
 from eval_tasks.task import Failure, Scored, Task
 from eval_tasks.totals import interval_of
 from mmcr_bench.judge.judge import open_judge, show_cost
 from mmcr_bench.judge.judge_spec import read_judge_specs
 from mmcr_bench.trust.canaries import CANARIES, NoCanaries, check_judge
-from mmcr_dataset.record.dialogue import Dialogue, image_entries
+from mmcr_dataset.record.dialogue import Dialogue
+
+log = logging.getLogger(__name__)
 
 SEED = 0  # of all resampling
 NUM_CANARY_DIALOGUES = 10  # of the bench, from which replies of known worth are made
@@ -81,7 +80,7 @@ def check_fitness(dialogues: Sequence[Dialogue], judge: str, ledger_path: Path) 
 def _tell(cost: str) -> None:
     """What is about to be paid, on the channel that holds no results."""
     if cost:
-        print(cost, file=sys.stderr, flush=True)
+        log.info("%s", cost)
 
 
 def _judged_by_chat(
@@ -132,55 +131,49 @@ def _with_verdicts(task: Task, one: Scored, rules: str, verdicts: Sequence[Verdi
     return replace(one, unjudged=unjudged, judged={"turns": details} if several else details[0])
 
 
-def score_records(
-    task: Task, records: Sequence[dict[str, Any]], rules: str, judge: str, ledger_path: Path, data: str | None = None
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The records with their points, and the task's entry of results.json.
+def score_answered(
+    task: Task, answered: Sequence[Scored], rules: str, judge: str, ledger_path: Path, data: str | None = None
+) -> tuple[list[Scored], dict[str, Any]]:
+    """The samples with their points, and the task's entry of results.json.
 
     Args:
-        task: whose records they are.
-        records: of samples.jsonl.
+        task: whose samples they are.
+        answered: samples with their replies; what was scored before is scored again.
         rules: scoring rules.
         judge: a `--judge` value.
         ledger_path: where a judge's words are kept.
-        data: where the task's data is; read again for a judge that sees the images, which a record doesn't hold.
+        data: where the task's data is; read again for a judge that sees the images, whose bytes a run doesn't keep.
 
     Raises:
         ValueError: the judge is to see images that the data doesn't have.
     """
-    is_shown = task.judge == "bench" and any(one.images for one in read_judge_specs(judge))
-    images = _images_of(task, records, rules, data) if is_shown else None
-    cleared = [
-        replace(from_record(record, images), points={}, unjudged=None, judged={}, reading=None) for record in records
-    ]
+    if task.judge == "bench" and any(one.images for one in read_judge_specs(judge)):
+        answered = _with_images(task, answered, rules, data)
+    cleared = [replace(one, points={}, unjudged=None, judged={}, reading=None) for one in answered]
     scored, judged_by = score_samples(task, cleared, rules, judge, ledger_path)
-    filled = [
-        {**record, "points": dict(one.points), **_kept_of(one)} for record, one in zip(records, scored, strict=True)
-    ]
     entry = to_entry(task, scored, rules, judged_by)
     if task.judge == "bench":
         entry["canaries"] = check_fitness([one.sample.dialogue for one in scored], judge, ledger_path)
-    return filled, entry
+    return scored, entry
 
 
-def _kept_of(one: Scored) -> dict[str, Any]:
-    unjudged = one.unjudged and one.unjudged._asdict()
-    return {"unjudged": unjudged, "judged": dict(one.judged), "reading": one.reading}
-
-
-def _images_of(task: Task, records: Sequence[dict[str, Any]], rules: str, data: str | None) -> dict[str, bytes]:
-    """The images of a task's data by their sha256."""
+def _with_images(task: Task, answered: Sequence[Scored], rules: str, data: str | None) -> list[Scored]:
+    """The samples with the images of the task's data in their dialogues."""
     try:
         dialogues = [sample.dialogue for sample in task.samples(data, rules)]
     except ValueError as error:
         raise ValueError(f"?images=yes: a run keeps no images, and {error}; name their place with --data") from error
     found = {image.sha256: image.data for dialogue in dialogues for image in dialogue.images}
-    for record in records:
-        if any(image["sha256"] not in found for image in image_entries(record["dialogue"])):
+    shown: list[Scored] = []
+    for one in answered:
+        dialogue = one.sample.dialogue
+        if any(image.sha256 not in found for image in dialogue.images):
             raise ValueError(
-                f"?images=yes: an image of sample {record['id']!r} isn't in {data}; name the run's data with --data"
+                f"?images=yes: an image of sample {dialogue.id!r} isn't in {data}; name the run's data with --data"
             )
-    return found
+        images = tuple(replace(image, data=found[image.sha256]) for image in dialogue.images)
+        shown.append(replace(one, sample=replace(one.sample, dialogue=replace(dialogue, images=images))))
+    return shown
 
 
 def to_entry(task: Task, scored: Sequence[Scored], rules: str, judged_by: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from mmcr_dataset.endpoint.client import Endpoint
-from mmcr_dataset.generate.dialogues import WriterSettings
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.pipeline import BuildSettings, build
 from mmcr_dataset.record.load import load_dialogues
 

@@ -1,4 +1,4 @@
-"""The commands an experiment runs: train.py, python -m eval_tasks, python -m training.settings."""
+"""The commands an experiment runs: train.py, python -m eval_tasks, python -m training settings."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ class Commands:
         Raises:
             ValueError: a setting is wrong; as train.py says it.
         """
-        asked = [self.python, "-m", "training.settings", *self._settings(flags)]
+        asked = [self.python, "-m", "training", "settings", *self._settings(flags)]
         said = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603
         if said.returncode:
-            raise ValueError(said.stderr.strip().removeprefix("error: "))
+            raise ValueError(said.stderr.strip().splitlines()[-1].removeprefix("error: "))
         settings: dict[str, Any] = json.loads(said.stdout)
         return settings
 

@@ -1,49 +1,85 @@
 """MAIN: the flags all experiments share, and their flow: count the data, train and evaluate the arms, draw the figure.
 
-The folder of an experiment (`--out`): start/ and looks/ (dry runs of the training), base/ (the model before training),
-arms/ARM/seed_N/ (train/, eval/, and for each step what was run and its log), figure.png, table.md, results.json.
+The folder of an experiment (`--output_dir`): start/ and looks/ (dry runs of the training), base/ (the model before
+training), arms/ARM/seed_N/ (train/, eval/, and for each step what was run and its log), figure.png, table.md,
+results.json.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import logging
 import math
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from tyro.conf import arg
 
 from experiments.arm import Arm, Experiment
 from experiments.commands import Command, Commands
 from experiments.runs import StepFailed, ending_on_sigterm, hold, is_done, run_step
 from experiments.volumes import Look, count_rows, read_look
+from mmcr_dataset.command_line import Program, run_program
+
+log = logging.getLogger(__name__)
 
 TINY = "tiny:"
 
 
-def make_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """The flags that every experiment has."""
-    parser = argparse.ArgumentParser(f"python -m experiments.{name}", description=description, allow_abbrev=False)
-    parser.add_argument("--config", required=True, metavar="RECIPE", help="of the training; the same for all arms")
-    parser.add_argument("--data", nargs="+", required=True, metavar="PLACE", help="folder or Hub id of a data set")
-    parser.add_argument("--tasks", default="mmcr_bench", help="benchmarks, with commas (default: %(default)s)")
-    parser.add_argument("--judge", default="offline", help="offline or api:URL#NAME (default: %(default)s)")
-    parser.add_argument(
-        "--seeds", nargs="+", type=int, default=[0], metavar="N", help="each arm is trained once a seed"
-    )
-    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="the same folder goes on")
-    parser.add_argument("--train_flags", default="", metavar="'FLAGS'", help="further flags of train.py, of all arms")
-    parser.add_argument("--eval_flags", default="", metavar="'FLAGS'", help="further flags of python -m eval_tasks")
-    parser.add_argument("--tasks_from", nargs="+", default=[], metavar="PATH", help="file or folder of more tasks")
-    parser.add_argument("--launch", metavar="FILE", help="accelerate's settings, such as training/launch/ddp.yaml")
-    parser.add_argument("--processes", type=int, metavar="N", help="GPUs to use (default: 1, or what --launch says)")
-    parser.add_argument("--python", default=sys.executable, metavar="PATH", help="interpreter of all commands")
-    parser.add_argument("--dry_run", action="store_true", help="print what would be run, and run nothing")
-    return parser
+@dataclass(frozen=True, kw_only=True)
+class ExperimentSettings:
+    """The flags that every experiment has.
+
+    Attributes:
+        config: recipe of the training; the same for all arms.
+        data: folders or Hub ids of data sets.
+        tasks: benchmarks, with commas.
+        judge: offline or api:URL#NAME.
+        seeds: each arm is trained once a seed.
+        out: folder of the experiment; the same folder resumes.
+        train_flags: further flags of train.py, of all arms, in quotes.
+        eval_flags: further flags of python -m eval_tasks, in quotes.
+        tasks_from: files or folders of more tasks.
+        launch: accelerate's settings, such as training/launch/ddp.yaml.
+        processes: GPUs to use; without it 1, or what --launch says.
+        python: interpreter of all commands.
+        dry_run: print what would be run, and run nothing.
+    """
+
+    config: str
+    data: tuple[str, ...]
+    tasks: str = "mmcr_bench"
+    judge: str = "offline"
+    seeds: tuple[int, ...] = (0,)
+    out: Annotated[Path, arg(name="output_dir")]
+    train_flags: Annotated[str, arg(metavar="'FLAGS'")] = ""
+    eval_flags: Annotated[str, arg(metavar="'FLAGS'")] = ""
+    tasks_from: Annotated[tuple[str, ...], arg(metavar="PATH ...")] = ()
+    launch: Annotated[str | None, arg(metavar="FILE")] = None
+    processes: int | None = None
+    python: str = sys.executable
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.data:
+            raise ValueError("--data is empty: name at least one folder or Hub id")
+
+    def plan(self, conductor: Conductor) -> Experiment:
+        """The arms.
+
+        Raises:
+            ValueError: the flags don't fit each other, or the data.
+        """
+        raise AssertionError("every experiment has a plan of its own")
+
+    def run(self) -> int:
+        """Train and evaluate the arms, draw the figure; 1 where an arm failed."""
+        return conduct(self)
 
 
 @dataclass
@@ -100,32 +136,25 @@ class Conductor:
         assert self.lock is not None, "a dry run runs nothing"
         name = folder.relative_to(self.out)
         if not is_done(step, folder):
-            print(f"{name}: {step}, log {folder / step}.log", flush=True)
+            log.info("%s: %s, log %s.log", name, step, folder / step)
         if not run_step(step, command, folder, self.lock):
-            print(f"{name}: {step} is done")
+            log.info("%s: %s is done", name, step)
 
 
-Plan = Callable[[argparse.Namespace, Conductor], Experiment]
+def main(settings: type[ExperimentSettings], argv: Sequence[str] | None = None) -> int:
+    """The command line of an experiment; returns the exit code."""
+    module = sys.modules[settings.__module__]
+    name = module.__spec__.name if module.__spec__ else settings.__module__
+    place = f"{settings.__module__}:{settings.__name__}"
+    program = Program(f"python -m {name}", settings.__doc__ or "", {}, "eval", default=place)
+    return run_program(program, argv)
 
 
-def main(parser: argparse.ArgumentParser, plan: Plan, argv: Sequence[str] | None) -> int:
-    """A command line; 0 when all went well, 1 when an arm failed, 2 when the user can mend what went wrong."""
-    args = parser.parse_args(argv)
-    try:
-        return conduct(args, plan)
-    except (ValueError, StepFailed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        return 130
-
-
-def conduct(args: argparse.Namespace, plan: Plan) -> int:
+def conduct(args: ExperimentSettings) -> int:
     """Plan, run and report an experiment; 0 or, where an arm failed, 1.
 
     Raises:
-        ValueError: a flag is wrong, or `--out` is in use.
+        ValueError: a flag is wrong, or `--output_dir` is in use.
         StepFailed: the data can't be looked at.
     """
     conductor = _open(args)
@@ -135,13 +164,13 @@ def conduct(args: argparse.Namespace, plan: Plan) -> int:
         if is_tiny:
             print(f"first:  {start.show()}")
             conductor.model = conductor.base = str(args.out / "start" / "base")
-        show_plan(plan(args, conductor), conductor)
+        show_plan(args.plan(conductor), conductor)
         return 0
     with ending_on_sigterm(), hold(args.out) as conductor.lock:
         if is_tiny:  # arms must begin with the same weights and the same tokenizer
             conductor.run("look", start, args.out / "start")
             conductor.model = conductor.base = str(args.out / "start" / "base")
-        experiment = plan(args, conductor)
+        experiment = args.plan(conductor)
         for arm in experiment.arms:
             conductor.commands.settings(arm.train_flags)  # a wrong one is told before anything is trained
         failed = run_arms(experiment, conductor)
@@ -149,7 +178,7 @@ def conduct(args: argparse.Namespace, plan: Plan) -> int:
     return 1 if failed else 0
 
 
-def _open(args: argparse.Namespace) -> Conductor:
+def _open(args: ExperimentSettings) -> Conductor:
     """What the flags ask for.
 
     Raises:
@@ -161,7 +190,7 @@ def _open(args: argparse.Namespace) -> Conductor:
         tasks=args.tasks,
         judge=args.judge,
         train_flags=shlex.split(args.train_flags),
-        eval_flags=[*shlex.split(args.eval_flags), *(f"--tasks-from={path}" for path in args.tasks_from)],
+        eval_flags=[*shlex.split(args.eval_flags), *(f"--tasks_from={path}" for path in args.tasks_from)],
         launch=args.launch,
         processes=args.processes,
     )
@@ -189,13 +218,13 @@ def run_arms(experiment: Experiment, conductor: Conductor) -> list[str]:
         conductor.run("eval", conductor.commands.evaluate(conductor.base, out / "base" / "eval"), out / "base")
     except StepFailed as error:
         failed.append(f"the model before training: {error}")
-        print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
+        log.error("%s", failed[-1])
     for arm, seed, folder in _runs_of(experiment, conductor):
         try:
             _run_arm(arm, seed, folder, conductor)
         except StepFailed as error:
             failed.append(f"arm {arm.name}, seed {seed}: {error}")
-            print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
+            log.error("%s", failed[-1])
     return failed
 
 

@@ -17,7 +17,7 @@ _TINY = "Tiny model with random weights: its numbers mean nothing."
 
 
 def write_figure(experiment: Experiment, scores: Scores, is_tiny: bool, path: Path) -> None:
-    """Draw the experiment into a PNG, whole or not at all."""
+    """Draw the experiment into a PNG, atomically."""
     draw = _draw_along_axis if experiment.x_label else _draw_differences
     part = path.with_name(path.stem + ".part.png")
     figure = draw(experiment, scores)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.registry import GROUPS
-from eval_tasks.report.tables import paper_scores, to_table
+from eval_tasks.report.tables import paper_scores
 from eval_tasks.store.run_folder import finite
 from experiments.arm import Experiment
 from experiments.estimates import Estimate, difference, estimate
 from experiments.scores import BASE, Measure, Scores
 from mmcr_bench.intervals import LEVEL, holm
+from mmcr_dataset.publish.markdown_table import to_table
+from mmcr_dataset.stage.stages import write_text
 
 Contrast = tuple[str, str]  # an arm, and the one it is compared with
 
@@ -132,7 +134,7 @@ def _show(found: Estimate, sign: str = "") -> str:
 def write_results(
     path: Path, experiment: Experiment, scores: Scores, trained: Mapping[str, Sequence[Any]], failed: Sequence[str]
 ) -> None:
-    """The same as JSON, whole or not at all."""
+    """The same as JSON, atomically."""
     arms = [arm for arm in experiment.arms if arm.name in trained]
     contrasts = contrasts_of(experiment, [arm.name for arm in arms])
     measures = []
@@ -160,9 +162,7 @@ def write_results(
         "measures": measures,
         "failed": list(failed),
     }
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps(results, indent=1, allow_nan=False) + "\n")
 
 
 def _to_json(found: Estimate) -> dict[str, float | None]:

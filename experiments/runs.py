@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from experiments.commands import Command
+from mmcr_dataset.stage.stages import write_text
 
 _LINES_SHOWN = 6  # of a failed command's log
 
@@ -59,7 +60,7 @@ def run_step(step: str, command: Command, folder: Path, lock: int) -> bool:
     if before and before["program"] != list(command.program):
         raise StepFailed(
             f"{folder} was made by another command: {_show_change(before['program'], command.program)}; name another "
-            f"--out, or remove {folder}"
+            f"--output_dir, or remove {folder}"
         )
     if before and before["done"]:
         return False
@@ -119,9 +120,7 @@ def _read_state(path: Path) -> dict[str, Any] | None:
 
 
 def _write_state(path: Path, command: Command, **more: Any) -> None:  # noqa: ANN401
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps({"program": list(command.program), **more}, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, json.dumps({"program": list(command.program), **more}, indent=1) + "\n")
 
 
 def _show_change(before: Sequence[str], now: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Whether it helps to train on all topics alike: as they are, balanced, and dominated by one, at equal volume.
 
     python -m experiments.topic_balance --config training/recipes/tiny_cpu.yaml --data mmcr-310k --labels labels.jsonl \
-        --topics topics.json --percent 60 --seeds 0 1 --out out/topics
+        --topics topics.json --percent 60 --seeds 0 1 --output_dir out/topics
 
 The topics are those the rows carry, or with `--labels` and `--topics` those that `python -m mmcr_bench tag` and
 `python -m mmcr_bench topics` found.
@@ -9,61 +9,71 @@ The topics are those the rows carry, or with `--labels` and `--topics` those tha
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
 
 from experiments.arm import Arm, Experiment
-from experiments.conduct import Conductor, main, make_parser
+from experiments.conduct import Conductor, ExperimentSettings, main
 from experiments.volumes import parquet_files
 
 
-def parser() -> argparse.ArgumentParser:
-    """The flags."""
-    made = make_parser("topic_balance", "Topics as they are, balanced, and dominated by one, at equal volume.")
-    made.add_argument("--rows", type=int, metavar="N", help="dialogues of each arm (default: the most there can be)")
-    made.add_argument("--topic", metavar="NAME", help="that dominates (default: the most frequent)")
-    made.add_argument("--percent", type=float, default=80.0, metavar="X", help="its share (default: %(default)g)")
-    made.add_argument("--labels", type=Path, metavar="FILE", help="labels.jsonl of python -m mmcr_bench tag")
-    made.add_argument("--topics", type=Path, metavar="FILE", help="topics.json of python -m mmcr_bench topics")
-    return made
+@dataclass(frozen=True, kw_only=True)
+class TopicBalance(ExperimentSettings):
+    """Topics as they are, balanced, and dominated by one, at equal volume.
 
-
-def plan(args: argparse.Namespace, conductor: Conductor) -> Experiment:
-    """Three arms.
-
-    Raises:
-        ValueError: topics are unknown, or too few rows have the dominant one.
+    Attributes:
+        rows: dialogues of each arm; without it the most there can be.
+        topic: that dominates; without it the most frequent.
+        percent: its share.
+        labels: labels.jsonl of python -m mmcr_bench tag.
+        topics: topics.json of python -m mmcr_bench topics.
     """
-    if len(args.data) > 1:
-        raise ValueError(f"--data names {len(args.data)} sets, expected one whose topics are drawn")
-    if not 0 < args.percent <= 100:
-        raise ValueError(f"--percent {args.percent:g}: expected above 0 and up to 100")
-    if bool(args.labels) != bool(args.topics):
-        raise ValueError("--labels and --topics belong together; name both files")
-    (place,) = args.data
-    topics = _topics_of(place, conductor.data_config, args.labels, args.topics)
-    topic, rows = _choose(topics, args.topic, args.rows, args.percent, place)
-    given: list[str] = []
-    if args.labels is not None:
-        path = args.out / "topics.jsonl"
-        given = ["--topic_file", str(path)]
-        if not conductor.is_dry:
-            path.write_text("".join(json.dumps({"id": id_, "topic": topics[id_]}) + "\n" for id_ in sorted(topics)))
-    dominant = [*given, "--dominant_topic", topic, "--dominant_percent", f"{args.percent:g}"]
-    return Experiment(
-        title="Balance of topics",
-        arms=[
-            Arm("as_they_are", "as they are", [place], [rows]),
-            Arm("balanced", "balanced", [place], [rows], ["--balance_topics", "true", *given]),
-            Arm("dominated", f"{args.percent:g} % {topic}", [place], [rows], dominant),
-        ],
-        against="as_they_are",
-        notes=[f"Each arm trains on {rows:,} dialogues of {place}; trained tokens differ."],
-    )
+
+    rows: int | None = None
+    topic: str | None = None
+    percent: float = 80.0
+    labels: Annotated[Path | None, arg(metavar="FILE")] = None
+    topics: Annotated[Path | None, arg(metavar="FILE")] = None
+
+    def plan(self, conductor: Conductor) -> Experiment:
+        """Three arms.
+
+        Raises:
+            ValueError: topics are unknown, or too few rows have the dominant one.
+        """
+        if len(self.data) > 1:
+            raise ValueError(f"--data names {len(self.data)} sets, expected one whose topics are drawn")
+        if not 0 < self.percent <= 100:
+            raise ValueError(f"--percent {self.percent:g}: expected above 0 and up to 100")
+        if bool(self.labels) != bool(self.topics):
+            raise ValueError("--labels and --topics belong together; name both files")
+        (place,) = self.data
+        topics = _topics_of(place, conductor.data_config, self.labels, self.topics)
+        topic, rows = _choose(topics, self.topic, self.rows, self.percent, place)
+        given: list[str] = []
+        if self.labels is not None:
+            path = self.out / "topics.jsonl"
+            given = ["--topic_file", str(path)]
+            if not conductor.is_dry:
+                path.write_text("".join(json.dumps({"id": id_, "topic": topics[id_]}) + "\n" for id_ in sorted(topics)))
+        dominant = [*given, "--dominant_topic", topic, "--dominant_percent", f"{self.percent:g}"]
+        return Experiment(
+            title="Balance of topics",
+            arms=[
+                Arm("as_they_are", "as they are", [place], [rows]),
+                Arm("balanced", "balanced", [place], [rows], ["--balance_topics", "true", *given]),
+                Arm("dominated", f"{self.percent:g} % {topic}", [place], [rows], dominant),
+            ],
+            against="as_they_are",
+            notes=[f"Each arm trains on {rows:,} dialogues of {place}; trained tokens differ."],
+        )
 
 
 def _topics_of(place: str, config: str | None, labels: Path | None, topics: Path | None) -> dict[str, str | None]:
@@ -118,4 +128,4 @@ def _choose(
 
 
 if __name__ == "__main__":
-    sys.exit(main(parser(), plan, None))
+    sys.exit(main(TopicBalance))

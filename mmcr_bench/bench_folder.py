@@ -12,8 +12,9 @@ from mmcr_bench.card import SPLIT, write_card
 from mmcr_bench.select.candidates import read_ids
 from mmcr_bench.select.draw import KINDS
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, to_croissant
-from mmcr_dataset.publish.parquet import read_shards, write_dataset
+from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, to_json
+from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.record.row import from_row
 
 CHECKSUMS_NAME = "checksums.json"
@@ -83,7 +84,7 @@ def find_changes(folder: Path) -> list[str]:
 
 _RAI = {
     "dataCollection": "Drawn per topic from dialogues that a chat model wrote about images of web pages.",
-    "dataAnnotationProtocol": "Experts flag items by five criteria; flagged ones are written anew or replaced.",
+    "dataAnnotationProtocol": "Experts flag items by five criteria; flagged ones are regenerated or replaced.",
     "dataLimitations": "References are a chat model's; scores depend on the judge and are comparable only between runs "
     "of the same judge.",
     "dataUseCases": "Measuring contextual reasoning over turns and images; not for training.",

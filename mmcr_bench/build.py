@@ -130,11 +130,17 @@ def build_bench(
 def _check_folders(dataset: Path, out: Path, overwrite: bool) -> list[Path]:
     """The folders to draw from; raises where one is missing or in the way."""
     if not any(dataset.rglob("*.parquet")):
-        raise ValueError(f"{dataset}: no data set there; build one with `python -m mmcr_dataset build --out {dataset}`")
+        raise ValueError(
+            f"{dataset}: no data set there; build one with `python -m mmcr_dataset build --output_dir {dataset}`"
+        )
     if not out.exists():
         return [dataset]
     if not (out / REPORT_NAME).is_file():
-        raise ValueError(f"{out}: exists and is no bench ({REPORT_NAME} is missing); name another folder with --out")
+        raise ValueError(
+            f"{out}: exists and is no bench ({REPORT_NAME} is missing); name another folder with --output_dir"
+        )
     if not overwrite:
-        raise ValueError(f"{out}: a bench stands there; name another folder with --out, or replace it with --overwrite")
+        raise ValueError(
+            f"{out}: a bench stands there; name another folder with --output_dir, or replace it with --overwrite"
+        )
     return [dataset, out]

@@ -31,7 +31,7 @@ def show_card(dialogues: Sequence[Dialogue], content_sha256: str) -> str:
     """The card as Markdown with the configurations `default`, `single` and `multi` (those that have rows).
 
     Each configuration names the hash of the shards: `datasets` keeps a copy of a local folder by its card alone, and
-    would give the rows of a former bench for a folder that was written anew.
+    would give the rows of a former bench for a folder that was regenerated.
     """
     sizes = measure_sizes(dialogues)
     configs = [("default", f"*/{SPLIT}-*.parquet")]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mmcr_bench.bench_folder import find_changes, write_bench_folder
 from mmcr_bench.review.event_log import ReviewLog
-from mmcr_bench.review.progress import show_agreement
+from mmcr_bench.review.progress import AGREEMENT_COLUMNS, show_agreement
 from mmcr_bench.table_1 import measure_sizes, show_table_1
+from mmcr_dataset.publish.markdown_table import to_table
 
 REPORT_NAME = "frozen.json"
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
@@ -48,12 +49,7 @@ def freeze_review(review: Path, out: Path, version: str) -> str:
         f"Version {version}. {experts} experts passed every item on five criteria; items needed this many versions: "
     ]
     notes += [", ".join(f"{count} needed {number}" for number, count in sorted(rounds.items())) + "."]
-    notes += [
-        "",
-        "| criterion | items | flagged | raw | Krippendorff's alpha | Gwet's AC1 |",
-        "|---|---|---|---|---|---|",
-    ]
-    notes += ["| " + " | ".join(row) + " |" for row in show_agreement(log) if len(row) > 1]
+    notes += ["", to_table(AGREEMENT_COLUMNS, [row for row in show_agreement(log) if len(row) > 1])]
     write_bench_folder(dialogues, out, REPORT_NAME, report, [*notes, ""], version)
     return f"{out}: version {version}, {len(items)} items\n\n{show_table_1(measure_sizes(dialogues))}"
 

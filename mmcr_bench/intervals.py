@@ -57,7 +57,7 @@ def bootstrap_interval(
         values: one a dialogue (or question).
         groups: the group of each value; None makes each value its own group.
         seed: of the resampling; the same seed gives the same interval.
-        num_resamples: how often the groups are drawn anew.
+        num_resamples: how often the groups are redrawn.
 
     Raises:
         ValueError: no values, a value that isn't finite, or another number of groups than of values.
@@ -145,7 +145,7 @@ def bootstrap_statistic(
         statistic: gets the numbers (from 0) of the items to use, some of them several times; None if undefined.
         num_items: how many items there are.
         seed: of the resampling.
-        num_resamples: how often the items are drawn anew.
+        num_resamples: how often the items are redrawn.
 
     Returns:
         None if the statistic is undefined for the items as they are, or for half of the resamples.

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mmcr_dataset.publish.markdown_table import to_table
 from mmcr_dataset.record.dialogue import Dialogue
 
 
@@ -56,14 +57,13 @@ def show_table_1(sizes: Mapping[str, Size]) -> str:
     """Both kinds as a Markdown table, the paper's numbers beside them."""
     header = ["", *(column for name in sizes for column in (name, f"paper, {name}"))]
     both = [size for name in sizes for size in (sizes[name], PAPER_BENCH[name])]
-    lines = [header, ["---", *["---:"] * len(both)]]
-    lines += [
+    rows = [
         ["dialogues", *(f"{size.num_dialogues:,}" for size in both)],
         ["images", *(f"{size.num_images:,}" for size in both)],
         ["question-answer pairs", *(f"{size.num_pairs:,}" for size in both)],
         ["images a dialogue", *(_show_shares(size.images) for size in both)],
     ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return to_table(header, rows, right=range(1, len(header)))
 
 
 def _show_shares(images: Mapping[str, float]) -> str:

@@ -10,97 +10,32 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mmcr_dataset.build_settings import BuildSettings
+from mmcr_dataset.collect.document import DocumentSource
 from mmcr_dataset.collect.draw import Quota, draw_documents
-from mmcr_dataset.collect.screen import Screen
 from mmcr_dataset.collect.shards import collect_shards, first_open
 from mmcr_dataset.collect.sources.open_source import open_source
-from mmcr_dataset.collect.web.fetch import FetchSettings
-from mmcr_dataset.filters.clip_match import open_matcher
+from mmcr_dataset.filters.clip_match import Matcher, open_matcher
 from mmcr_dataset.filters.contamination import SetIndex, index_sets
 from mmcr_dataset.filters.dedup import RepeatIndex
 from mmcr_dataset.filters.report import show_report
-from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
-from mmcr_dataset.generate.dialogues import WriterSettings
+from mmcr_dataset.generate.ranks import Writing
 from mmcr_dataset.generate.run import generate
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.describe import describe, write_statistics
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, image_entries
-from mmcr_dataset.record.images import ImageLimits
-from mmcr_dataset.stage.engine import EngineSettings, Writing
 from mmcr_dataset.stage.progress import open_bar, say_count
-from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, write_jsonl, write_text
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values, without_images
-
-
-@dataclass(frozen=True, slots=True)
-class BuildSettings:
-    """A build.
-
-    Attributes:
-        source: what collect/sources.py opens: `demo`, a path, `hub:ORG/NAME`, with a kind before it.
-        out: folder of the finished data set; its name is the data set's name.
-        num_single: documents of one image to take, None for all.
-        num_multi: documents of several images to take, None for all.
-        seed: of the draw.
-        licence: licence of the images and texts, where the source does not say.
-        writer: who writes the dialogues, and how.
-        matcher: `none`, `labels`, `open_clip` or `open_clip:MODEL/PRETRAINED`.
-        similarity_min: least cosine of every image and its text; None with `keep_rate`.
-        keep_rate: share (0..1] of the dialogues to keep by similarity, instead of a threshold.
-        evaluation_sets: dialogues that show an image of one of these are left out.
-        screen: what a document must be before its images are fetched.
-        fetch: politeness and patience on the web.
-        limits: what an image may be.
-        estimate_only: stop before the first request is paid, having said what all of them cost.
-        engine: where the writer runs.
-    """
-
-    source: str
-    out: Path
-    num_single: int | None = None
-    num_multi: int | None = None
-    seed: int = 0
-    licence: str | None = None
-    writer: WriterSettings = field(default_factory=WriterSettings)
-    matcher: str = "none"
-    similarity_min: float | None = None
-    keep_rate: float | None = None
-    evaluation_sets: tuple[Path, ...] = ()
-    screen: Screen = field(default_factory=Screen)
-    fetch: FetchSettings = field(default_factory=FetchSettings)
-    limits: ImageLimits = field(default_factory=ImageLimits)
-    estimate_only: bool = False
-    engine: EngineSettings = field(default_factory=EngineSettings)
-
-    def __post_init__(self) -> None:
-        for flag, number in (("--single", self.num_single), ("--multi", self.num_multi)):
-            if number is not None and number < 0:
-                raise ValueError(f"{flag} {number}: expected a number of documents, 0 or more")
-        if self.keep_rate is not None and not 0 < self.keep_rate <= 1:
-            raise ValueError(f"--keep-rate {self.keep_rate}: expected a share above 0 and at most 1")
-        if self.similarity_min is not None and self.keep_rate is not None:
-            raise ValueError("--similarity-min and --keep-rate: give one of them")
-        if self.matcher == "none" and (self.similarity_min is not None or self.keep_rate is not None):
-            raise ValueError("--filter none measures nothing: leave --similarity-min and --keep-rate out")
-        if self.engine.name != "local" and self.writer.writer != "openai":
-            raise ValueError(f"--engine {self.engine.name}: goes with --writer openai, got {self.writer.writer}")
-        if self.out.exists() and not self.out.is_dir():
-            raise ValueError(f"--out {self.out}: a file is in the way")
-
-    @property
-    def work(self) -> Path:
-        """Folder of the stages, beside the data set so that publishing can't pick it up."""
-        return self.out.with_name(self.out.name + ".work")
+from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, forget_shards, write_jsonl, write_text
+from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values
 
 
 def build(settings: BuildSettings) -> list[StageCount]:
@@ -109,12 +44,18 @@ def build(settings: BuildSettings) -> list[StageCount]:
     Raises:
         ValueError: a setting is wrong, the source is unreadable, or nothing is left to publish.
     """
-    counts = [_collect(settings)]
+    source = open_source(settings.source, settings.licence)
+    settings.screen.check_source(settings.source, getattr(source, "probabilities", frozenset()))
+    sets = list(index_sets(settings.evaluation_sets))
+    open_once = cache(lambda: open_matcher(settings.matcher))
+    if not settings.estimate_only and Stage.settings_on_disk(settings.work, "score") != _scored_by(settings):
+        open_once()  # one that can't be opened is said before anything is fetched or paid
+    counts = [_collect(settings, source)]
     task = Writing(settings.work, settings.writer, settings.engine)
     generated = generate(task, settings.estimate_only)
     if generated is None:
         return counts
-    counts += [generated, _filter(settings)]
+    counts += [generated, _filter(settings, sets, open_once)]
     write_text(settings.work / "report.html", show_report(settings.work, counts))
     if counts[-1].num_kept == 0:
         raise ValueError(
@@ -124,14 +65,11 @@ def build(settings: BuildSettings) -> list[StageCount]:
     return counts
 
 
-def _collect(settings: BuildSettings) -> StageCount:
+def _collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
     """Documents with their images fetched and checked."""
-    source = open_source(settings.source, settings.licence)
-    settings.screen.check_source(settings.source, getattr(source, "probabilities", frozenset()))
     wanted = [settings.num_single, settings.num_multi, settings.seed, settings.licence, asdict(settings.screen)]
-    stage = Stage(
-        settings.work, "collect", {"source": source.fingerprint, "take": wanted, "limits": asdict(settings.limits)}
-    )
+    made_of = {"source": source.fingerprint, "take": wanted, "limits": asdict(settings.limits)}
+    stage = Stage.begin(settings.work, "collect", made_of)
     first, num_before = first_open(stage)
     quota = Quota(settings.num_single, settings.num_multi)
     notes = stage.folder / "parts_drawn.jsonl"
@@ -139,46 +77,42 @@ def _collect(settings: BuildSettings) -> StageCount:
     with open_bar("collect", "document", quota.total) as bar:
         bar.update(num_before)
         changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, settings.limits, bar.update))
-    for number in changed:  # their dialogues are made again; what was paid for comes from the ledger
-        (settings.work / STAGES["generate"] / f"{number:05d}.count.json").unlink(missing_ok=True)
+    forget_shards(settings.work, "generate", changed)  # what was paid for them comes from the ledger
     return say_count(stage.close())
 
 
-def _filter(settings: BuildSettings) -> StageCount:
+def _scored_by(settings: BuildSettings) -> dict[str, Any]:
+    return {"matcher": settings.matcher}
+
+
+def _filter(settings: BuildSettings, sets: Sequence[SetIndex], open_once: Callable[[], Matcher | None]) -> StageCount:
     """Rules, similarity, images of evaluation sets, repeated images; what is removed keeps its reason."""
-    scored = Stage(settings.work, "score", {"matcher": settings.matcher})
-    num_dialogues = Stage.reopen(settings.work, "generate").close().num_kept
-    open_once = cache(lambda: open_matcher(settings.matcher))  # not before there is something to score
-    with open_bar("similarity", "dialogue", num_dialogues) as bar:
+    generated = Stage.open(settings.work, "generate")
+    scored = Stage.begin(settings.work, "score", _scored_by(settings))
+    broken: dict[int, list[tuple[str, str] | None]] = {}
+    with open_bar("similarity", "dialogue", generated.count().num_kept) as bar:
         for number, values in read_values(settings.work, "generate"):
-            score_shard(settings.work, number, values, open_once)
+            broken[number] = score_shard(scored, settings.work, number, values, open_once)
             bar.update(len(values))
-    drop_other_shards(settings.work)
-    return _cut(settings, scored)
-
-
-def _cut(settings: BuildSettings, scored: Stage) -> StageCount:
+    drop_other_shards(scored, broken)
+    scored.close()
     scores = read_similarities(settings.work)
     least = settings.similarity_min
     if settings.keep_rate is not None and scores:
         least = float(np.quantile([min(values) for values in scores.values()], 1 - settings.keep_rate))
-    sets = list(index_sets(settings.evaluation_sets))
-    inputs = [Stage.reopen(settings.work, "generate").content_hash(), scored.content_hash()]
     asked = {"similarity_min": least, "evaluation_sets": [one.fingerprint() for one in sets]}
-    stage = Stage(settings.work, "filter", {"input": inputs, **asked})
+    made_of = {"input": [generated.content_hash(), scored.content_hash()], **asked}
+    stage = Stage.begin(settings.work, "filter", made_of)
     seen = RepeatIndex()
     for number, values in read_values(settings.work, "generate"):
         kept: list[dict[str, Any]] = []
         removed: list[Removed] = []
-        for value in values:
+        for value, reason in zip(values, broken[number], strict=True):
             similarity = scores.get(value["id"], [])
-            broken = reason_to_drop(without_images(value))
-            if broken is None and least is not None and min(similarity) < least:
-                broken = "low_similarity", f"{min(similarity):.3f}, expected at least {least:.3f}"
             phashes = [image["phash"] for image in image_entries(value)]
-            broken = broken or _reason_images(phashes, sets, seen)
-            if broken is not None:
-                removed.append(Removed(value["id"], *broken))
+            reason = reason or _reason_similarity(similarity, least) or _reason_images(phashes, sets, seen)
+            if reason is not None:
+                removed.append(Removed(value["id"], *reason))
                 continue
             seen.add(phashes, value["id"])
             kept.append(with_similarity(value, similarity))
@@ -186,6 +120,12 @@ def _cut(settings: BuildSettings, scored: Stage) -> StageCount:
             write_jsonl(stage.shard(number, "jsonl"), kept)
             stage.finish(number, len(values), len(kept), removed)
     return say_count(stage.close())
+
+
+def _reason_similarity(similarity: Sequence[float], least: float | None) -> tuple[str, str] | None:
+    if least is None or min(similarity) >= least:
+        return None
+    return "low_similarity", f"{min(similarity):.3f}, expected at least {least:.3f}"
 
 
 def _reason_images(phashes: Sequence[str], sets: Sequence[SetIndex], seen: RepeatIndex) -> tuple[str, str] | None:
@@ -205,7 +145,7 @@ def _publish(settings: BuildSettings, counts: Sequence[StageCount]) -> None:
     """The finished folder: shards, statistics, card. Replaces an earlier one only when it is complete."""
     unfinished = settings.out.with_name(settings.out.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    size_bytes = sum(path.stat().st_size for path in (settings.work / "1_candidates").glob("*.parquet"))
+    size_bytes = sum(path.stat().st_size for path in (settings.work / STAGES["collect"]).glob("*.parquet"))
     kept = read_dialogues(settings.work, "filter")
     write_dataset(_watched(kept, counts[-1].num_kept), unfinished, size_bytes)
     write_text(unfinished / "funnel.json", json.dumps([asdict(count) for count in counts], indent=1) + "\n")

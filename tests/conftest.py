@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mmcr_dataset.collect.candidates import CandidateWriter
+from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 
 # Before any library reads it: no test asks a hub, and none leaves a cache behind.
@@ -30,6 +32,14 @@ def image_bytes(seed: int, size: tuple[int, int] = (96, 72), format: str = "PNG"
     buffer = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, format)
     return buffer.getvalue()
+
+
+def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
+    """Write a shard; the file appears atomically."""
+    writer = CandidateWriter(path)
+    for candidate in candidates:
+        writer.add(candidate)
+    writer.close()
 
 
 @pytest.fixture

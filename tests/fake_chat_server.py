@@ -139,6 +139,33 @@ class FakeChatServer(LocalServer):
         self.base_url = f"{self.url}/v1"
 
 
+class RevokedKey:
+    """An answer function: one request is refused with 401 while others are in flight, which are answered after that.
+
+    `.num_served` counts the answers that are paid: all but the refused one.
+    """
+
+    def __init__(self, is_refused: Callable[[dict[str, Any]], bool], num_before: int, num_in_flight: int) -> None:
+        self._is_refused, self._num_before, self._num_in_flight = is_refused, num_before, num_in_flight
+        self._condition = threading.Condition()
+        self._was_refused = False
+        self._in_flight = self.num_served = 0
+
+    def __call__(self, request: dict[str, Any], text: str) -> Answer:
+        with self._condition:
+            if self._is_refused(request):
+                assert self._condition.wait_for(lambda: self._in_flight >= self._num_in_flight, 60)
+                self._was_refused = True
+                self._condition.notify_all()
+                return Answer("key revoked", status=401)
+            self.num_served += 1
+            if self.num_served > self._num_before:
+                self._in_flight += 1
+                self._condition.notify_all()
+                assert self._condition.wait_for(lambda: self._was_refused, 60)
+        return Answer(text, delay_s=0.5)
+
+
 @contextmanager
 def server_process(text: str, delay_s: float) -> Iterator[str]:
     """A server in a process of its own, for benchmarks: every reply is `text` after a fixed time. Gives its address."""

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from mmcr_dataset.collect.document import ImageAt
+from mmcr_dataset.collect.web.byte_budget import ByteBudget
+from mmcr_dataset.collect.web.fetch import ImageFetcher
+from mmcr_dataset.collect.web.fetch_settings import FetchSettings
+from mmcr_dataset.record.images import ImageError, ImageLimits
 from tests.local_server import Handler, LocalServer
 
 
@@ -78,3 +85,16 @@ class LocalWeb(LocalServer):
                     web.num_bytes_sent += len(body[start : start + step])
 
         super().__init__(Pages)
+
+
+async def fetch_images(
+    places: Iterable[ImageAt], settings: FetchSettings = FetchSettings(), limits: ImageLimits = ImageLimits()
+) -> dict[ImageAt, bytes | ImageError]:
+    """The bytes of each image, or why there are none."""
+    wanted = list(dict.fromkeys(places))
+    budget = ByteBudget(sys.maxsize)
+    async with ImageFetcher(settings, limits) as fetcher:
+        found = await asyncio.gather(
+            *(fetcher.fetch(place, budget.room(number)) for number, place in enumerate(wanted, 1))
+        )
+    return dict(zip(wanted, found, strict=True))

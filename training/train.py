@@ -6,6 +6,7 @@ Dialogues -> fine-tuned vision-language model: final/ (model, processor, chat te
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,16 +15,38 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a file: the modules beside it are `training.x`, not top-level names
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from training.config import TrainConfig, parse_config
+from mmcr_dataset.command_line import Program, run_program, set_up_logging
+from training.config import TrainConfig
+
+log = logging.getLogger("training.train")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Read the command line and train; a wrong setting or input ends with one line and exit code 2."""
-    try:
-        train(parse_config(argv))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+PROGRAM = Program(
+    name="accelerate launch train.py",
+    about="Dialogues to a fine-tuned vision-language model.",
+    commands={},
+    extra="train",
+    default="training.commands:Train",
+)
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the command line and train; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not {"--model", "--config", "-h", "--help"} & {word.partition("=")[0] for word in words}:
+        words = ["--config", str(_default_recipe()), *words]
+    return run_program(PROGRAM, words)
+
+
+def _default_recipe() -> Path:
+    """Without --model and --config: the paper's smallest model on a GPU, the demo's on a CPU."""
+    import torch
+
+    set_up_logging(logging.INFO)
+    recipe = RECIPES / ("ovis2_1b.yaml" if torch.cuda.is_available() else "tiny_cpu.yaml")
+    log.info("no --model and no --config: training as %s says", recipe)
+    return recipe
 
 
 def train(config: TrainConfig) -> Path:
@@ -48,7 +71,7 @@ def train(config: TrainConfig) -> Path:
     from training.families import family_of
     from training.model.flops import flop_formula
     from training.model.load import encoding_processor, load_model
-    from training.model.trainable import add_lora, count_parts, freeze_parts, recompute_parts, show_parts
+    from training.model.trainable import add_lora, checkpoint_parts, count_parts, freeze_parts, show_parts
     from training.run.checkpoints import SaveEvery, find_checkpoint
     from training.run.dry_run import look_ahead, show_dry_run, write_dry_run
     from training.run.loss_curve import write_loss_curve
@@ -73,16 +96,17 @@ def train(config: TrainConfig) -> Path:
     with processes.main_process_first():  # one writes the cache, the others read it
         rows, shares = load_streams(config) if config.streaming else load_mixture(config)
     if processes.is_main_process:
-        print(show_mixture(shares))
+        log.info("%s", show_mixture(shares))
         write_mixture_image(shares, out / "mixture.png")
     model, processor = load_model(config, family, first_rows(rows))
     freeze_parts(model, family, config.freeze)
     if config.lora_rank:
         model = add_lora(model, family, config.lora_rank)
-    if config.recompute != "none":
-        recompute_parts(model, family, ["vision"] if config.recompute == "vision" else list(family.parts))
+    if config.gradient_checkpointing != "none":
+        checkpoint_parts(model, family, ["vision"] if config.gradient_checkpointing == "vision" else list(family.parts))
     counts = count_parts(model, family)
-    processes.print(show_parts(counts))
+    if processes.is_main_process:
+        log.info("%s", show_parts(counts))
 
     # data
     collator = Collator(
@@ -96,7 +120,8 @@ def train(config: TrainConfig) -> Path:
         bin_tokens=config.bin_tokens if config.packing else None,
     )
     plan = plan_steps(config, rows, collator, processes.num_processes, processes.process_index)
-    processes.print(plan.show())
+    if processes.is_main_process:
+        log.info("%s", plan.show())
 
     if config.dry_run:
         ahead = look_ahead(plan, rows, collator)
@@ -122,7 +147,8 @@ def train(config: TrainConfig) -> Path:
     if checkpoint is None:
         trainer.train()
     else:
-        processes.print(f"going on from {checkpoint}")
+        if processes.is_main_process:
+            log.info("resuming from %s", checkpoint)
         trainer.go_on_from(checkpoint)
 
     # result
@@ -147,4 +173,4 @@ def train(config: TrainConfig) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,10 +1,11 @@
-"""TRL's SFTTrainer with a loss that doesn't depend on how a step is cut, and a log of what was trained."""
+"""TRL's SFTTrainer with a loss that is invariant to gradient accumulation, and a log of what was trained."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import json
+import logging
 import time
 import warnings
 from collections import Counter
@@ -27,9 +28,11 @@ from training.model.varlen import NAME as VARLEN
 from training.run.checkpoints import keep_lines_up_to, read_complete, write_complete
 from training.run.meter import Meter
 
+log = logging.getLogger(__name__)
+
 
 class _TellPlace(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Tells the plan at which step a pass begins, so that a resumed run reads nothing of what was trained already."""
+    """Tells the plan at which step an epoch begins, so that a resumed run skips what was trained already."""
 
     def __init__(self, plan: StepPlan) -> None:
         self.plan = plan
@@ -39,7 +42,7 @@ class _TellPlace(TrainerCallback):  # type: ignore[misc]  # transformers is not 
         self.plan.go_to(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Passes over the data so far; the trainer counts them from where a pass was resumed."""
+        """Count the epochs so far; the trainer counts them from where an epoch was resumed."""
         if self.plan.num_steps is not None:
             state.epoch = state.global_step / self.plan.num_steps
 
@@ -88,11 +91,11 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
     def get_batch_samples(
         self, epoch_iterator: Iterator[Step], num_batches: int, device: torch.device
     ) -> tuple[list[Step], None]:
-        """One step, which the trainer takes for one batch: their number of micro-batches may differ."""
+        """One step as one batch of the trainer: the number of micro-batches may differ from step to step."""
         return list(itertools.islice(epoch_iterator, 1)), None
 
     def training_step(self, model: Any, inputs: Step, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Gradients of a whole step, micro-batch by micro-batch as the workers bring them.
+        """Gradient accumulation over a whole step, micro-batch by micro-batch.
 
         The loss is summed first and divided by the weights of the step, on all processes, when they are known.
         """
@@ -120,7 +123,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         return loss
 
     def _counted(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The micro-batches; what they hold is counted when they pass."""
+        """Pass the micro-batches through and count their tokens."""
         for batch in batches:
             self._passed_skipped += batch.pop(SKIPPED)
             weights_BT = batch[WEIGHTS][:, 1:]
@@ -130,7 +133,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             yield batch
 
     def _reduced(self) -> float:
-        """The weights that passed in a step on all processes; the other counts are added to those of the run."""
+        """All-reduce the loss weights of a step; the other counts are added to those of the run."""
         skipped = gather_object(self._passed_skipped)
         tokens, weight, real, flops = self.accelerator.reduce(self._passed.to(self.args.device)).tolist()
         self.meter.add(int(tokens), int(real), flops)
@@ -142,7 +145,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         return float(weight)
 
     def floating_point_ops(self, inputs: Step) -> int:
-        """Counted elsewhere: a step is not the dictionary that the trainer would read them from."""
+        """Zero: FLOPs are counted by the meter, since a step is not the dictionary that the trainer expects."""
         return 0
 
     def compute_loss(
@@ -169,7 +172,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         return (loss, outputs) if return_outputs else loss
 
     def go_on_from(self, checkpoint: Path) -> None:
-        """Train on from a checkpoint, as if the run had never stopped."""
+        """Resume from a checkpoint, as if the run had never stopped."""
         counts, model_type = read_complete(checkpoint), self.model.config.model_type
         if counts["model_type"] != model_type:
             raise ValueError(
@@ -199,7 +202,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             ) from error
 
     def show_run(self) -> dict[str, Any]:
-        """What the run did, in words and numbers for the card.
+        """What the run did, for the model card.
 
         Raises:
             ValueError: it trained nothing.
@@ -249,7 +252,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         for _, reason, message in skipped:
             self.skipped[reason] += 1
             if self.is_world_process_zero():
-                print(f"skipped {message}")
+                log.warning("skipped %s", message)
         if self.skipped.total() > self.skipped_max:
             raise ValueError(
                 f"{self.skipped.total()} rows can't be trained ({dict(self.skipped)}), more than --skipped_max "
@@ -258,7 +261,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
 
 
 def to_sft_config(config: TrainConfig) -> SFTConfig:
-    """Our settings as TRL's; a whole step is one batch to it."""
+    """Our settings as TRL's SFTConfig; a whole step is one batch to it."""
     gpu = torch.cuda.is_available()
     bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
     with warnings.catch_warnings():  # `gradient_checkpointing` is called otherwise in newer transformers

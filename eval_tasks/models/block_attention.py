@@ -1,4 +1,4 @@
-"""Attention of new tokens to all before them, block by block: how a model on a CPU reads.
+"""Causal attention of the prefill on a CPU, block by block: new tokens to all before them.
 
 A block of new tokens is compared only with the columns that one of its tokens may see. There is no mask of all new
 tokens by all columns, and keys and values that several heads share aren't copied for each head.

@@ -12,28 +12,28 @@ from pathlib import Path
 from typing import Self
 
 from eval_tasks.models.model import NoReply
-from mmcr_dataset.endpoint.client import ChatClient, Endpoint, RequestFailed
+from mmcr_dataset.endpoint.address import read_endpoint
+from mmcr_dataset.endpoint.client import ChatClient, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
-from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import ImageError, to_data_url
-from mmcr_dataset.record.messages import num_images_shown, to_messages, to_openai
+from mmcr_dataset.record.messages import to_messages, to_openai
 
 
 class ChatApiVLM:
-    """A model behind `URL#NAME`.
+    """A model behind `URL#NAME`, for Azure `URL#DEPLOYMENT?api_version=V`.
 
     Raises:
         ValueError: the address or the model's name is missing.
     """
 
-    def __init__(self, address: str, ledger_path: Path, side_by_side: int = 16) -> None:
-        url, _, model = address.partition("#")
-        self._endpoint = Endpoint(url, model, max_in_flight=side_by_side)
+    def __init__(self, address: str, ledger_path: Path, batch_size: int = 16) -> None:
+        self._endpoint = read_endpoint(address, "--model", "api:URL#NAME", max_in_flight=batch_size)
         self._ledger_path = ledger_path
-        self.name = f"api:{url}#{model}"
-        self.revision = model
-        self.side_by_side = side_by_side
-        self._urls: dict[str, tuple[str, ...]] = {}
+        self.name = f"api:{self._endpoint.base_url}#{self._endpoint.model}"
+        self.revision = self._endpoint.model
+        self.batch_size = batch_size
+        self._urls: dict[str, dict[str, str]] = {}  # by dialogue, by sha256
 
     async def __aenter__(self) -> Self:
         self._ledger = Ledger(self._ledger_path)
@@ -53,12 +53,15 @@ class ChatApiVLM:
         """The endpoint's answer; greedy."""
         try:
             if dialogue.id not in self._urls:
-                datas = [image.data for image in dialogue.images]
-                self._urls[dialogue.id] = tuple(await asyncio.to_thread(lambda: [to_data_url(data) for data in datas]))
-            urls = self._urls[dialogue.id][: num_images_shown(dialogue, len(replies))]
-            messages = to_openai(to_messages(dialogue, replies), urls)
+                self._urls[dialogue.id] = await asyncio.to_thread(_encode, dialogue.images)
+            urls = self._urls[dialogue.id]
+            messages = to_openai(to_messages(dialogue, replies), lambda image: urls[image.sha256])
             return (await self._client.ask(messages, temperature=0.0, max_tokens=max_new_tokens)).text
         except ImageError as error:
             raise NoReply(error.reason, error.detail) from error
         except RequestFailed as error:
             raise NoReply(error.reason, error.detail) from error
+
+
+def _encode(images: Sequence[DialogueImage]) -> dict[str, str]:
+    return {image.sha256: to_data_url(image.data) for image in images}

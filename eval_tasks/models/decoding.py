@@ -1,6 +1,7 @@
-"""Greedy answers of several dialogues at once, a token each a step, from keys and values that are already there.
+"""Greedy decoding of several dialogues in one batch, after their prefill: one token each a step, from the KV cache.
 
-An answer that ends leaves at once, and another may join before the next step: none waits for the longest of a batch.
+Continuous batching: an answer that ends leaves the batch at once and another joins before the next step, so none waits
+for the longest of a batch.
 """
 
 from __future__ import annotations
@@ -11,19 +12,19 @@ from typing import Any
 
 import torch
 
-from eval_tasks.models.kv_cache import DialogueRows, DialogueState, row_range
+from eval_tasks.models.kv_cache import DialogueKVCache, DialogueState, row_range
 from eval_tasks.models.model import NoReply
 
 
 @dataclass
 class Answer:
-    """An answer that is being written; `state.written` holds its tokens so far, the first included.
+    """An answer that is being decoded; `state.written` holds its tokens so far, the first included.
 
     Attributes:
         question: what it answers.
-        state: its dialogue.
-        limit: so many tokens at most.
-        failure: why it isn't there.
+        state: its dialogue, with its row of the KV cache.
+        limit: maximum number of new tokens.
+        failure: why there is none.
     """
 
     question: Any
@@ -32,19 +33,19 @@ class Answer:
     failure: NoReply | None = None
 
 
-class OpenAnswers:
-    """The answers that are being written.
+class DecodingBatch:
+    """The batch of answers that are being decoded.
 
-    Where memory doesn't suffice for all, half of them wait; each that ends lets one more go on; one alone fails.
+    When the memory does not suffice (OOM), half of them wait; each that ends lets one more in; one alone fails.
 
     Args:
         model: the model.
-        cache: where the dialogues' keys and values are.
-        ends: tokens that end an answer.
-        most: so many at once.
+        cache: the KV cache of all dialogues.
+        ends: token ids that end an answer (EOS).
+        most: batch size at most.
     """
 
-    def __init__(self, model: Any, cache: DialogueRows, ends: Collection[int], most: int) -> None:
+    def __init__(self, model: Any, cache: DialogueKVCache, ends: Collection[int], most: int) -> None:
         self._model = model
         self._cache = cache
         self._ends = ends
@@ -56,15 +57,15 @@ class OpenAnswers:
         return len(self._open) + len(self._parked)
 
     def add(self, answer: Answer) -> None:
-        """Let an answer go on from its first token."""
+        """Add an answer whose prefill gave its first token."""
         self._parked.append(answer)
 
     def clear(self) -> None:
-        """Give all up."""
+        """Drop all answers."""
         self._open, self._parked = [], []
 
     def advance(self) -> list[Answer]:
-        """Write on until at least one answer ends; those that have."""
+        """Decode until at least one answer ends; returns those that have."""
         while len(self):
             num_more = max(0, self._num_fitting - len(self._open))
             self._open += self._parked[:num_more]
@@ -75,7 +76,7 @@ class OpenAnswers:
                 self._num_fitting = min(self._most, self._num_fitting + len(ended))
                 return ended
             try:
-                self._write_tokens()
+                self._decode_step()
             except torch.OutOfMemoryError as error:
                 self._make_room(error)
         return []
@@ -86,14 +87,14 @@ class OpenAnswers:
 
     def _make_room(self, error: torch.OutOfMemoryError) -> None:
         self._num_fitting = max(1, len(self._open) // 2)
-        self._open.sort(key=lambda answer: answer.state.row)  # rows between those of a step are dragged along
+        self._open.sort(key=lambda answer: answer.state.row)  # rows between those of a step are computed too
         if len(self._open) == 1:
             self._open[0].failure = NoReply("out_of_memory", str(error)[:500])
         self._parked = self._open[self._num_fitting :] + self._parked
         self._open = self._open[: self._num_fitting]
 
-    def _write_tokens(self) -> None:
-        """One token more for each open answer; rows between theirs are dragged along."""
+    def _decode_step(self) -> None:
+        """One decoding step: a token more for each answer of the batch; cache rows between theirs are computed too."""
         cache, device = self._cache, self._model.device
         rows = row_range([answer.state for answer in self._open])
         columns = cache.lengths[rows]

@@ -1,4 +1,4 @@
-"""What a local model remembers of its dialogues between their turns, and how several of them decode side by side.
+"""The KV cache of several dialogues: kept from turn to turn, one row a dialogue, decoded as one batch.
 
 Dimensions: R dialogues (rows), H key-value heads, L tokens (columns), D head size.
 """
@@ -18,7 +18,7 @@ from mmcr_dataset.record.dialogue import DialogueImage
 
 @dataclass
 class DialogueState:
-    """One dialogue's tokens; their keys and values are a row of `DialogueRows`.
+    """One dialogue's tokens; their keys and values are a row of the KV cache.
 
     Attributes:
         row: the dialogue's row.
@@ -46,8 +46,8 @@ class DialogueState:
         return len(self.images)
 
 
-class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
-    """The keys and values of all open dialogues: one tensor a layer, a row a dialogue, from column 0 on.
+class DialogueKVCache(Cache):  # type: ignore[misc]  # transformers is not typed
+    """The KV cache of all open dialogues: one tensor a layer, a row a dialogue, from column 0 on.
 
     A dialogue is read and written in place, so nothing is copied from turn to turn. Before the model is called, `aim`
     says which rows and columns its new tokens go to. Rows are given back by another thread than the model's.
@@ -76,8 +76,8 @@ class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
         self.lengths[row] = 0
         return row, before if alike else None
 
-    def give_back(self, state: DialogueState) -> None:
-        """The dialogue is over; its columns stay until the row is taken."""
+    def release(self, state: DialogueState) -> None:
+        """Release the row of a finished dialogue; its columns stay until the row is taken."""
         self._left[state.row] = state
 
     def clear(self) -> None:
@@ -87,7 +87,7 @@ class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
             layer.keys = layer.values = None
 
     def copy(self, source: int, row: int, num_columns: int) -> None:
-        """Let a row begin as another one does."""
+        """Copy the first columns of a row to another: a shared prefix needs no prefill."""
         self.end = num_columns
         for layer in self.layers if source != row else ():
             for kept in layer.make_room(layer.keys, layer.values):
@@ -106,9 +106,9 @@ class DialogueRows(Cache):  # type: ignore[misc]  # transformers is not typed
 
 
 class _RowsLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed
-    """One layer of `DialogueRows`."""
+    """One layer of `DialogueKVCache`."""
 
-    def __init__(self, cache: DialogueRows) -> None:
+    def __init__(self, cache: DialogueKVCache) -> None:
         super().__init__()
         self._cache = cache
         self.keys: Tensor | None = None

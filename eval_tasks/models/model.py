@@ -23,12 +23,12 @@ class Model(Protocol):
     Attributes:
         name: as the user named it.
         revision: what exactly answers (hash of the weights, snapshot), so that no other model's reply is taken for it.
-        side_by_side: how many dialogues are asked at once.
+        batch_size: how many dialogues are asked at once.
     """
 
     name: str
     revision: str
-    side_by_side: int
+    batch_size: int
 
     async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
         """The answer to the turn after the given replies.

@@ -7,13 +7,13 @@ from pathlib import Path
 from eval_tasks.models.model import Model
 
 
-def open_model(spec: str, ledger_path: Path, side_by_side: int | None = None) -> Model:
+def open_model(spec: str, ledger_path: Path, batch_size: int | None = None) -> Model:
     """The model of a `--model` value.
 
     Args:
         spec: `hf:FOLDER_OR_HUB_ID[@REVISION]`, `api:URL#NAME` or `scripted:FILE.json`.
         ledger_path: where paid replies are kept (`api:` only).
-        side_by_side: dialogues asked at once; None takes the kind's own number.
+        batch_size: dialogues asked at once; None takes the kind's own number.
 
     Raises:
         ValueError: the value has none of these forms, or names nothing usable.
@@ -24,11 +24,11 @@ def open_model(spec: str, ledger_path: Path, side_by_side: int | None = None) ->
     if kind == "hf":
         from eval_tasks.models.transformers_vlm import TransformersVLM
 
-        return TransformersVLM(rest, side_by_side or 8)
+        return TransformersVLM(rest, batch_size or 8)
     if kind == "api":
         from eval_tasks.models.chat_api_vlm import ChatApiVLM
 
-        return ChatApiVLM(rest, ledger_path, side_by_side or 16)
+        return ChatApiVLM(rest, ledger_path, batch_size or 16)
     from eval_tasks.models.scripted import ScriptedModel
 
-    return ScriptedModel(Path(rest), side_by_side or 4)
+    return ScriptedModel(Path(rest), batch_size or 4)

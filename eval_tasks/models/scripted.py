@@ -23,7 +23,7 @@ class ScriptedModel:
         ValueError: the file isn't there or isn't a JSON object.
     """
 
-    def __init__(self, path: Path, side_by_side: int = 4) -> None:
+    def __init__(self, path: Path, batch_size: int = 4) -> None:
         if not path.is_file():
             raise ValueError(f"--model scripted:{path}: no such file")
         text = path.read_bytes()
@@ -35,7 +35,7 @@ class ScriptedModel:
             raise ValueError(f"--model scripted:{path}: expected an object of dialogue id -> replies")
         self.name = f"scripted:{path.name}"
         self.revision = hashlib.sha256(text).hexdigest()[:16]
-        self.side_by_side = side_by_side
+        self.batch_size = batch_size
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,8 +1,8 @@
-"""A checkpoint folder or Hub id that `AutoModelForImageTextToText` loads; greedy, several dialogues side by side.
+"""A checkpoint folder or Hub id that `AutoModelForImageTextToText` loads; greedy decoding in batches.
 
-A dialogue's keys and values are kept from turn to turn and each image goes through the vision tower once. A new
-turn reads only what is new; if the answer's text splits into other tokens than were written, reading goes on from the
-first that differs, so replies are those of a model that reads everything anew.
+The KV cache of a dialogue is kept from turn to turn and each image goes through the vision tower once. The prefill of a
+new turn covers only the new tokens. If the answer's text is tokenized otherwise than it was decoded, the prefill starts
+at the first token that differs, so replies equal those of a full prefill at every turn.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from eval_tasks.models.block_attention import use_block_attention
 from eval_tasks.models.checkpoint_revision import folder_revision
-from eval_tasks.models.decoding import Answer, OpenAnswers
-from eval_tasks.models.kv_cache import DialogueRows, DialogueState, causal_mask, has_full_attention
+from eval_tasks.models.decoding import Answer, DecodingBatch
+from eval_tasks.models.kv_cache import DialogueKVCache, DialogueState, causal_mask, has_full_attention
 from eval_tasks.models.model import NoReply
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import ImageError, decode_rgb
-from mmcr_dataset.record.messages import num_images_shown, to_messages
+from mmcr_dataset.record.messages import images_in, to_messages
 
 _TYPES = "mm_token_type_ids"  # 0 for words
 _OF_TOKENS = ("input_ids", "attention_mask", _TYPES)  # the processor's outputs that are not of images
@@ -51,9 +51,9 @@ class TransformersVLM:
         ValueError: nothing there that transformers can load.
     """
 
-    def __init__(self, place: str, side_by_side: int = 8) -> None:
+    def __init__(self, place: str, batch_size: int = 8) -> None:
         self.name = f"hf:{place}"
-        self.side_by_side = side_by_side
+        self.batch_size = batch_size
         name, _, revision = place.partition("@")
         folder = Path(name)
         if not folder.is_dir() and (name.startswith((".", "/")) or name.count("/") != 1):
@@ -78,9 +78,9 @@ class TransformersVLM:
         self._in_blocks = self._keeps and use_block_attention(self._model)
         self._states: dict[str, DialogueState] = {}
         # where layers see only the last tokens, their window is counted in columns, and rows differ in those
-        self._most = side_by_side if self._keeps else 1
-        self._rows = DialogueRows(self._most)
-        self._answers = OpenAnswers(self._model, self._rows, self._ends, self._most)
+        self._most = batch_size if self._keeps else 1
+        self._cache = DialogueKVCache(self._most)
+        self._batch = DecodingBatch(self._model, self._cache, self._ends, self._most)
         self._waiting: list[_Question] = []
         self._postponed: list[_Question] = []  # memory did not suffice beside others
         self._worker: asyncio.Task[None] | None = None
@@ -93,13 +93,13 @@ class TransformersVLM:
             await asyncio.wait([self._worker])
 
     def forget(self, dialogue: Dialogue) -> None:
-        """Free the dialogue's keys and values."""
+        """Release the dialogue's row of the KV cache."""
         state = self._states.pop(dialogue.id, None)
         if state is not None:
-            self._rows.give_back(state)
+            self._cache.release(state)
 
     async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
-        """The model's greedy answer, found together with those of all dialogues that wait for one."""
+        """The model's greedy answer, decoded in one batch with all dialogues that wait for one."""
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Question(dialogue, tuple(replies), max_new_tokens, answer))
         if self._worker is None:
@@ -111,12 +111,12 @@ class TransformersVLM:
         asked: set[asyncio.Future[str]] = set()
         alone = False
         try:
-            while self._waiting or self._postponed or len(self._answers):
-                num_free = 0 if self._postponed or alone else self._most - len(self._answers)
+            while self._waiting or self._postponed or len(self._batch):
+                num_free = 0 if self._postponed or alone else self._most - len(self._batch)
                 await self._let_questions_come(num_free)
                 new, self._waiting = self._waiting[:num_free], self._waiting[num_free:]
                 asked |= {question.answer for question in new}
-                if self._postponed and not len(self._answers):
+                if self._postponed and not len(self._batch):
                     new, alone = [self._postponed.pop(0)], True
                     self._forget_all()
                 for question, one in await asyncio.to_thread(self._advance, new):
@@ -130,7 +130,7 @@ class TransformersVLM:
                         question.answer.set_result(one)
                 await asyncio.sleep(0)
         except Exception as error:
-            self._answers.clear()
+            self._batch.clear()
             for answer in [*asked, *(question.answer for question in self._waiting)]:
                 if not answer.done():
                     answer.set_exception(error)
@@ -148,17 +148,17 @@ class TransformersVLM:
 
     @torch.inference_mode()
     def _advance(self, new: Sequence[_Question]) -> list[tuple[_Question, str | NoReply]]:
-        """Read the new questions and write on until one is answered; questions with their answers or failures."""
+        """Prefill the new questions and decode until one is answered; questions with their answers or failures."""
         done: list[tuple[_Question, str | NoReply]] = []
         for question in new:
             try:
-                self._answers.add(self._read(question))
+                self._batch.add(self._prefill(question))
             except NoReply as failure:
                 done.append((question, failure))
             except torch.OutOfMemoryError as error:
                 done.append((question, NoReply("out_of_memory", str(error)[:500])))
         if not done:
-            done = [(answer.question, self._said(answer)) for answer in self._answers.advance()]
+            done = [(answer.question, self._said(answer)) for answer in self._batch.advance()]
         for question, said in done:
             if isinstance(said, NoReply) or not self._keeps:
                 self.forget(question.dialogue)
@@ -173,9 +173,9 @@ class TransformersVLM:
         return True
 
     def _forget_all(self) -> None:
-        """Free the keys and values of all dialogues; who is asked again is read anew."""
+        """Free the KV cache of all dialogues; a question asked again gets a full prefill."""
         self._states.clear()
-        self._rows.clear()
+        self._cache.clear()
         if self._model.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -187,15 +187,14 @@ class TransformersVLM:
             return NoReply("over_length", f"the reply reaches the end of the model's window of {self._window} tokens")
         return str(self._tokenizer.decode(written, skip_special_tokens=True)).strip()
 
-    def _read(self, question: _Question) -> Answer:
-        """Take in what is new of a dialogue; its state and the first token of the answer."""
+    def _prefill(self, question: _Question) -> Answer:
+        """Prefill what is new of a dialogue; returns the answer with its first token."""
         dialogue, replies = question.dialogue, question.replies
-        text = self._processor.apply_chat_template(
-            to_messages(dialogue, replies), add_generation_prompt=True, tokenize=False
-        )
+        messages = to_messages(dialogue, replies)
+        text = self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         text_ids: list[int] = self._tokenizer(text)["input_ids"]
         state = self._known_state(dialogue, text, text_ids)
-        shown = dialogue.images[: num_images_shown(dialogue, len(replies))]
+        shown = images_in(messages)
         before: DialogueState | None = None
         if state is None:
             state, before = self._new_state(dialogue, shown)
@@ -214,24 +213,24 @@ class TransformersVLM:
         ids = state.ids + new_ids
         if len(ids) >= self._window:
             raise NoReply("over_length", f"{len(ids)} tokens, the model's window has {self._window}")
-        num_written = max(0, self._rows.lengths[state.row] - len(state.ids))
+        num_written = max(0, self._cache.lengths[state.row] - len(state.ids))
         known = len(state.ids) + _num_alike(state.written[:num_written], new_ids)
         if before is not None:
-            known = self._begin_alike(state, before, ids)
+            known = self._copy_prefix(state, before, ids)
         positions = self._positions(state, inputs, ids)
         to_tower = bool(new) and (before is None or known == 0)
         image_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and to_tower}
-        self._rows.aim(slice(state.row, state.row + 1), known, len(ids), num_new=len(ids) - known)
+        self._cache.aim(slice(state.row, state.row + 1), known, len(ids), num_new=len(ids) - known)
         output = self._model(
             input_ids=torch.tensor([ids[known:]], device=self._model.device),
             attention_mask=None if self._in_blocks else causal_mask(known, len(ids), self._model.device),
             position_ids=positions[..., known:],
-            past_key_values=self._rows,
+            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
             **image_inputs,
         )
-        self._rows.lengths[state.row] = len(ids)
+        self._cache.lengths[state.row] = len(ids)
         state.text, state.text_ids, state.ids, state.written = text, text_ids, ids, [int(output.logits[0, -1].argmax())]
         state.images += new
         state.next_position = int(positions.max()) + 1
@@ -254,8 +253,8 @@ class TransformersVLM:
     def _new_state(
         self, dialogue: Dialogue, shown: tuple[DialogueImage, ...]
     ) -> tuple[DialogueState, DialogueState | None]:
-        """A state, and that of a dialogue which shows the same images first, if one is remembered."""
-        row, before = self._rows.take(shown)
+        """A state, and that of a cached dialogue which shows the same images first, if there is one."""
+        row, before = self._cache.take(shown)
         state = DialogueState(row)
         if before is None and shown:
             alike = (one for one in list(self._states.values()) if one.images[: len(shown)] == shown)
@@ -263,12 +262,12 @@ class TransformersVLM:
         self._states[dialogue.id] = state
         return state, before if self._keeps else None
 
-    def _begin_alike(self, state: DialogueState, before: DialogueState, ids: Sequence[int]) -> int:
-        """Take over what another dialogue of the same images begins with; how many tokens, 0 if not all images."""
+    def _copy_prefix(self, state: DialogueState, before: DialogueState, ids: Sequence[int]) -> int:
+        """Copy the KV cache of a shared prefix with the same images; how many tokens, 0 if not all images are in it."""
         alike = min(_num_alike(before.ids, ids), len(ids) - 1)
         if self._image_token is None or self._image_token in ids[alike:]:
             return 0
-        self._rows.copy(before.row, state.row, alike)
+        self._cache.copy(before.row, state.row, alike)
         return alike
 
     def _positions(self, state: DialogueState, inputs: dict[str, Any], ids: list[int]) -> Tensor:

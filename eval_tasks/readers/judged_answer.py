@@ -1,4 +1,4 @@
-"""Open answers judged by a chat model: one prompt a reply, asked side by side, remembered in a ledger.
+"""Open answers judged by a chat model: one prompt a reply, asked in parallel, remembered in a ledger.
 
 The judged reply stands between marks and is called data, so that a verdict written inside it is not taken for the
 judge's. A verdict that can't be read is asked for again, warmer; after that the sample is unjudged, never guessed.
@@ -55,12 +55,10 @@ class ChatJudge:
     """
 
     def __init__(self, spec: str, ledger_path: Path, max_tokens: int) -> None:
-        from mmcr_dataset.endpoint.client import Endpoint
-
         named = read_judge_specs(spec)
         if len(named) != 1 or named[0].repeats != 1:
             raise ValueError(f"--judge {spec!r}: this task's judge is one endpoint, asked once; pass api:URL#MODEL")
-        self._endpoint = Endpoint(named[0].base_url, named[0].model)
+        self._endpoint = named[0].endpoint()
         self._ledger_path = ledger_path
         self._max_tokens = max_tokens
         self.name = named[0].model
@@ -86,13 +84,14 @@ class ChatJudge:
     async def _ask_all(
         self, prompts: Mapping[Place, str], is_read: Callable[[Place, str], bool]
     ) -> dict[Place, Verdict]:
+        from mmcr_dataset.endpoint.ask_all import ask_all
         from mmcr_dataset.endpoint.client import ChatClient
         from mmcr_dataset.endpoint.ledger import Ledger
 
         with Ledger(self._ledger_path) as ledger:
             async with ChatClient(self._endpoint, ledger) as client:
                 asked = (self._ask_one(client, prompt, partial(is_read, place)) for place, prompt in prompts.items())
-                verdicts = await asyncio.gather(*asked)
+                verdicts = await ask_all(asked, 2 * self._endpoint.max_in_flight)
         return dict(zip(prompts, verdicts, strict=True))
 
     async def _ask_one(self, client: ChatClient, prompt: str, is_read: Callable[[str], bool]) -> Verdict:

@@ -15,7 +15,7 @@ from mmcr_dataset.pages.render import render_page
 from mmcr_dataset.publish.describe import PAPER_TABLE_1, load_statistics
 from mmcr_dataset.publish.remove import count_removed
 from mmcr_dataset.record.load import load_dialogues
-from mmcr_dataset.stage.stages import write_text
+from mmcr_dataset.stage.stages import read_jsonl, write_text
 
 NUM_DIALOGUES = 2  # of each kind that are shown whole
 LOG_NAME = "log.jsonl"  # what training writes beside a checkpoint: one object a step
@@ -112,7 +112,7 @@ def _to_training(folder: Path) -> dict[str, Any]:
     path = folder / LOG_NAME
     if not path.is_file():
         raise ValueError(f"{path} is missing; expected the folder of a training run")
-    steps = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    steps = list(read_jsonl(path))
     last = steps[-1] if steps else {"trained_tokens": 0, "seconds": 0.0}
     return {
         "points": [(float(step["step"]), float(step["loss"])) for step in steps],

@@ -12,12 +12,7 @@ from eval_tasks.store.run_folder import from_record, read_records, read_results
 from eval_tasks.task import Scored, Task
 from eval_tasks.totals import difference_of
 from mmcr_bench.intervals import LEVEL, holm
-
-
-def to_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; bars inside a cell are escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+from mmcr_dataset.publish.markdown_table import to_table
 
 
 def _counts(reasons: Mapping[str, int]) -> str:

@@ -1,7 +1,7 @@
 """The journal of a run: every reply of every turn, appended and flushed before the next turn is asked.
 
-After a kill the same command goes on inside the dialogue it was in. The key of a reply holds everything that shaped
-it, so a changed prompt, image, model or decoding is asked anew. Failures are written too, and are asked again.
+After a kill the same command resumes inside that dialogue. The key of a reply holds everything that shaped
+it, so a changed prompt, image, model or decoding is asked again. Failures are written too, and are asked again.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from eval_tasks.task import Failure, Sample, Task
-from mmcr_dataset.record.messages import num_images_shown, to_messages
+from mmcr_dataset.record.messages import images_in, to_messages, without_images
 
 
 def reply_key(
     task: Task, sample: Sample, replies: Sequence[str], model: dict[str, Any], decoding: dict[str, Any]
 ) -> str:
     """Hash of task and version, sample, exact messages, images, model and revision, decoding."""
-    shown = num_images_shown(sample.dialogue, len(replies))
+    messages = to_messages(sample.dialogue, replies)
     request = {
         "task": [task.name, task.version],
         "sample": sample.dialogue.id,
-        "messages": to_messages(sample.dialogue, replies),
-        "pictures": [image.sha256 for image in sample.dialogue.images[:shown]],
+        "messages": without_images(messages),
+        "pictures": [image.sha256 for image in images_in(messages)],
         "model": model,
         "decoding": decoding,
     }
@@ -54,7 +54,9 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._file.close()
-            raise ValueError(f"{path}: another run writes this journal; wait for it or choose another --out") from error
+            raise ValueError(
+                f"{path}: another run writes this journal; wait for it or choose another --output_dir"
+            ) from error
         self._file.seek(0)
         torn = self._read(path, self._file.read())
         if torn:
@@ -64,7 +66,7 @@ class Journal:
                 self._read(other, other.read_bytes())
 
     def _read(self, path: Path, content: bytes) -> int:
-        """Take in the replies; the number of bytes after the last line break, which a kill cut off."""
+        """Take in the replies; the number of bytes after the last line break, which a kill truncated."""
         lines = content.split(b"\n")
         torn = lines.pop()
         for number, line in enumerate(lines, start=1):

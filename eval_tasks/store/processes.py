@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-Answered = dict[str, list[dict[str, Any]]]  # task name -> records
+from eval_tasks.task import Scored
+
+Answered = dict[str, list[Scored]]  # by the name of the task
 _LONGEST_WAIT = timedelta(days=7)  # of the first process to be ready for the last
 
 
@@ -24,7 +25,7 @@ def my_share() -> Share:
 
 
 def join_shares(answered: Answered, share: Share) -> Answered | None:
-    """All records in the order of their samples for rank 0, when every process has its own; None for the others."""
+    """All samples in the order of their samples for rank 0, when every process has its own; None for the others."""
     if share.total == 1:
         return answered
     import torch.distributed as processes
@@ -38,7 +39,7 @@ def join_shares(answered: Answered, share: Share) -> Answered | None:
     return None if gathered is None else {name: _in_turn(gathered, name) for name in answered}
 
 
-def _in_turn(gathered: list[Mapping[str, list[dict[str, Any]]]], name: str) -> list[dict[str, Any]]:
-    """One record of each process in turn, until none has any left."""
+def _in_turn(gathered: list[Answered], name: str) -> list[Scored]:
+    """One sample of each process in turn, until none has any left."""
     shares = [one[name] for one in gathered]
     return [shares[number % len(shares)][number // len(shares)] for number in range(sum(map(len, shares)))]

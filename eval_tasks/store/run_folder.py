@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from eval_tasks.task import Failure, Sample, Scored
-from mmcr_dataset.record.dialogue import from_json, image_entries, to_json
+from mmcr_dataset.record.dialogue import from_json, to_json
+from mmcr_dataset.stage.stages import read_jsonl, write_jsonl, write_text
 
 FORMAT = 1
 
@@ -37,11 +38,10 @@ def to_record(task: str, scored: Scored) -> dict[str, Any]:
     }
 
 
-def from_record(record: Mapping[str, Any], images: Mapping[str, bytes] | None = None) -> Scored:
-    """The scored sample of a `to_record` object; its images are empty where they aren't given by their sha256."""
-    value = record["dialogue"]
-    data = {image["sha256"]: b"" for image in image_entries(value)} if images is None else images
-    sample = Sample(from_json(value, data), record["target"], record["group"], record["num_given_turns"])
+def from_record(record: Mapping[str, Any]) -> Scored:
+    """The scored sample of a `to_record` object; its images have no bytes."""
+    dialogue = from_json(record["dialogue"], defaultdict(bytes))
+    sample = Sample(dialogue, record["target"], record["group"], record["num_given_turns"])
     failure, unjudged = record["failure"], record["unjudged"]
     return Scored(
         sample,
@@ -63,19 +63,14 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
     path = folder / "samples.jsonl"
     if not path.is_file():
         raise ValueError(
-            f"{folder} is no finished run: it has no samples.jsonl; run python -m eval_tasks --out {folder}"
+            f"{folder} is no finished run: it has no samples.jsonl; run python -m eval_tasks --output_dir {folder}"
         )
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{path} line {number}: not JSON ({error}); score the run anew") from error
+    yield from read_jsonl(path, "score the run again")
 
 
 def write_records(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write samples.jsonl whole or not at all."""
-    _replace(folder / "samples.jsonl", "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+    """Write samples.jsonl atomically."""
+    write_jsonl(folder / "samples.jsonl", records)
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -97,18 +92,11 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 
 def write_results(folder: Path, results: Mapping[str, Any]) -> None:
-    """Write results.json whole or not at all."""
+    """Write results.json atomically."""
     text = json.dumps({"format": FORMAT, **results}, indent=2, ensure_ascii=False, allow_nan=False)
-    _replace(folder / "results.json", text + "\n")
+    write_text(folder / "results.json", text + "\n")
 
 
 def finite(value: float) -> float | None:
     """The value for JSON, which has no infinity: None where an interval has no end."""
     return value if math.isfinite(value) else None
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)

@@ -15,11 +15,13 @@ from mmcr_bench.judge.judgement import Judgement, check_replies
 from mmcr_bench.judge.penalties import measure_penalties
 from mmcr_bench.judge.rubric import NAMES, prompt_sha256, to_judge_messages, verdict_schema
 from mmcr_bench.judge.verdict import Unread, read_verdict
+from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient, Endpoint, Reply, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.endpoint.prices import find_price
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageError, to_data_url
+from mmcr_dataset.record.messages import Question, to_messages, to_openai
 
 CHARACTERS_A_TOKEN = 4  # English text
 TOKENS_A_VERDICT = 600  # an explanation of five dimensions and the dictionary
@@ -78,10 +80,12 @@ class ApiJudge:
             ValueError: the images are to be judged too, and a dialogue has none of their bytes.
         """
         assert self.spec.repeats == 1, "repeats are put together by PanelJudge"
-        return asyncio.run(self.ask_all(dialogues, replies))[0]
+        return asyncio.run(self.judge_all(dialogues, replies))[0]
 
-    async def ask_all(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[list[Judgement]]:
-        """Judgements by repeat, then by dialogue; raises what `score` raises."""
+    async def judge_all(
+        self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]], ended: asyncio.Event | None = None
+    ) -> list[list[Judgement]]:
+        """Judgements by repeat, then by dialogue; `ended` and what is raised as in `ask_all`, and as `score` raises."""
         check_replies(dialogues, replies)
         if self.spec.images and not all(image.data for dialogue in dialogues for image in dialogue.images):
             raise ValueError(
@@ -102,11 +106,8 @@ class ApiJudge:
 
                 # the first tells whether the endpoint takes the schema, so that the others don't all find out
                 judgements = [await judge(*one) for one in asked[:1]]
-                others = await asyncio.gather(*(judge(*one) for one in asked[1:]), return_exceptions=True)
-        for judgement in others:  # only now, so that what was in flight at a failure is paid once and kept
-            if isinstance(judgement, BaseException):
-                raise judgement
-            judgements.append(judgement)
+                others = (judge(*one) for one in asked[1:])
+                judgements += await ask_all(others, 2 * self.endpoint.max_in_flight, ended)
         return [judgements[repeat * len(dialogues) : (repeat + 1) * len(dialogues)] for repeat in repeats]
 
     async def _judge(self, client: ChatClient, dialogue: Dialogue, given: Sequence[str], repeat: int) -> Judgement:
@@ -134,9 +135,8 @@ class ApiJudge:
         """The question, with the images after it if the judge is to see them."""
         messages: list[dict[str, Any]] = [*to_judge_messages(dialogue, given, self.spec.images)]
         if self.spec.images:
-            urls = [to_data_url(image.data, MAX_SIDE_PX) for image in dialogue.images]
-            images = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
-            messages[-1]["content"] = [{"type": "text", "text": messages[-1]["content"]}, *images]
+            asked = Question(messages[-1]["content"], dialogue.images)
+            messages[-1:] = to_openai(to_messages(asked), lambda image: to_data_url(image.data, MAX_SIDE_PX))
         return messages
 
     async def _ask(self, client: ChatClient, messages: Sequence[dict[str, Any]], repeat: int) -> tuple[Reply, bool]:

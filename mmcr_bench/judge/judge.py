@@ -23,7 +23,7 @@ def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
 
     Args:
         spec: `offline`, `api:URL#MODEL`, or several of these for a panel (judge_spec.HELP).
-        ledger_path: where paid judgements are remembered; None is `judge_ledger.sqlite3` in the current folder.
+        ledger_path: where paid judgements are kept; None is `judge_ledger.sqlite3` in the current folder.
 
     Raises:
         ValueError: the spec names no judge.
@@ -33,10 +33,9 @@ def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
         return OfflineJudge()
     from mmcr_bench.judge.api_judge import ApiJudge
     from mmcr_bench.judge.panel import PanelJudge
-    from mmcr_dataset.endpoint.client import Endpoint
 
     path = ledger_path or DEFAULT_LEDGER
-    judges = [ApiJudge(Endpoint(one.base_url, one.model), path, one) for one in specs]
+    judges = [ApiJudge(one.endpoint(), path, one) for one in specs]
     return judges[0] if len(judges) == 1 and specs[0].repeats == 1 else PanelJudge(judges)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
-EXAMPLE = "api:https://api.openai.com/v1#gpt-4o-2024-08-06"
-HELP = f"`offline`; `api:URL#MODEL`, for example {EXAMPLE}, with ?repeats=3, ?temperature=1 (or none) or ?images=yes after it; several api: specs with commas between them are a panel"  # noqa: E501
+from mmcr_dataset.endpoint.address import EXAMPLE, Endpoint, read_endpoint_and_options
+
+HELP = f"`offline`; `api:URL#MODEL`, for example api:{EXAMPLE}, with ?repeats=3, ?temperature=1 (or none) or ?images=yes after it; several api: specs with commas between them are a panel"  # noqa: E501
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class JudgeSpec:
         repeats: how often each dialogue is judged; the mean counts.
         temperature: None for the endpoint's default, which some models insist on.
         images: True shows the images too; the paper's judge reads text only.
+        api_version: for Azure.
     """
 
     base_url: str
@@ -26,6 +27,11 @@ class JudgeSpec:
     repeats: int = 1
     temperature: float | None = 0.0
     images: bool = False
+    api_version: str | None = None
+
+    def endpoint(self) -> Endpoint:
+        """Where it is asked."""
+        return Endpoint(self.base_url, self.model, api_version=self.api_version)
 
 
 def read_judge_specs(spec: str) -> list[JudgeSpec]:
@@ -38,20 +44,12 @@ def read_judge_specs(spec: str) -> list[JudgeSpec]:
     """
     if spec == "offline":
         return []
-    if not spec.startswith("api:"):
-        raise ValueError(f"judge {spec!r}: expected {HELP}")
     return [_read_one(part, spec) for part in spec.removeprefix("api:").split(",api:")]
 
 
 def _read_one(part: str, spec: str) -> JudgeSpec:
-    url, _, rest = part.partition("#")
-    model, _, query = rest.partition("?")
-    if not url or not model:
-        raise ValueError(f"judge {spec!r}: expected {HELP}")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = options.keys() - {"repeats", "temperature", "images"}
-    if unknown:
-        raise ValueError(f"judge {spec!r}: unknown option {sorted(unknown)}, expected repeats, temperature or images")
+    form = "offline, or api:URL#MODEL with ?repeats=N, ?temperature=T or ?images=yes, or several with commas between"
+    endpoint, options = read_endpoint_and_options(part, "judge", form, ("repeats", "temperature", "images"))
     try:
         repeats = int(options.get("repeats", "1"))
         given = options.get("temperature", "0" if repeats == 1 else "1")  # at 0 the repeats would be copies
@@ -61,4 +59,4 @@ def _read_one(part: str, spec: str) -> JudgeSpec:
     images = options.get("images", "no")
     if repeats < 1 or images not in ("yes", "no") or (temperature is not None and not 0 <= temperature <= 2):
         raise ValueError(f"judge {spec!r}: expected repeats of 1 or more, temperature 0 to 2 or none, images yes or no")
-    return JudgeSpec(url, model, repeats, temperature, images == "yes")
+    return JudgeSpec(endpoint.base_url, endpoint.model, repeats, temperature, images == "yes", endpoint.api_version)

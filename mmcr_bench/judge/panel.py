@@ -9,6 +9,7 @@ from statistics import fmean, pstdev
 from mmcr_bench.judge.api_judge import ApiJudge
 from mmcr_bench.judge.judgement import Judgement
 from mmcr_bench.judge.rubric import NAMES
+from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.record.dialogue import Dialogue
 
 
@@ -35,18 +36,20 @@ class PanelJudge:
         return sum(known) if len(known := [cost for cost in costs if cost is not None]) == len(costs) else None
 
     def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
-        """One judgement a dialogue; its detail holds every single one. The judges are asked side by side."""
-        given = asyncio.run(self._ask_all(dialogues, replies))
+        """One judgement a dialogue; its detail holds every single one. The judges are asked in parallel."""
+        given = asyncio.run(self._judge_all(dialogues, replies))
         return [
             self._combine([[judgements[place] for judgements in repeats] for repeats in given])
             for place in range(len(dialogues))
         ]
 
-    async def _ask_all(
+    async def _judge_all(
         self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]
     ) -> list[list[list[Judgement]]]:
-        """Judgements by judge, repeat and dialogue."""
-        return list(await asyncio.gather(*(judge.ask_all(dialogues, replies) for judge in self.judges)))
+        """Judgements by judge, repeat and dialogue; if one judge fails, none asks anything more."""
+        ended = asyncio.Event()
+        asks = (judge.judge_all(dialogues, replies, ended) for judge in self.judges)
+        return await ask_all(asks, len(self.judges), ended)
 
     def _combine(self, given: Sequence[Sequence[Judgement]]) -> Judgement:
         members = [

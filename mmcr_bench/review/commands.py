@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import sys
 import time
 from pathlib import Path
 
 from mmcr_bench.review.accounts import Accounts, Role
 from mmcr_bench.review.event_log import ReviewLog, export_lines, import_lines, open_database
-from mmcr_bench.review.progress import show_agreement, to_progress
+from mmcr_bench.review.progress import AGREEMENT_COLUMNS, show_agreement, to_progress
 from mmcr_bench.review.rounds import Event
+from mmcr_dataset.publish.markdown_table import to_table
+
+logger = logging.getLogger(__name__)
 
 ITEMS_AT_ONCE = 50  # items whose images are in memory together
 
@@ -54,30 +58,27 @@ def serve(review: Path, host: str, port: int) -> str:
     experts = accounts.names("expert")
     print(f"review of {len(log.items())} items by {len(experts)} experts on http://{host}:{port}", flush=True)
     if host not in ("127.0.0.1", "localhost"):
-        print("passwords travel unencrypted unless a proxy with TLS stands before this address", file=sys.stderr)
+        logger.warning("passwords travel unencrypted unless a proxy with TLS stands before this address")
     uvicorn.run(make_app(log, accounts), host=host, port=port, log_level="warning", server_header=False)
     return "stopped"
 
 
 def rewrite(review: Path, endpoint: str, ledger: Path, dataset: Path, seed: int) -> str:
-    """Write flagged items anew, draw others for those that failed too often.
+    """Regenerate flagged items, draw others for those that failed too often.
 
     Raises:
         ValueError: the endpoint is neither `offline` nor URL#MODEL.
     """
     from mmcr_bench.review.rewriting import rewrite_flagged
-    from mmcr_dataset.endpoint.client import Endpoint
-    from mmcr_dataset.generate.dialogues import WriterSettings
+    from mmcr_dataset.endpoint.address import read_endpoint
+    from mmcr_dataset.generate.writer_settings import WriterSettings
 
-    url, mark, model = endpoint.partition("#")
-    if endpoint == "offline":
-        settings = WriterSettings()
-    elif mark and model:
-        settings = WriterSettings(writer="openai", endpoint=Endpoint(base_url=url, model=model))
-    else:
-        raise ValueError(f"--endpoint {endpoint!r}: expected URL#MODEL, or offline")
+    settings = WriterSettings("offline")
+    if endpoint != "offline":
+        asked = read_endpoint(endpoint, "--endpoint", "URL#MODEL, or offline")
+        settings = WriterSettings(writer="openai", endpoint=asked)
     done = rewrite_flagged(ReviewLog(_existing(review)), settings, ledger, dataset, seed)
-    lines = [f"{done.num_regenerated} items written anew, {done.num_replaced} drawn anew"]
+    lines = [f"{done.num_regenerated} items regenerated, {done.num_replaced} redrawn"]
     lines += [f"unusable   {count} replies: {reason}" for reason, count in sorted(done.failures.items())]
     lines += [f"short      {count} more dialogues of topic {topic} needed" for topic, count in done.shortages.items()]
     return "\n".join(lines)
@@ -90,17 +91,16 @@ def status(review: Path) -> str:
     lines = [f"{name:<11}{count}" for name, count in progress.by_status.items()]
     lines += [f"open in round {number}: {count}" for number, count in progress.by_round.items()]
     lines += [f"marked by {name}: {count} of {progress.num_items}" for name, count in progress.by_expert.items()]
-    lines += [f"written anew {progress.num_regenerated}, drawn anew {progress.num_replaced}", ""]
+    lines += [f"regenerated {progress.num_regenerated}, redrawn {progress.num_replaced}", ""]
     lines += ["criterion | items | flagged | raw | alpha | AC1"]
     return "\n".join(lines + [" | ".join(row) for row in show_agreement(log)])
 
 
 def agreement(review: Path) -> str:
     """How far the experts of a review agree."""
-    lines = ["| criterion | items | flagged | raw | Krippendorff's alpha | Gwet's AC1 |", "|---|---|---|---|---|---|"]
     rows = show_agreement(ReviewLog(_existing(review)), num_resamples=2000)
-    lines += ["| " + " | ".join(row) + " |" if len(row) > 1 else f"\n{row[0]}" for row in rows]
-    return "\n".join(lines)
+    notes = [f"\n{row[0]}" for row in rows if len(row) == 1]
+    return "\n".join([to_table(AGREEMENT_COLUMNS, [row for row in rows if len(row) > 1]), *notes])
 
 
 def export(review: Path, file: Path) -> str:

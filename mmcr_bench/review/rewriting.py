@@ -1,4 +1,4 @@
-"""What follows a flag: the writer writes the dialogue anew, or another of the same topic takes its place."""
+"""What follows a flag: the writer regenerates the dialogue, or another of the same topic takes its place."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.rounds import Event, Item
 from mmcr_bench.select.candidates import load_by_id, read_candidates
 from mmcr_bench.select.draw import Candidate as DrawCandidate
-from mmcr_bench.select.draw import ImageIndex, find_sharing, to_order
+from mmcr_bench.select.draw import Images, add_images, find_sharing, shows_any, to_order
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.filters.rules import reason_to_drop
-from mmcr_dataset.generate.dialogues import WriterSettings, write_dialogues
+from mmcr_dataset.generate.dialogues import write_dialogues
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.remove import remove_rows
 from mmcr_dataset.record.dialogue import Dialogue, Turn, image_entries
@@ -30,8 +31,8 @@ class Rewriting:
     """What was done.
 
     Attributes:
-        num_regenerated: items written anew.
-        num_replaced: items drawn anew.
+        num_regenerated: items regenerated.
+        num_replaced: items redrawn.
         failures: unusable or missing replies of the writer, by reason.
         shortages: items for which the data set has no other dialogue, by topic.
     """
@@ -45,13 +46,13 @@ class Rewriting:
 def rewrite_flagged(log: ReviewLog, settings: WriterSettings, ledger_path: Path, dataset: Path, seed: int) -> Rewriting:
     """Give every flagged item a new version.
 
-    An item whose writer gives nothing usable three times is drawn anew; one that the endpoint could not answer stays
+    An item whose writer gives nothing usable three times is redrawn; one that the endpoint could not answer stays
     flagged for the next call.
 
     Args:
         log: the review.
         settings: the writer.
-        ledger_path: where paid replies are remembered.
+        ledger_path: where paid replies are kept.
         dataset: folder that replacements are drawn from; they and their look-alikes leave it.
         seed: of that draw.
     """
@@ -126,21 +127,21 @@ def _show_flags(item: Item) -> list[str]:
 def _replace_failed(log: ReviewLog, items: Sequence[Item], dataset: Path, seed: int) -> Counter[str]:
     """Draw a new dialogue of the same topic and kind for each item; returns what is missing, by topic."""
     candidates, _ = read_candidates([dataset])
-    seen = ImageIndex()
+    seen = Images()
     for event in log.events():
         if event.dialogue is not None:
             hashes = [image["phash"] for image in image_entries(event.dialogue) if image["phash"]]
-            seen.add(DrawCandidate(event.item, None, tuple(hashes)))
+            add_images(seen, DrawCandidate(event.item, None, tuple(hashes)))
     shortages: Counter[str] = Counter()
     drawn: list[str] = []
     for item in items:
         topic, count = item.dialogue["topic"], len(image_entries(item.dialogue))
         alike = [c for c in candidates if c.topic == topic and (len(c.phashes) > 1) == (count > 1) and c.phashes]
-        free = next((c for c in to_order(alike, seed) if c.id not in drawn and not seen.shows_any([c])[0]), None)
+        free = next((c for c in to_order(alike, seed) if c.id not in drawn and not shows_any(seen, c)), None)
         if free is None:
             shortages[str(topic)] += 1
             continue
-        seen.add(free)
+        add_images(seen, free)
         drawn.append(free.id)
         (dialogue,) = load_by_id([dataset], [free.id])
         log.add_dialogue(Event("replaced", item.name, item.version + 1, "draw", time.time()), dialogue)

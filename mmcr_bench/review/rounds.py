@@ -1,7 +1,7 @@
 """The rule of the review as a pure state machine over events (paper 3.3: six experts, five criteria, rounds).
 
 Every expert marks the current version of an item: nothing flagged is a pass. When all have marked, an item that nobody
-flagged has passed; any flag means that it is written anew and reviewed again, with fresh marks. An item that fails in
+flagged has passed; any flag means that it is regenerated and reviewed again, with fresh marks. An item that fails in
 more than three rounds is replaced by a new draw of the same topic, which starts at round one.
 """
 
@@ -101,7 +101,7 @@ def apply(items: Mapping[str, Item], event: Event, num_experts: int) -> Item:
     if event.version != item.version:
         raise ReviewConflict(
             "stale_version",
-            f"{event.item!r} was written anew (version {item.version}, you saw {event.version}); look at it again",
+            f"{event.item!r} was regenerated (version {item.version}, you saw {event.version}); look at it again",
         )
     return _marked(item, event, num_experts) if event.kind == "marked" else _withdrawn(item, event)
 
@@ -116,7 +116,7 @@ def _with_new_version(item: Item, event: Event, num_experts: int) -> Item:
     status = item.status(num_experts)
     if status not in ("regenerate", "replace") or event.version != item.version + 1:
         raise ReviewConflict(
-            "not_flagged", f"{item.name!r} version {item.version} is {status}; only a flagged version is written anew"
+            "not_flagged", f"{item.name!r} version {item.version} is {status}; only a flagged version is regenerated"
         )
     number = 1 if event.kind == "replaced" else item.round + 1
     return Item(item.name, event.version, number, _dialogue_of(event))

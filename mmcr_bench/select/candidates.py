@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mmcr_bench.select.draw import Candidate
-from mmcr_dataset.publish.parquet import read_shards
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.record.row import from_row
 
 _COLUMNS = ["id", "topic", "num_images", "image_phash"]

@@ -53,13 +53,11 @@ def topics(
 def _sort(counts: Counter[str], sorter: str, ledger: Path) -> dict[str, str]:
     if sorter == "offline":
         return sort_offline(counts)
-    url, _, model = sorter.removeprefix("api:").partition("#")
-    if not sorter.startswith("api:") or not url or not model:
-        raise ValueError(f"--sorter {sorter!r}: expected offline or api:URL#MODEL")
     from mmcr_bench.select.sort_labels import sort_by_model
-    from mmcr_dataset.endpoint.client import Endpoint, RequestFailed
+    from mmcr_dataset.endpoint.address import read_endpoint
+    from mmcr_dataset.endpoint.transport import RequestFailed
 
     try:
-        return sort_by_model(counts, Endpoint(url, model), ledger)
+        return sort_by_model(counts, read_endpoint(sorter, "--sorter", "api:URL#MODEL, or offline"), ledger)
     except RequestFailed as failure:
         raise ValueError(f"{sorter} gave no answer ({failure}); run the same command again") from failure

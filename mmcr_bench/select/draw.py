@@ -12,13 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS
+from mmcr_dataset.filters.dedup import ImageIndex
 
 KINDS = ("single", "multi")
-_BITS_OF_BYTE = np.array([number.bit_count() for number in range(256)], dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +76,18 @@ class Draw:
     num_without_topic: int
 
 
-class ImageIndex:
-    """The images of some dialogues: tells whether another image is one of them, exactly or nearly."""
+Images = ImageIndex[str]  # those of some dialogues
 
-    def __init__(self) -> None:
-        self._phashes: list[int] = []
 
-    def add(self, candidate: Candidate) -> None:
-        """Remember its images."""
-        self._phashes += [int(phash, 16) for phash in candidate.phashes]
+def add_images(images: Images, candidate: Candidate) -> None:
+    """Remember the images of a dialogue."""
+    for phash in candidate.phashes:
+        images.add(phash, candidate.id)
 
-    def shows_any(self, candidates: Sequence[Candidate]) -> NDArray[np.bool_]:
-        """For each dialogue: does it show one of the images?"""
-        owners = np.array([row for row, candidate in enumerate(candidates) for _ in candidate.phashes], dtype=np.int64)
-        phashes = np.array([int(phash, 16) for c in candidates for phash in c.phashes], dtype=np.uint64)
-        near = np.zeros(len(phashes), dtype=np.bool_)
-        for known in self._phashes:
-            differing = (phashes ^ np.uint64(known)).view(np.uint8).reshape(-1, 8)
-            near |= _BITS_OF_BYTE[differing].sum(axis=1) <= NEAR_DUPLICATE_BITS
-        shown = np.zeros(len(candidates), dtype=np.bool_)
-        shown[owners[near]] = True
-        return shown
+
+def shows_any(images: Images, candidate: Candidate) -> bool:
+    """True if the dialogue shows one of the images, exactly or nearly."""
+    return any(images.find(phash) is not None for phash in candidate.phashes)
 
 
 def draw_bench(candidates: Iterable[Candidate], num_single: int, num_multi: int, seed: int = 0) -> Draw:
@@ -112,7 +99,7 @@ def draw_bench(candidates: Iterable[Candidate], num_single: int, num_multi: int,
     if min(num_single, num_multi) < 0 or num_single + num_multi == 0:
         raise ValueError(f"asked for {num_single} single and {num_multi} multi dialogues a topic; ask for at least one")
     groups, num_without_topic = _to_groups(candidates)
-    seen = ImageIndex()
+    seen = Images()
     ids: list[str] = []
     shortages: list[Shortage] = []
     for topic in sorted({topic for topic, _ in groups}, key=lambda topic: topic or ""):
@@ -143,17 +130,17 @@ def _to_groups(candidates: Iterable[Candidate]) -> tuple[dict[tuple[str | None, 
     return groups, without
 
 
-def _draw_group(group: Sequence[Candidate], wanted: int, seen: ImageIndex) -> tuple[list[str], int]:
+def _draw_group(group: Sequence[Candidate], wanted: int, seen: Images) -> tuple[list[str], int]:
     """Ids of the first `wanted` dialogues that show nothing seen, and how many were passed over; adds to `seen`."""
     ids: list[str] = []
     num_repeats = 0
     for candidate in group:
         if len(ids) == wanted:
             break
-        if seen.shows_any([candidate])[0]:
+        if shows_any(seen, candidate):
             num_repeats += 1
             continue
-        seen.add(candidate)
+        add_images(seen, candidate)
         ids.append(candidate.id)
     return ids, num_repeats
 
@@ -170,10 +157,8 @@ def to_order(candidates: Iterable[Candidate], seed: int) -> list[Candidate]:
 def find_sharing(candidates: Sequence[Candidate], drawn_ids: Iterable[str]) -> list[str]:
     """Ids of the dialogues outside the draw that show a drawn image: they must not be trained on."""
     drawn = set(drawn_ids)
-    images = ImageIndex()
+    images = Images()
     for candidate in candidates:
         if candidate.id in drawn:
-            images.add(candidate)
-    outside = [candidate for candidate in candidates if candidate.id not in drawn]
-    shows = images.shows_any(outside)
-    return [candidate.id for candidate, shown in zip(outside, shows, strict=True) if shown]
+            add_images(images, candidate)
+    return [one.id for one in candidates if one.id not in drawn and shows_any(images, one)]

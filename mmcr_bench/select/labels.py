@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mmcr_bench.select.wordnet import GENERAL, levels_of, path_of
-from mmcr_dataset.publish.parquet import read_shards
 from mmcr_dataset.record.images import ImageError, decode_rgb
+from mmcr_dataset.record.load import read_shards
+from mmcr_dataset.stage.stages import read_jsonl
 
 PROBABILITY_MIN = 0.5
 BATCH = 64
@@ -144,7 +145,7 @@ def open_labeler(name: str) -> Labeler:
 
 
 def write_labels(dataset: Path, labeler: Labeler, out: Path) -> tuple[int, int]:
-    """Label every image of a data set folder into a file of JSON lines; goes on where it was stopped.
+    """Label every image of a data set folder into a file of JSON lines; resumes where it was stopped.
 
     Returns:
         Dialogues labeled now, and those whose images don't decode (their labels are empty).
@@ -167,7 +168,7 @@ def write_labels(dataset: Path, labeler: Labeler, out: Path) -> tuple[int, int]:
 
 
 def _read_known(out: Path, model: str) -> Mapping[str, Sequence[Labels]]:
-    """What an earlier call has labeled; a line that a kill cut off is taken away."""
+    """What an earlier call has labeled; a line that a kill truncated is removed."""
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
         return {}
@@ -184,15 +185,13 @@ def read_labels(path: Path, model: str | None = None) -> dict[str, list[Labels]]
         ValueError: a line is broken, or another network than `model` wrote it.
     """
     found: dict[str, list[Labels]] = {}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                value = json.loads(line)
-                if model is not None and value["model"] != model:
-                    raise ValueError(f"labels by {value['model']}, expected {model}; name another file")
-                found[value["id"]] = [tuple(labels) for labels in value["labels"]]
-            except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"{path} line {number}: {error}") from error
+    for number, value in enumerate(read_jsonl(path, "mend or remove the line"), start=1):
+        try:
+            if model is not None and value["model"] != model:
+                raise ValueError(f"labels by {value['model']}, expected {model}; name another file")
+            found[value["id"]] = [tuple(labels) for labels in value["labels"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} line {number}: {error}") from error
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmcr_bench.select.topics import DOMAINS
 from mmcr_bench.select.wordnet import name_of
+from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient, Endpoint
 from mmcr_dataset.endpoint.ledger import Ledger
 
@@ -46,7 +47,8 @@ async def _sort(counts: Mapping[str, int], endpoint: Endpoint, ledger_path: Path
     domains: dict[str, str] = {}
     with Ledger(ledger_path) as ledger:
         async with ChatClient(endpoint, ledger) as client:
-            for answer in await asyncio.gather(*(_ask(client, batch, counts) for batch in batches)):
+            asks = (_ask(client, batch, counts) for batch in batches)
+            for answer in await ask_all(asks, endpoint.max_in_flight):
                 domains |= answer
     return domains
 

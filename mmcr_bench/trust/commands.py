@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmcr_bench.judge.judge import open_judge, show_cost
+
+log = logging.getLogger(__name__)
 
 
 def judge_agreement(run: Path, experts: Path, figure: Path | None = None) -> str:
@@ -32,7 +35,7 @@ def canaries(bench: str, split: str, judge_spec: str, ledger: Path, limit: int) 
         bench: folder or Hub id of the bench.
         split: its split.
         judge_spec: see `judge_spec.HELP`.
-        ledger: where paid judgements are remembered.
+        ledger: where paid judgements are kept.
         limit: dialogues that canaries are made from.
     """
     from mmcr_bench.trust.canaries import CANARIES, check_judge
@@ -40,7 +43,7 @@ def canaries(bench: str, split: str, judge_spec: str, ledger: Path, limit: int) 
 
     dialogues = [dialogue for dialogue, _ in zip(load_dialogues(bench, split=split), range(limit), strict=False)]
     judge = open_judge(judge_spec, ledger)
-    print(show_cost(judge, dialogues, [dialogue.references for dialogue in dialogues], len(CANARIES)), flush=True)
+    log.info("%s", show_cost(judge, dialogues, [dialogue.references for dialogue in dialogues], len(CANARIES)))
     fitness = check_judge(judge, dialogues)
     return fitness.show(), fitness.is_fit
 
@@ -59,7 +62,7 @@ def bridge(old: Path, new: str, ledger: Path, out: Path, bench: str | None = Non
     from mmcr_bench.trust.runs import read_run
 
     run, judge = read_run(old, bench), open_judge(new, ledger)
-    print(show_cost(judge, run.dialogues, run.replies), flush=True)
+    log.info("%s", show_cost(judge, run.dialogues, run.replies))
     return bridge_judges(run, judge, out)
 
 
@@ -72,7 +75,7 @@ def self_preference(
         runs: each `FAMILY=RUN_FOLDER`.
         judges: each `FAMILY=SPEC`.
         generator: family that wrote the references.
-        ledger: where paid judgements are remembered.
+        ledger: where paid judgements are kept.
         bench: folder or Hub id that has the images, for judges that see them.
     """
     from mmcr_bench.trust.runs import read_run
@@ -87,7 +90,8 @@ def self_preference(
         raise ValueError("two runs or two judges have the same family and name; each must be its own")
     costs = [judge.estimate_usd(run.dialogues, run.replies) for _, judge in opened for run in read.values()]
     known = [cost for cost in costs if cost is not None]
-    print(f"about {sum(known):.2f} USD, {len(costs) - len(known)} prices unknown, less what {ledger} holds", flush=True)
+    usd, unknown = sum(known), len(costs) - len(known)
+    log.info("about %.2f USD, %d prices unknown, less what %s holds", usd, unknown, ledger)
     return show_study(study_self_preference(read, named), generator)
 
 

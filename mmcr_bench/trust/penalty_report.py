@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mmcr_bench.intervals import Interval, bootstrap_statistic
 from mmcr_bench.judge.penalties import measure_penalties
 from mmcr_bench.trust.runs import Run
+from mmcr_dataset.publish.markdown_table import to_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +88,13 @@ def _measure(
 
 def show_effects(effects: Sequence[PenaltyEffect]) -> str:
     """A Markdown table, one line a penalty."""
-    lines = [
-        "| penalty | off | due for | mean where due | elsewhere | difference | by the rubric |",
-        "|---|---|---:|---:|---:|---|---:|",
-    ]
+    header = ["penalty", "off", "due for", "mean where due", "elsewhere", "difference", "by the rubric"]
+    rows = []
     for effect in effects:
         found = effect.difference
         shown = "-" if found is None else f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
-        means = " | ".join("-" if mean is None else f"{mean:.2f}" for mean in (effect.with_due, effect.without))
+        means = ["-" if mean is None else f"{mean:.2f}" for mean in (effect.with_due, effect.without)]
         expected = "-" if effect.expected is None else f"{effect.expected:+.2f}"
         count = f"{effect.num_due} of {effect.num_dialogues}"
-        lines.append(f"| {effect.name} | {effect.dimension} | {count} | {means} | {shown} | {expected} |")
-    return "\n".join(lines)
+        rows.append([effect.name, effect.dimension, count, *means, shown, expected])
+    return to_table(header, rows, right=(2, 3, 4, 6))

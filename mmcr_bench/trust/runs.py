@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from mmcr_bench.judge.rubric import NAMES, REPORTED_FACTOR, SCORE_MAX, SCORE_MIN
 from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue, from_json, image_entries
+from mmcr_dataset.stage.stages import read_jsonl
 
 TASK = "mmcr_bench"
 
@@ -52,7 +51,7 @@ def read_run(folder: Path, bench: str | None = None) -> Run:
     replies: list[tuple[str, ...]] = []
     scores: dict[str, dict[str, float]] = {}
     num_failed = 0
-    for number, value in enumerate(_read_lines(path), start=1):
+    for number, value in enumerate(read_jsonl(path, "score the run again"), start=1):
         try:
             if value["task"] != TASK:
                 continue
@@ -65,7 +64,7 @@ def read_run(folder: Path, bench: str | None = None) -> Run:
                 continue
             points = {name: value["points"][name] / REPORTED_FACTOR for name in NAMES if name in value["points"]}
         except (KeyError, TypeError, InvalidDialogue) as error:
-            raise ValueError(f"{path} line {number}: no sample of a run ({error!r}); make the run anew") from error
+            raise ValueError(f"{path} line {number}: no sample of a run ({error!r}); make the run again") from error
         dialogues.append(dialogue)
         replies.append(tuple(value["replies"]))
         if points:
@@ -91,7 +90,7 @@ def read_expert_scores(path: Path) -> dict[str, dict[str, float]]:
         ValueError: a line is broken, a name is unknown, or a score is out of 1..10.
     """
     given: dict[str, dict[str, list[float]]] = {}
-    for number, value in enumerate(_read_lines(path), start=1):
+    for number, value in enumerate(read_jsonl(path, "mend or remove the line"), start=1):
         if not isinstance(value.get("scores"), dict) or not isinstance(value.get("id"), str):
             raise ValueError(f"{path} line {number}: expected an object with `id` and `scores`")
         for name, score in value["scores"].items():
@@ -101,17 +100,3 @@ def read_expert_scores(path: Path) -> dict[str, dict[str, float]]:
                 raise ValueError(f"{path} line {number}: {name} is {score!r}, expected {SCORE_MIN} to {SCORE_MAX}")
             given.setdefault(value["id"], {}).setdefault(name, []).append(float(score))
     return {id_: {name: fmean(scores) for name, scores in by_name.items()} for id_, by_name in given.items()}
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    values: list[dict[str, Any]] = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                value = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{path} line {number}: not JSON ({error})") from error
-            if not isinstance(value, dict):
-                raise ValueError(f"{path} line {number}: expected an object, got {type(value).__name__}")
-            values.append(value)
-    return values

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcr_bench.intervals import Interval, bootstrap_interval, bootstrap_statistic
+from mmcr_dataset.publish.markdown_table import to_table
 
 Scores = Mapping[str, Mapping[str, float]]  # by dialogue id, then by dimension
 Pairs = NDArray[np.float64]  # dialogues x 2
@@ -121,19 +122,17 @@ def show_comparisons(comparisons: Mapping[str, Comparison], first: str, second: 
     def cell(interval: Interval | None) -> str:
         return "-" if interval is None else f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
 
-    lines = [
-        f"| | dialogues | {second} - {first} | Pearson | Spearman | Kendall | {second} = a + b x {first} |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    header = ["", "dialogues", f"{second} - {first}", "Pearson", "Spearman", "Kendall", f"{second} = a + b x {first}"]
+    rows = []
     for name, found in comparisons.items():
-        agreement = " | ".join(cell(value) for value in (found.pearson, found.spearman, found.kendall))
+        agreement = [cell(value) for value in (found.shift, found.pearson, found.spearman, found.kendall)]
         line = f"a = {cell(found.intercept)}, b = {cell(found.slope)}"
-        lines.append(f"| {name} | {found.num_dialogues} | {cell(found.shift)} | {agreement} | {line} |")
-    lines += ["", f"Mean {second} score (dialogues) where {first} gave:", ""]
+        rows.append([name, found.num_dialogues, *agreement, line])
     values = sorted({score for found in comparisons.values() for score in found.calibration})
-    lines += ["| | " + " | ".join(map(str, values)) + " |", "|---|" + "---|" * len(values)]
+    means = []
     for name, found in comparisons.items():
         cells = [found.calibration.get(score) for score in values]
         shown = [f"{mean:.1f} ({count})" if count else "-" for mean, count in (cell or (0.0, 0) for cell in cells)]
-        lines.append(f"| {name} | " + " | ".join(shown) + " |")
-    return "\n".join(lines)
+        means.append([name, *shown])
+    title = f"\nMean {second} score (dialogues) where {first} gave:\n"
+    return "\n".join([to_table(header, rows), title, to_table(["", *values], means)])

@@ -13,6 +13,7 @@ from statistics import fmean
 from mmcr_bench.intervals import Difference, holm, paired_difference
 from mmcr_bench.judge.judgement import Judge
 from mmcr_bench.trust.runs import Run
+from mmcr_dataset.publish.markdown_table import to_table
 
 SIGNIFICANT = 0.05
 
@@ -131,17 +132,15 @@ def show_study(study: Study, generator: str | None) -> str:
         return f"{member.name} ({member.family}{'*' if member.family == generator else ''})"
 
     models = list(next(iter(study.means.values())))
-    lines = ["| judge \\ model | " + " | ".join(map(label, models)) + " |", "|---|" + "---|" * len(models)]
-    for judge, means in study.means.items():
-        lines.append(f"| {label(judge)} | " + " | ".join(f"{means[model]:.1f}" for model in models) + " |")
-    lines += ["", "| judge | dialogues | favours its own family by | p (Holm) | |", "|---|---|---|---|---|"]
+    given = [[label(judge), *(f"{means[model]:.1f}" for model in models)] for judge, means in study.means.items()]
+    rows = []
     for bias in study.biases:
         d = bias.difference
         verdict = "significant" if bias.corrected_p < SIGNIFICANT else "not significant"
         interval = f"{d.mean:+.1f} [{d.low:.1f}, {d.high:.1f}]"
-        lines.append(
-            f"| {label(bias.judge)} | {bias.num_dialogues} | {interval} | {bias.corrected_p:.3f} | {verdict} |"
-        )
+        rows.append([label(bias.judge), bias.num_dialogues, interval, f"{bias.corrected_p:.3f}", verdict])
+    lines = [to_table(["judge \\ model", *map(label, models)], given), ""]
+    lines.append(to_table(["judge", "dialogues", "favours its own family by", "p (Holm)", ""], rows))
     lines += [f"\n{name}: no number, {why}" for name, why in study.skipped.items()]
     if generator is not None:
         lines.append(f"\n* family {generator} wrote the references")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.record.dialogue import DialogueImage, Source
+from mmcr_dataset.stage.stages import STAGES
 
 _BYTES_A_ROW_GROUP = 16_000_000
 
@@ -27,7 +27,7 @@ _SCHEMA = pa.schema(
 
 
 class CandidateWriter:
-    """Writes a shard row by row; the file appears whole or not at all, the memory holds one row group."""
+    """Writes a shard row by row; the file appears atomically, the memory holds one row group."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -72,14 +72,6 @@ def _to_row(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def write_candidates(path: Path, candidates: Iterable[Candidate]) -> None:
-    """Write a shard; the file appears whole or not at all."""
-    writer = CandidateWriter(path)
-    for candidate in candidates:
-        writer.add(candidate)
-    writer.close()
-
-
 def read_candidates(path: Path) -> list[Candidate]:
     """The candidates of a shard; one of version 0.1 says `picture` and has no hashes."""
     return [
@@ -94,6 +86,11 @@ def read_candidates(path: Path) -> list[Candidate]:
         )
         for row in pq.read_table(path, partitioning=None).to_pylist()
     ]
+
+
+def read_shard(work: Path, number: int) -> list[Candidate]:
+    """The candidates of a collected shard of a work folder."""
+    return read_candidates(work / STAGES["collect"] / f"{number:05d}.parquet")
 
 
 def _to_block(block: dict[str, Any]) -> str | int:

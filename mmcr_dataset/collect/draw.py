@@ -24,8 +24,13 @@ from mmcr_dataset.stage.stages import Removed
 class Part(Protocol):
     """A piece of a source that can be read by itself, and again."""
 
-    name: str
-    num_rows: int | None  # None where only reading tells
+    @property
+    def name(self) -> str:
+        """What its notes are kept under."""
+
+    @property
+    def num_rows(self) -> int | None:
+        """How many rows it has, None where only reading tells."""
 
     def __iter__(self) -> Iterator[Document | Removed]:
         """Its documents, in order."""

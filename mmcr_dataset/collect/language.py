@@ -1,17 +1,17 @@
-"""Is a document's text English? Asked before anything is fetched or paid for; a short text passes."""
+"""Is a text English? Asked of documents, before anything is fetched or paid for, and of dialogues. Short ones pass."""
 
 from __future__ import annotations
 
 import re
 
-LATIN_SHARE_MIN = 0.7  # of the letters; a page may quote a name in another script
+CHARACTERS_READ = 4000  # of a document: its beginning tells the language
+LATIN_SHARE_MIN = 0.7  # of a document's letters; a page may quote a name in another script
+ENGLISH_SHARE_MIN = 0.05  # of a document's words; English prose has 0.3 to 0.5, lists and captions with many names less
 _CERTAIN_SHARE = 0.25  # no other language's prose has so many of English's small words
 _OTHER_SHARE_MIN = 0.2  # what prose in the other languages has; captions with foreign names have less
-_FUNCTION_WORD_SHARE_MIN = 0.05  # English prose has 0.3 to 0.5, lists and captions with many names less
 _WORDS_MIN = 20  # fewer words say too little
 _WORDS_MIN_UNKNOWN = 40  # and before a language that is in no list is called foreign
 _LETTERS_MIN = 8
-_CHARACTERS_READ = 4000
 
 # The commonest small words of each language. A word that two of them share tells nothing and counts for both.
 _SMALL_WORDS = {
@@ -37,18 +37,24 @@ _SMALL_WORDS = {
 _BY_LANGUAGE = {name: frozenset(words.split()) for name, words in _SMALL_WORDS.items()}
 
 
-def why_not_english(text: str) -> str | None:
+def why_not_english(
+    text: str, latin_share_min: float = LATIN_SHARE_MIN, english_share_min: float = ENGLISH_SHARE_MIN
+) -> str | None:
     """What speaks against English, None if nothing does.
+
+    Args:
+        text: what is judged.
+        latin_share_min: least share of the letters that are Latin.
+        english_share_min: least share of the words that are English function words.
 
     Example: `"Der Hund und die Katze sind in dem Haus, aber der Vogel ist nicht da."` -> `"reads as German: ..."`
     """
-    text = text[:_CHARACTERS_READ]
     letters = [character for character in text if character.isalpha()]
     if len(letters) < _LETTERS_MIN:
         return None
     latin = sum(character < "\u0250" for character in letters) / len(letters)
-    if latin < LATIN_SHARE_MIN:
-        return f"{latin:.0%} of the letters are Latin, expected at least {LATIN_SHARE_MIN:.0%}"
+    if latin < latin_share_min:
+        return f"{latin:.0%} of the letters are Latin, expected at least {latin_share_min:.0%}"
     words = re.findall(r"[^\W\d_]{2,}", text.lower())
     if len(words) < _WORDS_MIN:
         return None
@@ -59,6 +65,6 @@ def why_not_english(text: str) -> str | None:
     likeliest = max(shares, key=lambda name: shares[name])
     if shares[likeliest] >= max(_OTHER_SHARE_MIN, 1.5 * english):
         return f"reads as {likeliest}: {shares[likeliest]:.0%} of its small words, {english:.0%} of English's"
-    if len(words) >= _WORDS_MIN_UNKNOWN and english < _FUNCTION_WORD_SHARE_MIN:
-        return f"{english:.0%} English function words, expected at least {_FUNCTION_WORD_SHARE_MIN:.0%}"
+    if len(words) >= _WORDS_MIN_UNKNOWN and english < english_share_min:
+        return f"{english:.0%} English function words, expected at least {english_share_min:.0%}"
     return None

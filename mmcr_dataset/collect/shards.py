@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmcr_dataset.collect.candidates import CandidateWriter, read_candidates
 from mmcr_dataset.collect.document import Candidate, Document
-from mmcr_dataset.collect.web.fetch import FetchSettings
+from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.collect.web.window import Item, fetch_in_order
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.stages import Removed, Stage

@@ -12,12 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
 from mmcr_dataset.endpoint.reply import Again, read_completion, read_object
 from mmcr_dataset.endpoint.transport import Answered, RequestFailed, Wire
 
-_UPLOAD_S = 3600.0
 _MARK = "mmcr_mark"
 ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -33,16 +30,7 @@ class BatchApi:
 
     async def upload(self, path: Path) -> str:
         """Send a file of requests; its id there."""
-
-        async def send() -> Answered:
-            with path.open("rb") as file:
-                form = aiohttp.FormData()
-                form.add_field("purpose", "batch")
-                form.add_field("file", file, filename=path.name, content_type="application/jsonl")
-                timeout = aiohttp.ClientTimeout(total=_UPLOAD_S)
-                return await self._wire.call("POST", "/files", data=form, timeout=timeout)
-
-        return str((await self._object(send))["id"])
+        return str((await self._object(lambda: self._wire.upload(path)))["id"])
 
     async def create(self, file_id: str, mark: str) -> str:
         """Make a batch of an uploaded file, unless one with this mark is there; its id."""
@@ -84,13 +72,13 @@ class BatchApi:
         """Fetch a file of answers."""
 
         async def fetch() -> Answered:
-            answered = await self._wire.download(f"/files/{file_id}/content", to)
+            answered = await self._wire.download(file_id, to)
             return answered._replace(body=b"{}") if answered.status == 200 else answered
 
         await self._object(fetch)
 
     async def _get(self, path: str) -> dict[str, Any]:
-        return await self._object(lambda: self._wire.call("GET", path))
+        return await self._object(lambda: self._wire.get(path))
 
     async def _object(self, call: Callable[[], Awaitable[Answered]]) -> dict[str, Any]:
         for attempt in range(1, self._max_attempts + 1):

@@ -91,7 +91,7 @@ class Budget:
     def out_of_money(self, usd: float) -> EndpointUnusable:
         """The error that says so."""
         return EndpointUnusable(
-            f"stopped before crossing --max-cost-usd {self.limit_usd}: {self.spent_usd:.4f} USD are spent and the next "
+            f"stopped before crossing --max_cost_usd {self.limit_usd}: {self.spent_usd:.4f} USD are spent and the next "
             f"request may cost {usd:.4f}; raise the limit and run the same command again, answered requests are not "
             "paid twice"
         )

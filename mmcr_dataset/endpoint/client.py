@@ -12,11 +12,11 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
+from mmcr_dataset.endpoint.address import Endpoint
 from mmcr_dataset.endpoint.budget import Budget, EndpointUnusable
 from mmcr_dataset.endpoint.ledger import Asked, Ledger, LedgerError, to_asked
 from mmcr_dataset.endpoint.rate_limit import Pace
@@ -29,44 +29,12 @@ from mmcr_dataset.endpoint.reply import (
     read_reply,
     wants_completion_tokens,
 )
-from mmcr_dataset.endpoint.transport import Answered, RequestFailed, Wire
+from mmcr_dataset.endpoint.transport import Answered, RequestFailed
 
 __all__ = ["ChatClient", "Endpoint", "EndpointUnusable", "Reply", "RequestFailed"]
 
 _MAYBE_PAID = ("timeout", "bad_reply")  # counted as if they were, so that the limit holds whatever the server did
 Messages = Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where to ask, whom, and how patiently.
-
-    Attributes:
-        base_url: ends in /v1 for most servers, e.g. http://127.0.0.1:8000/v1.
-        model: the model's name on that server.
-        api_key: None reads OPENAI_API_KEY; servers without keys take anything.
-        max_in_flight: requests at once; fewer while the server says that it is too many.
-        max_attempts: tries for one request, the first included.
-        timeout_s: time for one try.
-        max_cost_usd: stop before this sum is crossed, counting what the ledger already holds; None is no limit.
-    """
-
-    base_url: str
-    model: str
-    api_key: str | None = field(default=None, repr=False)
-    max_in_flight: int = 16
-    max_attempts: int = 6
-    timeout_s: float = 180.0
-    max_cost_usd: float | None = None
-
-    def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"endpoint {self.base_url!r}: expected an address such as http://127.0.0.1:8000/v1")
-        if not self.model:
-            raise ValueError(f"endpoint {self.base_url!r}: no model named; write it as {self.base_url}#MODEL")
-        if self.max_in_flight < 1 or self.max_attempts < 1 or self.timeout_s <= 0:
-            raise ValueError(f"{self}: max_in_flight and max_attempts must be at least 1, timeout_s above 0")
 
 
 class ChatClient:
@@ -91,7 +59,7 @@ class ChatClient:
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="request")
 
     async def __aenter__(self) -> Self:
-        self._wire = Wire(self.endpoint.base_url, self.endpoint.api_key, self.endpoint.timeout_s)
+        self._wire = self.endpoint.connect()
         return self
 
     async def __aexit__(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -20,7 +21,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from mmcr_dataset.stage.file_lock import FileLock
+from filelock import FileLock, Timeout
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS answered (
@@ -79,11 +80,6 @@ def key_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def request_key(request: Mapping[str, Any]) -> str:
-    """Hash of the exact request: any change of model, messages, images or decoding is another key."""
-    return to_asked(request).key
-
-
 def _without_images(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
     if isinstance(value, str):
         if value.startswith("data:") and not value.startswith("data:sha256,"):
@@ -94,6 +90,26 @@ def _without_images(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
     if isinstance(value, (list, tuple)):
         return [_without_images(item) for item in value]
     return value
+
+
+def _hold(path: Path) -> FileLock:
+    """The right to a ledger, by a lock file beside it; a process may hold it several times, and its end frees it.
+
+    Raises:
+        LedgerError: another process has it.
+    """
+    place = path.resolve().with_name(path.name + ".lock")
+    lock = FileLock(place, is_singleton=True, thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        owner = place.read_text(encoding="ascii", errors="replace").strip() or "(unknown)"
+        raise LedgerError(
+            f"{path}: in use by process {owner}; wait until it has finished, or stop it (two runs on one ledger would "
+            "pay twice)"
+        ) from None
+    place.write_text(str(os.getpid()), encoding="ascii")
+    return lock
 
 
 class Ledger:
@@ -112,12 +128,7 @@ class Ledger:
     def __init__(self, path: Path, earlier: Path | None = None) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(path.with_name(path.name + ".lock"))
-        if not self._lock.acquire():
-            raise LedgerError(
-                f"{path}: in use by process {self._lock.owner()}; wait until it has finished, or stop it (two runs on "
-                "one ledger would pay twice)"
-            )
+        self._lock = _hold(path)
         try:
             self._open(earlier)
         except sqlite3.Error as error:
@@ -275,5 +286,5 @@ def explain(path: Path, error: sqlite3.Error) -> LedgerError:
         return LedgerError(f"{path}: in use by another process ({error}); wait until it has finished, or stop it")
     return LedgerError(
         f"{path}: not a usable ledger ({error}); restore a copy of it, or save what can be read by "
-        f"`python -m mmcr_dataset ledger salvage {path} --out NEW` and put NEW in its place"
+        f"`python -m mmcr_dataset ledger salvage {path} --output_file NEW` and put NEW in its place"
     )

@@ -121,7 +121,7 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _write(rows: Iterable[Sequence[Any]], out: Path) -> Saved:
-    """Write rows to a new file that appears whole or not at all."""
+    """Write rows to a new file that appears atomically."""
     if out.exists():
         raise LedgerError(f"{out}: is there already; name a new file")
     unfinished = out.with_name(out.name + ".unfinished")
@@ -137,7 +137,9 @@ def _write(rows: Iterable[Sequence[Any]], out: Path) -> Saved:
             db.execute("COMMIT")
             saved.num_answered = db.execute("SELECT COUNT(*) FROM answered").fetchone()[0]
             saved.num_failed = db.execute("SELECT COUNT(*) FROM failed").fetchone()[0]
+        unfinished.replace(out)
     except sqlite3.Error as error:
         raise explain(out, error) from error
-    unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return saved

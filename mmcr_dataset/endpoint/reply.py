@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mmcr_dataset.endpoint.budget import EndpointUnusable
+from mmcr_dataset.endpoint.retry_after import read_retry_after
 from mmcr_dataset.endpoint.transport import Answered, RequestFailed
 
 _FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt", "moderation_blocked"}
@@ -124,7 +125,9 @@ def read_completion(answered: Answered, raw: dict[str, Any], where: str) -> dict
         raise Again("bad_reply", message, wait_s=None)
     said = f"{where}: status {status}, {message}"
     if status in (401, 403):
-        raise EndpointUnusable(f"{said}; set OPENAI_API_KEY to a key that may use this model")
+        raise EndpointUnusable(
+            f"{said}; set OPENAI_API_KEY (Azure: AZURE_OPENAI_API_KEY) to a key that may use this model"
+        )
     if status == 404:
         raise EndpointUnusable(f"{said}; check the address and the model's name")
     if status == 402 or codes & _NO_MONEY:
@@ -136,9 +139,5 @@ def read_completion(answered: Answered, raw: dict[str, Any], where: str) -> dict
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds the server asks us to wait, None if it doesn't say; at most ten minutes are honoured."""
-    for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            return min(600.0, max(0.0, float(headers[name]) * scale))
-        except (KeyError, ValueError):
-            continue
-    return None
+    wait_s = read_retry_after(headers.get("retry-after"), headers.get("retry-after-ms"))
+    return None if wait_s is None else min(600.0, wait_s)

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from mmcr_dataset.filters.dedup import ImageIndex, RepeatIndex, Seen
 from mmcr_dataset.filters.image_sets import read_hashes, read_images
 from mmcr_dataset.pages.render import PAGES, render_page
-from mmcr_dataset.publish.parquet import read_shards
 from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, ImageError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.load import read_shards
 
 PAIRS_SHOWN = 200
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from mmcr_dataset.record.dialogue import DialogueImage
-from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, decode_rgb, hash_distance, perceptual_hash
+from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, hash_distance
 
 _PART_BITS, _NUM_PARTS = 16, 4
 BITS_MAX = 2 * _NUM_PARTS - 1  # with one bit more, each part could differ in two
@@ -104,15 +103,6 @@ class RepeatIndex:
         """Each image by the first one like it that was seen."""
         first = ((self._images.find(phash), phash) for phash in phashes)
         return tuple(sorted(seen.name if seen is not None else phash for seen, phash in first))
-
-
-def phash_of(image: DialogueImage) -> str:
-    """The stored perceptual hash of an image, or the one made from its pixels.
-
-    Raises:
-        ImageError: there is none stored and the image doesn't decode.
-    """
-    return image.phash or perceptual_hash(decode_rgb(image.data))
 
 
 def _cut(value: int) -> Iterable[int]:

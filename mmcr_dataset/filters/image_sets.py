@@ -19,11 +19,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.record.images import ImageError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.images import MAGIC_NUMBERS, ImageError, decode_rgb, perceptual_hash
 
 _SUFFIXES = frozenset(".jpg .jpeg .png .webp .gif .bmp .tif .tiff".split())
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")  # a cell may hold one image or the text of a list of them
-_IMAGE_HEADS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _ROWS_A_BATCH = 64
 
 
@@ -126,7 +125,7 @@ def _decoded_in(cells: Iterable[Any]) -> Iterator[bytes]:
                 data = base64.b64decode(match.group() + "=" * (-len(match.group()) % 4))
             except binascii.Error:
                 continue  # a long word, not an image
-            if data.startswith(_IMAGE_HEADS):
+            if data.startswith(MAGIC_NUMBERS):
                 yield data
 
 

@@ -128,7 +128,7 @@ def read_labels(path: Path) -> dict[str, bool]:
     """Labels by key of the pair; what was taken back is not there."""
     labels: dict[str, bool | None] = {}
     if path.is_file():
-        labels = {row["pair"]: row["fits"] for row in read_jsonl(path)}
+        labels = {row["pair"]: row["fits"] for row in read_jsonl(path, "mend or remove the line")}
     return {key: fits for key, fits in labels.items() if fits is not None}
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mmcr_dataset.filters.clip_match import texts_about
 from mmcr_dataset.pages.render import PAGES, render_page
-from mmcr_dataset.stage.stages import STAGES, StageCount, read_jsonl
+from mmcr_dataset.stage.stages import REMOVED, StageCount, read_jsonl
 from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
 
 NUM_EXAMPLES = 6  # pairs on each side of the threshold
@@ -50,11 +50,10 @@ def _to_funnel(counts: Sequence[StageCount]) -> list[tuple[str, int, str]]:
 
 
 def _to_removed(work: Path, count: StageCount) -> dict[str, Any]:
-    folder = work / f"{STAGES[count.stage][0]}_removed"
     rows = [
         [reason, row["id"], _cut_text(row["detail"])]
         for reason in count.removed
-        for row in islice(read_jsonl(folder / f"{reason}.jsonl"), _ROWS_A_REASON)
+        for row in islice(read_jsonl(work / REMOVED[count.stage] / f"{reason}.jsonl"), _ROWS_A_REASON)
     ]
     shares = [[reason, number, f"{number / count.num_in:.2%}"] for reason, number in count.removed.items()]
     return {"name": count.stage, "shares": shares, "rows": rows}

@@ -10,12 +10,14 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
+from mmcr_dataset.collect.language import why_not_english
 from mmcr_dataset.record.dialogue import MAX_IMAGES, TURNS_MULTI, TURNS_SINGLE, Dialogue, Turn
 
 ANSWER_MIN_WORDS = 4
 ANSWER_MAX_WORDS = 400
 DIALOGUE_MAX_WORDS = 3000  # paper Table 1: at most 6k tokens of text and images
 LATIN_SHARE_MIN = 0.85  # of the letters: the set is English
+ENGLISH_SHARE_MIN = 0.12  # of the words are English function words
 REPEATED_SENTENCE_WORDS = 6  # a sentence this long said twice is a repetition
 
 _LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d+[.)]|\([a-z0-9]\))\s+\S", re.M)
@@ -53,7 +55,7 @@ def answer_omits_image(dialogue: Dialogue) -> str | None:
     """The answer speaks of every image that its question introduces; with one image `the image` is enough."""
     for number, turn in enumerate(dialogue.turns, start=1):
         missing = set(turn.introduces) - mentions(turn.assistant)
-        if len(dialogue.images) == 1 and re.search(r"\b(?:image|image|photo(?:graph)?)\b", turn.assistant, re.I):
+        if len(dialogue.images) == 1 and re.search(r"\b(?:image|picture|photo(?:graph)?)\b", turn.assistant, re.I):
             missing = set()
         if missing:
             return f"turn {number} introduces {sorted(missing)}, its answer does not speak of them"
@@ -134,21 +136,8 @@ def unclear_text(dialogue: Dialogue) -> str | None:
 def not_english(dialogue: Dialogue) -> str | None:
     """The words are in Latin script and have English function words."""
     text = " ".join(f"{turn.human_text} {turn.assistant}" for turn in dialogue.turns)
-    letters = [character for character in text if character.isalpha()]
-    latin = sum(character < "\u0250" for character in letters) / max(1, len(letters))
-    if latin < LATIN_SHARE_MIN:
-        return f"{latin:.0%} of the letters are Latin, expected at least {LATIN_SHARE_MIN:.0%}"
-    words = re.findall(r"[a-z']+", text.lower())
-    share = sum(word in _FUNCTION_WORDS for word in words) / max(1, len(words))
-    return None if share >= 0.15 else f"{share:.0%} English function words, expected at least 15%"
+    return why_not_english(text, LATIN_SHARE_MIN, ENGLISH_SHARE_MIN)
 
-
-_FUNCTION_WORDS = frozenset(
-    """
-    the of and to in a is that it for on with as this are was be by at from or an have not which its what how does do
-    can you i we they there these those where who will would could about into than then them their has had but if so
-    """.split()
-)
 
 RULES: tuple[Callable[[Dialogue], str | None], ...] = (
     wrong_number_of_images,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,29 @@ import numpy as np
 from mmcr_dataset.filters.clip_match import Matcher, score_dialogues
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.record.dialogue import from_json, image_entries
-from mmcr_dataset.stage.stages import STAGES, read_jsonl, write_jsonl
+from mmcr_dataset.stage.stages import Stage, read_jsonl, write_jsonl
 from mmcr_dataset.stage.work_folder import read_images, without_images
 
 
 def score_shard(
-    work: Path, number: int, values: Sequence[dict[str, Any]], open_matcher: Callable[[], Matcher | None]
-) -> None:
+    scored: Stage, work: Path, number: int, values: Sequence[dict[str, Any]], open_matcher: Callable[[], Matcher | None]
+) -> list[tuple[str, str] | None]:
     """Write the similarities of a shard's dialogues that keep the rules; those on disk of the same dialogues are kept.
 
     Args:
+        scored: the stage of the similarities.
         work: the work folder.
         number: of the shard.
-        values: its dialogues as `schema.to_json` made them.
+        values: its dialogues as `dialogue.to_json` made them.
         open_matcher: called only if something is to be measured.
+
+    Returns:
+        For each dialogue the rule that it breaks and how, None if it keeps them all.
     """
-    path = work / STAGES["score"] / f"{number:05d}.jsonl"
+    path = scored.shard(number, "jsonl")
     known = {row["content"]: row["similarity"] for row in read_jsonl(path)} if path.is_file() else {}
-    sound = [(_hash_content(v), v) for v in values if reason_to_drop(without_images(v)) is None]
+    broken = [reason_to_drop(without_images(value)) for value in values]
+    sound = [(_hash_content(v), v) for v, reason in zip(values, broken, strict=True) if reason is None]
     new = {content: value for content, value in sound if content not in known}  # two documents may give one dialogue
     matcher = open_matcher() if new else None
     if matcher is not None:
@@ -38,13 +43,13 @@ def score_shard(
         known |= zip(new, score_dialogues([from_json(value, images) for value in new.values()], matcher), strict=True)
     rows = [{"id": v["id"], "content": content, "similarity": known.get(content, [])} for content, v in sound]
     write_jsonl(path, rows)
+    return broken
 
 
-def drop_other_shards(work: Path) -> None:
+def drop_other_shards(scored: Stage, numbers: Collection[int]) -> None:
     """Delete the similarities of shards that a smaller build no longer has."""
-    there = {path.name for path in (work / STAGES["generate"]).glob("?????.jsonl")}
-    for path in (work / STAGES["score"]).glob("?????.jsonl"):
-        if path.name not in there:
+    for path in scored.folder.glob("?????.jsonl"):
+        if int(path.stem) not in numbers:
             path.unlink()
 
 

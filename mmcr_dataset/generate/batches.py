@@ -20,9 +20,10 @@ from mmcr_dataset.endpoint.budget import Budget, EndpointUnusable
 from mmcr_dataset.endpoint.client import Messages, Reply, RequestFailed, to_body, to_request, with_completion_tokens
 from mmcr_dataset.endpoint.ledger import Asked, Ledger, to_asked
 from mmcr_dataset.endpoint.reply import Again, read_completion, read_reply, wants_completion_tokens
-from mmcr_dataset.endpoint.transport import Answered, Wire
-from mmcr_dataset.generate.dialogues import WriterSettings, image_name, image_url, to_request_messages
+from mmcr_dataset.endpoint.transport import Answered
+from mmcr_dataset.generate.dialogues import image_name, image_url, to_request_messages
 from mmcr_dataset.generate.estimate import BATCH_SHARE
+from mmcr_dataset.generate.writer_settings import WriterSettings
 
 _FIRST_LOOK_S, _LONGEST_LOOK_S = 0.2, 30.0
 Tell = Callable[[str], None]
@@ -74,7 +75,7 @@ class BatchRun:
         Raises:
             EndpointUnusable: no batch can succeed, or the next could cross the limit of cost.
         """
-        wire = Wire(self._endpoint.base_url, self._endpoint.api_key, self._endpoint.timeout_s)
+        wire = self._endpoint.connect()
         where = f"{self._endpoint.base_url}, model {self._endpoint.model!r}"
         self._api = BatchApi(wire, where, self._endpoint.max_attempts)
         try:

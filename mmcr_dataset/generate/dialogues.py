@@ -8,73 +8,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from mmcr_dataset.collect.document import Candidate
-from mmcr_dataset.endpoint.batch_folder import MAX_REQUESTS, MAX_SIZE_BYTES
-from mmcr_dataset.endpoint.client import ChatClient, Endpoint, Messages, Reply, RequestFailed
+from mmcr_dataset.endpoint.ask_all import ask_all
+from mmcr_dataset.endpoint.client import ChatClient, Messages, Reply, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.offline import VERSION, write_offline
 from mmcr_dataset.generate.parse import UnreadableReply, to_dialogue
 from mmcr_dataset.generate.prompts import prompt_sha256, show_prompt
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Generation
 from mmcr_dataset.record.images import to_data_url
+from mmcr_dataset.record.messages import Question, to_messages, to_openai
 from mmcr_dataset.stage.stages import Removed
 
 Progress = Callable[[str], None]  # called once for every finished candidate, with a note on spend
 
 
-@dataclass(frozen=True, slots=True)
-class BatchSettings:
-    """How requests are cut into files for the Batch API, and how often what failed is asked again."""
-
-    max_requests: int = MAX_REQUESTS
-    max_size_bytes: int = MAX_SIZE_BYTES
-    max_rounds: int = 5
-
-
-@dataclass(frozen=True, slots=True)
-class WriterSettings:
-    """How dialogues are written.
-
-    Attributes:
-        writer: `offline`, `openai` or `openai-batch`.
-        endpoint: where and whom to ask; none for `offline`.
-        temperature: sampling temperature, None for the endpoint's default.
-        max_tokens: limit of a reply; one that reaches it is asked for once more with twice the limit.
-        max_side_px: images are sent with their longer side at most this.
-        detail: `low`, `high` or `auto`, for endpoints that know it.
-        batches: for `openai-batch`: how requests are cut into files.
-    """
-
-    writer: str = "offline"
-    endpoint: Endpoint | None = None
-    temperature: float | None = None
-    max_tokens: int = 4096
-    max_side_px: int = 1024
-    detail: str | None = None
-    batches: BatchSettings = field(default_factory=BatchSettings)
-
-    def __post_init__(self) -> None:
-        if self.writer not in ("offline", "openai", "openai-batch"):
-            raise ValueError(f"--writer {self.writer!r}: expected openai, openai-batch or offline")
-        if (self.writer != "offline") != (self.endpoint is not None):
-            raise ValueError(
-                f"--writer {self.writer}: --endpoint URL#MODEL goes with openai and openai-batch, and only with them"
-            )
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Everything that decides a reply."""
-        if self.endpoint is None:
-            return {"writer": self.writer, "version": VERSION}
-        return {
-            "writer": "openai",  # a batch gives the same answers
-            "endpoint": [self.endpoint.base_url, self.endpoint.model],
-            "prompts": [prompt_sha256(1), prompt_sha256(2)],
-            "decoding": [self.temperature, self.max_tokens, self.max_side_px, self.detail],
-        }
+def fingerprint(settings: WriterSettings) -> dict[str, Any]:
+    """Everything that decides a reply."""
+    if settings.endpoint is None:
+        return {"writer": settings.writer, "version": VERSION}
+    return {
+        "writer": "openai",  # a batch gives the same answers
+        "endpoint": [settings.endpoint.base_url, settings.endpoint.model],
+        "prompts": [prompt_sha256(1), prompt_sha256(2)],
+        "decoding": [settings.temperature, settings.max_tokens, settings.max_side_px, settings.detail],
+    }
 
 
 class Writer(Protocol):
@@ -160,15 +122,8 @@ def to_request_messages(
     candidate: Candidate, settings: WriterSettings, show: Callable[[DialogueImage, int], str]
 ) -> list[dict[str, Any]]:
     """The messages of a candidate's request, each image as `show` gives it for a longest side in pixels."""
-    content: list[dict[str, Any]] = [
-        {"type": "text", "text": show_prompt(len(candidate.images), candidate.text)},
-    ]
-    for image in candidate.images:
-        url = {"url": show(image, settings.max_side_px)}
-        content.append(
-            {"type": "image_url", "image_url": url | ({"detail": settings.detail} if settings.detail else {})}
-        )
-    return [{"role": "user", "content": content}]
+    asked = Question(show_prompt(len(candidate.images), candidate.text), candidate.images)
+    return to_openai(to_messages(asked), lambda image: show(image, settings.max_side_px), settings.detail)
 
 
 def image_name(image: DialogueImage, max_side_px: int) -> str:
@@ -200,13 +155,8 @@ async def _write_dialogues(
     with Ledger(ledger_path) as ledger:
         async with ChatClient(settings.endpoint, ledger) as client:
             writer = OpenAIWriter(client, settings)
-            written = await asyncio.gather(
-                *(write_one(candidate, writer, progress) for candidate in candidates), return_exceptions=True
-            )
-    for one in written:  # only now, so that what was in flight at a failure is paid once and kept
-        if isinstance(one, BaseException):
-            raise one
-    return [one for one in written if not isinstance(one, BaseException)]
+            asks = (write_one(candidate, writer, progress) for candidate in candidates)
+            return await ask_all(asks, 2 * settings.endpoint.max_in_flight)
 
 
 async def write_one(candidate: Candidate, writer: Writer, progress: Progress) -> Dialogue | Removed:

@@ -10,7 +10,8 @@ from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.client import to_request
 from mmcr_dataset.endpoint.ledger import Ledger, to_asked
 from mmcr_dataset.endpoint.prices import about_tokens, find_price
-from mmcr_dataset.generate.dialogues import WriterSettings, image_name, to_request_messages
+from mmcr_dataset.generate.dialogues import image_name, to_request_messages
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.images import open_image, shrunk_size
 
 BATCH_SHARE = 0.5  # of the price: what the Batch API charges

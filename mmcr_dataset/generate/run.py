@@ -2,49 +2,58 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from mmcr_dataset.collect.candidates import read_candidates
+from mmcr_dataset.collect.candidates import read_shard
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.ledger import Ledger
+from mmcr_dataset.generate.dialogues import fingerprint
 from mmcr_dataset.generate.estimate import estimate, show_change
+from mmcr_dataset.generate.ranks import Writing, join_ledgers, rank_ledger, to_rank
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
-from mmcr_dataset.stage.engine import Writing, join_ledgers, launch
+from mmcr_dataset.stage.engine import Job, launch
 from mmcr_dataset.stage.progress import open_bar, say_count
-from mmcr_dataset.stage.stages import Removed, Stage, StageCount, write_jsonl
+from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, write_jsonl
+
+log = logging.getLogger(__name__)
 
 
 def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
     """A dialogue for each candidate, by the writer, through the ledger; None if only an estimate was wanted."""
-    collected = Stage.reopen(task.work, "collect")
-    writer = task.writer.fingerprint()
-    before = Stage.settings_on_disk(task.work, "generate")
-    made_of = {"input": collected.fingerprint, "writer": writer}
-    paths = {int(path.stem): path for path in sorted((task.work / "1_candidates").glob("*.parquet"))}
-
-    def load(number: int) -> list[Candidate]:
-        return read_candidates(paths[number])
-
+    paths = {int(path.stem): path for path in sorted((task.work / STAGES["collect"]).glob("*.parquet"))}
     if task.writer.endpoint is None:
-        return _write(task, Stage(task.work, "generate", made_of), paths, load, None)
+        stage = _begin(task)
+        _write(task, stage, paths, None)
+        return _close(stage, paths)
     join_ledgers(task.work)
     with Ledger(task.work / "ledger.sqlite") as ledger:
-        todo = _unfinished(Stage(task.work, "generate", made_of), paths) if before == made_of else [*paths]
-        cost = estimate(_watched_shards(todo, load), task.writer, ledger)
-        print(f"{time.strftime('%H:%M:%S')}      cost: {cost.show(task.writer.endpoint.model)}")
-        change = show_change((before or {}).get("writer"), writer, cost)
+        before = Stage.settings_on_disk(task.work, "generate")
+        todo = _unfinished(_begin(task), paths) if before == _made_of(task) else [*paths]
+        cost = estimate(_watched_shards(task.work, todo), task.writer, ledger)
+        shown = cost.show(task.writer.endpoint.model)
+        if estimate_only:
+            print(shown)
+        else:
+            log.info("     cost: %s", shown)
+        change = show_change((before or {}).get("writer"), fingerprint(task.writer), cost)
         if change is not None:
-            print(f"{time.strftime('%H:%M:%S')} ATTENTION: {change}", file=sys.stderr)
+            log.warning("%s", change)
         if estimate_only:
             return None
-        stage = Stage(task.work, "generate", made_of)
+        stage = _begin(task)
         if task.engine.name == "local":
-            return _write(task, stage, paths, load, ledger)
+            _write(task, stage, paths, ledger)
+            return _close(stage, paths)
         spent_usd = ledger.totals().usd
-    if not launch(task, _unfinished(stage, paths), spent_usd):
-        print("handed to the queue; when it is through, run the same command with --engine local to go on")
+    task = replace(task, work=task.work.resolve())  # ranks may have working directories of their own
+    write = partial(write_rank, task, _unfinished(stage, paths), spent_usd)
+    if not launch(Job("generate", write, task.work / "engine"), task.engine):
+        log.info("handed to the queue; when it is through, run the same command with --engine local to go on")
         return None
     join_ledgers(task.work)
     missing = [number for number in paths if not stage.is_finished(number)]
@@ -53,23 +62,40 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
             f"{len(missing)} of {len(paths)} shards were not finished, see {task.work / 'engine'}; run the same "
             "command again to go on"
         )
+    return _close(stage, paths)
+
+
+def write_rank(task: Writing, numbers: Sequence[int], spent_usd: float, rank: int) -> None:
+    """A rank's shards of the generate stage, with a ledger of its own; in a process of an engine."""
+    with Ledger(rank_ledger(task.work, rank), earlier=task.work / "ledger.sqlite") as ledger:
+        _write(to_rank(task, rank, spent_usd), _begin(task), numbers[rank :: task.engine.num_ranks], ledger)
+
+
+def _made_of(task: Writing) -> dict[str, Any]:
+    """What decides the dialogues: the candidates and the writer."""
+    return {"input": Stage.open(task.work, "collect").fingerprint, "writer": fingerprint(task.writer)}
+
+
+def _begin(task: Writing) -> Stage:
+    return Stage.begin(task.work, "generate", _made_of(task))
+
+
+def _close(stage: Stage, numbers: Iterable[int]) -> StageCount:
+    """Put the dialogues in place of former ones, unless not one request was answered.
+
+    Raises:
+        ValueError: each row was removed for a reason that may be gone another time.
+    """
+    failed = [row for number in numbers for row in stage.removed_rows(number)]
+    if stage.count().num_kept == 0 and failed and all(row.retry for row in failed):
+        raise ValueError(
+            f"none of {len(failed)} requests was answered, the first: {failed[0].reason}, {failed[0].detail}; run the "
+            "same command again when the endpoint answers"
+        )
     return say_count(stage.close())
 
 
-def write_ranks_shards(task: Writing, numbers: Sequence[int], ledger: Ledger) -> None:
-    """Some shards of the generate stage, in a process of an engine."""
-    stage = Stage.reopen(task.work, "generate")
-    folder = task.work / "1_candidates"
-    _write(task, stage, numbers, lambda number: read_candidates(folder / f"{number:05d}.parquet"), ledger)
-
-
-def _write(
-    task: Writing,
-    stage: Stage,
-    numbers: Iterable[int],
-    load: Callable[[int], list[Candidate]],
-    ledger: Ledger | None,
-) -> StageCount:
+def _write(task: Writing, stage: Stage, numbers: Iterable[int], ledger: Ledger | None) -> None:
     """Write the shards that aren't finished, and those with rows that are to be tried again."""
 
     def finish(number: int, rows: Sequence[Row]) -> None:
@@ -78,7 +104,7 @@ def _write(
         stage.finish(number, len(rows), len(dialogues), [row for row in rows if isinstance(row, Removed)])
 
     todo = _unfinished(stage, numbers)
-    with open_bar("generate", "dialogue", Stage.reopen(task.work, "collect").close().num_kept) as bar:
+    with open_bar("generate", "dialogue", Stage.open(task.work, "collect").count().num_kept) as bar:
         bar.update(sum(stage.num_in(number) for number in numbers if number not in set(todo)))
         bar.unpause()
 
@@ -86,8 +112,7 @@ def _write(
             bar.set_postfix_str(spend, refresh=False)
             bar.update()
 
-        write_shards(Shards(todo, load, finish), task.writer, ledger, advance)
-    return say_count(stage.close())
+        write_shards(Shards(todo, partial(read_shard, task.work), finish), task.writer, ledger, advance)
 
 
 def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
@@ -95,8 +120,8 @@ def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
     return [number for number in numbers if not stage.is_finished(number) or stage.has_retries(number)]
 
 
-def _watched_shards(numbers: Collection[int], load: Callable[[int], list[Candidate]]) -> Iterator[list[Candidate]]:
+def _watched_shards(work: Path, numbers: Collection[int]) -> Iterator[list[Candidate]]:
     with open_bar("cost", "shard", len(numbers)) as bar:
         for number in numbers:
-            yield load(number)
+            yield read_shard(work, number)
             bar.update()

@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tqdm import tqdm
 
 from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.batches import BatchRun
-from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, WriterSettings, write_one
+from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, write_one
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import to_json
 from mmcr_dataset.stage.stages import Removed
 
@@ -72,11 +74,7 @@ class _OpenShard:
         self.num_left = size
 
 
-async def _fill(shards: Shards, writer: Writer, window: int, progress: Progress) -> None:
-    room = asyncio.Semaphore(window)
-    tasks: set[asyncio.Task[None]] = set()
-    failures: list[BaseException] = []
-
+async def _fill(shards: Shards, writer: Writer, max_concurrency: int, progress: Progress) -> None:
     async def write(shard: _OpenShard, place: int, candidate: Candidate) -> None:
         written = await write_one(candidate, writer, progress)
         shard.rows[place] = written if isinstance(written, Removed) else to_json(written)
@@ -84,32 +82,13 @@ async def _fill(shards: Shards, writer: Writer, window: int, progress: Progress)
         if shard.num_left == 0:
             await asyncio.to_thread(shards.finish, shard.number, [row for row in shard.rows if row is not None])
 
-    def ended(task: asyncio.Task[None]) -> None:
-        tasks.discard(task)
-        room.release()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            failures.append(error)
+    async def writes() -> AsyncIterator[Coroutine[Any, Any, None]]:
+        for number in shards.numbers:
+            candidates = await asyncio.to_thread(shards.load, number)
+            if not candidates:
+                shards.finish(number, [])
+            shard = _OpenShard(number, len(candidates))
+            for place, candidate in enumerate(candidates):
+                yield write(shard, place, candidate)
 
-    async def start(number: int, candidates: Iterable[Candidate]) -> None:
-        candidates = list(candidates)
-        if not candidates:
-            shards.finish(number, [])
-        shard = _OpenShard(number, len(candidates))
-        for place, candidate in enumerate(candidates):
-            await room.acquire()
-            if failures:
-                return
-            task = asyncio.create_task(write(shard, place, candidate))
-            tasks.add(task)
-            task.add_done_callback(ended)
-
-    for number in shards.numbers:
-        if failures:
-            break
-        await start(number, await asyncio.to_thread(shards.load, number))
-    await asyncio.gather(
-        *tasks, return_exceptions=True
-    )  # what is in flight is paid: it is waited for, also at a failure
-    await asyncio.sleep(0)  # the last `ended` calls
-    if failures:
-        raise failures[0]
+    await ask_all(writes(), max_concurrency)

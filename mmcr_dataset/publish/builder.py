@@ -75,8 +75,6 @@ def open_builder(work: Path, config: str = "default", cache_dir: Path | None = N
     names = [known.name for known in DialogueBuilder.BUILDER_CONFIGS]
     if config not in names:
         raise ValueError(f"configuration {config!r}: expected one of {', '.join(names)}")
-    if not (work / "3_kept" / "stage.json").is_file():
-        raise ValueError(f"{work}: no 3_kept/stage.json in it; expected the OUT.work folder of a finished build")
-    content = Stage.reopen(work, "filter").content_hash()
+    content = Stage.open(work, "filter").content_hash()
     place = str(cache_dir) if cache_dir is not None else None
     return DialogueBuilder(cache_dir=place, config_name=config, work=str(work.resolve()), content=content)

@@ -10,6 +10,7 @@ from string import Template
 
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, to_croissant
 from mmcr_dataset.publish.describe import describe, load_statistics, show_table, write_statistics
+from mmcr_dataset.publish.markdown_table import to_table
 from mmcr_dataset.publish.remove import LOG_NAME, count_removed
 from mmcr_dataset.stage.stages import write_text
 
@@ -84,7 +85,7 @@ def _describe_making(writers: list[str]) -> dict[str, str | list[str]]:
 
 
 def refresh_card(folder: Path, name: str | None = None) -> None:
-    """Count the rows of a data set folder anew and write its statistics and card; its name is the folder's if None."""
+    """Count the rows of a data set folder again and write its statistics and card; its name is the folder's if None."""
     write_statistics(folder, describe(folder))
     write_card(folder, name or folder.resolve().name)
 
@@ -118,11 +119,11 @@ def _show_funnel(folder: Path) -> str:
     path = folder / "funnel.json"
     if not path.is_file():
         return "Not recorded."
-    lines = ["| stage | in | kept | removed |", "|---|---:|---:|---|"]
+    rows = []
     for stage in json.loads(path.read_text("utf-8")):
         removed = ", ".join(f"{count:,} {reason}" for reason, count in stage["removed"].items()) or "none"
-        lines.append(f"| {stage['stage']} | {stage['num_in']:,} | {stage['num_kept']:,} | {removed} |")
-    return "\n".join(lines)
+        rows.append([stage["stage"], f"{stage['num_in']:,}", f"{stage['num_kept']:,}", removed])
+    return to_table(["stage", "in", "kept", "removed"], rows, right=(1, 2))
 
 
 def _show_removed(folder: Path) -> str:

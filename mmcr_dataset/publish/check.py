@@ -20,7 +20,7 @@ from mmcr_dataset.publish.describe import load_statistics
 from mmcr_dataset.publish.parquet import arrow_schema
 from mmcr_dataset.record.dialogue import InvalidDialogue
 from mmcr_dataset.record.images import ImageError, open_image
-from mmcr_dataset.record.row import from_row
+from mmcr_dataset.record.row import from_row, to_row_messages
 
 PAGE_ROWS = 100
 PAGE_BYTES_MAX = 300_000_000
@@ -183,6 +183,8 @@ def _check_row(row: dict[str, Any], place: str, seen: dict[str, str]) -> Iterato
     except InvalidDialogue as error:
         yield Finding(True, place, str(error))
         return
+    if row["messages"] != to_row_messages(dialogue):
+        yield Finding(True, place, "a block of messages holds more than its text or the place of its image")
     if (row["num_turns"], row["num_images"]) != (len(dialogue.turns), len(dialogue.images)):
         yield Finding(True, place, f"num_turns or num_images is wrong: {row['num_turns']}, {row['num_images']}")
     for image_number, image in enumerate(dialogue.images, start=1):

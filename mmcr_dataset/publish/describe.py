@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from mmcr_dataset.publish.parquet import read_shards
+from mmcr_dataset.publish.markdown_table import to_table
+from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.stages import write_text
 
 IMAGE_TOKENS = 256
@@ -166,8 +167,8 @@ def load_statistics(folder: Path) -> dict[str, Statistics]:
 def show_table(statistics: dict[str, Statistics]) -> str:
     """Table 1 as Markdown, the paper's numbers beside ours."""
     names = list(statistics)
-    lines = ["| | " + " | ".join(f"{name} | MMCR-310k {name}" for name in names) + " |"]
-    lines.append("|---|" + "---:|---:|" * len(names))
+    header = ["", *(column for name in names for column in (name, f"MMCR-310k {name}"))]
+    rows: list[list[str]] = []
     for label, field in (
         ("dialogues", "num_rows"),
         ("images", "num_images"),
@@ -175,18 +176,16 @@ def show_table(statistics: dict[str, Statistics]) -> str:
         ("tokens, mean", "tokens_mean"),
         ("tokens, most", "tokens_max"),
     ):
-        cells = [f"{getattr(statistics[name], field):,} | {PAPER_TABLE_1[name][field]:,}" for name in names]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+        both = [number for name in names for number in (getattr(statistics[name], field), PAPER_TABLE_1[name][field])]
+        rows.append([label, *(f"{number:,}" for number in both)])
     shares = {"single": "1: 100 %", "multi": "2: 61.5 %, 3: 27.6 %, 4: 10.9 %"}
-    cells = [
-        ", ".join(f"{n}: {share * 100:.1f} %" for n, share in statistics[name].images.items()) + f" | {shares[name]}"
-        for name in names
-    ]
-    lines.append("| images a dialogue | " + " | ".join(cells) + " |")
     turns = {"single": "4", "multi": "8"}
-    cells = [f"{', '.join(statistics[name].turns)} | {turns[name]}" for name in names]
-    lines.append("| turns | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    images_row, turns_row = ["images a dialogue"], ["turns"]
+    for name in names:
+        ours = (f"{n}: {share * 100:.1f} %" for n, share in statistics[name].images.items())
+        images_row += [", ".join(ours), shares[name]]
+        turns_row += [", ".join(statistics[name].turns), turns[name]]
+    return to_table(header, [*rows, images_row, turns_row], right=range(1, len(header)))
 
 
 def show_histogram(statistics: Statistics, width: int = 40) -> str:

@@ -1,47 +1,20 @@
 """A finished folder to the Hub: checked first, one upload, tried again when somebody else commits in between.
 
-`upload_folder` sends only what the Hub does not have, so that a broken upload goes on where it stopped and publishing
+`upload_folder` sends only what the Hub does not have, so that a broken upload resumes where it stopped and publishing
 twice sends nothing. Shards that are gone from the folder are deleted there in the same commit.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from mmcr_dataset.publish.check import check_dataset
 from mmcr_dataset.publish.describe import load_statistics
+from mmcr_dataset.publish.publish_settings import PublishSettings
 
 OWN_NAME = "mmcr-310k"  # a set of this name is taken for the paper's kind: written by a model
 _MAX_ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class PublishSettings:
-    """Where a folder goes.
-
-    Attributes:
-        repo_id: ORG/NAME on the Hub.
-        private: a new repository is private.
-        revision: branch, None for main.
-        create_pr: open a pull request instead of committing.
-        gated: `auto` (access on asking) or `manual` (somebody decides); None leaves it as it is.
-        allow_offline: publish rows of the `offline` writer under the name mmcr-310k.
-    """
-
-    repo_id: str
-    private: bool = False
-    revision: str | None = None
-    create_pr: bool = False
-    allow_offline: bool = False
-    gated: Literal["auto", "manual"] | None = None
-
-    def __post_init__(self) -> None:
-        org, _, name = self.repo_id.partition("/")
-        if not org or not name or "/" in name:
-            raise ValueError(f"--to {self.repo_id!r}: expected ORG/NAME, a bare name is not found on the Hub")
 
 
 def publish(folder: Path, settings: PublishSettings) -> str:
@@ -58,7 +31,7 @@ def publish(folder: Path, settings: PublishSettings) -> str:
     if "offline" in writers and settings.repo_id.endswith(f"/{OWN_NAME}") and not settings.allow_offline:
         raise ValueError(
             f"not published: rows of the offline writer under the name {OWN_NAME} would be taken for a model's; choose "
-            "another name, or pass --allow-offline"
+            "another name, or pass --allow_offline"
         )
     return _upload(folder, settings)
 

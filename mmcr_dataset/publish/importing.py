@@ -15,7 +15,7 @@ from mmcr_dataset.collect.sources.conversations import read_records, size_of_ima
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue
-from mmcr_dataset.stage.stages import Removed, StageCount, write_jsonl, write_text
+from mmcr_dataset.stage.stages import REMOVED, Removed, StageCount, write_jsonl, write_text
 
 
 def import_conversations(file: Path, images: Path, out: Path, licence: str | None = None) -> StageCount:
@@ -31,7 +31,7 @@ def import_conversations(file: Path, images: Path, out: Path, licence: str | Non
         ValueError: the file is unreadable, OUT exists, or not one record is a dialogue.
     """
     if out.exists():
-        raise ValueError(f"--out {out}: is there already; name a new folder or delete it")
+        raise ValueError(f"--output_dir {out}: is there already; name a new folder or delete it")
     if not images.is_dir():
         raise ValueError(f"--images {images}: no such folder; expected the one that image names are relative to")
     records = read_records(file)
@@ -44,10 +44,10 @@ def import_conversations(file: Path, images: Path, out: Path, licence: str | Non
     count = StageCount("import", len(records), num_rows, dict(reasons.most_common()))
     for reason in reasons:
         rows = [asdict(row) for row in removed if row.reason == reason]
-        write_jsonl(out.with_name(out.name + ".work") / "1_removed" / f"{reason}.jsonl", rows)
+        write_jsonl(out.with_name(out.name + ".work") / REMOVED["collect"] / f"{reason}.jsonl", rows)
     if num_rows == 0:
         raise ValueError(
-            f"{file}: none of {len(records)} records is a dialogue; the reasons are in {out}.work/1_removed"
+            f"{file}: none of {len(records)} records is a dialogue; the reasons are in {out}.work/{REMOVED['collect']}"
         )
     write_text(unfinished / "funnel.json", json.dumps([asdict(count)], indent=1) + "\n")
     refresh_card(unfinished, out.name)

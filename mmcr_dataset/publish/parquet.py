@@ -90,7 +90,7 @@ def count_shards(size_bytes: int) -> int:
 def write_shard(tables: Iterable[pa.Table], path: Path, *, durable: bool = False) -> None:
     """Write one shard from tables of at most `ROWS_A_GROUP` rows, one row group each.
 
-    The tables are made here while a thread writes the one before. The file appears whole or not at all; `durable` waits
+    The tables are made here while a thread writes the one before. The file appears atomically; `durable` waits
     until it is on the disk, for a shard that replaces the only copy there is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -205,12 +205,6 @@ class ShardWriter:
 def _to_groups(dialogues: Sequence[Dialogue]) -> Iterator[pa.Table]:
     for start in range(0, len(dialogues), ROWS_A_GROUP):
         yield to_columns(dialogues[start : start + ROWS_A_GROUP], arrow_schema())
-
-
-def read_shards(folder: Path, columns: list[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
-    """The shards below a folder in order of their names, each with the columns asked for (None: all)."""
-    for path in sorted(folder.rglob("*.parquet")):
-        yield path, pq.read_table(path, columns=columns, partitioning=None)
 
 
 def write_dataset(

@@ -10,49 +10,40 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.publish.parquet import cut_groups, read_shards, write_shard
+from mmcr_dataset.publish.parquet import cut_groups, write_shard
+from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.stages import read_jsonl
 
 LOG_NAME = "removed.jsonl"
-_KEYS = ["id", "source", "image_phash"]
+_KEYS = ["id", "source"]
 
 
-def find_rows(folder: Path, *, url_pattern: str | None = None, phashes: frozenset[str] = frozenset()) -> dict[str, str]:
-    """Ids of rows with a document or image address that matches, or with one of some images; id -> why.
+def find_rows(folder: Path, url_pattern: str) -> dict[str, str]:
+    """Ids of rows with a document or image address that matches; id -> why.
 
     Args:
         folder: a published data set.
         url_pattern: regular expression searched in every address of a row.
-        phashes: perceptual hashes as stored in `image_phash`.
 
     Raises:
         ValueError: the pattern is no regular expression, or there is no data set in the folder.
     """
     try:
-        pattern = re.compile(url_pattern) if url_pattern is not None else None
+        pattern = re.compile(url_pattern)
     except re.error as error:
-        raise ValueError(f"--url-pattern {url_pattern!r}: not a regular expression ({error})") from error
+        raise ValueError(f"--url_pattern {url_pattern!r}: not a regular expression ({error})") from error
     found: dict[str, str] = {}
     for _, table in _shards(folder):
         for row in table.to_pylist():
-            why = _reason(row, pattern, phashes)
-            if why is not None:
-                found[row["id"]] = why
+            urls = [row["source"]["document_url"], *(row["source"]["picture_urls"] or [])]
+            match = next((url for url in urls if url is not None and pattern.search(url)), None)
+            if match is not None:
+                found[row["id"]] = f"address {match}"
     return found
-
-
-def _reason(row: Mapping[str, Any], pattern: Any, phashes: frozenset[str]) -> str | None:  # noqa: ANN401
-    urls = [row["source"]["document_url"], *(row["source"]["picture_urls"] or [])]
-    for url in urls:
-        if pattern is not None and url is not None and pattern.search(url):
-            return f"address {url}"
-    shared = phashes & set(row["image_phash"] or [])
-    return f"image {min(shared)}" if shared else None
 
 
 def count_removed(folder: Path) -> dict[str, int]:
@@ -60,7 +51,7 @@ def count_removed(folder: Path) -> dict[str, int]:
     path = folder / LOG_NAME
     if not path.is_file():
         return {}
-    return dict(Counter(entry["reason"] for entry in read_jsonl(path)).most_common())
+    return dict(Counter(entry["reason"] for entry in read_jsonl(path, "mend or remove the line")).most_common())
 
 
 def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:

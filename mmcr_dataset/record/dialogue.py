@@ -283,7 +283,9 @@ def from_json(value: Mapping[str, Any], data_by_sha256: Mapping[str, bytes]) -> 
         id=value["id"],
         turns=tuple(Turn(tuple(turn["human"]), turn["assistant"]) for turn in value["turns"]),
         images=tuple(
-            DialogueImage(data_by_sha256[p["sha256"]], p["url"], tuple(p["labels"]), p["similarity"], p["phash"])
+            DialogueImage(
+                data_by_sha256[p["sha256"]], p["url"], tuple(p["labels"]), p["similarity"], p["phash"], p["sha256"]
+            )
             for p in image_entries(value)
         ),
         domain=value["domain"],

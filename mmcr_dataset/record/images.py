@@ -57,7 +57,7 @@ ANY_SHAPE = ImageLimits(side_min_px=1, aspect_max=1e9)  # for images that are in
 
 
 # How the files of FORMATS begin (WebP has its name after eight bytes), and everything Pillow raises on a broken one.
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+MAGIC_NUMBERS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PILLOW_ERRORS = (
     *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError),
     *(AssertionError, RuntimeError, MemoryError, struct.error, zlib.error),
@@ -70,7 +70,7 @@ def check_kind(head: bytes) -> None:
     Raises:
         ImageError: vector_image, not_an_image.
     """
-    if head.startswith(_MAGIC):
+    if head.startswith(MAGIC_NUMBERS):
         return
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in text or (text.startswith(b"<?xml") and b"svg" in text):

@@ -9,8 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue
 from mmcr_dataset.record.row import from_row
+
+
+def read_shards(folder: Path, columns: list[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
+    """The shards below a folder in order of their names, each with the columns asked for (None: all)."""
+    for path in sorted(folder.rglob("*.parquet")):
+        yield path, pq.read_table(path, columns=columns, partitioning=None)
 
 
 def load_rows(
@@ -37,7 +46,8 @@ def load_rows(
     looks_local = "/" not in name or name.startswith((".", "/")) or name.count("/") > 1
     if looks_local and not Path(name).is_dir():
         raise ValueError(
-            f"{name}: no such folder; build one with `python -m mmcr_dataset build --out {name}` or name ORG/DATASET"
+            f"{name}: no such folder; `make demo` builds a small mmcr-310k and mmcr-bench, `python -m mmcr_dataset "
+            f"build --output_dir {name}` one from your documents; or name ORG/DATASET on the Hub"
         )
     rows = load_dataset(name, config, split=split, revision=revision, streaming=streaming)
     if split is None:

@@ -1,22 +1,24 @@
-"""Dialogue (and the replies so far) to chat messages with the images at their marks.
+"""A dialogue and the replies so far, or one question about images, to chat messages with the images at their marks.
 
-The only function of the project that does this: generation, training, evaluation and judge ask through it, so what is
-trained is what is asked.
+The only place that does this: generation, training, evaluation, judges and the published row go through `to_messages`,
+so what is trained is what is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict
 
-from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn
 
 
 class Content(TypedDict):
-    """One block of a message: a text, or the place of the next image."""
+    """One block of a message: a text, or an image."""
 
     type: Literal["text", "image"]
     text: NotRequired[str]
+    image: NotRequired[DialogueImage]
 
 
 class Message(TypedDict):
@@ -26,28 +28,43 @@ class Message(TypedDict):
     content: list[Content]
 
 
-def to_messages(dialogue: Dialogue, replies: Sequence[str] = ()) -> list[Message]:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a writer or a judge is asked: a text, then the images. It is no dialogue of the data set."""
+
+    text: str
+    images: tuple[DialogueImage, ...] = ()
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The one turn, without an answer; an empty text is left out."""
+        texts = (self.text,) if self.text else ()
+        return (Turn((*texts, *range(1, len(self.images) + 1)), ""),)
+
+
+def to_messages(asked: Dialogue | Question, replies: Sequence[str] = ()) -> list[Message]:
     """Messages up to the turn after the given replies.
 
     With fewer replies than turns the last message is the person's next question; with all of them
-    (`to_messages(d, d.references)`, what training uses) it is the last answer. The n-th image block shows
-    `dialogue.images[n - 1]`; `num_images_shown` says how many there are.
+    (`to_messages(d, d.references)`, what training uses) it is the last answer.
 
     Args:
-        dialogue: the dialogue that is asked.
+        asked: the dialogue or the question.
         replies: what was answered so far, the first turn's first; not the references unless they are passed.
 
     Raises:
         ValueError: there are more replies than turns.
     """
-    if len(replies) > len(dialogue.turns):
-        raise ValueError(
-            f"dialogue {dialogue.id!r} has {len(dialogue.turns)} turns, got {len(replies)} replies; pass one a turn"
-        )
+    if len(replies) > len(asked.turns):
+        name = f"dialogue {asked.id!r}" if isinstance(asked, Dialogue) else "the question"
+        raise ValueError(f"{name} has {len(asked.turns)} turns, got {len(replies)} replies; pass one a turn")
     messages: list[Message] = []
-    for index, turn in enumerate(dialogue.turns[: len(replies) + 1]):
+    for index, turn in enumerate(asked.turns[: len(replies) + 1]):
         content: list[Content] = [
-            {"type": "text", "text": block} if isinstance(block, str) else {"type": "image"} for block in turn.human
+            {"type": "text", "text": block}
+            if isinstance(block, str)
+            else {"type": "image", "image": asked.images[block - 1]}
+            for block in turn.human
         ]
         messages.append({"role": "user", "content": content})
         if index < len(replies):
@@ -55,29 +72,44 @@ def to_messages(dialogue: Dialogue, replies: Sequence[str] = ()) -> list[Message
     return messages
 
 
-def num_images_shown(dialogue: Dialogue, num_replies: int) -> int:
-    """How many images the messages of `to_messages(dialogue, replies)` show after that many replies."""
-    return sum(len(turn.introduces) for turn in dialogue.turns[: num_replies + 1])
+def images_in(messages: Sequence[Message]) -> tuple[DialogueImage, ...]:
+    """The images that the messages show, in order."""
+    return tuple(block["image"] for message in messages for block in message["content"] if "image" in block)
 
 
-def to_openai(messages: Sequence[Message], data_urls: Sequence[str]) -> list[dict[str, Any]]:
-    """The messages for an OpenAI-compatible endpoint: the n-th image block carries the n-th data URL.
+def without_images(messages: Sequence[Message]) -> list[Message]:
+    """The messages as JSON holds them: an image block says that an image is shown there, not which."""
+    return [
+        {
+            "role": message["role"],
+            "content": [{"type": "image"} if block["type"] == "image" else block for block in message["content"]],
+        }
+        for message in messages
+    ]
 
-    Raises:
-        ValueError: the number of image blocks and of data URLs differ.
+
+def to_openai(
+    messages: Sequence[Message], show: Callable[[DialogueImage], str], detail: str | None = None
+) -> list[dict[str, Any]]:
+    """The messages for an OpenAI-compatible endpoint.
+
+    Args:
+        messages: of `to_messages`.
+        show: an image's `data:` URL, or another text that names it.
+        detail: `low`, `high` or `auto` for each image, for endpoints that know it.
     """
-    shown = sum(block["type"] == "image" for message in messages for block in message["content"])
-    if shown != len(data_urls):
-        raise ValueError(f"the messages show {shown} images, got {len(data_urls)} data URLs; pass one an image")
-    urls = iter(data_urls)
-    asked: list[dict[str, Any]] = []
-    for message in messages:
-        if message["role"] == "assistant":
-            asked.append({"role": "assistant", "content": message["content"][0]["text"]})
-            continue
-        content: list[dict[str, Any]] = [
-            {"type": "image_url", "image_url": {"url": next(urls)}} if block["type"] == "image" else dict(block)
-            for block in message["content"]
-        ]
-        asked.append({"role": "user", "content": content})
-    return asked
+    more = {"detail": detail} if detail else {}
+    return [
+        {
+            "role": message["role"],
+            "content": message["content"][0]["text"]
+            if message["role"] == "assistant"
+            else [
+                {"type": "image_url", "image_url": {"url": show(block["image"])} | more}
+                if block["type"] == "image"
+                else dict(block)
+                for block in message["content"]
+            ],
+        }
+        for message in messages
+    ]

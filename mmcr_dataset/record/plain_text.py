@@ -1,4 +1,4 @@
-"""Text at the door: what comes from the web or from a model, made into plain text.
+"""Text when it enters: what comes from the web or from a model, made into plain text.
 
 Nothing that a chat template, a tokenizer or a parser of ours reads as a mark survives: image tokens, turn tokens,
 `Image_n:` labels, `<Human n>:` markers, control characters. Words are kept and marks stay readable: `<image>` becomes

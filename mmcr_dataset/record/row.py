@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Generation, InvalidDialogue, Source, Turn
+from mmcr_dataset.record.messages import to_messages
 
 IMAGE_TOKEN = "<image>"  # noqa: S105  (stands for an image in `conversations`)
 
@@ -25,21 +26,24 @@ def to_conversations(dialogue: Dialogue) -> list[dict[str, str]]:
     return conversations
 
 
+def to_row_messages(dialogue: Dialogue) -> list[dict[str, Any]]:
+    """The `messages` column of a dialogue; where an image is shown there is no text."""
+    return [
+        {
+            "role": message["role"],
+            "content": [{"type": block["type"], "text": block.get("text")} for block in message["content"]],
+        }
+        for message in to_messages(dialogue, dialogue.references)
+    ]
+
+
 def to_row(dialogue: Dialogue) -> dict[str, Any]:
     """The published columns of a dialogue, in their order (DESIGN: the row)."""
-    messages: list[dict[str, Any]] = []
-    for turn in dialogue.turns:
-        human = [
-            {"type": "text", "text": block} if isinstance(block, str) else {"type": "image", "text": None}
-            for block in turn.human
-        ]
-        messages.append({"role": "user", "content": human})
-        messages.append({"role": "assistant", "content": [{"type": "text", "text": turn.assistant}]})
     images = dialogue.images
     return {
         "id": dialogue.id,
         "images": [{"bytes": image.data, "path": None} for image in images],
-        "messages": messages,
+        "messages": to_row_messages(dialogue),
         "conversations": to_conversations(dialogue),
         "num_turns": len(dialogue.turns),
         "num_images": len(images),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-import time
 from typing import Any
 
 from tqdm import tqdm
 
 from mmcr_dataset.stage.stages import StageCount, show_count
+
+log = logging.getLogger(__name__)
 
 
 def open_bar(stage: str, unit: str, total: int | None) -> tqdm[Any]:
@@ -18,6 +20,6 @@ def open_bar(stage: str, unit: str, total: int | None) -> tqdm[Any]:
 
 
 def say_count(count: StageCount) -> StageCount:
-    """Print what a stage did, with the time of day; returns it."""
-    print(f"{time.strftime('%H:%M:%S')} {show_count(count)}")
+    """Log what a stage did; returns it."""
+    log.info("%s", show_count(count))
     return count

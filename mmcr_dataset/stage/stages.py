@@ -1,10 +1,10 @@
-"""What all stages share on disk: numbered folders, shards that appear whole or not at all, removed rows with reasons.
+"""What all stages share on disk: numbered folders, shards that appear atomically, removed rows with reasons.
 
     mmcr-310k.work/1_candidates/00000.parquet   2_dialogues/00000.jsonl   3_kept/00000.jsonl
                    1_removed/REASON.jsonl       2_removed/REASON.jsonl    3_removed/REASON.jsonl
 
-A stage works shard by shard. `stage.json` in its folder says with which settings, and what came of it; a shard that is
-finished under the same settings is not made again.
+A stage works shard by shard. `stage.json` in its folder says with which settings; a shard that is finished under the
+same settings is not made again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 STAGES = {"collect": "1_candidates", "generate": "2_dialogues", "score": "3_scores", "filter": "3_kept"}
+REMOVED = {"collect": "1_removed", "generate": "2_removed", "score": "3_scores_removed", "filter": "3_removed"}
+STATE_NAME = "stage.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def show_count(count: StageCount) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
+    """Write a file that appears atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.write_text(text, encoding="utf-8")
@@ -57,12 +59,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_jsonl(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object a line; the file appears whole or not at all."""
+    """One JSON object a line; the file appears atomically."""
     write_text(path, "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values))
 
 
-def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+def read_jsonl(path: Path, remedy: str = "delete the file to make it again") -> Iterator[dict[str, Any]]:
     """The objects of a JSONL file.
+
+    Args:
+        path: the file.
+        remedy: what to do about a broken line.
 
     Raises:
         ValueError: a line is no JSON object; names the file and the line.
@@ -72,48 +78,69 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             try:
                 value = json.loads(line)
             except json.JSONDecodeError as error:
-                raise ValueError(
-                    f"{path} line {number}: not JSON ({error}); delete the file to make it again"
-                ) from error
+                raise ValueError(f"{path} line {number}: not JSON ({error}); {remedy}") from error
             if not isinstance(value, dict):
-                raise ValueError(f"{path} line {number}: expected an object, got {type(value).__name__}")
+                raise ValueError(f"{path} line {number}: expected an object, got {type(value).__name__}; {remedy}")
             yield value
 
 
 class Stage:
-    """One stage's folder in a work folder.
+    """One stage's folder in a work folder: `Stage.begin` to write shards, `Stage.open` to read them.
 
-    Args:
-        work: the work folder of a build.
-        name: `collect`, `generate` or `filter`.
-        settings: everything that decides the stage's output, its input's fingerprint included. With other settings
-            than last time the folder is emptied: what is on disk always belongs together.
+    Attributes:
+        folder: where its shards are: `3_kept`, or `3_kept.unfinished` while one of other settings is replaced.
+        settings: everything that decided its output.
+        fingerprint: hash of the settings.
     """
 
-    def __init__(self, work: Path, name: str, settings: Mapping[str, Any]) -> None:
-        self.name = name
-        self.folder = work / STAGES[name]
-        self.removed_folder = work / f"{STAGES[name][0]}_removed"
-        text = json.dumps(settings, sort_keys=True, default=str)
-        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
-        self._state = self.folder / "stage.json"
-        if not self._state.is_file() or json.loads(self._state.read_text())["fingerprint"] != self.fingerprint:
-            for folder in (self.folder, self.removed_folder):
-                shutil.rmtree(folder, ignore_errors=True)
-            write_text(
-                self._state, json.dumps({"fingerprint": self.fingerprint, "settings": json.loads(text)}, indent=1)
+    def __init__(self, work: Path, name: str, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.name, self.folder, self.settings = name, folder, settings
+        self.removed_folder = work / REMOVED[name]
+        self.fingerprint = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        self._place = work / STAGES[name]
+
+    @classmethod
+    def begin(cls, work: Path, name: str, settings: Mapping[str, Any]) -> Stage:
+        """The stage with these settings, new or as far as it is there.
+
+        One of other settings stays whole until `close`: its shards are replaced when the new ones are complete, so a
+        build that fails leaves it as it was. Until then both take room on the disk.
+
+        Args:
+            work: the work folder of a build.
+            name: `collect`, `generate`, `score` or `filter`.
+            settings: everything that decides the stage's output, its input's fingerprint included.
+        """
+        settings = json.loads(json.dumps(settings, default=str))
+        place, unfinished = _folders(work, name)
+        for folder in (place, unfinished):
+            if _settings_in(folder) == settings:
+                return cls(work, name, folder, settings)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        stage = cls(work, name, unfinished if place.exists() else place, settings)
+        state = {"fingerprint": stage.fingerprint, "settings": settings}
+        write_text(stage.folder / STATE_NAME, json.dumps(state, indent=1))
+        return stage
+
+    @classmethod
+    def open(cls, work: Path, name: str) -> Stage:
+        """A stage that was made before, to read it; writes nothing.
+
+        Raises:
+            ValueError: it was never made.
+        """
+        settings = cls.settings_on_disk(work, name)
+        if settings is None:
+            raise ValueError(
+                f"{work}: no {STAGES[name]}/{STATE_NAME} in it; expected the OUT.work folder of a build, run "
+                "`python -m mmcr_dataset build` first"
             )
+        return cls(work, name, work / STAGES[name], settings)
 
     @staticmethod
     def settings_on_disk(work: Path, name: str) -> dict[str, Any] | None:
         """The settings of a stage as it lies there, None if it was never made."""
-        state = work / STAGES[name] / "stage.json"
-        return json.loads(state.read_text())["settings"] if state.is_file() else None
-
-    @classmethod
-    def reopen(cls, work: Path, name: str) -> Stage:
-        """A stage that was made before, under its own settings."""
-        return cls(work, name, json.loads((work / STAGES[name] / "stage.json").read_text())["settings"])
+        return _settings_in(work / STAGES[name])
 
     def shard(self, number: int, suffix: str) -> Path:
         """Path of a shard of this stage."""
@@ -162,7 +189,14 @@ class Stage:
         write_text(self.folder / f"{number:05d}.count.json", json.dumps(count))
 
     def close(self) -> StageCount:
-        """Write the removed rows of all shards to one file a reason, and add the shards' counts up."""
+        """Put the shards in the place of those of other settings, and write the removed rows to one file a reason."""
+        if self.folder != self._place:
+            former = self._place.with_name(f"{self._place.name}.former")
+            shutil.rmtree(former, ignore_errors=True)
+            if self._place.exists():
+                self._place.rename(former)
+            self.folder = self.folder.rename(self._place)
+            shutil.rmtree(former, ignore_errors=True)
         by_reason: dict[str, list[dict[str, Any]]] = {}
         for path in sorted(self.folder.glob("*.removed.jsonl")):
             for row in read_jsonl(path):
@@ -172,6 +206,10 @@ class Stage:
                 old.unlink()
         for reason, rows in by_reason.items():
             write_jsonl(self.removed_folder / f"{reason}.jsonl", rows)
+        return self.count()
+
+    def count(self) -> StageCount:
+        """The shards' counts added up."""
         num_in = num_kept = 0
         removed: Counter[str] = Counter()
         for path in sorted(self.folder.glob("*.count.json")):
@@ -179,3 +217,26 @@ class Stage:
             num_in, num_kept = num_in + count["num_in"], num_kept + count["num_kept"]
             removed.update(count["removed"])
         return StageCount(self.name, num_in, num_kept, dict(removed.most_common()))
+
+
+def _folders(work: Path, name: str) -> tuple[Path, Path]:
+    """Where a stage is, and where it is made while one of other settings is there."""
+    return work / STAGES[name], work / f"{STAGES[name]}.unfinished"
+
+
+def _settings_in(folder: Path) -> dict[str, Any] | None:
+    path = folder / STATE_NAME
+    if not path.is_file():
+        return None
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text("utf-8"))["settings"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not the state of a stage ({error}); delete {folder} to make it again") from error
+    return settings
+
+
+def forget_shards(work: Path, name: str, numbers: Iterable[int]) -> None:
+    """Take the marks of a stage's finished shards away: they are made again by the next build."""
+    for number in numbers:
+        for folder in _folders(work, name):
+            (folder / f"{number:05d}.count.json").unlink(missing_ok=True)

@@ -5,21 +5,24 @@ Images are by far the largest part, so each function reads the shards it needs a
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from mmcr_dataset.collect.candidates import read_candidates
+import pyarrow.parquet as pq
+
 from mmcr_dataset.record.dialogue import Dialogue, from_json
-from mmcr_dataset.stage.stages import STAGES, read_jsonl
+from mmcr_dataset.stage.stages import STAGES, Stage, read_jsonl
 
 
 def read_images(work: Path, number: int) -> dict[str, bytes]:
-    """The images of a collected shard by their sha256."""
-    candidates = read_candidates(work / STAGES["collect"] / f"{number:05d}.parquet")
-    return {image.sha256: image.data for candidate in candidates for image in candidate.images}
+    """The images of a collected shard by their sha256, read without its texts."""
+    path = work / STAGES["collect"] / f"{number:05d}.parquet"
+    column = "images" if "images" in pq.read_schema(path).names else "pictures"  # its name in version 0.1
+    rows = pq.read_table(path, columns=[column], partitioning=None)[column].to_pylist()
+    return {one.get("sha256") or hashlib.sha256(one["data"]).hexdigest(): one["data"] for row in rows for one in row}
 
 
 def read_values(work: Path, stage: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
@@ -55,9 +58,7 @@ def read_similarities(work: Path) -> dict[str, list[float]]:
     Raises:
         ValueError: the work folder has no scores.
     """
-    folder = work / STAGES["score"]
-    if not folder.is_dir():
-        raise ValueError(f"{work}: no {folder.name} in it; expected the OUT.work folder of a build")
+    folder = Stage.open(work, "score").folder
     return {row["id"]: row["similarity"] for path in sorted(folder.glob("?????.jsonl")) for row in read_jsonl(path)}
 
 
@@ -67,8 +68,5 @@ def read_threshold(work: Path) -> float | None:
     Raises:
         ValueError: not the work folder of a finished build.
     """
-    path = work / STAGES["filter"] / "stage.json"
-    if not path.is_file():
-        raise ValueError(f"{work}: no {path.parent.name}/stage.json in it; expected the OUT.work folder of a build")
-    least: float | None = json.loads(path.read_text("utf-8"))["settings"]["similarity_min"]
+    least: float | None = Stage.open(work, "filter").settings["similarity_min"]
     return least

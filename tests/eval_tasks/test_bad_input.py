@@ -40,7 +40,7 @@ def test_endpoint_that_dies_midway_and_comes_back_is_asked_only_the_rest(tmp_pat
         return Answer(f"reply {len(body['messages'])}")
 
     with FakeChatServer(answer) as server:
-        ask = [f"--model=api:{server.base_url}#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}", "--side-by-side=1"]
+        ask = [f"--model=api:{server.base_url}#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}", "--batch_size=1"]
         ask.append(f"--out={tmp_path}/run")
         assert main(ask) == 0
         assert sum(entry_of(tmp_path / "run", "mmcr_bench")["failures"].values()) == 2  # two dialogues were done
@@ -65,7 +65,7 @@ def test_image_that_does_not_decode_fails_its_samples_only(tmp_path: Path, tiny_
     rows = write_questions(tmp_path / "MMStar.jsonl", 2).read_text().splitlines()
     broken = {**json.loads(rows[1]), "image": base64.b64encode(b"no image" * 20).decode()}
     (tmp_path / "MMStar.jsonl").write_text("\n".join([rows[0], json.dumps(broken)]))
-    ask = [f"--model=hf:{tiny_ovis2}", "--tasks=mmstar", f"--data={tmp_path}/MMStar.jsonl", "--max-new-tokens=4"]
+    ask = [f"--model=hf:{tiny_ovis2}", "--tasks=mmstar", f"--data={tmp_path}/MMStar.jsonl", "--max_new_tokens=4"]
     assert main([*ask, f"--out={tmp_path}/run"]) == 0
     entry = entry_of(tmp_path / "run", "mmstar")
     assert (entry["failures"], entry["num_samples"]) == ({"not_an_image": 1}, 2)

@@ -193,7 +193,7 @@ def test_the_benchmark_that_the_guide_adds_runs_as_it_stands(tmp_path: Path, wri
     (tmp_path / "colours.py").write_text(guide.split("```python\n")[2].split("```")[0])
     rows = [{"question": "Which colour?", "answer": colour} for colour in ("red", "blue")]
     (tmp_path / "colours.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    said = ("--model", write_script({"*": "It is red."}), "--tasks", "colours", "--tasks-from", tmp_path / "colours.py")
+    said = ("--model", write_script({"*": "It is red."}), "--tasks", "colours", "--tasks_from", tmp_path / "colours.py")
     said += ("--data", tmp_path / "colours.jsonl", "--out", tmp_path / "r")
     assert run(*said) == 0
     assert results_of(tmp_path / "r")["tasks"]["colours"]["totals"]["accuracy"]["value"] == 50.0
@@ -211,7 +211,7 @@ def test_kill_minus_nine_loses_at_most_what_was_in_flight(tmp_path: Path, bench_
         return Answer(f"reply {len(body['messages'])}", delay_s=0.05)
 
     with FakeChatServer(answer) as server:
-        ask = [f"--model=api:{server.base_url}#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}", "--side-by-side=2"]
+        ask = [f"--model=api:{server.base_url}#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}", "--batch_size=2"]
         ask.append(f"--out={tmp_path}/run")
         process = subprocess.Popen([sys.executable, "-m", "eval_tasks", *ask], stdout=subprocess.DEVNULL)
         assert asked.wait(60)

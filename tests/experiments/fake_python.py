@@ -1,6 +1,6 @@
 """Stands for the interpreter that runs an experiment's commands: trains nothing, asks a scripted model.
 
-`python -m training.settings` and `python -m eval_tasks` are the real ones; the model's replies follow from what it was
+`python -m training settings` and `python -m eval_tasks` are the real ones; the model's replies follow from what it was
 "trained" on. Every command is noted in calls.jsonl beside this file; a word in `fail` or `hang` beside it makes the
 commands that hold it do so.
 """
@@ -62,11 +62,10 @@ def evaluate(words: list[str]) -> int:
 
 def answer() -> int:
     words = sys.argv[1:]
-    if words[:2] == ["-m", "training.settings"]:
-        from training.settings import main
+    if words[:3] == ["-m", "training", "settings"]:
+        from training.__main__ import main
 
-        main(words[2:])
-        return 0
+        return main(words[2:])
     with (HERE / "calls.jsonl").open("a") as calls:
         calls.write(json.dumps(words) + "\n")
     if (word := told("hang")) and word in words:

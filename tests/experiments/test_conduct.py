@@ -12,16 +12,19 @@ from typing import Any
 
 import pytest
 
-from experiments import data_volume, mmdu_or_mmcr, number_of_turns, topic_balance
-from experiments.conduct import main
+from experiments.conduct import ExperimentSettings, main
+from experiments.data_volume import DataVolume
+from experiments.mmdu_or_mmcr import MmduOrMmcr
+from experiments.number_of_turns import NumberOfTurns
+from experiments.topic_balance import TopicBalance
 from mmcr_bench.select.topics import Topic, write_topics
 from tests.experiments.conftest import ROOT, FakePython
 
 Flags = Callable[..., list[str]]
 
 
-def run(experiment: Any, words: Sequence[str]) -> int:
-    return main(experiment.parser(), experiment.plan, words)
+def run(experiment: type[ExperimentSettings], words: Sequence[str]) -> int:
+    return main(experiment, words)
 
 
 def results_of(out: Path) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def value_of(flag: str, call: Sequence[str]) -> str:
 def test_data_volume_trains_and_evaluates_every_arm_from_one_start(
     fake: FakePython, flags: Flags, sets: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(data_volume, flags(sets["mmcr"], more="--volumes 0 40 20 --seeds 0 1")) == 0
+    assert run(DataVolume, flags(sets["mmcr"], more="--volumes 0 40 20 --seeds 0 1")) == 0
     out = tmp_path / "out"
     first, *calls = fake.calls
     assert value_of("--dry_run", first) == "true"
@@ -72,11 +75,11 @@ def test_data_volume_trains_and_evaluates_every_arm_from_one_start(
 def test_experiment_that_is_run_again_runs_nothing_and_a_further_arm_alone(
     fake: FakePython, flags: Flags, sets: dict[str, str], tmp_path: Path
 ) -> None:
-    assert run(data_volume, flags(sets["mmcr"], more="--volumes 20")) == 0
+    assert run(DataVolume, flags(sets["mmcr"], more="--volumes 20")) == 0
     before, results = fake.calls, results_of(tmp_path / "out")
-    assert run(data_volume, flags(sets["mmcr"], more="--volumes 20")) == 0
+    assert run(DataVolume, flags(sets["mmcr"], more="--volumes 20")) == 0
     assert (fake.calls, results_of(tmp_path / "out")) == (before, results)
-    assert run(data_volume, flags(sets["mmcr"], more="--volumes 20 40")) == 0
+    assert run(DataVolume, flags(sets["mmcr"], more="--volumes 20 40")) == 0
     added = fake.calls[len(before) :]
     assert [trained(call) for call in added] == [True, False]
     assert value_of("--data_caps", added[0]) == "40"
@@ -87,7 +90,7 @@ def test_failed_arm_is_named_the_others_go_on_and_it_alone_is_tried_again(
 ) -> None:
     words = flags(sets["mmcr"], more="--volumes 20 40 60")
     fake.tell("fail", "volume_40")
-    assert run(data_volume, words) == 1
+    assert run(DataVolume, words) == 1
     said = capsys.readouterr()
     assert "error: arm volume_40, seed 0: exit code 2; its log is " in said.err
     assert "the disk is full" in said.err
@@ -97,7 +100,7 @@ def test_failed_arm_is_named_the_others_go_on_and_it_alone_is_tried_again(
     assert "volume_40" in found["failed"][0]
     before = len(fake.calls)
     fake.tell("fail", "")
-    assert run(data_volume, words) == 0
+    assert run(DataVolume, words) == 0
     assert all("volume_40" in " ".join(call) for call in fake.calls[before:])
     assert len(fake.calls) == before + 2
     assert len(results_of(tmp_path / "out")["arms"]) == 3
@@ -106,10 +109,10 @@ def test_failed_arm_is_named_the_others_go_on_and_it_alone_is_tried_again(
 def test_arm_made_with_other_flags_is_not_taken_for_this_one(
     fake: FakePython, flags: Flags, sets: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(data_volume, flags(sets["mmcr"], more="--volumes 20")) == 0
+    assert run(DataVolume, flags(sets["mmcr"], more="--volumes 20")) == 0
     before = len(fake.calls)
     changed = [*flags(sets["mmcr"], more="--volumes 20"), "--eval_flags", "--limit 4"]
-    assert run(data_volume, changed) == 1
+    assert run(DataVolume, changed) == 1
     said = capsys.readouterr().err
     assert "was made by another command: it had nothing where this has --limit 4" in said
     assert len(fake.calls) == before
@@ -126,12 +129,12 @@ def test_killed_experiment_ends_its_command_and_goes_on_where_it_stopped(
         while not any(str(hanging) in call for call in fake.calls):
             time.sleep(0.05)
             assert process.poll() is None
-        assert run(data_volume, words) == 2  # the folder is in use
+        assert run(DataVolume, words) == 2  # the folder is in use
         process.send_signal(signal.SIGTERM)
     assert process.returncode == 128 + signal.SIGTERM
     before = fake.calls
     fake.tell("hang", "")
-    assert run(data_volume, words) == 0  # so nothing that was left behind holds the folder
+    assert run(DataVolume, words) == 0  # so nothing that was left behind holds the folder
     assert fake.calls[len(before)] == before[-1]
     assert len(fake.calls) == len(before) + 2
 
@@ -149,7 +152,7 @@ def test_command_left_behind_by_kill_9_keeps_the_folder(
         (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.kill()
     try:
-        assert run(data_volume, words) == 2
+        assert run(DataVolume, words) == 2
         assert "is in use by another run, or by a command that one left behind" in capsys.readouterr().err
     finally:
         os.kill(int(child), signal.SIGKILL)
@@ -159,7 +162,7 @@ def test_dry_run_prints_every_command_with_rows_and_steps_and_runs_none(
     fake: FakePython, flags: Flags, sets: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = flags(sets["mmcr"], more=f"--volumes 0 20 --beside {sets['mmdu']} --seeds 3 --dry_run --processes 2")
-    assert run(data_volume, words) == 0
+    assert run(DataVolume, words) == 0
     said = capsys.readouterr().out
     assert "# volume_0, seed 3: 40 dialogues, about 120 steps" in said
     assert "# volume_20, seed 3: 60 dialogues, about 180 steps" in said
@@ -174,21 +177,21 @@ def test_number_of_turns_gives_every_arm_the_same_trained_tokens(
     fake: FakePython, flags: Flags, sets: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = flags(sets["mmcr"], more="--turns 8 1 2")
-    assert run(number_of_turns, [*words, "--dry_run"]) == 0
+    assert run(NumberOfTurns, [*words, "--dry_run"]) == 0
     assert "turns_1, seed 0: its rows follow from the dry runs that come first" in capsys.readouterr().out
-    assert run(number_of_turns, words) == 0
+    assert run(NumberOfTurns, words) == 0
     arms = {arm["name"]: arm for arm in results_of(tmp_path / "out")["arms"]}
     assert [arm["caps"] for arm in arms.values()] == [[100], [50], [12]]
     assert [arm["trained"][0]["run"]["trained_tokens"] for arm in arms.values()] == [1000, 1000, 960]
     assert arms["turns_2"]["flags"] == ["--turns_max", "2"]
-    assert run(number_of_turns, [*words, "--equal", "dialogues", "--rows", "30", "--dry_run"]) == 0
+    assert run(NumberOfTurns, [*words, "--equal", "dialogues", "--rows", "30", "--dry_run"]) == 0
     assert capsys.readouterr().out.count("30 dialogues, about") == 3
 
 
 def test_mmdu_or_mmcr_trains_both_at_equal_volume_and_compares_them(
     flags: Flags, sets: dict[str, str], tmp_path: Path
 ) -> None:
-    assert run(mmdu_or_mmcr, flags(sets["mmdu"], sets["mmcr"])) == 0
+    assert run(MmduOrMmcr, flags(sets["mmdu"], sets["mmcr"])) == 0
     found = results_of(tmp_path / "out")
     assert [arm["caps"] for arm in found["arms"]] == [[40], [40]]
     pairs = [(one["arm"], one["against"]) for one in found["measures"][0]["differences"]]
@@ -203,7 +206,7 @@ def test_mmdu_or_mmcr_trains_both_at_equal_volume_and_compares_them(
 def test_topic_balance_takes_the_largest_equal_volume_and_topics_from_a_file(
     fake: FakePython, flags: Flags, sets: dict[str, str], tmp_path: Path
 ) -> None:
-    assert run(topic_balance, flags(sets["mmcr"])) == 0
+    assert run(TopicBalance, flags(sets["mmcr"])) == 0
     trainings = [call for call in fake.calls if trained(call)]
     assert [value_of("--data_caps", call) for call in trainings] == ["62", "62", "62"]  # 50 are 80 % of 62.5
     assert value_of("--balance_topics", trainings[1]) == "true"
@@ -221,7 +224,7 @@ def test_topic_balance_with_the_topics_that_mmcr_bench_found(
     topics = [Topic(animal, "animal", "animals", 10), Topic(plant, "plant", "plants", 20)]
     write_topics(tmp_path / "topics.json", topics, 30, "offline")
     more = f"--labels {tmp_path}/labels.jsonl --topics {tmp_path}/topics.json --percent 50"
-    assert run(topic_balance, flags(sets["mmdu"], more=more)) == 0
+    assert run(TopicBalance, flags(sets["mmdu"], more=more)) == 0
     given = tmp_path / "out" / "topics.jsonl"
     told = {entry["id"]: entry["topic"] for entry in map(json.loads, given.read_text().splitlines())}
     assert (told["mmdu3"], told["mmdu12"], told["mmdu35"], len(told)) == ("animal", "plant", None, 40)
@@ -234,27 +237,27 @@ def test_topic_balance_with_the_topics_that_mmcr_bench_found(
 @pytest.mark.parametrize(
     ("experiment", "places", "more", "said"),
     [
-        (data_volume, ["mmcr"], "--volumes 101", "has 100 rows, 101 are asked for"),
-        (data_volume, ["mmcr"], "--volumes 0", "no arm to train"),
-        (data_volume, ["mmcr"], "--volumes -1", "--volumes -1: expected 0 or more"),
-        (data_volume, ["mmcr", "mmdu"], "--volumes 1", "expected the one whose volume changes"),
-        (data_volume, ["mmcr"], "--volumes 1 --train_flags=--epoch", "--epoch: no such field; did you mean epochs"),
-        (data_volume, ["mmcr"], "--volumes 1 --train_flags=--streaming=1", "--streaming true: nobody knows"),
+        (DataVolume, ["mmcr"], "--volumes 101", "has 100 rows, 101 are asked for"),
+        (DataVolume, ["mmcr"], "--volumes 0", "no arm to train"),
+        (DataVolume, ["mmcr"], "--volumes -1", "--volumes -1: expected 0 or more"),
+        (DataVolume, ["mmcr", "mmdu"], "--volumes 1", "expected the one whose volume changes"),
+        (DataVolume, ["mmcr"], "--volumes 1 --train_flags=--epoch", "Perhaps you meant: --epochs"),
+        (DataVolume, ["mmcr"], "--volumes 1 --train_flags=--streaming=1", "--streaming true: nobody knows"),
         (
-            data_volume,
+            DataVolume,
             ["mmcr"],
             "--volumes 1 --config streamed.yaml",
             "streamed.yaml: streaming; arms take rows by number",
         ),
-        (data_volume, ["mmcr"], "--volumes 1 --config nowhere.yaml", "nowhere.yaml: no such recipe"),
-        (mmdu_or_mmcr, ["mmcr"], "", "expected the two to compare"),
-        (mmdu_or_mmcr, ["mmcr", "mmdu"], "--rows 41", "mmdu has 40 rows, 41 are asked for"),
-        (mmdu_or_mmcr, ["mmcr", "ORG/other"], "", "ORG/other: no folder, so its rows aren't counted"),
-        (number_of_turns, ["mmcr"], "--turns 0", "--turns 0: expected 1 or more"),
-        (topic_balance, ["mmcr"], "--topic cat", "0 rows on 'cat'"),
-        (topic_balance, ["mmcr"], "--rows 63", "50 rows on 'cats' and 50 others give at most 62 rows with 80 %"),
-        (topic_balance, ["mmcr"], "--labels l.jsonl", "--labels and --topics belong together"),
-        (topic_balance, ["ORG/other"], "", "say --topic and --rows"),
+        (DataVolume, ["mmcr"], "--volumes 1 --config nowhere.yaml", "nowhere.yaml: no such file"),
+        (MmduOrMmcr, ["mmcr"], "", "expected the two to compare"),
+        (MmduOrMmcr, ["mmcr", "mmdu"], "--rows 41", "mmdu has 40 rows, 41 are asked for"),
+        (MmduOrMmcr, ["mmcr", "ORG/other"], "", "ORG/other: no folder, so its rows aren't counted"),
+        (NumberOfTurns, ["mmcr"], "--turns 0", "--turns 0: expected 1 or more"),
+        (TopicBalance, ["mmcr"], "--topic cat", "0 rows on 'cat'"),
+        (TopicBalance, ["mmcr"], "--rows 63", "50 rows on 'cats' and 50 others give at most 62 rows with 80 %"),
+        (TopicBalance, ["mmcr"], "--labels l.jsonl", "--labels and --topics belong together"),
+        (TopicBalance, ["ORG/other"], "", "say --topic and --rows"),
     ],
 )
 def test_experiment_that_cannot_be_is_one_line_and_exit_code_2_before_anything_is_trained(

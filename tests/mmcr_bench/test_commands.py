@@ -84,7 +84,7 @@ def test_review_rewrite_offline_gives_flagged_items_a_new_version(
             log.append(Event("marked", item, 1, name, 0.0, ("clarity",), "too terse"))
     arguments = ["review", "rewrite", str(review), "--dataset", str(dataset), "--endpoint"]
     assert main([*arguments, "offline"]) == 0
-    assert "2 items written anew, 0 drawn anew" in capsys.readouterr().out
+    assert "2 items regenerated, 0 redrawn" in capsys.readouterr().out
     for item, num_turns in (("i0", 4), ("two", 8)):
         found = ReviewLog(review).items()[item]
         dialogue = ReviewLog(review).dialogue(found)

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmcr_dataset.__main__ import main
-from mmcr_dataset.generate.dialogues import WriterSettings
-from mmcr_dataset.pipeline import BuildSettings, build
+from mmcr_dataset.build_settings import BuildSettings
+from mmcr_dataset.generate.writer_settings import WriterSettings
+from mmcr_dataset.pipeline import build
 from mmcr_dataset.record.load import load_dialogues
 from mmcr_dataset.record.row import from_row
 from tests.conftest import image_bytes
@@ -42,7 +43,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def offline(source: Path, out: Path, **settings: Any) -> BuildSettings:
-    return BuildSettings(str(source), out, writer=WriterSettings("offline"), **settings)
+    return BuildSettings(str(source), out, **{"writer": WriterSettings("offline"), "matcher": "none", **settings})
 
 
 def test_build_offline_loads_by_name_single_multi_and_streaming(
@@ -254,13 +255,13 @@ def test_build_damaged_stage_file_names_the_line(folder: Path, tmp_path: Path) -
     ("flags", "said"),
     [
         (["--source", "nowhere", "--writer", "offline", "--filter", "none"], "no such file or folder"),
-        (["--source", "demo", "--writer", "gpt"], "expected openai, openai-batch or offline"),
+        (["--source", "demo", "--writer", "gpt"], "invalid choice"),
         (["--source", "demo"], "--endpoint URL#MODEL goes with openai"),
         (["--source", "demo", "--writer", "offline", "--filter", "clop"], "expected none, labels, open_clip"),
         (["--source", "demo", "--writer", "offline", "--filter", "none", "--keep-rate", "0.5"], "measures nothing"),
         (["--source", "demo", "--writer", "offline", "--keep-rate", "2"], "expected a share above 0"),
         (["--source", "demo", "--writer", "offline", "--single", "-1"], "0 or more"),
-        (["--source", "demo", "--endpoint", "host#m"], "expected an address such as"),
+        (["--source", "demo", "--endpoint", "host#m"], "'host' is no http address; expected URL#MODEL"),
     ],
 )
 def test_main_build_wrong_setting_is_one_clear_line(
@@ -283,7 +284,7 @@ def test_build_nothing_left_says_where_the_reasons_are(tmp_path: Path, capsys: p
         == 2
     )
     said = capsys.readouterr()
-    assert "1 no_text" in said.out
+    assert "1 no_text" in said.out + said.err
     assert "nothing is left to publish" in said.err
 
 

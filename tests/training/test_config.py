@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FLAGS = """
     model revision data data_config data_revision data_weights data_caps data_temperature balance_topics dominant_topic
     dominant_percent topic_file turns_max streaming shuffle_rows output_dir
-    freeze lora_rank recompute global_batch_dialogues packing bin_tokens micro_batch_dialogues loss_average attention
+    freeze lora_rank gradient_checkpointing global_batch_dialogues packing bin_tokens
+    micro_batch_dialogues loss_average attention
     image_tiling tiles_single tiles_multi max_length_tokens skipped_max epochs max_steps learning_rate lr_schedule
     warmup_percent weight_decay max_grad_norm precision seed num_workers checkpoint_minutes checkpoint_steps
     keep_checkpoints resume report_to push_to peak_tflops dry_run log_every_steps
@@ -42,16 +44,19 @@ def test_config_flag_wins_over_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--model", "m", "--learning_rat", "1"], "no such field; did you mean learning_rate"),
-        (["--model", "m", "--epochs", "many"], "--epochs many: expected X"),
+        (["--model", "m", "--learning_rat", "1"], "Perhaps you meant: --learning_rate"),
+        (["--model", "m", "--epochs", "many"], "--epochs: could not convert string to float: 'many'"),
         (["--model", "m", "--epochs", "nan"], "--epochs nan: expected a number above 0"),
-        (["--model", "m", "--lr_schedule", "cos"], "expected one of cosine, linear, constant"),
-        (["--model", "m", "--max_steps", "1.5"], "--max_steps 1.5: expected N"),
+        (
+            ["--model", "m", "--lr_schedule", "cos"],
+            "'cos' for argument '--lr_schedule'. Expected one of ('cosine', 'linear', 'constant'",
+        ),
+        (["--model", "m", "--max_steps", "1.5"], "--max_steps: invalid literal"),
         (["--model", "m", "--freeze", "eyes"], "parts are vision, connector and language"),
         (["--model", "m", "--freeze", "vision", "connector", "language"], "nothing would train"),
         (["--model", "m", "--micro_batch_dialogues", "0"], "expected at least 1"),
         (["--model", "m", "--packing", "no"], "--attention varlen needs --packing true"),
-        (["--model", "m", "--packing", "maybe"], "--packing maybe: expected true"),
+        (["--model", "m", "--packing", "maybe"], "Unrecognized options: maybe"),
         (["--model", "m", "--lora_rank", "8", "--freeze", "vision"], "--lora_rank trains adapters only"),
         (["--model", "m", "--warmup_percent", "101"], "expected 0 to 100"),
         (["--model", "m", "--data"], "--data is empty"),
@@ -63,11 +68,11 @@ def test_config_flag_wins_over_recipe(tmp_path: Path) -> None:
         (["--model", "m", "--streaming", "true"], "--streaming true: nobody knows how many rows will come"),
         (["--model", "m", "--streaming", "1", "--max_steps", "1", "--balance_topics", "1"], "by --data_weights alone"),
         ([], "--model is missing"),
-        (["--config", "nowhere.yaml"], "nowhere.yaml: no such recipe"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml: no such file"),
     ],
 )
 def test_config_wrong_value_names_field_and_expectation(arguments: list[str], said: str) -> None:
-    with pytest.raises(ValueError, match=said.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=re.escape(said)):
         parse_config(arguments)
 
 
@@ -90,4 +95,4 @@ def test_train_help_imports_nothing_heavy() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "0 []"
-    assert "--global_batch_dialogues N" in run.stdout
+    assert "--global_batch_dialogues INT" in run.stdout

@@ -6,8 +6,9 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from mmcr_dataset.command_flags import read_recipe
 from tests.training.test_train import ROOT, read_log, settings
-from training.config import parse_config, read_recipe
+from training.config import parse_config
 from training.families import family_names, load_family
 from training.train import train
 
@@ -60,20 +61,20 @@ def test_lora_trains_adapters_and_its_result_is_a_whole_model(data_folder: Path,
     assert all(name.endswith("_proj.weight") and name.startswith("model.language_model.") for name in changed)
 
 
-@pytest.mark.parametrize("recompute", ["vision", "all"])
-def test_recompute_changes_no_loss(recompute: str, data_folder: Path, tmp_path: Path) -> None:
-    for name, what in (("kept", "none"), ("again", recompute)):
-        train(settings(data_folder, tmp_path / name, max_steps=2, recompute=what))
+@pytest.mark.parametrize("gradient_checkpointing", ["vision", "all"])
+def test_recompute_changes_no_loss(gradient_checkpointing: str, data_folder: Path, tmp_path: Path) -> None:
+    for name, what in (("kept", "none"), ("again", gradient_checkpointing)):
+        train(settings(data_folder, tmp_path / name, max_steps=2, gradient_checkpointing=what))
     kept, again = (read_log(tmp_path / name) for name in ("kept", "again"))
     assert [line["loss"] for line in kept] == pytest.approx([line["loss"] for line in again], abs=1e-6)
 
 
 @pytest.mark.parametrize("family", family_names())
 def test_recompute_vision_leaves_the_language_layers_as_they_are(family: str, build_family) -> None:  # type: ignore[no-untyped-def]
-    from training.model.trainable import recompute_parts
+    from training.model.trainable import checkpoint_parts
 
     model, _ = build_family(family)
-    recompute_parts(model, load_family(family), ["vision"])
+    checkpoint_parts(model, load_family(family), ["vision"])
     layers = {
         name: m.gradient_checkpointing for name, m in model.named_modules() if hasattr(m, "gradient_checkpointing")
     }

@@ -1,4 +1,4 @@
-"""Rows -> one batch of tensors, padded or packed, and the rows that could not be encoded with their reasons.
+"""The collator: rows -> one batch of tensors, padded or packed, and the rows that could not be encoded, with reasons.
 
 Shapes: B dialogues, T tokens of the longest.
 """
@@ -32,7 +32,7 @@ LossAverage = Literal["token", "dialogue", "square_root"]
 
 
 def pad(dialogues: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
-    """One row a dialogue, filled up on the right to the longest; without the images."""
+    """One row a dialogue, right-padded to the longest; without the images."""
     input_ids_BT = pad_sequence([d.input_ids_T for d in dialogues], batch_first=True, padding_value=pad_id)
     labels_BT = pad_sequence([d.labels_T for d in dialogues], batch_first=True, padding_value=NO_LOSS)
     lengths_B = torch.tensor([len(d) for d in dialogues])
@@ -45,7 +45,7 @@ def pad(dialogues: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
 
 
 def loss_weight(dialogue: Encoded, average: LossAverage) -> float:
-    """Weight of each trained token of a dialogue, before the division by the step's sum of weights.
+    """Loss weight of each trained token of a dialogue, before the division by the step's sum of weights.
 
     `token` counts every token alike; `dialogue` every dialogue, however long its answers; `square_root` lies between.
     """
@@ -68,12 +68,12 @@ def blank_dialogue(encoder: Encoder) -> Encoded:
 
 @dataclass(frozen=True)
 class Collator:
-    """Rows -> batch, in a worker. A row that can't be trained is left out and told under `skipped`.
+    """Rows -> batch, in a worker. A row that can't be trained is left out and listed under `skipped`.
 
     Attributes:
         encoder: one dialogue -> tensors.
         family: knows how to join image tensors.
-        packing: True lays dialogues side by side in one row, False pads them to the longest.
+        packing: True lays dialogues in parallel in one row, False pads them to the longest.
         merge_size: of a family with positions in three dimensions (`merge_size_of`), None where they are plain.
         average: what the loss is a mean over.
         bin_tokens: packing: a dialogue for which no room is left is left out by name; None for no limit.
@@ -88,7 +88,7 @@ class Collator:
 
     @functools.cached_property
     def blank(self) -> Encoded:
-        """What a batch without images gets."""
+        """The placeholder image of a batch without images."""
         return blank_dialogue(self.encoder)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

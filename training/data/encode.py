@@ -1,4 +1,4 @@
-"""A dialogue -> what a model reads: token ids, labels, image tensors; or the named reason why it can't be trained.
+"""Encode a dialogue: token ids, labels, image tensors; or the named reason why it can't be trained.
 
 Shapes: T tokens of one dialogue.
 """
@@ -107,7 +107,7 @@ class Encoder:
         return texts[0], spans[0]
 
     def encode(self, dialogue: Dialogue) -> Encoded:
-        """The dialogue as tensors; loss on each answer and its end of turn, on nothing else.
+        """The dialogue as tensors; loss on the assistant's tokens and their end of turn only.
 
         Raises:
             Skipped: corrupt_image and its like, alternation, processor_refused, no_trained_tokens, too_long.

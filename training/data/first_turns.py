@@ -1,4 +1,4 @@
-"""Dialogues cut after some turns: the first turns with the images shown by then, made while rows are read."""
+"""Dialogues truncated after some turns: the first turns with the images shown by then, made while rows are read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cut_row(row: Mapping[str, Any], turns_max: int) -> dict[str, Any]:
 
 
 def keep_first_turns(rows: Any, turns_max: int) -> Any:
-    """A `datasets` object whose rows are cut when they are read; nothing is copied or read now."""
+    """A `datasets` object whose rows are truncated when they are read (lazily); nothing is copied or read now."""
     if hasattr(rows, "with_transform"):
         return rows.with_transform(functools.partial(_cut_columns, turns_max=turns_max))
     return rows.map(functools.partial(cut_row, turns_max=turns_max), features=rows.features)

@@ -1,4 +1,4 @@
-"""How long a row will be, without decoding its images: words through the tokenizer, images by their size alone.
+"""Length of a row in tokens without decoding its images: text through the tokenizer, images by their size alone.
 
 Exact, so that a bin filled by these lengths is never larger than it may be.
 """
@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from mmcr_dataset.record.dialogue import DialogueImage
 from mmcr_dataset.record.images import ImageError, open_image
+from mmcr_dataset.record.messages import Question, to_messages
 from training.data.encode import LIMITS, Encoder, to_dialogue
 from training.families.family import Family
 
@@ -50,7 +52,7 @@ class Measurer:
 
 
 def _upright_size(data: bytes) -> tuple[int, int]:
-    """Width and height as `decode_rgb` will give them; of a PNG only the tags before its pixels are read."""
+    """Width and height after EXIF orientation, as `decode_rgb` gives them; of a PNG only the header chunks are read."""
     image = open_image(data, LIMITS)
     width, height = image.size
     tagged = image.format != "PNG" or "exif" in image.info
@@ -59,9 +61,9 @@ def _upright_size(data: bytes) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=65536)
 def _count_by_doing(processor: Any, width: int, height: int, several: bool) -> int:
-    """Tokens of an image of that size, by letting the processor do it: for a family that has no formula."""
+    """Tokens of an image of that size, by running the processor: for a family that has no formula."""
     count = 2 if several else 1
-    text = processor.apply_chat_template([{"role": "user", "content": [{"type": "image"}] * count}])
+    text = processor.apply_chat_template(to_messages(Question("", (DialogueImage(b""),) * count)))
     images = [Image.new("RGB", (width, height), (90, 120, 150))] * count
     with_images = processor(text=[text], images=[images], add_special_tokens=False, return_tensors="pt")
     bare = processor.tokenizer(text, add_special_tokens=False)["input_ids"]

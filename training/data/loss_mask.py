@@ -1,4 +1,4 @@
-"""Which tokens carry loss: character spans of the answers -> token positions. Pure, no loop over tokens.
+"""The loss mask: character spans of the assistant's answers -> token positions. Pure and vectorized.
 
 Shapes: T tokens, S spans (answers), R placeholders (images) that the processor made longer.
 """

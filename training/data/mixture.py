@@ -1,4 +1,4 @@
-"""Which rows of which data sets a run trains on: weights, caps, temperature, topics; told before the start."""
+"""The data mixture: which rows of which data sets a run trains on (weights, caps, temperature, topics)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COLUMNS = ["id", "images", "messages"]
 
 @dataclass(frozen=True)
 class Share:
-    """What one data set gives to a mixture."""
+    """What one data set contributes to a mixture."""
 
     name: str
     num_rows: int | None  # of a stream nobody knows
@@ -51,7 +51,7 @@ def draw_rows(
     topics: Topics | None = None,
     dominant: tuple[str, float] | None = None,
 ) -> list[int]:
-    """Row numbers, every row as often as any other within one; a smaller draw of a seed is part of a larger one.
+    """Row numbers, every row as often as any other within one; a smaller draw of a seed is a subset of a larger one.
 
     Args:
         num_rows: of the set.
@@ -126,7 +126,7 @@ def _topics_of(name: str, rows: Any, config: TrainConfig) -> Topics:
 
 
 def load_streams(config: TrainConfig) -> tuple[ShuffledStream, list[Share]]:
-    """The rows of a run as they come, without an index of them, and what each set will give by its weight.
+    """The rows of a run as a stream, without an index, and what each set will contribute by its weight.
 
     Raises:
         ValueError: a set is missing.

@@ -1,4 +1,4 @@
-"""Whole dialogues side by side in one row, each seeing only itself: no padding, nothing cut.
+"""Packing: whole dialogues in one sequence, each attending only to itself; no padding, nothing truncated.
 
 A packed row has no attention mask. Its positions start again at 0 with each dialogue, and transformers keeps attention
 inside a dialogue by that; models with positions in three dimensions (M-RoPE) get a first row of plain positions for it.
@@ -23,12 +23,12 @@ _ENDING = 2.6  # a bin is nearly full when this many dialogues of median length 
 
 
 def merge_size_of(family: Family, model_config: Any) -> int | None:
-    """Patches along a side of what becomes one token, where positions have three dimensions; None where plain."""
+    """Spatial merge size (patches along a side of one token) of families with M-RoPE; None for plain positions."""
     return int(model_config.vision_config.spatial_merge_size) if family.has_m_rope else None
 
 
 def pack(dialogues: Sequence[Encoded], merge_size: int | None) -> dict[str, torch.Tensor]:
-    """One row of all dialogues, without the images.
+    """Pack all dialogues into one row, without the images.
 
     Returns:
         `input_ids`, `labels` [1, L]; `position_ids` [1, L], or [4, 1, L] with M-RoPE; `cu_seq_lens` [N + 1]: where each
@@ -56,14 +56,14 @@ def _token_types(dialogue: Encoded) -> torch.Tensor:
 
 
 def _positions_in_three(dialogue: Encoded, merge_size: int) -> torch.Tensor:
-    """Positions [3, T] in time, height and width; plain ones for a dialogue without images."""
+    """M-RoPE positions [3, T] in time, height and width; plain ones for a dialogue without images."""
     if not dialogue.images:
         return torch.arange(len(dialogue)).expand(3, -1)
     return m_rope_positions(_token_types(dialogue), dialogue.images["image_grid_thw"], merge_size)
 
 
 def m_rope_positions(token_types_T: torch.Tensor, grids_N3: torch.Tensor, merge_size: int) -> torch.Tensor:
-    """Positions [3, T] in time, height and width, as `get_rope_index` of the Qwen-VL models gives them.
+    """M-RoPE positions [3, T] in time, height and width, as `get_rope_index` of the Qwen-VL models gives them.
 
     An image's tokens share their time; the text after it goes on behind its longer side.
 
@@ -89,7 +89,7 @@ def m_rope_positions(token_types_T: torch.Tensor, grids_N3: torch.Tensor, merge_
 
 
 def fill_bins(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Indices of the dialogues by bin, few bins and none larger than `room`.
+    """Bin packing: indices of the dialogues by bin, few bins and none larger than `room` tokens.
 
     Every dialogue is in exactly one bin. A bin takes the longest that fit, and last the two that fill it best. The
     fullest bins come first, so that processes that take one each by turns wait little for one another.

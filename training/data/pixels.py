@@ -1,4 +1,4 @@
-"""Pixels leave the workers as bytes; the image processor's last steps are done where the model is.
+"""Pixels leave the data loader's workers as uint8; rescaling and normalizing run on the device.
 
 An image processor ends with pixels as floats, each channel less its mean and divided by its deviation, and Qwen-VL's
 writes every patch twice, as two frames of a film. That is four or eight times the bytes to write, to hand from process
@@ -18,7 +18,7 @@ _FRAMES = "temporal_patch_size"
 
 
 def ask_for_bytes(image_processor: Any) -> dict[str, Any]:
-    """What the image processor must be called with to stop at bytes; nothing if it can't.
+    """Arguments that make the image processor stop at uint8; empty if it can't.
 
     It can't if it fills up with zeros after the division, or has a way of its own to it: only processors of
     transformers' torchvision kind that divide at all are asked.
@@ -34,7 +34,7 @@ def ask_for_bytes(image_processor: Any) -> dict[str, Any]:
 
 
 def to_floats(pixels: torch.Tensor, image_processor: Any) -> torch.Tensor:
-    """What the image processor would have given, from its bytes; floats stay as they are.
+    """Rescale and normalize uint8 pixels as the image processor would have; floats stay as they are.
 
     Args:
         pixels: bytes [N, 3, S, S], or [N, P] in the order channel, frame, row, column.

@@ -1,4 +1,4 @@
-"""The order in which rows are trained: shuffled row numbers of a data set, or the rows of a shuffled stream."""
+"""Shuffling: the order in which rows are trained, as row numbers of a data set or rows of a shuffled stream."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Item = Any  # a row number, or of a stream the row itself
 
 
 class RowOrder(Protocol):
-    """What a plan of steps asks."""
+    """Protocol of a row order, as a plan of steps uses it."""
 
     @property
     def num_rows(self) -> int | None:
-        """Rows of an epoch, None if nobody knows."""
+        """Rows of an epoch; None if unknown (a stream)."""
         ...
 
     def items(self, epoch: int, begin: int) -> Iterator[Item]:
@@ -41,7 +41,7 @@ class ShuffledRows:
 
 @dataclass(frozen=True)
 class ShuffledStream:
-    """Rows of `datasets.IterableDataset`s, each over and over, every pass shuffled in another way.
+    """Rows of `datasets.IterableDataset`s, repeated without end, every epoch shuffled with another seed.
 
     Every process reads the whole stream and trains its own part, so that the steps are the same on any number of them.
 
@@ -101,7 +101,7 @@ def first_rows(rows: Any, count: int = 1000) -> Iterator[dict[str, Any]]:
 
 
 class PickedRows(Dataset[Any]):
-    """Gives the row of an item, in a worker: looks a number up, hands a row of a stream on."""
+    """The row of an item, in a worker: a number is looked up, a row of a stream is passed through."""
 
     def __init__(self, rows: Any) -> None:
         self.rows = rows

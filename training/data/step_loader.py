@@ -1,4 +1,4 @@
-"""Steps as the trainer takes them: each an iterator of micro-batches, decoded and encoded by workers ahead of it."""
+"""The data loader: steps as iterators of micro-batches, which workers decode and encode ahead of time (prefetch)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _ROWS_AT_ONCE = 32  # rows that a worker measures for one answer
 
 @dataclass(frozen=True)
 class Step:
-    """The micro-batches of one step on this process; they are made while the step is trained, and read once."""
+    """The micro-batches of one step on this process, an iterator; made while the step is trained."""
 
     num_batches: int
     batches: Iterator[dict[str, Any]]
 
 
 class StepLoader:
-    """The steps of the plan. Micro-batches come from `num_workers` processes, in order, two each ahead."""
+    """The steps of the plan. Micro-batches come from `num_workers` processes, in order, with a prefetch of two each."""
 
     def __init__(
         self, plan: StepPlan, rows: Any, collate: Callable[[list[Any]], dict[str, Any]], num_workers: int, pin: bool
@@ -65,7 +65,7 @@ class StepLoader:
 
 @dataclass(frozen=True)
 class MeasureAhead:
-    """Measures items in `num_workers` processes, ahead of who asks; with 0 in this one."""
+    """Measures lengths in `num_workers` processes, ahead of the consumer; with 0 in this one."""
 
     measurer: Measurer
     rows: Any
@@ -100,7 +100,7 @@ def _chunks(items: Iterable[Item], asked: deque[tuple[Item, ...]]) -> Iterator[l
 def plan_steps(
     config: TrainConfig, rows: Any, collator: Collator, num_processes: int = 1, process_index: int = 0
 ) -> StepPlan:
-    """The plan of a run: bins by measured lengths, or without packing so many dialogues at once.
+    """The plan of a run: bins by measured lengths, or without packing a fixed micro-batch size.
 
     Args:
         config: the settings.

@@ -1,4 +1,4 @@
-"""Which dialogues make up a step, and how it is cut into micro-batches: every dialogue once an epoch, by seed alone.
+"""The batch sampler: which dialogues make up a step, and how gradient accumulation splits it into micro-batches.
 
 A step's dialogues are the same on any number of processes and workers; micro-batch number i of a step goes to process
 i modulo their number.
@@ -21,13 +21,13 @@ Measure = Callable[[Iterable[Item]], Iterator[tuple[Item, Length]]]
 
 
 def cut_evenly(lengths: Sequence[Any], num_processes: int, dialogues_at_once: int) -> list[list[int]]:
-    """Indices of a step's dialogues by micro-batch: at most so many in each, a multiple of the processes in all."""
+    """Split a step into micro-batches of at most so many dialogues; their number is a multiple of the processes."""
     wanted = -(-len(lengths) // dialogues_at_once)
     return spread_evenly([1] * len(lengths), _round_up(wanted, num_processes))
 
 
 def cut_by_tokens(lengths: Sequence[Length], num_processes: int, bin_tokens: int, blank_tokens: int) -> list[list[int]]:
-    """Indices of a step's dialogues by bin; no bin is larger than `bin_tokens`, a multiple of the processes in all.
+    """Split a step into bins of at most `bin_tokens` tokens; their number is a multiple of the processes.
 
     A bin of text alone gets a blank image (see Collator), for which a step that has text alone leaves room.
     """
@@ -78,7 +78,7 @@ class StepPlan:
         return None if self.order.num_rows is None else -(-self.order.num_rows // self.dialogues_a_step)
 
     def go_to(self, step: int) -> None:
-        """Let the next pass begin at this step, counted from the beginning of the run."""
+        """Resume: the next epoch begins at this step, counted from the beginning of the run."""
         self._epoch, self._begin = divmod(step, self.num_steps) if self.num_steps else (0, step)
 
     def show(self) -> str:

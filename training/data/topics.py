@@ -1,15 +1,16 @@
-"""Rows drawn by their topics: topics in turn, or one topic with a share of its own; and what came of it.
+"""Rows drawn by topic: balanced (round-robin), or one dominant topic with a given share.
 
 An order made here has the wanted shares in each of its beginnings, so that a smaller draw is part of a larger one.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from mmcr_dataset.stage.stages import read_jsonl
 
 Topics = Sequence[str | None]  # one a row
 
@@ -23,17 +24,15 @@ def read_topics(path: Path) -> dict[str, str | None]:
     if not path.is_file():
         raise ValueError(f"--topic_file {path}: no such file; it has a line {{'id': ..., 'topic': ...}} for each row")
     topics: dict[str, str | None] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-            topics[entry["id"]] = entry["topic"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} line {number}: expected {{'id': ..., 'topic': ...}}, got {line[:80]}") from error
+    for number, entry in enumerate(read_jsonl(path, "expected {'id': ..., 'topic': ...}"), start=1):
+        if not {"id", "topic"} <= entry.keys():
+            raise ValueError(f"{path} line {number}: expected {{'id': ..., 'topic': ...}}, got {str(entry)[:80]}")
+        topics[entry["id"]] = entry["topic"]
     return topics
 
 
 def in_turn(order: Sequence[int], topics: Topics) -> list[int]:
-    """The rows reordered: one of each topic, then a second of each, as long as there are any."""
+    """The rows in round-robin order of their topics: one of each, then a second of each, as long as there are any."""
     seen: dict[str | None, int] = defaultdict(int)
     placed = []
     for place, row in enumerate(order):
@@ -43,7 +42,7 @@ def in_turn(order: Sequence[int], topics: Topics) -> list[int]:
 
 
 def with_share(order: Sequence[int], topics: Topics, topic: str, percent: float) -> list[int]:
-    """The rows reordered: the topic has its share of every beginning, as long as there are rows of both kinds."""
+    """The rows reordered so that the topic has its share in every prefix, as long as there are rows of both kinds."""
     apart = {True: 100 / percent, False: 100 / (100 - percent) if percent < 100 else math.inf}
     seen = {True: 0, False: 0}
     placed = []

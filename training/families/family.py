@@ -1,4 +1,4 @@
-"""What a model family has to tell: its chat template, its special tokens, its parts, and a tiny model of its kind.
+"""The contract of a model family: its chat template, special tokens, parts, and a tiny model of its kind.
 
 Adding a family is one file in training/families/ that holds FAMILY.
 """
@@ -34,7 +34,7 @@ def _nothing_else(model: Any) -> None:
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of vision-language model, as far as training must know it.
+    """A kind of vision-language model: everything that training needs to know about it.
 
     Attributes:
         model_type: what `config.json` of a checkpoint says.

@@ -12,7 +12,7 @@ from training.families.family import Family, Images, chatml_template, concatenat
 
 
 def _join_images(images: Sequence[Images]) -> Images:
-    """All images, each filled up with empty tiles to the largest number; the model takes only the true ones."""
+    """All images, padded with empty tiles to the largest number; the model drops the padding."""
     from torch.nn.functional import pad
 
     most = max((one["pixel_values"].shape[1] for one in images), default=0)

@@ -33,7 +33,7 @@ _TEMPLATE = (
 
 
 def _join_images(images: Sequence[Images]) -> Images:
-    """One row with all tiles: the model goes by their order, and empty tiles would only be thrown out again."""
+    """One row with all tiles in order; padding tiles would only be dropped by the model."""
     import torch
 
     names = {name: None for one in images for name in one}

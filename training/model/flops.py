@@ -1,4 +1,4 @@
-"""Floating-point operations of a training step, counted from a model's weights and its configuration.
+"""FLOPs of a training step, counted from a model's weights and its configuration, for MFU.
 
 Two a weight and unit forward (a patch in the image layers, an image token in the connector, a token in the language
 layers, a trained token in the head), attention over whole dialogues and tiles besides, and as much again for each of
@@ -25,13 +25,13 @@ _PARTS = ("vision", "connector", "language")  # the order in which an image pass
 
 
 def peak_tflops(card: str) -> float | None:
-    """What a card can do in bfloat16, by its name; None if it is not in the table."""
+    """Peak TFLOPS of a GPU in bfloat16, by its name; None if it is not in the table."""
     return next((tflops for name, tflops in PEAK_TFLOPS.items() if name.lower() in card.lower()), None)
 
 
 @dataclass(frozen=True)
 class FlopFormula:
-    """Counts the operations of micro-batches, forward and back.
+    """Counts the FLOPs of micro-batches, forward and backward.
 
     Attributes:
         weights: of each part, those that are multiplied, and of the head.
@@ -74,7 +74,7 @@ class FlopFormula:
 
 
 def _both_ways(passes: int) -> int:
-    """Attention has no weights: where anything is carried back, it goes back to both of its inputs."""
+    """Backward FLOPs of attention, which has no weights: gradients go to both of its inputs."""
     return 1 if passes == 1 else 3
 
 

@@ -1,4 +1,4 @@
-"""The model and its processor: from a checkpoint, or a tiny one built on the spot."""
+"""Load the model and its processor: from a checkpoint, or a tiny one built on the fly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tiny model of a family with random weights, its tokenizer trained on the spot: for demos, tests and benchmarks."""
+"""A tiny model of a family with random weights and a tokenizer trained on the fly: for demos, tests and benchmarks."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class PartCount:
 
 
 def freeze_parts(model: Any, family: Family, parts: Sequence[str]) -> None:
-    """Take the named parts out of training.
+    """Freeze the named parts.
 
     Raises:
         ValueError: the family has no such part.
@@ -52,7 +52,7 @@ def show_parts(counts: Sequence[PartCount]) -> str:
 
 
 def add_lora(model: Any, family: Family, rank: int) -> Any:
-    """The model with low-rank adapters on every linear layer of the language part; only they train."""
+    """The model with LoRA adapters on every linear layer of the language part; only they train."""
     from peft import LoraConfig, get_peft_model
 
     language = re.escape(family.parts["language"][0])
@@ -61,8 +61,8 @@ def add_lora(model: Any, family: Family, rank: int) -> Any:
     return get_peft_model(model, settings)
 
 
-def recompute_parts(model: Any, family: Family, parts: Sequence[str]) -> None:
-    """Keep no activations inside the layers of these parts; they are computed again on the way back.
+def checkpoint_parts(model: Any, family: Family, parts: Sequence[str]) -> None:
+    """Gradient checkpointing in the layers of these parts: activations are recomputed in the backward pass.
 
     The vision part comes first: its layers hold more than the language's and cost less to repeat.
     """
@@ -76,5 +76,5 @@ def recompute_parts(model: Any, family: Family, parts: Sequence[str]) -> None:
 
 
 def bare_name(name: str) -> str:
-    """A name as it is without adapters."""
+    """A parameter's name without the prefixes of LoRA."""
     return name.removeprefix("base_model.model.")

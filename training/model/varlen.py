@@ -1,4 +1,4 @@
-"""Attention `varlen`: packed dialogues through torch's own kernel for rows of several lengths, without an extra wheel.
+"""Attention `varlen`: packed dialogues through torch's own variable-length flash attention, without an extra wheel.
 
 On a GPU `torch.nn.attention.varlen`; elsewhere scaled-dot-product attention a dialogue. Both skip what lies between
 dialogues, where the masked kinds compute and discard it.
@@ -45,7 +45,7 @@ def attend(
     if cu_seq_lens_q is None or max_length_q is None:
         causal = attention_mask is None and query_1HLD.shape[2] > 1
         return _plain(query_1HLD, key_1HLD, value_1HLD, attention_mask, causal, scaling), None
-    assert attention_mask is None, "a packed row is told apart by cu_seq_lens, not by a mask"
+    assert attention_mask is None, "a packed row is distinguished by cu_seq_lens, not by a mask"
     if query_1HLD.is_cuda:
         from torch.nn.attention.varlen import varlen_attn
 

@@ -1,4 +1,4 @@
-"""Ovis2's visual head in pieces: its probabilities over 65,536 visual words are computed again instead of kept.
+"""Ovis2's visual head in chunks: probabilities over 65,536 visual words are recomputed in the backward pass.
 
 Unchanged, each visual token keeps 0.4 to 0.8 MB for the way back (gigabytes for a full bin); in pieces only the head's
 input stays.
@@ -19,7 +19,7 @@ PIECE_TOKENS = 512  # visual tokens at once: 65,536 probabilities each are 134 M
 
 
 def chunk_visual_head(model: Any) -> None:
-    """Let an Ovis2 model compute its image features in pieces; the same numbers, less memory."""
+    """Make an Ovis2 model compute its image features in chunks; the same numbers, less memory."""
     model.model.get_image_features = types.MethodType(_image_features, model.model)
 
 
@@ -31,7 +31,7 @@ def _image_features(core: Any, pixel_values: torch.Tensor, **kwargs: Any) -> Any
     if tower.config.tokenize_function != "softmax":
         raise ValueError(
             f"the visual head in pieces knows tokenize_function softmax, this checkpoint has "
-            f"{tower.config.tokenize_function!r}; use --recompute none"
+            f"{tower.config.tokenize_function!r}; use --gradient_checkpointing none"
         )
     hidden_NVD = _merge_neighbours(tower.transformer(pixel_values)[0], tower.config.hidden_stride)
     num_words = tower.vocab_size - tower.num_visual_indicator_tokens

@@ -1,4 +1,4 @@
-"""Ovis2's images as its authors cut them: grid as rows x columns, aspect kept, filled up with zeros to a square.
+"""Ovis2's image tiling as its authors do it: grid as rows x columns, aspect ratio kept, zero-padded to a square.
 
 The processor in transformers transposes grids that aren't square and stretches tiles. Choose this one
 (`--image_tiling original`) for a checkpoint that the authors' code will run; one that transformers will run wants its
@@ -62,13 +62,13 @@ def choose_grid(width: int, height: int, side_px: int, max_tiles: int) -> tuple[
 
 
 class OriginalTiling(Ovis2ImageProcessor):  # type: ignore[misc]  # transformers is not typed
-    """Stands in for a checkpoint's image processor while encoding; size, mean and deviation are the checkpoint's."""
+    """Replaces a checkpoint's image processor while encoding; size, mean and deviation are the checkpoint's."""
 
     tiles_single: int
     tiles_multi: int
 
     def grid(self, width: int, height: int, several: bool) -> tuple[int, int]:
-        """Rows and columns of a lone image, or of one of several."""
+        """Rows and columns of a single image, or of one of several."""
         return choose_grid(width, height, int(self.size["height"]), self.tiles_multi if several else self.tiles_single)
 
     def preprocess(self, images: Any, **kwargs: Any) -> BatchFeature:
@@ -89,7 +89,7 @@ class OriginalTiling(Ovis2ImageProcessor):  # type: ignore[misc]  # transformers
         return BatchFeature({"pixel_values": torch.from_numpy(tiles_N3SS), "grids": torch.tensor(grids)})
 
     def _fill(self, tile_3SS: Any, image: Image.Image, box: Box) -> None:
-        """Put a cell of the image into the middle of a tile, its longer side as long as the tile's."""
+        """Resize a cell of the image to a tile (letterbox) and normalize it."""
         side_px = tile_3SS.shape[1]
         width, height = box[2] - box[0], box[3] - box[1]
         if width >= height:
@@ -104,7 +104,7 @@ class OriginalTiling(Ovis2ImageProcessor):  # type: ignore[misc]  # transformers
 
 
 def with_original_tiling(processor: Any, tiles_single: int, tiles_multi: int) -> Any:
-    """A copy of an Ovis2 processor that cuts images as the authors do; the processor itself stays as it is."""
+    """A copy of an Ovis2 processor that tiles images as the authors do; the processor itself is unchanged."""
     tiling = OriginalTiling(**{
         name: getattr(processor.image_processor, name) for name in ("size", "image_mean", "image_std")
     })  # fmt: skip

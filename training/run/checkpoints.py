@@ -1,4 +1,4 @@
-"""Checkpoints that a run can go on from: when they are written, and which of them are whole.
+"""Checkpoints to resume from: when they are written, and which of them are complete.
 
 The last file of a checkpoint is `complete.json`. A folder without it was cut off while being written (kill, full disk)
 and is never resumed from.
@@ -20,13 +20,13 @@ COMPLETE = "complete.json"
 
 
 def find_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint below a folder, None if there is none."""
+    """The newest complete checkpoint below a folder, None if there is none."""
     whole = [path.parent for path in folder.glob(f"checkpoint-*/{COMPLETE}")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def write_complete(checkpoint: Path, counts: dict[str, Any]) -> None:
-    """Mark a checkpoint as whole; everything in it reaches the disk first."""
+    """Mark a checkpoint as complete; everything in it is flushed to disk first (fsync)."""
     for path in checkpoint.iterdir():
         if path.is_file():
             with path.open("rb+") as file:
@@ -46,7 +46,7 @@ def read_complete(checkpoint: Path) -> dict[str, Any]:
 
 
 def keep_lines_up_to(log_path: Path, step: int) -> None:
-    """Take the lines of later steps out of a log: the resumed run writes them again."""
+    """Drop the lines of later steps from a log: the resumed run writes them again."""
     if log_path.is_file():
         lines = log_path.read_text(encoding="utf-8").splitlines()
         whole = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]

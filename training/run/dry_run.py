@@ -1,4 +1,4 @@
-"""What a run would be, told before it starts: parts, steps, tokens, memory. Everything is built, nothing is trained."""
+"""Dry run: parts, steps, tokens and memory of a run before it starts. Everything is built, nothing is trained."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOOKED_AT = 8  # micro-batches; a step of the paper has more than a hundred
 
 
 class Ahead(NamedTuple):
-    """What the first step of a run holds, as far as it was looked at."""
+    """What the first micro-batches of a run hold."""
 
     dialogues: int  # looked at, and not skipped
     tokens: int
@@ -67,7 +67,7 @@ def show_dry_run(ahead: Ahead, counts: Sequence[PartCount]) -> str:
 
 
 def write_dry_run(path: Path, shares: Sequence[Share], num_steps: int | None, ahead: Ahead) -> None:
-    """The same for programs: rows of each set, steps an epoch, what was looked at."""
+    """The dry run as JSON: rows of each set, steps an epoch, the first micro-batches."""
     facts = {
         "data": [{"name": share.name, "rows": share.num_rows, "taken": share.num_taken} for share in shares],
         "steps_an_epoch": num_steps,

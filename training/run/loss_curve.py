@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from mmcr_dataset.stage.stages import read_jsonl
 
 
 def write_loss_curve(log_path: Path, image_path: Path, title: str) -> None:
@@ -14,7 +15,7 @@ def write_loss_curve(log_path: Path, image_path: Path, title: str) -> None:
     """
     from matplotlib.figure import Figure
 
-    lines = [json.loads(line) for line in log_path.read_text(encoding="utf-8").splitlines()]
+    lines = list(read_jsonl(log_path))
     if not lines:
         raise ValueError(f"{log_path}: no logged step, nothing to draw; lower --log_every_steps")
     tokens = [line["trained_tokens"] for line in lines]

@@ -1,4 +1,4 @@
-"""What a run gets done: tokens a second, the share of the GPUs' peak that is used, memory, time left."""
+"""Throughput of a run: tokens a second, MFU (share of the GPUs' peak FLOPs), memory, time left (ETA)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.model.flops import peak_tflops
 
 
 def peak_flops(given_tflops: float) -> float | None:
-    """Operations a second of one GPU: as given, or by the card's name; None on a CPU or an unknown card."""
+    """Peak FLOPs a second of one GPU: as given, or by its name; None on a CPU or an unknown GPU."""
     tflops: float | None = given_tflops
     if not given_tflops:
         tflops = peak_tflops(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
@@ -27,7 +27,7 @@ def _no_flops(batch: Mapping[str, Any]) -> float:
 
 @dataclass
 class Meter:
-    """Adds up steps, and reads the rates since it was read last.
+    """Accumulates steps and gives the rates since the last reading.
 
     Attributes:
         flops_of: operations of a micro-batch.
@@ -69,7 +69,7 @@ class Meter:
 
 
 def _peak_memory_gb() -> float:
-    """The most this process has held so far: of the GPU's memory, of the machine's without one."""
+    """Peak memory of this process so far: of the GPU, without one of the machine."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

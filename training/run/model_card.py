@@ -1,4 +1,4 @@
-"""The card of a trained model: base, data, settings, what the run did, its loss curve, its scores."""
+"""The model card: base model, data, hyperparameters, what the run did, its loss curve, its scores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from mmcr_dataset.publish.markdown_table import to_table
 
 FACTS = "training.json"  # beside the weights: what the card says, for a card that is written again with scores
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -84,13 +86,9 @@ def _show_head(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (head, ["---"] * len(head), *rows))
-
-
 def _show_data(facts: Mapping[str, Any]) -> str:
     rows = [(share["name"], share["revision"], share["rows"], share["taken"]) for share in facts["data"]]
-    return "## Data\n\n" + _table(("data set", "revision", "rows", "taken in an epoch"), rows)
+    return "## Data\n\n" + to_table(("data set", "revision", "rows", "taken in an epoch"), rows)
 
 
 def _show_run(facts: Mapping[str, Any]) -> str:
@@ -98,8 +96,8 @@ def _show_run(facts: Mapping[str, Any]) -> str:
     settings = [(f"`{name}`", value) for name, value in facts["settings"].items()]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     return (
-        f"## Training\n\n{_table(('what', 'value'), did)}\n\n"
-        f"{_table(('setting', 'value'), settings)}\n\nVersions: {versions}."
+        f"## Training\n\n{to_table(('what', 'value'), did)}\n\n"
+        f"{to_table(('setting', 'value'), settings)}\n\nVersions: {versions}."
     )
 
 
@@ -110,7 +108,7 @@ def _show_scores(results: Mapping[str, Any]) -> str:
             low, high = total.get("low"), total.get("high")
             interval = "" if low is None or high is None else f"{low:.2f} to {high:.2f}"
             rows.append((task, metric, f"{total['value']:.2f}", interval, entry["num_samples"], entry["rules"]))
-    return "## Scores\n\n" + _table(("task", "metric", "value", "95 % interval", "samples", "rules"), rows)
+    return "## Scores\n\n" + to_table(("task", "metric", "value", "95 % interval", "samples", "rules"), rows)
 
 
 def run_facts(

@@ -1,18 +1,21 @@
-"""One line of progress: step, loss, tokens a second, share of the peak, memory, time left."""
+"""One line of progress: step, loss, throughput, MFU, memory, time left."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from transformers import TrainerCallback
 
+log = logging.getLogger(__name__)
+
 _EVERY_S = 5.0  # a line each step would bury everything else
 
 
 class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Prints a line every few seconds and at the last step."""
+    """Logs a line every few seconds and at the last step."""
 
     def __init__(self) -> None:
         self._shown_s = 0.0
@@ -25,7 +28,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is no
         if now_s - self._shown_s < _EVERY_S and state.global_step < state.max_steps:
             return
         self._shown_s = now_s
-        print(f"step {state.global_step}/{state.max_steps}  {show_progress(logs)}", flush=True)
+        log.info("step %d/%d  %s", state.global_step, state.max_steps, show_progress(logs))
 
 
 def show_progress(logs: Mapping[str, float]) -> str:

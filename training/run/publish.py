@@ -1,16 +1,8 @@
-"""A trained model to the Hub: `python -m training.run.publish FOLDER --to ORG/NAME [--scores RUN] [--private]`.
-
-The card says how it was trained and, with --scores, what it scores.
-"""
+"""A trained model's folder to the Hub."""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-
-from training.run.model_card import read_facts, read_scores, write_card
 
 
 def check_repo_id(flag: str, repo_id: str) -> None:
@@ -21,7 +13,7 @@ def check_repo_id(flag: str, repo_id: str) -> None:
 
 
 def open_repo(repo_id: str, private: bool = False) -> None:
-    """Make sure that there is a repository one may write to; told before a run starts rather than after it.
+    """Create the repository if needed and check write access: called before a run starts rather than after it.
 
     Raises:
         ValueError: the Hub refuses or doesn't answer.
@@ -52,34 +44,6 @@ def publish(folder: Path, repo_id: str, private: bool = False) -> str:
     except (HTTPError, OSError) as error:
         raise ValueError(
             f"{folder} is whole, but did not reach {repo_id} ({error}); send it with "
-            f"`python -m training.run.publish {folder} --to {repo_id}`"
+            f"`python -m training publish {folder} --push_to {repo_id}`"
         ) from error
     return str(commit.commit_url)
-
-
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.run.publish", description="A trained model to the Hub.")
-    parser.add_argument("folder", type=Path, help="final/ of a training run")
-    parser.add_argument("--to", required=True, metavar="ORG/NAME")
-    parser.add_argument("--scores", type=Path, metavar="RUN", help="folder of an evaluation run, put on the card")
-    parser.add_argument("--private", action="store_true", help="a new repository is private")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Publish, and print the address; a wrong input ends with one line and exit code 2."""
-    arguments = make_parser().parse_args(argv)
-    try:
-        check_repo_id("--to", arguments.to)
-        facts = read_facts(arguments.folder)
-        if arguments.scores is not None:
-            write_card(arguments.folder, facts, read_scores(arguments.scores))
-        print(publish(arguments.folder, arguments.to, arguments.private))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
-
-
-if __name__ == "__main__":
-    main()

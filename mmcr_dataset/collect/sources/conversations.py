@@ -57,7 +57,7 @@ def read_records(path: Path) -> list[Record]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; expected conversations as JSON or JSON lines")
     if path.suffix == ".jsonl":
-        return list(read_jsonl(path))
+        return list(read_jsonl(path, "mend or remove the line"))
     try:
         records = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -10,7 +10,6 @@ Source: MMC4 (arXiv 2304.06939): url, text_list, image_info[raw_url, matched_tex
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import zipfile
@@ -20,7 +19,6 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from mmcr_dataset.collect.document import Document, ImageAt, document_id, read_row
-from mmcr_dataset.collect.draw import seeded_rank
 from mmcr_dataset.collect.sources.locations import SourceFile, hub_errors
 from mmcr_dataset.record.dialogue import Source
 from mmcr_dataset.stage.stages import Removed
@@ -70,33 +68,6 @@ def _match(similarities: Sequence[Sequence[float]]) -> list[int]:
             found[-image] = -text
     best = [max(range(len(row)), key=lambda text, row=row: row[text]) for row in similarities]  # type: ignore[misc]
     return [found.get(image, best[image]) for image in range(len(similarities))]
-
-
-class Mmc4Source:
-    """The documents of .jsonl, .jsonl.gz and zipped .jsonl files, a line each, in the order of names and lines."""
-
-    probabilities: frozenset[str] = frozenset()
-
-    def __init__(self, files: Sequence[SourceFile], licence: str | None = None) -> None:
-        self._files, self._licence = files, licence
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when a file's name or content does."""
-        return hashlib.sha256("\n".join(f"{file.name} {file.version}" for file in self._files).encode()).hexdigest()
-
-    def __iter__(self) -> Iterator[Document | Removed]:
-        """Each line as a document, or why it is none."""
-        for part in self.parts(None):
-            yield from part
-
-    def parts(self, seed: int | None) -> Iterator[LinesFile]:
-        """The files: in order, or for a seed shuffled."""
-        files = list(self._files)
-        if seed is not None:
-            files.sort(key=lambda file: seeded_rank(seed, "file", file.name))
-        for file in files:
-            yield LinesFile(file, self._licence)
 
 
 @dataclass(frozen=True)

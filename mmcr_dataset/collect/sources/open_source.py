@@ -8,10 +8,11 @@ from mmcr_dataset.collect.document import DocumentSource
 from mmcr_dataset.collect.sources import mmc4, tar_shards
 from mmcr_dataset.collect.sources.local_folder import LocalFolderSource
 from mmcr_dataset.collect.sources.locations import list_files
-from mmcr_dataset.collect.sources.mmc4 import Mmc4Source
+from mmcr_dataset.collect.sources.mmc4 import LinesFile
 from mmcr_dataset.collect.sources.parquet_rows import ParquetSource
 from mmcr_dataset.collect.sources.shipped_photos import ShippedPhotosSource
-from mmcr_dataset.collect.sources.tar_shards import TarShardsSource
+from mmcr_dataset.collect.sources.tar_shards import open_tar_shards
+from mmcr_dataset.collect.sources.whole_files import WholeFilesSource
 
 KINDS = ("omnicorpus", "obelics", "mmc4", "webdataset", "folder")
 _ENDINGS = {
@@ -43,10 +44,10 @@ def open_source(spec: str, licence: str | None = None) -> DocumentSource:
         return LocalFolderSource(Path(place), licence)
     files = list_files(place, _ENDINGS[kind])
     if kind == "webdataset":
-        return TarShardsSource(files, licence)
+        return open_tar_shards(files, licence)
     lines = [file for file in files if not file.name.endswith(".parquet")]
     if kind == "mmc4" and lines:
-        return Mmc4Source(lines, licence)
+        return WholeFilesSource(lines, LinesFile, licence)
     return ParquetSource(spec, files, None if kind == "parquet" else kind, licence)
 
 

@@ -1,4 +1,4 @@
-"""Documents from Parquet, row group by row group: OmniCorpus, OBELICS and MMC4 rows, told apart by their columns."""
+"""Documents from Parquet, row group by row group: OmniCorpus, OBELICS and MMC4 rows, distinguished by their columns."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mmcr_dataset.collect.document import Document, RowReader, document_id, read
 from mmcr_dataset.collect.draw import seeded_rank
 from mmcr_dataset.collect.sources import mmc4, omnicorpus
 from mmcr_dataset.collect.sources.locations import SourceFile, hub_errors
+from mmcr_dataset.collect.sources.whole_files import shuffled
 from mmcr_dataset.stage.stages import Removed
 
 _ROWS_A_BATCH = 256
@@ -84,10 +85,7 @@ class ParquetSource:
 
     def parts(self, seed: int | None) -> Iterator[RowGroup]:
         """The row groups: in order, or for a seed shuffled over all files (2,048 at a time where there are more)."""
-        files = list(self._files)
-        if seed is not None:
-            files.sort(key=lambda file: seeded_rank(seed, "file", file.name))
-        remaining = iter(files)
+        remaining = iter(shuffled(self._files, seed))
         while some := list(islice(remaining, _FILES_A_DRAW if seed is not None else 1)):
             with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
                 sizes = list(pool.map(self._read_sizes, some))

@@ -7,7 +7,6 @@ with the two lists of OmniCorpus or the lists of MMC4 is a document by itself.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import posixpath
 import tarfile
@@ -16,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmcr_dataset.collect.document import Document, ImageAt, document_id, read_row
-from mmcr_dataset.collect.draw import seeded_rank
 from mmcr_dataset.collect.sources import mmc4, omnicorpus
 from mmcr_dataset.collect.sources.local_folder import IMAGE_ENDINGS
 from mmcr_dataset.collect.sources.locations import SourceFile
+from mmcr_dataset.collect.sources.whole_files import WholeFilesSource
 from mmcr_dataset.record.dialogue import Source
 from mmcr_dataset.stage.stages import Removed
 
@@ -29,40 +28,18 @@ _MEMBERS_A_KEY_MAX = 100
 _TEXT_KEYS = ("caption", "text", "title")
 
 
-class TarShardsSource:
+def open_tar_shards(files: Sequence[SourceFile], licence: str | None = None) -> WholeFilesSource:
     """The documents of tar archives, in the order of names and members.
 
     Raises:
         ValueError: the archives are on the Hub.
     """
-
-    probabilities: frozenset[str] = frozenset()
-
-    def __init__(self, files: Sequence[SourceFile], licence: str | None = None) -> None:
-        if files[0].path is None:
-            raise ValueError(
-                f"webdataset: {files[0].name} is on the Hub; images are read where they lie in an archive, so fetch "
-                "the archives first (`hf download`) and give the folder"
-            )
-        self._files, self._licence = files, licence
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when an archive's name or content does."""
-        return hashlib.sha256("\n".join(f"{file.name} {file.version}" for file in self._files).encode()).hexdigest()
-
-    def __iter__(self) -> Iterator[Document | Removed]:
-        """Each key as a document, or why it is none."""
-        for part in self.parts(None):
-            yield from part
-
-    def parts(self, seed: int | None) -> Iterator[TarShard]:
-        """The archives: in order, or for a seed shuffled."""
-        files = list(self._files)
-        if seed is not None:
-            files.sort(key=lambda file: seeded_rank(seed, "file", file.name))
-        for file in files:
-            yield TarShard(file, self._licence)
+    if files[0].path is None:
+        raise ValueError(
+            f"webdataset: {files[0].name} is on the Hub; images are read where they lie in an archive, so fetch "
+            "the archives first (`hf download`) and give the folder"
+        )
+    return WholeFilesSource(files, TarShard, licence)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""How many bytes of images are held at once, over all documents that are on their way."""
+"""How many bytes of images are held at once, over all documents that are in flight."""
 
 from __future__ import annotations
 

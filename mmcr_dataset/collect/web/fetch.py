@@ -1,12 +1,11 @@
-"""Images from the web: async, polite to each host, with patience that ends; images of local sources beside them."""
+"""Images from the web: async, polite to each host, with timeouts and retries; images of local sources beside them."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import sys
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ from yarl import URL
 
 from mmcr_dataset.collect.document import ImageAt
 from mmcr_dataset.collect.web.addresses import GuardedResolver, check_url, guarded_sockets
-from mmcr_dataset.collect.web.byte_budget import ByteBudget, Room
+from mmcr_dataset.collect.web.byte_budget import Room
+from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.collect.web.transfer import Partial, TryLater, transfer
 from mmcr_dataset.record.images import TRANSIENT, ImageError, ImageLimits
 
@@ -26,45 +26,6 @@ _AGAIN_NOW = TRANSIENT - {"unreachable", "host_given_up"}  # a dead host is aske
 _HOST_FAILURES_MAX = 10  # timeouts and refused connections in a row after which a host is left alone
 _HOSTS_REMEMBERED = 10_000
 _KEEP_ALIVE_S = 2.0  # most hosts are asked once: idle connections must not eat up the file descriptors
-
-
-@dataclass(frozen=True, slots=True)
-class FetchSettings:
-    """How politely and how patiently images are fetched.
-
-    Attributes:
-        max_in_flight: requests at once.
-        max_in_flight_host: requests at once to one host.
-        max_attempts: tries for one image, the first included; only what can get better is tried again.
-        timeout_s: time for one try.
-        backoff_s: the first wait before another try is about twice this; each further one is twice as long.
-        image_timeout_s: time for all tries and waits of one image.
-        max_redirects: redirects followed for one image.
-        max_held_bytes: bytes of images held at once, over all documents.
-        allow_loopback: True allows 127.0.0.0/8 and ::1, for tests and local copies.
-        user_agent: how we present ourselves.
-    """
-
-    max_in_flight: int = 64
-    max_in_flight_host: int = 8
-    max_attempts: int = 3
-    timeout_s: float = 20.0
-    backoff_s: float = 0.5
-    image_timeout_s: float = 60.0
-    max_redirects: int = 5
-    max_held_bytes: int = 256_000_000
-    allow_loopback: bool = False
-    user_agent: str = "mmcr-dataset/0.1 (research data set; honours X-Robots-Tag: noai)"
-
-    def __post_init__(self) -> None:
-        for name in ("max_in_flight", "max_in_flight_host", "max_attempts", "max_held_bytes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"fetching: {name} is {getattr(self, name)}, expected at least 1")
-        for name in ("timeout_s", "image_timeout_s"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"fetching: {name} is {getattr(self, name)}, expected seconds above 0")
-        if min(self.max_redirects, self.backoff_s) < 0:
-            raise ValueError(f"fetching: max_redirects {self.max_redirects} or backoff_s {self.backoff_s} is below 0")
 
 
 class _Host:
@@ -178,7 +139,7 @@ class ImageFetcher:
             if error.reason != "host_given_up":
                 host.failures = host.failures + 1 if error.reason in ("timeout", "unreachable") else 0
             if isinstance(error, TryLater):
-                pause_s = min(error.after_s, self._settings.image_timeout_s)
+                pause_s = min(error.after_s, self._settings.total_timeout_s)
                 host.open_at = asyncio.get_running_loop().time() + pause_s
             raise
         finally:
@@ -196,7 +157,7 @@ class ImageFetcher:
     async def _try(self, url: URL, work: _Work) -> bytes | URL:
         """One request within its time; a wait for memory is not the server's fault and stops the clock."""
         settings, loop = self._settings, asyncio.get_running_loop()
-        work.until = work.until or loop.time() + settings.image_timeout_s
+        work.until = work.until or loop.time() + settings.total_timeout_s
         seconds = min(settings.timeout_s, max(0.01, work.until - loop.time()))
         try:
             async with asyncio.timeout(seconds) as clock:
@@ -245,16 +206,3 @@ def _read_file(place: ImageAt, size_bytes: int) -> bytes:
             return file.read(size_bytes)
     except OSError as error:
         raise ImageError("unreadable_file", f"{place.path}: {error.strerror or error}") from error
-
-
-async def fetch_images(
-    places: Iterable[ImageAt], settings: FetchSettings = FetchSettings(), limits: ImageLimits = ImageLimits()
-) -> dict[ImageAt, bytes | ImageError]:
-    """The bytes of each image, or why there are none; all are held, so it is for a few."""
-    wanted = list(dict.fromkeys(places))
-    budget = ByteBudget(sys.maxsize)
-    async with ImageFetcher(settings, limits) as fetcher:
-        found = await asyncio.gather(
-            *(fetcher.fetch(place, budget.room(number)) for number, place in enumerate(wanted, 1))
-        )
-    return dict(zip(wanted, found, strict=True))

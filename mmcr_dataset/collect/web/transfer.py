@@ -1,10 +1,9 @@
-"""One image over HTTP: redirects, opt-outs, limits, and a broken transfer that goes on where it stopped."""
+"""One image over HTTP: redirects, opt-outs, limits, and a broken transfer that resumes where it stopped."""
 
 from __future__ import annotations
 
 import email.utils
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
@@ -13,6 +12,7 @@ import aiohttp
 from yarl import URL
 
 from mmcr_dataset.collect.web.addresses import AddressRefused, check_url
+from mmcr_dataset.endpoint.retry_after import read_retry_after
 from mmcr_dataset.record.images import HEAD_BYTES, ImageError, ImageLimits, check_kind
 
 NO_AI = frozenset({"noai", "noimageai"})  # X-Robots-Tag: the owner does not want models trained on it
@@ -77,21 +77,6 @@ def _is_old_enough(headers: Mapping[str, str]) -> bool:
         return (sent - changed).total_seconds() >= _DATE_AGE_S
     except (KeyError, ValueError, TypeError):
         return False
-
-
-def read_retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, a number or a date; None where it says neither.
-
-    Example: `"120"` -> `120.0`
-    """
-    if value is None:
-        return None
-    if re.fullmatch(r"\d{1,9}", value.strip()):
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
 
 
 def refuse_no_ai(values: list[str], url: URL) -> None:

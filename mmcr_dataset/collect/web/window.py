@@ -1,4 +1,4 @@
-"""Documents to candidates through a window: many on their way at once, results in the order of the documents.
+"""Documents to candidates through a window: many in flight at once, results in the order of the documents.
 
 Memory is bounded whatever comes: so many documents in the window, so many bytes of images (`ByteBudget`), and what
 leaves is for the consumer to write at once.
@@ -24,7 +24,8 @@ from mmcr_dataset.collect.document import (
     why_no_candidate,
 )
 from mmcr_dataset.collect.web.byte_budget import ByteBudget
-from mmcr_dataset.collect.web.fetch import FetchSettings, ImageFetcher
+from mmcr_dataset.collect.web.fetch import ImageFetcher
+from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.record.images import ImageError, ImageLimits
 from mmcr_dataset.stage.stages import Removed
 

@@ -17,7 +17,7 @@ from eval_tasks.models.model import NoReply
 from eval_tasks.models.transformers_vlm import TransformersVLM
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import decode_rgb
-from mmcr_dataset.record.messages import num_images_shown, to_messages
+from mmcr_dataset.record.messages import images_in, to_messages
 from tests.eval_tasks.tiny_vlm import BUILDERS, write_tiny_vlm
 
 Make = Callable[..., Dialogue]
@@ -30,12 +30,10 @@ def answered_anew(folder: Path, dialogues: Sequence[Dialogue], tokens: int) -> l
     said = []
     for dialogue in dialogues:
         replies: list[str] = []
-        for turn in range(len(dialogue.turns)):
-            shown = dialogue.images[: num_images_shown(dialogue, turn)]
-            text = processor.apply_chat_template(
-                to_messages(dialogue, replies), add_generation_prompt=True, tokenize=False
-            )
-            images = [decode_rgb(image.data) for image in shown]
+        for _ in dialogue.turns:
+            messages = to_messages(dialogue, replies)
+            text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            images = [decode_rgb(image.data) for image in images_in(messages)]
             inputs = processor(text=[text], images=images, return_tensors="pt")
             with torch.inference_mode():
                 output = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
@@ -45,7 +43,7 @@ def answered_anew(folder: Path, dialogues: Sequence[Dialogue], tokens: int) -> l
     return said
 
 
-def answered_side_by_side(model: TransformersVLM, dialogues: Sequence[Dialogue], tokens: int) -> list[list[str]]:
+def answered_in_batches(model: TransformersVLM, dialogues: Sequence[Dialogue], tokens: int) -> list[list[str]]:
     async def answer(dialogue: Dialogue) -> list[str]:
         replies: list[str] = []
         for _ in dialogue.turns:
@@ -63,8 +61,8 @@ def answered_side_by_side(model: TransformersVLM, dialogues: Sequence[Dialogue],
 def test_replies_are_those_of_reading_everything_anew(family: str, tmp_path: Path, make_dialogue: Make) -> None:
     folder = write_tiny_vlm(family, tmp_path / family)
     dialogues = [make_dialogue(1, 4, seed=0), make_dialogue(3, 6, seed=1), make_dialogue(2, 4, seed=2)]
-    model = TransformersVLM(str(folder), side_by_side=3)
-    assert answered_side_by_side(model, dialogues, 12) == answered_anew(folder, dialogues, 12)
+    model = TransformersVLM(str(folder), batch_size=3)
+    assert answered_in_batches(model, dialogues, 12) == answered_anew(folder, dialogues, 12)
 
 
 def test_layers_that_see_only_the_last_tokens_are_read_right(tmp_path: Path, make_dialogue: Make) -> None:
@@ -74,16 +72,16 @@ def test_layers_that_see_only_the_last_tokens_are_read_right(tmp_path: Path, mak
     config["text_config"] |= kinds
     (folder / "config.json").write_text(json.dumps(config))
     dialogues = [make_dialogue(1, 3, seed=0), make_dialogue(2, 3, seed=1)]
-    model = TransformersVLM(str(folder), side_by_side=2)
+    model = TransformersVLM(str(folder), batch_size=2)
     assert not model._keeps
-    assert answered_side_by_side(model, dialogues, 8) == answered_anew(folder, dialogues, 8)
+    assert answered_in_batches(model, dialogues, 8) == answered_anew(folder, dialogues, 8)
 
 
 def test_short_answers_come_and_go_while_a_long_one_is_written(tiny_ovis2: Path, make_dialogue: Make) -> None:
     dialogues = [make_dialogue(1, 1, seed=seed) for seed in range(5)]
     lengths = [24, 4, 4, 4, 4]
     expected = [answered_anew(tiny_ovis2, [one], length)[0][0] for one, length in zip(dialogues, lengths, strict=True)]
-    model = TransformersVLM(str(tiny_ovis2), side_by_side=2)
+    model = TransformersVLM(str(tiny_ovis2), batch_size=2)
     widths: list[int] = []
 
     def note(module: Any, inputs: Any, kwargs: dict[str, Any]) -> None:
@@ -112,14 +110,14 @@ def test_memory_that_does_not_suffice_for_all_is_shared_by_halves(tiny_ovis2: Pa
     """The model's forward pass is the edge here: it refuses more than two rows, and any row of one dialogue."""
     dialogues = [make_dialogue(1, 2, seed=seed) for seed in range(4)]
     expected = answered_anew(tiny_ovis2, dialogues, 6)
-    model = TransformersVLM(str(tiny_ovis2), side_by_side=4)
+    model = TransformersVLM(str(tiny_ovis2), batch_size=4)
 
     def refuse(module: Any, inputs: Any, kwargs: dict[str, Any]) -> None:
         if kwargs["input_ids"].shape[0] > 2:
             raise torch.OutOfMemoryError("no room")
 
     model._model.register_forward_pre_hook(refuse, with_kwargs=True)
-    assert answered_side_by_side(model, dialogues, 6) == expected
+    assert answered_in_batches(model, dialogues, 6) == expected
 
 
 def test_memory_that_does_not_suffice_to_read_beside_others_costs_no_reply(
@@ -128,7 +126,7 @@ def test_memory_that_does_not_suffice_to_read_beside_others_costs_no_reply(
     """The model's forward pass is the edge here: it has no memory for the keys and values of three dialogues."""
     dialogues = [make_dialogue(2, 3, seed=seed) for seed in range(4)]
     expected = answered_anew(tiny_ovis2, dialogues, 6)
-    model = TransformersVLM(str(tiny_ovis2), side_by_side=4)
+    model = TransformersVLM(str(tiny_ovis2), batch_size=4)
     refused: list[int] = []
 
     def refuse(module: Any, inputs: Any, kwargs: dict[str, Any]) -> None:
@@ -137,7 +135,7 @@ def test_memory_that_does_not_suffice_to_read_beside_others_costs_no_reply(
             raise torch.OutOfMemoryError("no room")
 
     model._model.register_forward_pre_hook(refuse, with_kwargs=True)
-    assert answered_side_by_side(model, dialogues, 6) == expected
+    assert answered_in_batches(model, dialogues, 6) == expected
     assert refused
 
 
@@ -150,7 +148,7 @@ def test_a_dialogue_that_does_not_fit_alone_is_a_named_failure(tiny_ovis2: Path,
 
     model._model.register_forward_pre_hook(refuse, with_kwargs=True)
     with pytest.raises(NoReply) as failure:
-        answered_side_by_side(model, [make_dialogue(1, 2)], 6)
+        answered_in_batches(model, [make_dialogue(1, 2)], 6)
     assert failure.value.reason == "out_of_memory"
     assert not model._states
 
@@ -162,7 +160,7 @@ def test_a_freed_row_serves_the_next_dialogue_and_others_between_are_left_alone(
     dialogues = [make_dialogue(1, 3, seed=0), make_dialogue(1, 2, seed=1), make_dialogue(2, 4, seed=2)]
     late = make_dialogue(3, 5, seed=3)
     expected = answered_anew(tiny_ovis2, [*dialogues, late], 8)
-    model = TransformersVLM(str(tiny_ovis2), side_by_side=4)
+    model = TransformersVLM(str(tiny_ovis2), batch_size=4)
 
     async def ask() -> None:
         said: dict[str, list[str]] = {one.id: [] for one in [*dialogues, late]}
@@ -183,7 +181,7 @@ def test_a_freed_row_serves_the_next_dialogue_and_others_between_are_left_alone(
         assert list(said.values()) == expected
 
     asyncio.run(ask())
-    assert len(model._rows.lengths) == 3
+    assert len(model._cache.lengths) == 3
 
 
 def test_each_image_goes_through_the_vision_tower_once(tiny_ovis2: Path, make_dialogue: Make) -> None:
@@ -191,7 +189,7 @@ def test_each_image_goes_through_the_vision_tower_once(tiny_ovis2: Path, make_di
     tiles: list[int] = []
     tower = model._model.model.vision_tower
     tower.register_forward_hook(lambda module, inputs, kwargs, output: tiles.append(1), with_kwargs=True)
-    answered_side_by_side(model, [make_dialogue(3, 8)], 6)
+    answered_in_batches(model, [make_dialogue(3, 8)], 6)
     assert len(tiles) == 3
 
 
@@ -202,7 +200,7 @@ def test_questions_about_one_image_read_it_once(family: str, tmp_path: Path, mak
     asked = [replace(make_dialogue(1, 1, seed=seed), images=first.images) for seed in range(1, 5)]
     dialogues = [first, asked[0], other, *asked[1:]]
     expected = answered_anew(folder, dialogues, 8)
-    model = TransformersVLM(str(folder), side_by_side=3)
+    model = TransformersVLM(str(folder), batch_size=3)
     num_tokens: list[int] = []
 
     def count(module: Any, inputs: Any, kwargs: dict[str, Any]) -> None:
@@ -211,7 +209,7 @@ def test_questions_about_one_image_read_it_once(family: str, tmp_path: Path, mak
     model._model.register_forward_pre_hook(count, with_kwargs=True)
     said = []
     for start in (0, 3):
-        said += answered_side_by_side(model, dialogues[start : start + 3], 8)
+        said += answered_in_batches(model, dialogues[start : start + 3], 8)
         for dialogue in dialogues[start : start + 3]:
             model.forget(dialogue)
     assert said == expected
@@ -223,7 +221,7 @@ def test_questions_about_one_image_read_it_once(family: str, tmp_path: Path, mak
 def test_states_are_forgotten_when_a_dialogue_is_over(tiny_ovis2: Path, make_dialogue: Make) -> None:
     model = TransformersVLM(str(tiny_ovis2))
     dialogue = make_dialogue(1, 2)
-    answered_side_by_side(model, [dialogue], 4)
+    answered_in_batches(model, [dialogue], 4)
     assert list(model._states) == [dialogue.id]
     model.forget(dialogue)
     assert not model._states

@@ -30,7 +30,7 @@ def reply_of(model: TransformersVLM, dialogue: Dialogue, replies: tuple[str, ...
 def test_checkpoint_folder_runs_the_bench_from_the_command_line(
     tiny_ovis2: Path, bench_folder: Path, tmp_path: Path
 ) -> None:
-    ask = [f"--model=hf:{tiny_ovis2}", "--tasks=mmcr_bench", f"--data={bench_folder}", "--max-new-tokens=8"]
+    ask = [f"--model=hf:{tiny_ovis2}", "--tasks=mmcr_bench", f"--data={bench_folder}", "--max_new_tokens=8"]
     assert main([*ask, f"--out={tmp_path}/run"]) == 0
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["tasks"]["mmcr_bench"]["num_samples"] == 4

@@ -35,9 +35,9 @@ def test_metrics_of_a_task_are_corrected_for_their_number(
     said = {f"s{n}": [f"{int(n < 25)}{int(n < 4)}0000"] for n in range(NUM_SAMPLES)}
     for name, script in (("a", {"*": "000000"}), ("b", said)):
         ask = ["--model", write_script(script, f"{name}.json"), "--tasks", "digits", "--out", str(tmp_path / name)]
-        assert main([*ask, "--tasks-from", str(tmp_path / "digits.py")]) == 0
+        assert main([*ask, "--tasks_from", str(tmp_path / "digits.py")]) == 0
     capsys.readouterr()
-    compare = ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--tasks-from", str(tmp_path / "digits.py")]
+    compare = ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--tasks_from", str(tmp_path / "digits.py")]
     assert main(compare) == 0
     table, note = capsys.readouterr().out.strip().split("\n\n")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
@@ -71,7 +71,7 @@ def test_runs_with_other_replies_to_the_same_chat_judge_are_compared(
     tmp_path: Path, write_script: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "judged.py").write_text(JUDGED)
-    outside = ["--tasks-from", str(tmp_path / "judged.py")]
+    outside = ["--tasks_from", str(tmp_path / "judged.py")]
     with FakeChatServer(lambda request: str(int("one" in str(request)))) as server:
         for name, said in (("a", "two"), ("b", "one")):
             ask = ["--model", write_script({"*": said}, f"{name}.json"), "--tasks", "judged", *outside]

@@ -43,7 +43,7 @@ def journal_of(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.timeout(600)
 def test_two_processes_give_the_results_of_one(tmp_path: Path, bench_folder: Path) -> None:
     model = write_tiny_vlm("ovis2", tmp_path / "model")
-    ask = [f"--model=hf:{model}", "--tasks=mmcr_bench", f"--data={bench_folder}", "--max-new-tokens=6"]
+    ask = [f"--model=hf:{model}", "--tasks=mmcr_bench", f"--data={bench_folder}", "--max_new_tokens=6"]
     assert main([*ask, f"--out={tmp_path}/one"]) == 0
     finished = run_on_two(TORCHRUN, tmp_path / "two", *ask)
     assert finished.returncode == 0, finished.stderr[-2000:]
@@ -80,7 +80,7 @@ def test_an_endpoint_is_asked_by_one_process_only(
     monkeypatch.setenv("WORLD_SIZE", "2")
     ask = ["--model=api:http://127.0.0.1:1/v1#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}"]
     assert main([*ask, f"--out={tmp_path}/run"]) == 2
-    assert "--side-by-side" in capsys.readouterr().err
+    assert "--batch_size" in capsys.readouterr().err
 
 
 def test_replies_in_the_journals_of_other_ranks_are_not_asked_again(

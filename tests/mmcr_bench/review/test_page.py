@@ -21,7 +21,7 @@ from mmcr_bench.review.page import BODY_BYTES_MAX, make_app
 from mmcr_bench.review.rewriting import rewrite_flagged
 from mmcr_bench.review.rounds import Event
 from mmcr_dataset.endpoint.client import Endpoint
-from mmcr_dataset.generate.dialogues import WriterSettings
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, Turn
 from tests.fake_chat_server import Answer, FakeChatServer

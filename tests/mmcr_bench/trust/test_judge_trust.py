@@ -86,7 +86,7 @@ def test_spec_with_options_and_panel_is_read() -> None:
         ("api:http://a/v1#m?repeats=0", "repeats of 1 or more"),
         ("api:http://a/v1#m?temperature=9", "temperature 0 to 2"),
         ("api:http://a/v1#m?images=maybe", "images yes or no"),
-        ("api:http://a/v1#m,api:http://b/v1", "expected `offline`"),
+        ("api:http://a/v1#m,api:http://b/v1", "no model is named; expected offline, or api:URL#MODEL"),
     ],
 )
 def test_spec_mistakes_are_named(spec: str, part: str) -> None:

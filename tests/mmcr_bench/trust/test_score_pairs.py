@@ -57,4 +57,4 @@ def test_comparison_table_has_a_line_a_dimension() -> None:
     shown = show_comparisons(compare_scorers(first, second, ["overall"], num_resamples=20), "old", "new")
     assert "| new - old |" in shown
     assert shown.count("| overall |") == 2
-    assert "| | 1 | 2 | 3 |" in shown
+    assert "|  | 1 | 2 | 3 |" in shown

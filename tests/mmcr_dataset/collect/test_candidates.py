@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmcr_dataset.collect.candidates import read_candidates, write_candidates
+from mmcr_dataset.collect.candidates import read_candidates
 from mmcr_dataset.collect.document import Candidate, Document, DocumentSource, ImageAt, to_candidate
 from mmcr_dataset.collect.draw import Quota, draw_documents
 from mmcr_dataset.collect.sources.omnicorpus import to_document
@@ -18,7 +18,7 @@ from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.record.dialogue import Source
 from mmcr_dataset.record.images import ImageError
 from mmcr_dataset.stage.stages import Removed
-from tests.conftest import image_bytes
+from tests.conftest import image_bytes, write_candidates
 
 
 def row(images: list[str | None] | None, texts: list[str | None] | None, **general: object) -> dict[str, object]:

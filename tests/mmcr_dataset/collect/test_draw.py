@@ -14,12 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.document import Document, ImageAt
 from mmcr_dataset.collect.draw import Quota, draw_documents
 from mmcr_dataset.collect.language import why_not_english
 from mmcr_dataset.collect.screen import Screen, read_limits
 from mmcr_dataset.collect.sources.open_source import open_source
-from mmcr_dataset.pipeline import BuildSettings, build
+from mmcr_dataset.generate.writer_settings import WriterSettings
+from mmcr_dataset.pipeline import build
 from mmcr_dataset.stage.stages import Removed
 from tests.conftest import image_bytes
 from tests.local_hub import LocalHub
@@ -245,18 +247,20 @@ def test_screen_limits_are_inclusive_and_nulls_pass(document: Document, reason: 
 
 
 def test_read_limits_names_the_piece_that_is_wrong() -> None:
-    assert read_limits("--max-probability", "unsafe=0.5, toxic=1e-3,") == {"unsafe": 0.5, "toxic": 0.001}
-    assert read_limits("--max-probability", "") == {}
-    with pytest.raises(ValueError, match="--max-probability unsafe: expected NAME=NUMBER"):
-        read_limits("--max-probability", "unsafe")
-    with pytest.raises(ValueError, match=r"--max-probability spam=.*: expected one of advertisement"):
+    assert read_limits("--max_probability", "unsafe=0.5, toxic=1e-3,") == {"unsafe": 0.5, "toxic": 0.001}
+    assert read_limits("--max_probability", "") == {}
+    with pytest.raises(ValueError, match="--max_probability unsafe: expected NAME=NUMBER"):
+        read_limits("--max_probability", "unsafe")
+    with pytest.raises(ValueError, match=r"--max_probability spam=.*: expected one of advertisement"):
         Screen({"spam": 0.5})
     with pytest.raises(ValueError, match="expected a probability from 0 to 1"):
         Screen({"unsafe": 5})
 
 
 def test_build_limit_on_what_the_source_does_not_measure_is_refused(tmp_path: Path) -> None:
-    settings = BuildSettings("demo", tmp_path / "set", screen=Screen({"unsafe": 0.5}))
+    settings = BuildSettings(
+        "demo", tmp_path / "set", WriterSettings("offline"), matcher="none", screen=Screen({"unsafe": 0.5})
+    )
     with pytest.raises(ValueError, match="--source demo: does not say how unsafe a document is"):
         build(settings)
 

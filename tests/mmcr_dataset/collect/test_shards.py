@@ -27,7 +27,7 @@ from mmcr_dataset.collect.document import Candidate, Document, ImageAt
 from mmcr_dataset.collect.draw import Quota, draw_documents
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.collect.web.byte_budget import ByteBudget
-from mmcr_dataset.collect.web.fetch import FetchSettings
+from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.collect.web.window import fetch_in_order
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.record.load import load_dialogues
@@ -62,7 +62,7 @@ def test_shards_slow_images_change_neither_order_nor_bytes(tmp_path: Path) -> No
 
     with LocalWeb(page) as web:
         urls = [f"{web.url}/{number}.png" for number in range(120)]
-        first, second = Stage(tmp_path / "a", "collect", {}), Stage(tmp_path / "b", "collect", {})
+        first, second = Stage.begin(tmp_path / "a", "collect", {}), Stage.begin(tmp_path / "b", "collect", {})
         collect(first, documents(urls))
         slow |= {f"/{number}.png" for number in (0, 50, 101)}
         collect(second, documents(urls))
@@ -76,7 +76,7 @@ def test_shards_slow_images_change_neither_order_nor_bytes(tmp_path: Path) -> No
 def test_shards_end_early_where_the_images_are_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "BYTES_A_SHARD", 50_000)
     with LocalWeb(lambda path, _: Page(image_bytes(int(path[1:-4])))) as web:
-        stage = Stage(tmp_path, "collect", {})
+        stage = Stage.begin(tmp_path, "collect", {})
         collect(stage, documents([f"{web.url}/{number}.png" for number in range(20)]))
     sizes = [path.stat().st_size for path in sorted(stage.folder.glob("*.parquet"))]
     assert len(sizes) > 3
@@ -127,7 +127,7 @@ def test_window_first_document_that_must_try_again_is_not_shut_out_by_those_that
         return Page(status=503) if number == 0 and not earlier else Page(images[number])
 
     with LocalWeb(page) as web:
-        stage = Stage(tmp_path, "collect", {})
+        stage = Stage.begin(tmp_path, "collect", {})
         collect(stage, documents([f"{web.url}/{number}.png" for number in range(4)]), settings)
     assert [row.id for row in read_candidates(stage.shard(0, "parquet"))] == ["d0", "d1", "d2", "d3"]
 
@@ -136,7 +136,7 @@ def test_window_document_of_ten_thousand_addresses_asks_for_none(tmp_path: Path)
     with LocalWeb(lambda *_: Page(image_bytes(1))) as web:
         many = Document("many", (*(ImageAt(url=f"{web.url}/{n}.png") for n in range(10_000)), TEXT))
         same = Document("same", (*(ImageAt(url=f"{web.url}/one.png") for _ in range(10_000)), TEXT))
-        stage = Stage(tmp_path, "collect", {})
+        stage = Stage.begin(tmp_path, "collect", {})
         collect(stage, iter([many, same]))
         assert stage.close().removed == {"too_many_images": 1}
         assert web.requests == {"/one.png": 1}
@@ -151,7 +151,7 @@ def test_window_enormous_text_is_cut_and_a_poisoned_document_is_counted(tmp_path
         Document("poisoned", (place, 7)),  # type: ignore[arg-type]  # what no reader should give
         Document("good", (place, TEXT)),
     ]
-    stage = Stage(tmp_path / "work", "collect", {})
+    stage = Stage.begin(tmp_path / "work", "collect", {})
     collect(stage, iter(items))
     assert stage.close().removed == {"unforeseen_error": 1}
     kept = read_candidates(stage.shard(0, "parquet"))
@@ -240,7 +240,7 @@ def test_shards_broken_corpus_over_http_ends_as_its_keeper_expects(corpus: Path,
             for at, url in enumerate(values["images"] or []):
                 values["images"][at] = url and url.replace("http://127.0.0.1:8765", web.url)
         pq.write_table(pa.Table.from_pylist(table), tmp_path / "rows.parquet")
-        stage = Stage(tmp_path / "work", "collect", {})
+        stage = Stage.begin(tmp_path / "work", "collect", {})
         screened = draw_documents(open_source(str(tmp_path / "rows.parquet")), Quota(None, None))
         collect(stage, screened)
     kept = {candidate.id: candidate for candidate in read_candidates(stage.shard(0, "parquet"))}

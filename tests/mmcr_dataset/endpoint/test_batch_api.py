@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.endpoint.client import Endpoint, EndpointUnusable
 from mmcr_dataset.endpoint.ledger import Ledger
-from mmcr_dataset.generate.dialogues import BatchSettings, WriterSettings
-from mmcr_dataset.pipeline import BuildSettings, build
+from mmcr_dataset.generate.writer_settings import BatchSettings, WriterSettings
+from mmcr_dataset.pipeline import build
 from mmcr_dataset.stage.stages import StageCount
 from tests.conftest import image_bytes
 from tests.fake_batch_api import BatchPlan
@@ -39,7 +40,9 @@ def source(tmp_path: Path) -> Path:
 def build_by(writer: str, source: Path, out: Path, server: FakeChatServer, **settings: Any) -> list[StageCount]:
     endpoint = Endpoint(server.base_url, settings.pop("model", "fake"), max_cost_usd=settings.pop("max_cost_usd", None))
     batches = BatchSettings(**settings)
-    return build(BuildSettings(str(source), out, writer=WriterSettings(writer, endpoint, batches=batches)))
+    return build(
+        BuildSettings(str(source), out, writer=WriterSettings(writer, endpoint, batches=batches), matcher="none")
+    )
 
 
 def texts(server: FakeChatServer) -> list[str]:
@@ -110,7 +113,7 @@ def test_batch_server_that_wants_the_newer_name_of_the_limit_gets_it(source: Pat
 
 def test_batch_costs_half_and_never_crosses_the_limit(source: Path, tmp_path: Path) -> None:
     with FakeChatServer(good_reply) as server:
-        with pytest.raises(EndpointUnusable, match="stopped before crossing --max-cost-usd"):
+        with pytest.raises(EndpointUnusable, match="stopped before crossing --max_cost_usd"):
             build_by(
                 "openai-batch", source, tmp_path / "set", server, model="gpt-4o", max_requests=3, max_cost_usd=0.075
             )
@@ -142,11 +145,11 @@ def test_batch_made_although_the_connection_broke_is_found_and_not_made_twice(so
 def start_build(source: Path, out: Path, url: str) -> subprocess.Popen[bytes]:
     program = (
         "import sys; from pathlib import Path\n"
-        "from mmcr_dataset.endpoint.client import Endpoint; from mmcr_dataset.pipeline import BuildSettings, build\n"
-        "from mmcr_dataset.generate.dialogues import BatchSettings, WriterSettings\n"
+        "from mmcr_dataset.endpoint.client import Endpoint; from mmcr_dataset.pipeline import build\n"
+        "from mmcr_dataset.build_settings import BuildSettings; from mmcr_dataset.generate.writer_settings import *\n"
         "source, out, url = sys.argv[1:]\n"
         "writer = WriterSettings('openai-batch', Endpoint(url, 'fake'), batches=BatchSettings(max_requests=4))\n"
-        "build(BuildSettings(source, Path(out), writer=writer))\n"
+        "build(BuildSettings(source, Path(out), writer=writer, matcher='none'))\n"
     )
     return subprocess.Popen([sys.executable, "-c", program, str(source), str(out), url], cwd=ROOT)
 

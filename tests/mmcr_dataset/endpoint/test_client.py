@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mmcr_dataset.endpoint.client import ChatClient, Endpoint, EndpointUnusable, Reply, RequestFailed
-from mmcr_dataset.endpoint.ledger import Ledger, LedgerError, request_key, to_asked
+from mmcr_dataset.endpoint.ledger import Ledger, LedgerError, to_asked
 from mmcr_dataset.endpoint.prices import find_price
 from tests.fake_chat_server import Answer, FakeChatServer
 
@@ -288,13 +288,13 @@ def test_endpoint_never_shows_its_key() -> None:
 
 def test_request_key_depends_on_every_part_and_not_on_the_order() -> None:
     request = {"model": "m", "messages": ASK, "temperature": 0.0}
-    assert request_key(request) == request_key(dict(reversed(request.items())))
+    assert to_asked(request).key == to_asked(dict(reversed(request.items()))).key
     changes: list[Callable[[dict[str, Any]], Any]] = [
         lambda r: r | {"model": "n"},
         lambda r: r | {"temperature": 0.1},
         lambda r: r | {"messages": [{"role": "user", "content": "Hello!"}]},
     ]
-    assert len({request_key(change(request)) for change in changes} | {request_key(request)}) == 4
+    assert len({to_asked(change(request)).key for change in changes} | {to_asked(request).key}) == 4
 
 
 def test_ledger_does_not_keep_image_data(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_ledger_does_not_keep_image_data(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l.sqlite") as ledger:
         request = {"model": "m", "messages": [{"role": "user", "content": content}]}
         ledger.store(to_asked(request), '{"choices": []}').result()
-        assert ledger.find(request_key(request)) == {"choices": []}
+        assert ledger.find(to_asked(request).key) == {"choices": []}
     stored = sqlite3.connect(tmp_path / "l.sqlite").execute("SELECT request FROM answered").fetchone()[0]
     assert len(stored) < 300
     assert "data:sha256," in stored

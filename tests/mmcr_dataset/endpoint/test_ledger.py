@@ -100,7 +100,7 @@ def test_ledger_reply_overwritten_on_disk_is_never_taken_for_an_answer(tmp_path:
     data = path.read_bytes()
     assert data.count(b"answer 2 ") > 10
     path.write_bytes(data.replace(b"answer 2 ", b"answer 9 "))
-    with Ledger(path) as ledger, pytest.raises(LedgerError, match=r"ledger salvage .* --out NEW"):
+    with Ledger(path) as ledger, pytest.raises(LedgerError, match=r"ledger salvage .* --output_file NEW"):
         ledger.find(to_asked(request_of(2)).key)
 
 
@@ -184,17 +184,23 @@ def test_main_ledger_show_tells_money_by_model_and_failures_by_reason(
     [
         (["show", "nowhere.sqlite"], "no such file"),
         (["merge", "nowhere.sqlite", "--out", "x"], "no such file"),
-        (["salvage", "nowhere.sqlite"], "--out FILE goes with merge and salvage"),
+        (["salvage", "nowhere.sqlite"], "name the new file with --output_file FILE"),
         (["show", "a", "b"], "takes one file, got 2"),
     ],
 )
 def test_main_ledger_wrong_arguments_are_one_clear_line(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(["ledger", *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error
     assert len(error.splitlines()) == 1
+    assert not list(tmp_path.iterdir())  # nothing unfinished stays
 
 
 def test_show_damaged_ledger_names_the_way_to_save_it(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from PIL import Image
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.filters.dedup import BITS_MAX, ImageIndex
 from mmcr_dataset.filters.image_sets import read_images
-from mmcr_dataset.publish.parquet import read_shards, write_dataset
+from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import decode_rgb, hash_distance, perceptual_hash
+from mmcr_dataset.record.load import read_shards
 from tests.conftest import image_bytes
 
 

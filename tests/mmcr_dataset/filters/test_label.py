@@ -107,7 +107,7 @@ def test_build_report_and_label_command(
     work = tmp_path / "set.work"
     assert main([*build, "--filter", "labels"]) == 0
     assert main(["label", str(work)]) == 2
-    assert "give it --similarity-min or --keep-rate" in capsys.readouterr().err
+    assert "give it --similarity_min or --keep_rate" in capsys.readouterr().err
     assert main([*build, "--filter", "labels", "--keep-rate", "0.5"]) == 0
     page = (work / "report.html").read_text()
     assert "low_similarity" in page

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from mmcr_dataset.collect.candidates import write_candidates
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.filters.clip_match import Pair, open_matcher, score_dialogues, split_text, texts_about
 from mmcr_dataset.filters.rules import RULES, mentions, reason_to_drop
 from mmcr_dataset.filters.scores import score_shard
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce, to_json
 from mmcr_dataset.record.images import decode_rgb
+from mmcr_dataset.stage.stages import Stage
 from mmcr_dataset.stage.work_folder import read_similarities
+from tests.conftest import write_candidates
 
 
 @pytest.fixture
@@ -68,6 +69,14 @@ def test_reason_to_drop_structure_has_its_rules(good: Dialogue) -> None:
     five = tuple(Turn(introduce([n], "What is this?"), f"Image {n} is a thing.") for n in range(1, 6))
     many = replace(good, images=good.images[:1] * 5, turns=five)
     assert reason_to_drop(many)[0] == "wrong_number_of_images"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("word", ["image", "picture", "photo", "photograph"])
+def test_reason_to_drop_one_image_may_be_named_without_a_number(word: str, good: Dialogue) -> None:
+    turn = Turn(introduce([1], "What is this?"), f"The {word} shows an old windmill beside a river.")
+    rest = (Turn(good.turns[n].human, f"There is the sail number {n} of it, and it is long.") for n in (2, 3, 4))
+    single = replace(good, turns=(turn, *rest), images=good.images[:1])
+    assert (reason_to_drop(single) or ("none",))[0] == "none"
 
 
 @pytest.mark.parametrize(
@@ -148,13 +157,13 @@ def test_score_shard_measures_only_what_is_new_or_changed(good: Dialogue, tmp_pa
         return replace(good, id=f"d{number}", turns=(turn, *good.turns[1:]))
 
     def score(dialogues: list[Dialogue]) -> dict[str, list[float]]:
-        score_shard(tmp_path, 0, [to_json(dialogue) for dialogue in dialogues], lambda: matcher)
+        scored = Stage.begin(tmp_path, "score", {})
+        score_shard(scored, tmp_path, 0, [to_json(dialogue) for dialogue in dialogues], lambda: matcher)
         return read_similarities(tmp_path)
 
     matcher = CountingMatcher()
     candidate = Candidate("doc", ("A field.", 1, 2), good.images, good.source)
-    for folder in ("1_candidates", "3_scores"):
-        (tmp_path / folder).mkdir()
+    (tmp_path / "1_candidates").mkdir()
     write_candidates(tmp_path / "1_candidates" / "00000.parquet", [candidate])
     first = score([said(1, "red"), said(2, "blue"), with_answer(said(3, "old"), "Yes.")])
     assert list(first) == ["d1", "d2"]  # the third breaks a rule

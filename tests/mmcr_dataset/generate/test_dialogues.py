@@ -14,9 +14,9 @@ from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.client import Endpoint, EndpointUnusable
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.endpoint.prices import find_price
-from mmcr_dataset.generate.dialogues import WriterSettings
 from mmcr_dataset.generate.estimate import estimate
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import DialogueImage
 from mmcr_dataset.stage.stages import Removed
 from tests.conftest import image_bytes
@@ -136,7 +136,7 @@ def test_build_estimate_says_the_cost_and_pays_nothing(
         flags = ["--writer", "openai", "--filter", "none", "--estimate"]
         assert openai(folder, tmp_path / "set", server, *flags, "--endpoint", endpoint) == 0
         assert server.requests == []
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "9 requests to gpt-4o-2024-11-20 (0 are in the ledger)" in said
     assert "USD, at most" in said
     assert not (tmp_path / "set").exists()
@@ -156,7 +156,7 @@ def test_build_ten_more_rows_pay_for_ten_and_a_changed_setting_says_what_it_cost
         assert openai(folder, tmp_path / "set", server) == 0
         assert len(server.requests) == 9 + 10
         said = capsys.readouterr()
-        assert "10 requests to fake (9 are in the ledger)" in said.out
+        assert "10 requests to fake (9 are in the ledger)" in said.err
         assert "ATTENTION" not in said.err
         assert openai(folder, tmp_path / "set", server, "--temperature", "0.3", "--estimate") == 0
         assert len(server.requests) == 9 + 10

@@ -130,7 +130,7 @@ def test_remove_whole_configuration_leaves_a_set_that_loads(dataset: Path, tmp_p
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ([], "give either --ids FILE or --url-pattern P"),
+        ([], "give either --ids FILE or --url_pattern P"),
         (["--url-pattern", "("], "not a regular expression"),
         (["--url-pattern", "page"], "would leave none"),
         (["--ids", "no-such-file"], "No such file"),

@@ -26,7 +26,7 @@ from mmcr_dataset.record.dialogue import (
     to_json,
 )
 from mmcr_dataset.record.load import load_dialogues
-from mmcr_dataset.record.messages import num_images_shown, to_messages, to_openai
+from mmcr_dataset.record.messages import images_in, to_messages, to_openai, without_images
 from mmcr_dataset.record.plain_text import clean_text, find_special_token, find_unsafe_character
 from mmcr_dataset.record.row import from_row, to_conversations, to_row
 
@@ -109,25 +109,37 @@ def test_messages_with_some_replies_are_the_beginning_of_the_whole(dialogue: Dia
     asked = to_messages(dialogue, dialogue.references[:num_replies])
     assert asked == to_messages(dialogue, dialogue.references)[: len(asked)]
     assert asked[-1]["role"] == ("user" if num_replies < len(dialogue.turns) else "assistant")
-    shown = sum(block["type"] == "image" for message in asked for block in message["content"])
-    assert shown == num_images_shown(dialogue, num_replies)
-    urls = [f"data:{n}" for n in range(shown)]
+    count = sum(block["type"] == "image" for message in asked for block in message["content"])
+    shown = images_in(asked)
+    assert shown == dialogue.images[:count]
+    assert [sum("image" in block for block in message["content"]) for message in asked[::2]] == [
+        len(turn.introduces) for turn in dialogue.turns[: num_replies + 1]
+    ]
     sent = [
         block["image_url"]["url"]
-        for message in to_openai(asked, urls)
+        for message in to_openai(asked, lambda image: image.sha256)
         if message["role"] == "user"
         for block in message["content"]
         if block["type"] == "image_url"
     ]
-    assert sent == urls
+    assert sent == [image.sha256 for image in shown]
+    assert not images_in(without_images(asked))
+
+
+def test_hash_of_an_image_that_is_stored_is_not_made_again(make_dialogue: Callable[..., Dialogue]) -> None:
+    stored = to_json(make_dialogue(num_images=2))
+    hashes = [image["sha256"] for image in stored["images"]]
+    read = from_json(stored, dict.fromkeys(hashes, b"no bytes of them"))
+    assert [image.sha256 for image in read.images] == hashes
+    assert to_json(read) == stored
 
 
 def test_conversations_paper_marks_stand_once_at_the_first_turn(make_dialogue: Callable[..., Dialogue]) -> None:
     dialogue = make_dialogue(num_images=2, num_turns=3)
     assert [entry["value"] for entry in to_conversations(dialogue)[::2]] == [
-        "Image_1: <image>\nQuestion 1 about image 1 of dialogue 0?",
-        "Image_2: <image>\nQuestion 2 about image 2 of dialogue 0?",
-        "Question 3 about image 2 of dialogue 0?",
+        "Image_1: <image>\nQuestion 1 about picture 1 of dialogue 0?",
+        "Image_2: <image>\nQuestion 2 about picture 2 of dialogue 0?",
+        "Question 3 about picture 2 of dialogue 0?",
     ]
     assert introduce([1, 2], "Compare them.") == ("Image_1: ", 1, "\nImage_2: ", 2, "\nCompare them.")
     assert Turn(introduce([1, 2], "Compare them."), "x").human_text == "Compare them."

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 
 from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.endpoint.ledger import Ledger
-from mmcr_dataset.generate.dialogues import WriterSettings
-from mmcr_dataset.stage.engine import EngineSettings, Writing, make_executor, to_rank
+from mmcr_dataset.generate.ranks import Writing, to_rank
+from mmcr_dataset.generate.writer_settings import WriterSettings
+from mmcr_dataset.stage.engine import EngineSettings, Job, launch, make_executor
 from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.mmcr_dataset.test_pipeline import contents, good_reply
@@ -116,9 +118,25 @@ def test_rank_gets_its_part_of_requests_and_money(tmp_path: Path) -> None:
     assert (endpoint.max_in_flight, endpoint.max_cost_usd) == (16, 20.0)
 
 
+def note_rank(folder: Path, rank: int) -> None:
+    """Work of a rank: the first time rank 1 is killed in the middle of it."""
+    tries = folder / f"{rank}.tries"
+    tries.write_text(tries.read_text() + "x" if tries.exists() else "x")
+    if rank == 1 and len(tries.read_text()) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / f"{rank}.done").touch()
+
+
+def test_launch_runs_any_function_on_each_rank_and_restarts_a_killed_one(tmp_path: Path) -> None:
+    job = Job("notes", partial(note_rank, tmp_path), tmp_path / "logs")
+    assert launch(job, EngineSettings(name="datatrove-local", num_ranks=2))
+    assert sorted(path.name for path in tmp_path.glob("*.done")) == ["0.done", "1.done"]
+    assert (tmp_path / "1.tries").read_text() == "xx"
+
+
 def test_slurm_job_script_names_ranks_partition_and_time(tmp_path: Path) -> None:
-    task = task_of(tmp_path, name="slurm", num_ranks=64, partition="cpu", time="12:00:00")
-    executor = make_executor(task, [0, 1, 2], 0.0)
+    engine = EngineSettings(name="slurm", num_ranks=64, partition="cpu", time="12:00:00")
+    executor = make_executor(Job("generate", partial(note_rank, tmp_path), tmp_path / "logs"), engine)
     script = executor.get_launch_file_contents(executor.get_sbatch_args(64), "run")
     for line in ("--partition=cpu", "--time=12:00:00", "--job-name=mmcr-generate", "--array=0-63"):
         assert f"#SBATCH {line}" in script
@@ -127,8 +145,7 @@ def test_slurm_job_script_names_ranks_partition_and_time(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        ({"name": "daft"}, "expected one of local, datatrove-local, slurm, ray"),
-        ({"name": "slurm"}, "--slurm-partition goes with slurm"),
+        ({"name": "slurm"}, "--slurm_partition goes with slurm"),
         ({"num_ranks": 0}, "expected at least 1"),
     ],
 )

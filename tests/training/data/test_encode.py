@@ -8,7 +8,7 @@ import pytest
 
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from mmcr_dataset.record.images import decode_rgb
-from mmcr_dataset.record.messages import num_images_shown, to_messages
+from mmcr_dataset.record.messages import images_in, to_messages
 from mmcr_dataset.record.row import to_row
 from training.data.encode import Encoder, Skipped, to_dialogue
 from training.data.loss_mask import NO_LOSS
@@ -41,7 +41,7 @@ def test_text_trained_begins_with_every_text_asked(
 ) -> None:
     """What evaluation asks after each reply is a beginning of what training saw, images included."""
     _, processor = build_family(family)
-    # LLaVA-OneVision cuts a lone image into tiles but not one of several, so its ids change at the second image.
+    # LLaVA-OneVision cuts a single image into tiles but not one of several, so its ids change at the second image.
     num_images = 1 if family == "llava_onevision" else 2
     dialogue = make_dialogue(num_images=num_images, num_turns=4, seed=7)
     encoder = Encoder(processor)
@@ -51,7 +51,7 @@ def test_text_trained_begins_with_every_text_asked(
         messages = to_messages(dialogue, dialogue.references[:count])
         asked = processor.apply_chat_template(messages, add_generation_prompt=True)
         assert trained_text.startswith(asked)
-        images = [decode_rgb(image.data) for image in dialogue.images[: num_images_shown(dialogue, count)]]
+        images = [decode_rgb(image.data) for image in images_in(messages)]
         ids = processor(text=[asked], images=[images], add_special_tokens=False, return_tensors="pt")["input_ids"][0]
         assert trained_ids[: len(ids)] == ids.tolist()
 

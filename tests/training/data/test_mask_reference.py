@@ -42,12 +42,11 @@ def random_dialogue(rng: np.random.Generator) -> Dialogue:
 
 def reference_labels(processor: Any, dialogue: Dialogue) -> tuple[list[int], list[int]]:
     """Token ids, and the ids where transformers finds an answer, -100 elsewhere."""
-    images = iter([decode_rgb(image.data) for image in dialogue.images])
     messages = [
         {
             "role": message["role"],
             "content": [
-                {"type": "image", "image": next(images)} if block["type"] == "image" else block
+                {"type": "image", "image": decode_rgb(block["image"].data)} if "image" in block else block
                 for block in message["content"]
             ],
         }

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from training.settings import main as print_settings
 
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, Turn
 from training.config import TrainConfig
 from training.data.mixture import count_taken, draw_rows, load_mixture, show_mixture
-from training.settings import main as print_settings
 
 
 def test_count_taken_weights_caps_and_temperature() -> None:

@@ -72,7 +72,7 @@ def test_publish_sends_model_and_card_with_scores_and_it_loads_from_there(
 ) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "results.json").write_text(json.dumps(RESULTS))
-    words = ["-m", "training.run.publish", str(final), "--to", REPO, "--scores", str(tmp_path / "run"), "--private"]
+    words = ["-m", "training", "publish", str(final), "--to", REPO, "--scores", str(tmp_path / "run"), "--private"]
     said = program(hub, tmp_path / "home", *words)
     assert said.returncode == 0, said.stderr
     assert hub.repos[REPO].private

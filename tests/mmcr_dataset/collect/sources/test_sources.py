@@ -15,15 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.document import Candidate, Document, ImageAt, to_candidate
 from mmcr_dataset.collect.sources import mmc4, omnicorpus
 from mmcr_dataset.collect.sources.open_source import open_source
-from mmcr_dataset.collect.web.fetch import fetch_images
-from mmcr_dataset.generate.dialogues import WriterSettings
-from mmcr_dataset.pipeline import BuildSettings, build
+from mmcr_dataset.generate.writer_settings import WriterSettings
+from mmcr_dataset.pipeline import build
 from mmcr_dataset.record.dialogue import Source
 from mmcr_dataset.stage.stages import Removed
 from tests.conftest import image_bytes
+from tests.local_web import fetch_images
 
 A, B = "http://a.example/1.jpg", "http://a.example/2.jpg"
 
@@ -334,7 +335,9 @@ def test_build_names_that_are_no_text_do_not_stop_it(tmp_path: Path) -> None:
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
-    settings = BuildSettings(f"webdataset:{tmp_path / 'a.tar'}", tmp_path / "set", writer=WriterSettings("offline"))
+    settings = BuildSettings(
+        f"webdataset:{tmp_path / 'a.tar'}", tmp_path / "set", WriterSettings("offline"), matcher="none"
+    )
     counts = build(settings)
     assert (counts[0].num_kept, counts[0].removed) == (1, {"no_image": 1})
 
@@ -350,6 +353,8 @@ def test_open_source_a_colon_in_a_path_is_no_kind(tmp_path: Path, monkeypatch: p
 def test_build_from_an_archive_keeps_bytes_and_counts_what_is_no_image(tmp_path: Path) -> None:
     text = b"This is the old lighthouse on the small island in the sea."
     tar_of(tmp_path / "a.tar", [("a.png", image_bytes(1)), ("a.txt", text), ("b.png", b"<html>"), ("b.txt", text)])
-    settings = BuildSettings(f"webdataset:{tmp_path / 'a.tar'}", tmp_path / "set", writer=WriterSettings("offline"))
+    settings = BuildSettings(
+        f"webdataset:{tmp_path / 'a.tar'}", tmp_path / "set", WriterSettings("offline"), matcher="none"
+    )
     counts = build(settings)
     assert (counts[0].num_kept, counts[0].removed) == (1, {"not_an_image": 1})

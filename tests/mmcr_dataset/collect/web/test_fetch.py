@@ -1,4 +1,4 @@
-"""Fetching from a real local server: what is refused, what is tried again, what goes on where it stopped."""
+"""Fetching from a real local server: what is refused, what is tried again, what resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from mmcr_dataset.collect.document import ImageAt
 from mmcr_dataset.collect.web.addresses import AddressRefused, GuardedResolver, check_url, guarded_sockets, is_public
 from mmcr_dataset.collect.web.byte_budget import ByteBudget
-from mmcr_dataset.collect.web.fetch import FetchSettings, ImageFetcher, fetch_images
-from mmcr_dataset.collect.web.transfer import read_retry_after
+from mmcr_dataset.collect.web.fetch import ImageFetcher
+from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.record.images import ImageError, ImageLimits
 from tests.conftest import image_bytes
-from tests.local_web import LocalWeb, Page
+from tests.local_web import LocalWeb, Page, fetch_images
 
 IMAGE = image_bytes(1)
 OTHER = image_bytes(2)
@@ -138,13 +138,6 @@ def test_fetch_retry_after_is_waited_for_and_an_endless_one_is_not() -> None:
         assert arrived[1] - arrived[0] >= 0.99
         assert fetch_one(ImageAt(url=f"{web.url}/hour.png")) == "http_429"
         assert web.requests["/hour.png"] == 1
-
-
-def test_read_retry_after_knows_seconds_and_dates() -> None:
-    assert read_retry_after("120") == 120
-    assert 50 < (read_retry_after(formatdate(time.time() + 60, usegmt=True)) or 0) <= 60
-    assert read_retry_after(formatdate(0, usegmt=True)) == 0
-    assert [read_retry_after(text) for text in (None, "", "soon", "-1", "1e9")] == [None] * 5
 
 
 def test_fetch_slow_server_is_a_timeout_and_so_is_a_drip() -> None:

@@ -1,0 +1,297 @@
+"""The commands of python -m eval_tasks: each a dataclass of its flags, whose `run` prints a table."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from eval_tasks.registry import choose_tasks, find_tasks, load_task, show_tasks
+from eval_tasks.task import Task
+
+log = logging.getLogger(__name__)
+DEFAULT_TASK, DEFAULT_BENCH = "mmcr_bench", Path("mmcr-bench")
+Places = Annotated[tuple[str, ...], arg(metavar="[TASK=]PLACE"), UseAppendAction]
+TaskFiles = Annotated[tuple[Path, ...], arg(metavar="PATH"), UseAppendAction]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Ask a model the questions of benchmarks and score its replies; the same folder resumes.
+
+    Attributes:
+        model: hf:FOLDER_OR_HUB_ID[@REVISION], api:URL#NAME (key from OPENAI_API_KEY) or scripted:FILE.json; hf alone
+            takes --model_args.
+        tasks: names of tasks or groups, with commas between; without it mmcr_bench.
+        list: show the tasks and stop.
+        data: folder, file or Hub id with a task's data.
+        judge: offline or api:URL#NAME.
+        rules: scoring rules, such as vlmevalkit@2025-03; without it the task's first.
+        output_dir: folder of the run; without it eval_runs/MODEL.
+        limit: so many first samples of each task.
+        max_new_tokens: limit of one reply.
+        batch_size: dialogues decoded side by side (hf:), or requests in flight (api:); without it 8 and 16.
+        model_args: as lm-eval writes them: pretrained=FOLDER_OR_HUB_ID,revision=COMMIT; with --model hf.
+        gen_kwargs: as lm-eval writes them: max_new_tokens=N (or max_gen_toks), temperature=0, do_sample=False.
+        log_samples: has no effect: samples.jsonl is always written.
+        tasks_from: file or folder of more tasks.
+    """
+
+    model: str | None = None
+    tasks: str | None = None
+    list: bool = False
+    data: Places = ()
+    judge: str = "offline"
+    rules: str | None = None
+    output_dir: Path | None = None
+    limit: int | None = None
+    max_new_tokens: int = 1024
+    batch_size: int | None = None
+    model_args: Annotated[str | None, arg(metavar="K=V,...")] = None
+    gen_kwargs: Annotated[str | None, arg(metavar="K=V,...")] = None
+    log_samples: bool = True
+    tasks_from: TaskFiles = ()
+
+    def run(self) -> int:
+        """Print the table of scores."""
+        found = find_tasks(self.tasks_from)
+        if self.list:
+            print(show_tasks(found))
+            return 0
+        from eval_tasks.report.tables import run_table
+        from eval_tasks.run import RunSettings, run
+
+        model, max_new_tokens = self._model(), _max_new_tokens(self.gen_kwargs, self.max_new_tokens)
+        names = choose_tasks(self._tasks(), list(found))
+        out = self.output_dir or Path("eval_runs") / re.sub(r"[^\w.-]+", "_", model).strip("_")
+        settings = RunSettings(
+            model=model,
+            tasks=tuple(load_task(found[name]) for name in names),
+            out=out,
+            judge=self.judge,
+            data=_places(names, self.data),
+            rules=self.rules,
+            limit=self.limit,
+            max_new_tokens=max_new_tokens,
+            batch_size=self.batch_size,
+        )
+        if results := run(settings):
+            print(run_table(results))
+            print(f"\nrun folder: {out}")
+        return 0
+
+    def _model(self) -> str:
+        if self.model is None:
+            raise ValueError("--model is missing: hf:FOLDER_OR_HUB_ID, api:URL#NAME or scripted:FILE.json (or --list)")
+        if self.model != "hf":
+            if self.model_args is not None:
+                raise ValueError(f"--model_args {self.model_args}: goes with --model hf, got --model {self.model}")
+            return self.model
+        given = _pairs("--model_args", self.model_args)
+        if "pretrained" not in given or set(given) - {"pretrained", "revision"}:
+            raise ValueError(f"--model_args {self.model_args}: expected pretrained=FOLDER_OR_HUB_ID[,revision=COMMIT]")
+        revision = f"@{given['revision']}" if "revision" in given else ""
+        return f"hf:{given['pretrained']}{revision}"
+
+    def _tasks(self) -> str:
+        """What was asked for, or the bench of `make demo`; says so."""
+        if self.tasks is not None:
+            return self.tasks
+        if not self.data and not DEFAULT_BENCH.is_dir():
+            raise ValueError(
+                f"no --tasks, and no folder {DEFAULT_BENCH} for the default task {DEFAULT_TASK}: draw one with "
+                "`python -m mmcr_bench build DATASET`, or name --tasks (see --list) or --data ORG/mmcr-bench"
+            )
+        log.info("no --tasks: running %s on %s", DEFAULT_TASK, ", ".join(self.data) or DEFAULT_BENCH)
+        return DEFAULT_TASK
+
+
+@dataclass(frozen=True)
+class Score:
+    """Score a finished run again, or a file of predictions, without asking a model.
+
+    Attributes:
+        folder: folder of a run.
+        task: whose predictions they are.
+        predictions: file or folder of predictions (VLMEvalKit's .xlsx or .tsv, lmms-eval's samples).
+        data: where gold (of --predictions) or images (for a judge that sees them) are.
+        output_dir: keep the scored predictions as a run of this folder.
+        judge: offline or api:URL#NAME; without it as before.
+        rules: scoring rules; without it as before.
+        tasks_from: file or folder of more tasks.
+    """
+
+    folder: Positional[Annotated[Path | None, arg(metavar="RUN")]] = None
+    task: str | None = None
+    predictions: Path | None = None
+    data: Annotated[str | None, arg(metavar="[TASK=]PLACE")] = None
+    output_dir: Path | None = None
+    judge: str | None = None
+    rules: str | None = None
+    tasks_from: TaskFiles = ()
+
+    def run(self) -> None:
+        """Print the table of scores."""
+        if self.predictions is not None:
+            self._score_predictions(self.predictions)
+            return
+        if self.folder is None:
+            raise ValueError("name a RUN, or --task and --predictions")
+        from eval_tasks.report.tables import run_table
+        from eval_tasks.run import score_again
+        from eval_tasks.store.run_folder import read_results
+
+        tasks = _all_tasks(self.tasks_from, list(read_results(self.folder)["tasks"]))
+        data = _places(tasks, [self.data] if self.data else [])
+        print(run_table(score_again(self.folder, tasks, self.rules, self.judge, dict(data))))
+
+    def _score_predictions(self, predictions: Path) -> None:
+        if self.task is None or self.folder is not None:
+            raise ValueError("--predictions needs --task, and no RUN")
+        judge = self.judge or "offline"
+        if judge != "offline" and self.output_dir is None:
+            raise ValueError(
+                "--judge with --predictions needs --output_dir RUN, which keeps what the judge was paid for"
+            )
+        from eval_tasks.report.tables import run_table
+        from eval_tasks.run import JUDGE_LEDGER, prompts_hash, store
+        from eval_tasks.score_predictions import score_predictions
+
+        found = find_tasks(self.tasks_from)
+        task = load_task(found[choose_tasks(self.task, list(found))[0]])
+        ledger = self.output_dir / JUDGE_LEDGER if self.output_dir else None
+        entry, records = score_predictions(task, predictions, self.rules, self.data, judge, ledger)
+        entry |= {"prompts_sha256": prompts_hash(records), "limit": None}
+        model = {"name": f"predictions:{predictions.name}", "revision": "file"}
+        results: dict[str, Any] = {"model": model, "decoding": {}, "tasks": {task.name: entry}}
+        print(run_table(results, digits=4))
+        for reason, count in entry["left_out"].items():
+            print(f"left out: {count} {reason}")
+        if self.output_dir:
+            store(self.output_dir, results, records)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """What changed from run A to run B (B minus A), paired by sample: significance with 95 % intervals.
+
+    Attributes:
+        run_a: folder of a run.
+        run_b: folder of the other.
+        tasks_from: file or folder of more tasks.
+    """
+
+    run_a: Positional[Annotated[Path, arg(metavar="RUN_A")]]
+    run_b: Positional[Annotated[Path, arg(metavar="RUN_B")]]
+    tasks_from: TaskFiles = ()
+
+    def run(self) -> None:
+        """Print the differences."""
+        from eval_tasks.report.tables import compare_runs
+        from eval_tasks.store.run_folder import read_results
+
+        names = [name for name in read_results(self.run_a)["tasks"] if name in read_results(self.run_b)["tasks"]]
+        print(compare_runs(self.run_a, self.run_b, _all_tasks(self.tasks_from, names)))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Several runs as one Markdown table, and as an HTML page.
+
+    Attributes:
+        runs: folders of runs.
+        paper: models of the paper to show beside them, such as Ovis-1B,Ovis-1B+MMCR.
+        output_file: write the table there as well.
+        html: write a page too.
+        dataset: for the page: what was trained on.
+        bench: for the page: the bench, to show its images.
+        data: for the page: where a task's images are.
+        samples: for the page: how many of each task.
+        training: for the page: folder of the training run.
+        tasks_from: file or folder of more tasks.
+    """
+
+    runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN ...")]]
+    paper: str | None = None
+    output_file: Annotated[Path | None, arg(metavar="FILE.md")] = None
+    html: Annotated[Path | None, arg(metavar="FILE")] = None
+    dataset: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    bench: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    data: Places = ()
+    samples: int = 20
+    training: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    tasks_from: TaskFiles = ()
+
+    def run(self) -> None:
+        """Print the table, write the page."""
+        from eval_tasks.report.tables import runs_table
+        from eval_tasks.store.run_folder import read_results
+
+        if not self.runs:
+            raise ValueError("name at least one RUN, the folder of a run")
+        paper = [name.strip() for name in (self.paper or "").split(",") if name.strip()]
+        table = runs_table(self.runs, paper)
+        if self.output_file:
+            self.output_file.write_text(table + "\n", encoding="utf-8")
+        print(table)
+        if self.html is not None:
+            from eval_tasks.report.page import write_report_page
+
+            shared = set.intersection(*(set(read_results(run)["tasks"]) for run in self.runs))
+            tasks = _all_tasks(self.tasks_from, sorted(shared))
+            data = dict(_places(tasks, self.data))
+            write_report_page(
+                self.html, self.runs, tasks, self.dataset, self.bench, self.training, paper, data, self.samples
+            )
+            print(f"\npage: {self.html}")
+
+
+def _pairs(flag: str, text: str | None) -> dict[str, str]:
+    """`a=1,b=2` as a dictionary."""
+    pairs = [piece.partition("=") for piece in (text or "").split(",") if piece.strip()]
+    if wrong := [name for name, mark, _ in pairs if not mark]:
+        raise ValueError(f"{flag} {wrong[0]}: expected NAME=VALUE, with commas between")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _max_new_tokens(gen_kwargs: str | None, default: int) -> int:
+    """The limit of a reply; --gen_kwargs may repeat that decoding is greedy, and nothing else."""
+    for name, value in _pairs("--gen_kwargs", gen_kwargs).items():
+        if name in ("max_new_tokens", "max_gen_toks") and value.isdigit():
+            default = int(value)
+        elif (name, value.lower()) not in (("temperature", "0"), ("temperature", "0.0"), ("do_sample", "false")):
+            raise ValueError(
+                f"--gen_kwargs {name}={value}: decoding is greedy; expected max_new_tokens=N, temperature=0 or "
+                "do_sample=False"
+            )
+    return default
+
+
+def _places(names: Iterable[str], values: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The tasks whose data was named, and where it is."""
+    return tuple((name, place) for name, place in (_data_of(name, values) for name in names) if place)
+
+
+def _data_of(task: str, values: Sequence[str]) -> tuple[str, str]:
+    """Where a task's data is: `TASK=PLACE` if named, else the common folder's entry of that name, or the folder."""
+    named = dict(value.split("=", 1) for value in values if re.match(r"\w+=", value))
+    plain = [value for value in values if not re.match(r"\w+=", value)]
+    if len(plain) > 1:
+        raise ValueError(f"--data is given {len(plain)} places without a task; write them as TASK=PLACE")
+    if task in named or not plain:
+        return task, named.get(task, "")
+    inside = Path(plain[0]) / task
+    return task, str(inside if inside.exists() else plain[0])
+
+
+def _all_tasks(outside: Sequence[Path], names: Sequence[str]) -> dict[str, Task]:
+    found = find_tasks(outside)
+    for name in names:
+        if name not in found:
+            raise ValueError(f"the run has a task {name!r} that isn't here; pass --tasks_from PATH")
+    return {name: load_task(found[name]) for name in names}

@@ -1,0 +1,29 @@
+"""python -m experiments COMMAND: the experiments; each is a module of its own, too."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from mmcr_dataset.command_line import Program, run_program
+
+PROGRAM = Program(
+    name="python -m experiments",
+    about="The paper's questions to its data: arms trained, evaluated, drawn with intervals.",
+    commands={
+        "data-volume": "experiments.data_volume:DataVolume",
+        "mmdu-or-mmcr": "experiments.mmdu_or_mmcr:MmduOrMmcr",
+        "number-of-turns": "experiments.number_of_turns:NumberOfTurns",
+        "topic-balance": "experiments.topic_balance:TopicBalance",
+    },
+    extra="eval",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one experiment; returns the exit code."""
+    return run_program(PROGRAM, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

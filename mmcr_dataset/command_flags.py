@@ -1,0 +1,188 @@
+"""Words of a command line to typed settings: a dataclass's fields are its flags (tyro); old spellings still work."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+# Flags that were called otherwise: the new name, or several, of which a command has one. Silent where the field's
+# habits know both names.
+OLD_FLAGS: dict[str, tuple[str, ...]] = {
+    "to": ("push_to",),
+    "side_by_side": ("batch_size",),
+    "recompute": ("gradient_checkpointing",),
+    "picture_tiling": ("image_tiling",),
+}
+ALIASES: dict[str, tuple[str, ...]] = {
+    "out": ("output_dir", "output_file"),
+    "output_path": ("output_dir",),
+    "license": ("licence",),
+}
+
+_TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
+C = TypeVar("C")
+
+log = logging.getLogger(__name__)
+
+
+def parse(command: type[C], words: Sequence[str], name: str, default: C | None = None) -> C:
+    """The command that some words make.
+
+    Args:
+        command: a dataclass.
+        words: flags and values; `--a-b` and `--a_b` are the same, `--flag true` is `--flag`, and `--config FILE.yaml`
+            stands for the flags in that file, before the others.
+        name: how the program is called, for `--help` and errors.
+        default: takes the place of the fields' own defaults.
+
+    Raises:
+        ValueError: the words don't fit the fields; says which, and what was expected.
+        SystemExit: `--help` was asked for and printed.
+    """
+    import tyro
+
+    words = _new_spelling(command, words if "config" in _fields(command) else _with_recipe(command, words), name)
+    said = io.StringIO()
+    wide = not {"-h", "--help"} & set(words)  # nothing of a complaint is broken over two lines
+    try:
+        with _columns(1000) if wide else contextlib.nullcontext(), contextlib.redirect_stderr(said):
+            return tyro.cli(
+                command,
+                prog=name,
+                args=words,
+                default=default if default is not None else tyro.MISSING_NONPROP,
+                use_underscores=True,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise ValueError(_show_complaint(said.getvalue(), name)) from stop
+
+
+def _fields(command: type[Any]) -> list[str]:
+    return [one.name for one in dataclasses.fields(command)]
+
+
+def _with_recipe(command: type[Any], words: Sequence[str]) -> list[str]:
+    """The words with the flags of each `--config FILE.yaml` before them."""
+    recipe: list[str] = []
+    rest: list[str] = []
+    left = iter(words)
+    for word in left:
+        flag, equals, value = word.partition("=")
+        if flag != "--config":
+            rest.append(word)
+            continue
+        path = Path(value if equals else next(left, ""))
+        for name, setting in read_recipe(path).items():
+            flag, known = name.replace("-", "_"), flags_of(command)
+            if flag not in known and flag not in OLD_FLAGS | ALIASES:
+                raise ValueError(f"{path}: {name}: no such field{near(flag, known)}; see --help")
+            values = setting if isinstance(setting, list) else [setting]
+            recipe += [f"--{flag}", *map(str, values)] if setting is not None else []
+    return recipe + rest
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The settings of a YAML file: the flags of a command without their dashes.
+
+    Raises:
+        ValueError: no such file, or not YAML of `flag: value`.
+    """
+    import yaml
+
+    if not path.is_file():
+        raise ValueError(f"--config {path}: no such file; the recipes of train.py are in training/recipes/")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected lines of `flag: value`, got a {type(values).__name__}")
+    return {str(name): value for name, value in values.items()}
+
+
+def near(word: str, known: Sequence[str]) -> str:
+    """`; did you mean a or b?` of what is known, empty where nothing is near."""
+    found = difflib.get_close_matches(word, list(known), n=2, cutoff=0.5)
+    return f"; did you mean {' or '.join(found)}?" if found else ""
+
+
+def flags_of(command: type[Any]) -> list[str]:
+    """The flags that `--help` shows for a command, without their dashes."""
+    said = io.StringIO()
+    with _columns(80), contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        parse(command, ["--help"], "program")
+    shown = re.findall(r"^(?:│ |  )(--?\w.*?)(?:  |│|$)", said.getvalue(), flags=re.M)  # `--flag INT  what it is`
+    return re.findall(r"--([a-z]\w*)", " ".join(shown))
+
+
+@contextlib.contextmanager
+def _columns(number: int) -> Iterator[None]:
+    """A terminal of that many columns, for what is printed inside."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(number)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
+def _new_spelling(command: type[Any], words: Sequence[str], name: str) -> list[str]:
+    """The words with new names for old flags, and `--flag true` as a flag."""
+    known: list[str] | None = None
+    said: list[str] = []
+    switch = "|".join(_TRUE | _FALSE)
+    words = [
+        one for word in words for one in (word.split("=") if re.fullmatch(rf"--[\w-]+=({switch})", word) else [word])
+    ]
+    for word in words:
+        if word.startswith("--") and " " in word and "=" not in word and said and said[-1].startswith("--"):
+            said[-1] = f"{said[-1]}={word}"  # flags in quotes, for another program
+            continue
+        flag, equals, value = word.partition("=")
+        bare = flag.removeprefix("--").replace("-", "_")
+        if said and said[-1].startswith("--") and "=" not in said[-1] and word.lower() in _TRUE | _FALSE:
+            before = said[-1].removeprefix("--").replace("-", "_")
+            known = known if known is not None else flags_of(command)
+            if f"no_{before}" in known:
+                said[-1] = f"--{before}" if word.lower() in _TRUE else f"--no_{before}"
+                continue
+        if flag.startswith("--") and (new := ALIASES.get(bare) or OLD_FLAGS.get(bare)):
+            known = known if known is not None else flags_of(command)
+            chosen = next((one for one in new if one in known), None)
+            if bare not in known and chosen is not None:
+                if bare in OLD_FLAGS:
+                    log.warning("%s: --%s is now --%s; the old name goes with the next version", name, bare, chosen)
+                flag = f"--{chosen}"
+        said.append(flag + equals + value)
+    return said
+
+
+def _show_complaint(text: str, name: str) -> str:
+    """What tyro says of wrong words, as one line without its box and title."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in text.splitlines()][1:]
+    said: list[str] = []
+    for line in lines:
+        if not line or line.startswith("For full helptext") or f"{name} --help" in line:
+            continue
+        if line == "Argument helptext:":
+            break
+        line = re.sub(r"^Error parsing [\w.]+: (?=--)", "", line)
+        said.append(line if not said or said[-1].endswith(":") else f"; {line}")
+        if re.match(r"--?\w|[A-Z\[{]+\b", line) and said[0].startswith("Missing from"):
+            said[-1] += ":"  # a flag, and after it what it is
+    complaint = " ".join(said).replace(" ;", ";")
+    return f"{complaint.removesuffix(':')}; see `{name} --help`"

@@ -1,0 +1,262 @@
+"""The commands of python -m mmcr_dataset but `build`: what each reads, and what it prints."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from mmcr_dataset.publish.publish_settings import PublishSettings
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Table 1 of the paper from the rows, and a histogram of lengths.
+
+    Attributes:
+        folder: a data set folder.
+        tokenizer: count tokens with this tokenizer.json instead of by words.
+    """
+
+    folder: Positional[Path]
+    tokenizer: Path | None = None
+
+    def run(self) -> None:
+        """Print both."""
+        from mmcr_dataset.publish.describe import count_tokens, describe, load_token_counter, show_histogram, show_table
+
+        statistics = describe(self.folder, load_token_counter(self.tokenizer) if self.tokenizer else count_tokens)
+        print(show_table(statistics))
+        for name, numbers in statistics.items():
+            print(f"\ntokens a dialogue, {name}\n{show_histogram(numbers)}")
+
+
+@dataclass(frozen=True)
+class Check:
+    """Would load_dataset, TRL and the Hub's viewer take the data set? Says where not.
+
+    Attributes:
+        folder: a data set folder.
+    """
+
+    folder: Positional[Path]
+
+    def run(self) -> int:
+        """Print the findings; 1 if one of them is an error."""
+        from tqdm import tqdm
+
+        from mmcr_dataset.publish.check import check_dataset
+
+        start = time.monotonic()
+        with tqdm(desc="check", unit=" row", disable=None) as bar:
+            findings = check_dataset(self.folder, bar.update)
+        for finding in findings:
+            print(finding.show())
+        num_errors = sum(finding.is_error for finding in findings)
+        seconds = time.monotonic() - start
+        print(f"{self.folder}: {num_errors} errors, {len(findings) - num_errors} warnings in {seconds:.1f} s")
+        return 1 if num_errors else 0
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Check the data set, then upload it to the Hub; what is there already is not sent again.
+
+    Attributes:
+        folder: a data set folder.
+        to: where it goes.
+    """
+
+    folder: Positional[Path]
+    to: PublishSettings
+
+    def run(self) -> None:
+        """Upload, and print the address."""
+        from mmcr_dataset.publish.hub import publish
+
+        print(f"published: {publish(self.folder, self.to)}")
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Takedown: take rows out of a data set; only the shards concerned are rewritten.
+
+    Attributes:
+        folder: a data set folder.
+        ids: file with one id a line.
+        url_pattern: regular expression searched in document and image addresses.
+        reason: goes into removed.jsonl.
+    """
+
+    folder: Positional[Path]
+    ids: Path | None = None
+    url_pattern: str | None = None
+    reason: str = "requested"
+
+    def run(self) -> None:
+        """Remove, and print how many rows and which ids are unknown."""
+        from mmcr_dataset.publish.card import refresh_card
+        from mmcr_dataset.publish.remove import find_rows, remove_rows
+
+        if (self.ids is None) == (self.url_pattern is None):
+            raise ValueError("remove: give either --ids FILE or --url_pattern P")
+        if self.url_pattern is not None:
+            found = find_rows(self.folder, self.url_pattern)
+            why = {row_id: f"{self.reason}: {match}" for row_id, match in found.items()}
+        elif self.ids is not None:
+            ids = [line.strip() for line in self.ids.read_text(encoding="utf-8").splitlines() if line.strip()]
+            why = dict.fromkeys(ids, self.reason)
+        removed = remove_rows(self.folder, why)
+        refresh_card(self.folder)
+        unknown = sorted(set(why) - set(removed))
+        print(f"{len(removed)} rows removed from {self.folder}; log: {self.folder}/removed.jsonl")
+        if unknown:
+            more = " ..." if len(unknown) > 5 else ""
+            print(f"{len(unknown)} ids are not in the data set: {', '.join(unknown[:5])}{more}")
+
+
+@dataclass(frozen=True)
+class Import:
+    """An existing conversation set (LLaVA, ShareGPT, MMDU) as a data set.
+
+    Attributes:
+        file: conversations as JSON, or JSON lines ending in .jsonl.
+        images: folder that image names are relative to.
+        output_dir: folder of the data set; what is refused goes to its neighbour, the name + .work.
+        licence: license of images and texts.
+    """
+
+    file: Positional[Path]
+    images: Path
+    output_dir: Path
+    licence: str | None = None
+
+    def run(self) -> None:
+        """Import, and print Table 1."""
+        from mmcr_dataset.publish.describe import load_statistics, show_table
+        from mmcr_dataset.publish.importing import import_conversations
+        from mmcr_dataset.stage.stages import show_count
+
+        print(show_count(import_conversations(self.file, self.images, self.output_dir, self.licence)))
+        print(f"\n{show_table(load_statistics(self.output_dir))}\n\nwritten: {self.output_dir}")
+
+
+@dataclass(frozen=True)
+class Label:
+    """Label pairs of image and text by hand: precision and recall of the similarity filter.
+
+    Attributes:
+        work: the .work folder of a build with --filter.
+        pairs: how many.
+        seed: of the draw.
+    """
+
+    work: Positional[Path]
+    pairs: int = 50
+    seed: int = 0
+
+    def run(self) -> None:
+        """Ask on the terminal, and print precision and recall with intervals."""
+        from mmcr_dataset.filters import label
+        from mmcr_dataset.stage.stages import write_text
+        from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
+
+        threshold = read_threshold(self.work)
+        if threshold is None:
+            raise ValueError(f"{self.work}: the build asked for no similarity; give it --similarity_min or --keep_rate")
+        pairs = label.draw_pairs(read_similarities(self.work), threshold, self.pairs, self.seed)
+        page = self.work / "label.html"
+        write_text(page, label.show_pairs(pairs, read_dialogues(self.work, "generate", {pair.id for pair in pairs})))
+        print(f"open {page} beside this terminal; answers go to {self.work / label.LABELS_NAME}")
+        labels = label.ask_labels(self.work / label.LABELS_NAME, pairs, input)
+        nearby = sorted(pair.similarity for pair in pairs)
+        thresholds = sorted({threshold, *(nearby[len(nearby) * n // 4] for n in range(1, 4))})
+        found = label.measure_filter(pairs, labels, thresholds)
+        print(f"\n{label.show_quality(found, sum(pair.key in labels for pair in pairs))}")
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """Images shared with evaluation sets (contamination), or shown twice in the set (near-duplicates).
+
+    Attributes:
+        folder: a data set folder.
+        sets: evaluation sets: folders of images, Parquet, VLMEvalKit TSV; without it the data set with itself.
+        bits: perceptual hashes of 64 bits that differ in so many are one image.
+        html: write both images of each pair side by side.
+        remove: take the dialogues out, as `remove` does.
+    """
+
+    folder: Positional[Path]
+    sets: Annotated[tuple[Path, ...], arg(name="with", metavar="PATH ...")] = ()
+    bits: int = 6
+    html: Annotated[Path | None, arg(metavar="FILE")] = None
+    remove: bool = False
+
+    def run(self) -> int:
+        """Print what is shared; 1 if something is and stays."""
+        from mmcr_dataset.filters.contamination import find_overlaps, find_repeats, index_sets, show_overlaps
+        from mmcr_dataset.publish.card import refresh_card
+        from mmcr_dataset.publish.remove import remove_rows
+        from mmcr_dataset.stage.stages import write_text
+
+        found = [] if self.sets else find_repeats(self.folder, self.bits)
+        for index in index_sets(self.sets, self.bits):
+            overlaps = find_overlaps(self.folder, index)
+            unreadable = f", {index.num_unreadable} of them unreadable" if index.num_unreadable else ""
+            print(f"{index.name}: {index.num_images} images{unreadable}; {len(overlaps)} dialogues show one of them")
+            found += overlaps
+        for overlap in found[:20]:
+            pairs = "; ".join(f"image {n} is {seen.name} ({seen.num_bits} bits differ)" for n, seen in overlap.pairs)
+            print(f"  {overlap.id}, {overlap.set_name}: {pairs}")
+        if len(found) > 20:
+            print(f"  ... and {len(found) - 20} more")
+        if self.html is not None:
+            write_text(self.html, show_overlaps(self.folder, found, self.sets))
+            print(f"written: {self.html}")
+        why = {o.id: f"overlap with {o.set_name}" if self.sets else "repeated images" for o in found}
+        if not self.remove or not why:
+            print(f"{self.folder}: {len(why)} dialogues overlap" + ("; --remove takes them out" if why else ""))
+            return 1 if why else 0
+        remove_rows(self.folder, why)
+        refresh_card(self.folder)
+        print(f"{len(why)} rows removed from {self.folder}; log: {self.folder}/removed.jsonl")
+        return 0
+
+
+@dataclass(frozen=True)
+class LedgerFiles:
+    """What was paid: show it, merge several ledgers, salvage a damaged one.
+
+    Attributes:
+        what: show, merge or salvage.
+        files: ledger.sqlite of a build's work folder.
+        output_file: the new file of merge and salvage.
+    """
+
+    what: Positional[Literal["show", "merge", "salvage"]]
+    files: Positional[tuple[Path, ...]]
+    output_file: Annotated[Path | None, arg(metavar="FILE")] = None
+
+    def run(self) -> None:
+        """Print what a ledger holds, or what went into the new one."""
+        from mmcr_dataset.endpoint.ledger_files import merge_ledgers, salvage_ledger, show_ledger
+
+        if not self.files:
+            raise ValueError(f"ledger {self.what}: name a ledger.sqlite of a build's work folder")
+        if self.what != "merge" and len(self.files) != 1:
+            raise ValueError(f"ledger {self.what}: takes one file, got {len(self.files)}")
+        if self.what == "show":
+            if self.output_file is not None:
+                raise ValueError("ledger show: --output_file FILE goes with merge and salvage only")
+            print(show_ledger(self.files[0]))
+            return
+        if self.output_file is None:
+            raise ValueError(f"ledger {self.what}: name the new file with --output_file FILE")
+        if self.what == "merge":
+            print(merge_ledgers(self.files, self.output_file).show())
+        else:
+            print(salvage_ledger(self.files[0], self.output_file).show())

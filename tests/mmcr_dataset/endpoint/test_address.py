@@ -1,0 +1,69 @@
+"""An endpoint as it is written on a command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from eval_tasks.models.open_model import open_model
+from mmcr_bench.judge.judge_spec import read_judge_specs
+from mmcr_bench.review import commands as review
+from mmcr_bench.select import commands as select
+from mmcr_dataset.__main__ import main
+from mmcr_dataset.endpoint.address import Endpoint, read_endpoint
+
+
+@pytest.mark.parametrize("prefix", ["", "api:"])
+def test_read_endpoint_takes_url_model_and_options(prefix: str) -> None:
+    assert read_endpoint(f"{prefix}http://a:8000/v1#org/m:tag", "--x") == Endpoint("http://a:8000/v1", "org/m:tag")
+    azure = read_endpoint(f"{prefix}https://a.example#gpt?api_version=2024-10-21", "--x", max_in_flight=3)
+    assert azure == Endpoint("https://a.example", "gpt", max_in_flight=3, api_version="2024-10-21")
+
+
+def test_judge_at_azure_with_options_of_its_own() -> None:
+    (judge,) = read_judge_specs("api:https://a.example#gpt?repeats=3&api_version=2024-10-21")
+    assert judge.repeats == 3
+    assert judge.endpoint() == Endpoint("https://a.example", "gpt", api_version="2024-10-21")
+
+
+def sort_labels(text: str, folder: Path) -> None:
+    (folder / "labels.jsonl").write_text("")
+    select.topics(folder, folder / "labels.jsonl", folder / "t.json", text, folder / "ledger", 5, None)
+
+
+READERS: dict[str, Callable[[str, Path], object]] = {
+    "--endpoint": lambda text, folder: review.rewrite(folder / "r", text, folder / "ledger", folder, 0),
+    "--sorter": sort_labels,
+    "judge": lambda text, folder: read_judge_specs(f"api:{text}"),
+    "--model": lambda text, folder: open_model(f"api:{text}", folder / "ledger"),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("gpt-4o", "'gpt-4o' is no http address"),
+        ("ftp://a/v1#m", "'ftp://a/v1' is no http address"),
+        ("http://[a/v1#m", "'http://[a/v1' is no http address"),
+        ("http://a/v1", "no model is named"),
+        ("http://a/v1#", "no model is named"),
+        ("http://a/v1#m?colour=red", "unknown option colour (known: api_version"),
+    ],
+)
+@pytest.mark.parametrize("place", READERS)
+def test_wrong_endpoint_is_told_in_the_same_words_everywhere(place: str, text: str, wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape(wrong)) as error:
+        READERS[place](text, tmp_path)
+    said = str(error.value)
+    assert said.startswith(f"{place} ")
+    assert text in said
+    assert "URL#" in said
+    assert "for example https://api.openai.com/v1#" in said
+
+
+def test_build_tells_a_wrong_endpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "--source", "demo", "--out", str(tmp_path / "set"), "--endpoint", "http://a/v1"]) == 2
+    assert "--endpoint 'http://a/v1': no model is named; expected URL#MODEL" in capsys.readouterr().err

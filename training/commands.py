@@ -1,0 +1,64 @@
+"""The commands of python -m training: each a dataclass of its flags."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Train(TrainConfig):
+    """Fine-tune a vision-language model on dialogues; `--config RECIPE.yaml` sets flags from a file, flags win over it.
+
+    The defaults are the paper's: batch 1024, one epoch, cosine from 2e-6, no weight decay.
+    """
+
+    def run(self) -> None:
+        """Train."""
+        from training.train import train
+
+        train(self)
+
+
+@dataclass(frozen=True)
+class Settings(TrainConfig):
+    """Show what train.py would train with, as JSON; a wrong field or value is told in a fraction of a second."""
+
+    def run(self) -> None:
+        """Print the settings."""
+        print(json.dumps(dataclasses.asdict(self), indent=1))
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Upload a trained model to the Hub; its card says how it was trained and, with --scores, what it scores.
+
+    Attributes:
+        folder: final/ of a training run.
+        push_to: repository on the Hub.
+        scores: folder of an evaluation run, put on the card.
+        private: a new repository is private.
+    """
+
+    folder: Positional[Path]
+    push_to: Annotated[str, arg(metavar="ORG/NAME")]
+    scores: Annotated[Path | None, arg(metavar="RUN")] = None
+    private: bool = False
+
+    def run(self) -> None:
+        """Publish, and print the address."""
+        from training.run.model_card import read_facts, read_scores, write_card
+        from training.run.publish import check_repo_id, publish
+
+        check_repo_id("--push_to", self.push_to)
+        facts = read_facts(self.folder)
+        if self.scores is not None:
+            write_card(self.folder, facts, read_scores(self.scores))
+        print(publish(self.folder, self.push_to, self.private))

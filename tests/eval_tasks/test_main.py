@@ -189,8 +189,8 @@ def test_a_folder_of_another_model_is_not_overwritten(
 
 
 def test_the_benchmark_that_the_guide_adds_runs_as_it_stands(tmp_path: Path, write_script: Write) -> None:
-    guide = (Path(__file__).resolve().parents[2] / "eval_tasks" / "README.md").read_text(encoding="utf-8")
-    (tmp_path / "colours.py").write_text(guide.split("```python\n")[1].split("```")[0])
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "add_benchmark.md").read_text(encoding="utf-8")
+    (tmp_path / "colours.py").write_text(guide.split("```python\n")[2].split("```")[0])
     rows = [{"question": "Which colour?", "answer": colour} for colour in ("red", "blue")]
     (tmp_path / "colours.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     said = ("--model", write_script({"*": "It is red."}), "--tasks", "colours", "--tasks_from", tmp_path / "colours.py")

@@ -1,3 +1,3 @@
 """Raw web documents to published multi-turn dialogues."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -35,8 +35,10 @@ demo: $(VENV)/installed
 	$(BIN)/python -m eval_tasks report $(OUT)/base $(OUT)/tuned --html $(OUT)/report.html \
 		--dataset $(DATASET) --bench $(BENCH) --training $(OUT)/tiny_cpu
 
+# One worker a core; torch in a worker takes one thread, or the workers would fight for the cores.
+test: export OMP_NUM_THREADS = 1
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow --timeout 1200

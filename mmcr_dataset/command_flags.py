@@ -173,10 +173,10 @@ def _new_spelling(command: type[Any], words: Sequence[str], name: str) -> list[s
 
 def _show_complaint(text: str, name: str) -> str:
     """What tyro says of wrong words, as one line without its box and title."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in text.splitlines()][1:]
+    lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()][1:]  # without the title
     said: list[str] = []
     for line in lines:
-        if not line or line.startswith("For full helptext") or f"{name} --help" in line:
+        if not line.strip("─-") or line.startswith("For full helptext") or f"{name} --help" in line:
             continue
         if line == "Argument helptext:":
             break

@@ -7,8 +7,11 @@ work (tyro makes the parser). Results go to stdout, everything else to stderr th
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import importlib.metadata
+import io
 import logging
 import os
 import sqlite3
@@ -75,7 +78,7 @@ def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # `... | head`: what is left to print has no reader
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 141
     except KeyboardInterrupt:
         return _end("stopped; run the same command again to go on", 130)
@@ -86,6 +89,8 @@ def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _end("the memory doesn't suffice; run the same command with less at once", 2)
     except (ValueError, OSError, sqlite3.Error) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _drop_output()  # it may be what the full disk did not take
         return _end(_one_line(error), 2)
 
 
@@ -187,10 +192,16 @@ def _print_commands(name: str, about: str, commands: Commands) -> None:
     print(f"\n`{name} COMMAND --help` shows a command's flags. Every command takes {COMMON_HELP}.")
 
 
+def _drop_output() -> None:
+    """Discard what stdout still holds, so that closing it at exit can't fail again."""
+    with contextlib.suppress(io.UnsupportedOperation):  # not a real stream
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _one_line(error: Exception) -> str:
     """The error with its remedy where the system's own text has none."""
     text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, OSError) and error.errno == 28:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"{text}; free some space and run the same command again: what is finished stays"
     return text
 

@@ -31,7 +31,7 @@ def test_full_size_config_has_the_size_its_name_says(
 def run(module: str, *arguments: str) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", module, *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    out = subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=110, capture_output=True, text=True)
+    out = subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=500, capture_output=True, text=True)
     return [json.loads(line) for line in out.stdout.splitlines() if line.startswith('{"family"')]
 
 

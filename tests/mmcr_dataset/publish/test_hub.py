@@ -64,7 +64,7 @@ def program(hub: LocalHub, tmp_path: Path, *words: str) -> subprocess.CompletedP
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=500,
     )
 
 

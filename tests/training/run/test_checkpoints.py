@@ -87,7 +87,7 @@ def test_run_killed_between_checkpoints_resumes_to_the_same_losses(data_folder: 
         ]  # fmt: skip
         return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
-    assert launch(tmp_path / "whole").wait(100) == 0
+    assert launch(tmp_path / "whole").wait(500) == 0
     out = tmp_path / "killed"
     process = launch(out, "--checkpoint_steps", "7")
     while not (out / "log.jsonl").is_file() or len((out / "log.jsonl").read_text().splitlines()) < 25:
@@ -98,5 +98,5 @@ def test_run_killed_between_checkpoints_resumes_to_the_same_losses(data_folder: 
     found = find_checkpoint(out / "checkpoints")
     assert found is not None
     assert json.loads((found / "complete.json").read_text())["step"] >= 14
-    assert launch(out, "--checkpoint_steps", "7", "--resume", "true").wait(100) == 0
+    assert launch(out, "--checkpoint_steps", "7", "--resume", "true").wait(500) == 0
     assert [line["loss"] for line in read_log(out)] == [line["loss"] for line in read_log(tmp_path / "whole")]

@@ -2,7 +2,8 @@
 
 FOLDER has images with a .txt file of the same name beside each; a sub-folder is one document of all its images. Without
 an endpoint the offline writer is used, which asks no model. With one, such as http://127.0.0.1:8000/v1#MODEL of a vLLM
-server, a vision LLM writes the dialogues. Run it again to resume.
+server, a vision LLM writes the dialogues. `matcher` chooses the similarity filter (`open_clip` downloads CLIP). Run it
+again to resume.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def main(folder: str, out: str, address: str | None = None) -> None:
     if address is not None:
         url, _, model = address.partition("#")
         writer = WriterSettings(writer="openai", endpoint=Endpoint(url, model, max_in_flight=32))
-    for count in build(BuildSettings(source=folder, out=Path(out), writer=writer)):
+    for count in build(BuildSettings(source=folder, out=Path(out), writer=writer, matcher="none")):
         print(f"{count.stage}: {count.num_in} in, {count.num_kept} kept, removed {dict(count.removed)}")
     dialogue = next(load_dialogues(out))
     for turn in dialogue.turns:

@@ -30,9 +30,6 @@ PAGES = [*SITE, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob(
 GUIDES = [ROOT / "docs" / "index.md", *(page for page in SITE if page.parent.name == "guides")]
 SERVER = "http://127.0.0.1:8000/v1"  # what guides call a server on this machine
 MADE_BY_COMMANDS = ("mmcr-310k", "mmcr-bench", "out/", "omnicorpus/", "OUT", "arms/", "final/", "checkpoints/", "base/")
-# Flags of the guides that the programs still know by an older name only.
-OLDER = {"--output_dir": "--out", "--push_to": "--to", "--batch_size": "--side_by_side"}
-OLDER |= {"--gradient_checkpointing": "--recompute"}
 
 
 class Fence(NamedTuple):
@@ -94,7 +91,10 @@ def subcommands(module: str, words: list[str]) -> list[str]:
     """The words of a command that `--help` is asked of: `review start` of `review start FILE`."""
     found: list[str] = []
     for word in words:
-        if not re.fullmatch(r"[a-z][a-z-]+", word) or not re.search(rf"\b{word}\b", help_of("-m", module, *found)):
+        named = module == "eval_tasks" and word in ("score", "compare", "report")
+        if not re.fullmatch(r"[a-z][a-z-]+", word):
+            break
+        if not named and not re.search(rf"(?<![\w-]){word}(?![\w-])", help_of("-m", module, *found)):
             break
         found.append(word)
     return found
@@ -120,8 +120,7 @@ def flags_of(words: list[str]) -> list[str]:
 
 def spelled(flag: str, said: str) -> str | None:
     """The flag as a program's help has it, with underscores or hyphens; None if it isn't there."""
-    names = [name for name in (flag, OLDER.get(flag)) if name]
-    both = [spelling for name in names for spelling in (name, f"--{name[2:].replace('_', '-')}")]
+    both = (flag, f"--{flag[2:].replace('_', '-')}")
     return next((name for name in both if re.search(rf"(?<![\w-]){name}(?![\w-])", said)), None)
 
 
@@ -141,17 +140,6 @@ def test_command_is_understood_by_its_program(command: str) -> None:
             assert (ROOT / rest[rest.index("--config") + 1]).is_file()
     else:
         assert words[0] in ("cp", "export", "inspect", "vllm"), f"whose command is that? {command}"
-
-
-def as_known(command: str) -> str:
-    """The command with the names of flags that its program knows today."""
-    words = shlex.split(command)
-    if words[0] not in ("python", "accelerate"):
-        return command
-    said, rest = help_for(words)
-    for flag in flags_of(rest):
-        command = re.sub(rf"{flag}(?![\w-])", spelled(flag, said) or flag, command)
-    return command
 
 
 @pytest.fixture
@@ -188,7 +176,7 @@ def test_blocks_of_the_site_run_as_typed(workspace: Path) -> None:
         for fence in (fence for page in GUIDES for fence in fences(page) if fence.why_not is None):
             name = fence.page.relative_to(ROOT)
             for command in fence.commands:
-                typed = as_known(command).replace(SERVER, server.base_url)
+                typed = command.replace(SERVER, server.base_url)
                 run_as_typed(["bash", "-c", typed], workspace, f"{name}: {command}")
             if fence.language == "python" and not fence.page.name.startswith("add_"):
                 run_as_typed([sys.executable, "-c", fence.text], workspace, f"{name}:\n{fence.text}")
@@ -206,7 +194,7 @@ def test_python_blocks_of_add_guides_run(tmp_path: Path) -> None:
     typed = (
         "python -m eval_tasks --model scripted:replies.json --tasks capitals --tasks_from capitals.py --output_dir run"
     )
-    run_as_typed(["bash", "-c", as_known(typed)], tmp_path, typed)
+    run_as_typed(["bash", "-c", typed], tmp_path, typed)
     assert '"value": 100.0' in (tmp_path / "run" / "results.json").read_text()
 
 

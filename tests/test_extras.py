@@ -27,7 +27,6 @@ INDIRECT = {
     "accelerate": "`accelerate launch` starts training, and evaluation on several GPUs",
     "jinja2": "transformers renders chat templates with it",
     "num2words": "SmolVLM's processor imports it",
-    "openai": "the transport of paid calls",
     "torchvision": "transformers' image processors import it",
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

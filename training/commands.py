@@ -29,7 +29,7 @@ class Train(TrainConfig):
 
 @dataclass(frozen=True)
 class Settings(TrainConfig):
-    """Show what train.py would train with, as JSON; a wrong field or value is told in a fraction of a second."""
+    """Show what train.py would train with (`--config RECIPE.yaml` and flags), as JSON; tells a wrong field at once."""
 
     def run(self) -> None:
         """Print the settings."""

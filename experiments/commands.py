@@ -83,7 +83,7 @@ class Commands:
         more = ["--model", model] if model else []
         ends = ["--output_dir", str(out), "--dry_run", "true"]
         return Command(
-            [self.python, "-m", "accelerate.commands.launch", *_one_process(1)],
+            [self.python, "-m", "accelerate.commands.launch", "--quiet", *_one_process(1)],
             [TRAIN, *self._settings(flags), *more, *look, *ends],
         )
 
@@ -104,7 +104,7 @@ class Commands:
         return ["--config", self.config, *self.train_flags, *flags]
 
     def _launcher(self) -> list[str]:
-        start = [self.python, "-m", "accelerate.commands.launch"]
+        start = [self.python, "-m", "accelerate.commands.launch", "--quiet"]  # its traceback says nothing of the fault
         if self.launch:
             number = ["--num_processes", str(self.processes)] if self.processes else []
             return [*start, "--config_file", self.launch, *number]

@@ -20,7 +20,7 @@ from mmcr_dataset.stage.stages import write_text
 _LINES_SHOWN = 6  # of a failed command's log
 
 
-class StepFailed(Exception):
+class StepFailed(ValueError):
     """A command of an experiment failed; the message says which, how, and where its log is."""
 
 

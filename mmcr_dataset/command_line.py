@@ -163,6 +163,8 @@ def _find_command(program: Program, words: Sequence[str]) -> tuple[str, type[Com
             first = program.renamed[first]
         entry = commands.get(first)
         if entry is None and program.default is not None and commands is program.commands:
+            if commands and first in ("--help", "-h"):
+                print(f"commands: {', '.join(commands)}; each with --help. Without one:\n")
             return program.name, _load(program.default), rest
         if entry is None:
             if rest and not rest[0].startswith("-"):

@@ -91,10 +91,9 @@ def subcommands(module: str, words: list[str]) -> list[str]:
     """The words of a command that `--help` is asked of: `review start` of `review start FILE`."""
     found: list[str] = []
     for word in words:
-        named = module == "eval_tasks" and word in ("score", "compare", "report")
         if not re.fullmatch(r"[a-z][a-z-]+", word):
             break
-        if not named and not re.search(rf"(?<![\w-]){word}(?![\w-])", help_of("-m", module, *found)):
+        if not re.search(rf"(?<![\w-]){word}(?![\w-])", help_of("-m", module, *found)):
             break
         found.append(word)
     return found

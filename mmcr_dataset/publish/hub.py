@@ -63,7 +63,19 @@ def _upload(folder: Path, settings: PublishSettings) -> str:
             if status not in (409, 412, 429, 500, 502, 503, 504) or attempt == _MAX_ATTEMPTS:
                 raise ValueError(_explain(status, settings, str(error))) from error
             time.sleep(0.5 * 2**attempt)
+        except connection_errors() as error:
+            raise ValueError(
+                f"the Hub does not answer ({error}); check the connection and run the same command again, nothing is "
+                "sent twice"
+            ) from error
     raise AssertionError("unreachable: the loop returns or raises")
+
+
+def connection_errors() -> tuple[type[Exception], ...]:
+    """What a Hub that can't be reached raises, whichever HTTP client huggingface_hub is built on."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return (OSError, *(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"))
 
 
 def _explain(status: int, settings: PublishSettings, said: str) -> str:

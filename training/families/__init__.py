@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import json
 from pathlib import Path
 
+from mmcr_dataset.command_flags import near
 from training.families.family import Family
 
 TINY = "tiny:"  # `tiny:ovis2` names a small model of that family with random weights, built on the spot
@@ -25,9 +25,7 @@ def load_family(name: str) -> Family:
     """
     names = family_names()
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=2, cutoff=0.4)
-        meant = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"no model family {name!r}{meant} There are {', '.join(names)}")
+        raise ValueError(f"no model family {name!r}{near(name, names)}; there are {', '.join(names)}")
     family = importlib.import_module(f"training.families.{name}").FAMILY
     assert isinstance(family, Family), f"training/families/{name}.py must hold FAMILY"
     return family

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmcr_dataset.publish.hub import connection_errors
+
 
 def check_repo_id(flag: str, repo_id: str) -> None:
     """Raise ValueError unless it is ORG/NAME."""
@@ -18,12 +20,11 @@ def open_repo(repo_id: str, private: bool = False) -> None:
     Raises:
         ValueError: the Hub refuses or doesn't answer.
     """
-    from httpx2 import HTTPError  # what huggingface_hub speaks HTTP with
     from huggingface_hub import HfApi
 
     try:
         HfApi().create_repo(repo_id, private=private, exist_ok=True)
-    except (HTTPError, OSError) as error:
+    except connection_errors() as error:
         raise ValueError(
             f"{repo_id}: the Hub does not take it ({error}); log in as somebody who may write there: `hf auth login`"
         ) from error
@@ -35,13 +36,12 @@ def publish(folder: Path, repo_id: str, private: bool = False) -> str:
     Raises:
         ValueError: the Hub refuses or doesn't answer.
     """
-    from httpx2 import HTTPError  # what huggingface_hub speaks HTTP with
     from huggingface_hub import HfApi
 
     open_repo(repo_id, private)
     try:
         commit = HfApi().upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Trained model")
-    except (HTTPError, OSError) as error:
+    except connection_errors() as error:
         raise ValueError(
             f"{folder} is whole, but did not reach {repo_id} ({error}); send it with "
             f"`python -m training publish {folder} --push_to {repo_id}`"

@@ -272,3 +272,14 @@ def test_check_command_exit_code_says_if_there_are_errors(folder: Path, capsys: 
     rewrite(folder, damage_image)
     assert main(["check", str(folder)]) == 1
     assert main(["check", str(folder / "nothing")]) == 2
+
+
+@pytest.mark.slow  # huggingface_hub tries for 40 seconds
+def test_publish_to_a_hub_that_is_not_there_is_one_line(folder: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": "hf_x", "HF_HOME": str(tmp_path)}
+    environment.pop("HF_HUB_OFFLINE", None)
+    command = [sys.executable, "-m", "mmcr_dataset", "publish", str(folder), "--push_to", REPO, "--allow_offline"]
+    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert said.returncode == 2
+    assert "error: the Hub does not answer" in said.stderr
+    assert "Traceback" not in said.stderr

@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from eval_tasks.registry import choose_tasks, find_tasks, load_task, show_tasks
-from eval_tasks.task import Task
+
+if TYPE_CHECKING:
+    from eval_tasks.task import Task
 
 log = logging.getLogger(__name__)
 DEFAULT_TASK, DEFAULT_BENCH = "mmcr_bench", Path("mmcr-bench")

@@ -289,7 +289,9 @@ def test_files_that_are_never_opened_say_why(
     assert said in capsys.readouterr().err
 
 
-def test_a_judge_without_a_place_to_keep_its_words_is_refused(tmp_path: Path) -> None:
-    file = write_jsonl(tmp_path / "p.jsonl", [choice(1, "A", "perhaps")])
-    with pytest.raises(SystemExit):
-        main(["score", "--task", "ai2d", "--predictions", str(file), "--judge", "api:http://127.0.0.1:1/v1#judge"])
+def test_a_judge_without_a_place_to_keep_its_words_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, judge = write_jsonl(tmp_path / "p.jsonl", [choice(1, "A", "perhaps")]), "api:http://127.0.0.1:1/v1#judge"
+    assert main(["score", "--task", "ai2d", "--predictions", str(file), "--judge", judge]) == 2
+    assert "--judge with --predictions needs --output_dir" in capsys.readouterr().err

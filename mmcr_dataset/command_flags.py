@@ -1,4 +1,4 @@
-"""Words of a command line to typed settings: a dataclass's fields are its flags (tyro); old spellings still work."""
+"""Parse command-line arguments to dataclasses, whose fields are the flags (tyro); old flag names still work."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-# Flags that were called otherwise: the new name, or several, of which a command has one. Silent where the field's
-# habits know both names.
+# Old flag name -> new names, of which a command has one. OLD_FLAGS are deprecated and log a warning, ALIASES stay.
 OLD_FLAGS: dict[str, tuple[str, ...]] = {
     "to": ("push_to",),
     "side_by_side": ("batch_size",),
@@ -34,24 +33,24 @@ log = logging.getLogger(__name__)
 
 
 def parse(command: type[C], words: Sequence[str], name: str, default: C | None = None) -> C:
-    """The command that some words make.
+    """Parse arguments to an instance of a command.
 
     Args:
         command: a dataclass.
-        words: flags and values; `--a-b` and `--a_b` are the same, `--flag true` is `--flag`, and `--config FILE.yaml`
-            stands for the flags in that file, before the others.
-        name: how the program is called, for `--help` and errors.
-        default: takes the place of the fields' own defaults.
+        words: the arguments; `--a-b` equals `--a_b`, `--flag true` equals `--flag`, and `--config FILE.yaml` inserts
+            the flags of that file before the others.
+        name: the program's name, for `--help` and errors.
+        default: instance whose values replace the fields' defaults.
 
     Raises:
-        ValueError: the words don't fit the fields; says which, and what was expected.
-        SystemExit: `--help` was asked for and printed.
+        ValueError: the arguments don't match the fields; the message names the flag and what was expected.
+        SystemExit: after printing `--help`.
     """
     import tyro
 
     words = _new_spelling(command, words if "config" in _fields(command) else _with_recipe(command, words), name)
     said = io.StringIO()
-    wide = not {"-h", "--help"} & set(words)  # nothing of a complaint is broken over two lines
+    wide = not {"-h", "--help"} & set(words)  # keeps error messages on one line
     try:
         with _columns(1000) if wide else contextlib.nullcontext(), contextlib.redirect_stderr(said):
             return tyro.cli(
@@ -73,7 +72,7 @@ def _fields(command: type[Any]) -> list[str]:
 
 
 def _with_recipe(command: type[Any], words: Sequence[str]) -> list[str]:
-    """The words with the flags of each `--config FILE.yaml` before them."""
+    """The arguments, after the flags of each `--config FILE.yaml`."""
     recipe: list[str] = []
     rest: list[str] = []
     left = iter(words)
@@ -93,10 +92,10 @@ def _with_recipe(command: type[Any], words: Sequence[str]) -> list[str]:
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """The settings of a YAML file: the flags of a command without their dashes.
+    """The settings of a YAML file: flag names without dashes -> values.
 
     Raises:
-        ValueError: no such file, or not YAML of `flag: value`.
+        ValueError: there is no such file, or it is not YAML of the form `flag: value`.
     """
     import yaml
 
@@ -112,13 +111,13 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def near(word: str, known: Sequence[str]) -> str:
-    """`; did you mean a or b?` of what is known, empty where nothing is near."""
+    """`; did you mean a or b?` with the closest known names, empty if none is close."""
     found = difflib.get_close_matches(word, list(known), n=2, cutoff=0.5)
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def flags_of(command: type[Any]) -> list[str]:
-    """The flags that `--help` shows for a command, without their dashes."""
+    """The flags in a command's `--help`, without their dashes."""
     said = io.StringIO()
     with _columns(80), contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
         parse(command, ["--help"], "program")
@@ -128,7 +127,7 @@ def flags_of(command: type[Any]) -> list[str]:
 
 @contextlib.contextmanager
 def _columns(number: int) -> Iterator[None]:
-    """A terminal of that many columns, for what is printed inside."""
+    """Set the terminal width for the code inside."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(number)
     try:
@@ -141,7 +140,7 @@ def _columns(number: int) -> Iterator[None]:
 
 
 def _new_spelling(command: type[Any], words: Sequence[str], name: str) -> list[str]:
-    """The words with new names for old flags, and `--flag true` as a flag."""
+    """The arguments with old flag names replaced, and `--flag true` as a switch."""
     known: list[str] | None = None
     said: list[str] = []
     switch = "|".join(_TRUE | _FALSE)
@@ -165,14 +164,16 @@ def _new_spelling(command: type[Any], words: Sequence[str], name: str) -> list[s
             chosen = next((one for one in new if one in known), None)
             if bare not in known and chosen is not None:
                 if bare in OLD_FLAGS:
-                    log.warning("%s: --%s is now --%s; the old name goes with the next version", name, bare, chosen)
+                    log.warning(
+                        "%s: --%s is now --%s; the old name will be removed in the next version", name, bare, chosen
+                    )
                 flag = f"--{chosen}"
         said.append(flag + equals + value)
     return said
 
 
 def _show_complaint(text: str, name: str) -> str:
-    """What tyro says of wrong words, as one line without its box and title."""
+    """Tyro's error message as one line, without its box and title."""
     lines = [line.strip("│╭╮╰╯─ ") for line in text.splitlines()][1:]
     said: list[str] = []
     for line in lines:
@@ -183,6 +184,6 @@ def _show_complaint(text: str, name: str) -> str:
         line = re.sub(r"^Error parsing [\w.]+: (?=--)", "", line)
         said.append(line if not said or said[-1].endswith(":") else f"; {line}")
         if re.match(r"--?\w|[A-Z\[{]+\b", line) and said[0].startswith("Missing from"):
-            said[-1] += ":"  # a flag, and after it what it is
+            said[-1] += ":"  # a flag, followed by its help
     complaint = " ".join(said).replace(" ;", ";")
     return f"{complaint.removesuffix(':')}; see `{name} --help`"

@@ -1,7 +1,7 @@
-"""A folder of images and texts as documents.
+"""Documents from a local folder of images and text files.
 
-Each sub-folder is one document of all its images; each image directly in the folder is one document. The text of a
-image is the file of the same name with the ending .txt; a sub-folder may have one text.txt for all its images.
+Each sub-folder is one document with all its images; each image directly in the folder is one document. The text of an
+image is in the file of the same name with the suffix .txt; a sub-folder may have a text.txt for all its images.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".t
 
 
 class LocalFolderSource:
-    """The documents of a folder, in the order of names.
+    """The documents of a folder, sorted by name.
 
     Raises:
         ValueError: there is no such folder, or no image in it.
@@ -34,12 +34,12 @@ class LocalFolderSource:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a file's name, size or time of change does."""
+        """Hash of the names, sizes and modification times of all files."""
         stats = [(path.relative_to(self._folder), path.stat()) for path in self._files]
         return hashlib.sha256("\n".join(f"{p} {s.st_size} {s.st_mtime_ns}" for p, s in stats).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[Document | Removed]:
-        """Each sub-folder, then each image of the folder itself."""
+        """Yield the documents."""
         groups: dict[str, list[Path]] = {}
         for path in self._files:
             if path.suffix.lower() in IMAGE_ENDINGS:

@@ -105,7 +105,7 @@ def test_overlap_with_itself_finds_near_duplicates_in_any_order(
     said = capsys.readouterr().out
     assert f"{8:032x}" in said
     assert f"{9:032x}" in said
-    assert "2 dialogues overlap" in said
+    assert "2 dialogues share images" in said
     assert main(["overlap", str(dataset), "--remove"]) == 0
     assert ids(dataset) == [0, 1, 2, 3]
     assert main(["overlap", str(dataset)]) == 0

@@ -48,7 +48,7 @@ def parse(command: type[C], words: Sequence[str], name: str, default: C | None =
     """
     import tyro
 
-    words = _new_spelling(command, words if "config" in _fields(command) else _with_recipe(command, words), name)
+    words = _new_spelling(command, _with_recipe(command, words), name)
     said = io.StringIO()
     wide = not {"-h", "--help"} & set(words)  # keeps error messages on one line
     try:
@@ -67,12 +67,10 @@ def parse(command: type[C], words: Sequence[str], name: str, default: C | None =
         raise ValueError(_show_complaint(said.getvalue(), name)) from stop
 
 
-def _fields(command: type[Any]) -> list[str]:
-    return [one.name for one in dataclasses.fields(command)]
-
-
 def _with_recipe(command: type[Any], words: Sequence[str]) -> list[str]:
-    """The arguments, after the flags of each `--config FILE.yaml`."""
+    """The arguments, after the flags of each `--config FILE.yaml`, unless the command has a field `config`."""
+    if "config" in {one.name for one in dataclasses.fields(command)}:
+        return list(words)
     recipe: list[str] = []
     rest: list[str] = []
     left = iter(words)

@@ -56,7 +56,7 @@ async def collect_shards(
     changed: list[int] = []
     shard: _Shard | None = None
     async with AsyncExitStack() as at_end:
-        at_end.callback(lambda: shard.abort() if shard else None)
+        at_end.callback(lambda: shard.writer.abort() if shard else None)
         results = await at_end.enter_async_context(aclosing(fetch_in_order(items, settings, limits)))
         async for mended, result in results:
             if shard is not None and (shard.is_full if mended is None else shard.number != mended):
@@ -111,7 +111,7 @@ class _Shard:
     removed: list[Removed] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._writer = CandidateWriter(self.path)
+        self.writer = CandidateWriter(self.path)
 
     @property
     def is_full(self) -> bool:
@@ -123,7 +123,7 @@ class _Shard:
         if isinstance(result, Removed):
             self.removed.append(result)
             return
-        self._writer.add(result)
+        self.writer.add(result)
         self.num_kept += 1
         self.size_bytes += sum(len(image.data) for image in result.images)
 
@@ -131,9 +131,6 @@ class _Shard:
         """Finish the shard; returns its number if it replaces one with other candidates."""
         before = len(read_candidates(self.path)) if self.is_mended else self.num_kept
         stage.invalidate(self.number)
-        self._writer.close()
+        self.writer.close()
         stage.finish(self.number, self.num_kept + len(self.removed), self.num_kept, self.removed)
         return [self.number] if before != self.num_kept else []
-
-    def abort(self) -> None:
-        self._writer.abort()

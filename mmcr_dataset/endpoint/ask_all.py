@@ -34,12 +34,12 @@ async def ask_all(asks: Asks[T], max_concurrency: int, ended: asyncio.Event | No
     results: dict[int, T] = {}
     failures: list[BaseException] = []
     running: set[asyncio.Task[T]] = set()
-    room = asyncio.Semaphore(max_concurrency)
+    slots = asyncio.Semaphore(max_concurrency)
 
     def start(place: int, ask: Coroutine[Any, Any, T]) -> None:
         def finish(task: asyncio.Task[T]) -> None:
             running.discard(task)
-            room.release()
+            slots.release()
             if task.cancelled():
                 return
             if (error := task.exception()) is None:
@@ -55,7 +55,7 @@ async def ask_all(asks: Asks[T], max_concurrency: int, ended: asyncio.Event | No
     try:
         async with aclosing(_numbered(asks)) as numbered:
             async for place, ask in numbered:
-                await room.acquire()
+                await slots.acquire()
                 if ended.is_set():
                     ask.close()
                     break

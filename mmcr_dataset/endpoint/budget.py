@@ -62,6 +62,10 @@ class Budget:
         """Add the possible cost of a request that got no usable answer."""
         self.spent_usd += usd
 
+    def show(self) -> str:
+        """Cost so far, if the model's price is known."""
+        return f"{self.spent_usd:.4f} USD" if self.price else "price unknown"
+
     @asynccontextmanager
     async def reserve(self, request: Mapping[str, Any]) -> AsyncIterator[float]:
         """Reserve a request's upper bound while it is in flight; near the limit, wait until others have finished.

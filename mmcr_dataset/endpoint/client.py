@@ -76,7 +76,7 @@ class ChatClient:
     def show_spend(self) -> str:
         """Cost so far, if the model's price is known, and the number of answers read from the ledger."""
         paid_before = f", {self.num_from_ledger} from the ledger" if self.num_from_ledger else ""
-        return (f"{self.spent_usd:.4f} USD" if self.budget.price else "price unknown") + paid_before
+        return self.budget.show() + paid_before
 
     def has_answer(self, messages: Messages, **decoding: Any) -> bool:  # noqa: ANN401
         """True if the answer to these messages is in the ledger."""

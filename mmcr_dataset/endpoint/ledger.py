@@ -13,8 +13,9 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -130,10 +131,8 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _acquire_lock(path)
         try:
-            self._open(earlier)
-        except sqlite3.Error as error:
-            self._lock.release()
-            raise to_ledger_error(path, error) from error
+            with ledger_errors(path):
+                self._open(earlier)
         except LedgerError:
             self._lock.release()
             raise
@@ -143,7 +142,10 @@ class Ledger:
 
     def _open(self, earlier: Path | None) -> None:
         self._db = self._connect()
-        self._earlier = self._db if earlier is None else _open_finished(earlier)
+        self._earlier = self._db
+        if earlier is not None:  # immutable: opened without locks, which network file systems may lack
+            finished = f"{earlier.resolve().as_uri()}?mode=ro&immutable=1"
+            self._earlier = sqlite3.connect(finished, uri=True, check_same_thread=False)
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if version not in (0, FORMAT_VERSION):
             raise LedgerError(
@@ -207,13 +209,11 @@ class Ledger:
         Raises:
             LedgerError: the file is damaged.
         """
-        try:
+        with ledger_errors(self.path):
             stored = "SELECT reply, reply_sha256 FROM answered WHERE key = ?"
             row = self._db.execute(stored, (key,)).fetchone() or self._earlier.execute(stored, (key,)).fetchone()
-        except sqlite3.Error as error:
-            raise to_ledger_error(self.path, error) from error
-        if row is not None and key_of(row[0]) != row[1]:
-            raise to_ledger_error(self.path, sqlite3.DatabaseError(f"the reply to request {key[:12]} was overwritten"))
+            if row is not None and key_of(row[0]) != row[1]:
+                raise sqlite3.DatabaseError(f"the reply to request {key[:12]} was overwritten")
         return None if row is None else json.loads(row[0])
 
     def has(self, key: str) -> bool:
@@ -222,11 +222,9 @@ class Ledger:
         Raises:
             LedgerError: the file is damaged.
         """
-        try:
+        with ledger_errors(self.path):
             stored = "SELECT 1 FROM answered WHERE key = ?"
             return any(db.execute(stored, (key,)).fetchone() is not None for db in (self._db, self._earlier))
-        except sqlite3.Error as error:
-            raise to_ledger_error(self.path, error) from error
 
     def mean_reply_tokens(self, num_replies: int = 200) -> float | None:
         """Mean completion tokens of a sample of replies (the first by key, which is a hash); None below 20.
@@ -238,10 +236,8 @@ class Ledger:
             "SELECT json_extract(reply, '$.usage.completion_tokens') AS tokens FROM "
             "(SELECT reply FROM answered ORDER BY key LIMIT ?) WHERE tokens > 0"
         )
-        try:
+        with ledger_errors(self.path):
             tokens = [row[0] for row in self._db.execute(counted, (num_replies,))]
-        except sqlite3.Error as error:
-            raise to_ledger_error(self.path, error) from error
         return sum(tokens) / len(tokens) if len(tokens) >= 20 else None
 
     def store(self, asked: Asked, reply: str, usd: float = 0.0) -> Future[None]:
@@ -273,17 +269,19 @@ class Ledger:
         Raises:
             LedgerError: the file is damaged.
         """
-        try:
+        with ledger_errors(self.path):
             answered, paid = self._db.execute("SELECT COUNT(*), COALESCE(SUM(usd), 0) FROM answered").fetchone()
             failed, lost = self._db.execute("SELECT COUNT(*), COALESCE(SUM(usd), 0) FROM failed").fetchone()
-        except sqlite3.Error as error:
-            raise to_ledger_error(self.path, error) from error
         return LedgerTotals(num_answered=answered, num_failed=failed, usd=paid + lost)
 
 
-def _open_finished(path: Path) -> sqlite3.Connection:
-    """Open a ledger that nobody writes to without locks, which network file systems may lack."""
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+@contextmanager
+def ledger_errors(path: Path) -> Iterator[None]:
+    """Convert SQLite errors inside to LedgerError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise to_ledger_error(path, error) from error
 
 
 def to_ledger_error(path: Path, error: sqlite3.Error) -> LedgerError:

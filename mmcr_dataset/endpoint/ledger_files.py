@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -15,8 +16,8 @@ from mmcr_dataset.endpoint.ledger import (
     INSERT_FAILED,
     SCHEMA,
     LedgerError,
-    to_ledger_error,
     key_of,
+    ledger_errors,
 )
 from mmcr_dataset.endpoint.ledger_pages import read_records
 
@@ -48,17 +49,14 @@ def show_ledger(path: Path) -> str:
         LedgerError: there is no such file, or it is damaged.
     """
     lines = ["model | answered | tokens in | tokens out | USD"]
-    try:
-        with closing(_open_to_read(path)) as db:
-            for model, count, tokens_in, tokens_out, usd in db.execute(_BY_MODEL):
-                lines.append(f"{model} | {count:,} | {tokens_in:,} | {tokens_out:,} | {usd:.4f}")
-            lines += ["", "failed because of | times | USD"]
-            for reason, count, usd in db.execute(_BY_REASON):
-                lines.append(f"{reason} | {count:,} | {usd:.4f}")
-            total = "SELECT (SELECT TOTAL(usd) FROM answered) + (SELECT TOTAL(usd) FROM failed)"
-            lines += ["", f"spent in all: {db.execute(total).fetchone()[0]:.4f} USD"]
-    except sqlite3.Error as error:
-        raise to_ledger_error(path, error) from error
+    with ledger_errors(path), closing(_open_to_read(path)) as db:
+        for model, count, tokens_in, tokens_out, usd in db.execute(_BY_MODEL):
+            lines.append(f"{model} | {count:,} | {tokens_in:,} | {tokens_out:,} | {usd:.4f}")
+        lines += ["", "failed because of | times | USD"]
+        for reason, count, usd in db.execute(_BY_REASON):
+            lines.append(f"{reason} | {count:,} | {usd:.4f}")
+        total = "SELECT (SELECT TOTAL(usd) FROM answered) + (SELECT TOTAL(usd) FROM failed)"
+        lines += ["", f"spent in all: {db.execute(total).fetchone()[0]:.4f} USD"]
     return "\n".join(lines)
 
 
@@ -71,12 +69,9 @@ def merge_ledgers(paths: Sequence[Path], out: Path) -> CopyResult:
 
     def rows() -> Iterator[tuple[Any, ...]]:
         for path in paths:
-            try:
-                with closing(_open_to_read(path)) as db:
-                    yield from db.execute("SELECT * FROM answered")
-                    yield from db.execute("SELECT * FROM failed")
-            except sqlite3.Error as error:
-                raise to_ledger_error(path, error) from error
+            with ledger_errors(path), closing(_open_to_read(path)) as db:
+                yield from db.execute("SELECT * FROM answered")
+                yield from db.execute("SELECT * FROM failed")
 
     return _write(rows(), out)
 
@@ -98,15 +93,11 @@ def _is_whole(row: Sequence[Any]) -> bool:
     """True for a row of `answered` or `failed` whose texts match their checksums."""
     if len(row) != 6 or not all(isinstance(value, str) for value in row[:4]) or row[0] != key_of(row[1]):
         return False
-    return _is_answer(row) or not _looks_like_hash(row[3])
+    return _is_answer(row) or re.fullmatch("[0-9a-f]{64}", row[3]) is None  # a detail, not a checksum
 
 
 def _is_answer(row: Sequence[Any]) -> bool:
     return bool(row[3] == key_of(row[2]))
-
-
-def _looks_like_hash(text: str) -> bool:
-    return len(text) == 64 and all(character in "0123456789abcdef" for character in text)
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
@@ -128,7 +119,7 @@ def _write(rows: Iterable[Sequence[Any]], out: Path) -> CopyResult:
     unfinished.unlink(missing_ok=True)
     saved = CopyResult()
     try:
-        with closing(sqlite3.connect(unfinished, isolation_level=None)) as db:
+        with ledger_errors(out), closing(sqlite3.connect(unfinished, isolation_level=None)) as db:
             db.executescript(SCHEMA)
             db.execute(f"PRAGMA user_version={FORMAT_VERSION}")
             db.execute("BEGIN")
@@ -138,8 +129,6 @@ def _write(rows: Iterable[Sequence[Any]], out: Path) -> CopyResult:
             saved.num_answered = db.execute("SELECT COUNT(*) FROM answered").fetchone()[0]
             saved.num_failed = db.execute("SELECT COUNT(*) FROM failed").fetchone()[0]
         unfinished.replace(out)
-    except sqlite3.Error as error:
-        raise to_ledger_error(out, error) from error
     finally:
         unfinished.unlink(missing_ok=True)
     return saved

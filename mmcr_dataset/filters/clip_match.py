@@ -16,11 +16,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from PIL import Image
-
-from mmcr_dataset.filters.imagenet_labels import ImageNetLabeler
+from mmcr_dataset.filters.imagenet_labels import ImageNetLabeler, LabelGuess
 from mmcr_dataset.filters.rules import mentions
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import decode_rgb, shrink
@@ -125,7 +123,7 @@ class OpenClipMatcher:
 
         texts = list(dict.fromkeys(piece for _, pieces in pairs for piece in pieces))  # two images may share a turn
         with torch.inference_mode(), ThreadPoolExecutor() as threads:
-            pixels = threads.map(self._to_pixels, [data for data, _ in pairs])  # decoded while the model runs
+            pixels = threads.map(lambda pair: self._preprocess(decode_rgb(pair[0])), pairs)  # while the model runs
             text_rows = [
                 self._model.encode_text(self._tokenize(texts[start : start + BATCH]).to(self._device), normalize=True)
                 for start in range(0, len(texts), BATCH)
@@ -140,10 +138,6 @@ class OpenClipMatcher:
             float((embedded[[row_of[piece] for piece in pieces]] @ row).max())
             for row, (_, pieces) in zip(images, pairs, strict=True)
         ]
-
-    def _to_pixels(self, data: bytes) -> Any:  # noqa: ANN401  (a tensor; torch is not imported here)
-        """Decode one image; decoding a whole shard at full size would exhaust the memory."""
-        return self._preprocess(decode_rgb(data))
 
 
 class LabelMatcher:
@@ -170,11 +164,10 @@ class LabelMatcher:
         """For each image the maximum cosine over its labels and pieces."""
         if not pairs:
             return []
-        guesses = [
-            row
-            for start in range(0, len(pairs), BATCH)
-            for row in self._labeler.label([_decode_small(data) for data, _ in pairs[start : start + BATCH]], _LABELS)
-        ]
+        guesses: list[list[LabelGuess]] = []
+        for start in range(0, len(pairs), BATCH):
+            images = [shrink(decode_rgb(data), _LABEL_SIDE_PX) for data, _ in pairs[start : start + BATCH]]
+            guesses += self._labeler.label(images, _LABELS)
         labels = [[f"a photo of {guess.name.partition(',')[0]}" for guess in row] for row in guesses]
         texts = list(dict.fromkeys(text for row in labels for text in row))
         texts += list(dict.fromkeys(piece for _, pieces in pairs for piece in pieces))
@@ -184,8 +177,3 @@ class LabelMatcher:
             float((embedded[[row_of[piece] for piece in pieces]] @ embedded[[row_of[label] for label in row]].T).max())
             for row, (_, pieces) in zip(labels, pairs, strict=True)
         ]
-
-
-def _decode_small(data: bytes) -> Image.Image:
-    """Decode and downscale, so that a batch of large images fits in memory."""
-    return shrink(decode_rgb(data), _LABEL_SIDE_PX)

@@ -19,9 +19,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.record.images import MAGIC_NUMBERS, ImageError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.images import IMAGE_SUFFIXES, MAGIC_NUMBERS, ImageError, decode_rgb, perceptual_hash
 
-_SUFFIXES = frozenset(".jpg .jpeg .png .webp .gif .bmp .tif .tiff".split())
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")  # a cell may be one image or a list of them as text
 _ROWS_A_BATCH = 64
 
@@ -63,7 +62,7 @@ def read_hashes(path: Path) -> Iterator[tuple[str, str | ImageError]]:
 
 def _read_file(path: Path, name: str) -> Iterator[SetImage]:
     suffix = path.suffix.lower()
-    if suffix in _SUFFIXES:
+    if suffix in IMAGE_SUFFIXES:
         yield SetImage(name, path.read_bytes())
     elif suffix == ".parquet":
         yield from _read_parquet(path, name)

@@ -65,7 +65,7 @@ class BatchAnswers:
 
     def show_spend(self) -> str:
         """Cost so far, if the model's price is known."""
-        return f"{self._budget.spent_usd:.4f} USD" if self._budget.price else "price unknown"
+        return self._budget.show()
 
 
 class BatchRun:

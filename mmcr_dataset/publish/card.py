@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, to_croissant
+from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, file_sha256, to_croissant
 from mmcr_dataset.publish.describe import describe, load_statistics, show_table, write_statistics
 from mmcr_dataset.publish.markdown_table import to_table
 from mmcr_dataset.publish.remove import LOG_NAME, count_removed
@@ -109,9 +109,7 @@ def _show_configs(folder: Path, names: list[str]) -> str:
 def _hash_shards(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.parquet")):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(path.name.encode() + bytes.fromhex(file_sha256(path)))
     return digest.hexdigest()[:16]
 
 

@@ -22,7 +22,7 @@ INT8_MAX = 127  # num_turns and num_images are published as int8
 
 Block = str | int  # content block of a human turn: text, or the number (from 1) of an image
 
-_MARK_BEFORE_IMAGE = re.compile(r"(?:^|(?<=\n))Image_(\d+): $")
+MARK_BEFORE_IMAGE = re.compile(r"(?:^|(?<=\n))Image_(\d+): $")
 
 
 class InvalidDialogue(ValueError):
@@ -83,7 +83,7 @@ class Turn:
         for block in self.human:
             if isinstance(block, int):
                 if pieces:
-                    pieces[-1] = _MARK_BEFORE_IMAGE.sub("", pieces[-1])
+                    pieces[-1] = MARK_BEFORE_IMAGE.sub("", pieces[-1])
                 after_image = True
             else:
                 pieces.append(block.removeprefix("\n") if after_image else block)

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # formats that Pillow may open; no vector formats, no PDF
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 BACKGROUND_RGB = (255, 255, 255)  # behind transparent pixels
 HEAD_BYTES = 1024  # enough to detect the file type
 NEAR_DUPLICATE_BITS = 6  # maximum Hamming distance of the 64-bit perceptual hashes
@@ -189,8 +190,8 @@ def to_data_url(data: bytes, max_side_px: int | None = None) -> str:
     """A `data:` URL for a chat endpoint: the original file if it is a small enough JPEG, PNG or WebP, else a JPEG."""
     opened = open_image(data)
     kind = (opened.format or "").lower()
-    fits = max_side_px is None or max(opened.size) <= max_side_px
-    if kind in ("jpeg", "png", "webp") and fits and not getattr(opened, "is_animated", False):
+    is_animated = getattr(opened, "is_animated", False)
+    if kind in ("jpeg", "png", "webp") and not is_animated and (max_side_px is None or max(opened.size) <= max_side_px):
         return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
     image = decode_rgb(data)
     buffer = io.BytesIO()

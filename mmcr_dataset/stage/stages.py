@@ -144,28 +144,28 @@ class Stage:
         return _settings_in(work / STAGES[name])
 
     def shard(self, number: int, suffix: str) -> Path:
-        """Path of a shard of this stage."""
+        """Path of a shard's file."""
         return self.folder / f"{number:05d}.{suffix}"
 
     def is_finished(self, number: int) -> bool:
         """True if the shard is complete, its removed rows included."""
-        return (self.folder / f"{number:05d}.count.json").is_file()
+        return self.shard(number, "count.json").is_file()
 
     def has_retries(self, number: int) -> bool:
         """True if a finished shard removed rows that are to be retried."""
-        return any(row["retry"] for row in read_jsonl(self.folder / f"{number:05d}.removed.jsonl"))
+        return any(row["retry"] for row in read_jsonl(self.shard(number, "removed.jsonl")))
 
     def num_in(self, number: int) -> int:
         """Number of input rows of a finished shard."""
-        return int(json.loads((self.folder / f"{number:05d}.count.json").read_text())["num_in"])
+        return int(json.loads(self.shard(number, "count.json").read_text())["num_in"])
 
     def removed_rows(self, number: int) -> list[Removed]:
         """The rows that were removed from a finished shard, in order."""
-        return [Removed(**row) for row in read_jsonl(self.folder / f"{number:05d}.removed.jsonl")]
+        return [Removed(**row) for row in read_jsonl(self.shard(number, "removed.jsonl"))]
 
     def invalidate(self, number: int) -> None:
         """Mark a finished shard as unfinished."""
-        (self.folder / f"{number:05d}.count.json").unlink(missing_ok=True)
+        self.shard(number, "count.json").unlink(missing_ok=True)
 
     def delete_from(self, number: int) -> None:
         """Delete the shards from a number on, left by an earlier, longer run."""
@@ -191,10 +191,10 @@ class Stage:
         """
         removed = list(removed)
         assert num_in == num_kept + len(removed), f"{self.name} shard {number}: {num_in} in, {num_kept} kept, {removed}"
-        write_jsonl(self.folder / f"{number:05d}.removed.jsonl", map(asdict, removed))
+        write_jsonl(self.shard(number, "removed.jsonl"), map(asdict, removed))
         reasons = Counter(row.reason for row in removed)
         count = {"num_in": num_in, "num_kept": num_kept, "removed": dict(reasons)}
-        write_text(self.folder / f"{number:05d}.count.json", json.dumps(count))
+        write_text(self.shard(number, "count.json"), json.dumps(count))
 
     def close(self) -> StageCount:
         """Replace the shards of other settings, and write the removed rows to one file a reason."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcr_dataset.record.dialogue import (
+    MARK_BEFORE_IMAGE,
     Block,
     Dialogue,
     DialogueImage,
@@ -33,7 +34,6 @@ from mmcr_dataset.record.plain_text import drop_unsafe_characters, escape_specia
 from mmcr_dataset.stage.stages import Removed, read_jsonl
 
 _SHOWN = re.compile(r"<(?:image|ImageHere)>")
-_MARK = re.compile(r"(?:^|(?<=\n))Image_(\d+): $")
 _ROLES = {"human": "human", "user": "human", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 _SOURCE = Generation(writer="import")
 
@@ -165,7 +165,7 @@ def _to_blocks(text: str, shown: Iterator[int]) -> tuple[Block, ...]:
     blocks: list[Block] = []
     for number, piece in enumerate(pieces):
         follows = next(shown) if number + 1 < len(pieces) else None
-        mark = _MARK.search(piece)
+        mark = MARK_BEFORE_IMAGE.search(piece)
         if mark is not None and follows is not None and int(mark[1]) == follows:
             plain = _plain(piece[: mark.start()]) + mark.group()
         else:

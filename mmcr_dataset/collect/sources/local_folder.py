@@ -12,9 +12,8 @@ from pathlib import Path
 
 from mmcr_dataset.collect.document import Document, ImageAt
 from mmcr_dataset.record.dialogue import Source
+from mmcr_dataset.record.images import IMAGE_SUFFIXES
 from mmcr_dataset.stage.stages import Removed
-
-IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 
 class LocalFolderSource:
@@ -29,8 +28,8 @@ class LocalFolderSource:
             raise ValueError(f"{folder}: no such folder; expected a folder of images with .txt files beside them")
         self._folder, self._licence = folder, licence
         self._files = sorted(path for path in folder.rglob("*") if path.is_file())
-        if not any(path.suffix.lower() in IMAGE_ENDINGS for path in self._files):
-            raise ValueError(f"{folder}: no image in it; expected files ending in {', '.join(sorted(IMAGE_ENDINGS))}")
+        if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in self._files):
+            raise ValueError(f"{folder}: no image in it; expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
 
     @property
     def fingerprint(self) -> str:
@@ -42,7 +41,7 @@ class LocalFolderSource:
         """Yield the documents."""
         groups: dict[str, list[Path]] = {}
         for path in self._files:
-            if path.suffix.lower() in IMAGE_ENDINGS:
+            if path.suffix.lower() in IMAGE_SUFFIXES:
                 alone = path.parent == self._folder
                 name = path.name if alone else path.parent.relative_to(self._folder).as_posix()
                 groups.setdefault(name, []).append(path)

@@ -30,7 +30,7 @@ class Shipped:
     package: str
     file: str
     function: str | None = None  # of skimage.data, whose docstring describes it
-    text: str = ""  # ours, where there is no docstring
+    words: str = ""  # our description, where there is no docstring
     licence: str = ""
 
 
@@ -61,21 +61,21 @@ PHOTOS: dict[str, Shipped] = {
     "china": Shipped(
         "sklearn",
         "datasets/images/china.jpg",
-        text="A tall Chinese temple tower with several tiers of curved roofs rises above stone walls and trees. Red "
+        words="A tall Chinese temple tower with several tiers of curved roofs rises above stone walls and trees. Red "
         "flowers stand in front of the buildings. The sky over the temple is pale and hazy.",
         licence="CC-BY-2.0, danielbuechele",
     ),
     "flower": Shipped(
         "sklearn",
         "datasets/images/flower.jpg",
-        text="A single flower with many pointed petals is seen from the side against dark green leaves. The petals "
+        words="A single flower with many pointed petals is seen from the side against dark green leaves. The petals "
         "open in layers around its middle. Only the flower is sharp, the garden behind it is blurred.",
         licence="CC-BY-2.0, vultilion",
     ),
     "grace_hopper": Shipped(
         "matplotlib",
         "mpl-data/sample_data/grace_hopper.jpg",
-        text="This is an official portrait of the computer scientist Grace Hopper in the uniform of a naval officer. "
+        words="This is an official portrait of the computer scientist Grace Hopper in the uniform of a naval officer. "
         "She wears a cap with gold ornaments and a dark jacket with ribbons. A flag hangs behind her.",
         licence="public domain, United States Navy",
     ),
@@ -131,7 +131,7 @@ def _to_document(document_id: str, names: tuple[str, ...]) -> Document | Removed
         path = Path(spec.origin).parent / photo.file
         if not path.is_file():
             return Removed(document_id, "photo_not_shipped", f"this version of {photo.package} has no {photo.file}")
-        text, licence = read_docstring(photo.function) if photo.function else (photo.text, photo.licence)
+        text, licence = read_docstring(photo.function) if photo.function else (photo.words, photo.licence)
         blocks += [ImageAt(path=path), text]
         if licence not in licences:
             licences.append(licence)

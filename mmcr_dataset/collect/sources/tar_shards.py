@@ -16,10 +16,10 @@ from typing import Any
 
 from mmcr_dataset.collect.document import Document, ImageAt, document_id, read_row
 from mmcr_dataset.collect.sources import mmc4, omnicorpus
-from mmcr_dataset.collect.sources.local_folder import IMAGE_ENDINGS
 from mmcr_dataset.collect.sources.locations import SourceFile
 from mmcr_dataset.collect.sources.whole_files import WholeFilesSource
 from mmcr_dataset.record.dialogue import Source
+from mmcr_dataset.record.images import IMAGE_SUFFIXES
 from mmcr_dataset.stage.stages import Removed
 
 ENDINGS = (".tar",)
@@ -101,7 +101,7 @@ class TarShard:
             group.refused = f"{member.name} is a link or a special file"
         elif group.num_members > _MEMBERS_A_KEY_MAX:
             group.refused = f"more than {_MEMBERS_A_KEY_MAX} files of one key"
-        elif ending in IMAGE_ENDINGS:
+        elif ending in IMAGE_SUFFIXES:
             group.images.append(
                 ImageAt(path=self.file.path, offset=member.offset_data, size_bytes=member.size, name=member.name)
             )

@@ -14,37 +14,37 @@ class ByteBudget:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._rooms: dict[int, Reservation] = {}
+        self._reservations: dict[int, Reservation] = {}
         self._next = 0
         self._changed = asyncio.Condition()
         self.held_bytes = 0
         self.peak_bytes = 0
 
-    def room(self, document: int) -> Reservation:
+    def reserve(self, document: int) -> Reservation:
         """The reservation of one document."""
-        room = self._rooms[document] = Reservation(self, document)
+        reservation = self._reservations[document] = Reservation(self, document)
         if document <= self._next:
-            room.is_next.set()
-        return room
+            reservation.is_next.set()
+        return reservation
 
-    async def take(self, room: Reservation, size_bytes: int) -> None:
+    async def take(self, reservation: Reservation, size_bytes: int) -> None:
         """Wait until the bytes fit below the limit, and reserve them."""
         async with self._changed:
             await self._changed.wait_for(
-                lambda: room.is_next.is_set() or self.held_bytes + size_bytes <= self._limit_bytes
+                lambda: reservation.is_next.is_set() or self.held_bytes + size_bytes <= self._limit_bytes
             )
-            room.held_bytes += size_bytes
+            reservation.held_bytes += size_bytes
             self.held_bytes += size_bytes
             self.peak_bytes = max(self.peak_bytes, self.held_bytes)
 
-    async def leave(self, document: int) -> None:
+    async def release(self, document: int) -> None:
         """Free the bytes of a document that was written; the following one is next."""
         async with self._changed:
-            room = self._rooms.pop(document, None)
-            self.held_bytes -= room.held_bytes if room else 0
+            reservation = self._reservations.pop(document, None)
+            self.held_bytes -= reservation.held_bytes if reservation else 0
             self._next = document + 1
-            if self._next in self._rooms:
-                self._rooms[self._next].is_next.set()
+            if self._next in self._reservations:
+                self._reservations[self._next].is_next.set()
             self._changed.notify_all()
 
 

@@ -42,7 +42,7 @@ class _Host:
 class _Work:
     """One image being fetched: its document's reservation, the partial download, and the deadline."""
 
-    room: Reservation
+    reservation: Reservation
     partial: PartialDownload = field(default_factory=PartialDownload)
     until: float | None = None
 
@@ -79,22 +79,22 @@ class ImageFetcher:
     ) -> None:
         await self._session.close()
 
-    async def fetch(self, place: ImageAt, room: Reservation) -> bytes | ImageError:
-        """The bytes of an image, or the error; bytes are reserved in its document's `room` first."""
+    async def fetch(self, place: ImageAt, reservation: Reservation) -> bytes | ImageError:
+        """The bytes of an image, or the error; bytes are reserved in its document's `reservation` first."""
         try:
             if place.path is not None:
                 size_bytes = await asyncio.to_thread(_file_size, place, self._limits)
-                await room.take(size_bytes)
+                await reservation.take(size_bytes)
                 return await asyncio.to_thread(_read_file, place, size_bytes)
             url = check_url(place.url or "", self._settings.allow_loopback)
-            return await self._fetch(url, room)
+            return await self._fetch(url, reservation)
         except ImageError as error:
             return error
 
-    async def _fetch(self, url: URL, room: Reservation) -> bytes:
+    async def _fetch(self, url: URL, reservation: Reservation) -> bytes:
         """Retry with backoff until success, a permanent error, the last attempt or the deadline."""
         settings, loop = self._settings, asyncio.get_running_loop()
-        work = _Work(room)
+        work = _Work(reservation)
         for attempt in range(1, settings.max_attempts + 1):
             try:
                 return await self._follow(url, work)
@@ -111,7 +111,7 @@ class ImageFetcher:
     async def _follow(self, url: URL, work: _Work) -> bytes:
         """One attempt; each redirect waits for a slot of its own host."""
         for _ in range(self._settings.max_redirects + 1):
-            async with self._turn(url, work.room):
+            async with self._turn(url, work.reservation):
                 answer = await self._try(url, work)
             if isinstance(answer, bytes):
                 return answer
@@ -119,20 +119,20 @@ class ImageFetcher:
         raise ImageError("too_many_redirects", f"{url}: more than {self._settings.max_redirects}")
 
     @asynccontextmanager
-    async def _turn(self, url: URL, room: Reservation) -> AsyncIterator[None]:
+    async def _turn(self, url: URL, reservation: Reservation) -> AsyncIterator[None]:
         """Wait for a slot of the host, its Retry-After, and a global slot; raises if the host is skipped."""
         name = url.host or ""
         host = self._hosts.setdefault(name, _Host(self._settings.max_in_flight_host))
         self._hosts.move_to_end(name)
         host.users += 1
         try:
-            async with _slot(host.slots, room):
+            async with _slot(host.slots, reservation):
                 wait_s = host.open_at - asyncio.get_running_loop().time()
                 if wait_s > 0:
                     await asyncio.sleep(wait_s)
                 if host.failures >= _HOST_FAILURES_MAX:
                     raise ImageError("host_given_up", f"{url}: {name} failed {host.failures} consecutive times")
-                async with _slot(self._slots, room):
+                async with _slot(self._slots, reservation):
                     yield
                     host.failures = 0
         except ImageError as error:
@@ -165,7 +165,7 @@ class ImageFetcher:
                 async def reserve_bytes(size_bytes: int) -> None:
                     until, start = clock.when(), loop.time()
                     clock.reschedule(None)
-                    await work.room.take(size_bytes)
+                    await work.reservation.take(size_bytes)
                     waited_s = loop.time() - start
                     clock.reschedule((until or start) + waited_s)
                     work.until = (work.until or start) + waited_s
@@ -178,8 +178,8 @@ class ImageFetcher:
 
 
 @asynccontextmanager
-async def _slot(slots: asyncio.Semaphore, room: Reservation) -> AsyncIterator[None]:
-    taken = await room.wait_for_slot(slots)
+async def _slot(slots: asyncio.Semaphore, reservation: Reservation) -> AsyncIterator[None]:
+    taken = await reservation.wait_for_slot(slots)
     try:
         yield
     finally:

@@ -72,7 +72,7 @@ async def fetch_in_order(
                     if window:
                         tag, task = window.popleft()
                         yield tag, await task
-                        await budget.leave(left)
+                        await budget.release(left)
                         left += 1
             finally:
                 for _, task in window:
@@ -100,9 +100,9 @@ async def _to_result(
     removed = reason_no_candidate(document)
     if removed is not None:
         return removed
-    room = budget.room(number)
+    reservation = budget.reserve(number)
     try:
-        fetches = (fetcher.fetch(place, room) for place in document.images)
+        fetches = (fetcher.fetch(place, reservation) for place in document.images)
         found = await asyncio.gather(*fetches, return_exceptions=True)  # leaves no task running when one fails
         data: dict[ImageAt, bytes | ImageError] = {}
         for place, result in zip(document.images, found, strict=True):

@@ -25,9 +25,9 @@ class BuildSettings:
     """Settings of a build.
 
     Attributes:
-        source: demo; a file or folder; or hub:ORG/NAME[@REVISION][:GLOB], streamed. The format is detected from the
-            files, or given as KIND:PLACE: omnicorpus, obelics (Parquet), mmc4 (.jsonl, .gz, .zip), webdataset
-            (.tar), folder (images with .txt files beside them).
+        source: demo; a file or folder; or hub:ORG/NAME[@REVISION][:GLOB], streamed. The format is detected, or given
+            as KIND:PLACE: omnicorpus, obelics (Parquet), mmc4 (.jsonl, .gz, .zip), webdataset (.tar), folder
+            with images and .txt files.
         out: output folder; its name becomes the name of the data set. Stages are kept in a second folder, this
             name + .work.
         num_single: number of documents with one image to sample; None for all.

@@ -48,11 +48,11 @@ def parse(command: type[C], words: Sequence[str], name: str, default: C | None =
     """
     import tyro
 
-    words = _new_spelling(command, _with_recipe(command, words), name)
-    said = io.StringIO()
+    words = _rename_flags(command, _with_recipe(command, words), name)
+    stderr = io.StringIO()
     wide = not {"-h", "--help"} & set(words)  # keeps error messages on one line
     try:
-        with _columns(1000) if wide else contextlib.nullcontext(), contextlib.redirect_stderr(said):
+        with _columns(1000) if wide else contextlib.nullcontext(), contextlib.redirect_stderr(stderr):
             return tyro.cli(
                 command,
                 prog=name,
@@ -64,7 +64,7 @@ def parse(command: type[C], words: Sequence[str], name: str, default: C | None =
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise ValueError(_show_complaint(said.getvalue(), name)) from stop
+        raise ValueError(_show_error(stderr.getvalue(), name)) from stop
 
 
 def _with_recipe(command: type[Any], words: Sequence[str]) -> list[str]:
@@ -83,7 +83,7 @@ def _with_recipe(command: type[Any], words: Sequence[str]) -> list[str]:
         for name, setting in read_recipe(path).items():
             flag, known = name.replace("-", "_"), flags_of(command)
             if flag not in known and flag not in OLD_FLAGS | ALIASES:
-                raise ValueError(f"{path}: {name}: no such field{near(flag, known)}; see --help")
+                raise ValueError(f"{path}: {name}: no such field{suggest(flag, known)}; see --help")
             values = setting if isinstance(setting, list) else [setting]
             recipe += [f"--{flag}", *map(str, values)] if setting is not None else []
     return recipe + rest
@@ -108,7 +108,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-def near(word: str, known: Sequence[str]) -> str:
+def suggest(word: str, known: Sequence[str]) -> str:
     """`; did you mean a or b?` with the closest known names, empty if none is close."""
     found = difflib.get_close_matches(word, list(known), n=2, cutoff=0.5)
     return f"; did you mean {' or '.join(found)}?" if found else ""
@@ -116,10 +116,10 @@ def near(word: str, known: Sequence[str]) -> str:
 
 def flags_of(command: type[Any]) -> list[str]:
     """The flags in a command's `--help`, without their dashes."""
-    said = io.StringIO()
-    with _columns(80), contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+    stdout = io.StringIO()
+    with _columns(80), contextlib.redirect_stdout(stdout), contextlib.suppress(SystemExit):
         parse(command, ["--help"], "program")
-    shown = re.findall(r"^(?:│ |  )(--?\w.*?)(?:  |│|$)", said.getvalue(), flags=re.M)  # `--flag INT  what it is`
+    shown = re.findall(r"^(?:│ |  )(--?\w.*?)(?:  |│|$)", stdout.getvalue(), flags=re.M)  # `--flag INT  what it is`
     return re.findall(r"--([a-z]\w*)", " ".join(shown))
 
 
@@ -137,25 +137,25 @@ def _columns(number: int) -> Iterator[None]:
             os.environ["COLUMNS"] = before
 
 
-def _new_spelling(command: type[Any], words: Sequence[str], name: str) -> list[str]:
+def _rename_flags(command: type[Any], words: Sequence[str], name: str) -> list[str]:
     """The arguments with old flag names replaced, and `--flag true` as a switch."""
     known: list[str] | None = None
-    said: list[str] = []
+    result: list[str] = []
     switch = "|".join(_TRUE | _FALSE)
     words = [
         one for word in words for one in (word.split("=") if re.fullmatch(rf"--[\w-]+=({switch})", word) else [word])
     ]
     for word in words:
-        if word.startswith("--") and " " in word and "=" not in word and said and said[-1].startswith("--"):
-            said[-1] = f"{said[-1]}={word}"  # flags in quotes, for another program
+        if word.startswith("--") and " " in word and "=" not in word and result and result[-1].startswith("--"):
+            result[-1] = f"{result[-1]}={word}"  # flags in quotes, for another program
             continue
         flag, equals, value = word.partition("=")
         bare = flag.removeprefix("--").replace("-", "_")
-        if said and said[-1].startswith("--") and "=" not in said[-1] and word.lower() in _TRUE | _FALSE:
-            before = said[-1].removeprefix("--").replace("-", "_")
+        if result and result[-1].startswith("--") and "=" not in result[-1] and word.lower() in _TRUE | _FALSE:
+            before = result[-1].removeprefix("--").replace("-", "_")
             known = known if known is not None else flags_of(command)
             if f"no_{before}" in known:
-                said[-1] = f"--{before}" if word.lower() in _TRUE else f"--no_{before}"
+                result[-1] = f"--{before}" if word.lower() in _TRUE else f"--no_{before}"
                 continue
         if flag.startswith("--") and (new := ALIASES.get(bare) or OLD_FLAGS.get(bare)):
             known = known if known is not None else flags_of(command)
@@ -166,22 +166,22 @@ def _new_spelling(command: type[Any], words: Sequence[str], name: str) -> list[s
                         "%s: --%s is now --%s; the old name will be removed in the next version", name, bare, chosen
                     )
                 flag = f"--{chosen}"
-        said.append(flag + equals + value)
-    return said
+        result.append(flag + equals + value)
+    return result
 
 
-def _show_complaint(text: str, name: str) -> str:
+def _show_error(text: str, name: str) -> str:
     """Tyro's error message as one line, without its box and title."""
     lines = [line.strip("│╭╮╰╯─ ") for line in text.splitlines()][1:]
-    said: list[str] = []
+    parts: list[str] = []
     for line in lines:
         if not line or line.startswith("For full helptext") or f"{name} --help" in line:
             continue
         if line == "Argument helptext:":
             break
         line = re.sub(r"^Error parsing [\w.]+: (?=--)", "", line)
-        said.append(line if not said or said[-1].endswith(":") else f"; {line}")
-        if re.match(r"--?\w|[A-Z\[{]+\b", line) and said[0].startswith("Missing from"):
-            said[-1] += ":"  # a flag, followed by its help
-    complaint = " ".join(said).replace(" ;", ";")
-    return f"{complaint.removesuffix(':')}; see `{name} --help`"
+        parts.append(line if not parts or parts[-1].endswith(":") else f"; {line}")
+        if re.match(r"--?\w|[A-Z\[{]+\b", line) and parts[0].startswith("Missing from"):
+            parts[-1] += ":"  # a flag, followed by its help
+    message = " ".join(parts).replace(" ;", ";")
+    return f"{message.removesuffix(':')}; see `{name} --help`"

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mmcr_dataset.command_flags import near, parse
+from mmcr_dataset.command_flags import parse, suggest
 
 PACKAGES = ("mmcr_dataset", "mmcr_bench", "training", "eval_tasks", "experiments")
 COMMON_HELP = "-v, --verbose (debug log and tracebacks) and -q, --quiet (warnings only)"
@@ -164,7 +164,7 @@ def _find_command(program: Program, words: Sequence[str]) -> tuple[str, type[Com
         if entry is None:
             if rest and not rest[0].startswith("-"):
                 raise ValueError(
-                    f"no command {rest[0]!r}{near(first, list(commands))}; expected one of {', '.join(commands)}"
+                    f"no command {rest[0]!r}{suggest(first, list(commands))}; expected one of {', '.join(commands)}"
                 )
             _print_commands(name, program.about, commands)
             return None

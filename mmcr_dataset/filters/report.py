@@ -64,7 +64,7 @@ def _to_similarity(scores: Mapping[str, Sequence[float]], least: float | None) -
     counts, edges = np.histogram(worst, bins=_NUM_BINS)
     quantiles = [0.05, 0.25, 0.5, 0.75, 0.95]
     return {
-        "said": "No threshold was set." if least is None else _show_threshold(worst, least),
+        "summary": "No threshold was set." if least is None else _show_threshold(worst, least),
         "counts": counts.tolist(),
         "edges": edges.tolist(),
         "threshold": least,

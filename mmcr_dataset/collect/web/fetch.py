@@ -34,7 +34,7 @@ class _Host:
     def __init__(self, max_in_flight: int) -> None:
         self.slots = asyncio.Semaphore(max_in_flight)
         self.users = 0
-        self.open_at = 0.0
+        self.next_at = 0.0
         self.failures = 0
 
 
@@ -44,7 +44,7 @@ class _Work:
 
     reservation: Reservation
     partial: PartialDownload = field(default_factory=PartialDownload)
-    until: float | None = None
+    deadline: float | None = None
 
 
 class ImageFetcher:
@@ -102,7 +102,7 @@ class ImageFetcher:
                 wait_s = random.uniform(0.5, 1.0) * settings.backoff_s * 2**attempt  # noqa: S311  (spreads load)
                 if isinstance(error, RetryLater):
                     wait_s = max(wait_s, error.after_s)
-                too_late = work.until is not None and loop.time() + wait_s > work.until
+                too_late = work.deadline is not None and loop.time() + wait_s > work.deadline
                 if attempt == settings.max_attempts or error.reason not in _RETRIED or too_late:
                     raise
             await asyncio.sleep(wait_s)
@@ -111,7 +111,7 @@ class ImageFetcher:
     async def _follow(self, url: URL, work: _Work) -> bytes:
         """One attempt; each redirect waits for a slot of its own host."""
         for _ in range(self._settings.max_redirects + 1):
-            async with self._turn(url, work.reservation):
+            async with self._host_slot(url, work.reservation):
                 answer = await self._try(url, work)
             if isinstance(answer, bytes):
                 return answer
@@ -119,7 +119,7 @@ class ImageFetcher:
         raise ImageError("too_many_redirects", f"{url}: more than {self._settings.max_redirects}")
 
     @asynccontextmanager
-    async def _turn(self, url: URL, reservation: Reservation) -> AsyncIterator[None]:
+    async def _host_slot(self, url: URL, reservation: Reservation) -> AsyncIterator[None]:
         """Wait for a slot of the host, its Retry-After, and a global slot; raises if the host is skipped."""
         name = url.host or ""
         host = self._hosts.setdefault(name, _Host(self._settings.max_in_flight_host))
@@ -127,7 +127,7 @@ class ImageFetcher:
         host.users += 1
         try:
             async with _slot(host.slots, reservation):
-                wait_s = host.open_at - asyncio.get_running_loop().time()
+                wait_s = host.next_at - asyncio.get_running_loop().time()
                 if wait_s > 0:
                     await asyncio.sleep(wait_s)
                 if host.failures >= _HOST_FAILURES_MAX:
@@ -140,13 +140,13 @@ class ImageFetcher:
                 host.failures = host.failures + 1 if error.reason in ("timeout", "unreachable") else 0
             if isinstance(error, RetryLater):
                 pause_s = min(error.after_s, self._settings.total_timeout_s)
-                host.open_at = asyncio.get_running_loop().time() + pause_s
+                host.next_at = asyncio.get_running_loop().time() + pause_s
             raise
         finally:
             host.users -= 1
-            self._forget_hosts()
+            self._evict_hosts()
 
-    def _forget_hosts(self) -> None:
+    def _evict_hosts(self) -> None:
         """Evict the least recently used hosts: a run sees millions."""
         while len(self._hosts) > _HOSTS_REMEMBERED:
             oldest, state = next(iter(self._hosts.items()))
@@ -157,8 +157,8 @@ class ImageFetcher:
     async def _try(self, url: URL, work: _Work) -> bytes | URL:
         """One request with its timeout, which is suspended while waiting for memory."""
         settings, loop = self._settings, asyncio.get_running_loop()
-        work.until = work.until or loop.time() + settings.total_timeout_s
-        seconds = min(settings.timeout_s, max(0.01, work.until - loop.time()))
+        work.deadline = work.deadline or loop.time() + settings.total_timeout_s
+        seconds = min(settings.timeout_s, max(0.01, work.deadline - loop.time()))
         try:
             async with asyncio.timeout(seconds) as clock:
 
@@ -168,7 +168,7 @@ class ImageFetcher:
                     await work.reservation.take(size_bytes)
                     waited_s = loop.time() - start
                     clock.reschedule((until or start) + waited_s)
-                    work.until = (work.until or start) + waited_s
+                    work.deadline = (work.deadline or start) + waited_s
 
                 return await transfer(
                     self._session, url, work.partial, self._limits, reserve_bytes, settings.allow_loopback

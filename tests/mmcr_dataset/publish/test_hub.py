@@ -239,7 +239,7 @@ def test_check_damaged_folder_is_named(folder: Path, make_dialogue: Callable[...
     for part in (
         "`default: true`",
         "no file matches many/train",
-        "loading scripts are refused",
+        "loading scripts are rejected",
         "not a readable Parquet",
     ):
         assert part in said

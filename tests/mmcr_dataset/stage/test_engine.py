@@ -145,7 +145,7 @@ def test_slurm_job_script_names_ranks_partition_and_time(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        ({"name": "slurm"}, "--slurm_partition goes with slurm"),
+        ({"name": "slurm"}, "--slurm_partition is required for slurm"),
         ({"num_ranks": 0}, "expected at least 1"),
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcr_dataset.endpoint.reply import RetryableFailure, read_completion, read_object
-from mmcr_dataset.endpoint.transport import Answered, RequestFailed, Transport
+from mmcr_dataset.endpoint.transport import HttpResponse, RequestFailed, Transport
 
 _MARK = "mmcr_mark"
 ENDED = ("completed", "failed", "expired", "cancelled")
@@ -25,8 +25,8 @@ class BatchApi:
     All raise RequestFailed after the last attempt, and EndpointUnusable when no request can succeed there.
     """
 
-    def __init__(self, wire: Transport, where: str, max_attempts: int) -> None:
-        self._transport, self._where, self._max_attempts = wire, where, max_attempts
+    def __init__(self, transport: Transport, where: str, max_attempts: int) -> None:
+        self._transport, self._where, self._max_attempts = transport, where, max_attempts
 
     async def upload(self, path: Path) -> str:
         """Upload a file of requests; returns its id."""
@@ -71,7 +71,7 @@ class BatchApi:
     async def download(self, file_id: str, to: Path) -> None:
         """Stream a file of answers to disk."""
 
-        async def fetch() -> Answered:
+        async def fetch() -> HttpResponse:
             answered = await self._transport.download(file_id, to)
             return answered._replace(body=b"{}") if answered.status == 200 else answered
 
@@ -80,7 +80,7 @@ class BatchApi:
     async def _get(self, path: str) -> dict[str, Any]:
         return await self._object(lambda: self._transport.get(path))
 
-    async def _object(self, call: Callable[[], Awaitable[Answered]]) -> dict[str, Any]:
+    async def _object(self, call: Callable[[], Awaitable[HttpResponse]]) -> dict[str, Any]:
         for attempt in range(1, self._max_attempts + 1):
             try:
                 return read_batch_object(await call(), self._where)
@@ -96,7 +96,7 @@ class BatchApi:
         await asyncio.sleep(min(30.0, 0.5 * 2**attempt) if wait_s is None else wait_s)
 
 
-def read_batch_object(answered: Answered, where: str) -> dict[str, Any]:
+def read_batch_object(answered: HttpResponse, where: str) -> dict[str, Any]:
     """The JSON object of a response of the Batch API; raises as `read_completion` does for an error."""
     raw = read_object(answered)
     if answered.status == 200 and "id" in raw:  # a failed batch has `errors` too, but the request succeeded

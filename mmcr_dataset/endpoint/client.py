@@ -29,7 +29,7 @@ from mmcr_dataset.endpoint.reply import (
     read_reply,
     rejects_max_tokens,
 )
-from mmcr_dataset.endpoint.transport import Answered, RequestFailed
+from mmcr_dataset.endpoint.transport import HttpResponse, RequestFailed
 
 __all__ = ["ChatClient", "Endpoint", "EndpointUnusable", "Reply", "RequestFailed"]
 
@@ -137,7 +137,7 @@ class ChatClient:
             return await self._send(asked, body, worst_case_usd)
 
     async def _take(
-        self, asked: Asked, answered: Answered, raw: Mapping[str, Any], worst_case_usd: float
+        self, asked: Asked, answered: HttpResponse, raw: Mapping[str, Any], worst_case_usd: float
     ) -> Reply | RequestFailed:
         """Add the cost and store the response: the reply, or why it isn't one."""
         usd = self.budget.spend(raw.get("usage") or {}, worst_case_usd)
@@ -192,7 +192,7 @@ class ChatClient:
             await asyncio.sleep(wait_s)
         raise AssertionError("unreachable: the loop returns or raises")
 
-    def _read(self, answered: Answered) -> dict[str, Any]:
+    def _read(self, answered: HttpResponse) -> dict[str, Any]:
         """The completion in a response, after the rate limiter has adjusted to it."""
         raw = read_object(answered)
         self._rate_limiter.observe(answered.status, answered.headers, count_tokens(raw))

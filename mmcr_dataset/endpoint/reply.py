@@ -10,7 +10,7 @@ from typing import Any
 
 from mmcr_dataset.endpoint.budget import EndpointUnusable
 from mmcr_dataset.endpoint.retry_after import read_retry_after
-from mmcr_dataset.endpoint.transport import Answered, RequestFailed
+from mmcr_dataset.endpoint.transport import HttpResponse, RequestFailed
 
 _FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt", "moderation_blocked"}
 _NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
@@ -81,7 +81,7 @@ def read_reply(raw: Mapping[str, Any], from_ledger: bool) -> Reply:
     )
 
 
-def read_object(answered: Answered) -> dict[str, Any]:
+def read_object(answered: HttpResponse) -> dict[str, Any]:
     """The JSON object of a response; an object with an `error` where the body is none."""
     try:
         raw = json.loads(answered.body.decode("utf-8"))
@@ -105,7 +105,7 @@ def rejects_max_tokens(raw: Mapping[str, Any]) -> bool:
     return named == ["max_tokens", "unsupported_parameter"]
 
 
-def read_completion(answered: Answered, raw: dict[str, Any], where: str) -> dict[str, Any]:
+def read_completion(answered: HttpResponse, raw: dict[str, Any], where: str) -> dict[str, Any]:
     """The raw completion of a response.
 
     Args:

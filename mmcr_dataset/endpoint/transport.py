@@ -31,7 +31,7 @@ class RequestFailed(RuntimeError):
         self.detail = detail
 
 
-class Answered(NamedTuple):
+class HttpResponse(NamedTuple):
     """An HTTP response whose body was read."""
 
     status: int
@@ -86,7 +86,7 @@ class Transport:
         """Close all connections."""
         await self._client.close()
 
-    async def post_json(self, path: str, body: bytes) -> Answered:
+    async def post_json(self, path: str, body: bytes) -> HttpResponse:
         """One POST of a JSON body; `path` begins with a slash and is relative to the base address.
 
         Raises:
@@ -96,18 +96,18 @@ class Transport:
             self._client.post(path, content=body, cast_to=self._response, options=_JSON), self._timeout_s
         )
 
-    async def get(self, path: str) -> Answered:
+    async def get(self, path: str) -> HttpResponse:
         """One GET; raises as `post_json` does."""
         return await self._try(self._client.get(path, cast_to=self._response), self._timeout_s)
 
-    async def upload(self, path: Path) -> Answered:
+    async def upload(self, path: Path) -> HttpResponse:
         """Stream a file of batch requests to the server; raises as `post_json` does."""
         with path.open("rb") as file:
             named = (path.name, file, "application/jsonl")
             create = self._client.files.with_raw_response.create
             return await self._try(create(file=named, purpose="batch", timeout=_UPLOAD_S), _UPLOAD_S)
 
-    async def download(self, file_id: str, to: Path) -> Answered:
+    async def download(self, file_id: str, to: Path) -> HttpResponse:
         """Stream a file of answers to disk; raises as `post_json` does."""
         return await self._try(self._stream(file_id, to), None)
 
@@ -118,7 +118,7 @@ class Transport:
                     await asyncio.to_thread(file.write, chunk)
         return self._response(200, headers=response.headers)
 
-    async def _try(self, call: Awaitable[Any], limit_s: float | None) -> Answered:
+    async def _try(self, call: Awaitable[Any], limit_s: float | None) -> HttpResponse:
         """The response to a call, whatever its status; with `limit_s` None only the timeout of each read applies."""
         import openai
 
@@ -132,7 +132,7 @@ class Transport:
             if isinstance(cause, TimeoutError):
                 raise RequestFailed("timeout", f"no answer in {limit_s or self._timeout_s:g} s") from error
             raise RequestFailed("connection", f"{type(cause).__name__}: {cause}") from error
-        return Answered(response.status_code, response.headers, response.content)
+        return HttpResponse(response.status_code, response.headers, response.content)
 
 
 def _root(error: BaseException) -> BaseException:

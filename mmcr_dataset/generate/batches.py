@@ -20,7 +20,7 @@ from mmcr_dataset.endpoint.budget import Budget, EndpointUnusable
 from mmcr_dataset.endpoint.client import Messages, Reply, RequestFailed, rename_max_tokens, to_body, to_request
 from mmcr_dataset.endpoint.ledger import Asked, Ledger, to_asked
 from mmcr_dataset.endpoint.reply import RetryableFailure, read_completion, read_reply, rejects_max_tokens
-from mmcr_dataset.endpoint.transport import Answered
+from mmcr_dataset.endpoint.transport import HttpResponse
 from mmcr_dataset.generate.dialogues import image_name, image_url, to_request_messages
 from mmcr_dataset.generate.estimate import BATCH_SHARE
 from mmcr_dataset.generate.writer_settings import WriterSettings
@@ -256,7 +256,7 @@ class BatchRun:
             if not isinstance(response, dict):
                 error = line.get("error") or {}
                 raise RetryableFailure(str(error.get("code") or "no_answer"), str(error.get("message")), None)
-            answered = Answered(int(response.get("status_code") or 0), {}, json.dumps(body).encode())
+            answered = HttpResponse(int(response.get("status_code") or 0), {}, json.dumps(body).encode())
             raw = read_completion(answered, body, f"{self._endpoint.base_url}, model {self._endpoint.model!r}")
             usd = self._budget.spend(raw.get("usage") or {}, self._budget.worst_case_usd(json.loads(asked.text)))
             read_reply(raw, from_ledger=False)

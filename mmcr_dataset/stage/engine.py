@@ -17,7 +17,7 @@ from tyro.conf import arg
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Where the paid stage runs.
+    """Where the generate stage runs.
 
     Attributes:
         name: local (this process), datatrove-local (processes on this machine), slurm (a job array) or ray (the

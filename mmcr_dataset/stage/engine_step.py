@@ -1,4 +1,4 @@
-"""A rank's function as a datatrove pipeline step; the only module that imports datatrove's classes to subclass."""
+"""A rank's function as a datatrove pipeline step."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 
 from mmcr_dataset.endpoint.client import ChatClient, Endpoint, Reply
 from mmcr_dataset.endpoint.ledger import Ledger
-from mmcr_dataset.endpoint.transport import Answered, RequestFailed, Transport
+from mmcr_dataset.endpoint.transport import HttpResponse, RequestFailed, Transport
 from tests.fake_chat_server import Answer, FakeChatServer, completion_of
 from tests.local_server import Handler, LocalServer
 
@@ -47,8 +47,8 @@ def send_completion(handler: Handler) -> None:
     send(handler, 200, json.dumps(completion_of("hello", "m")[1]).encode())
 
 
-def post(url: str, timeout_s: float = 5.0, **azure: str) -> Answered:
-    async def run() -> Answered:
+def post(url: str, timeout_s: float = 5.0, **azure: str) -> HttpResponse:
+    async def run() -> HttpResponse:
         wire = Transport(url, "key", timeout_s, **azure)
         try:
             return await wire.post_json("/chat/completions", b'{"model": "m"}')

@@ -136,7 +136,7 @@ def test_build_estimate_says_the_cost_and_pays_nothing(
         flags = ["--writer", "openai", "--filter", "none", "--estimate"]
         assert openai(folder, tmp_path / "set", server, *flags, "--endpoint", endpoint) == 0
         assert server.requests == []
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert "9 requests to gpt-4o-2024-11-20 (0 are in the ledger)" in said
     assert "USD, at most" in said
     assert not (tmp_path / "set").exists()

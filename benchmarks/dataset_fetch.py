@@ -131,10 +131,10 @@ def run_bytes(base_url: str, num_images: int, in_flight: int, out: Path) -> None
                 async def work() -> None:
                     for number in numbers:
                         place = ImageAt(url=f"{base_url}/{number}.jpg")
-                        data = await fetcher.fetch(place, budget.room(number))
+                        data = await fetcher.fetch(place, budget.reserve(number))
                         assert isinstance(data, bytes), data
                         file.write(data)
-                        await budget.leave(number)
+                        await budget.release(number)
 
                 await asyncio.gather(*(work() for _ in range(in_flight)))
 

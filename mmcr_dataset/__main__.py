@@ -1,4 +1,4 @@
-"""python -m mmcr_dataset COMMAND: the list of commands; their flags are in build_settings.py and commands.py."""
+"""python -m mmcr_dataset COMMAND: table of commands; their flags are in build_settings.py and commands.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""python -m mmcr_dataset build: its flags are the fields of build_settings.py."""
+"""python -m mmcr_dataset build; its flags are the fields of build_settings.py."""
 
 from __future__ import annotations
 

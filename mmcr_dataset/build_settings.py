@@ -1,6 +1,6 @@
-"""The settings of a build, each declared once: the flags of `python -m mmcr_dataset build`, their help and defaults.
+"""Settings of a build, each declared once: the flags of `python -m mmcr_dataset build`, their help and defaults.
 
-Light: nothing heavy is imported, so that `--help` answers at once.
+Imports no heavy package, so that `--help` stays fast.
 """
 
 from __future__ import annotations
@@ -22,29 +22,30 @@ arg = tyro.conf.arg
 
 @dataclass(frozen=True, slots=True)
 class BuildSettings:
-    """A build: documents to dialogues to a data set folder.
+    """Settings of a build.
 
     Attributes:
-        source: demo; a file or folder; or hub:ORG/NAME[@REVISION][:GLOB], read in pieces. The kind is seen from the
-            files, or written before as KIND:PLACE: omnicorpus, obelics (Parquet), mmc4 (.jsonl, .gz, .zip),
-            webdataset (.tar), folder (images with .txt files beside them).
-        out: folder of the data set; its name is the data set's name. Stages go to its neighbour, the name + .work.
-        num_single: documents of one image to take; None for all.
-        num_multi: documents of several images to take; None for all.
-        seed: of the draw.
-        licence: license of the images and texts, where the source does not say.
-        matcher: similarity of image and text by none, labels, open_clip (which is ViT-L-14/openai) or
+        source: demo; a file or folder; or hub:ORG/NAME[@REVISION][:GLOB], streamed. The format is detected, or given
+            as KIND:PLACE: omnicorpus, obelics (Parquet), mmc4 (.jsonl, .gz, .zip), webdataset (.tar), folder
+            with images and .txt files.
+        out: output folder; its name becomes the name of the data set. Stages are kept in a second folder, this
+            name + .work.
+        num_single: number of documents with one image to sample; None for all.
+        num_multi: number of documents with several images to sample; None for all.
+        seed: random seed of the sampling.
+        licence: license of the images and texts, where the source has none.
+        matcher: model of the image-text similarity: none, labels, open_clip (ViT-L-14/openai) or
             open_clip:MODEL/PRETRAINED.
-        similarity_min: least cosine of each image and its text.
-        keep_rate: share of the dialogues to keep by similarity, instead of a threshold.
-        evaluation_sets: decontamination: leave out dialogues that show an image of it; a folder, Parquet or
-            VLMEvalKit TSV.
-        estimate_only: say what the writer would cost, and stop before it.
-        screen: what a document must be before its images are fetched.
+        similarity_min: similarity threshold: minimum cosine of each image and its text.
+        keep_rate: share of the dialogues to keep by similarity (a quantile), instead of a threshold.
+        evaluation_sets: decontamination: remove dialogues that show an image of this evaluation set; a folder,
+            Parquet or VLMEvalKit TSV. May be repeated.
+        estimate_only: estimate the cost of the writer and stop before it.
+        screen: filters on documents before their images are fetched.
         fetch: how images are fetched.
-        writer: who writes the dialogues, and how.
+        writer: how dialogues are written.
         engine: where the writer runs.
-        limits: what an image may be.
+        limits: size limits of an image.
     """
 
     source: Annotated[str, arg(metavar="[KIND:]PLACE")]
@@ -71,15 +72,15 @@ class BuildSettings:
         if self.keep_rate is not None and not 0 < self.keep_rate <= 1:
             raise ValueError(f"--keep_rate {self.keep_rate}: expected a share above 0 and at most 1")
         if self.similarity_min is not None and self.keep_rate is not None:
-            raise ValueError("--similarity_min and --keep_rate: give one of them")
+            raise ValueError("--similarity_min and --keep_rate are mutually exclusive: give one of them")
         if self.matcher == "none" and (self.similarity_min is not None or self.keep_rate is not None):
-            raise ValueError("--filter none measures nothing: leave --similarity_min and --keep_rate out")
+            raise ValueError("--filter none computes no similarity: remove --similarity_min and --keep_rate")
         if self.engine.name != "local" and self.writer.writer != "openai":
-            raise ValueError(f"--engine {self.engine.name}: goes with --writer openai, got {self.writer.writer}")
+            raise ValueError(f"--engine {self.engine.name}: works with --writer openai only, got {self.writer.writer}")
         if self.out.exists() and not self.out.is_dir():
-            raise ValueError(f"--output_dir {self.out}: a file is in the way")
+            raise ValueError(f"--output_dir {self.out}: is a file, expected a folder")
 
     @property
     def work(self) -> Path:
-        """Folder of the stages, beside the data set so that publishing can't pick it up."""
+        """Work folder of the stages, outside the data set folder so that it is never published."""
         return self.out.with_name(self.out.name + ".work")

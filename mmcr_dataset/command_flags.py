@@ -1,4 +1,4 @@
-"""Words of a command line to typed settings: a dataclass's fields are its flags (tyro); old spellings still work."""
+"""Parse command-line arguments to dataclasses, whose fields are the flags (tyro); old flag names still work."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-# Flags that were called otherwise: the new name, or several, of which a command has one. Silent where the field's
-# habits know both names.
+# Old flag name -> new names, of which a command has one. OLD_FLAGS are deprecated and log a warning, ALIASES stay.
 OLD_FLAGS: dict[str, tuple[str, ...]] = {
     "to": ("push_to",),
     "side_by_side": ("batch_size",),
@@ -34,26 +33,26 @@ log = logging.getLogger(__name__)
 
 
 def parse(command: type[C], words: Sequence[str], name: str, default: C | None = None) -> C:
-    """The command that some words make.
+    """Parse arguments to an instance of a command.
 
     Args:
         command: a dataclass.
-        words: flags and values; `--a-b` and `--a_b` are the same, `--flag true` is `--flag`, and `--config FILE.yaml`
-            stands for the flags in that file, before the others.
-        name: how the program is called, for `--help` and errors.
-        default: takes the place of the fields' own defaults.
+        words: the arguments; `--a-b` equals `--a_b`, `--flag true` equals `--flag`, and `--config FILE.yaml` inserts
+            the flags of that file before the others.
+        name: the program's name, for `--help` and errors.
+        default: instance whose values replace the fields' defaults.
 
     Raises:
-        ValueError: the words don't fit the fields; says which, and what was expected.
-        SystemExit: `--help` was asked for and printed.
+        ValueError: the arguments don't match the fields; the message names the flag and what was expected.
+        SystemExit: after printing `--help`.
     """
     import tyro
 
-    words = _new_spelling(command, words if "config" in _fields(command) else _with_recipe(command, words), name)
-    said = io.StringIO()
-    wide = not {"-h", "--help"} & set(words)  # nothing of a complaint is broken over two lines
+    words = _rename_flags(command, _with_recipe(command, words), name)
+    stderr = io.StringIO()
+    wide = not {"-h", "--help"} & set(words)  # keeps error messages on one line
     try:
-        with _columns(1000) if wide else contextlib.nullcontext(), contextlib.redirect_stderr(said):
+        with _columns(1000) if wide else contextlib.nullcontext(), contextlib.redirect_stderr(stderr):
             return tyro.cli(
                 command,
                 prog=name,
@@ -65,15 +64,13 @@ def parse(command: type[C], words: Sequence[str], name: str, default: C | None =
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise ValueError(_show_complaint(said.getvalue(), name)) from stop
-
-
-def _fields(command: type[Any]) -> list[str]:
-    return [one.name for one in dataclasses.fields(command)]
+        raise ValueError(_show_error(stderr.getvalue(), name)) from stop
 
 
 def _with_recipe(command: type[Any], words: Sequence[str]) -> list[str]:
-    """The words with the flags of each `--config FILE.yaml` before them."""
+    """The arguments, after the flags of each `--config FILE.yaml`, unless the command has a field `config`."""
+    if "config" in {one.name for one in dataclasses.fields(command)}:
+        return list(words)
     recipe: list[str] = []
     rest: list[str] = []
     left = iter(words)
@@ -86,17 +83,17 @@ def _with_recipe(command: type[Any], words: Sequence[str]) -> list[str]:
         for name, setting in read_recipe(path).items():
             flag, known = name.replace("-", "_"), flags_of(command)
             if flag not in known and flag not in OLD_FLAGS | ALIASES:
-                raise ValueError(f"{path}: {name}: no such field{near(flag, known)}; see --help")
+                raise ValueError(f"{path}: {name}: no such field{suggest(flag, known)}; see --help")
             values = setting if isinstance(setting, list) else [setting]
             recipe += [f"--{flag}", *map(str, values)] if setting is not None else []
     return recipe + rest
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """The settings of a YAML file: the flags of a command without their dashes.
+    """The settings of a YAML file: flag names without dashes -> values.
 
     Raises:
-        ValueError: no such file, or not YAML of `flag: value`.
+        ValueError: there is no such file, or it is not YAML of the form `flag: value`.
     """
     import yaml
 
@@ -111,24 +108,24 @@ def read_recipe(path: Path) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-def near(word: str, known: Sequence[str]) -> str:
-    """`; did you mean a or b?` of what is known, empty where nothing is near."""
+def suggest(word: str, known: Sequence[str]) -> str:
+    """`; did you mean a or b?` with the closest known names, empty if none is close."""
     found = difflib.get_close_matches(word, list(known), n=2, cutoff=0.5)
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 
 def flags_of(command: type[Any]) -> list[str]:
-    """The flags that `--help` shows for a command, without their dashes."""
-    said = io.StringIO()
-    with _columns(80), contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+    """The flags in a command's `--help`, without their dashes."""
+    stdout = io.StringIO()
+    with _columns(80), contextlib.redirect_stdout(stdout), contextlib.suppress(SystemExit):
         parse(command, ["--help"], "program")
-    shown = re.findall(r"^(?:│ |  )(--?\w.*?)(?:  |│|$)", said.getvalue(), flags=re.M)  # `--flag INT  what it is`
+    shown = re.findall(r"^(?:│ |  )(--?\w.*?)(?:  |│|$)", stdout.getvalue(), flags=re.M)  # `--flag INT  what it is`
     return re.findall(r"--([a-z]\w*)", " ".join(shown))
 
 
 @contextlib.contextmanager
 def _columns(number: int) -> Iterator[None]:
-    """A terminal of that many columns, for what is printed inside."""
+    """Set the terminal width for the code inside."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(number)
     try:
@@ -140,49 +137,51 @@ def _columns(number: int) -> Iterator[None]:
             os.environ["COLUMNS"] = before
 
 
-def _new_spelling(command: type[Any], words: Sequence[str], name: str) -> list[str]:
-    """The words with new names for old flags, and `--flag true` as a flag."""
+def _rename_flags(command: type[Any], words: Sequence[str], name: str) -> list[str]:
+    """The arguments with old flag names replaced, and `--flag true` as a switch."""
     known: list[str] | None = None
-    said: list[str] = []
+    result: list[str] = []
     switch = "|".join(_TRUE | _FALSE)
     words = [
         one for word in words for one in (word.split("=") if re.fullmatch(rf"--[\w-]+=({switch})", word) else [word])
     ]
     for word in words:
-        if word.startswith("--") and " " in word and "=" not in word and said and said[-1].startswith("--"):
-            said[-1] = f"{said[-1]}={word}"  # flags in quotes, for another program
+        if word.startswith("--") and " " in word and "=" not in word and result and result[-1].startswith("--"):
+            result[-1] = f"{result[-1]}={word}"  # flags in quotes, for another program
             continue
         flag, equals, value = word.partition("=")
         bare = flag.removeprefix("--").replace("-", "_")
-        if said and said[-1].startswith("--") and "=" not in said[-1] and word.lower() in _TRUE | _FALSE:
-            before = said[-1].removeprefix("--").replace("-", "_")
+        if result and result[-1].startswith("--") and "=" not in result[-1] and word.lower() in _TRUE | _FALSE:
+            before = result[-1].removeprefix("--").replace("-", "_")
             known = known if known is not None else flags_of(command)
             if f"no_{before}" in known:
-                said[-1] = f"--{before}" if word.lower() in _TRUE else f"--no_{before}"
+                result[-1] = f"--{before}" if word.lower() in _TRUE else f"--no_{before}"
                 continue
         if flag.startswith("--") and (new := ALIASES.get(bare) or OLD_FLAGS.get(bare)):
             known = known if known is not None else flags_of(command)
             chosen = next((one for one in new if one in known), None)
             if bare not in known and chosen is not None:
                 if bare in OLD_FLAGS:
-                    log.warning("%s: --%s is now --%s; the old name goes with the next version", name, bare, chosen)
+                    log.warning(
+                        "%s: --%s is now --%s; the old name will be removed in the next version", name, bare, chosen
+                    )
                 flag = f"--{chosen}"
-        said.append(flag + equals + value)
-    return said
+        result.append(flag + equals + value)
+    return result
 
 
-def _show_complaint(text: str, name: str) -> str:
-    """What tyro says of wrong words, as one line without its box and title."""
-    lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()][1:]  # without the title
-    said: list[str] = []
+def _show_error(text: str, name: str) -> str:
+    """Tyro's error message as one line, without its box and title."""
+    lines = [line.strip("│╭╮╰╯ ") for line in text.splitlines()][1:]
+    parts: list[str] = []
     for line in lines:
         if not line.strip("─-") or line.startswith("For full helptext") or f"{name} --help" in line:
             continue
         if line == "Argument helptext:":
             break
         line = re.sub(r"^Error parsing [\w.]+: (?=--)", "", line)
-        said.append(line if not said or said[-1].endswith(":") else f"; {line}")
-        if re.match(r"--?\w|[A-Z\[{]+\b", line) and said[0].startswith("Missing from"):
-            said[-1] += ":"  # a flag, and after it what it is
-    complaint = " ".join(said).replace(" ;", ";")
-    return f"{complaint.removesuffix(':')}; see `{name} --help`"
+        parts.append(line if not parts or parts[-1].endswith(":") else f"; {line}")
+        if re.match(r"--?\w|[A-Z\[{]+\b", line) and parts[0].startswith("Missing from"):
+            parts[-1] += ":"  # a flag, followed by its help
+    message = " ".join(parts).replace(" ;", ";")
+    return f"{message.removesuffix(':')}; see `{name} --help`"

@@ -1,8 +1,8 @@
-"""The command line of every program: typed settings become flags, logging is set up, an error ends in one line.
+"""Entry point of every program: command dispatch, logging set-up, errors as one line with an exit code.
 
-A command is a dataclass whose fields are its flags, with their help in the field's docstring, and whose `run` does the
-work (tyro makes the parser). Results go to stdout, everything else to stderr through `logging`. Exit codes: 0 done,
-1 a check failed or nothing has a score, 2 wrong input or a file that can't be used, 130 Ctrl-C, 141 nobody reads on.
+A command is a dataclass: its fields are its flags, its docstring is their help (parsed by tyro), and `run` does the
+work. Results go to stdout, log messages to stderr. Exit codes: 0 success, 1 a check failed or nothing has a score,
+2 invalid input or unusable file, 130 Ctrl-C, 141 broken pipe.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mmcr_dataset.command_flags import near, parse
+from mmcr_dataset.command_flags import parse, suggest
 
 PACKAGES = ("mmcr_dataset", "mmcr_bench", "training", "eval_tasks", "experiments")
 COMMON_HELP = "-v, --verbose (debug log and tracebacks) and -q, --quiet (warnings only)"
 log = logging.getLogger(__name__)
-Commands = Mapping[str, "str | Commands"]  # name -> `module:Class`, or the commands below that name
+Commands = Mapping[str, "str | Commands"]  # name -> `module:Class`, or its subcommands
 
 
 class Command(Protocol):
     """One command: its fields are its flags."""
 
     def run(self) -> int | None:
-        """Do the work; the exit code, None for 0."""
+        """Run the command; returns the exit code, None for 0."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Program:
     Attributes:
         name: as it is typed, e.g. `python -m mmcr_dataset`.
         about: one line for `--help`.
-        commands: by name, in the order of the work.
-        extra: of pyproject.toml, which installs what the program imports.
-        default: `module:Class` of the command that runs where no name of a command stands first.
-        renamed: former names of commands, and the present ones.
+        commands: by name, in the order of `--help`.
+        extra: the extra of pyproject.toml with the program's dependencies.
+        default: `module:Class` of the command to run if the first argument is not a command.
+        renamed: old command name -> new name.
     """
 
     name: str
@@ -57,11 +57,11 @@ class Program:
 
 
 def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
-    """Run the command that the words name; returns the exit code.
+    """Run the command named by the arguments; returns the exit code.
 
     Args:
-        program: what there is to run.
-        argv: the words after the program's name; None takes those of this process.
+        program: the program and its commands.
+        argv: the arguments; None for those of this process.
     """
     words, level = _take_common_flags(list(sys.argv[1:] if argv is None else argv))
     if words[:1] == ["--version"]:
@@ -77,17 +77,17 @@ def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
         code = parse(command, rest, name).run() or 0
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # `... | head`: what is left to print has no reader
+    except BrokenPipeError:  # `... | head`
         _drop_output()
         return 141
     except KeyboardInterrupt:
-        return _end("stopped; run the same command again to go on", 130)
+        return _end("stopped; run the same command again to resume", 130)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in PACKAGES:
             raise
         return _end(f"{name} needs {error.name}, which is not installed: pip install 'mmcr[{program.extra}]'", 2)
     except MemoryError:
-        return _end("the memory doesn't suffice; run the same command with less at once", 2)
+        return _end("out of memory; run the command with a smaller batch size or max concurrency", 2)
     except (ValueError, OSError, sqlite3.Error) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             _drop_output()  # it may be what the full disk did not take
@@ -95,10 +95,10 @@ def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
 
 
 def set_up_logging(level: int) -> None:
-    """Lines of our packages at or above the level go to stderr, without breaking a progress bar.
+    """Log messages of our packages to stderr, without breaking progress bars.
 
     Args:
-        level: of `logging`; at WARNING progress bars are off as well.
+        level: minimum level of `logging`; from WARNING on progress bars are off too.
     """
     for package in PACKAGES:
         logger = logging.getLogger(package)
@@ -109,10 +109,10 @@ def set_up_logging(level: int) -> None:
 
 
 class _BesideBars(logging.Handler):
-    """Writes above a progress bar of tqdm if there is one."""
+    """Writes through tqdm, above a progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One record as one line on stderr."""
+        """Write one record to stderr."""
         from tqdm import tqdm
 
         try:
@@ -122,10 +122,10 @@ class _BesideBars(logging.Handler):
 
 
 class _Lines(logging.Formatter):
-    """`12:34:56 text`; from a warning on with its level."""
+    """`12:34:56 text`, with the level from WARNING on."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
+        """The text of a record."""
         text = super().format(record)
         mark = f"{record.levelname}: " if record.levelno >= logging.WARNING else ""
         return f"{self.formatTime(record, '%H:%M:%S')} {mark}{text}"
@@ -136,7 +136,7 @@ _HANDLER.setFormatter(_Lines())
 
 
 def _take_common_flags(words: list[str]) -> tuple[list[str], int]:
-    """The words without -v and -q, and the level of logging that these ask for."""
+    """The arguments without -v and -q, and the log level that these select."""
     level = logging.INFO
     rest: list[str] = []
     for word in words:
@@ -150,16 +150,18 @@ def _take_common_flags(words: list[str]) -> tuple[list[str], int]:
 
 
 def _find_command(program: Program, words: Sequence[str]) -> tuple[str, type[Command], list[str]] | None:
-    """The command named by the first words, how it is called, and the words after it; None after a list of commands.
+    """Full name, class and remaining arguments of the chosen command; None after printing the list of commands.
 
     Raises:
-        ValueError: there is no such command; names the near ones.
+        ValueError: there is no such command; the message suggests similar names.
     """
     name, commands, rest = program.name, program.commands, list(words)
     while True:
         first = rest[0].replace("_", "-") if rest else ""
         if first in program.renamed:
-            log.warning("%s %s is now %s; the old name goes with the next version", name, first, program.renamed[first])
+            log.warning(
+                "%s %s is now %s; the old name will be removed in the next version", name, first, program.renamed[first]
+            )
             first = program.renamed[first]
         entry = commands.get(first)
         if entry is None and program.default is not None and commands is program.commands:
@@ -169,7 +171,7 @@ def _find_command(program: Program, words: Sequence[str]) -> tuple[str, type[Com
         if entry is None:
             if rest and not rest[0].startswith("-"):
                 raise ValueError(
-                    f"no command {rest[0]!r}{near(first, list(commands))}; there are {', '.join(commands)}"
+                    f"no command {rest[0]!r}{suggest(first, list(commands))}; expected one of {', '.join(commands)}"
                 )
             _print_commands(name, program.about, commands)
             return None
@@ -201,10 +203,10 @@ def _drop_output() -> None:
 
 
 def _one_line(error: Exception) -> str:
-    """The error with its remedy where the system's own text has none."""
+    """The error's message on one line, with a remedy for a full disk."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"{text}; free some space and run the same command again: what is finished stays"
+        return f"{text}; free some space and run the same command again: finished work is kept"
     return text
 
 

@@ -1,4 +1,4 @@
-"""The commands of python -m mmcr_dataset but `build`: what each reads, and what it prints."""
+"""The commands of python -m mmcr_dataset except `build`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from mmcr_dataset.publish.publish_settings import PublishSettings
 
 @dataclass(frozen=True)
 class Describe:
-    """Table 1 of the paper from the rows, and a histogram of lengths.
+    """Table 1 of the paper and a histogram of lengths, computed from the rows.
 
     Attributes:
         folder: a data set folder.
-        tokenizer: count tokens with this tokenizer.json instead of by words.
+        tokenizer: count tokens with this tokenizer.json instead of words and punctuation.
     """
 
     folder: Positional[Path]
     tokenizer: Path | None = None
 
     def run(self) -> None:
-        """Print both."""
+        """Print the table, then a histogram for each configuration."""
         from mmcr_dataset.publish.describe import count_tokens, describe, load_token_counter, show_histogram, show_table
 
         statistics = describe(self.folder, load_token_counter(self.tokenizer) if self.tokenizer else count_tokens)
@@ -36,7 +36,7 @@ class Describe:
 
 @dataclass(frozen=True)
 class Check:
-    """Would load_dataset, TRL and the Hub's viewer take the data set? Says where not.
+    """Check that load_dataset, TRL and the Hub's viewer accept a data set.
 
     Attributes:
         folder: a data set folder.
@@ -45,7 +45,7 @@ class Check:
     folder: Positional[Path]
 
     def run(self) -> int:
-        """Print the findings; 1 if one of them is an error."""
+        """Print the findings; returns 1 if one of them is an error."""
         from tqdm import tqdm
 
         from mmcr_dataset.publish.check import check_dataset
@@ -63,18 +63,18 @@ class Check:
 
 @dataclass(frozen=True)
 class Publish:
-    """Check the data set, then upload it to the Hub; what is there already is not sent again.
+    """Check a data set, then upload it to the Hub; files that are already there are skipped.
 
     Attributes:
         folder: a data set folder.
-        to: where it goes.
+        to: repository and options of the upload.
     """
 
     folder: Positional[Path]
     to: PublishSettings
 
     def run(self) -> None:
-        """Upload, and print the address."""
+        """Upload, and print the URL."""
         from mmcr_dataset.publish.hub import publish
 
         print(f"published: {publish(self.folder, self.to)}")
@@ -82,13 +82,13 @@ class Publish:
 
 @dataclass(frozen=True)
 class Remove:
-    """Takedown: take rows out of a data set; only the shards concerned are rewritten.
+    """Takedown: remove rows from a data set; only their shards are rewritten.
 
     Attributes:
         folder: a data set folder.
         ids: file with one id a line.
-        url_pattern: regular expression searched in document and image addresses.
-        reason: goes into removed.jsonl.
+        url_pattern: regular expression searched in document and image URLs.
+        reason: recorded in removed.jsonl.
     """
 
     folder: Positional[Path]
@@ -97,7 +97,11 @@ class Remove:
     reason: str = "requested"
 
     def run(self) -> None:
-        """Remove, and print how many rows and which ids are unknown."""
+        """Remove the rows, and print their number and unknown ids.
+
+        Raises:
+            ValueError: not exactly one of `--ids` and `--url_pattern` is given.
+        """
         from mmcr_dataset.publish.card import refresh_card
         from mmcr_dataset.publish.remove import find_rows, remove_rows
 
@@ -120,12 +124,12 @@ class Remove:
 
 @dataclass(frozen=True)
 class Import:
-    """An existing conversation set (LLaVA, ShareGPT, MMDU) as a data set.
+    """Convert an existing conversation set (LLaVA, ShareGPT, MMDU) to a data set.
 
     Attributes:
         file: conversations as JSON, or JSON lines ending in .jsonl.
         images: folder that image names are relative to.
-        output_dir: folder of the data set; what is refused goes to its neighbour, the name + .work.
+        output_dir: folder of the data set; rejected records go to a second folder, this name + .work.
         licence: license of images and texts.
     """
 
@@ -146,12 +150,12 @@ class Import:
 
 @dataclass(frozen=True)
 class Label:
-    """Label pairs of image and text by hand: precision and recall of the similarity filter.
+    """Label image-text pairs by hand: precision and recall of the similarity filter.
 
     Attributes:
         work: the .work folder of a build with --filter.
-        pairs: how many.
-        seed: of the draw.
+        pairs: number of pairs to sample.
+        seed: random seed of the sampling.
     """
 
     work: Positional[Path]
@@ -159,14 +163,20 @@ class Label:
     seed: int = 0
 
     def run(self) -> None:
-        """Ask on the terminal, and print precision and recall with intervals."""
+        """Prompt for labels on the terminal, and print precision and recall with confidence intervals.
+
+        Raises:
+            ValueError: the build has no similarity threshold.
+        """
         from mmcr_dataset.filters import label
         from mmcr_dataset.stage.stages import write_text
         from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
 
         threshold = read_threshold(self.work)
         if threshold is None:
-            raise ValueError(f"{self.work}: the build asked for no similarity; give it --similarity_min or --keep_rate")
+            raise ValueError(
+                f"{self.work}: the build had no similarity threshold; give it --similarity_min or --keep_rate"
+            )
         pairs = label.draw_pairs(read_similarities(self.work), threshold, self.pairs, self.seed)
         page = self.work / "label.html"
         write_text(page, label.show_pairs(pairs, read_dialogues(self.work, "generate", {pair.id for pair in pairs})))
@@ -180,14 +190,14 @@ class Label:
 
 @dataclass(frozen=True)
 class Contamination:
-    """Images shared with evaluation sets (contamination), or shown twice in the set (near-duplicates).
+    """Find images shared with evaluation sets (contamination), or near-duplicates within the data set.
 
     Attributes:
         folder: a data set folder.
-        sets: evaluation sets: folders of images, Parquet, VLMEvalKit TSV; without it the data set with itself.
-        bits: perceptual hashes of 64 bits that differ in so many are one image.
-        html: write both images of each pair side by side.
-        remove: take the dialogues out, as `remove` does.
+        sets: evaluation sets: folders of images, Parquet, VLMEvalKit TSV; none compares the data set with itself.
+        bits: maximum Hamming distance of the 64-bit perceptual hashes of near-duplicates.
+        html: write a page with both images of each pair.
+        remove: remove these dialogues, as the command `remove` does.
     """
 
     folder: Positional[Path]
@@ -197,15 +207,20 @@ class Contamination:
     remove: bool = False
 
     def run(self) -> int:
-        """Print what is shared; 1 if something is and stays."""
-        from mmcr_dataset.filters.contamination import find_overlaps, find_repeats, index_sets, show_overlaps
+        """Print the shared images; returns 1 if there are any and they are not removed."""
+        from mmcr_dataset.filters.contamination import (
+            find_contaminated,
+            find_duplicates,
+            index_sets,
+            show_shared_images,
+        )
         from mmcr_dataset.publish.card import refresh_card
         from mmcr_dataset.publish.remove import remove_rows
         from mmcr_dataset.stage.stages import write_text
 
-        found = [] if self.sets else find_repeats(self.folder, self.bits)
+        found = [] if self.sets else find_duplicates(self.folder, self.bits)
         for index in index_sets(self.sets, self.bits):
-            overlaps = find_overlaps(self.folder, index)
+            overlaps = find_contaminated(self.folder, index)
             unreadable = f", {index.num_unreadable} of them unreadable" if index.num_unreadable else ""
             print(f"{index.name}: {index.num_images} images{unreadable}; {len(overlaps)} dialogues show one of them")
             found += overlaps
@@ -215,11 +230,11 @@ class Contamination:
         if len(found) > 20:
             print(f"  ... and {len(found) - 20} more")
         if self.html is not None:
-            write_text(self.html, show_overlaps(self.folder, found, self.sets))
+            write_text(self.html, show_shared_images(self.folder, found, self.sets))
             print(f"written: {self.html}")
         why = {o.id: f"overlap with {o.set_name}" if self.sets else "repeated images" for o in found}
         if not self.remove or not why:
-            print(f"{self.folder}: {len(why)} dialogues overlap" + ("; --remove takes them out" if why else ""))
+            print(f"{self.folder}: {len(why)} dialogues share images" + ("; --remove removes them" if why else ""))
             return 1 if why else 0
         remove_rows(self.folder, why)
         refresh_card(self.folder)
@@ -229,12 +244,12 @@ class Contamination:
 
 @dataclass(frozen=True)
 class LedgerFiles:
-    """What was paid: show it, merge several ledgers, salvage a damaged one.
+    """Show the totals of a ledger, merge several, or salvage a damaged one.
 
     Attributes:
         what: show, merge or salvage.
         files: ledger.sqlite of a build's work folder.
-        output_file: the new file of merge and salvage.
+        output_file: the file that merge and salvage create.
     """
 
     what: Positional[Literal["show", "merge", "salvage"]]
@@ -242,7 +257,11 @@ class LedgerFiles:
     output_file: Annotated[Path | None, arg(metavar="FILE")] = None
 
     def run(self) -> None:
-        """Print what a ledger holds, or what went into the new one."""
+        """Print the totals of a ledger, or the number of rows written to the new one.
+
+        Raises:
+            ValueError: the number of files is wrong, or `--output_file` is missing or superfluous.
+        """
         from mmcr_dataset.endpoint.ledger_files import merge_ledgers, salvage_ledger, show_ledger
 
         if not self.files:

@@ -1,8 +1,8 @@
-"""MAIN: collect -> generate -> filter -> publish. Reads top to bottom; each step is one call a shard.
+"""MAIN: collect -> generate -> filter -> publish.
 
-A build has two folders: OUT (what is published) and OUT.work (numbered stages, removed rows, the ledger). Run the same
-command again and finished shards are kept; change a setting and the stages it concerns are made again, while answers
-that were paid for come from the ledger.
+A build has two folders: OUT (the data set) and OUT.work (numbered stages, removed rows, the ledger). The same command
+resumes: finished shards are kept. With a changed setting the stages that depend on it run again, and answers that were
+paid for come from the ledger.
 """
 
 from __future__ import annotations
@@ -20,65 +20,63 @@ import numpy as np
 from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.document import DocumentSource
 from mmcr_dataset.collect.draw import Quota, draw_documents
-from mmcr_dataset.collect.shards import collect_shards, first_open
+from mmcr_dataset.collect.shards import collect_shards, find_resume_point
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher
 from mmcr_dataset.filters.contamination import SetIndex, index_sets
 from mmcr_dataset.filters.dedup import RepeatIndex
 from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
-from mmcr_dataset.generate.ranks import Writing
+from mmcr_dataset.generate.ranks import GenerateTask
 from mmcr_dataset.generate.run import generate
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.describe import describe, write_statistics
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, image_entries
-from mmcr_dataset.stage.progress import open_bar, say_count
-from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, forget_shards, write_jsonl, write_text
+from mmcr_dataset.stage.progress import log_count, open_bar
+from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, invalidate_shards, write_jsonl, write_text
 from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values
 
 
 def build(settings: BuildSettings) -> list[StageCount]:
-    """Make the data set; returns what each stage kept and removed.
+    """Build the data set; returns the counts of each stage.
 
     Raises:
-        ValueError: a setting is wrong, the source is unreadable, or nothing is left to publish.
+        ValueError: a setting is invalid, the source is unreadable, or no dialogue is left to publish.
     """
     source = open_source(settings.source, settings.licence)
     settings.screen.check_source(settings.source, getattr(source, "probabilities", frozenset()))
     sets = list(index_sets(settings.evaluation_sets))
     open_once = cache(lambda: open_matcher(settings.matcher))
     if not settings.estimate_only and Stage.settings_on_disk(settings.work, "score") != _scored_by(settings):
-        open_once()  # one that can't be opened is said before anything is fetched or paid
+        open_once()  # fail before anything is fetched or paid
     counts = [_collect(settings, source)]
-    task = Writing(settings.work, settings.writer, settings.engine)
+    task = GenerateTask(settings.work, settings.writer, settings.engine)
     generated = generate(task, settings.estimate_only)
     if generated is None:
         return counts
     counts += [generated, _filter(settings, sets, open_once)]
     write_text(settings.work / "report.html", show_report(settings.work, counts))
     if counts[-1].num_kept == 0:
-        raise ValueError(
-            f"nothing is left to publish; the reasons are counted above and shown in {settings.work}/report.html"
-        )
+        raise ValueError(f"nothing is left to publish; see the counts by reason above and {settings.work}/report.html")
     _publish(settings, counts)
     return counts
 
 
 def _collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
-    """Documents with their images fetched and checked."""
+    """Sample documents, fetch and check their images, write candidates."""
     wanted = [settings.num_single, settings.num_multi, settings.seed, settings.licence, asdict(settings.screen)]
-    made_of = {"source": source.fingerprint, "take": wanted, "limits": asdict(settings.limits)}
-    stage = Stage.begin(settings.work, "collect", made_of)
-    first, num_before = first_open(stage)
+    inputs = {"source": source.fingerprint, "take": wanted, "limits": asdict(settings.limits)}
+    stage = Stage.begin(settings.work, "collect", inputs)
+    first, num_before = find_resume_point(stage)
     quota = Quota(settings.num_single, settings.num_multi)
     notes = stage.folder / "parts_drawn.jsonl"
     documents = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
     with open_bar("collect", "document", quota.total) as bar:
         bar.update(num_before)
         changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, settings.limits, bar.update))
-    forget_shards(settings.work, "generate", changed)  # what was paid for them comes from the ledger
-    return say_count(stage.close())
+    invalidate_shards(settings.work, "generate", changed)  # paid answers come from the ledger
+    return log_count(stage.close())
 
 
 def _scored_by(settings: BuildSettings) -> dict[str, Any]:
@@ -86,7 +84,7 @@ def _scored_by(settings: BuildSettings) -> dict[str, Any]:
 
 
 def _filter(settings: BuildSettings, sets: Sequence[SetIndex], open_once: Callable[[], Matcher | None]) -> StageCount:
-    """Rules, similarity, images of evaluation sets, repeated images; what is removed keeps its reason."""
+    """Apply the rules, the similarity threshold, decontamination and deduplication; removed rows keep their reason."""
     generated = Stage.open(settings.work, "generate")
     scored = Stage.begin(settings.work, "score", _scored_by(settings))
     broken: dict[int, list[tuple[str, str] | None]] = {}
@@ -101,8 +99,8 @@ def _filter(settings: BuildSettings, sets: Sequence[SetIndex], open_once: Callab
     if settings.keep_rate is not None and scores:
         least = float(np.quantile([min(values) for values in scores.values()], 1 - settings.keep_rate))
     asked = {"similarity_min": least, "evaluation_sets": [one.fingerprint() for one in sets]}
-    made_of = {"input": [generated.content_hash(), scored.content_hash()], **asked}
-    stage = Stage.begin(settings.work, "filter", made_of)
+    inputs = {"input": [generated.content_hash(), scored.content_hash()], **asked}
+    stage = Stage.begin(settings.work, "filter", inputs)
     seen = RepeatIndex()
     for number, values in read_values(settings.work, "generate"):
         kept: list[dict[str, Any]] = []
@@ -119,7 +117,7 @@ def _filter(settings: BuildSettings, sets: Sequence[SetIndex], open_once: Callab
         if not stage.is_finished(number):
             write_jsonl(stage.shard(number, "jsonl"), kept)
             stage.finish(number, len(values), len(kept), removed)
-    return say_count(stage.close())
+    return log_count(stage.close())
 
 
 def _reason_similarity(similarity: Sequence[float], least: float | None) -> tuple[str, str] | None:
@@ -129,7 +127,7 @@ def _reason_similarity(similarity: Sequence[float], least: float | None) -> tupl
 
 
 def _reason_images(phashes: Sequence[str], sets: Sequence[SetIndex], seen: RepeatIndex) -> tuple[str, str] | None:
-    """Why a dialogue's images forbid it: one is in an evaluation set, or all were shown together before."""
+    """Contamination (an image is in an evaluation set) or duplication (an earlier dialogue shows the same images)."""
     for number, phash in enumerate(phashes, start=1):
         for against in sets:
             found = against.images.find(phash)
@@ -142,12 +140,12 @@ def _reason_images(phashes: Sequence[str], sets: Sequence[SetIndex], seen: Repea
 
 
 def _publish(settings: BuildSettings, counts: Sequence[StageCount]) -> None:
-    """The finished folder: shards, statistics, card. Replaces an earlier one only when it is complete."""
+    """Write shards, statistics and card, then replace an earlier data set folder (atomic write)."""
     unfinished = settings.out.with_name(settings.out.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     size_bytes = sum(path.stat().st_size for path in (settings.work / STAGES["collect"]).glob("*.parquet"))
     kept = read_dialogues(settings.work, "filter")
-    write_dataset(_watched(kept, counts[-1].num_kept), unfinished, size_bytes)
+    write_dataset(_with_progress(kept, counts[-1].num_kept), unfinished, size_bytes)
     write_text(unfinished / "funnel.json", json.dumps([asdict(count) for count in counts], indent=1) + "\n")
     write_statistics(unfinished, describe(unfinished))
     write_card(unfinished, settings.out.name)
@@ -155,7 +153,7 @@ def _publish(settings: BuildSettings, counts: Sequence[StageCount]) -> None:
     unfinished.replace(settings.out)
 
 
-def _watched(dialogues: Iterator[Dialogue], total: int) -> Iterator[Dialogue]:
+def _with_progress(dialogues: Iterator[Dialogue], total: int) -> Iterator[Dialogue]:
     with open_bar("publish", "row", total) as bar:
         for dialogue in dialogues:
             yield dialogue

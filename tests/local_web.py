@@ -95,6 +95,6 @@ async def fetch_images(
     budget = ByteBudget(sys.maxsize)
     async with ImageFetcher(settings, limits) as fetcher:
         found = await asyncio.gather(
-            *(fetcher.fetch(place, budget.room(number)) for number, place in enumerate(wanted, 1))
+            *(fetcher.fetch(place, budget.reserve(number)) for number, place in enumerate(wanted, 1))
         )
     return dict(zip(wanted, found, strict=True))

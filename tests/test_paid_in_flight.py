@@ -20,7 +20,7 @@ from mmcr_bench.judge.judge import open_judge
 from mmcr_bench.judge.rubric import DIMENSIONS
 from mmcr_bench.select.sort_labels import BATCH, sort_by_model
 from mmcr_dataset.collect.document import Candidate
-from mmcr_dataset.endpoint.ask_all import RunEnded, ask_all
+from mmcr_dataset.endpoint.ask_all import RunAborted, ask_all
 from mmcr_dataset.endpoint.client import Endpoint, EndpointUnusable
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.dialogues import write_dialogues
@@ -180,5 +180,5 @@ def test_ask_all_ended_from_outside_says_so() -> None:
         ended.set()
         await ask_all([asyncio.sleep(0)], 1, ended)
 
-    with pytest.raises(RunEnded):
+    with pytest.raises(RunAborted):
         asyncio.run(run())

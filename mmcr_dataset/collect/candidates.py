@@ -1,4 +1,4 @@
-"""Candidates on disk: Parquet shards that hold the image bytes for all later stages."""
+"""Read and write candidates: Parquet shards that store the image files for all later stages."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ _SCHEMA = pa.schema(
 
 
 class CandidateWriter:
-    """Writes a shard row by row; the file appears atomically, the memory holds one row group."""
+    """Streams rows to a shard with an atomic write; buffers one row group in memory."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._unfinished = path.with_name(path.name + ".unfinished")
         self._writer = pq.ParquetWriter(self._unfinished, _SCHEMA, compression="none")
         self._rows: list[dict[str, Any]] = []
-        self._held_bytes = 0
+        self._buffered_bytes = 0
 
     def add(self, candidate: Candidate) -> None:
         """Append a row."""
         self._rows.append(_to_row(candidate))
-        self._held_bytes += sum(len(image.data) for image in candidate.images)
-        if self._held_bytes >= _BYTES_A_ROW_GROUP:
+        self._buffered_bytes += sum(len(image.data) for image in candidate.images)
+        if self._buffered_bytes >= _BYTES_A_ROW_GROUP:
             self._flush()
 
     def _flush(self) -> None:
         if self._rows:
             self._writer.write_table(pa.Table.from_pylist(self._rows, schema=_SCHEMA))
-        self._rows, self._held_bytes = [], 0
+        self._rows, self._buffered_bytes = [], 0
 
     def close(self) -> None:
-        """Write the rest and put the file in place."""
+        """Flush the buffer and rename the temporary file."""
         self._flush()
         self._writer.close()
         self._unfinished.replace(self._path)
 
-    def abandon(self) -> None:
-        """Leave an earlier file as it is."""
+    def abort(self) -> None:
+        """Delete the temporary file; an earlier shard stays unchanged."""
         self._writer.close()
         self._unfinished.unlink(missing_ok=True)
 
@@ -73,7 +73,7 @@ def _to_row(candidate: Candidate) -> dict[str, Any]:
 
 
 def read_candidates(path: Path) -> list[Candidate]:
-    """The candidates of a shard; one of version 0.1 says `picture` and has no hashes."""
+    """The candidates of a shard; files of version 0.1 say `picture` and have no hashes."""
     return [
         Candidate(
             id=row["id"],
@@ -94,6 +94,6 @@ def read_shard(work: Path, number: int) -> list[Candidate]:
 
 
 def _to_block(block: dict[str, Any]) -> str | int:
-    """A text, or the number of the image."""
+    """A text, or the number of an image."""
     number = block["image" if "image" in block else "picture"]
     return str(block["text"]) if number is None else int(number)

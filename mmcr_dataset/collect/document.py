@@ -1,4 +1,4 @@
-"""A web document as a source gives it, and the candidate that the writer gets: 1..4 good images with their text."""
+"""The document that a source yields, and the candidate that the writer receives: 1..4 checked images with text."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from mmcr_dataset.record.images import (
 from mmcr_dataset.record.plain_text import clean_text
 from mmcr_dataset.stage.stages import Removed
 
-MAX_TEXT_CHARACTERS = 8000  # about 2,000 tokens: the prompt of 1.6M requests is what a build pays for
-_MAX_RAW_CHARACTERS = 8 * MAX_TEXT_CHARACTERS  # what is held and cleaned of one document's text
+MAX_TEXT_CHARACTERS = 8000  # about 2,000 tokens: prompt tokens dominate the cost of a build
+_MAX_RAW_CHARACTERS = 8 * MAX_TEXT_CHARACTERS  # longer texts are truncated before cleaning
 
 
 @dataclass(frozen=True, slots=True)
 class ImageAt:
-    """Where an image is: an address on the web, or a file of a local source. Never both.
+    """Location of an image: a URL, or a local file. Never both.
 
     Attributes:
-        url: its address.
-        path: its file, or the archive that holds it.
-        offset: where in the file it begins.
-        size_bytes: how long it is there, None to the end of the file.
-        name: what it is called inside an archive.
+        url: its URL.
+        path: its file, or the archive that contains it.
+        offset: byte offset in the file.
+        size_bytes: its size, None for the rest of the file.
+        name: its member name in an archive.
     """
 
     url: str | None = None
@@ -46,13 +46,13 @@ class ImageAt:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Interleaved text and images in reading order, as found: nothing cleaned, nothing fetched.
+    """Interleaved text and images in reading order, before cleaning and fetching.
 
     Attributes:
-        id: of the source, or made from the content.
-        blocks: texts and places of images.
-        source: where it is from.
-        probabilities: what the source's own models say of it (0..1), by the names of collect/screen.py.
+        id: from the source, or a hash of the content.
+        blocks: texts and image locations.
+        source: its provenance.
+        probabilities: classifier scores (0..1) from the source, by the names in collect/screen.py.
     """
 
     id: str
@@ -62,24 +62,24 @@ class Document:
 
     @property
     def images(self) -> tuple[ImageAt, ...]:
-        """The places of its images, each once, in reading order."""
+        """The locations of its images, deduplicated, in reading order."""
         return tuple(dict.fromkeys(block for block in self.blocks if isinstance(block, ImageAt)))
 
 
 class DocumentSource(Protocol):
-    """Where documents come from. Iterating gives each document, or the named reason why a row is none."""
+    """An iterable of documents; invalid rows are yielded as `Removed`."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the documents change."""
+        """Hash that changes when the documents change."""
 
     def __iter__(self) -> Iterator[Document | Removed]:
-        """Documents in a fixed order."""
+        """Yield documents in a fixed order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a dialogue is written from: clean text blocks and image numbers (from 1) in reading order."""
+    """Input of the writer: cleaned text blocks and image numbers (from 1) in reading order."""
 
     id: str
     blocks: tuple[Block, ...]
@@ -88,11 +88,11 @@ class Candidate:
 
     @property
     def text(self) -> str:
-        """All words, blocks apart by an empty line."""
+        """All text blocks, separated by empty lines."""
         return "\n\n".join(block for block in self.blocks if isinstance(block, str))
 
     def text_near(self, number: int) -> str:
-        """The text that belongs to an image: what follows it up to the next image, else what stands before it."""
+        """The text of an image: the blocks between it and the next image, else the block before it."""
         at = self.blocks.index(number)
         after: list[str] = []
         for block in self.blocks[at + 1 :]:
@@ -106,7 +106,7 @@ class Candidate:
 
 
 def document_id(*parts: str) -> str:
-    """A made id for a document that has none: stable for the same content."""
+    """A content-based id for a document without one."""
     return "made-" + hashlib.sha256("\x1f".join(parts).encode("utf-8", "replace")).hexdigest()[:16]
 
 
@@ -114,18 +114,25 @@ RowReader = Callable[[Mapping[str, Any], str, str | None], Document | Removed]
 
 
 def read_row(to_document: RowReader, row: Mapping[str, Any], place: str, licence: str | None) -> Document | Removed:
-    """A row as a document; a row whose values have other types than they should is counted, not fatal."""
+    """Convert a row to a document; a row with values of unexpected types becomes `Removed`.
+
+    Args:
+        to_document: converter of the source's row format.
+        row: the row.
+        place: position of the row, for messages.
+        licence: license of documents that have none.
+    """
     try:
         document = to_document(row, place, licence)
-        hash(document.blocks if isinstance(document, Document) else "")  # a list as an address would fail later
+        hash(document.blocks if isinstance(document, Document) else "")  # raises for a list as URL
         return document
     except (AttributeError, TypeError, LookupError, ValueError) as error:
-        detail = f"{place}: not the row it should be ({type(error).__name__}: {error})"
+        detail = f"{place}: unexpected values ({type(error).__name__}: {error})"
         return Removed(document_id(place), "unreadable_row", detail[:1000])
 
 
-def make_writable(item: Document | Removed) -> Document | Removed:
-    """The item with its names as text that can be written: no lone surrogates, no numbers for ids."""
+def sanitize(item: Document | Removed) -> Document | Removed:
+    """Convert ids, details and provenance to valid Unicode strings, so that they can be written."""
     if isinstance(item, Removed):
         return replace(item, id=_to_unicode(item.id), detail=_to_unicode(item.detail))
     source = Source(*(value and _to_unicode(value) for value in astuple(item.source)))
@@ -136,8 +143,8 @@ def _to_unicode(text: object) -> str:
     return str(text).encode("utf-8", "replace").decode("utf-8")
 
 
-def shorten(item: Document | Removed) -> Document | Removed:
-    """The item with the end of an enormous text cut off, so that a few of them can't fill the memory."""
+def truncate(item: Document | Removed) -> Document | Removed:
+    """Truncate a very long text, which bounds memory."""
     if isinstance(item, Removed):
         return item
     if sum(len(block) for block in item.blocks if isinstance(block, str)) <= _MAX_RAW_CHARACTERS:
@@ -153,33 +160,37 @@ def shorten(item: Document | Removed) -> Document | Removed:
     return replace(item, blocks=tuple(blocks))
 
 
-def why_no_candidate(document: Document) -> Removed | None:
-    """Why a document can't become a candidate whatever its images are, None if it may: asked before fetching."""
+def reason_no_candidate(document: Document) -> Removed | None:
+    """Why a document can't become a candidate (checked before fetching), None if it can."""
     count = len(document.images)
     if not count:
         return Removed(document.id, "no_image", "the document shows no image")
     if count > MAX_IMAGES:
-        return Removed(document.id, "too_many_images", f"{count} images, the paper takes at most {MAX_IMAGES}")
+        return Removed(document.id, "too_many_images", f"{count} images, expected at most {MAX_IMAGES}")
     return None
 
 
 def to_candidate(
     document: Document, data: Mapping[ImageAt, bytes | ImageError], limits: ImageLimits = ImageLimits()
 ) -> Candidate | Removed:
-    """The candidate of a document whose images were fetched, or why it is none.
+    """Convert a document and its fetched images to a candidate.
 
-    An image that can't be used (or is nearly the same as an earlier one) is left out; the document stays as long as
-    one is left. More than four images, no text, or a text without words remove the document: what they say together
-    can't be cut apart.
+    Unusable images and near-duplicates are dropped; the document is removed if no image remains. It is also removed
+    for more than four images, which can't be split without breaking the text, and for lack of text.
+
+    Args:
+        document: the document.
+        data: file, or reason of failure, for each of its images.
+        limits: limits on an image.
     """
-    unfit = why_no_candidate(document)
+    unfit = reason_no_candidate(document)
     if unfit is not None:
         return unfit
     images, number_at, problems = _use_images(document, data, limits)
     if not images:
-        again = [problem for problem in problems if problem.reason in TRANSIENT]
-        reason = (again or problems)[0].reason
-        return Removed(document.id, reason, "; ".join(str(problem) for problem in problems), retry=bool(again))
+        transient = [problem for problem in problems if problem.reason in TRANSIENT]
+        reason = (transient or problems)[0].reason
+        return Removed(document.id, reason, "; ".join(map(str, problems)), retry=bool(transient))
     blocks: list[Block] = []
     room = MAX_TEXT_CHARACTERS
     for block in document.blocks:
@@ -195,14 +206,14 @@ def to_candidate(
             room -= len(text)
             blocks.append(text)
     if not any(character.isalpha() for block in blocks if isinstance(block, str) for character in block):
-        return Removed(document.id, "no_text", "no words beside the images: nothing to write a dialogue from")
+        return Removed(document.id, "no_text", "no text to write a dialogue from")
     return Candidate(document.id, tuple(blocks), tuple(images), document.source)
 
 
 def _use_images(
     document: Document, data: Mapping[ImageAt, bytes | ImageError], limits: ImageLimits
 ) -> tuple[list[DialogueImage], dict[ImageAt, int], list[ImageError]]:
-    """The good images with their hashes, the number each place gets, and what was wrong with the others."""
+    """The usable images with their hashes, the number of each location, and the errors of the others."""
     images: list[DialogueImage] = []
     number_at: dict[ImageAt, int] = {}
     problems: list[ImageError] = []
@@ -217,7 +228,9 @@ def _use_images(
             problems.append(problem)
             continue
         if any(hash_distance(phash, image.phash or "0") <= NEAR_DUPLICATE_BITS for image in images):
-            problems.append(ImageError("duplicate_image", f"{place.url or place.path} repeats an earlier image"))
+            problems.append(
+                ImageError("duplicate_image", f"{place.url or place.path} is a near-duplicate of an earlier image")
+            )
             continue
         images.append(DialogueImage(found, url=place.url, phash=phash))
         number_at[place] = len(images)

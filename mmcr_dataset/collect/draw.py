@@ -1,9 +1,9 @@
-"""Which documents to take: a seeded sample that reads no more of a large source than it needs.
+"""Seeded sampling of documents that reads only as much of a large source as it needs.
 
-A source in parts (Parquet row groups, archives) is read part by part, in the order of a seeded hash over all parts of
-all files, until enough documents were found: every part has the same chance to be read, and so has every document, but
-its neighbours in the row group come with it. In the part where a number is reached, the documents with the smallest
-seeded hash are taken. A source in one part is drawn document by document, and its order does not matter.
+A partitioned source (Parquet row groups, archives) is sampled by cluster: its parts are read in the order of a seeded
+hash over all parts of all files until the quota is met. Every part and every document has the same probability, but
+documents of one part come together. In the part that meets the quota, the documents with the smallest seeded hashes
+are taken. A source of one part is sampled document by document, independent of its order.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from mmcr_dataset.stage.stages import Removed
 
 
 class Part(Protocol):
-    """A piece of a source that can be read by itself, and again."""
+    """A part of a source that can be read independently and repeatedly."""
 
     @property
     def name(self) -> str:
-        """What its notes are kept under."""
+        """Its key in the notes file."""
 
     @property
     def num_rows(self) -> int | None:
-        """How many rows it has, None where only reading tells."""
+        """Number of rows, None if unknown before reading."""
 
     def __iter__(self) -> Iterator[Document | Removed]:
-        """Its documents, in order."""
+        """Yield its documents, in order."""
 
 
 @runtime_checkable
-class PartedSource(Protocol):
-    """A source of many parts."""
+class PartitionedSource(Protocol):
+    """A source with several parts."""
 
     def parts(self, seed: int | None) -> Iterator[Part]:
-        """All parts: in their own order, or for a seed in the order of a draw."""
+        """All parts: in file order, or shuffled by a seed."""
 
 
 @dataclass
 class _Whole:
-    """A source that has no parts, as one."""
+    """An unpartitioned source as a single part."""
 
     source: DocumentSource
     name: str = "all"
@@ -58,34 +58,34 @@ class _Whole:
 
 @dataclass
 class Quota:
-    """Documents still to take: of one image, of several; None takes all."""
+    """Number of documents still to sample, with one image and with several; None for all."""
 
     single: int | None
     multi: int | None
 
     @property
     def is_met(self) -> bool:
-        """True if nothing more is to be taken."""
+        """True if no further document is needed."""
         return self.single == 0 and self.multi == 0
 
     @property
     def total(self) -> int | None:
-        """Both together, None if one has no limit."""
+        """Sum of both, None if one is unlimited."""
         return None if self.single is None or self.multi is None else self.single + self.multi
 
     def of(self, document: Document) -> int | None:
-        """What is left for documents of this kind."""
+        """Remaining number for documents of this kind."""
         return self.multi if len(document.images) > 1 else self.single
 
     def subtract(self, num_single: int, num_multi: int) -> None:
-        """So many were taken."""
+        """Subtract documents that were taken."""
         self.single = None if self.single is None else self.single - num_single
         self.multi = None if self.multi is None else self.multi - num_multi
 
 
 @dataclass
 class _Drawn:
-    """What a part gave."""
+    """Counts of the items that a part yielded."""
 
     part: str
     single: int = 0
@@ -109,22 +109,22 @@ def draw_documents(
     notes: Path | None = None,
     start: int = 0,
 ) -> Iterator[Document | Removed]:
-    """The drawn documents, with what is removed on the way; broken and screened rows do not count as drawn.
+    """Yield the sampled documents, and the rows that are invalid or filtered out, which don't count.
 
     Args:
-        source: where from.
-        quota: how many.
-        seed: of the draw.
-        screen: what a document must be.
-        notes: file that remembers what each part gave, so that a later run need not read it again.
-        start: leave out so many at the beginning.
+        source: the documents.
+        quota: number to sample; not modified.
+        seed: random seed of the sampling.
+        screen: filters on documents.
+        notes: file that records the counts of each part, so that a resumed run can skip it.
+        start: number of items to skip, for resuming.
     """
     known = _read_notes(notes)
     left = Quota(quota.single, quota.multi)
     draws = quota.single is not None or quota.multi is not None
     position = 0
-    parts: Iterable[Part] = source.parts(seed if draws else None) if isinstance(source, PartedSource) else ()
-    for part in parts if isinstance(source, PartedSource) else (_Whole(source),):
+    parts: Iterable[Part] = source.parts(seed if draws else None) if isinstance(source, PartitionedSource) else ()
+    for part in parts if isinstance(source, PartitionedSource) else (_Whole(source),):
         if left.is_met:
             break
         drawn = known.get(part.name)
@@ -148,20 +148,20 @@ def _read_notes(path: Path | None) -> dict[str, _Drawn]:
     known: dict[str, _Drawn] = {}
     if path is not None and path.is_file():
         for line in path.read_text("utf-8").splitlines(keepends=True):
-            if line.endswith("\n"):  # a kill may leave half a line
+            if line.endswith("\n"):  # a kill may leave an incomplete line
                 drawn = _Drawn(**json.loads(line))
                 known[drawn.part] = drawn
     return known
 
 
 def _draw_part(part: Part, left: Quota, seed: int, screen: Screen) -> Iterator[Document | Removed]:
-    """The documents of one part; it is read twice only where not all of a kind can be taken."""
+    """The sampled documents of one part; it is read twice only if it exceeds the remaining quota."""
     chosen: dict[bool, set[int]] | None = None
     limits = [number for number in (left.single, left.multi) if number]
     if limits and (part.num_rows is None or part.num_rows > min(limits)):
         chosen = _choose(part, left, seed, screen)
     for index, item in enumerate(part):
-        removed = item if isinstance(item, Removed) else screen.why_not(item)
+        removed = item if isinstance(item, Removed) else screen.reason_to_skip(item)
         if removed is not None:
             yield removed
         elif isinstance(item, Document) and _is_drawn(item, index, left, chosen):
@@ -174,10 +174,10 @@ def _is_drawn(document: Document, index: int, left: Quota, chosen: dict[bool, se
 
 
 def _choose(part: Part, left: Quota, seed: int, screen: Screen) -> dict[bool, set[int]]:
-    """Indices of the documents with the smallest hashes, as many of each kind as are left to take."""
+    """By kind, indices of the documents with the smallest hashes, as many as the remaining quota."""
     heaps: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
     for index, item in enumerate(part):
-        if isinstance(item, Removed) or not left.of(item) or screen.why_not(item) is not None:
+        if isinstance(item, Removed) or not left.of(item) or screen.reason_to_skip(item) is not None:
             continue
         heap = heaps[len(item.images) > 1]
         heapq.heappush(heap, (-seeded_rank(seed, item.id), index))
@@ -187,6 +187,6 @@ def _choose(part: Part, left: Quota, seed: int, screen: Screen) -> dict[bool, se
 
 
 def seeded_rank(seed: int, *names: object) -> int:
-    """A number from 0 to 2^64 that depends on seed and names alone."""
+    """A pseudo-random number from 0 to 2^64 - 1, determined by seed and names."""
     text = "\x1f".join(str(name) for name in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8], "big")

@@ -1,20 +1,20 @@
-"""Is a text English? Asked of documents, before anything is fetched or paid for, and of dialogues. Short ones pass."""
+"""English detection for documents (before anything is fetched or paid for) and dialogues; short texts pass."""
 
 from __future__ import annotations
 
 import re
 
-CHARACTERS_READ = 4000  # of a document: its beginning tells the language
+CHARACTERS_READ = 4000  # prefix of a document that is tested
 LATIN_SHARE_MIN = 0.7  # of a document's letters; a page may quote a name in another script
-ENGLISH_SHARE_MIN = 0.05  # of a document's words; English prose has 0.3 to 0.5, lists and captions with many names less
-_CERTAIN_SHARE = 0.25  # no other language's prose has so many of English's small words
-_OTHER_SHARE_MIN = 0.2  # what prose in the other languages has; captions with foreign names have less
-_WORDS_MIN = 20  # fewer words say too little
-_WORDS_MIN_UNKNOWN = 40  # and before a language that is in no list is called foreign
+ENGLISH_SHARE_MIN = 0.05  # of a document's words; English prose has 0.3 to 0.5, lists and captions with names less
+_CERTAIN_SHARE = 0.25  # prose in other languages has fewer English function words
+_OTHER_SHARE_MIN = 0.2  # prose in the listed languages has more; English captions with foreign names less
+_WORDS_MIN = 20  # shorter texts pass
+_WORDS_MIN_UNKNOWN = 40  # shorter texts of an unlisted language pass
 _LETTERS_MIN = 8
 
-# The commonest small words of each language. A word that two of them share tells nothing and counts for both.
-_SMALL_WORDS = {
+# The most common function words of each language; words shared by languages count for each.
+_FUNCTION_WORDS = {
     "English": "the of and to in is that it for was on are as with they be at this have from or by not but what we "
     "you can an your which will there their if has more its were been our these also he she his her",
     "German": "der die und das den von zu mit sich des auf für ist im dem nicht ein eine als auch es an werden aus er "
@@ -34,18 +34,18 @@ _SMALL_WORDS = {
     "Indonesian": "yang dan di dengan untuk pada ini dari dalam tidak akan adalah itu ke juga atau bisa saya anda",
     "Swedish": "och i att det som en på är av för med till den har de inte om ett men var jag sig från vi så kan",
 }
-_BY_LANGUAGE = {name: frozenset(words.split()) for name, words in _SMALL_WORDS.items()}
+_BY_LANGUAGE = {name: frozenset(words.split()) for name, words in _FUNCTION_WORDS.items()}
 
 
-def why_not_english(
+def reason_not_english(
     text: str, latin_share_min: float = LATIN_SHARE_MIN, english_share_min: float = ENGLISH_SHARE_MIN
 ) -> str | None:
-    """What speaks against English, None if nothing does.
+    """Why a text is not English, None if it passes.
 
     Args:
-        text: what is judged.
-        latin_share_min: least share of the letters that are Latin.
-        english_share_min: least share of the words that are English function words.
+        text: the text.
+        latin_share_min: minimum share of Latin letters among the letters.
+        english_share_min: minimum share of English function words among the words.
 
     Example: `"Der Hund und die Katze sind in dem Haus, aber der Vogel ist nicht da."` -> `"reads as German: ..."`
     """
@@ -61,10 +61,10 @@ def why_not_english(
     english = sum(word in _BY_LANGUAGE["English"] for word in words) / len(words)
     if english >= _CERTAIN_SHARE:
         return None
-    shares = {name: sum(word in small for word in words) / len(words) for name, small in _BY_LANGUAGE.items()}
+    shares = {name: sum(word in known for word in words) / len(words) for name, known in _BY_LANGUAGE.items()}
     likeliest = max(shares, key=lambda name: shares[name])
     if shares[likeliest] >= max(_OTHER_SHARE_MIN, 1.5 * english):
-        return f"reads as {likeliest}: {shares[likeliest]:.0%} of its small words, {english:.0%} of English's"
+        return f"reads as {likeliest}: {shares[likeliest]:.0%} of its function words, {english:.0%} of English's"
     if len(words) >= _WORDS_MIN_UNKNOWN and english < english_share_min:
         return f"{english:.0%} English function words, expected at least {english_share_min:.0%}"
     return None

@@ -1,4 +1,4 @@
-"""What a document must be before its images are fetched: English, and within the source's own probabilities."""
+"""Filters on documents before their images are fetched: language, and thresholds on the source's classifier scores."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from mmcr_dataset.collect.document import Document, why_no_candidate
-from mmcr_dataset.collect.language import CHARACTERS_READ, why_not_english
+from mmcr_dataset.collect.document import Document, reason_no_candidate
+from mmcr_dataset.collect.language import CHARACTERS_READ, reason_not_english
 from mmcr_dataset.stage.stages import Removed
 
-# Names of what sources measure (0..1), as the flags have them. A document has its worst image's value.
+# Names of classifier scores (0..1) in the flags. For scores of images, the worst image's score counts.
 TO_AVOID = ("advertisement", "politics", "porn", "toxic", "unsafe")
 TO_WANT = ("fluency", "aesthetic")
 
 
 def read_limits(flag: str, text: str) -> dict[str, float]:
-    """Limits by name from a flag's text.
+    """Parse a flag's thresholds.
 
     Example: `"unsafe=0.5,toxic=0.2"` -> `{"unsafe": 0.5, "toxic": 0.2}`
 
     Raises:
-        ValueError: a piece is not NAME=NUMBER.
+        ValueError: an item is not NAME=NUMBER.
     """
     limits: dict[str, float] = {}
     for piece in filter(None, text.split(",")):
@@ -36,31 +36,38 @@ def read_limits(flag: str, text: str) -> dict[str, float]:
 
 
 def _max_probability(max_probability: str = "") -> dict[str, float]:
-    """Documents, by the probabilities that their source tells (OmniCorpus does).
+    """Upper thresholds on the classifier scores of the source (OmniCorpus has them).
 
     Args:
-        max_probability: leave out documents rated higher, as NAME=X,...: advertisement, politics, porn, toxic, unsafe.
+        max_probability: remove documents with a higher score, as NAME=X,...: advertisement, politics, porn, toxic,
+            unsafe.
+
+    Returns:
+        Threshold by name.
     """
     return read_limits("--max_probability", max_probability)
 
 
 def _min_probability(min_probability: str = "") -> dict[str, float]:
-    """Documents, by the probabilities that their source tells.
+    """Lower thresholds on the classifier scores of the source.
 
     Args:
-        min_probability: or rated lower, as NAME=X,...: fluency, aesthetic.
+        min_probability: remove documents with a lower score, as NAME=X,...: fluency, aesthetic.
+
+    Returns:
+        Threshold by name.
     """
     return read_limits("--min_probability", min_probability)
 
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What is let through.
+    """Filters on documents.
 
     Attributes:
-        max_probability: highest values of what is to be avoided, by name (`TO_AVOID`).
-        min_probability: least values of what is wanted, by name (`TO_WANT`).
-        any_language: take every language instead of English only.
+        max_probability: upper threshold of each score, by name (`TO_AVOID`).
+        min_probability: lower threshold of each score, by name (`TO_WANT`).
+        any_language: accept every language instead of English only.
     """
 
     max_probability: Annotated[Mapping[str, float], arg(constructor=_max_probability)] = field(default_factory=dict)
@@ -79,19 +86,23 @@ class Screen:
                     raise ValueError(f"{flag} {name}={value:g}: expected a probability from 0 to 1")
 
     def check_source(self, spec: str, measured: frozenset[str]) -> None:
-        """Refuse limits on what a source does not measure.
+        """Check that the source has a score for each threshold.
+
+        Args:
+            spec: value of `--source`, for the message.
+            measured: names of the source's scores.
 
         Raises:
-            ValueError: a limit would never act.
+            ValueError: a threshold's score is missing.
         """
         for name in (*self.max_probability, *self.min_probability):
             if name not in measured:
-                has = f"it has {', '.join(sorted(measured))}" if measured else "it has no probabilities"
-                raise ValueError(f"--source {spec}: does not say how {name} a document is, {has}; take the limit out")
+                has = f"it has {', '.join(sorted(measured))}" if measured else "it has no scores"
+                raise ValueError(f"--source {spec}: has no score {name}, {has}; remove the threshold")
 
-    def why_not(self, document: Document) -> Removed | None:
-        """Why a document is not let through, None if it is; a value that a row leaves null stops nobody."""
-        unfit = why_no_candidate(document)
+    def reason_to_skip(self, document: Document) -> Removed | None:
+        """Why a document is filtered out, None if it passes; a missing score passes."""
+        unfit = reason_no_candidate(document)
         if unfit is not None:
             return unfit
         for name, limit in self.max_probability.items():
@@ -104,7 +115,7 @@ class Screen:
                 return Removed(document.id, f"low_{name}", f"probability {value:.3f}, at least {limit:g} is taken")
         if not self.any_language:
             text = "\n".join(block for block in document.blocks if isinstance(block, str))
-            detail = why_not_english(text[:CHARACTERS_READ])
+            detail = reason_not_english(text[:CHARACTERS_READ])
             if detail is not None:
                 return Removed(document.id, "not_english", detail)
         return None

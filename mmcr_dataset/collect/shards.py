@@ -1,6 +1,6 @@
-"""The collect stage: drawn documents in, shards of candidates out; a second run asks the web only what is still open.
+"""The collect stage: sampled documents to shards of candidates; a resumed run fetches only what is missing.
 
-A shard ends after so many documents or so many bytes of images, so that no later stage holds more than that.
+Shards are limited in documents and in bytes of images, which bounds the memory of later stages.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ DOCUMENTS_A_SHARD = 100
 BYTES_A_SHARD = 200_000_000
 
 
-def first_open(stage: Stage) -> tuple[int, int]:
-    """The first shard with something to do, and how many documents lie before it."""
+def find_resume_point(stage: Stage) -> tuple[int, int]:
+    """Where to resume: the first unfinished shard (or one with retries), and the number of documents before it."""
     number = num_before = 0
     while stage.is_finished(number) and not stage.has_retries(number):
         num_before += stage.num_in(number)
@@ -42,21 +42,21 @@ async def collect_shards(
 
     Args:
         stage: the collect stage.
-        first: number of the first shard to make or to mend.
-        documents: the drawn documents, from that shard's first on.
-        settings: of the fetcher.
-        limits: of the images.
-        progress: called once a document.
+        first: number of the first shard to write or to retry.
+        documents: the sampled documents, from that shard's first on.
+        settings: settings of the fetcher.
+        limits: limits on an image.
+        progress: called once for each document.
     """
     num_finished = first
     while stage.is_finished(num_finished):
         num_finished += 1
-    stage.drop_from(num_finished)
+    stage.delete_from(num_finished)
     items = _to_items(stage, range(first, num_finished), documents)
     changed: list[int] = []
     shard: _Shard | None = None
     async with AsyncExitStack() as at_end:
-        at_end.callback(lambda: shard.abandon() if shard else None)
+        at_end.callback(lambda: shard.writer.abort() if shard else None)
         results = await at_end.enter_async_context(aclosing(fetch_in_order(items, settings, limits)))
         async for mended, result in results:
             if shard is not None and (shard.is_full if mended is None else shard.number != mended):
@@ -77,7 +77,7 @@ async def collect_shards(
 def _to_items(
     stage: Stage, finished: range, documents: Iterator[Document | Removed]
 ) -> Iterator[tuple[int | None, Item]]:
-    """The documents with what is known of them: number of the finished shard and its row, or None and the document."""
+    """(shard, item): known results of finished shards and their documents to retry, then (None, document)."""
     for number in finished:
         if not stage.has_retries(number):
             for _ in range(stage.num_in(number)):
@@ -101,7 +101,7 @@ def _to_items(
 
 @dataclass
 class _Shard:
-    """A shard on its way."""
+    """A shard that is being written."""
 
     number: int
     path: Path
@@ -111,7 +111,7 @@ class _Shard:
     removed: list[Removed] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._writer = CandidateWriter(self.path)
+        self.writer = CandidateWriter(self.path)
 
     @property
     def is_full(self) -> bool:
@@ -123,17 +123,14 @@ class _Shard:
         if isinstance(result, Removed):
             self.removed.append(result)
             return
-        self._writer.add(result)
+        self.writer.add(result)
         self.num_kept += 1
         self.size_bytes += sum(len(image.data) for image in result.images)
 
     def finish(self, stage: Stage) -> list[int]:
-        """Put the shard in place; returns its number if it replaces one with other candidates."""
+        """Finish the shard; returns its number if it replaces one with other candidates."""
         before = len(read_candidates(self.path)) if self.is_mended else self.num_kept
-        stage.forget(self.number)
-        self._writer.close()
+        stage.invalidate(self.number)
+        self.writer.close()
         stage.finish(self.number, self.num_kept + len(self.removed), self.num_kept, self.removed)
         return [self.number] if before != self.num_kept else []
-
-    def abandon(self) -> None:
-        self._writer.abandon()

@@ -1,0 +1,1 @@
+"""Paid requests to OpenAI-compatible endpoints: client, rate limit, budget, ledger, Batch API."""

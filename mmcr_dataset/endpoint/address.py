@@ -1,4 +1,4 @@
-"""An endpoint, and how one is written on a command line: `URL#MODEL?option=value`, with or without `api:` before it."""
+"""An endpoint and its command-line form: `URL#MODEL?option=value`, with an optional prefix `api:`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from mmcr_dataset.endpoint.transport import Wire
+from mmcr_dataset.endpoint.transport import Transport
 
 EXAMPLE = "https://api.openai.com/v1#gpt-4o-2024-08-06"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where to ask, whom, and how patiently.
+    """A model at an OpenAI-compatible server, with its concurrency, retries, timeout and cost limit.
 
     Attributes:
         base_url: ends in /v1 for most servers, e.g. http://127.0.0.1:8000/v1.
-        model: the model's name on that server.
-        api_key: None reads OPENAI_API_KEY (Azure: AZURE_OPENAI_API_KEY); servers without keys take anything.
-        max_in_flight: requests at once; fewer while the server says that it is too many.
-        max_attempts: tries for one request, the first included.
-        timeout_s: time for one try.
-        max_cost_usd: stop before this sum is crossed, counting what the ledger already holds; None is no limit.
-        api_version: for Azure, e.g. 2024-10-21; then base_url is the resource's and the model a deployment.
+        model: name of the model on that server.
+        api_key: None reads OPENAI_API_KEY (Azure: AZURE_OPENAI_API_KEY); a server without keys accepts any.
+        max_in_flight: max concurrency; reduced while the server answers with rate limit errors.
+        max_attempts: attempts for one request, the first included.
+        timeout_s: timeout of one attempt.
+        max_cost_usd: cost limit, spending already in the ledger included; never exceeded. None for no limit.
+        api_version: for Azure, e.g. 2024-10-21; base_url is then the resource's address and model the deployment.
     """
 
     base_url: str
@@ -44,24 +44,24 @@ class Endpoint:
         if self.max_in_flight < 1 or self.max_attempts < 1 or self.timeout_s <= 0:
             raise ValueError(f"{self}: max_in_flight and max_attempts must be at least 1, timeout_s above 0")
 
-    def connect(self) -> Wire:
-        """Connections to it; to be called inside a running event loop, and to be closed there."""
-        return Wire(self.base_url, self.api_key, self.timeout_s, self.api_version, self.model)
+    def connect(self) -> Transport:
+        """Open the HTTP client; must be called and closed inside a running event loop."""
+        return Transport(self.base_url, self.api_key, self.timeout_s, self.api_version, self.model)
 
 
 def read_endpoint(text: str, place: str, form: str = "URL#MODEL", **settings: Any) -> Endpoint:  # noqa: ANN401
-    """The endpoint that a flag names.
+    """Parse the endpoint in a flag's value.
 
     Example: `"https://NAME.openai.azure.com#DEPLOYMENT?api_version=2024-10-21"` -> Azure
 
     Args:
-        text: what was written.
-        place: the flag, for the message.
-        form: what the flag takes, for the message.
+        text: value of the flag.
+        place: name of the flag, for the error message.
+        form: expected form, for the error message.
         **settings: further fields of the endpoint.
 
     Raises:
-        ValueError: it names none; says the place, the value and the form.
+        ValueError: the value is not of that form; the message names the flag, the value and the form.
     """
     return read_endpoint_and_options(text, place, form, (), **settings)[0]
 
@@ -73,7 +73,18 @@ def read_endpoint_and_options(
     names: Collection[str],
     **settings: Any,  # noqa: ANN401
 ) -> tuple[Endpoint, dict[str, str]]:
-    """The endpoint and the options of some names; as `read_endpoint`."""
+    """Parse the endpoint and the options behind `?` in a flag's value.
+
+    Args:
+        text: value of the flag.
+        place: name of the flag, for the error message.
+        form: expected form, for the error message.
+        names: options that are allowed besides `api_version`.
+        **settings: further fields of the endpoint.
+
+    Raises:
+        ValueError: the value is not of that form, or has an unknown option.
+    """
     url, _, rest = text.removeprefix("api:").partition("#")
     model, _, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))

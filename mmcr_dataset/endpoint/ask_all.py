@@ -1,8 +1,9 @@
-"""Many asks at once with bounded concurrency; when one of them ends the run, what is in flight is paid for and kept."""
+"""Run coroutines with bounded concurrency; after a fatal error requests in flight complete, because they are paid."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -11,35 +12,34 @@ T = TypeVar("T")
 Asks = Iterable[Coroutine[Any, Any, T]] | AsyncIterable[Coroutine[Any, Any, T]]
 
 
-class RunEnded(RuntimeError):
-    """Nothing is wrong here: asks that run beside these ended the run."""
+class RunAborted(RuntimeError):
+    """A concurrent call of `ask_all` failed and stopped this one; that call raises the cause."""
 
 
 async def ask_all(asks: Asks[T], max_concurrency: int, ended: asyncio.Event | None = None) -> list[T]:
-    """The results of all asks, in their order.
+    """The results of all coroutines, in their order.
 
-    After the first ask that raises, or if taking the next one raises, no further ask is started; those in flight are
-    waited for, because they are paid, and put their answers into the ledger. Then the error is raised. A cancelled run
-    (Ctrl-C) waits for nothing.
+    When a coroutine or the iterator raises, no further coroutine is started. Those in flight are awaited, so that
+    their paid answers reach the ledger; then the error is raised. A cancelled run (Ctrl-C) awaits nothing.
 
     Args:
-        asks: coroutines; at most one is taken before there is room for it.
-        max_concurrency: asks at once.
-        ended: shared by several calls that run beside each other: when one of them fails, all end this way.
+        asks: coroutines; at most one is taken ahead of a free slot.
+        max_concurrency: coroutines in flight at once.
+        ended: event shared by concurrent calls; when one of them fails, all stop this way.
 
     Raises:
-        RunEnded: `ended` was set by another call; that one raises the error.
+        RunAborted: another call set `ended`; that call raises the error.
     """
     ended = ended or asyncio.Event()
     results: dict[int, T] = {}
     failures: list[BaseException] = []
     running: set[asyncio.Task[T]] = set()
-    room = asyncio.Semaphore(max_concurrency)
+    slots = asyncio.Semaphore(max_concurrency)
 
     def start(place: int, ask: Coroutine[Any, Any, T]) -> None:
         def finish(task: asyncio.Task[T]) -> None:
             running.discard(task)
-            room.release()
+            slots.release()
             if task.cancelled():
                 return
             if (error := task.exception()) is None:
@@ -55,7 +55,7 @@ async def ask_all(asks: Asks[T], max_concurrency: int, ended: asyncio.Event | No
     try:
         async with aclosing(_numbered(asks)) as numbered:
             async for place, ask in numbered:
-                await room.acquire()
+                await slots.acquire()
                 if ended.is_set():
                     ask.close()
                     break
@@ -68,18 +68,17 @@ async def ask_all(asks: Asks[T], max_concurrency: int, ended: asyncio.Event | No
         if running:
             await asyncio.wait(running)
     if failures:
-        raise next((failure for failure in failures if not isinstance(failure, RunEnded)), failures[0])
+        raise next((failure for failure in failures if not isinstance(failure, RunAborted)), failures[0])
     if ended.is_set():
-        raise RunEnded("asks beside these ended the run")
+        raise RunAborted("a concurrent call failed")
     return [results[place] for place in range(len(results))]
 
 
 async def _numbered(asks: Asks[T]) -> AsyncGenerator[tuple[int, Coroutine[Any, Any, T]], None]:
-    place = 0
+    places = itertools.count()
     if isinstance(asks, AsyncIterable):
         async for ask in asks:
-            yield place, ask
-            place += 1
+            yield next(places), ask
     else:
-        for place, ask in enumerate(asks):
-            yield place, ask
+        for ask in asks:
+            yield next(places), ask

@@ -1,7 +1,7 @@
-"""Batches on disk, beside the ledger: what was sent in which, and how far it came; survives a kill at any moment.
+"""State of the Batch API's batches on disk, beside the ledger; a run killed at any moment resumes from it.
 
-batches/00003.jsonl        the requests with their images, until the server has them
-batches/00003.asked.jsonl  the same as the ledger knows them: one line each, its hash is the request's id
+batches/00003.jsonl        the requests with their images; deleted after the upload
+batches/00003.asked.jsonl  the same requests in the ledger's form, one a line; the hash of a line is its custom_id
 batches/00003.json         the state: written -> uploaded -> created -> merged (or refused)
 """
 
@@ -26,13 +26,13 @@ class Batch:
     """One batch.
 
     Attributes:
-        number: of its files.
+        number: in the names of its files.
         stage: `written`, `uploaded`, `created`, `merged` or `refused`.
-        mark: what it is found by on the server.
-        num_requests: lines in it.
-        most_usd: the most it can cost.
-        file_id: the server's name for the uploaded requests.
-        batch_id: the server's name for the batch.
+        mark: unique text in the batch's metadata, by which it is found on the server.
+        num_requests: requests in it.
+        most_usd: upper bound of its cost (the name in the state file).
+        file_id: the server's id of the uploaded requests.
+        batch_id: the server's id of the batch.
     """
 
     number: int
@@ -45,28 +45,28 @@ class Batch:
 
 
 class BatchFolder:
-    """The folder; only the process that holds the ledger may use it."""
+    """The folder of batches; only the process that holds the ledger may use it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        for rest in folder.glob("*.unfinished"):
-            rest.unlink()
+        for path in folder.glob("*.unfinished"):
+            path.unlink()
 
     def batches(self) -> list[Batch]:
         """All batches, in the order they were written."""
         return [Batch(**json.loads(path.read_text())) for path in sorted(self._folder.glob("?????.json"))]
 
     def open_batches(self) -> list[Batch]:
-        """Those whose answers are not in the ledger yet."""
+        """The batches whose answers are not in the ledger yet."""
         return [batch for batch in self.batches() if batch.stage not in ("merged", "refused")]
 
     def requests(self, batch: Batch) -> Path:
-        """The file that is uploaded."""
+        """Path of the file that is uploaded."""
         return self._folder / f"{batch.number:05d}.jsonl"
 
     def answers(self, batch: Batch, kind: str) -> Path:
-        """Where a file of answers is put."""
+        """Path of a batch's file of a kind: `asked`, `output` or `error`."""
         return self._folder / f"{batch.number:05d}.{kind}.jsonl"
 
     def asked(self, batch: Batch) -> dict[str, Asked]:
@@ -75,7 +75,7 @@ class BatchFolder:
         return {key: Asked(key, line) for line in lines for key in [key_of(line)]}
 
     def save(self, batch: Batch, **changes: str | None) -> Batch:
-        """Remember how far a batch has come; what is not needed any more goes."""
+        """Write a batch's new state, and delete the files that this state no longer needs."""
         batch = replace(batch, **changes)  # type: ignore[arg-type]  # only names and stages change
         write_text(self._folder / f"{batch.number:05d}.json", json.dumps(asdict(batch), indent=1))
         if batch.stage != "written":
@@ -86,35 +86,35 @@ class BatchFolder:
         return batch
 
     def new_file(self) -> BatchFile:
-        """A file for further requests."""
+        """A new file to write requests to."""
         numbers = [int(path.name[:5]) for path in self._folder.glob("?????.*")]
         return BatchFile(self, self._folder, max(numbers, default=-1) + 1)
 
 
 class BatchFile:
-    """A file of requests that is being written; it is a batch once it is closed."""
+    """A file of requests that is being written; `close` makes a batch of it."""
 
     def __init__(self, owner: BatchFolder, folder: Path, number: int) -> None:
         self._owner, self._number = owner, number
         self._paths = [folder / f"{number:05d}.jsonl", folder / f"{number:05d}.asked.jsonl"]
         self._files: list[IO[bytes]] = [path.with_name(path.name + ".unfinished").open("wb") for path in self._paths]
         self.num_requests = self.size_bytes = 0
-        self.most_usd = 0.0
+        self.worst_case_usd = 0.0
 
-    def add(self, asked: Asked, line: bytes, most_usd: float) -> None:
+    def add(self, asked: Asked, line: bytes, worst_case_usd: float) -> None:
         """Write one request."""
         self._files[0].write(line)
         self._files[1].write(asked.text.encode("ascii") + b"\n")
         self.num_requests += 1
         self.size_bytes += len(line)
-        self.most_usd += most_usd
+        self.worst_case_usd += worst_case_usd
 
     def has_room(self, size_bytes: int, max_requests: int, max_size_bytes: int) -> bool:
-        """True if a further line of that size stays inside the limits."""
+        """True if a further line of that size stays within the limits."""
         return self.num_requests < max_requests and self.size_bytes + size_bytes <= max_size_bytes
 
     def close(self) -> Batch | None:
-        """The batch, None if nothing was written."""
+        """Put the files in place; returns the batch, None if it has no requests."""
         for file, path in zip(self._files, self._paths, strict=True):
             file.close()
             unfinished = path.with_name(path.name + ".unfinished")
@@ -124,12 +124,12 @@ class BatchFile:
                 unfinished.unlink()
         if not self.num_requests:
             return None
-        batch = Batch(self._number, "written", uuid.uuid4().hex, self.num_requests, self.most_usd)
+        batch = Batch(self._number, "written", uuid.uuid4().hex, self.num_requests, self.worst_case_usd)
         return self._owner.save(batch)
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a file of answers; a line that is none is left out (its request counts as unanswered)."""
+    """The JSON objects of a file of answers; other lines are skipped (their requests count as unanswered)."""
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             try:

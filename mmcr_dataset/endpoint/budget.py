@@ -1,4 +1,4 @@
-"""Money: what was spent, what the requests that are out may still cost, and the line that they don't cross together."""
+"""Cost control: what was spent, what the requests in flight may still cost, and the limit on both together."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from mmcr_dataset.endpoint.prices import find_price
 
 
 class EndpointUnusable(ValueError):
-    """No request to this endpoint can succeed (key, quota, model name, budget); the run stops, nothing is lost."""
+    """No request to this endpoint can succeed (key, quota, model, budget); the run stops, paid answers are kept."""
 
 
 class Budget:
-    """The money of one endpoint.
+    """Spending at one endpoint.
 
     Args:
-        model: whose price counts; a model that is not in the table costs nothing that we know of.
-        limit_usd: never crossed; None is no limit.
-        spent_usd: what was spent before.
-        share: of the table's price that is paid (half by the Batch API).
+        model: its price in the table counts; a model that is not listed counts as free.
+        limit_usd: never exceeded; None for no limit.
+        spent_usd: spent by earlier runs.
+        share: of the listed price that is charged (0.5 for the Batch API).
 
     Raises:
-        EndpointUnusable: there is a limit and no price.
+        EndpointUnusable: there is a limit, and the model's price is unknown.
     """
 
     def __init__(self, model: str, limit_usd: float | None, spent_usd: float, share: float = 1.0) -> None:
@@ -40,56 +40,60 @@ class Budget:
         self._reserved_usd = 0.0
         self._released = asyncio.Event()
 
-    def most_usd(self, request: Mapping[str, Any]) -> float:
-        """The most that a request can cost."""
-        return 0.0 if self.price is None else self._share * self.price.most_usd(request)
+    def worst_case_usd(self, request: Mapping[str, Any]) -> float:
+        """Upper bound of a request's cost."""
+        return 0.0 if self.price is None else self._share * self.price.worst_case_usd(request)
 
-    def cost_usd(self, usage: Mapping[str, Any], most_usd: float) -> float:
-        """What a reply cost by its usage; the most it can have cost where the server doesn't say."""
+    def cost_usd(self, usage: Mapping[str, Any], worst_case_usd: float) -> float:
+        """Cost of a reply by its reported usage, the upper bound where the server reports none."""
         if self.price is None:
             return 0.0
         if usage.get("prompt_tokens") is None or usage.get("completion_tokens") is None:
-            return most_usd
+            return worst_case_usd
         return self._share * self.price.cost_usd(usage["prompt_tokens"], usage["completion_tokens"])
 
-    def spend(self, usage: Mapping[str, Any], most_usd: float) -> float:
-        """Count a reply as paid; what it cost."""
-        usd = self.cost_usd(usage, most_usd)
+    def spend(self, usage: Mapping[str, Any], worst_case_usd: float) -> float:
+        """Add the cost of a reply; returns it."""
+        usd = self.cost_usd(usage, worst_case_usd)
         self.spent_usd += usd
         return usd
 
-    def lose(self, usd: float) -> None:
-        """Count money that may have been spent on nothing."""
+    def add_unanswered(self, usd: float) -> None:
+        """Add the possible cost of a request that got no usable answer."""
         self.spent_usd += usd
+
+    def show(self) -> str:
+        """Cost so far, if the model's price is known."""
+        return f"{self.spent_usd:.4f} USD" if self.price else "price unknown"
 
     @asynccontextmanager
     async def reserve(self, request: Mapping[str, Any]) -> AsyncIterator[float]:
-        """Set aside the most that a request can cost while it is out; near the limit, wait for others to come back.
+        """Reserve a request's upper bound while it is in flight; near the limit, wait until others have finished.
 
         Raises:
-            EndpointUnusable: nothing is out any more and the request could still cross the limit.
+            EndpointUnusable: nothing is in flight any more, and the request could still exceed the limit.
         """
-        most = self.most_usd(request)
-        while not self.has_room(most):
+        worst_case_usd = self.worst_case_usd(request)
+        while not self.has_room(worst_case_usd):
             if self._reserved_usd <= 0:
-                raise self.out_of_money(most)
+                raise self.limit_error(worst_case_usd)
             self._released.clear()
             await self._released.wait()
-        self._reserved_usd += most
+        self._reserved_usd += worst_case_usd
         try:
-            yield most
+            yield worst_case_usd
         finally:
-            self._reserved_usd = max(0.0, self._reserved_usd - most)
-            if self._reserved_usd < 1e-12:  # what is left of sums is no money
+            self._reserved_usd = max(0.0, self._reserved_usd - worst_case_usd)
+            if self._reserved_usd < 1e-12:  # rounding error of the sums
                 self._reserved_usd = 0.0
             self._released.set()
 
     def has_room(self, usd: float) -> bool:
-        """True if so much more can be spent whatever the requests that are out will cost."""
+        """True if this amount fits below the limit, whatever the requests in flight will cost."""
         return self.limit_usd is None or self.spent_usd + self._reserved_usd + usd <= self.limit_usd
 
-    def out_of_money(self, usd: float) -> EndpointUnusable:
-        """The error that says so."""
+    def limit_error(self, usd: float) -> EndpointUnusable:
+        """The error for a request that could exceed the limit."""
         return EndpointUnusable(
             f"stopped before crossing --max_cost_usd {self.limit_usd}: {self.spent_usd:.4f} USD are spent and the next "
             f"request may cost {usd:.4f}; raise the limit and run the same command again, answered requests are not "

@@ -1,7 +1,7 @@
-"""OpenAI-compatible chat endpoints: one request, retries, usage, price; every reply goes through the ledger.
+"""Client of an OpenAI-compatible chat endpoint: retries with exponential backoff, usage, cost, ledger.
 
-Waits as long as the server says, never retries what cannot succeed, and stores the raw reply before anyone reads it.
-How many requests are out at once follows what the server takes (pace.py).
+Honours `Retry-After`, never retries what can't succeed, and stores the raw reply before it is parsed. Max concurrency
+adapts to the server's rate limit (rate_limit.py).
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from typing import Any, Self
 from mmcr_dataset.endpoint.address import Endpoint
 from mmcr_dataset.endpoint.budget import Budget, EndpointUnusable
 from mmcr_dataset.endpoint.ledger import Asked, Ledger, LedgerError, to_asked
-from mmcr_dataset.endpoint.rate_limit import Pace
+from mmcr_dataset.endpoint.rate_limit import RateLimiter
 from mmcr_dataset.endpoint.reply import (
-    Again,
     Reply,
+    RetryableFailure,
     count_tokens,
     read_completion,
     read_object,
     read_reply,
-    wants_completion_tokens,
+    rejects_max_tokens,
 )
-from mmcr_dataset.endpoint.transport import Answered, RequestFailed
+from mmcr_dataset.endpoint.transport import HttpResponse, RequestFailed
 
 __all__ = ["ChatClient", "Endpoint", "EndpointUnusable", "Reply", "RequestFailed"]
 
-_MAYBE_PAID = ("timeout", "bad_reply")  # counted as if they were, so that the limit holds whatever the server did
+_MAYBE_BILLED = ("timeout", "bad_reply")  # counted at the upper bound, so that the cost limit holds if they were
 Messages = Sequence[Mapping[str, Any]]
 
 
 class ChatClient:
-    """Asks one endpoint; use as `async with ChatClient(endpoint, ledger) as client`.
+    """Client of one endpoint; use as `async with ChatClient(endpoint, ledger) as client`.
 
     Attributes:
-        num_sent: requests that went over the wire.
-        num_from_ledger: answers that had been paid for before.
+        num_sent: HTTP requests sent, retries included.
+        num_from_ledger: answers read from the ledger.
     """
 
     def __init__(self, endpoint: Endpoint, ledger: Ledger) -> None:
@@ -51,34 +51,34 @@ class ChatClient:
         self.budget = Budget(endpoint.model, endpoint.max_cost_usd, ledger.totals().usd)
         self.num_sent = 0
         self.num_from_ledger = 0
-        self._num_lost_in_a_row = 0
-        self._says_completion_tokens = False
-        self._end: EndpointUnusable | None = None
-        self._pace = Pace(endpoint.max_in_flight)
+        self._num_consecutive_failures = 0
+        self._use_max_completion_tokens = False
+        self._fatal: EndpointUnusable | None = None
+        self._rate_limiter = RateLimiter(endpoint.max_in_flight)
         self._asking: dict[str, asyncio.Future[Reply]] = {}
         self._threads = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="request")
 
     async def __aenter__(self) -> Self:
-        self._wire = self.endpoint.connect()
+        self._transport = self.endpoint.connect()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._wire.close()
+        await self._transport.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def spent_usd(self) -> float:
-        """Money spent so far by everything in the ledger."""
+        """Cost so far, of all rows in the ledger."""
         return self.budget.spent_usd
 
     def show_spend(self) -> str:
-        """Money so far, if the model's price is known; what came from the ledger costs nothing again."""
+        """Cost so far, if the model's price is known, and the number of answers read from the ledger."""
         paid_before = f", {self.num_from_ledger} from the ledger" if self.num_from_ledger else ""
-        return (f"{self.spent_usd:.4f} USD" if self.budget.price else "price unknown") + paid_before
+        return self.budget.show() + paid_before
 
-    def knows(self, messages: Messages, **decoding: Any) -> bool:  # noqa: ANN401
+    def has_answer(self, messages: Messages, **decoding: Any) -> bool:  # noqa: ANN401
         """True if the answer to these messages is in the ledger."""
         return self.ledger.has(to_asked(to_request(self.endpoint.model, messages, decoding)).key)
 
@@ -88,19 +88,20 @@ class ChatClient:
         with_images: Callable[[], Messages] | None = None,
         **decoding: Any,  # noqa: ANN401
     ) -> Reply:
-        """The answer to some messages, from the ledger if it is there.
+        """The reply to some messages, from the ledger if it has one.
 
         Args:
-            messages: in the form of the chat API (`messages.to_openai`); an image as a `data:` URL, or as any other
-                text that names it.
-            with_images: gives the messages as they are sent, where those above only name their images. Called in a
-                thread, and only when the request has to go out: an answer that is there costs no encoding.
+            messages: in the chat API's format (`messages.to_openai`); an image as a `data:` URL, or as another text
+                that identifies it.
+            with_images: returns the messages to send, where those above only identify their images. Called in a
+                thread, and only if the request is sent: an answer in the ledger needs no image encoding.
             **decoding: further fields of the request as the API names them (temperature, max_tokens,
                 response_format, seed, ...); None values are left out.
 
         Raises:
-            RequestFailed: this request has no answer; stored in the ledger with its reason.
-            EndpointUnusable: no request can succeed, or the next one could cross max_cost_usd.
+            RequestFailed: this request got no answer; stored in the ledger with its reason.
+            EndpointUnusable: no request can succeed, or the next one could exceed max_cost_usd.
+            LedgerError: the ledger can't be read or written.
         """
         request = to_request(self.endpoint.model, messages, decoding)
         asked = to_asked(request)
@@ -108,14 +109,14 @@ class ChatClient:
         if known is not None:
             self.num_from_ledger += 1
             return read_reply(known, from_ledger=True)
-        if asked.key in self._asking:  # the same words about the same images, asked a moment ago
+        if asked.key in self._asking:  # the same request is in flight
             return replace(await asyncio.shield(self._asking[asked.key]), from_ledger=True)
         answer = self._asking[asked.key] = asyncio.get_running_loop().create_future()
         try:
             reply = await self._answer(asked, request, with_images)
         except (RequestFailed, EndpointUnusable, LedgerError) as failure:
             answer.set_exception(failure)
-            answer.exception()  # nobody else may have asked
+            answer.exception()  # mark as retrieved: there may be no second caller
             raise
         else:
             answer.set_result(reply)
@@ -132,14 +133,14 @@ class ChatClient:
             body = await loop.run_in_executor(
                 self._threads, lambda: to_body(request | {"messages": list(with_images())})
             )
-        async with self.budget.reserve(request) as most_usd:
-            return await self._send(asked, body, most_usd)
+        async with self.budget.reserve(request) as worst_case_usd:
+            return await self._send(asked, body, worst_case_usd)
 
     async def _take(
-        self, asked: Asked, answered: Answered, raw: Mapping[str, Any], most_usd: float
+        self, asked: Asked, answered: HttpResponse, raw: Mapping[str, Any], worst_case_usd: float
     ) -> Reply | RequestFailed:
-        """Count and keep what was paid: the reply, or why it is none."""
-        usd = self.budget.spend(raw.get("usage") or {}, most_usd)
+        """Add the cost and store the response: the reply, or why it isn't one."""
+        usd = self.budget.spend(raw.get("usage") or {}, worst_case_usd)
         try:
             reply = read_reply(raw, from_ledger=False)
         except RequestFailed as failure:
@@ -149,102 +150,104 @@ class ChatClient:
         return reply
 
     async def _keep(self, stored: Future[None]) -> None:
-        """Wait until something is on disk; where it can't be put there, nothing more is sent."""
+        """Wait until a row is on disk; if it can't be written, no further request is sent."""
         try:
             await asyncio.wrap_future(stored)
         except LedgerError as error:
-            self._end = EndpointUnusable(str(error))
+            self._fatal = EndpointUnusable(str(error))
             raise
 
-    async def _send(self, asked: Asked, body: bytes, most_usd: float) -> Reply:
-        """One request with its retries; the answer is on disk before the next request takes its place."""
+    async def _send(self, asked: Asked, body: bytes, worst_case_usd: float) -> Reply:
+        """One request with its retries; the answer is on disk before its slot is freed."""
         for attempt in range(1, self.endpoint.max_attempts + 1):
             try:
-                async with self._pace:
-                    if self._end is not None:
-                        raise self._end
+                async with self._rate_limiter:
+                    if self._fatal is not None:
+                        raise self._fatal
                     self.num_sent += 1
-                    answered = await self._wire.post_json("/chat/completions", self._spell(body))
-                    taken = await self._take(asked, answered, self._read(answered), most_usd)
+                    answered = await self._transport.post_json("/chat/completions", self._adapt(body))
+                    taken = await self._take(asked, answered, self._read(answered), worst_case_usd)
             except EndpointUnusable as error:
-                self._end = error  # what waits is not sent any more
+                self._fatal = error  # queued requests are not sent
                 raise
             except RequestFailed as error:
                 failure, wait_s = error, _wait_s(error, attempt)
             else:
-                self._num_lost_in_a_row = 0
+                self._num_consecutive_failures = 0
                 if isinstance(taken, RequestFailed):
                     raise taken
                 return taken
-            lost_usd = most_usd if failure.reason in _MAYBE_PAID else 0.0
-            self.budget.lose(lost_usd)
+            lost_usd = worst_case_usd if failure.reason in _MAYBE_BILLED else 0.0
+            self.budget.add_unanswered(lost_usd)
             if lost_usd and not self.budget.has_room(0.0):
-                raise self.budget.out_of_money(most_usd)
+                raise self.budget.limit_error(worst_case_usd)
             is_last = attempt == self.endpoint.max_attempts or wait_s is None
-            end = self._count_lost(failure) if is_last else None  # at once: while it is stored others are sent
-            if is_last or failure.reason in _MAYBE_PAID:
+            fatal = (
+                self._count_failure(failure) if is_last else None
+            )  # before the await below: others are sent meanwhile
+            if is_last or failure.reason in _MAYBE_BILLED:
                 await self._keep(self.ledger.store_failure(asked, failure.reason, failure.detail, lost_usd))
             if is_last or wait_s is None:
-                raise end or failure
+                raise fatal or failure
             await asyncio.sleep(wait_s)
         raise AssertionError("unreachable: the loop returns or raises")
 
-    def _read(self, answered: Answered) -> dict[str, Any]:
-        """The completion in an answer; tells the pace what it says of limits."""
+    def _read(self, answered: HttpResponse) -> dict[str, Any]:
+        """The completion in a response, after the rate limiter has adjusted to it."""
         raw = read_object(answered)
-        self._pace.saw(answered.status, answered.headers, count_tokens(raw))
+        self._rate_limiter.observe(answered.status, answered.headers, count_tokens(raw))
         try:
             return read_completion(answered, raw, f"{self.endpoint.base_url}, model {self.endpoint.model!r}")
-        except Again as failure:
-            if failure.for_all and failure.wait_s is not None:
-                self._pace.pause(failure.wait_s)
+        except RetryableFailure as failure:
+            if failure.endpoint_wide and failure.wait_s is not None:
+                self._rate_limiter.pause(failure.wait_s)
             raise
         except RequestFailed as failure:
-            if not wants_completion_tokens(raw):
+            if not rejects_max_tokens(raw):
                 raise
-            self._says_completion_tokens = True
-            raise Again(failure.reason, failure.detail, wait_s=0.0) from None
+            self._use_max_completion_tokens = True
+            raise RetryableFailure(failure.reason, failure.detail, wait_s=0.0) from None
 
-    def _spell(self, body: bytes) -> bytes:
-        """The body as this server wants it: newer models know the limit of a reply by another name only."""
-        if not self._says_completion_tokens:
+    def _adapt(self, body: bytes) -> bytes:
+        """The body for this server: newer models accept `max_completion_tokens` only."""
+        if not self._use_max_completion_tokens:
             return body
-        return to_body(with_completion_tokens(json.loads(body)))
+        return to_body(rename_max_tokens(json.loads(body)))
 
-    def _count_lost(self, failure: RequestFailed) -> EndpointUnusable | None:
-        """Stop where nothing comes back any more, instead of failing a million documents one by one."""
+    def _count_failure(self, failure: RequestFailed) -> EndpointUnusable | None:
+        """Stop the run after many consecutive failures, instead of failing a million requests one by one."""
         if failure.reason == "content_filter":
             return None
-        self._num_lost_in_a_row += 1
-        if self._num_lost_in_a_row < max(20, 2 * self.endpoint.max_in_flight):
+        self._num_consecutive_failures += 1
+        if self._num_consecutive_failures < max(20, 2 * self.endpoint.max_in_flight):
             return None
-        self._end = EndpointUnusable(
-            f"{self.endpoint.base_url}: {self._num_lost_in_a_row} requests in a row failed, the last: {failure}; "
-            "see what is wrong there and run the same command again, answered requests are not paid twice"
+        self._fatal = EndpointUnusable(
+            f"{self.endpoint.base_url}: {self._num_consecutive_failures} requests in a row failed, last: {failure}; "
+            "check the server and run the same command again, answered requests are not paid twice"
         )
-        return self._end
+        return self._fatal
 
 
 def to_request(model: str, messages: Messages, decoding: Mapping[str, Any]) -> dict[str, Any]:
-    """The request as the API takes it; None values are left out."""
+    """The request in the API's format; None values are left out."""
     request: dict[str, Any] = {"model": model, "messages": list(messages)}
     return request | {name: value for name, value in decoding.items() if value is not None}
 
 
-def with_completion_tokens(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The request with the limit of a reply under its newer name."""
+def rename_max_tokens(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request with `max_tokens` under its newer name, `max_completion_tokens`."""
     return {("max_completion_tokens" if name == "max_tokens" else name): value for name, value in request.items()}
 
 
 def to_body(request: Mapping[str, Any]) -> bytes:
-    """The bytes that go over the wire."""
+    """The request as JSON bytes."""
     return json.dumps(request, separators=(",", ":")).encode("ascii")
 
 
 def _wait_s(failure: RequestFailed, attempt: int) -> float | None:
-    """How long to wait before the next try, None if there is to be none: a backoff with jitter, unless we were told."""
-    if isinstance(failure, Again) and failure.wait_s is not None:
+    """Delay before the next attempt: `Retry-After`, else exponential backoff with jitter; None for no retry."""
+    if isinstance(failure, RetryableFailure) and failure.wait_s is not None:
         return failure.wait_s
-    if isinstance(failure, Again) or failure.reason in ("timeout", "connection"):
+    if isinstance(failure, RetryableFailure) or failure.reason in ("timeout", "connection"):
         return float(min(30.0, 0.1 * 3 ** (attempt - 1)) * random.uniform(0.5, 1.0))  # noqa: S311
     return None

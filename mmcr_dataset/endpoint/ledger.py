@@ -1,8 +1,8 @@
-"""The ledger: one SQLite file that remembers every paid or slow call, so that nothing is paid twice.
+"""The ledger: an SQLite file of every paid or slow call, so that no request is paid twice.
 
-The key of a call is the hash of its exact request, in which an image stands as its hash. The raw reply is on disk
-(WAL, synchronous=FULL) before anybody parses it. Failures and refusals are stored with their reason, are no answers,
-and are asked again next time. Salvage, merge and totals by model: ledger_files.py.
+The key of a call is the hash of its exact request, with each image replaced by its hash. The raw reply is on disk (WAL,
+synchronous=FULL) before it is parsed. Failures and refusals are stored with their reason; they don't count as answers,
+so the next run sends these requests again. Salvage, merge and totals by model: ledger_files.py.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -41,11 +42,11 @@ FORMAT_VERSION = 2
 
 
 class LedgerError(ValueError):
-    """The file can't be used as a ledger; the message says why and what to do."""
+    """The file can't be used as a ledger; the message names the cause and the remedy."""
 
 
 class Asked(NamedTuple):
-    """A request as the ledger knows it: its text, images as hashes, and the hash of that text."""
+    """A request in the ledger's form: canonical JSON with images as hashes, and the hash of this text."""
 
     key: str
     text: str
@@ -53,7 +54,7 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LedgerTotals:
-    """What a ledger holds; money in US dollars."""
+    """Totals of a ledger; cost in US dollars."""
 
     num_answered: int
     num_failed: int
@@ -62,7 +63,7 @@ class LedgerTotals:
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """A row that waits for the disk."""
+    """A row in the write queue."""
 
     statement: str
     row: tuple[Any, ...]
@@ -70,13 +71,13 @@ class _Write:
 
 
 def to_asked(request: Mapping[str, Any]) -> Asked:
-    """The request as stored: keys sorted, image data replaced by its hash, so that a row stays small."""
+    """The request in the ledger's form: keys sorted, image data replaced by its hash, which keeps a row small."""
     text = json.dumps(_without_images(request), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return Asked(key_of(text), text)
 
 
 def key_of(text: str) -> str:
-    """Hash of a stored request or reply: what proves that a row found on a damaged disk is whole."""
+    """SHA-256 of a stored request or reply; also the checksum that salvage verifies."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -92,11 +93,11 @@ def _without_images(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
     return value
 
 
-def _hold(path: Path) -> FileLock:
-    """The right to a ledger, by a lock file beside it; a process may hold it several times, and its end frees it.
+def _acquire_lock(path: Path) -> FileLock:
+    """Acquire the lock file beside a ledger; reentrant within a process, released when the process ends.
 
     Raises:
-        LedgerError: another process has it.
+        LedgerError: another process holds it.
     """
     place = path.resolve().with_name(path.name + ".lock")
     lock = FileLock(place, is_singleton=True, thread_local=False)
@@ -113,27 +114,25 @@ def _hold(path: Path) -> FileLock:
 
 
 class Ledger:
-    """An open ledger file. One process has a file at a time; distributed runs keep one file a shard.
+    """An open ledger file, locked by this process; distributed runs have one file a rank.
 
-    A thread of its own writes: replies that arrive together reach the disk together, with one wait for it.
+    A writer thread commits in groups: replies that arrive together share one fsync.
 
     Args:
-        path: the file, made if it isn't there.
-        earlier: a finished ledger that is only looked into, for what was paid before; nobody may write it meanwhile.
+        path: the file, created if missing.
+        earlier: a second ledger to look up answers in, opened read-only; nobody may write to it meanwhile.
 
     Raises:
-        LedgerError: the file is corrupt, of another version, can't be written, or is in use by another process.
+        LedgerError: the file is corrupt, has another format version, can't be written, or is locked.
     """
 
     def __init__(self, path: Path, earlier: Path | None = None) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _hold(path)
+        self._lock = _acquire_lock(path)
         try:
-            self._open(earlier)
-        except sqlite3.Error as error:
-            self._lock.release()
-            raise explain(path, error) from error
+            with ledger_errors(path):
+                self._open(earlier)
         except LedgerError:
             self._lock.release()
             raise
@@ -143,7 +142,10 @@ class Ledger:
 
     def _open(self, earlier: Path | None) -> None:
         self._db = self._connect()
-        self._earlier = self._db if earlier is None else _open_finished(earlier)
+        self._earlier = self._db
+        if earlier is not None:  # immutable: opened without locks, which network file systems may lack
+            finished = f"{earlier.resolve().as_uri()}?mode=ro&immutable=1"
+            self._earlier = sqlite3.connect(finished, uri=True, check_same_thread=False)
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if version not in (0, FORMAT_VERSION):
             raise LedgerError(
@@ -157,11 +159,11 @@ class Ledger:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=5.0, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")  # an answer survives a power cut, not only a kill
+        connection.execute("PRAGMA synchronous=FULL")  # an answer survives a power failure, not only a kill
         return connection
 
     def _write_queued(self) -> None:
-        """The writing thread: takes all that waits, commits it at once, then says so to those who wait."""
+        """Loop of the writer thread: commit all queued rows in one transaction, then resolve their futures."""
         finished = False
         while not finished:
             writes = [self._queue.get()]
@@ -178,7 +180,7 @@ class Ledger:
                 if self._writing.in_transaction:
                     self._writing.execute("ROLLBACK")
                 for write in waiting:
-                    write.done.set_exception(explain(self.path, error))
+                    write.done.set_exception(to_ledger_error(self.path, error))
             else:
                 for write in waiting:
                     write.done.set_result(None)
@@ -192,7 +194,7 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Write what waits and close the file; nothing that was confirmed is lost if this is never reached."""
+        """Flush the queue and close the file; confirmed rows are safe even without this."""
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
@@ -202,55 +204,57 @@ class Ledger:
         self._lock.release()
 
     def find(self, key: str) -> dict[str, Any] | None:
-        """The raw reply stored for a request, None if it was never answered.
+        """The raw reply stored for a request, None if there is none.
 
         Raises:
             LedgerError: the file is damaged.
         """
-        try:
+        with ledger_errors(self.path):
             stored = "SELECT reply, reply_sha256 FROM answered WHERE key = ?"
             row = self._db.execute(stored, (key,)).fetchone() or self._earlier.execute(stored, (key,)).fetchone()
-        except sqlite3.Error as error:
-            raise explain(self.path, error) from error
-        if row is not None and key_of(row[0]) != row[1]:
-            raise explain(self.path, sqlite3.DatabaseError(f"the reply to request {key[:12]} was overwritten"))
+            if row is not None and key_of(row[0]) != row[1]:
+                raise sqlite3.DatabaseError(f"the reply to request {key[:12]} was overwritten")
         return None if row is None else json.loads(row[0])
 
     def has(self, key: str) -> bool:
-        """True if the request was answered; raises as `find` does."""
-        try:
+        """True if the request has an answer.
+
+        Raises:
+            LedgerError: the file is damaged.
+        """
+        with ledger_errors(self.path):
             stored = "SELECT 1 FROM answered WHERE key = ?"
             return any(db.execute(stored, (key,)).fetchone() is not None for db in (self._db, self._earlier))
-        except sqlite3.Error as error:
-            raise explain(self.path, error) from error
 
     def mean_reply_tokens(self, num_replies: int = 200) -> float | None:
-        """Mean tokens of some stored replies (keys are hashes, so the first are a fair sample), None below 20."""
+        """Mean completion tokens of a sample of replies (the first by key, which is a hash); None below 20.
+
+        Raises:
+            LedgerError: the file is damaged.
+        """
         counted = (
             "SELECT json_extract(reply, '$.usage.completion_tokens') AS tokens FROM "
             "(SELECT reply FROM answered ORDER BY key LIMIT ?) WHERE tokens > 0"
         )
-        try:
+        with ledger_errors(self.path):
             tokens = [row[0] for row in self._db.execute(counted, (num_replies,))]
-        except sqlite3.Error as error:
-            raise explain(self.path, error) from error
         return sum(tokens) / len(tokens) if len(tokens) >= 20 else None
 
     def store(self, asked: Asked, reply: str, usd: float = 0.0) -> Future[None]:
-        """Have a raw reply (JSON as it came) put on disk; it is there when the returned future is done."""
+        """Queue a raw reply (unchanged JSON) for writing; it is on disk when the future is done."""
         return self._enqueue(INSERT_ANSWERED, (*asked, reply, key_of(reply), usd, time.time()))
 
     def store_failure(
         self, asked: Asked, reason: str, detail: str, usd: float = 0.0, at: float | None = None
     ) -> Future[None]:
-        """Have it remembered that a request failed, and why; it will be asked again.
+        """Queue a failed request for writing; it is on disk when the future is done, and will be sent again.
 
         Args:
             asked: the request.
-            reason: a short name, counted.
-            detail: what exactly; cut to 2,000 characters.
-            usd: what it cost all the same.
-            at: seconds since 1970, now by default; the same failure told twice counts once.
+            reason: a short name, for counting.
+            detail: full message, truncated to 2,000 characters.
+            usd: its cost.
+            at: seconds since 1970, None for now; a second row of the same key, time and cost is ignored.
         """
         return self._enqueue(INSERT_FAILED, (*asked, reason, detail[:2000], usd, time.time() if at is None else at))
 
@@ -260,31 +264,37 @@ class Ledger:
         return write.done
 
     def totals(self) -> LedgerTotals:
-        """Counts and money so far, failures included; raises as `find` does."""
-        try:
+        """Counts and cost so far, failures included.
+
+        Raises:
+            LedgerError: the file is damaged.
+        """
+        with ledger_errors(self.path):
             answered, paid = self._db.execute("SELECT COUNT(*), COALESCE(SUM(usd), 0) FROM answered").fetchone()
             failed, lost = self._db.execute("SELECT COUNT(*), COALESCE(SUM(usd), 0) FROM failed").fetchone()
-        except sqlite3.Error as error:
-            raise explain(self.path, error) from error
         return LedgerTotals(num_answered=answered, num_failed=failed, usd=paid + lost)
 
 
-def _open_finished(path: Path) -> sqlite3.Connection:
-    """A ledger that nobody writes, also on a disk of the network: without locks."""
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+@contextmanager
+def ledger_errors(path: Path) -> Iterator[None]:
+    """Convert SQLite errors inside to LedgerError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise to_ledger_error(path, error) from error
 
 
-def explain(path: Path, error: sqlite3.Error) -> LedgerError:
-    """What an error of SQLite means for the person who runs the program, and what mends it."""
+def to_ledger_error(path: Path, error: sqlite3.Error) -> LedgerError:
+    """An SQLite error as a message for the user, with the remedy."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-        what = "free some space on the disk (or check it) and run the same command again; what was confirmed is kept"
+        what = "free some space on the disk (or check it) and run the same command again; confirmed answers are kept"
         return LedgerError(f"{path}: could not be written ({error}): {what}")
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return LedgerError(f"{path}: can't be written ({error}); check the permissions of the file and its folder")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LedgerError(f"{path}: in use by another process ({error}); wait until it has finished, or stop it")
     return LedgerError(
-        f"{path}: not a usable ledger ({error}); restore a copy of it, or save what can be read by "
+        f"{path}: not a usable ledger ({error}); restore a backup, or save the readable rows with "
         f"`python -m mmcr_dataset ledger salvage {path} --output_file NEW` and put NEW in its place"
     )

@@ -1,7 +1,8 @@
-"""Whole ledger files: what one holds, several joined into one, and what can be saved of a damaged one."""
+"""Operations on whole ledger files: show totals, merge several, salvage a damaged one."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -15,8 +16,8 @@ from mmcr_dataset.endpoint.ledger import (
     INSERT_FAILED,
     SCHEMA,
     LedgerError,
-    explain,
     key_of,
+    ledger_errors,
 )
 from mmcr_dataset.endpoint.ledger_pages import read_records
 
@@ -29,84 +30,74 @@ _BY_REASON = "SELECT reason, COUNT(*), SUM(usd) FROM failed GROUP BY 1 ORDER BY 
 
 
 @dataclass(slots=True)
-class Saved:
-    """What came out of one or several files."""
+class CopyResult:
+    """Number of rows written to a new ledger, with notes for the user."""
 
     num_answered: int = 0
     num_failed: int = 0
     notes: list[str] = field(default_factory=list)
 
     def show(self) -> str:
-        """A line, and one for each thing that is worth knowing."""
+        """One line of counts, then the notes."""
         return "\n".join([f"{self.num_answered:,} answers and {self.num_failed:,} failures written", *self.notes])
 
 
 def show_ledger(path: Path) -> str:
-    """Totals as text: answered, tokens and money by model, failures by reason.
+    """Totals as text: answers, tokens and cost by model, failures by reason.
 
     Raises:
         LedgerError: there is no such file, or it is damaged.
     """
     lines = ["model | answered | tokens in | tokens out | USD"]
-    try:
-        with closing(_open_to_read(path)) as db:
-            for model, count, tokens_in, tokens_out, usd in db.execute(_BY_MODEL):
-                lines.append(f"{model} | {count:,} | {tokens_in:,} | {tokens_out:,} | {usd:.4f}")
-            lines += ["", "failed because of | times | USD"]
-            for reason, count, usd in db.execute(_BY_REASON):
-                lines.append(f"{reason} | {count:,} | {usd:.4f}")
-            total = "SELECT (SELECT TOTAL(usd) FROM answered) + (SELECT TOTAL(usd) FROM failed)"
-            lines += ["", f"spent in all: {db.execute(total).fetchone()[0]:.4f} USD"]
-    except sqlite3.Error as error:
-        raise explain(path, error) from error
+    with ledger_errors(path), closing(_open_to_read(path)) as db:
+        for model, count, tokens_in, tokens_out, usd in db.execute(_BY_MODEL):
+            lines.append(f"{model} | {count:,} | {tokens_in:,} | {tokens_out:,} | {usd:.4f}")
+        lines += ["", "failed because of | times | USD"]
+        for reason, count, usd in db.execute(_BY_REASON):
+            lines.append(f"{reason} | {count:,} | {usd:.4f}")
+        total = "SELECT (SELECT TOTAL(usd) FROM answered) + (SELECT TOTAL(usd) FROM failed)"
+        lines += ["", f"spent in all: {db.execute(total).fetchone()[0]:.4f} USD"]
     return "\n".join(lines)
 
 
-def merge_ledgers(paths: Sequence[Path], out: Path) -> Saved:
-    """One ledger with all that several hold; an answer that is in two of them stays once.
+def merge_ledgers(paths: Sequence[Path], out: Path) -> CopyResult:
+    """Merge several ledgers into a new one; answers are deduplicated by key.
 
     Raises:
-        LedgerError: a file is missing or damaged, or `out` is there already.
+        LedgerError: a file is missing or damaged, or `out` exists.
     """
 
     def rows() -> Iterator[tuple[Any, ...]]:
         for path in paths:
-            try:
-                with closing(_open_to_read(path)) as db:
-                    yield from db.execute("SELECT * FROM answered")
-                    yield from db.execute("SELECT * FROM failed")
-            except sqlite3.Error as error:
-                raise explain(path, error) from error
+            with ledger_errors(path), closing(_open_to_read(path)) as db:
+                yield from db.execute("SELECT * FROM answered")
+                yield from db.execute("SELECT * FROM failed")
 
     return _write(rows(), out)
 
 
-def salvage_ledger(path: Path, out: Path) -> Saved:
-    """A new ledger with every row of a damaged one that is proven whole by its hashes.
+def salvage_ledger(path: Path, out: Path) -> CopyResult:
+    """Write every row of a damaged ledger whose checksums match to a new one.
 
     Raises:
-        LedgerError: there is no such file, or `out` is there already.
+        LedgerError: there is no such file, or `out` exists.
     """
     if not path.is_file():
         raise LedgerError(f"{path}: no such file")
     saved = _write((row for row in read_records(path) if _is_whole(row)), out)
-    saved.notes.append(f"{path} is untouched; to go on, move it away and put {out} in its place")
+    saved.notes.append(f"{path} is unchanged; to use the salvaged rows, replace it by {out}")
     return saved
 
 
 def _is_whole(row: Sequence[Any]) -> bool:
-    """True for a row of `answered` or `failed` whose texts have the hashes that stand beside them."""
+    """True for a row of `answered` or `failed` whose texts match their checksums."""
     if len(row) != 6 or not all(isinstance(value, str) for value in row[:4]) or row[0] != key_of(row[1]):
         return False
-    return _is_answer(row) or not _looks_like_hash(row[3])
+    return _is_answer(row) or re.fullmatch("[0-9a-f]{64}", row[3]) is None  # a detail, not a checksum
 
 
 def _is_answer(row: Sequence[Any]) -> bool:
     return bool(row[3] == key_of(row[2]))
-
-
-def _looks_like_hash(text: str) -> bool:
-    return len(text) == 64 and all(character in "0123456789abcdef" for character in text)
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
@@ -120,15 +111,15 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _write(rows: Iterable[Sequence[Any]], out: Path) -> Saved:
-    """Write rows to a new file that appears atomically."""
+def _write(rows: Iterable[Sequence[Any]], out: Path) -> CopyResult:
+    """Write rows to a new file (atomic write)."""
     if out.exists():
         raise LedgerError(f"{out}: is there already; name a new file")
     unfinished = out.with_name(out.name + ".unfinished")
     unfinished.unlink(missing_ok=True)
-    saved = Saved()
+    saved = CopyResult()
     try:
-        with closing(sqlite3.connect(unfinished, isolation_level=None)) as db:
+        with ledger_errors(out), closing(sqlite3.connect(unfinished, isolation_level=None)) as db:
             db.executescript(SCHEMA)
             db.execute(f"PRAGMA user_version={FORMAT_VERSION}")
             db.execute("BEGIN")
@@ -138,8 +129,6 @@ def _write(rows: Iterable[Sequence[Any]], out: Path) -> Saved:
             saved.num_answered = db.execute("SELECT COUNT(*) FROM answered").fetchone()[0]
             saved.num_failed = db.execute("SELECT COUNT(*) FROM failed").fetchone()[0]
         unfinished.replace(out)
-    except sqlite3.Error as error:
-        raise explain(out, error) from error
     finally:
         unfinished.unlink(missing_ok=True)
     return saved

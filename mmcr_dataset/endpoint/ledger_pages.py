@@ -1,7 +1,7 @@
-"""The rows of a SQLite file read page by page, without SQLite: what is left when it calls the file damaged.
+"""Read the rows of a damaged SQLite file page by page, without SQLite.
 
-Goes through every page of the file and of its write-ahead log, takes each for what it may be and gives the records
-found there, wherever the trees that led to them are broken. What comes out may be old or nonsense: the caller checks.
+Scans every page of the file and of its write-ahead log, and yields the records of each page that can be a B-tree page,
+whether or not the tree above it is intact. Records may be stale or garbage: the caller verifies them.
 Source: the SQLite file format, https://www.sqlite.org/fileformat2.html.
 """
 
@@ -18,7 +18,7 @@ _MAX_PAYLOAD = 1 << 28
 
 
 class _Damaged(Exception):
-    """This cell is none."""
+    """The bytes are not a valid cell."""
 
 
 class Pages:
@@ -40,7 +40,7 @@ class Pages:
         self._file.close()
 
     def _read_log(self, path: Path) -> dict[int, bytes]:
-        """The pages of the write-ahead log up to its last commit."""
+        """The committed pages of the write-ahead log."""
         if not path.is_file():
             return {}
         log = path.read_bytes()
@@ -69,7 +69,14 @@ class Pages:
         return self._file.read(self.size).ljust(self.size, b"\0")
 
     def payload(self, page: bytes, at: int, size: int, is_table: bool) -> bytes:
-        """The bytes of a cell, those on overflow pages included."""
+        """The payload of a cell, its overflow pages included.
+
+        Args:
+            page: the page that holds the cell.
+            at: offset of the payload in the page.
+            size: bytes of the whole payload.
+            is_table: True for a table leaf, False for an index page.
+        """
         usable = self.size
         most_here = usable - 35 if is_table else (usable - 12) * 64 // 255 - 23
         if size <= most_here:
@@ -88,7 +95,7 @@ class Pages:
 
 
 def read_records(path: Path) -> Iterator[tuple[Value, ...]]:
-    """Every record that any page of the file may hold, in no order; old versions of rows may be among them."""
+    """Every record found on any page of the file, in no order; stale versions of rows may be among them."""
     pages = Pages(path)
     try:
         for number in range(1, pages.count + 1):

@@ -1,9 +1,9 @@
-"""How many requests may be out at once, and when the next may go: what one endpoint takes, learnt from its answers.
+"""Adaptive rate limit of one endpoint: max concurrency and spacing of requests, adjusted by its responses.
 
-Starts at the limit the user set. A round in which more than a tenth of the answers say "too many" halves the number of
-requests at once, every better round adds a sixteenth of the limit back. Where the server says how much is left of its
-rate limits and less is left than the requests that are out, the next ones go at the speed at which it fills up again.
-A `Retry-After` stops all of them, not only the one that was told.
+Starts at the user's max concurrency. A round of responses with more than a tenth of 429 or 503 halves it; every better
+round adds a sixteenth of it back (AIMD, as in TCP). Where the `x-ratelimit-*` headers leave less than the requests in
+flight need, the next requests are spaced at the rate at which the quota refills. A `Retry-After` pauses all requests,
+not only the one that received it.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Self
 
-_BUSY_SHARE = 0.1  # single refusals are noise: halving at each of them would end far below what the server takes
+_BUSY_SHARE = 0.1  # single 429s are noise: halving at each of them would end far below the server's capacity
 _LONGEST_GAP_S = 60.0
 _SCALE_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class Pace:
-    """Use as `async with pace:` around each request and tell it of each answer by `saw`."""
+class RateLimiter:
+    """Use as `async with limiter:` around each request, and pass each response to `observe`."""
 
     def __init__(self, max_in_flight: int) -> None:
         self.max_in_flight = max_in_flight
         self.limit = float(max_in_flight)
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._open_at = 0.0  # loop time before which nothing goes out
+        self._resume_at = 0.0  # loop time before which nothing is sent
         self._gap_s = 0.0
         self._num_seen = self._num_busy = 0
         self._mean_tokens = 0.0
@@ -37,25 +37,25 @@ class Pace:
         if self._in_flight < int(self.limit) and not self._waiting:
             self._in_flight += 1
         else:
-            await self._turn(loop)
+            await self._wait_for_slot(loop)
         try:
-            while self._open_at > loop.time():
-                await asyncio.sleep(self._open_at - loop.time())
+            while self._resume_at > loop.time():
+                await asyncio.sleep(self._resume_at - loop.time())
         except asyncio.CancelledError:
             await self.__aexit__()
             raise
         if self._gap_s:
-            self._open_at = loop.time() + self._gap_s
+            self._resume_at = loop.time() + self._gap_s
         return self
 
-    async def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait until the place of a request that came back is given to this one."""
-        turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(turn)
+    async def _wait_for_slot(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait in the queue until a finished request's slot is passed to this one."""
+        slot: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(slot)
         try:
-            await turn
+            await slot
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if slot.done() and not slot.cancelled():
                 await self.__aexit__()
             raise
 
@@ -65,13 +65,13 @@ class Pace:
 
     def _wake(self) -> None:
         while self._waiting and self._in_flight < int(self.limit):
-            turn = self._waiting.popleft()
-            if not turn.done():
+            slot = self._waiting.popleft()
+            if not slot.done():
                 self._in_flight += 1
-                turn.set_result(None)
+                slot.set_result(None)
 
-    def saw(self, status: int, headers: Mapping[str, str], tokens: int = 0) -> None:
-        """Learn from an answer: its HTTP status, its headers, the tokens it used."""
+    def observe(self, status: int, headers: Mapping[str, str], tokens: int = 0) -> None:
+        """Adjust to a response: its HTTP status, its headers, the tokens it used."""
         if tokens:
             self._mean_tokens += (tokens - self._mean_tokens) * (0.1 if self._mean_tokens else 1.0)
         self._gap_s = min(_LONGEST_GAP_S, max(self._gap(headers, "requests", 1), self._gap(headers, "tokens", tokens)))
@@ -87,11 +87,11 @@ class Pace:
         self._num_seen = self._num_busy = 0
 
     def pause(self, seconds: float) -> None:
-        """Send nothing for so long."""
-        self._open_at = max(self._open_at, asyncio.get_running_loop().time() + seconds)
+        """Send nothing for that time."""
+        self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + seconds)
 
     def _gap(self, headers: Mapping[str, str], kind: str, used: int) -> float:
-        """Seconds between two requests that a rate limit asks for; 0 while enough is left for all that are out."""
+        """Seconds between two requests that a rate limit requires; 0 while enough is left for all in flight."""
         try:
             left = float(headers[f"x-ratelimit-remaining-{kind}"])
             full_in_s = read_duration_s(headers[f"x-ratelimit-reset-{kind}"])
@@ -101,14 +101,14 @@ class Pace:
         each = 1.0 if kind == "requests" else self._mean_tokens or used
         if left >= each * (self._in_flight + 1) or limit <= left:
             return 0.0
-        return 1.1 * each * full_in_s / (limit - left)  # a little slower than it fills up
+        return 1.1 * each * full_in_s / (limit - left)  # a little slower than the quota refills
 
 
 def read_duration_s(text: str) -> float:
-    """Seconds of a duration as rate-limit headers write it: "6m0s", "1.5s", "20ms", "12".
+    """Seconds of a duration in the format of rate limit headers: "6m0s", "1.5s", "20ms", "12".
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is not a duration.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
     if parts and "".join(number + unit for number, unit in parts) == text.strip():

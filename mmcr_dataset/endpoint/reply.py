@@ -1,4 +1,4 @@
-"""What an endpoint's answer means: a reply, a failure of this one request, or an end for all of them."""
+"""Interpret an endpoint's response: a reply, a failure of this request, or an error that stops the run."""
 
 from __future__ import annotations
 
@@ -10,37 +10,39 @@ from typing import Any
 
 from mmcr_dataset.endpoint.budget import EndpointUnusable
 from mmcr_dataset.endpoint.retry_after import read_retry_after
-from mmcr_dataset.endpoint.transport import Answered, RequestFailed
+from mmcr_dataset.endpoint.transport import HttpResponse, RequestFailed
 
 _FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt", "moderation_blocked"}
 _NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 
 
-class Again(RequestFailed):
-    """An answer that may be better next time.
+class RetryableFailure(RequestFailed):
+    """A failure that a retry may resolve.
 
-    Attributes:
-        wait_s: how long the server asks us to wait, None if it doesn't say.
-        for_all: True if that holds for every request, not for this one alone.
+    Args:
+        reason: a short name, for counting.
+        detail: the message.
+        wait_s: delay that the server requests, None if it doesn't.
+        endpoint_wide: True if the delay holds for all requests to the endpoint.
     """
 
-    def __init__(self, reason: str, detail: str, wait_s: float | None, for_all: bool = False) -> None:
+    def __init__(self, reason: str, detail: str, wait_s: float | None, endpoint_wide: bool = False) -> None:
         super().__init__(reason, detail)
         self.wait_s = wait_s
-        self.for_all = for_all
+        self.endpoint_wide = endpoint_wide
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer.
+    """One reply of a model.
 
     Attributes:
-        text: what was said.
+        text: content of the message.
         model: model and snapshot as the server names them.
-        date: ISO date when it was made.
-        prompt_tokens: tokens in, None if the server doesn't say.
-        completion_tokens: tokens out, None if the server doesn't say.
-        from_ledger: True if it had been paid for before.
+        date: ISO date of its creation.
+        prompt_tokens: tokens of the request, None if not reported.
+        completion_tokens: tokens of the reply, None if not reported.
+        from_ledger: True if it was read from the ledger, so nothing was paid now.
     """
 
     text: str
@@ -52,10 +54,10 @@ class Reply:
 
 
 def read_reply(raw: Mapping[str, Any], from_ledger: bool) -> Reply:
-    """The reply in a raw completion; what isn't a whole answer has its reason.
+    """The reply in a raw completion.
 
     Raises:
-        RequestFailed: no_choice, refusal, content_filter, length, empty_reply.
+        RequestFailed: no complete answer; the reason is no_choice, refusal, content_filter, length or empty_reply.
     """
     choices = raw.get("choices") or []
     if not choices:
@@ -79,8 +81,8 @@ def read_reply(raw: Mapping[str, Any], from_ledger: bool) -> Reply:
     )
 
 
-def read_object(answered: Answered) -> dict[str, Any]:
-    """The JSON object of an answer; one that says what is wrong where there is none."""
+def read_object(answered: HttpResponse) -> dict[str, Any]:
+    """The JSON object of a response; an object with an `error` where the body is none."""
     try:
         raw = json.loads(answered.body.decode("utf-8"))
     except ValueError as error:
@@ -91,29 +93,29 @@ def read_object(answered: Answered) -> dict[str, Any]:
 
 
 def count_tokens(raw: Mapping[str, Any]) -> int:
-    """Tokens in and out by the server's own count, 0 if it doesn't say."""
+    """Prompt and completion tokens as the server reports them, 0 if it doesn't."""
     usage = raw.get("usage") or {}
     return int(usage.get("prompt_tokens") or 0) + int(usage.get("completion_tokens") or 0)
 
 
-def wants_completion_tokens(raw: Mapping[str, Any]) -> bool:
-    """True if a server refuses a request because it knows `max_tokens` only by its newer name."""
+def rejects_max_tokens(raw: Mapping[str, Any]) -> bool:
+    """True if the server rejects `max_tokens` and requires `max_completion_tokens`."""
     error = raw.get("error")
     named = [error.get("param"), error.get("code")] if isinstance(error, Mapping) else []
     return named == ["max_tokens", "unsupported_parameter"]
 
 
-def read_completion(answered: Answered, raw: dict[str, Any], where: str) -> dict[str, Any]:
-    """The raw completion of an answer.
+def read_completion(answered: HttpResponse, raw: dict[str, Any], where: str) -> dict[str, Any]:
+    """The raw completion of a response.
 
     Args:
-        answered: what came back.
-        raw: its object, by `read_object`.
-        where: endpoint and model, for the message.
+        answered: the HTTP response.
+        raw: its JSON object, from `read_object`.
+        where: endpoint and model, for the error message.
 
     Raises:
-        RequestFailed: this request failed; `Again` if it may be better next time.
-        EndpointUnusable: no other request would fare better.
+        RequestFailed: this request failed; `RetryableFailure` if a retry may succeed.
+        EndpointUnusable: no other request to this endpoint can succeed either.
     """
     status, headers, _ = answered
     if status == 200 and ("choices" in raw or "error" not in raw):
@@ -122,7 +124,7 @@ def read_completion(answered: Answered, raw: dict[str, Any], where: str) -> dict
     error = error if isinstance(error, Mapping) else {"message": str(error or raw)}
     message, codes = str(error.get("message")), {str(error.get("code")), str(error.get("type"))}
     if status == 200:
-        raise Again("bad_reply", message, wait_s=None)
+        raise RetryableFailure("bad_reply", message, wait_s=None)
     said = f"{where}: status {status}, {message}"
     if status in (401, 403):
         raise EndpointUnusable(
@@ -131,13 +133,13 @@ def read_completion(answered: Answered, raw: dict[str, Any], where: str) -> dict
     if status == 404:
         raise EndpointUnusable(f"{said}; check the address and the model's name")
     if status == 402 or codes & _NO_MONEY:
-        raise EndpointUnusable(f"{said}; the account has no money left, waiting doesn't help")
+        raise EndpointUnusable(f"{said}; the account's quota is used up, a retry can't succeed")
     if status in (408, 409, 429) or status >= 500:
-        raise Again(f"http_{status}", message, _retry_after_s(headers), for_all=status in (429, 503))
+        raise RetryableFailure(f"http_{status}", message, _retry_after_s(headers), endpoint_wide=status in (429, 503))
     raise RequestFailed("content_filter" if codes & _FILTERED else f"http_{status}", message)
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds the server asks us to wait, None if it doesn't say; at most ten minutes are honoured."""
+    """Delay that the server requests, None if it doesn't; capped at ten minutes."""
     wait_s = read_retry_after(headers.get("retry-after"), headers.get("retry-after-ms"))
     return None if wait_s is None else min(600.0, wait_s)

@@ -1,4 +1,4 @@
-"""How long a server asks us to wait: `Retry-After` (RFC 9110, 10.2.3) and the `retry-after-ms` of chat endpoints."""
+"""Parse `Retry-After` (RFC 9110, 10.2.3) and the `retry-after-ms` of chat endpoints."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _NUMBER = re.compile(r"\s*\d{1,9}(\.\d*)?\s*")
 
 
 def read_retry_after(value: str | None, value_ms: str | None = None) -> float | None:
-    """Seconds to wait; None where nothing readable is said.
+    """Seconds to wait, None if no header is present and readable.
 
     Example: `"120"` -> `120.0`
 
     Args:
-        value: of the header `Retry-After`: seconds or an HTTP date; a date that has passed is 0.
-        value_ms: of the header `retry-after-ms`, which goes first because it is more exact.
+        value: `Retry-After`: seconds, or an HTTP date (0 if it has passed).
+        value_ms: `retry-after-ms`; takes precedence, because it is more precise.
     """
     if value_ms is not None and _NUMBER.fullmatch(value_ms):
         return float(value_ms) / 1000

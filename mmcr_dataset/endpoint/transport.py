@@ -1,8 +1,7 @@
-"""HTTP to an OpenAI-compatible server, or to Azure, through the `openai` SDK: one try of one call.
+"""HTTP transport to an OpenAI-compatible server or Azure through the `openai` SDK: one attempt of one call.
 
-The SDK carries bytes and nothing else: its retries are off and its response models are not built. What an answer means
-is read by reply.py; rate limit, budget and ledger are the client's. Over aiohttp a call costs half the CPU that it
-costs over the SDK's default HTTP client.
+The SDK only carries bytes: its retries are off and its response models are not built. reply.py interprets responses;
+rate limit, budget and ledger belong to client.py. A call over aiohttp takes half the CPU of the SDK's default client.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _JSON: Any = {"headers": {"Content-Type": "application/json"}}
 
 
 class RequestFailed(RuntimeError):
-    """This one request has no answer; `.reason` is a short name for counting."""
+    """This request got no answer; `.reason` is a short name for counting."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -32,23 +31,23 @@ class RequestFailed(RuntimeError):
         self.detail = detail
 
 
-class Answered(NamedTuple):
-    """What came back."""
+class HttpResponse(NamedTuple):
+    """An HTTP response whose body was read."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
 
-class Wire:
-    """Connections to one server; make it inside a running event loop and close it there.
+class Transport:
+    """HTTP client of one server; create and close it inside a running event loop.
 
     Args:
         base_url: of the server; with `api_version` the address of an Azure resource.
         api_key: None reads OPENAI_API_KEY, for Azure AZURE_OPENAI_API_KEY.
-        timeout_s: time for one try.
-        api_version: makes it Azure: paths by deployment, `api-version` in the query, the key in `api-key`.
-        deployment: the model's name at Azure.
+        timeout_s: timeout of one attempt.
+        api_version: selects Azure: paths by deployment, `api-version` in the query, the key in the header `api-key`.
+        deployment: name of the model's deployment at Azure.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Wire:
         self._timeout_s = timeout_s
         self._response: Any = httpx.Response
         self._connection_errors = (TimeoutError, openai.APIConnectionError, httpx.TransportError)
-        limits = httpx.Limits(max_connections=0, keepalive_expiry=_KEEPALIVE_S)  # 0: the rate limit decides how many
+        limits = httpx.Limits(max_connections=0, keepalive_expiry=_KEEPALIVE_S)  # 0: the rate limiter decides how many
         shared: dict[str, Any] = {
             "max_retries": 0,
             "timeout": openai.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
@@ -87,29 +86,29 @@ class Wire:
         """Close all connections."""
         await self._client.close()
 
-    async def post_json(self, path: str, body: bytes) -> Answered:
-        """One call with a JSON body; `path` begins with a slash and is taken below the base address.
+    async def post_json(self, path: str, body: bytes) -> HttpResponse:
+        """One POST of a JSON body; `path` begins with a slash and is relative to the base address.
 
         Raises:
-            RequestFailed: timeout, connection.
+            RequestFailed: with the reason timeout or connection.
         """
         return await self._try(
             self._client.post(path, content=body, cast_to=self._response, options=_JSON), self._timeout_s
         )
 
-    async def get(self, path: str) -> Answered:
+    async def get(self, path: str) -> HttpResponse:
         """One GET; raises as `post_json` does."""
         return await self._try(self._client.get(path, cast_to=self._response), self._timeout_s)
 
-    async def upload(self, path: Path) -> Answered:
-        """Send a file of batch requests, read piece by piece; raises as `post_json` does."""
+    async def upload(self, path: Path) -> HttpResponse:
+        """Stream a file of batch requests to the server; raises as `post_json` does."""
         with path.open("rb") as file:
             named = (path.name, file, "application/jsonl")
             create = self._client.files.with_raw_response.create
             return await self._try(create(file=named, purpose="batch", timeout=_UPLOAD_S), _UPLOAD_S)
 
-    async def download(self, file_id: str, to: Path) -> Answered:
-        """Write a file of answers to disk, never whole into memory; raises as `post_json` does."""
+    async def download(self, file_id: str, to: Path) -> HttpResponse:
+        """Stream a file of answers to disk; raises as `post_json` does."""
         return await self._try(self._stream(file_id, to), None)
 
     async def _stream(self, file_id: str, to: Path) -> Any:  # noqa: ANN401  (a response whose body is on disk)
@@ -119,8 +118,8 @@ class Wire:
                     await asyncio.to_thread(file.write, chunk)
         return self._response(200, headers=response.headers)
 
-    async def _try(self, call: Awaitable[Any], limit_s: float | None) -> Answered:
-        """The answer to a call, whatever its status; `limit_s` None leaves the limit of each read alone."""
+    async def _try(self, call: Awaitable[Any], limit_s: float | None) -> HttpResponse:
+        """The response to a call, whatever its status; with `limit_s` None only the timeout of each read applies."""
         import openai
 
         try:
@@ -133,18 +132,18 @@ class Wire:
             if isinstance(cause, TimeoutError):
                 raise RequestFailed("timeout", f"no answer in {limit_s or self._timeout_s:g} s") from error
             raise RequestFailed("connection", f"{type(cause).__name__}: {cause}") from error
-        return Answered(response.status_code, response.headers, response.content)
+        return HttpResponse(response.status_code, response.headers, response.content)
 
 
 def _root(error: BaseException) -> BaseException:
-    """The first cause: the SDK and httpx name some of aiohttp's errors otherwise (a closed connection: a timeout)."""
+    """The root cause: the SDK and httpx map some of aiohttp's errors wrongly (a closed connection to a timeout)."""
     while error.__cause__ is not None and not isinstance(error, TimeoutError):
         error = error.__cause__
     return error
 
 
 def _import_sdk() -> tuple[Any, Any]:
-    """The SDK and the httpx it is built on, which is another package since version 3.
+    """The SDK and the httpx that it is built on, a different package since version 3.
 
     Raises:
         ValueError: the SDK is not installed.

@@ -1,1 +1,1 @@
-"""Which dialogues are kept: rules, similarity of image and text, deduplication, contamination."""
+"""Filters on dialogues: rules, image-text similarity, deduplication, decontamination."""

@@ -1,20 +1,20 @@
-"""Images that a finished data set shares with evaluation sets, or shows twice: what leaks, and what repeats.
+"""Find images of a finished data set in evaluation sets (contamination), and near-duplicate dialogues within it.
 
-A dialogue overlaps with an evaluation set if any of its images is there; it repeats the data set if an earlier
-dialogue shows the same images, exactly or nearly.
+A dialogue is contaminated if any of its images is in an evaluation set; it is a duplicate if an earlier dialogue shows
+the same images, exactly or nearly.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.filters.dedup import ImageIndex, RepeatIndex, Seen
+from mmcr_dataset.filters.dedup import ImageIndex, ImageMatch, RepeatIndex
 from mmcr_dataset.filters.image_sets import read_hashes, read_images
 from mmcr_dataset.pages.render import PAGES, render_page
 from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, ImageError, decode_rgb, perceptual_hash
@@ -24,23 +24,23 @@ PAIRS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Overlap:
-    """One dialogue that shares images.
+class SharedImages:
+    """A dialogue with images that are also elsewhere.
 
     Attributes:
-        id: of the dialogue.
-        set_name: the evaluation set, or the data set itself.
-        pairs: number (from 1) of an image of the dialogue, and the image that it is nearly.
+        id: id of the dialogue.
+        set_name: name of the evaluation set, or of the data set itself.
+        pairs: number (from 1) of an image of the dialogue, and its match.
     """
 
     id: str
     set_name: str
-    pairs: tuple[tuple[int, Seen[str]], ...]
+    pairs: tuple[tuple[int, ImageMatch[str]], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SetIndex:
-    """An evaluation set that was read: its name, its images, and how many of them can't be decoded."""
+    """Perceptual hashes of an evaluation set; `num_unreadable` of its `num_images` can't be decoded."""
 
     name: str
     images: ImageIndex[str]
@@ -48,15 +48,19 @@ class SetIndex:
     num_unreadable: int
 
     def fingerprint(self) -> str:
-        """Changes when its images do."""
+        """Hash that changes when the images change."""
         return hashlib.sha256(" ".join(sorted(self.images.phashes())).encode()).hexdigest()
 
 
 def index_set(path: Path, bits: int = NEAR_DUPLICATE_BITS) -> SetIndex:
-    """The images of an evaluation set by their perceptual hashes.
+    """Compute the perceptual hashes of an evaluation set.
+
+    Args:
+        path: a folder, Parquet or TSV file.
+        bits: maximum Hamming distance of near-duplicates.
 
     Raises:
-        ValueError: nothing there, no image in it, or not one that can be decoded.
+        ValueError: there is no such path, or no image in it that can be decoded.
     """
     index: ImageIndex[str] = ImageIndex(bits)
     num_images = num_unreadable = 0
@@ -72,31 +76,33 @@ def index_set(path: Path, bits: int = NEAR_DUPLICATE_BITS) -> SetIndex:
 
 
 def index_sets(paths: Sequence[Path], bits: int = NEAR_DUPLICATE_BITS) -> Iterator[SetIndex]:
-    """Several evaluation sets, one after the other; what is removed is logged under their names.
+    """Yield the indexes of several evaluation sets.
 
     Raises:
-        ValueError: what `index_set` raises, or two of them have one name.
+        ValueError: as `index_set`, or two sets have the same name.
     """
     names = [path.name for path in paths]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two evaluation sets are called {name!r}; rename one, so that reports tell them apart")
+            raise ValueError(
+                f"two evaluation sets have the name {name!r}; rename one, because reports identify them by name"
+            )
     for path in paths:
         yield index_set(path, bits)
 
 
-def find_overlaps(folder: Path, against: SetIndex) -> list[Overlap]:
-    """Dialogues of a published folder that show an image of an evaluation set, in the order of the rows."""
+def find_contaminated(folder: Path, against: SetIndex) -> list[SharedImages]:
+    """Dialogues of a data set folder that show an image of an evaluation set, in row order."""
     found = []
     for row_id, phashes in _read_rows(folder):
         pairs = _pairs(phashes, against.images)
         if pairs:
-            found.append(Overlap(row_id, against.name, pairs))
+            found.append(SharedImages(row_id, against.name, pairs))
     return found
 
 
-def find_repeats(folder: Path, bits: int = NEAR_DUPLICATE_BITS) -> list[Overlap]:
-    """Dialogues of a published folder that show the images of an earlier one, in the order of the rows."""
+def find_duplicates(folder: Path, bits: int = NEAR_DUPLICATE_BITS) -> list[SharedImages]:
+    """Dialogues of a data set folder that show the same images as an earlier one, in row order."""
     seen = RepeatIndex(bits)
     found = []
     phashes_of: dict[str, list[str]] = {}
@@ -109,17 +115,17 @@ def find_repeats(folder: Path, bits: int = NEAR_DUPLICATE_BITS) -> list[Overlap]
         index: ImageIndex[str] = ImageIndex(bits)
         for number, phash in enumerate(phashes_of[earlier], start=1):
             index.add(phash, f"{earlier} {number}")
-        found.append(Overlap(row_id, folder.resolve().name, _pairs(phashes, index)))
+        found.append(SharedImages(row_id, folder.resolve().name, _pairs(phashes, index)))
     return found
 
 
-def _pairs(phashes: Sequence[str], index: ImageIndex[str]) -> tuple[tuple[int, Seen[str]], ...]:
+def _pairs(phashes: Sequence[str], index: ImageIndex[str]) -> tuple[tuple[int, ImageMatch[str]], ...]:
     matches = ((number, index.find(phash)) for number, phash in enumerate(phashes, start=1))
     return tuple((number, seen) for number, seen in matches if seen is not None)
 
 
 def _read_rows(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Id and perceptual hashes of each row; hashes that are not stored are made from the images."""
+    """Id and perceptual hashes of each row; missing hashes are computed from the images."""
     any_row = False
     for path, table in read_shards(folder, ["id", "image_phash"]):
         for number, row in enumerate(table.to_pylist()):
@@ -143,13 +149,13 @@ def _read_row_images(path: Path, number: int) -> list[bytes]:
     raise AssertionError("unreachable: the row was read from this file")
 
 
-def show_overlaps(folder: Path, overlaps: Sequence[Overlap], sets: Sequence[Path]) -> str:
-    """A page with both images of every pair side by side, the first `PAIRS_SHOWN`.
+def show_shared_images(folder: Path, overlaps: Sequence[SharedImages], sets: Sequence[Path]) -> str:
+    """An HTML page with both images of the first `PAIRS_SHOWN` pairs.
 
     Args:
         folder: the data set.
-        overlaps: what was found.
-        sets: where the evaluation sets lie; empty if the data set was compared with itself.
+        overlaps: dialogues to show.
+        sets: paths of the evaluation sets; empty if the data set was compared with itself.
     """
     name = folder.resolve().name
     shown = [(o, number, seen) for o in overlaps for number, seen in o.pairs][:PAIRS_SHOWN]
@@ -166,11 +172,12 @@ def show_overlaps(folder: Path, overlaps: Sequence[Overlap], sets: Sequence[Path
     else:
         others = dict(_find_images(folder, {seen.name for _, _, seen in shown}))
         right = {(name, seen.name): others[seen.name] for _, _, seen in shown}
-    counts = [[set_name, len({o.id for o in overlaps if o.set_name == set_name})] for set_name in _names(overlaps)]
+    names = dict.fromkeys(o.set_name for o in overlaps)
+    counts = [[set_name, len({o.id for o in overlaps if o.set_name == set_name})] for set_name in names]
     return render_page(
         PAGES / "contamination.html",
-        title=f"Overlap of {name}",
-        lead="Images that are the same by their perceptual hash.",
+        title=f"Shared images of {name}",
+        lead="Pairs of images with nearly the same perceptual hash.",
         counts=counts,
         pairs=[
             (
@@ -183,12 +190,8 @@ def show_overlaps(folder: Path, overlaps: Sequence[Overlap], sets: Sequence[Path
     )
 
 
-def _names(overlaps: Iterable[Overlap]) -> list[str]:
-    return list(dict.fromkeys(overlap.set_name for overlap in overlaps))
-
-
 def _find_images(folder: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
-    """Images of a data set by `ID NUMBER`."""
+    """Yield images of a data set, keyed by `ID NUMBER`; `wanted` are such keys."""
     ids = {key.rpartition(" ")[0] for key in wanted}
     for path, table in read_shards(folder, ["id"]):
         for number, row_id in enumerate(table["id"].to_pylist()):

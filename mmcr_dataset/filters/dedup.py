@@ -1,7 +1,7 @@
-"""Images that were seen before, exactly or nearly: an index of 64-bit perceptual hashes.
+"""Deduplication: an index of 64-bit perceptual hashes for exact and near-duplicate lookup.
 
-Two hashes that differ in at most `BITS_MAX` bits agree in at least one of four 16-bit parts up to a single bit, so a
-lookup reads 68 short lists instead of all hashes, and misses nothing.
+Two hashes at a Hamming distance of at most `BITS_MAX` differ by at most one bit in one of four 16-bit parts, so a
+lookup reads 68 short lists instead of all hashes (multi-index hashing).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Generic, TypeVar
 from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, hash_distance
 
 _PART_BITS, _NUM_PARTS = 16, 4
-BITS_MAX = 2 * _NUM_PARTS - 1  # with one bit more, each part could differ in two
+BITS_MAX = 2 * _NUM_PARTS - 1  # at a larger distance each part could differ in two bits
 
 Name = TypeVar("Name")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen(Generic[Name]):
-    """An image of the index: what it was called there, its hash, and in how many bits it differs."""
+class ImageMatch(Generic[Name]):
+    """A match in the index: name, hash, and Hamming distance."""
 
     name: Name
     phash: str
@@ -29,10 +29,10 @@ class Seen(Generic[Name]):
 
 
 class ImageIndex(Generic[Name]):
-    """Perceptual hashes with a name each; about 0.5 kB of memory an image.
+    """Index of named perceptual hashes; about 0.5 kB of memory an image.
 
     Args:
-        bits: hashes that differ in at most so many bits are one image, 0 to `BITS_MAX`.
+        bits: maximum Hamming distance of near-duplicates, 0 to `BITS_MAX`.
 
     Raises:
         ValueError: `bits` is out of range.
@@ -40,7 +40,7 @@ class ImageIndex(Generic[Name]):
 
     def __init__(self, bits: int = NEAR_DUPLICATE_BITS) -> None:
         if not 0 <= bits <= BITS_MAX:
-            raise ValueError(f"--bits {bits}: expected 0 (the same hash) to {BITS_MAX}")
+            raise ValueError(f"--bits {bits}: expected 0 (equal hashes) to {BITS_MAX}")
         self._bits = bits
         self._name_of: dict[int, Name] = {}
         self._parts: list[dict[int, list[int]]] = [defaultdict(list) for _ in range(_NUM_PARTS)]
@@ -49,26 +49,26 @@ class ImageIndex(Generic[Name]):
         return len(self._name_of)
 
     def phashes(self) -> list[str]:
-        """The hashes it holds, each once."""
+        """The distinct hashes."""
         return [f"{value:016x}" for value in self._name_of]
 
     def add(self, phash: str, name: Name) -> None:
-        """Remember an image; of several with one hash the first keeps its name."""
+        """Add an image; the first name of a hash is kept."""
         value = int(phash, 16)
         if value not in self._name_of:
             self._name_of[value] = name
             for part, key in zip(self._parts, _cut(value), strict=True):
                 part[key].append(value)
 
-    def find(self, phash: str) -> Seen[Name] | None:
-        """The nearest image within reach (of several the one with the smallest hash), None if there is none."""
+    def find(self, phash: str) -> ImageMatch[Name] | None:
+        """The nearest image within the distance (ties: the smallest hash), None if there is none."""
         value = int(phash, 16)
         near = set(self._near(value))
         if not near:
             return None
         best = min(near, key=lambda other: ((other ^ value).bit_count(), other))
         found = f"{best:016x}"
-        return Seen(self._name_of[best], found, hash_distance(found, phash))
+        return ImageMatch(self._name_of[best], found, hash_distance(found, phash))
 
     def _near(self, value: int) -> Iterator[int]:
         if value in self._name_of:
@@ -82,7 +82,7 @@ class ImageIndex(Generic[Name]):
 
 
 class RepeatIndex:
-    """Which dialogues show the same images, exactly or nearly and in any order."""
+    """Index of dialogues by their images, for near-duplicates in any order."""
 
     def __init__(self, bits: int = NEAR_DUPLICATE_BITS) -> None:
         self._images: ImageIndex[str] = ImageIndex(bits)
@@ -93,14 +93,14 @@ class RepeatIndex:
         return self._dialogue_of.get(self._key(phashes))
 
     def add(self, phashes: Sequence[str], dialogue_id: str) -> None:
-        """Remember a dialogue; the first one with its images stays."""
+        """Add a dialogue; the first one with these images is kept."""
         for phash in phashes:
             if self._images.find(phash) is None:
                 self._images.add(phash, phash)
         self._dialogue_of.setdefault(self._key(phashes), dialogue_id)
 
     def _key(self, phashes: Sequence[str]) -> tuple[str, ...]:
-        """Each image by the first one like it that was seen."""
+        """Sorted hashes, each replaced by the first near-duplicate in the index."""
         first = ((self._images.find(phash), phash) for phash in phashes)
         return tuple(sorted(seen.name if seen is not None else phash for seen, phash in first))
 

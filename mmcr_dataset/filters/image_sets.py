@@ -1,8 +1,8 @@
-"""The images of an evaluation set, in whatever form it lies on disk.
+"""Read the images of an evaluation set.
 
-a folder        every image file below it, and every file of the kinds below
-Parquet         columns of images (`{bytes, path}`, lists of them, or raw bytes): ours, and those of the Hub
-TSV             VLMEvalKit's: columns that hold images as base64
+a folder        every image, Parquet and TSV file below it
+Parquet         columns of images (`{bytes, path}`, lists of them, or raw bytes)
+TSV             columns with base64 images, as in VLMEvalKit
 """
 
 from __future__ import annotations
@@ -19,26 +19,25 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.record.images import MAGIC_NUMBERS, ImageError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.images import IMAGE_SUFFIXES, MAGIC_NUMBERS, ImageError, decode_rgb, perceptual_hash
 
-_SUFFIXES = frozenset(".jpg .jpeg .png .webp .gif .bmp .tif .tiff".split())
-_BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")  # a cell may hold one image or the text of a list of them
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")  # a cell may be one image or a list of them as text
 _ROWS_A_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class SetImage:
-    """One image of an evaluation set: a name to find it by, and its bytes."""
+    """One image of an evaluation set: a name that locates it, and its bytes."""
 
     name: str
     data: bytes
 
 
 def read_images(path: Path) -> Iterator[SetImage]:
-    """All images of a set, in the order of file names and rows.
+    """Yield all images of a set, sorted by file name and row.
 
     Raises:
-        ValueError: nothing there, or no image in it.
+        ValueError: there is no such path, or no image in it.
     """
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder; expected images, Parquet or TSV")
@@ -53,7 +52,7 @@ def read_images(path: Path) -> Iterator[SetImage]:
 
 
 def read_hashes(path: Path) -> Iterator[tuple[str, str | ImageError]]:
-    """Name and perceptual hash of each image of a set, or why it has none."""
+    """Yield name and perceptual hash (or decoding error) of each image of a set."""
     for image in read_images(path):
         try:
             yield image.name, perceptual_hash(decode_rgb(image.data))
@@ -63,7 +62,7 @@ def read_hashes(path: Path) -> Iterator[tuple[str, str | ImageError]]:
 
 def _read_file(path: Path, name: str) -> Iterator[SetImage]:
     suffix = path.suffix.lower()
-    if suffix in _SUFFIXES:
+    if suffix in IMAGE_SUFFIXES:
         yield SetImage(name, path.read_bytes())
     elif suffix == ".parquet":
         yield from _read_parquet(path, name)
@@ -107,7 +106,7 @@ def _bytes_in(value: Any) -> Iterator[bytes]:  # noqa: ANN401  (whatever a Parqu
 
 
 def _read_tsv(path: Path, name: str) -> Iterator[SetImage]:
-    limit = csv.field_size_limit(1 << 30)  # a cell is an image
+    limit = csv.field_size_limit(1 << 30)  # cells with images are large
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for number, row in enumerate(csv.DictReader(file, delimiter="\t")):
@@ -124,12 +123,12 @@ def _decoded_in(cells: Iterable[Any]) -> Iterator[bytes]:
             try:
                 data = base64.b64decode(match.group() + "=" * (-len(match.group()) % 4))
             except binascii.Error:
-                continue  # a long word, not an image
+                continue
             if data.startswith(MAGIC_NUMBERS):
                 yield data
 
 
 def _name(row: str, images: Iterable[bytes]) -> Iterator[SetImage]:
-    """A row's images: the first has the row's name, further ones a number behind it."""
+    """Name the images of a row: the first as the row, further ones with a number."""
     for number, data in enumerate(images, start=1):
         yield SetImage(row if number == 1 else f"{row} #{number}", data)

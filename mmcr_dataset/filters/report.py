@@ -1,4 +1,4 @@
-"""What the filters did, to look at: the funnel by reason, the distribution of similarity, pairs at the threshold."""
+"""HTML report of a build: funnel, removed rows by reason, histogram of similarity, pairs at the threshold."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _TEXT_CHARACTERS = 600
 
 
 def show_report(work: Path, counts: Sequence[StageCount]) -> str:
-    """The page of a build.
+    """Render the report of a build.
 
     Args:
-        work: its work folder.
-        counts: what each stage did.
+        work: the work folder.
+        counts: counts of each stage.
     """
     scores = {row_id: values for row_id, values in read_similarities(work).items() if values}
     least = read_threshold(work)
     return render_page(
         PAGES / "build.html",
         title=work.name.removesuffix(".work"),
-        lead="What became of the documents, and why.",
+        lead="Documents kept and removed by each stage, with reasons.",
         funnel=_to_funnel(counts),
         removed=[_to_removed(work, count) for count in counts if count.removed],
         similarity=_to_similarity(scores, least) if scores else None,
@@ -64,7 +64,7 @@ def _to_similarity(scores: Mapping[str, Sequence[float]], least: float | None) -
     counts, edges = np.histogram(worst, bins=_NUM_BINS)
     quantiles = [0.05, 0.25, 0.5, 0.75, 0.95]
     return {
-        "said": "No threshold was asked for." if least is None else _show_cut(worst, least),
+        "summary": "No threshold was set." if least is None else _show_threshold(worst, least),
         "counts": counts.tolist(),
         "edges": edges.tolist(),
         "threshold": least,
@@ -73,17 +73,16 @@ def _to_similarity(scores: Mapping[str, Sequence[float]], least: float | None) -
     }
 
 
-def _show_cut(worst: NDArray[np.float64], least: float) -> str:
+def _show_threshold(worst: NDArray[np.float64], least: float) -> str:
+    """One sentence; `worst`: similarity of each dialogue's worst image, shape (dialogues,)."""
     kept = int((worst >= least).sum())
-    return (
-        f"At least {least:.3f} was asked for: {kept:,} of {len(worst):,} dialogues ({kept / len(worst):.1%}) reach it."
-    )
+    return f"Threshold {least:.3f}: {kept:,} of {len(worst):,} dialogues ({kept / len(worst):.1%}) are at or above it."
 
 
 def _to_examples(
     work: Path, scores: Mapping[str, Sequence[float]], least: float | None
 ) -> Iterator[tuple[str, bytes, str]]:
-    """(caption, image, text) of the pairs on both sides of the threshold."""
+    """Yield (caption, image, text) of pairs on both sides of the threshold."""
     worst = sorted((min(values), row_id) for row_id, values in scores.items())
     cut = sum(value < least for value, _ in worst) if least is not None else NUM_EXAMPLES
     wanted = worst[max(0, cut - NUM_EXAMPLES) : cut + NUM_EXAMPLES]

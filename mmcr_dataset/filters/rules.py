@@ -1,7 +1,7 @@
-"""Structure and text rules of the paper; each: dialogue -> why to drop it, or None. Pure.
+"""Structure and text rules of the paper: pure functions, dialogue -> detail if it violates the rule, else None.
 
 Source: MMCR (arXiv 2503.18533) section 3.2 "strict regular functions" and the requirements of its generation prompt
-(Figure 7). Alternation, marks and refusals of the whole reply are found before, where the reply is read.
+(Figure 7). Alternation, marks and refusals of a whole reply are checked by the parser of replies.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-from mmcr_dataset.collect.language import why_not_english
+from mmcr_dataset.collect.language import reason_not_english
 from mmcr_dataset.record.dialogue import MAX_IMAGES, TURNS_MULTI, TURNS_SINGLE, Dialogue, Turn
 
 ANSWER_MIN_WORDS = 4
 ANSWER_MAX_WORDS = 400
 DIALOGUE_MAX_WORDS = 3000  # paper Table 1: at most 6k tokens of text and images
-LATIN_SHARE_MIN = 0.85  # of the letters: the set is English
-ENGLISH_SHARE_MIN = 0.12  # of the words are English function words
-REPEATED_SENTENCE_WORDS = 6  # a sentence this long said twice is a repetition
+LATIN_SHARE_MIN = 0.85  # share of the letters
+ENGLISH_SHARE_MIN = 0.12  # share of English function words among the words
+REPEATED_SENTENCE_WORDS = 6  # minimum length of a sentence that counts as repeated
 
 _LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d+[.)]|\([a-z0-9]\))\s+\S", re.M)
 _REFUSAL = re.compile(
@@ -31,7 +31,7 @@ _MENTION = re.compile(r"\bimages?[ _]?(\d+)(?:\s*(?:,|and|or|&|to|-|–)\s*(?:im
 
 
 def mentions(text: str) -> set[int]:
-    """Numbers of the images that a text speaks of: `image 2`, `images 1 and 3`, `images 1, 2 and 4`."""
+    """Numbers of the images that a text mentions: `image 2`, `images 1 and 3`, `images 1, 2 and 4`."""
     found: set[int] = set()
     for match in _MENTION.finditer(text):
         found |= {int(number) for number in re.findall(r"\d+", match.group())}
@@ -52,24 +52,24 @@ def wrong_number_of_images(dialogue: Dialogue) -> str | None:
 
 
 def answer_omits_image(dialogue: Dialogue) -> str | None:
-    """The answer speaks of every image that its question introduces; with one image `the image` is enough."""
+    """An answer mentions every image that its question introduces; with one image `the image` is enough."""
     for number, turn in enumerate(dialogue.turns, start=1):
         missing = set(turn.introduces) - mentions(turn.assistant)
         if len(dialogue.images) == 1 and re.search(r"\b(?:image|picture|photo(?:graph)?)\b", turn.assistant, re.I):
             missing = set()
         if missing:
-            return f"turn {number} introduces {sorted(missing)}, its answer does not speak of them"
+            return f"turn {number} introduces {sorted(missing)}, its answer does not mention them"
     return None
 
 
 def image_spoken_of_too_early(dialogue: Dialogue) -> str | None:
-    """Nobody speaks of an image before it is shown, or of one that does not exist."""
+    """No turn mentions an image before it is introduced, or one that does not exist."""
     shown: set[int] = set()
     for number, turn in enumerate(dialogue.turns, start=1):
         shown |= set(turn.introduces)
         early = mentions(f"{turn.human_text}\n{turn.assistant}") - shown
         if early:
-            return f"turn {number} speaks of image {sorted(early)}, shown so far: {sorted(shown)}"
+            return f"turn {number} mentions image {sorted(early)}, introduced so far: {sorted(shown)}"
     return None
 
 
@@ -82,7 +82,7 @@ def answer_in_list_form(dialogue: Dialogue) -> str | None:
 
 
 def refusal(dialogue: Dialogue) -> str | None:
-    """No answer refuses or says that it sees no image."""
+    """No answer is a refusal or claims that there is no image."""
     for number, turn in enumerate(dialogue.turns, start=1):
         match = _REFUSAL.search(turn.assistant)
         if match:
@@ -91,7 +91,7 @@ def refusal(dialogue: Dialogue) -> str | None:
 
 
 def bad_length(dialogue: Dialogue) -> str | None:
-    """Answers are neither empty phrases nor essays, and the whole fits a training sequence."""
+    """Answers and the whole dialogue stay within length limits."""
     total = 0
     for number, turn in enumerate(dialogue.turns, start=1):
         words = len(turn.assistant.split())
@@ -107,7 +107,7 @@ def _sentences(turn: Turn) -> list[str]:
 
 
 def repetition(dialogue: Dialogue) -> str | None:
-    """No long sentence is said twice, no word is stuttered."""
+    """No long sentence is repeated, and no word four times in a row."""
     counts = Counter(
         sentence
         for turn in dialogue.turns
@@ -116,7 +116,7 @@ def repetition(dialogue: Dialogue) -> str | None:
     )
     sentence, count = counts.most_common(1)[0] if counts else ("", 0)
     if count > 1:
-        return f"said {count} times: {sentence[:80]!r}"
+        return f"repeated {count} times: {sentence[:80]!r}"
     for number, turn in enumerate(dialogue.turns, start=1):
         stutter = re.search(r"\b(\w+)(?:\s+\1\b){3,}", turn.assistant, re.I)
         if stutter:
@@ -125,18 +125,18 @@ def repetition(dialogue: Dialogue) -> str | None:
 
 
 def unclear_text(dialogue: Dialogue) -> str | None:
-    """No replacement characters, no text decoded wrongly."""
+    """No replacement characters and no mojibake."""
     for number, turn in enumerate(dialogue.turns, start=1):
         for text in (turn.human_text, turn.assistant):
             if "\ufffd" in text or len(_MOJIBAKE.findall(text)) >= 2:
-                return f"turn {number}: wrongly decoded characters"
+                return f"turn {number}: replacement characters or mojibake"
     return None
 
 
 def not_english(dialogue: Dialogue) -> str | None:
-    """The words are in Latin script and have English function words."""
+    """The text is in Latin script, with English function words."""
     text = " ".join(f"{turn.human_text} {turn.assistant}" for turn in dialogue.turns)
-    return why_not_english(text, LATIN_SHARE_MIN, ENGLISH_SHARE_MIN)
+    return reason_not_english(text, LATIN_SHARE_MIN, ENGLISH_SHARE_MIN)
 
 
 RULES: tuple[Callable[[Dialogue], str | None], ...] = (
@@ -154,7 +154,7 @@ RULES: tuple[Callable[[Dialogue], str | None], ...] = (
 
 
 def reason_to_drop(dialogue: Dialogue) -> tuple[str, str] | None:
-    """Name and detail of the first rule that a dialogue breaks, None if it keeps them all."""
+    """Name and detail of the first rule that a dialogue violates, None if it passes all."""
     for rule in RULES:
         detail = rule(dialogue)
         if detail is not None:

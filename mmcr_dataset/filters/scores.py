@@ -1,4 +1,4 @@
-"""Similarities of a shard on disk: a dialogue that was measured before is not measured again, one that changed is."""
+"""Similarities of a shard, cached on disk by content hash: only new or changed dialogues are computed."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ from mmcr_dataset.stage.work_folder import read_images, without_images
 def score_shard(
     scored: Stage, work: Path, number: int, values: Sequence[dict[str, Any]], open_matcher: Callable[[], Matcher | None]
 ) -> list[tuple[str, str] | None]:
-    """Write the similarities of a shard's dialogues that keep the rules; those on disk of the same dialogues are kept.
+    """Compute and write the similarities of a shard's dialogues that pass the rules.
 
     Args:
         scored: the stage of the similarities.
         work: the work folder.
         number: of the shard.
-        values: its dialogues as `dialogue.to_json` made them.
-        open_matcher: called only if something is to be measured.
+        values: its dialogues in the form of `dialogue.to_json`.
+        open_matcher: called only if a dialogue is not on disk yet.
 
     Returns:
-        For each dialogue the rule that it breaks and how, None if it keeps them all.
+        For each dialogue name and detail of the rule that it violates, None if it passes all.
     """
     path = scored.shard(number, "jsonl")
     known = {row["content"]: row["similarity"] for row in read_jsonl(path)} if path.is_file() else {}
     broken = [reason_to_drop(without_images(value)) for value in values]
     sound = [(_hash_content(v), v) for v, reason in zip(values, broken, strict=True) if reason is None]
-    new = {content: value for content, value in sound if content not in known}  # two documents may give one dialogue
+    new = {
+        content: value for content, value in sound if content not in known
+    }  # two documents may yield the same dialogue
     matcher = open_matcher() if new else None
     if matcher is not None:
         images = read_images(work, number)
@@ -47,20 +49,20 @@ def score_shard(
 
 
 def drop_other_shards(scored: Stage, numbers: Collection[int]) -> None:
-    """Delete the similarities of shards that a smaller build no longer has."""
+    """Delete the shards that are not in `numbers`, left by a larger build."""
     for path in scored.folder.glob("?????.jsonl"):
         if int(path.stem) not in numbers:
             path.unlink()
 
 
 def _hash_content(value: Mapping[str, Any]) -> str:
-    """Hash of what is measured: the texts and the images."""
+    """Hash of texts and images, which determine the similarity."""
     seen = [value["turns"], [image["sha256"] for image in image_entries(value)]]
     return hashlib.sha256(json.dumps(seen, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def with_similarity(value: dict[str, Any], similarity: Sequence[float]) -> dict[str, Any]:
-    """A dialogue's row with its similarities, rounded as they are published, so that it survives the round trip."""
+    """A dialogue's row with its similarities, rounded to float32 as in the published column."""
     if not similarity:
         return value
     rounded = [float(np.float32(number)) for number in similarity]

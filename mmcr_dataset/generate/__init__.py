@@ -1,1 +1,1 @@
-"""Candidates to dialogues: prompts, writers, the parser of replies, the estimate of cost."""
+"""Candidates to dialogues: prompts, writers, the reply parser, the cost estimate."""

@@ -1,7 +1,7 @@
-"""Candidate to dialogue through a writer: ask, keep the raw reply in the ledger, parse.
+"""Write a dialogue for a candidate: request, raw reply into the ledger, parse.
 
 Writers: `offline` (generate/offline.py), `openai` (any OpenAI-compatible endpoint) and `openai-batch` (its Batch API).
-All give a reply text in one format, so all go through the same parser and later through the same rules.
+All return reply texts in the same format, which go through the same parser and the same rules.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from mmcr_dataset.record.images import to_data_url
 from mmcr_dataset.record.messages import Question, to_messages, to_openai
 from mmcr_dataset.stage.stages import Removed
 
-Progress = Callable[[str], None]  # called once for every finished candidate, with a note on spend
+Progress = Callable[[str], None]  # called for every finished candidate with the cost so far
 
 
 def fingerprint(settings: WriterSettings) -> dict[str, Any]:
-    """Everything that decides a reply."""
+    """Everything that determines the replies, for the stage's settings."""
     if settings.endpoint is None:
         return {"writer": settings.writer, "version": VERSION}
     return {
-        "writer": "openai",  # a batch gives the same answers
+        "writer": "openai",  # openai-batch has the same ledger keys
         "endpoint": [settings.endpoint.base_url, settings.endpoint.model],
         "prompts": [prompt_sha256(1), prompt_sha256(2)],
         "decoding": [settings.temperature, settings.max_tokens, settings.max_side_px, settings.detail],
@@ -40,29 +40,29 @@ def fingerprint(settings: WriterSettings) -> dict[str, Any]:
 
 
 class Writer(Protocol):
-    """Gives the reply text for a candidate and says how it was made."""
+    """Returns the reply text for a candidate."""
 
     async def write(self, candidate: Candidate) -> tuple[str, Generation]:
-        """The raw reply; raises RequestFailed when there is none."""
+        """The raw reply and its metadata; raises RequestFailed if there is none."""
 
     def spend(self) -> str:
-        """A few words on money for the progress line, empty where none is spent."""
+        """Cost so far, for the progress bar; empty if nothing is paid."""
 
 
 class OfflineWriter:
-    """No model: sentences and measured facts."""
+    """Writer without a model: the document's sentences and measured facts of its images."""
 
     async def write(self, candidate: Candidate) -> tuple[str, Generation]:
-        """The reply text, made from the candidate alone."""
+        """The reply text, a function of the candidate."""
         return write_offline(candidate), Generation(writer="offline", prompt_sha256=VERSION)
 
     def spend(self) -> str:
-        """Nothing is spent."""
+        """Empty: nothing is paid."""
         return ""
 
 
-class Asker(Protocol):
-    """Answers messages: `ChatClient`, or the answers of finished batches."""
+class AnswerSource(Protocol):
+    """Returns replies to messages: `ChatClient`, or `BatchAnswers`."""
 
     async def ask(
         self,
@@ -70,30 +70,30 @@ class Asker(Protocol):
         with_images: Callable[[], Messages] | None = None,
         **decoding: Any,  # noqa: ANN401
     ) -> Reply:
-        """The answer; as `ChatClient.ask`."""
+        """The reply; as `ChatClient.ask`."""
 
-    def knows(self, messages: Messages, **decoding: Any) -> bool:  # noqa: ANN401
+    def has_answer(self, messages: Messages, **decoding: Any) -> bool:  # noqa: ANN401
         """True if the answer is in the ledger."""
 
     def show_spend(self) -> str:
-        """A few words on money."""
+        """Cost so far."""
 
 
 class OpenAIWriter:
-    """Asks an OpenAI-compatible endpoint; the raw reply is in the ledger before it is read."""
+    """Writer with an OpenAI-compatible endpoint."""
 
-    def __init__(self, asker: Asker, settings: WriterSettings) -> None:
-        self._asker, self._settings = asker, settings
+    def __init__(self, answers: AnswerSource, settings: WriterSettings) -> None:
+        self._answers, self._settings = answers, settings
 
     async def write(self, candidate: Candidate) -> tuple[str, Generation]:
-        """The reply text of the model; one cut off by `max_tokens` is asked for once more with twice as many."""
+        """The model's reply; one truncated at `max_tokens` is requested again with twice the limit."""
         settings, named = self._settings, to_request_messages(candidate, self._settings, image_name)
         limits = [settings.max_tokens, 2 * settings.max_tokens]
-        if self._asker.knows(named, temperature=settings.temperature, max_tokens=limits[1]):
-            del limits[0]  # it was cut off in an earlier run
+        if self._answers.has_answer(named, temperature=settings.temperature, max_tokens=limits[1]):
+            del limits[0]  # truncated in an earlier run
         for max_tokens in limits:
             try:
-                reply = await self._asker.ask(
+                reply = await self._answers.ask(
                     named,
                     lambda: to_request_messages(candidate, settings, image_url),
                     temperature=settings.temperature,
@@ -114,35 +114,41 @@ class OpenAIWriter:
         )
 
     def spend(self) -> str:
-        """Money so far, if the model's price is known; what came from the ledger costs nothing again."""
-        return self._asker.show_spend()
+        """Cost so far."""
+        return self._answers.show_spend()
 
 
 def to_request_messages(
     candidate: Candidate, settings: WriterSettings, show: Callable[[DialogueImage, int], str]
 ) -> list[dict[str, Any]]:
-    """The messages of a candidate's request, each image as `show` gives it for a longest side in pixels."""
+    """The messages of a candidate's request; `show` maps an image and its longest side in pixels to a URL."""
     asked = Question(show_prompt(len(candidate.images), candidate.text), candidate.images)
     return to_openai(to_messages(asked), lambda image: show(image, settings.max_side_px), settings.detail)
 
 
 def image_name(image: DialogueImage, max_side_px: int) -> str:
-    """An image as the ledger's key holds it: its original and its size, so that no encoder's version is paid for."""
+    """An image in the ledger's key: hash of the original and target size, independent of the JPEG encoder."""
     return f"data:sha256,{image.sha256};max_side_px={max_side_px}"
 
 
 def image_url(image: DialogueImage, max_side_px: int) -> str:
-    """An image as it is sent."""
+    """An image in a request: a `data:` URL."""
     return to_data_url(image.data, max_side_px)
 
 
 def write_dialogues(
     candidates: Sequence[Candidate], settings: WriterSettings, ledger_path: Path, progress: Progress
 ) -> list[Dialogue | Removed]:
-    """A dialogue for each candidate, or why there is none; in the candidates' order.
+    """A dialogue for each candidate, or why there is none, in order.
+
+    Args:
+        candidates: inputs of the writer.
+        settings: settings of the writer.
+        ledger_path: file of the ledger.
+        progress: called after each candidate.
 
     Raises:
-        EndpointUnusable: no request can succeed; what was answered before is in the ledger.
+        EndpointUnusable: no request can succeed; earlier answers are in the ledger.
     """
     return asyncio.run(_write_dialogues(candidates, settings, ledger_path, progress))
 
@@ -160,7 +166,7 @@ async def _write_dialogues(
 
 
 async def write_one(candidate: Candidate, writer: Writer, progress: Progress) -> Dialogue | Removed:
-    """The dialogue of one candidate, or why there is none."""
+    """Write the dialogue of one candidate, or return why there is none."""
     try:
         reply, generation = await writer.write(candidate)
         return to_dialogue(candidate, reply, generation)

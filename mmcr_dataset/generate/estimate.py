@@ -1,4 +1,4 @@
-"""What a build is about to pay, said before it pays: requests that the ledger doesn't answer, tokens, US dollars."""
+"""Cost estimate of a build: requests without an answer in the ledger, tokens, US dollars."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Any
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.client import to_request
 from mmcr_dataset.endpoint.ledger import Ledger, to_asked
-from mmcr_dataset.endpoint.prices import about_tokens, find_price
+from mmcr_dataset.endpoint.prices import estimate_tokens, find_price
 from mmcr_dataset.generate.dialogues import image_name, to_request_messages
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.images import open_image, shrunk_size
 
-BATCH_SHARE = 0.5  # of the price: what the Batch API charges
-_REPLY_TOKENS = {False: 1400, True: 3500}  # paper, Table 1: tokens of a dialogue about one image, about several
+BATCH_SHARE = 0.5  # price of the Batch API relative to the list price
+_REPLY_TOKENS = {False: 1400, True: 3500}  # paper, Table 1: tokens of a dialogue; key: several images
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is to be paid; money is None where the model's price isn't known.
+    """A cost estimate; costs are None if the model's price is unknown.
 
     Attributes:
-        num_known: requests whose answer is in the ledger: free.
-        num_to_pay: requests that will be sent.
-        num_other: answers in the ledger that belong to none of these requests.
-        prompt_tokens: about so many go out.
-        completion_tokens: about so many come back.
-        usd: about what they cost.
-        most_usd: what they cost if every reply is as long as it may be.
+        num_known: requests with an answer in the ledger.
+        num_to_pay: requests to send.
+        num_other: answers in the ledger to other requests.
+        prompt_tokens: estimated tokens of the requests.
+        completion_tokens: estimated tokens of the replies.
+        usd: estimated cost.
+        worst_case_usd: upper bound of the cost, with replies of maximum length.
     """
 
     num_known: int
@@ -38,14 +38,14 @@ class Estimate:
     prompt_tokens: int
     completion_tokens: int
     usd: float | None
-    most_usd: float | None
+    worst_case_usd: float | None
 
     def show(self, model: str) -> str:
-        """One line."""
+        """The estimate on one line."""
         money = (
             f"the price of {model} is not in prices.json"
-            if self.usd is None or self.most_usd is None
-            else f"about {self.usd:,.2f} USD, at most {self.most_usd:,.2f}"
+            if self.usd is None or self.worst_case_usd is None
+            else f"about {self.usd:,.2f} USD, at most {self.worst_case_usd:,.2f}"
         )
         return (
             f"{self.num_to_pay:,} requests to {model} ({self.num_known:,} are in the ledger): about "
@@ -54,14 +54,14 @@ class Estimate:
 
 
 def estimate(shards: Iterable[Sequence[Candidate]], settings: WriterSettings, ledger: Ledger) -> Estimate:
-    """Count what is to be asked; reads all candidates once, encodes no image."""
-    assert settings.endpoint is not None, "only paid writers cost"
+    """Estimate the cost of a writer; reads all candidates once, encodes no image."""
+    assert settings.endpoint is not None, "only endpoints cost"
     model = settings.endpoint.model
     price = find_price(model)
     measured = ledger.mean_reply_tokens()
     known = to_pay = tokens_in = tokens_out = 0
     seen: set[str] = set()
-    most = 0.0
+    worst_case_usd = 0.0
     for shard in shards:
         for candidate in shard:
             messages = to_request_messages(candidate, settings, image_name)
@@ -77,14 +77,14 @@ def estimate(shards: Iterable[Sequence[Candidate]], settings: WriterSettings, le
                 known += 1
                 continue
             to_pay += 1
-            tokens_in += about_tokens(messages[0]["content"][0]["text"])
+            tokens_in += estimate_tokens(messages[0]["content"][0]["text"])
             tokens_in += sum(
                 price.tokens_of_image(shrunk_size(open_image(image.data).size, settings.max_side_px), settings.detail)
                 for image in candidate.images
                 if price is not None
             )
             tokens_out += round(measured or min(_REPLY_TOKENS[len(candidate.images) > 1], settings.max_tokens))
-            most += price.most_usd(request) if price is not None else 0.0
+            worst_case_usd += price.worst_case_usd(request) if price is not None else 0.0
     share = BATCH_SHARE if settings.writer == "openai-batch" else 1.0
     return Estimate(
         num_known=known,
@@ -93,17 +93,17 @@ def estimate(shards: Iterable[Sequence[Candidate]], settings: WriterSettings, le
         prompt_tokens=tokens_in,
         completion_tokens=tokens_out,
         usd=None if price is None else share * price.cost_usd(tokens_in, tokens_out),
-        most_usd=None if price is None else share * most,
+        worst_case_usd=None if price is None else share * worst_case_usd,
     )
 
 
-def show_change(before: Mapping[str, Any] | None, now: Mapping[str, Any], cost: Estimate) -> str | None:
-    """What a changed writer costs, None if nothing that was paid for is lost by it.
+def show_writer_change(before: Mapping[str, Any] | None, now: Mapping[str, Any], cost: Estimate) -> str | None:
+    """A warning that a changed writer invalidates paid answers, None if it doesn't.
 
     Args:
-        before: the fingerprint of the writer that made the dialogues on disk, None if there are none.
-        now: the fingerprint of the writer that is to make them.
-        cost: what it will cost.
+        before: fingerprint of the writer of the dialogues on disk, None if there are none.
+        now: fingerprint of the current writer.
+        cost: its cost estimate.
     """
     if before is None or dict(before) == dict(now) or not cost.num_other or not cost.num_to_pay:
         return None

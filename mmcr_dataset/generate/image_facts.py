@@ -1,4 +1,4 @@
-"""Plain facts of an image, measured on its pixels: size, colours, brightness, where it is bright, how busy it is."""
+"""Image statistics computed from pixels: size, colours, brightness and its distribution, texture."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-# Reference colours in CIELAB-like terms would need a library; distances in RGB are enough to tell a dozen apart.
+# Reference colours in RGB; distances in RGB are accurate enough for so few colours.
 _COLOURS = {
     "black": (20, 20, 20),
     "dark grey": (75, 75, 75),
@@ -33,19 +33,19 @@ _ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What can be said of an image without recognising anything in it.
+    """Facts of an image that need no recognition.
 
     Attributes:
-        width: pixels.
-        height: pixels.
+        width: in pixels.
+        height: in pixels.
         shape: `wider than tall`, `taller than wide` or `square`.
-        colours: names of the two most frequent colours, the first covers more.
-        colour_share: part of the image (0..1) that the first colour covers.
+        colours: names of the two most frequent colours, in order.
+        colour_share: share (0..1) of pixels of the first colour.
         brightness: `dark`, `of medium brightness` or `bright`.
-        brightest: the part of a 3x3 grid with the highest mean, e.g. `upper left`.
-        darkest: the part with the lowest.
+        brightest: cell of a 3x3 grid with the highest mean, e.g. `upper left`.
+        darkest: cell with the lowest mean.
         texture: `smooth`, `moderately detailed` or `full of fine detail`.
-        is_grey: True if it has no colours to speak of.
+        is_grey: True for a greyscale image, up to a tolerance.
     """
 
     width: int
@@ -61,7 +61,7 @@ class ImageFacts:
 
 
 def measure_facts(image: Image.Image) -> ImageFacts:
-    """Facts of an RGB image; the same pixels always give the same facts."""
+    """Facts of an RGB image; deterministic."""
     width, height = image.size
     small = np.asarray(image.resize((96, 96), Image.Resampling.BOX), dtype=np.float64)
     grey = small @ np.array([0.299, 0.587, 0.114])

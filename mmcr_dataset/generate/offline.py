@@ -1,7 +1,7 @@
-"""Writer `offline`: plain, honest dialogues from the document's sentences and the images' measured facts.
+"""Writer `offline`: template dialogues from the document's sentences and the images' measured facts, without a model.
 
-No model is asked. The same candidate always gives the same reply, in the format that a vision LLM is asked for, so it
-goes through the same parser and the same rules. Made for the demo and for tests; every row says `offline`.
+Deterministic; the reply has the format requested of a vision LLM, so that it goes through the same parser and rules.
+For the demo and tests; every row names the writer `offline`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mmcr_dataset.record.dialogue import TURNS_MULTI
 from mmcr_dataset.record.images import decode_rgb
 
 VERSION = "offline-1"
-_MAX_SENTENCE = 300  # characters; longer ones are cut at a word
+_MAX_SENTENCE = 300  # characters; longer ones are truncated at a word
 
 
 def write_offline(candidate: Candidate) -> str:
@@ -31,7 +31,7 @@ def write_offline(candidate: Candidate) -> str:
 
 
 def _sentences(text: str) -> list[str]:
-    """Sentences of a text, each once and of a length that can be said."""
+    """Sentences of a text, deduplicated, long ones truncated."""
     found: list[str] = []
     for sentence in re.split(r"(?<=[.!?])\s+|\n+", text):
         words = " ".join(sentence.split())
@@ -47,7 +47,7 @@ def _pick(variant: int, place: int, *choices: str) -> str:
 
 
 def _said(sentence: str) -> str:
-    """A sentence as a quotation inside another one."""
+    """A sentence in a form to quote inside another."""
     return sentence.rstrip(" .!?").replace('"', "'")
 
 
@@ -57,7 +57,7 @@ def _colours(facts: ImageFacts) -> str:
 
 
 def _quote(number: int, sentences: list[str], variant: int) -> str:
-    """The first sentence that belongs to an image, named as what it is: words beside it."""
+    """A quotation of the first sentence of an image's text."""
     if not sentences:
         return f"Image {number} comes without words of its own."
     openings = (

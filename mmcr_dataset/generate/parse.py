@@ -1,4 +1,4 @@
-"""Reply text to dialogue, or the named reason why not. Pure.
+"""Parse a reply text to a dialogue, or give the reason why it can't be parsed. Pure functions.
 
 A reply has one block a turn, in the paper's format (Figure 7):
 
@@ -6,8 +6,8 @@ A reply has one block a turn, in the paper's format (Figure 7):
     < Assistant 1 >: Image 1 shows a red bicycle.
     < Human 2 >: How does image 1 ...
 
-`<image n>` in the person's words introduces image n at that turn; in the dialogue it becomes the mark `Image_n: `
-with the image at the beginning of the turn, and the words say `image n`.
+`<image n>` in a human turn introduces image n; in the dialogue the image comes at the beginning of the turn behind the
+mark `Image_n: `, and the text says `image n`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REFUSAL = re.compile(
 
 
 class UnreadableReply(ValueError):
-    """A reply is no dialogue; `.reason` is a short name for counting."""
+    """A reply can't be parsed to a dialogue; `.reason` is a short name for counting."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -35,7 +35,7 @@ class UnreadableReply(ValueError):
 
 
 def read_turns(reply: str) -> list[tuple[str, str]]:
-    r"""The (human, assistant) texts of a reply, marks still in them.
+    r"""The (human, assistant) texts of a reply, with their `<image n>` marks.
 
     Example: `"< Human 1 >: <image 1> Hi\\n< Assistant 1 >: Image 1 is red."` -> `[("<image 1> Hi", "Image 1 is red.")]`
 
@@ -47,25 +47,30 @@ def read_turns(reply: str) -> list[tuple[str, str]]:
         if _REFUSAL.match(reply):
             raise UnreadableReply("refusal", reply[:200])
         raise UnreadableReply("no_turns", f"expected lines that begin with '< Human 1 >:', got {reply[:100]!r}")
-    said: list[str] = []
+    texts: list[str] = []
     for place, speaker in enumerate(speakers):
         expected = ("human", "assistant")[place % 2], place // 2 + 1
         found = speaker.group(1).lower(), int(speaker.group(2))
         if found != expected:
             raise UnreadableReply("not_alternating", f"block {place + 1} is {found}, expected {expected}")
         end = speakers[place + 1].start() if place + 1 < len(speakers) else len(reply)
-        said.append(reply[speaker.end() : end].strip())
-    if len(said) % 2:
+        texts.append(reply[speaker.end() : end].strip())
+    if len(texts) % 2:
         raise UnreadableReply("not_alternating", "the last question has no answer")
-    return list(zip(said[::2], said[1::2], strict=True))
+    return list(zip(texts[::2], texts[1::2], strict=True))
 
 
 def to_dialogue(candidate: Candidate, reply: str, generation: Generation) -> Dialogue:
-    """The dialogue that a reply tells about a candidate's images.
+    """Parse the reply for a candidate.
+
+    Args:
+        candidate: input of the writer.
+        reply: the raw reply text.
+        generation: metadata of the reply.
 
     Raises:
-        UnreadableReply: what `read_turns` raises; image_unknown, image_introduced_twice, images_out_of_order,
-            image_not_introduced, assistant_introduces_image; or the name of a broken invariant of `Dialogue`.
+        UnreadableReply: as `read_turns`; image_unknown, image_introduced_twice, images_out_of_order,
+            image_not_introduced, assistant_introduces_image; or the name of a violated invariant of `Dialogue`.
     """
     count = len(candidate.images)
     turns: list[Turn] = []
@@ -101,7 +106,7 @@ def to_dialogue(candidate: Candidate, reply: str, generation: Generation) -> Dia
 
 
 def _without_marks(human: str) -> str:
-    """The person's words with leading marks taken out and marks inside a sentence turned to `image n`."""
+    """The human text with leading marks removed and marks inside a sentence replaced by `image n`."""
     leading = re.compile(r"^(?:[\s,;:]|and\b|<[ ]*image[ _]?\d+[ ]*>)*<[ ]*image[ _]?\d+[ ]*>[\s,;:]*", re.I)
     rest = leading.sub("", human)
     if rest[:1].islower() and rest != human:  # "<image 1> and <image 2> show": the marks were part of the sentence

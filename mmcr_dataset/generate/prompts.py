@@ -1,7 +1,7 @@
-"""The generation prompts: eight turns for several images, four for one. Text only; a version is the hash of its text.
+"""Generation prompts: eight turns for several images, four for one. The hash of a prompt's text is its version.
 
-Source: the requirements of the paper's dialogue generation prompt (MMCR, arXiv 2503.18533, Figure 7) in our words; the
-reply format is the paper's. The single-image prompt is its sibling with four turns (section 3.2, appendix B).
+Source: requirements and reply format of the paper's generation prompt (MMCR, arXiv 2503.18533, Figure 7), rephrased.
+The single-image prompt is a variant with four turns (section 3.2, appendix B).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ above traffic, and image 3 lies between them with neighbours wall to wall."""
 
 
 def show_prompt(num_images: int, text: str) -> str:
-    """The words of a request for that many images; the images themselves follow as image blocks, in order."""
+    """Text of a request for that many images; the images follow as image blocks, in order."""
     page = f'Text of the page:\n"""\n{text}\n"""'
     return f"{_instructions(num_images)}\n{page}\n\nThe pictures follow, in the order of their numbers."
 
@@ -95,5 +95,5 @@ def _instructions(num_images: int) -> str:
 
 
 def prompt_sha256(num_images: int) -> str:
-    """The version of the prompt for that many images: changes with every letter of it."""
+    """Version of the prompt for that many images: the hash of its text."""
     return hashlib.sha256(_instructions(num_images).encode()).hexdigest()

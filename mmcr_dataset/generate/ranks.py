@@ -1,7 +1,7 @@
-"""The paid stage dealt to ranks of an engine: the same shards, one ledger a rank.
+"""The generate stage on the ranks of an engine: shards divided among the ranks, one ledger a rank.
 
-A rank writes every num_ranks-th shard with a ledger of its own (SQLite must not be shared over a network file system)
-and looks into the joined one for what was paid before.
+Each rank writes every num_ranks-th shard with its own ledger (SQLite can't be shared over a network file system), and
+looks up earlier answers in the merged one.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from mmcr_dataset.stage.engine import EngineSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
-    """The paid stage as it is handed over: where its files are, who writes, and where that runs."""
+class GenerateTask:
+    """Arguments of the generate stage: work folder, writer, engine."""
 
     work: Path
     writer: WriterSettings
@@ -25,35 +25,35 @@ class Writing:
 
 
 def rank_ledger(work: Path, rank: int) -> Path:
-    """The ledger of one rank."""
+    """Path of a rank's ledger."""
     return work / "ledgers" / f"{rank:05d}.sqlite"
 
 
-def join_ledgers(work: Path) -> None:
-    """Bring what the ranks paid for into the ledger of the build; nothing is lost by a kill in the middle.
+def merge_rank_ledgers(work: Path) -> None:
+    """Merge the ranks' ledgers into the ledger of the build; safe against a kill at any moment.
 
     Raises:
-        LedgerError: a rank is still at work, or a file is damaged.
+        LedgerError: a rank is still running, or a file is damaged.
     """
     parts = sorted((work / "ledgers").glob("?????.sqlite"))
     if not parts:
         return
     joined = work / "ledger.sqlite"
     for path in [*parts, joined]:
-        Ledger(path).close()  # refused while a rank has it; brings its log into the file
+        Ledger(path).close()  # fails while a rank holds it; checkpoints its WAL into the file
     unfinished = work / "ledger.joined"
     unfinished.unlink(missing_ok=True)
     merge_ledgers([joined, *parts], unfinished)
     unfinished.replace(joined)
     for path in parts:
-        for rest in path.parent.glob(f"{path.name}*"):
-            rest.unlink()
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink()
 
 
-def to_rank(task: Writing, rank: int, spent_usd: float) -> Writing:
-    """The stage as one rank sees it: its part of the requests in flight and of the money that is left."""
+def to_rank(task: GenerateTask, rank: int, spent_usd: float) -> GenerateTask:
+    """The stage for one rank, with its share of max_in_flight and of the remaining max_cost_usd."""
     endpoint, count = task.writer.endpoint, task.engine.num_ranks
-    assert endpoint is not None, f"rank {rank}: only paid writers run on an engine"
+    assert endpoint is not None, f"rank {rank}: only writers with an endpoint run on an engine"
     limit = endpoint.max_cost_usd
     part = replace(
         endpoint,

@@ -1,4 +1,4 @@
-"""The generate stage: what it costs is said first, then every unfinished shard goes through the writer."""
+"""The generate stage: log a cost estimate, then write the dialogues of all unfinished shards."""
 
 from __future__ import annotations
 
@@ -13,34 +13,45 @@ from mmcr_dataset.collect.candidates import read_shard
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.dialogues import fingerprint
-from mmcr_dataset.generate.estimate import estimate, show_change
-from mmcr_dataset.generate.ranks import Writing, join_ledgers, rank_ledger, to_rank
+from mmcr_dataset.generate.estimate import estimate, show_writer_change
+from mmcr_dataset.generate.ranks import GenerateTask, merge_rank_ledgers, rank_ledger, to_rank
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
 from mmcr_dataset.stage.engine import Job, launch
-from mmcr_dataset.stage.progress import open_bar, say_count
+from mmcr_dataset.stage.progress import log_count, open_bar
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, write_jsonl
 
 log = logging.getLogger(__name__)
 
 
-def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
-    """A dialogue for each candidate, by the writer, through the ledger; None if only an estimate was wanted."""
+def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | None:
+    """Write a dialogue for each candidate.
+
+    Args:
+        task: work folder, writer and engine.
+        estimate_only: print the cost estimate and stop.
+
+    Returns:
+        Counts of the stage; None after an estimate, or if the job was submitted to a queue.
+
+    Raises:
+        ValueError: shards are left unfinished, or no request was answered.
+    """
     paths = {int(path.stem): path for path in sorted((task.work / STAGES["collect"]).glob("*.parquet"))}
     if task.writer.endpoint is None:
         stage = _begin(task)
         _write(task, stage, paths, None)
         return _close(stage, paths)
-    join_ledgers(task.work)
+    merge_rank_ledgers(task.work)
     with Ledger(task.work / "ledger.sqlite") as ledger:
         before = Stage.settings_on_disk(task.work, "generate")
-        todo = _unfinished(_begin(task), paths) if before == _made_of(task) else [*paths]
-        cost = estimate(_watched_shards(task.work, todo), task.writer, ledger)
+        todo = _unfinished(_begin(task), paths) if before == _inputs(task) else [*paths]
+        cost = estimate(_read_shards(task.work, todo), task.writer, ledger)
         shown = cost.show(task.writer.endpoint.model)
         if estimate_only:
             print(shown)
         else:
             log.info("     cost: %s", shown)
-        change = show_change((before or {}).get("writer"), fingerprint(task.writer), cost)
+        change = show_writer_change((before or {}).get("writer"), fingerprint(task.writer), cost)
         if change is not None:
             log.warning("%s", change)
         if estimate_only:
@@ -50,41 +61,50 @@ def generate(task: Writing, estimate_only: bool = False) -> StageCount | None:
             _write(task, stage, paths, ledger)
             return _close(stage, paths)
         spent_usd = ledger.totals().usd
-    task = replace(task, work=task.work.resolve())  # ranks may have working directories of their own
+    task = replace(task, work=task.work.resolve())  # ranks may have other working directories
     write = partial(write_rank, task, _unfinished(stage, paths), spent_usd)
     if not launch(Job("generate", write, task.work / "engine"), task.engine):
-        log.info("handed to the queue; when it is through, run the same command with --engine local to go on")
+        log.info(
+            "submitted to the queue; when the job has finished, run the same command with --engine local to continue"
+        )
         return None
-    join_ledgers(task.work)
+    merge_rank_ledgers(task.work)
     missing = [number for number in paths if not stage.is_finished(number)]
     if missing:
         raise ValueError(
             f"{len(missing)} of {len(paths)} shards were not finished, see {task.work / 'engine'}; run the same "
-            "command again to go on"
+            "command again to resume"
         )
     return _close(stage, paths)
 
 
-def write_rank(task: Writing, numbers: Sequence[int], spent_usd: float, rank: int) -> None:
-    """A rank's shards of the generate stage, with a ledger of its own; in a process of an engine."""
+def write_rank(task: GenerateTask, numbers: Sequence[int], spent_usd: float, rank: int) -> None:
+    """Write a rank's shards with its own ledger; runs in a process of the engine.
+
+    Args:
+        task: work folder, writer and engine.
+        numbers: unfinished shards of all ranks.
+        spent_usd: cost so far.
+        rank: number of the rank.
+    """
     with Ledger(rank_ledger(task.work, rank), earlier=task.work / "ledger.sqlite") as ledger:
         _write(to_rank(task, rank, spent_usd), _begin(task), numbers[rank :: task.engine.num_ranks], ledger)
 
 
-def _made_of(task: Writing) -> dict[str, Any]:
-    """What decides the dialogues: the candidates and the writer."""
+def _inputs(task: GenerateTask) -> dict[str, Any]:
+    """Settings of the stage: candidates and writer."""
     return {"input": Stage.open(task.work, "collect").fingerprint, "writer": fingerprint(task.writer)}
 
 
-def _begin(task: Writing) -> Stage:
-    return Stage.begin(task.work, "generate", _made_of(task))
+def _begin(task: GenerateTask) -> Stage:
+    return Stage.begin(task.work, "generate", _inputs(task))
 
 
 def _close(stage: Stage, numbers: Iterable[int]) -> StageCount:
-    """Put the dialogues in place of former ones, unless not one request was answered.
+    """Close the stage, unless every request failed.
 
     Raises:
-        ValueError: each row was removed for a reason that may be gone another time.
+        ValueError: every row was removed for a transient reason.
     """
     failed = [row for number in numbers for row in stage.removed_rows(number)]
     if stage.count().num_kept == 0 and failed and all(row.retry for row in failed):
@@ -92,11 +112,11 @@ def _close(stage: Stage, numbers: Iterable[int]) -> StageCount:
             f"none of {len(failed)} requests was answered, the first: {failed[0].reason}, {failed[0].detail}; run the "
             "same command again when the endpoint answers"
         )
-    return say_count(stage.close())
+    return log_count(stage.close())
 
 
-def _write(task: Writing, stage: Stage, numbers: Iterable[int], ledger: Ledger | None) -> None:
-    """Write the shards that aren't finished, and those with rows that are to be tried again."""
+def _write(task: GenerateTask, stage: Stage, numbers: Iterable[int], ledger: Ledger | None) -> None:
+    """Write the unfinished shards, and those with rows to retry."""
 
     def finish(number: int, rows: Sequence[Row]) -> None:
         dialogues = [row for row in rows if not isinstance(row, Removed)]
@@ -116,11 +136,11 @@ def _write(task: Writing, stage: Stage, numbers: Iterable[int], ledger: Ledger |
 
 
 def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
-    """Shards that are to be written, or have rows that are to be tried again."""
+    """The unfinished shards, and those with rows to retry."""
     return [number for number in numbers if not stage.is_finished(number) or stage.has_retries(number)]
 
 
-def _watched_shards(work: Path, numbers: Collection[int]) -> Iterator[list[Candidate]]:
+def _read_shards(work: Path, numbers: Collection[int]) -> Iterator[list[Candidate]]:
     with open_bar("cost", "shard", len(numbers)) as bar:
         for number in numbers:
             yield read_shard(work, number)

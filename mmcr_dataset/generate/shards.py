@@ -1,7 +1,7 @@
-"""All shards through a writer with the queue always full: a new shard begins while the last requests of others are out.
+"""Write all shards concurrently, so that throughput doesn't drop at the end of a shard.
 
-At most twice as many candidates as requests in flight are in memory, whatever the number of shards; a shard is finished
-when the last of its candidates is, whichever that is.
+At most twice max_in_flight candidates are being written, whatever the number of shards; a shard is finished when all
+its candidates are, in any order.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import to_json
 from mmcr_dataset.stage.stages import Removed
 
-Row = dict[str, Any] | Removed  # a dialogue as JSON (its images by hash), or why there is none
+Row = dict[str, Any] | Removed  # a dialogue in the form of `to_json`, or why there is none
 
 
 @dataclass(frozen=True, slots=True)
 class Shards:
-    """Which shards to write, how to get one's candidates, and what to do with its rows (in the candidates' order)."""
+    """Shards to write: their numbers, how to load their candidates, and how to store their rows (in order)."""
 
     numbers: Sequence[int]
     load: Callable[[int], Sequence[Candidate]]
@@ -40,9 +40,15 @@ class Shards:
 def write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger | None, progress: Progress) -> None:
     """Write all shards.
 
+    Args:
+        shards: the shards.
+        settings: settings of the writer.
+        ledger: the open ledger; None for a writer without an endpoint.
+        progress: called after each candidate.
+
     Raises:
-        EndpointUnusable: no request can succeed, or the next could cross the limit of cost; what was in flight is
-            waited for and kept, finished shards stay.
+        EndpointUnusable: no request can succeed, or the next one could exceed the cost limit; requests in flight are
+            completed and stored, finished shards are kept.
     """
     asyncio.run(_write_shards(shards, settings, ledger, progress))
 
@@ -51,9 +57,9 @@ async def _write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger
     if settings.endpoint is None:
         await _fill(shards, OfflineWriter(), 1, progress)
         return
-    assert ledger is not None, "a paid writer has a ledger"
+    assert ledger is not None, "an endpoint needs a ledger"
     if settings.writer == "openai-batch":
-        run = BatchRun(settings, ledger, ledger.path.with_name("batches"), _say)
+        run = BatchRun(settings, ledger, ledger.path.with_name("batches"), _log)
         answers = await run.answer(lambda: map(shards.load, shards.numbers))
         await _fill(shards, OpenAIWriter(answers, settings), 2 * settings.endpoint.max_in_flight, progress)
         return
@@ -61,7 +67,7 @@ async def _write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger
         await _fill(shards, OpenAIWriter(client, settings), 2 * settings.endpoint.max_in_flight, progress)
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     tqdm.write(f"{time.strftime('%H:%M:%S')}     batch: {line}", file=sys.stderr)
 
 

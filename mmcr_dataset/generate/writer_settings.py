@@ -1,4 +1,4 @@
-"""Who writes the dialogues, and how: the flags of `build` about the writer and its endpoint."""
+"""Settings of the writer and its endpoint: flags of `build`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def to_endpoint(
     max_cost_usd: float | None = None,
     request_timeout_s: float = 180.0,
 ) -> Endpoint | None:
-    """The endpoint that a writer asks.
+    """The endpoint of a writer.
 
     Args:
         endpoint: URL#MODEL of an OpenAI-compatible server (OpenAI, vLLM, ...), e.g. https://host/v1#gpt-4o-2024-11-20;
             its key is read from OPENAI_API_KEY. For Azure URL#DEPLOYMENT?api_version=2024-10-21.
-        max_in_flight: requests in flight at once (max concurrency).
-        max_cost_usd: stop before this sum is crossed.
+        max_in_flight: max concurrency: requests in flight at once.
+        max_cost_usd: cost limit in US dollars; the run stops before it is exceeded.
         request_timeout_s: timeout of one request.
     """
     if endpoint is None:
@@ -35,7 +35,7 @@ def to_endpoint(
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """How requests are cut into files for the Batch API, and how often what failed is asked again."""
+    """Limits of one file for the Batch API, and the number of rounds in which failed requests are retried."""
 
     max_requests: int = MAX_REQUESTS
     max_size_bytes: int = MAX_SIZE_BYTES
@@ -44,17 +44,17 @@ class BatchSettings:
 
 @dataclass(frozen=True, slots=True)
 class WriterSettings:
-    """How dialogues are written.
+    """Settings of the writer.
 
     Attributes:
-        writer: openai (any OpenAI-compatible endpoint), openai-batch (its Batch API) or offline (no model: sentences
-            and measured facts, for demos and tests).
-        endpoint: where and whom to ask; none for offline.
+        writer: openai (any OpenAI-compatible endpoint), openai-batch (its Batch API) or offline (no model: template
+            sentences and image statistics, for demos and tests).
+        endpoint: the endpoint; None for offline.
         temperature: sampling temperature; None for the endpoint's default.
-        max_tokens: limit of a reply; one that reaches it is asked for once more with twice the limit.
-        max_side_px: images are sent with their longer side at most this.
-        detail: image detail, for endpoints that know it.
-        batches: for openai-batch: how requests are cut into files.
+        max_tokens: token limit of a reply; a truncated reply is requested again with twice the limit.
+        max_side_px: images are downscaled to a longer side of at most this.
+        detail: image detail, for endpoints that support it.
+        batches: for openai-batch: limits of a file, and number of rounds.
     """
 
     writer: Literal["openai", "openai-batch", "offline"] = "openai"
@@ -68,5 +68,5 @@ class WriterSettings:
     def __post_init__(self) -> None:
         if (self.writer != "offline") != (self.endpoint is not None):
             raise ValueError(
-                f"--writer {self.writer}: --endpoint URL#MODEL goes with openai and openai-batch, and only with them"
+                f"--writer {self.writer}: --endpoint URL#MODEL is required for openai and openai-batch only"
             )

@@ -1,4 +1,4 @@
-"""HTML pages from Jinja templates. Every value is escaped, images are embedded, no script, nothing is fetched."""
+"""Self-contained HTML pages from Jinja templates: values escaped, images embedded, no scripts, no external requests."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _IMAGE_PX = 480  # longer side of an embedded image
 
 
 def render_page(template: Path, **values: object) -> str:
-    """The page of a template.
+    """Render a template to a page.
 
     Args:
         template: a file that extends `frame.html` and imports its macros from `parts.html`.
-        values: what the template names.
+        **values: variables of the template.
     """
     templates = Environment(
         loader=FileSystemLoader([template.parent, PAGES]),
@@ -34,7 +34,7 @@ def render_page(template: Path, **values: object) -> str:
 
 
 def to_embedded(data: bytes) -> dict[str, str]:
-    """An image's bytes as `url`, a small JPEG in a data URL; or `error`, why it can't be decoded."""
+    """`url`: a downscaled JPEG of an image file as a data URL; or `error`: why it can't be decoded."""
     try:
         image = shrink(decode_rgb(data), _IMAGE_PX)
     except ImageError as error:

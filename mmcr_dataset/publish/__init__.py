@@ -1,1 +1,1 @@
-"""Dialogues to a data set on disk and on the Hub: shards, card, checks, upload, takedown, import."""
+"""Data set folder and Hub: shards, card, checks, upload, takedown, import."""

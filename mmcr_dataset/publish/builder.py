@@ -1,8 +1,8 @@
-"""The rows of a build as a `datasets` builder: what the published folder would hold, without writing it.
+"""A `datasets` builder over a work folder: the rows of the published folder without writing it.
 
     open_builder(Path("mmcr-310k.work"), "single").as_streaming_dataset("train")
 
-Loading scripts are refused since datasets 4; a builder class that is used directly, as here, is not.
+datasets 4 rejects loading scripts, but not builder classes that are used directly, as here.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from mmcr_dataset.stage.work_folder import read_dialogues
 
 @dataclass
 class WorkConfig(BuilderConfig):  # type: ignore[misc]  # datasets is not typed
-    """Which rows.
+    """Configuration of the builder.
 
     Attributes:
         work: the OUT.work folder of a finished build.
-        content: hash of the kept rows, so that a cache of an earlier build is not taken for this one.
+        content: hash of the kept rows, part of the cache key.
     """
 
     work: str = ""
@@ -37,7 +37,7 @@ class WorkConfig(BuilderConfig):  # type: ignore[misc]  # datasets is not typed
 
 
 class DialogueBuilder(ArrowBasedBuilder):  # type: ignore[misc]
-    """The kept dialogues of a work folder, all or those of one kind."""
+    """Builder of the kept dialogues of a work folder, all or of one configuration."""
 
     BUILDER_CONFIG_CLASS = WorkConfig
     BUILDER_CONFIGS: ClassVar[list[WorkConfig]] = [WorkConfig(name=name) for name in ("default", "single", "multi")]
@@ -62,15 +62,15 @@ class DialogueBuilder(ArrowBasedBuilder):  # type: ignore[misc]
 
 
 def open_builder(work: Path, config: str = "default", cache_dir: Path | None = None) -> DialogueBuilder:
-    """A builder for a work folder.
+    """Open a builder for a work folder.
 
     Args:
         work: the OUT.work folder of a finished build.
         config: `default`, `single` or `multi`.
-        cache_dir: where `download_and_prepare` puts its Arrow files; None is the library's own place.
+        cache_dir: folder for the Arrow files of `download_and_prepare`; None for the library's default.
 
     Raises:
-        ValueError: the folder is not that of a finished build, or there is no such configuration.
+        ValueError: the folder is not the work folder of a finished build, or there is no such configuration.
     """
     names = [known.name for known in DialogueBuilder.BUILDER_CONFIGS]
     if config not in names:

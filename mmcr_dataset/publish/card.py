@@ -1,4 +1,4 @@
-"""The data set's card for people (README.md) and for machines (croissant.json), from the statistics and the funnel."""
+"""Write the data set card (README.md) and Croissant metadata (croissant.json) from statistics and funnel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, to_croissant
+from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, file_sha256, to_croissant
 from mmcr_dataset.publish.describe import describe, load_statistics, show_table, write_statistics
 from mmcr_dataset.publish.markdown_table import to_table
 from mmcr_dataset.publish.remove import LOG_NAME, count_removed
@@ -39,7 +39,7 @@ def write_card(folder: Path, name: str) -> None:
 
     Args:
         folder: has statistics.json, and `single/` or `multi/` with Parquet shards.
-        name: name of the data set, as its title.
+        name: name of the data set, the title of the card.
     """
     statistics = load_statistics(folder)
     num_rows = sum(numbers.num_rows for numbers in statistics.values())
@@ -85,16 +85,16 @@ def _describe_making(writers: list[str]) -> dict[str, str | list[str]]:
 
 
 def refresh_card(folder: Path, name: str | None = None) -> None:
-    """Count the rows of a data set folder again and write its statistics and card; its name is the folder's if None."""
+    """Recompute the statistics of a data set folder and rewrite its card; `name` None for the folder's name."""
     write_statistics(folder, describe(folder))
     write_card(folder, name or folder.resolve().name)
 
 
 def _show_configs(folder: Path, names: list[str]) -> str:
-    """The `configs` block of the card: one for all, one for each kind of dialogue.
+    """The `configs` block of the card: one for all rows, one for each folder of shards.
 
-    `datasets` caches a local folder by what this block says, not by its files: without a hash of the shards in it a
-    rebuilt folder would load the rows of the former one.
+    `datasets` caches a local folder by this block, not by its files: the hash of the shards in it invalidates the
+    cache of a rebuilt folder.
     """
     hashes = {name: _hash_shards(folder / name) for name in names}
     lines = ["- config_name: default", "  default: true", f"  description: shards {' '.join(hashes.values())}"]
@@ -109,9 +109,7 @@ def _show_configs(folder: Path, names: list[str]) -> str:
 def _hash_shards(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.parquet")):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(path.name.encode() + bytes.fromhex(file_sha256(path)))
     return digest.hexdigest()[:16]
 
 

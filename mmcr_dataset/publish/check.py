@@ -1,4 +1,4 @@
-"""Would `load_dataset`, TRL and the Hub's viewer take a data set folder? Findings that name the file, row and remedy.
+"""Check that `load_dataset`, TRL and the Hub's viewer accept a data set folder; findings name file, row and remedy.
 
 Limits are those of huggingface/dataset-viewer (August 2026): a page of 100 rows may read 300 MB, search and statistics
 cover the first 5 GB, at most 1,000 columns and 4,000 configurations.
@@ -31,23 +31,23 @@ _ROWS_A_BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something about a data set: an error stops publishing, a warning does not."""
+    """A problem of a data set: an error prevents publishing, a warning does not."""
 
     is_error: bool
     place: str
     text: str
 
     def show(self) -> str:
-        """One line."""
+        """The finding on one line."""
         return f"{'error  ' if self.is_error else 'warning'} {self.place}: {self.text}"
 
 
 def check_dataset(folder: Path, progress: Callable[[int], object] = lambda _: None) -> list[Finding]:
-    """All findings of a folder, errors first; empty if there is nothing to say.
+    """Check a folder; returns the findings, errors first.
 
     Args:
         folder: a data set folder with README.md and Parquet shards.
-        progress: called with the number of rows just read.
+        progress: called with the number of rows read since the last call.
 
     Raises:
         ValueError: there is no such folder.
@@ -56,10 +56,10 @@ def check_dataset(folder: Path, progress: Callable[[int], object] = lambda _: No
         raise ValueError(f"{folder}: no such folder; expected one written by `python -m mmcr_dataset build`")
     shards = sorted(folder.rglob("*.parquet"))
     if not shards:
-        return [Finding(True, str(folder), "no Parquet shards in it")]
+        return [Finding(True, str(folder), "contains no Parquet shards")]
     findings = [*_check_card(folder), *_check_counts(folder, shards)]
     if (folder / f"{folder.resolve().name}.py").exists():
-        findings.append(Finding(True, f"{folder.name}.py", "loading scripts are refused since datasets 4; delete it"))
+        findings.append(Finding(True, f"{folder.name}.py", "loading scripts are rejected since datasets 4; delete it"))
     for shard in shards:
         findings += _check_shard(shard)
     if not any(finding.is_error for finding in findings):
@@ -84,7 +84,7 @@ def _check_card(folder: Path) -> Iterator[Finding]:
         return
     configs = card.get("configs") or []
     if not configs:
-        yield Finding(True, "README.md", "no configs: load_dataset would guess which files belong together")
+        yield Finding(True, "README.md", "no configs: load_dataset would guess the configurations")
     if configs and sum(bool(config.get("default")) for config in configs) != 1:
         yield Finding(True, "README.md", "exactly one configuration needs `default: true`")
     for config in configs:
@@ -103,26 +103,26 @@ def _check_counts(folder: Path, shards: list[Path]) -> Iterator[Finding]:
     except ValueError as error:
         yield Finding(False, "statistics.json", str(error))
         return
-    said = sum(config.num_rows for config in numbers.values())
-    there = sum(pq.read_metadata(shard).num_rows for shard in shards if _is_parquet(shard))
-    if said != there:
-        yield Finding(True, "statistics.json", f"counts {said} rows, the shards hold {there}; the card is stale")
+    stated = sum(config.num_rows for config in numbers.values())
+    actual = sum(pq.read_metadata(shard).num_rows for shard in shards if _is_parquet(shard))
+    if stated != actual:
+        yield Finding(True, "statistics.json", f"counts {stated} rows, the shards have {actual}; the card is stale")
 
 
 def _check_croissant(folder: Path, shards: list[Path]) -> Iterator[Finding]:
     path = folder / CROISSANT_NAME
     if not path.is_file():
-        yield Finding(False, CROISSANT_NAME, "missing: search engines for data sets won't find its fields")
+        yield Finding(False, CROISSANT_NAME, "missing: dataset search engines won't index it")
         return
     try:
-        said = read_checksums(path)
+        stated = read_checksums(path)
     except ValueError as error:
         yield Finding(True, CROISSANT_NAME, str(error))
         return
-    there = {shard.relative_to(folder).as_posix(): shard for shard in shards}
-    for name in sorted(said.keys() | there.keys()):
-        if name not in there or said.get(name) != file_sha256(there[name]):
-            yield Finding(True, CROISSANT_NAME, f"its checksum of {name} is stale; it changes with the shards")
+    actual = {shard.relative_to(folder).as_posix(): shard for shard in shards}
+    for name in sorted(stated.keys() | actual.keys()):
+        if name not in actual or stated.get(name) != file_sha256(actual[name]):
+            yield Finding(True, CROISSANT_NAME, f"its checksum of {name} is stale")
 
 
 def _is_parquet(path: Path) -> bool:
@@ -134,19 +134,19 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _check_shard(path: Path) -> list[Finding]:
-    """Schema, row groups and page index of one shard."""
+    """Check schema, row groups and page index of one shard."""
     if not _is_parquet(path):
         return [Finding(True, path.name, "not a readable Parquet file; build the data set again")]
     metadata = pq.read_metadata(path)
     schema = metadata.schema.to_arrow_schema()
     findings: list[Finding] = []
     if metadata.num_rows == 0:
-        findings.append(Finding(True, path.name, "holds no rows, load_dataset refuses that; delete it"))
+        findings.append(Finding(True, path.name, "has no rows, which load_dataset rejects; delete it"))
     if not schema.equals(arrow_schema()):
         missing = sorted(set(arrow_schema().names) ^ set(schema.names)) or ["types"]
         findings.append(Finding(True, path.name, f"its columns differ from the published row: {', '.join(missing)}"))
     if b"huggingface" not in (schema.metadata or {}):
-        findings.append(Finding(True, path.name, "no `huggingface` metadata: images would show as raw bytes"))
+        findings.append(Finding(True, path.name, "no `huggingface` metadata: images would load as raw bytes"))
     groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
     largest = max((group.total_byte_size for group in groups), default=0)
     if largest > PAGE_BYTES_MAX and max(group.num_rows for group in groups) <= PAGE_ROWS:
@@ -161,7 +161,7 @@ def _check_shard(path: Path) -> list[Finding]:
 
 
 def _check_rows(shards: list[Path], progress: Callable[[int], object]) -> Iterator[Finding]:
-    """Every row: its invariants, its images' headers, ids that are there once."""
+    """Check every row: invariants, image headers, unique ids."""
     seen: dict[str, str] = {}
     for path in shards:
         number = 0
@@ -176,7 +176,7 @@ def _check_rows(shards: list[Path], progress: Callable[[int], object]) -> Iterat
 
 def _check_row(row: dict[str, Any], place: str, seen: dict[str, str]) -> Iterator[Finding]:
     if row["id"] in seen:
-        yield Finding(True, place, f"id {row['id']} stands at {seen[row['id']]} already")
+        yield Finding(True, place, f"duplicate id {row['id']}, also at {seen[row['id']]}")
     seen[row["id"]] = place
     try:
         dialogue = from_row(row)
@@ -184,7 +184,7 @@ def _check_row(row: dict[str, Any], place: str, seen: dict[str, str]) -> Iterato
         yield Finding(True, place, str(error))
         return
     if row["messages"] != to_row_messages(dialogue):
-        yield Finding(True, place, "a block of messages holds more than its text or the place of its image")
+        yield Finding(True, place, "a content block of messages has extra fields")
     if (row["num_turns"], row["num_images"]) != (len(dialogue.turns), len(dialogue.images)):
         yield Finding(True, place, f"num_turns or num_images is wrong: {row['num_turns']}, {row['num_images']}")
     for image_number, image in enumerate(dialogue.images, start=1):
@@ -195,7 +195,7 @@ def _check_row(row: dict[str, Any], place: str, seen: dict[str, str]) -> Iterato
 
 
 def _check_loading(folder: Path) -> Iterator[Finding]:
-    """Some rows of each configuration as a user loads them, and as TRL's collator prepares them."""
+    """Load some rows of each configuration, and prepare them as TRL's collator does."""
     from datasets import get_dataset_config_names, load_dataset
 
     for config in get_dataset_config_names(str(folder)):
@@ -206,7 +206,7 @@ def _check_loading(folder: Path) -> Iterator[Finding]:
 
 
 def _check_trl(row: dict[str, Any], place: str) -> Iterator[Finding]:
-    """TRL puts `images` into the image blocks of `messages`, in order; they must be as many."""
+    """Check that TRL can insert `images` into the image blocks of `messages`."""
     try:
         from trl.data_utils import prepare_multimodal_messages
     except ImportError:
@@ -214,8 +214,8 @@ def _check_trl(row: dict[str, Any], place: str) -> Iterator[Finding]:
     try:
         messages = prepare_multimodal_messages(row["messages"], images=row["images"])
     except ValueError as error:
-        yield Finding(True, place, f"TRL refuses it: {error}")
+        yield Finding(True, place, f"TRL rejects it: {error}")
         return
     shown = [b["image"] for message in messages for b in message["content"] if b["type"] == "image"]
     if len(shown) != len(row["images"]):
-        yield Finding(True, place, f"TRL shows {len(shown)} of {len(row['images'])} images")
+        yield Finding(True, place, f"TRL uses {len(shown)} of {len(row['images'])} images")

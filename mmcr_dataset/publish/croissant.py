@@ -1,4 +1,4 @@
-"""A Croissant 1.1 description of the shards in a folder, with the RAI fields of responsible AI.
+"""Croissant 1.1 metadata of the shards in a folder, with the fields of its Responsible AI (RAI) extension.
 
 Source: the Croissant format and RAI vocabularies of MLCommons (docs.mlcommons.org/croissant).
 """
@@ -53,7 +53,7 @@ _CONTEXT = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-# Plain columns; nested ones (messages, images, ...) are described on the card, Croissant has no type for their shape.
+# Scalar columns; nested ones (messages, images, ...) are documented on the card, Croissant has no type for them.
 _FIELDS = {
     "id": "sc:Text",
     "num_turns": "sc:Integer",
@@ -65,13 +65,13 @@ _FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a data set is, for machines.
+    """Metadata of a data set.
 
     Attributes:
-        name: of the data set.
-        text: what it is, in a sentence or two.
-        version: three numbers with points between.
-        licences: of the sources.
+        name: name of the data set.
+        text: description in a sentence or two.
+        version: semantic version.
+        licences: licenses of the sources.
         rai: fields of the RAI vocabulary without their prefix, such as dataCollection or dataBiases.
     """
 
@@ -83,7 +83,7 @@ class Description:
 
 
 def to_croissant(folder: Path, description: Description) -> dict[str, Any]:
-    """The JSON-LD document: every shard with its checksum, one record set for each kind of dialogue."""
+    """The JSON-LD document: every shard with its checksum, one record set for each folder of shards."""
     shards = sorted(folder.rglob("*.parquet"))
     kinds = sorted({path.parent.relative_to(folder).as_posix() for path in shards})
     document = {
@@ -104,16 +104,16 @@ def to_croissant(folder: Path, description: Description) -> dict[str, Any]:
 
 
 def file_sha256(path: Path) -> str:
-    """Hex digest of a file, read in pieces."""
+    """Hex digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """Checksum of each file by its address in a Croissant document.
+    """SHA-256 of each file by its `contentUrl` in a Croissant document.
 
     Raises:
-        ValueError: the document is no JSON, or not a Croissant one.
+        ValueError: the file is not a Croissant document.
     """
     try:
         files = json.loads(path.read_text("utf-8"))["distribution"]

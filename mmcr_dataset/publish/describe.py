@@ -1,7 +1,7 @@
-"""The numbers of the paper's Table 1, from the finished rows; and histograms of lengths.
+"""Compute the paper's Table 1 and histograms of lengths from the published rows.
 
-Tokens are counted, not looked up: by default one for each word and punctuation mark, and 256 for an image (one Ovis2
-tile of 448 pixels). `--tokenizer` counts with a real tokenizer file instead.
+By default a word or punctuation mark counts as one token, and an image as 256 (one Ovis2 tile of 448 pixels).
+`--tokenizer` counts text with a tokenizer file instead.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NUM_BINS = 20
 STATISTICS_NAME = "statistics.json"
 _COLUMNS = ["conversations", "num_turns", "num_images", "source", "generation", "clip_similarity"]
 
-# Paper, Table 1: what MMCR-310k has, for comparison on the card and in the terminal.
+# Paper, Table 1: MMCR-310k, for comparison.
 PAPER_TABLE_1 = {
     "single": {
         "num_rows": 210_000,
@@ -46,22 +46,22 @@ PAPER_TABLE_1 = {
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """One configuration in numbers.
+    """Statistics of one configuration.
 
     Attributes:
-        num_rows: dialogues.
-        num_images: images in them.
-        num_pairs: questions with their answers.
-        tokens_mean: mean tokens of text and images in a dialogue.
-        tokens_max: most tokens in a dialogue.
-        turns: dialogues by number of turns.
+        num_rows: number of dialogues.
+        num_images: number of images.
+        num_pairs: number of question-answer pairs.
+        tokens_mean: mean tokens of a dialogue, images included.
+        tokens_max: maximum tokens of a dialogue.
+        turns: number of dialogues by number of turns.
         images: share (0..1) of the dialogues by number of images.
         words_answer_mean: mean words of an answer.
-        similarity_min: least similarity of an image, None if not measured.
-        tokens_edges: edges of the histogram of tokens, one more than counts.
-        tokens_counts: dialogues in each bin.
-        writers: dialogues by writer and model.
-        licences: dialogues by licence.
+        similarity_min: minimum similarity of an image, None if not computed.
+        tokens_edges: bin edges of the histogram of tokens, one more than `tokens_counts`.
+        tokens_counts: number of dialogues in each bin.
+        writers: number of dialogues by writer and model.
+        licences: number of dialogues by license.
     """
 
     num_rows: int
@@ -80,15 +80,15 @@ class Statistics:
 
 
 def count_tokens(text: str) -> int:
-    """Words and punctuation marks of a text: an estimate that needs no tokenizer."""
+    """Number of words and punctuation marks, an estimate without a tokenizer."""
     return len(re.findall(r"\w+|[^\w\s]", text))
 
 
 def load_token_counter(path: Path) -> Callable[[str], int]:
-    """Counts by a `tokenizer.json` file.
+    """A token counter from a `tokenizer.json` file.
 
     Raises:
-        ValueError: no such file, or not a tokenizer.
+        ValueError: there is no such file.
     """
     from tokenizers import Tokenizer
 
@@ -99,10 +99,14 @@ def load_token_counter(path: Path) -> Callable[[str], int]:
 
 
 def describe(folder: Path, count: Callable[[str], int] = count_tokens) -> dict[str, Statistics]:
-    """Statistics of each configuration (`single`, `multi`) of a published folder; images are not read.
+    """Statistics of each configuration (`single`, `multi`) of a data set folder; images are not read.
+
+    Args:
+        folder: a data set folder.
+        count: counts the tokens of a text.
 
     Raises:
-        ValueError: there is no data set in the folder.
+        ValueError: the folder has no rows.
     """
     rows: dict[str, list[dict[str, Any]]] = {"single": [], "multi": []}
     for path, table in read_shards(folder, _COLUMNS):
@@ -147,16 +151,16 @@ def _writer(generation: dict[str, Any]) -> str:
 
 
 def write_statistics(folder: Path, statistics: dict[str, Statistics]) -> None:
-    """Put the numbers beside the rows, for the card and for reports."""
+    """Write statistics.json, for the card and for reports."""
     values = {name: asdict(numbers) for name, numbers in statistics.items()}
     write_text(folder / STATISTICS_NAME, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
 
 def load_statistics(folder: Path) -> dict[str, Statistics]:
-    """The numbers that `write_statistics` put there.
+    """Read statistics.json.
 
     Raises:
-        ValueError: the folder has none.
+        ValueError: the folder has no statistics.json.
     """
     path = folder / STATISTICS_NAME
     if not path.is_file():
@@ -165,7 +169,7 @@ def load_statistics(folder: Path) -> dict[str, Statistics]:
 
 
 def show_table(statistics: dict[str, Statistics]) -> str:
-    """Table 1 as Markdown, the paper's numbers beside ours."""
+    """Table 1 as Markdown, with the paper's numbers for comparison."""
     names = list(statistics)
     header = ["", *(column for name in names for column in (name, f"MMCR-310k {name}"))]
     rows: list[list[str]] = []
@@ -174,7 +178,7 @@ def show_table(statistics: dict[str, Statistics]) -> str:
         ("images", "num_images"),
         ("question-answer pairs", "num_pairs"),
         ("tokens, mean", "tokens_mean"),
-        ("tokens, most", "tokens_max"),
+        ("tokens, max", "tokens_max"),
     ):
         both = [number for name in names for number in (getattr(statistics[name], field), PAPER_TABLE_1[name][field])]
         rows.append([label, *(f"{number:,}" for number in both)])
@@ -189,7 +193,7 @@ def show_table(statistics: dict[str, Statistics]) -> str:
 
 
 def show_histogram(statistics: Statistics, width: int = 40) -> str:
-    """Tokens a dialogue as bars for a terminal."""
+    """Histogram of tokens a dialogue as text, bars of at most `width` characters."""
     most = max(statistics.tokens_counts)
     lines = []
     for low, high, count in zip(

@@ -1,7 +1,7 @@
-"""A finished folder to the Hub: checked first, one upload, tried again when somebody else commits in between.
+"""Upload a data set folder to the Hub: check, one commit, retry with backoff on conflicts and server errors.
 
-`upload_folder` sends only what the Hub does not have, so that a broken upload resumes where it stopped and publishing
-twice sends nothing. Shards that are gone from the folder are deleted there in the same commit.
+`upload_folder` skips files that the Hub has, so that an interrupted upload resumes and publishing is idempotent. Shards
+that were removed from the folder are deleted in the same commit.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from mmcr_dataset.publish.check import check_dataset
 from mmcr_dataset.publish.describe import load_statistics
 from mmcr_dataset.publish.publish_settings import PublishSettings
 
-OWN_NAME = "mmcr-310k"  # a set of this name is taken for the paper's kind: written by a model
+OWN_NAME = "mmcr-310k"  # users expect rows written by a model under the paper's name
 _MAX_ATTEMPTS = 5
 
 
 def publish(folder: Path, settings: PublishSettings) -> str:
-    """Check and upload a folder; the address of the commit or pull request.
+    """Check and upload a folder; returns the URL of the commit or pull request.
 
     Raises:
-        ValueError: the check finds errors, offline rows would take the name mmcr-310k, or the Hub refuses.
+        ValueError: the check finds errors, the name mmcr-310k is used for offline rows, or the Hub rejects the upload.
     """
     errors = [finding.show() for finding in check_dataset(folder) if finding.is_error]
     if errors:
@@ -30,8 +30,8 @@ def publish(folder: Path, settings: PublishSettings) -> str:
     writers = {writer.split()[0] for numbers in load_statistics(folder).values() for writer in numbers.writers}
     if "offline" in writers and settings.repo_id.endswith(f"/{OWN_NAME}") and not settings.allow_offline:
         raise ValueError(
-            f"not published: rows of the offline writer under the name {OWN_NAME} would be taken for a model's; choose "
-            "another name, or pass --allow_offline"
+            f"not published: {OWN_NAME} is the name of a set written by a model, these rows are of the offline writer; "
+            "choose another name, or pass --allow_offline"
         )
     return _upload(folder, settings)
 
@@ -44,7 +44,7 @@ def _upload(folder: Path, settings: PublishSettings) -> str:
     for attempt in range(1, _MAX_ATTEMPTS + 1):
         try:
             api.create_repo(settings.repo_id, repo_type="dataset", private=settings.private, exist_ok=True)
-            if settings.gated is not None:  # before the first byte is there to be fetched
+            if settings.gated is not None:  # before any file can be downloaded
                 api.update_repo_settings(settings.repo_id, repo_type="dataset", gated=settings.gated)
             if settings.revision is not None and not settings.create_pr:
                 api.create_branch(settings.repo_id, branch=settings.revision, repo_type="dataset", exist_ok=True)
@@ -80,7 +80,5 @@ def connection_errors() -> tuple[type[Exception], ...]:
 
 def _explain(status: int, settings: PublishSettings, said: str) -> str:
     if status in (401, 403):
-        return (
-            f"the Hub refuses ({status}): log in with `hf auth login` as somebody who may write to {settings.repo_id}"
-        )
-    return f"the Hub answers {status} for {settings.repo_id}: {said}; run the same command again, nothing is sent twice"
+        return f"the Hub refuses ({status}): log in with `hf auth login` as a user who can write to {settings.repo_id}"
+    return f"the Hub answers {status} for {settings.repo_id}: {said}; run the same command again to resume"

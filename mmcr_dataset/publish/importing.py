@@ -1,4 +1,4 @@
-"""An existing conversation set to a data set folder: read, checked, written, described; nothing is filtered."""
+"""Convert an existing conversation set to a data set folder, without filtering."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from mmcr_dataset.stage.stages import REMOVED, Removed, StageCount, write_jsonl,
 
 
 def import_conversations(file: Path, images: Path, out: Path, licence: str | None = None) -> StageCount:
-    """Write the conversations of a file as a data set folder; what can't be taken is in OUT.work with its reason.
+    """Write the conversations of a file as a data set folder; rejected records go to OUT.work with their reason.
 
     Args:
-        file: JSON or JSON lines, see collect/conversations.py.
-        images: the folder that image names are relative to.
-        out: the data set folder; must not exist, so that nothing is mixed.
-        licence: of images and texts.
+        file: JSON or JSON Lines, see collect/sources/conversations.py.
+        images: folder that image paths are relative to.
+        out: the data set folder; must not exist.
+        licence: license of images and texts.
 
     Raises:
-        ValueError: the file is unreadable, OUT exists, or not one record is a dialogue.
+        ValueError: the file is unreadable, OUT exists, or no record is a dialogue.
     """
     if out.exists():
         raise ValueError(f"--output_dir {out}: is there already; name a new folder or delete it")
     if not images.is_dir():
-        raise ValueError(f"--images {images}: no such folder; expected the one that image names are relative to")
+        raise ValueError(f"--images {images}: no such folder; expected the folder that image paths are relative to")
     records = read_records(file)
     removed: list[Removed] = []
     unfinished = out.with_name(out.name + ".unfinished")

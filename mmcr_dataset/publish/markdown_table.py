@@ -1,4 +1,4 @@
-"""Tables in Markdown: of cards, reports and terminals."""
+"""Markdown tables for cards, reports and the terminal."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 
 
 def to_table(header: Sequence[object], rows: Iterable[Sequence[object]], right: Collection[int] = ()) -> str:
-    """A Markdown table; bars inside a cell are escaped.
+    """Format a Markdown table; `|` inside a cell is escaped.
 
     Args:
-        header: the names of the columns.
-        rows: a cell for each column.
-        right: numbers (from 0) of the columns that are aligned to the right.
+        header: names of the columns.
+        rows: cells of each row, one for each column.
+        right: indices of the right-aligned columns.
     """
     rule = ["---:" if number in right else "---" for number in range(len(header))]
     lines = [[str(cell).replace("|", "\\|") for cell in line] for line in (header, rule, *rows)]

@@ -1,9 +1,8 @@
-"""Dialogues to Parquet shards with the image bytes in them, as the Hub and its viewer like them.
+"""Write dialogues to Parquet shards with embedded images, in a layout for the Hub and its viewer.
 
-Written with pyarrow directly: row groups of 100 rows (a viewer page reads at most 300 MB), page index, content-defined
-chunking (a takedown re-sends little), images neither compressed nor dictionary-encoded (they are compressed already).
-A row's shard follows from its id and rows are sorted by id, so the same dialogues give the same bytes in any order, and
-taking a row out changes one file.
+Row groups of 100 rows (a viewer page reads at most 300 MB), page index, content-defined chunking (a takedown uploads
+little), images neither compressed nor dictionary-encoded. A row's shard is a function of its id, and rows are sorted by
+id: output is independent of input order, and removing a row changes one file.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ if TYPE_CHECKING:
 
 ROWS_A_GROUP = 100
 SHARD_BYTES_TARGET = 400_000_000
-BUFFER_BYTES = 800_000_000  # rows held in memory before they are spilled to disk
-SHARDS_AT_ONCE = 2  # writing is hashing and copying outside Python; more would hold more shards in memory
+BUFFER_BYTES = 800_000_000  # rows in memory before they are spilled to disk
+SHARDS_AT_ONCE = 2  # writer threads (pyarrow releases the GIL); each holds a shard in memory
 _IMAGE_COLUMN = "images.list.element.bytes"
 _CHUNKING = {
     "min_chunk_size": 256 * 1024,
     "max_chunk_size": 1024 * 1024,
     "norm_level": 0,
-}  # what the Hub's storage uses
+}  # parameters of the Hub's storage (Xet)
 
 
 def row_features() -> Features:
@@ -73,25 +72,27 @@ def row_features() -> Features:
 
 @cache
 def arrow_schema() -> pa.Schema:
-    """The Arrow schema of a shard, with the metadata that makes `load_dataset` see images."""
+    """The Arrow schema of a shard, with the metadata by which `load_dataset` decodes images."""
     return row_features().arrow_schema
 
 
 def shard_of(row_id: str, num_shards: int) -> int:
-    """The shard a row lives in: fixed by its id alone."""
+    """Shard number of a row, a function of its id."""
     return int.from_bytes(row_id.encode()[-8:].rjust(8, b"\0"), "big") % num_shards
 
 
 def count_shards(size_bytes: int) -> int:
-    """How many shards that many bytes of rows should have."""
+    """Number of shards for that many bytes of rows."""
     return max(1, -(-size_bytes // SHARD_BYTES_TARGET))
 
 
 def write_shard(tables: Iterable[pa.Table], path: Path, *, durable: bool = False) -> None:
-    """Write one shard from tables of at most `ROWS_A_GROUP` rows, one row group each.
+    """Atomic write of one shard.
 
-    The tables are made here while a thread writes the one before. The file appears atomically; `durable` waits
-    until it is on the disk, for a shard that replaces the only copy there is.
+    Args:
+        tables: one row group each, of at most `ROWS_A_GROUP` rows; the next one is computed while a thread writes.
+        path: the file.
+        durable: fsync before the rename, for a shard that replaces the only copy.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
@@ -120,15 +121,15 @@ def write_shard(tables: Iterable[pa.Table], path: Path, *, durable: bool = False
     unfinished.replace(path)
 
 
-def cut_groups(table: pa.Table) -> Iterator[pa.Table]:
-    """A table as slices of one row group each."""
+def to_row_groups(table: pa.Table) -> Iterator[pa.Table]:
+    """Slices of a table, one for each row group."""
     for start in range(0, table.num_rows, ROWS_A_GROUP):
         yield table.slice(start, ROWS_A_GROUP)
 
 
 @cache
 def _leaf_paths() -> tuple[str, ...]:
-    """Dotted paths of the leaf columns as Parquet names them."""
+    """Parquet paths of the leaf columns."""
     empty = pa.BufferOutputStream()
     pq.write_table(arrow_schema().empty_table(), empty)
     schema = pq.ParquetFile(pa.BufferReader(empty.getvalue())).schema
@@ -136,11 +137,10 @@ def _leaf_paths() -> tuple[str, ...]:
 
 
 class ShardWriter:
-    """Collects dialogues of one configuration and writes its shards `train-00000-of-00004.parquet` on leaving.
+    """Collects the dialogues of one configuration and writes its shards `train-00000-of-00004.parquet` on exit.
 
     Use as `with ShardWriter(folder, num_shards) as writer: writer.add(dialogue)`. Memory stays below about twice
-    `BUFFER_BYTES` whatever the number of rows: beyond it rows wait on disk, shard by shard. A shard without rows is not
-    written (`load_dataset` refuses it).
+    `BUFFER_BYTES`: beyond it rows are spilled to disk. Empty shards are not written (`load_dataset` rejects them).
     """
 
     def __init__(self, folder: Path, num_shards: int = 1, split: str = "train") -> None:
@@ -165,7 +165,7 @@ class ShardWriter:
                 self._spill.cleanup()
 
     def add(self, dialogue: Dialogue) -> None:
-        """Take one dialogue; it is in the shard that its id names once the writer is left."""
+        """Add one dialogue; it is written when the context exits."""
         self._waiting[shard_of(dialogue.id, len(self._waiting))].append(dialogue)
         self.num_rows += 1
         self._waiting_bytes += sum(len(image.data) for image in dialogue.images) + 8192
@@ -197,7 +197,7 @@ class ShardWriter:
             parts = sorted(Path(self._spill.name).glob(f"{index:05d}-*"))
             if parts:
                 table = pa.concat_tables([pq.read_table(part, partitioning=None) for part in parts])
-                write_shard(cut_groups(table.take(pc.sort_indices(table["id"]))), path)
+                write_shard(to_row_groups(table.take(pc.sort_indices(table["id"]))), path)
         elif dialogues:
             write_shard(_to_groups(sorted(dialogues, key=lambda dialogue: dialogue.id)), path)
 
@@ -213,8 +213,8 @@ def write_dataset(
     """Write dialogues below a folder, `single/` for those of one image and `multi/` for those of several.
 
     Args:
-        dialogues: in any order; the files depend on their contents only.
-        folder: gets `single/` and `multi/`, each only if it has rows; older shards in them are replaced.
+        dialogues: in any order, which doesn't affect the output.
+        folder: gets `single/` and `multi/`, each only if it has rows; existing shards in them are deleted.
         size_bytes: total size if known, to choose the number of shards.
         split: name of the split.
 

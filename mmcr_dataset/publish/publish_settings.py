@@ -1,4 +1,4 @@
-"""Where and how a finished folder is uploaded: the flags of `python -m mmcr_dataset publish`."""
+"""Settings of an upload to the Hub: the flags of `python -m mmcr_dataset publish`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tyro.conf import arg
 
 @dataclass(frozen=True, slots=True)
 class PublishSettings:
-    """Where a folder goes.
+    """Settings of an upload.
 
     Attributes:
         repo_id: repository on the Hub.
-        private: a new repository is private.
+        private: make a new repository private.
         revision: branch; None for main.
         create_pr: open a pull request instead of committing.
-        allow_offline: publish rows of the offline writer under the name mmcr-310k.
-        gated: readers ask for access, which everybody gets (auto) or somebody decides on (manual); None leaves it.
+        allow_offline: allow rows of the offline writer under the name mmcr-310k.
+        gated: gated access, with automatic (auto) or manual approval; None for no change.
     """
 
     repo_id: Annotated[str, arg(name="push_to", metavar="ORG/NAME")]

@@ -1,7 +1,4 @@
-"""Takedown: rows out of a finished data set.
-
-Only the shards that hold them are rewritten, and a log says what was removed and why.
-"""
+"""Takedown: remove rows from a finished data set; only their shards are rewritten, and removals are logged."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.publish.parquet import cut_groups, write_shard
+from mmcr_dataset.publish.parquet import to_row_groups, write_shard
 from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.stages import read_jsonl
 
@@ -23,14 +20,14 @@ _KEYS = ["id", "source"]
 
 
 def find_rows(folder: Path, url_pattern: str) -> dict[str, str]:
-    """Ids of rows with a document or image address that matches; id -> why.
+    """Ids of rows with a matching document or image URL, each with a reason.
 
     Args:
-        folder: a published data set.
-        url_pattern: regular expression searched in every address of a row.
+        folder: a data set folder.
+        url_pattern: regular expression searched in every URL of a row.
 
     Raises:
-        ValueError: the pattern is no regular expression, or there is no data set in the folder.
+        ValueError: the pattern is not a regular expression, or the folder has no shards.
     """
     try:
         pattern = re.compile(url_pattern)
@@ -47,11 +44,11 @@ def find_rows(folder: Path, url_pattern: str) -> dict[str, str]:
 
 
 def count_removed(folder: Path) -> dict[str, int]:
-    """Rows that were taken out of a data set so far, by reason; empty if none were."""
+    """Number of removed rows of a data set by reason."""
     path = folder / LOG_NAME
     if not path.is_file():
         return {}
-    return dict(Counter(entry["reason"] for entry in read_jsonl(path, "mend or remove the line")).most_common())
+    return dict(Counter(entry["reason"] for entry in read_jsonl(path, "fix or remove the line")).most_common())
 
 
 def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:
@@ -61,36 +58,39 @@ def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:
     return shards
 
 
-def remove_rows(folder: Path, why_by_id: Mapping[str, str]) -> list[str]:
-    """Take rows out by id; unknown ids are left to the caller to report.
+def remove_rows(folder: Path, reason_by_id: Mapping[str, str]) -> list[str]:
+    """Remove rows by id; unknown ids are ignored.
 
-    Each removed row is logged in `removed.jsonl` (id, reason, addresses; never the images or texts). Statistics and
-    card are stale afterwards: call `publish.card.refresh_card`.
+    Each removed row is logged in `removed.jsonl` (id, reason, URLs; never images or texts). Statistics and card are
+    stale afterwards: call `publish.card.refresh_card`.
+
+    Args:
+        folder: a data set folder.
+        reason_by_id: ids to remove.
 
     Returns:
-        The ids that were found and removed.
+        The ids that were removed.
 
     Raises:
-        ValueError: there is no data set in the folder, or nothing would be left of it.
+        ValueError: the folder has no shards, or no row would be left.
     """
     shards = _shards(folder)
-    left = sum(id_ not in why_by_id for _, table in shards for id_ in table["id"].to_pylist())
-    if left == 0:
-        raise ValueError(f"{folder}: removing {len(why_by_id)} rows would leave none; delete the data set instead")
+    if all(id_ in reason_by_id for _, table in shards for id_ in table["id"].to_pylist()):
+        raise ValueError(f"{folder}: removing {len(reason_by_id)} rows would leave none; delete the data set instead")
     removed: list[str] = []
     for path, table in shards:
-        gone = [row for row in table.to_pylist() if row["id"] in why_by_id]
+        gone = [row for row in table.to_pylist() if row["id"] in reason_by_id]
         if not gone:
             continue
         with (folder / LOG_NAME).open("a", encoding="utf-8") as log:
             for row in gone:
-                entry = {"id": row["id"], "reason": why_by_id[row["id"]], "source": row["source"]}
+                entry = {"id": row["id"], "reason": reason_by_id[row["id"]], "source": row["source"]}
                 log.write(json.dumps(entry, ensure_ascii=False) + "\n")
         whole = pq.read_table(path, partitioning=None)
-        keep = pa.array([id_ not in why_by_id for id_ in whole["id"].to_pylist()])
-        if len(gone) == whole.num_rows:  # load_dataset refuses a shard without rows
+        keep = pa.array([id_ not in reason_by_id for id_ in whole["id"].to_pylist()])
+        if len(gone) == whole.num_rows:  # load_dataset rejects a shard without rows
             path.unlink()
         else:
-            write_shard(cut_groups(whole.filter(keep)), path, durable=True)
+            write_shard(to_row_groups(whole.filter(keep)), path, durable=True)
         removed += [row["id"] for row in gone]
     return removed

@@ -1,1 +1,1 @@
-"""What a dialogue is: the record, its chat messages, its published row, its images and text."""
+"""The dialogue record, its chat messages, its published row, its images and text."""

@@ -1,8 +1,8 @@
-"""The one record of the project: a dialogue of several turns about one or more images.
+"""The record of all packages: a dialogue of several turns about one or more images.
 
-A `Dialogue` is valid by construction: building one checks the named invariants of `INVARIANTS` and raises
-`InvalidDialogue` with the name of the first that is broken. Its published columns are made in published_row.py;
-`to_json` and `from_json` give it without the image bytes.
+A `Dialogue` is valid by construction: its constructor checks the named invariants of `INVARIANTS` and raises
+`InvalidDialogue` with the name of the first that is violated. row.py converts it to the published columns; `to_json`
+and `from_json` serialize it without the image bytes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ TURNS_MULTI = 8  # paper 3.2: two to four images, eight turns
 MAX_IMAGES = 4  # paper 3.2
 INT8_MAX = 127  # num_turns and num_images are published as int8
 
-Block = str | int  # a piece of what the person says: text, or the number (from 1) of the image shown there
+Block = str | int  # content block of a human turn: text, or the number (from 1) of an image
 
-_MARK_BEFORE_IMAGE = re.compile(r"(?:^|(?<=\n))Image_(\d+): $")
+MARK_BEFORE_IMAGE = re.compile(r"(?:^|(?<=\n))Image_(\d+): $")
 
 
 class InvalidDialogue(ValueError):
-    """A dialogue breaks an invariant; `.invariant` is its name, the message says where and what was expected."""
+    """A dialogue violates an invariant: `.invariant` is its name, the message gives the place and the expectation."""
 
     def __init__(self, invariant: str, detail: str) -> None:
         super().__init__(f"{invariant}: {detail}")
@@ -36,15 +36,15 @@ class InvalidDialogue(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DialogueImage:
-    """One image: its original bytes and what is known about it.
+    """One image: its original file and metadata.
 
     Attributes:
-        data: the file as fetched, never re-encoded.
-        url: where it came from, None if it has no address.
+        data: bytes of the original file, never re-encoded.
+        url: its source, None if unknown.
         labels: multi-level tags, coarse to fine.
-        similarity: cosine of the image and the turns that speak of it, -1..1, None if not measured.
+        similarity: cosine (-1..1) of the image and the turns that mention it, None if not computed.
         phash: 64-bit perceptual hash as 16 hex digits, None if not computed.
-        known_sha256: hex digest of the bytes where it was stored beside them; read it as `sha256`.
+        known_sha256: stored digest of `data`, None if not stored; read the property `sha256` instead.
     """
 
     data: bytes = field(repr=False)
@@ -56,7 +56,7 @@ class DialogueImage:
 
     @property
     def sha256(self) -> str:
-        """Hex digest of the bytes: the image's identity inside the pipeline. Computed at most once."""
+        """Hex digest of `data`, the image's id within the pipeline. Computed at most once."""
         if self.known_sha256 is None:
             object.__setattr__(self, "known_sha256", hashlib.sha256(self.data).hexdigest())
         assert self.known_sha256 is not None, "set just above"
@@ -65,25 +65,25 @@ class DialogueImage:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One exchange: what the person says (text and images, in order) and the reference answer."""
+    """One exchange: the human turn (text and images, in order) and the reference answer."""
 
     human: tuple[Block, ...]
     assistant: str
 
     @property
     def introduces(self) -> tuple[int, ...]:
-        """Numbers of the images that this turn shows for the first time."""
+        """Numbers of the images that this turn introduces."""
         return tuple(block for block in self.human if isinstance(block, int))
 
     @property
     def human_text(self) -> str:
-        """The person's words without the images and without their marks (`Image_n: ` and its line break)."""
+        """Text of the human turn without the images and their marks (`Image_n: ` and its line break)."""
         pieces: list[str] = []
         after_image = False
         for block in self.human:
             if isinstance(block, int):
                 if pieces:
-                    pieces[-1] = _MARK_BEFORE_IMAGE.sub("", pieces[-1])
+                    pieces[-1] = MARK_BEFORE_IMAGE.sub("", pieces[-1])
                 after_image = True
             else:
                 pieces.append(block.removeprefix("\n") if after_image else block)
@@ -93,7 +93,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a dialogue's images and text come from."""
+    """Provenance of a dialogue's images and text."""
 
     document_url: str | None = None
     licence: str | None = None
@@ -102,16 +102,16 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Who wrote the dialogue, with what; enough to ask again and to account for it.
+    """How the dialogue was written: writer, model, prompt, decoding, usage.
 
     Attributes:
-        writer: backend: `offline`, `openai`, `openai-batch`, `import`.
+        writer: `offline`, `openai` (for `openai-batch` too) or `import`.
         model: model and snapshot as the endpoint named them, None for `offline`.
-        prompt_sha256: hash of the prompt's version.
-        temperature: sampling temperature, None if the endpoint's default.
-        date: ISO date of the reply, None where no endpoint was asked (keeps two builds identical).
-        prompt_tokens: tokens paid for in, None if not reported.
-        completion_tokens: tokens paid for out, None if not reported.
+        prompt_sha256: version of the prompt, the hash of its text.
+        temperature: sampling temperature, None for the endpoint's default.
+        date: ISO date of the reply, None without an endpoint (so that builds are reproducible).
+        prompt_tokens: tokens of the request, None if not reported.
+        completion_tokens: tokens of the reply, None if not reported.
     """
 
     writer: str | None = None
@@ -125,10 +125,10 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """Turns about images, with their origin. Frozen, and valid once it exists.
+    """A dialogue: turns, images and provenance. Immutable and valid by construction.
 
     Raises:
-        InvalidDialogue: at construction, if an invariant is broken.
+        InvalidDialogue: an invariant is violated.
     """
 
     id: str
@@ -153,7 +153,7 @@ class Dialogue:
 
 
 def _texts(dialogue: Dialogue) -> list[tuple[str, str]]:
-    """Every text with the name of its place."""
+    """Every text with a description of its position."""
     texts: list[tuple[str, str]] = []
     for number, turn in enumerate(dialogue.turns, start=1):
         texts += [(f"turn {number}, human", block) for block in turn.human if isinstance(block, str)]
@@ -198,9 +198,9 @@ def _broken_merged_blocks(dialogue: Dialogue) -> str | None:
     for number, turn in enumerate(dialogue.turns, start=1):
         for left, right in zip(turn.human, turn.human[1:], strict=False):
             if isinstance(left, str) and isinstance(right, str):
-                return f"turn {number}: two texts stand side by side, join them to one block"
+                return f"turn {number}: two adjacent text blocks, join them to one"
         if "" in turn.human:
-            return f"turn {number}: an empty text block, leave it out"
+            return f"turn {number}: an empty text block, remove it"
     return None
 
 
@@ -233,7 +233,7 @@ INVARIANTS: tuple[Callable[[Dialogue], str | None], ...] = (
 
 
 def introduce(numbers: Sequence[int], text: str) -> tuple[Block, ...]:
-    r"""Blocks of a human turn that shows images the paper's way: `Image_n: <image>` and a line break each, then text.
+    r"""Blocks of a human turn in the paper's format: `Image_n: <image>` and a line break for each image, then the text.
 
     Example: `introduce([1, 2], "Compare them.")` -> `("Image_1: ", 1, "\nImage_2: ", 2, "\nCompare them.")`
     """
@@ -244,13 +244,20 @@ def introduce(numbers: Sequence[int], text: str) -> tuple[Block, ...]:
 
 
 def dialogue_id(document: str, image_sha256s: Sequence[str], prompt_sha256: str | None, model: str | None) -> str:
-    """Stable id: hash of source document, images, prompt version and model (32 hex digits)."""
+    """Stable id of a dialogue: hash of the arguments (32 hex digits).
+
+    Args:
+        document: id of the source document, or its content.
+        image_sha256s: digests of the images, in order.
+        prompt_sha256: version of the prompt, None if there is none.
+        model: name of the model or writer, None if there is none.
+    """
     parts = [document, *image_sha256s, prompt_sha256 or "", model or ""]
     return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def to_json(dialogue: Dialogue) -> dict[str, Any]:
-    """A JSON value with everything but the image bytes, which are named by their sha256."""
+    """The dialogue as a JSON object, image bytes replaced by their sha256."""
     images = [
         {"sha256": p.sha256, "url": p.url, "labels": list(p.labels), "similarity": p.similarity, "phash": p.phash}
         for p in dialogue.images
@@ -267,17 +274,21 @@ def to_json(dialogue: Dialogue) -> dict[str, Any]:
 
 
 def image_entries(value: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The images of a `to_json` value, without their bytes; `pictures` is their name in files of version 0.1."""
+    """The images of a `to_json` object; files of version 0.1 call them `pictures`."""
     entries: list[dict[str, Any]] = value["images"] if "images" in value else value["pictures"]
     return entries
 
 
 def from_json(value: Mapping[str, Any], data_by_sha256: Mapping[str, bytes]) -> Dialogue:
-    """The dialogue of a `to_json` value, with its image bytes put back.
+    """The dialogue of a `to_json` object.
+
+    Args:
+        value: the JSON object.
+        data_by_sha256: the image files.
 
     Raises:
         KeyError: `data_by_sha256` lacks an image.
-        InvalidDialogue: the value breaks an invariant.
+        InvalidDialogue: the object violates an invariant.
     """
     return Dialogue(
         id=value["id"],

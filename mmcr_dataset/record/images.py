@@ -1,7 +1,7 @@
-"""Image bytes: verify, decode, resize, hash. Pure functions; addresses are the business of collect/fetch.py.
+"""Verify, decode, resize and hash image files. Pure functions; collect/web fetches images.
 
-A row keeps the original bytes. What a model sees is always made by `decode_rgb`: first frame, EXIF orientation
-applied, CMYK / 16-bit / palette / alpha brought to 8-bit RGB.
+A row keeps the original file. Model input always comes from `decode_rgb`: first frame, EXIF orientation applied,
+CMYK / 16-bit / palette / alpha converted to 8-bit RGB.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import imagehash
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # what we let Pillow open; no vector, no PDF
-BACKGROUND_RGB = (255, 255, 255)  # transparent pixels are shown on white
-HEAD_BYTES = 1024  # enough to tell an image from a page
-NEAR_DUPLICATE_BITS = 6  # perceptual hashes of 64 bits that differ in at most this many are one image
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # formats that Pillow may open; no vector formats, no PDF
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+BACKGROUND_RGB = (255, 255, 255)  # behind transparent pixels
+HEAD_BYTES = 1024  # enough to detect the file type
+NEAR_DUPLICATE_BITS = 6  # maximum Hamming distance of the 64-bit perceptual hashes
 
-
-# Reasons that may be gone on another day: the next build asks again.
+# Transient failures: the next build retries them.
 TRANSIENT = frozenset(
     {"timeout", "http_408", "http_429", "http_5xx", "broken_transfer", "unreachable", "host_given_up"}
 )
 
 
 class ImageError(Exception):
-    """An image can't be used; `.reason` is a short name for counting, the message says the rest."""
+    """An image can't be used: `.reason` is a short name for counting, `.detail` the message."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -40,7 +40,7 @@ class ImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What an image may be. Sides in pixels, sizes in bytes."""
+    """Limits on the size and content of an image."""
 
     size_bytes_max: int = 20_000_000
     pixels_max: int = 50_000_000  # 150 MB as RGB; decompression bombs are larger
@@ -53,10 +53,9 @@ class ImageLimits:
             raise ValueError(f"{self}: sizes and sides must be at least 1 and aspect_max at least 1.0")
 
 
-ANY_SHAPE = ImageLimits(side_min_px=1, aspect_max=1e9)  # for images that are in use already: only bombs are refused
+ANY_SHAPE = ImageLimits(side_min_px=1, aspect_max=1e9)  # for accepted images: only decompression bombs are rejected
 
-
-# How the files of FORMATS begin (WebP has its name after eight bytes), and everything Pillow raises on a broken one.
+# Magic numbers of FORMATS (WebP: RIFF), and the exceptions that Pillow raises for corrupt files.
 MAGIC_NUMBERS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PILLOW_ERRORS = (
     *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError),
@@ -65,7 +64,10 @@ _PILLOW_ERRORS = (
 
 
 def check_kind(head: bytes) -> None:
-    """Look at the first bytes: do they begin an image of ours?
+    """Check the magic number.
+
+    Args:
+        head: the first bytes of the file, up to `HEAD_BYTES`.
 
     Raises:
         ImageError: vector_image, not_an_image.
@@ -74,14 +76,14 @@ def check_kind(head: bytes) -> None:
         return
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in text or (text.startswith(b"<?xml") and b"svg" in text):
-        raise ImageError("vector_image", "SVG has no pixels of its own")
+        raise ImageError("vector_image", "SVG is not a raster image")
     if text.startswith((b"<!doctype", b"<html")):
         raise ImageError("not_an_image", "an HTML page")
     raise ImageError("not_an_image", f"begins with {bytes(head[:8])!r}, expected one of {', '.join(FORMATS)}")
 
 
 def open_image(data: bytes, limits: ImageLimits = ANY_SHAPE) -> Image.Image:
-    """Open without decoding: checks kind, byte size and dimensions from the header.
+    """Open without decoding: checks format, file size and dimensions from the header.
 
     Raises:
         ImageError: empty_file, too_many_bytes, not_an_image, vector_image, corrupt_image, too_many_pixels,
@@ -94,14 +96,14 @@ def open_image(data: bytes, limits: ImageLimits = ANY_SHAPE) -> Image.Image:
     check_kind(data[:HEAD_BYTES])
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own limit of pixels is checked below
+            warnings.simplefilter("ignore")  # our own pixel limit is checked below
             image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageError("too_many_pixels", str(error)) from error
     except UnidentifiedImageError as error:
-        raise ImageError("not_an_image", f"begins with {data[:8]!r} and goes on as no image does") from error
+        raise ImageError("not_an_image", f"begins with {data[:8]!r}, but the rest is not of that format") from error
     except _PILLOW_ERRORS as error:
-        raise ImageError("corrupt_image", f"a header that can't be read: {error}") from error
+        raise ImageError("corrupt_image", f"unreadable header: {error}") from error
     width, height = image.size
     if width * height > limits.pixels_max:
         raise ImageError("too_many_pixels", f"{width}x{height}, limit {limits.pixels_max} pixels")
@@ -113,23 +115,23 @@ def open_image(data: bytes, limits: ImageLimits = ANY_SHAPE) -> Image.Image:
 
 
 def decode_rgb(data: bytes, limits: ImageLimits = ANY_SHAPE) -> Image.Image:
-    """The image as 8-bit RGB, upright, first frame, transparent parts on white.
+    """Decode to 8-bit RGB: first frame, EXIF orientation applied, transparency on white.
 
     Raises:
-        ImageError: what `open_image` raises, or corrupt_image when the pixels can't be decoded.
+        ImageError: as `open_image`, or corrupt_image if the pixels can't be decoded.
     """
     image = open_image(data, limits)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd EXIF blocks; the pixels decide
+            warnings.simplefilter("ignore")  # Pillow warns of invalid EXIF blocks
             image.seek(0)
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)  # no second copy of 150 MB where there is nothing to turn
+            ImageOps.exif_transpose(image, in_place=True)  # avoids a copy of up to 150 MB
             return _to_rgb(image)
     except Image.DecompressionBombError as error:
         raise ImageError("too_many_pixels", str(error)) from error
     except _PILLOW_ERRORS as error:
-        raise ImageError("corrupt_image", f"{image.format} that doesn't decode: {error}") from error
+        raise ImageError("corrupt_image", f"{image.format} can't be decoded: {error}") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -148,46 +150,48 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def check_image(data: bytes, limits: ImageLimits = ImageLimits()) -> Image.Image:
-    """Decode and look at the pixels too: what may enter the data set.
+    """Decode an image for the data set, and reject blank ones.
 
     Raises:
-        ImageError: what `decode_rgb` raises, or blank_image when all pixels are nearly alike.
+        ImageError: as `decode_rgb`, or blank_image if the pixels have nearly no contrast.
     """
     image = decode_rgb(data, limits)
     grey = np.asarray(image.convert("L").resize((64, 64), Image.Resampling.BOX), dtype=np.float32)
     if float(grey.std()) < limits.contrast_min:
-        raise ImageError("blank_image", f"grey levels vary by {float(grey.std()):.2f}, at least {limits.contrast_min}")
+        raise ImageError(
+            "blank_image", f"standard deviation {float(grey.std()):.2f}, expected at least {limits.contrast_min}"
+        )
     return image
 
 
 def perceptual_hash(image: Image.Image) -> str:
-    """64-bit DCT hash (pHash) of a decoded image as 16 hex digits. Source: the imagehash library."""
+    """64-bit perceptual hash (pHash, by imagehash) of a decoded image as 16 hex digits."""
     return str(imagehash.phash(image))
 
 
 def hash_distance(first: str, second: str) -> int:
-    """Number of bits (0..64) in which two perceptual hashes differ."""
+    """Hamming distance (0..64) of two perceptual hashes."""
     return (int(first, 16) ^ int(second, 16)).bit_count()
 
 
 def shrink(image: Image.Image, max_side_px: int) -> Image.Image:
-    """The image with its longer side at most `max_side_px`, aspect kept; itself if it is small enough."""
+    """Downscale the image to a longer side of at most `max_side_px`, aspect ratio kept."""
     size = shrunk_size(image.size, max_side_px)
     return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
 
 
 def shrunk_size(size: tuple[int, int], max_side_px: int) -> tuple[int, int]:
-    """Pixels of an image once its longer side is at most `max_side_px`."""
+    """(width, height) of an image after `shrink`."""
     scale = max_side_px / max(size)
     return size if scale >= 1 else (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
 
 
 def to_data_url(data: bytes, max_side_px: int | None = None) -> str:
-    """A `data:` URL for a chat endpoint: the original bytes of a small enough JPEG, PNG or WebP, else a JPEG of it."""
+    """A `data:` URL for a chat endpoint: the original file if it is a small enough JPEG, PNG or WebP, else a JPEG."""
     opened = open_image(data)
     kind = (opened.format or "").lower()
-    moves = getattr(opened, "is_animated", False)
-    if kind in ("jpeg", "png", "webp") and not moves and (max_side_px is None or max(opened.size) <= max_side_px):
+    is_animated = getattr(opened, "is_animated", False)
+    if kind in ("jpeg", "png", "webp") and not is_animated and (max_side_px is None or max(opened.size) <= max_side_px):
         return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
     image = decode_rgb(data)
     buffer = io.BytesIO()

@@ -1,6 +1,6 @@
-"""Published rows back to dialogues: a local folder, a Hub data set, whole or streamed.
+"""Load published rows as dialogues from a local folder or the Hub, whole or streamed.
 
-Images stay undecoded bytes, so that a pass over the texts costs no decoding.
+Images stay undecoded bytes, so that a pass over the texts decodes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mmcr_dataset.record.row import from_row
 
 
 def read_shards(folder: Path, columns: list[str] | None = None) -> Iterator[tuple[Path, pa.Table]]:
-    """The shards below a folder in order of their names, each with the columns asked for (None: all)."""
+    """The Parquet shards below a folder, sorted by name, with the given columns (None for all)."""
     for path in sorted(folder.rglob("*.parquet")):
         yield path, pq.read_table(path, columns=columns, partitioning=None)
 
@@ -29,17 +29,17 @@ def load_rows(
     revision: str | None = None,
     streaming: bool = False,
 ) -> Any:  # noqa: ANN401  (datasets is not typed)
-    """A `datasets` object of our rows with undecoded images.
+    """Load rows with `datasets`, images undecoded.
 
     Args:
         name: a folder, or an id on the Hub.
-        config: `default`, `single` or `multi`; None takes the default.
-        split: name of the split; None takes the only one there is.
+        config: `default`, `single` or `multi`; None for the default.
+        split: name of the split; None for the only one.
         revision: commit or tag on the Hub.
-        streaming: True reads as it goes, without a copy in the cache.
+        streaming: True streams the rows without a copy in the cache.
 
     Raises:
-        ValueError: the folder is not there, or has no such configuration or split.
+        ValueError: the folder, configuration or split doesn't exist, or a column is missing.
     """
     from datasets import Image, List, load_dataset
 
@@ -70,8 +70,15 @@ def load_dialogues(
 ) -> Iterator[Dialogue]:
     """The dialogues of a data set, in order.
 
+    Args:
+        name: a folder, or an id on the Hub.
+        config: as in `load_rows`.
+        split: as in `load_rows`.
+        revision: as in `load_rows`.
+        streaming: as in `load_rows`.
+
     Raises:
-        ValueError: what `load_rows` raises, or a row that breaks an invariant, with its number.
+        ValueError: as `load_rows`, or a row violates an invariant; the message gives its number.
     """
     for number, row in enumerate(load_rows(name, config, split, revision, streaming)):
         try:

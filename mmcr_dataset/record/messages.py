@@ -1,7 +1,7 @@
-"""A dialogue and the replies so far, or one question about images, to chat messages with the images at their marks.
+"""Convert a dialogue (with the replies so far) or a single question to chat messages with image blocks.
 
-The only place that does this: generation, training, evaluation, judges and the published row go through `to_messages`,
-so what is trained is what is asked.
+Generation, training, evaluation, judges and the published row all use `to_messages`, so that a model is evaluated on
+the messages that it was trained on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn
 
 
 class Content(TypedDict):
-    """One block of a message: a text, or an image."""
+    """One content block of a message: text or image."""
 
     type: Literal["text", "image"]
     text: NotRequired[str]
@@ -22,7 +22,7 @@ class Content(TypedDict):
 
 
 class Message(TypedDict):
-    """One message as `processor.apply_chat_template` takes it."""
+    """One message in the format of `processor.apply_chat_template`."""
 
     role: Literal["user", "assistant"]
     content: list[Content]
@@ -30,27 +30,26 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a writer or a judge is asked: a text, then the images. It is no dialogue of the data set."""
+    """A prompt for a writer or a judge: text, then images. Not a dialogue of the data set."""
 
     text: str
     images: tuple[DialogueImage, ...] = ()
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """The one turn, without an answer; an empty text is left out."""
+        """The single turn, without an answer; an empty text is omitted."""
         texts = (self.text,) if self.text else ()
         return (Turn((*texts, *range(1, len(self.images) + 1)), ""),)
 
 
 def to_messages(asked: Dialogue | Question, replies: Sequence[str] = ()) -> list[Message]:
-    """Messages up to the turn after the given replies.
+    """The messages up to and including the next user turn.
 
-    With fewer replies than turns the last message is the person's next question; with all of them
-    (`to_messages(d, d.references)`, what training uses) it is the last answer.
+    With a reply for each turn (`to_messages(d, d.references)`, as in training) they end with the last reply.
 
     Args:
         asked: the dialogue or the question.
-        replies: what was answered so far, the first turn's first; not the references unless they are passed.
+        replies: assistant messages of the first turns, in order; references are used only if passed here.
 
     Raises:
         ValueError: there are more replies than turns.
@@ -73,12 +72,12 @@ def to_messages(asked: Dialogue | Question, replies: Sequence[str] = ()) -> list
 
 
 def images_in(messages: Sequence[Message]) -> tuple[DialogueImage, ...]:
-    """The images that the messages show, in order."""
+    """The images of the messages, in order."""
     return tuple(block["image"] for message in messages for block in message["content"] if "image" in block)
 
 
 def without_images(messages: Sequence[Message]) -> list[Message]:
-    """The messages as JSON holds them: an image block says that an image is shown there, not which."""
+    """The messages in a JSON-serializable form: image blocks without their image."""
     return [
         {
             "role": message["role"],
@@ -94,18 +93,18 @@ def to_openai(
     """The messages for an OpenAI-compatible endpoint.
 
     Args:
-        messages: of `to_messages`.
-        show: an image's `data:` URL, or another text that names it.
-        detail: `low`, `high` or `auto` for each image, for endpoints that know it.
+        messages: from `to_messages`.
+        show: returns an image's `data:` URL, or another text that identifies it.
+        detail: image detail `low`, `high` or `auto`, for endpoints that support it.
     """
-    more = {"detail": detail} if detail else {}
+    extra = {"detail": detail} if detail else {}
     return [
         {
             "role": message["role"],
             "content": message["content"][0]["text"]
             if message["role"] == "assistant"
             else [
-                {"type": "image_url", "image_url": {"url": show(block["image"])} | more}
+                {"type": "image_url", "image_url": {"url": show(block["image"])} | extra}
                 if block["type"] == "image"
                 else dict(block)
                 for block in message["content"]

@@ -1,7 +1,7 @@
-"""The published row of a dialogue: the contract between all packages, and with everybody who loads the data set.
+"""The published row of a dialogue, the public schema of the data set.
 
-`messages` (text blocks, `{"type": "image"}` where an image is shown) and `conversations` (LLaVA / Ovis form) always
-tell the same dialogue: both are made here, and reading a row compares them.
+`messages` (text blocks, `{"type": "image"}` for an image) and `conversations` (LLaVA / Ovis format) always hold the
+same dialogue: both are written here, and `from_row` compares them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Generation, InvalidDialogue, Source, Turn
 from mmcr_dataset.record.messages import to_messages
 
-IMAGE_TOKEN = "<image>"  # noqa: S105  (stands for an image in `conversations`)
+IMAGE_TOKEN = "<image>"  # noqa: S105  (placeholder of an image in `conversations`)
 
 
 def to_conversations(dialogue: Dialogue) -> list[dict[str, str]]:
-    """The dialogue in LLaVA / Ovis form: `from` human or gpt, `value` with `<image>` where an image is shown."""
+    """The dialogue in LLaVA / Ovis format: `from` human or gpt, `value` with `<image>` for each image."""
     conversations: list[dict[str, str]] = []
     for turn in dialogue.turns:
         human = "".join(block if isinstance(block, str) else IMAGE_TOKEN for block in turn.human)
@@ -27,7 +27,7 @@ def to_conversations(dialogue: Dialogue) -> list[dict[str, str]]:
 
 
 def to_row_messages(dialogue: Dialogue) -> list[dict[str, Any]]:
-    """The `messages` column of a dialogue; where an image is shown there is no text."""
+    """The `messages` column of a dialogue; image blocks have a null text."""
     return [
         {
             "role": message["role"],
@@ -38,7 +38,7 @@ def to_row_messages(dialogue: Dialogue) -> list[dict[str, Any]]:
 
 
 def to_row(dialogue: Dialogue) -> dict[str, Any]:
-    """The published columns of a dialogue, in their order (DESIGN: the row)."""
+    """The published columns of a dialogue, in their order."""
     images = dialogue.images
     return {
         "id": dialogue.id,
@@ -63,7 +63,7 @@ def to_row(dialogue: Dialogue) -> dict[str, Any]:
 
 
 def _turns_from_messages(row_id: str, messages: Sequence[Mapping[str, Any]]) -> tuple[Turn, ...]:
-    """Turns from the `messages` column; images are numbered as they come."""
+    """Turns from the `messages` column; images are numbered in order of appearance."""
     roles = [message["role"] for message in messages]
     if not roles or len(roles) % 2 or roles != ["user", "assistant"] * (len(roles) // 2):
         raise InvalidDialogue("alternation", f"row {row_id!r}: roles {roles}, expected user, assistant, user, ...")
@@ -80,7 +80,7 @@ def _turns_from_messages(row_id: str, messages: Sequence[Mapping[str, Any]]) -> 
         answer = assistant["content"]
         if [block["type"] for block in answer] != ["text"]:
             raise InvalidDialogue(
-                "assistant_text", f"row {row_id!r}: turn {len(turns) + 1}: an answer is exactly one text block"
+                "assistant_text", f"row {row_id!r}: turn {len(turns) + 1}: expected exactly one text block in an answer"
             )
         turns.append(Turn(human=tuple(blocks), assistant=answer[0]["text"]))
     return tuple(turns)
@@ -92,17 +92,19 @@ def _image_bytes(row_id: str, image: Any) -> bytes:  # noqa: ANN401  (what a row
         return data
     raise InvalidDialogue(
         "image_bytes",
-        f"row {row_id!r}: images holds {type(image).__name__}, expected undecoded bytes; load the rows with "
+        f"row {row_id!r}: images has {type(image).__name__}, expected undecoded bytes; load the rows with "
         "mmcr_dataset.record.load.load_dialogues, or cast the column to List(Image(decode=False))",
     )
 
 
 def _aligned(row_id: str, name: str, values: Sequence[Any] | None, count: int) -> Sequence[Any]:
-    """A per-image column: missing or empty means unknown for every image."""
+    """A column with one value for each image; missing or empty means all None."""
     if not values:
         return [None] * count
     if len(values) != count:
-        raise InvalidDialogue(name, f"row {row_id!r}: {len(values)} values for {count} images, expected one an image")
+        raise InvalidDialogue(
+            name, f"row {row_id!r}: {len(values)} values for {count} images, expected one for each image"
+        )
     return values
 
 
@@ -110,7 +112,7 @@ def from_row(row: Mapping[str, Any]) -> Dialogue:
     """The dialogue of a published row; `images` must hold undecoded bytes.
 
     Raises:
-        InvalidDialogue: the row breaks an invariant, or `messages` and `conversations` tell different dialogues.
+        InvalidDialogue: the row violates an invariant, or `messages` and `conversations` differ.
     """
     row_id = str(row["id"])
     source, generation = row.get("source") or {}, row.get("generation") or {}
@@ -134,5 +136,5 @@ def from_row(row: Mapping[str, Any]) -> Dialogue:
     )
     conversations = row.get("conversations")
     if conversations is not None and [dict(entry) for entry in conversations] != to_conversations(dialogue):
-        raise InvalidDialogue("same_dialogue", f"row {row_id!r}: messages and conversations tell different dialogues")
+        raise InvalidDialogue("same_dialogue", f"row {row_id!r}: messages and conversations differ")
     return dialogue

@@ -1,0 +1,1 @@
+"""Stages of a build on disk, progress, and engines that run them on several ranks."""

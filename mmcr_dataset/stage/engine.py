@@ -1,8 +1,7 @@
-"""Work that is dealt to ranks on several processes or machines, under datatrove's executors.
+"""Run work on several ranks, in processes or on machines, with datatrove's executors.
 
-What a rank does is a function of its number that can be pickled: a function of a module, or a `functools.partial` of
-one. Which of it is finished the work itself must know, not the engine: run the same command again after a kill, with
-any number of ranks.
+A rank runs a picklable function of its number: a module-level function, or a `functools.partial` of one. The function
+itself must skip what is finished; then the same command resumes after a kill, with any number of ranks.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from tyro.conf import arg
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Where the paid stage runs.
+    """Where the generate stage runs.
 
     Attributes:
         name: local (this process), datatrove-local (processes on this machine), slurm (a job array) or ray (the
-            cluster of RAY_ADDRESS, or one on this machine).
-        num_ranks: tasks the shards are dealt to; requests in flight and the limit of cost are dealt with them.
-        partition: of Slurm: where its tasks run.
+            cluster at RAY_ADDRESS, else one on this machine).
+        num_ranks: number of ranks; shards, max_in_flight and max_cost_usd are divided among them.
+        partition: Slurm partition.
         time: time limit of a Slurm task.
     """
 
@@ -37,17 +36,17 @@ class EngineSettings:
         if self.num_ranks < 1:
             raise ValueError(f"--ranks {self.num_ranks}: expected at least 1")
         if (self.name == "slurm") != (self.partition is not None):
-            raise ValueError(f"--engine {self.name}: --slurm_partition goes with slurm, and only with it")
+            raise ValueError(f"--engine {self.name}: --slurm_partition is required for slurm, and for slurm only")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the ranks do.
+    """Work for the ranks of an engine.
 
     Attributes:
-        name: of the job in a queue.
-        run_rank: called with a rank's number in its process.
-        logs: folder of the engine's logs.
+        name: name of the job in the queue.
+        run_rank: called with the rank's number, in the rank's process.
+        logs: folder for the engine's logs.
     """
 
     name: str
@@ -56,10 +55,10 @@ class Job:
 
 
 def launch(job: Job, engine: EngineSettings) -> bool:
-    """Run a job on the engine; True if it has ended, False if it was only handed to a queue.
+    """Run a job on the engine; True if it has finished, False if it was submitted to a queue.
 
-    Each local rank has a process that we watch: datatrove's own pool waits forever for a worker that was killed. One
-    that was is started again, twice at most.
+    Each local rank is a process of ours, because datatrove's own pool waits forever for a worker that was killed. A
+    killed rank is restarted, at most twice.
 
     Raises:
         ValueError: the engine is not installed, or a rank failed.
@@ -70,7 +69,7 @@ def launch(job: Job, engine: EngineSettings) -> bool:
     if engine.name == "ray":
         _run_on_ray(job, engine)
         return True
-    make_executor(job, engine, rank=0)  # says what is missing, before anything starts
+    make_executor(job, engine, rank=0)  # fails before anything starts if a package is missing
     left = list(range(engine.num_ranks))
     for _ in range(3):
         spawn = multiprocessing.get_context("spawn")
@@ -82,7 +81,7 @@ def launch(job: Job, engine: EngineSettings) -> bool:
         ended = {rank: process.exitcode or 0 for rank, process in zip(left, ranks, strict=True)}
         failed = [rank for rank, code in ended.items() if code > 0]
         if failed:
-            raise ValueError(f"ranks {failed} failed, see above and {job.logs}; run the same command again to go on")
+            raise ValueError(f"ranks {failed} failed, see above and {job.logs}; run the same command again to resume")
         left = [rank for rank, code in ended.items() if code < 0]
         if not left:
             return True
@@ -90,7 +89,7 @@ def launch(job: Job, engine: EngineSettings) -> bool:
 
 
 def _run_on_ray(job: Job, engine: EngineSettings) -> None:
-    """All ranks on Ray, which restarts those whose worker died; a rank that failed is seen by what it left undone."""
+    """Run all ranks on Ray, which restarts those whose worker died; a failed rank shows in its unfinished shards."""
     try:
         import ray
     except ImportError as error:
@@ -107,7 +106,16 @@ def _run_rank(job: Job, engine: EngineSettings, rank: int) -> None:
 
 
 def make_executor(job: Job, engine: EngineSettings, rank: int | None = None) -> Any:  # noqa: ANN401
-    """The executor of datatrove: of all ranks on Slurm or Ray, of one rank on this machine."""
+    """The datatrove executor of all ranks (Slurm, Ray), or of one rank on this machine.
+
+    Args:
+        job: the work.
+        engine: where it runs.
+        rank: number of the local rank; None for all ranks.
+
+    Raises:
+        ValueError: datatrove is not installed.
+    """
     try:
         from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The function of a rank as a step of datatrove; nothing of ours depends on the engine but this."""
+"""A rank's function as a datatrove pipeline step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datatrove.pipeline.base import PipelineStep
 
 
 class RankStep(PipelineStep):  # type: ignore[misc]  # datatrove has no types
-    """Does the work of one rank."""
+    """Runs the function of one rank."""
 
     type = "mmcr"
 
@@ -19,6 +19,6 @@ class RankStep(PipelineStep):  # type: ignore[misc]  # datatrove has no types
         self._run_rank = run_rank
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:  # noqa: ANN401  (datatrove's contract)
-        """One rank; gives no documents on."""
+        """Run the function; yields no documents."""
         self._run_rank(rank)
         yield from ()

@@ -1,4 +1,4 @@
-"""What a person sees while a build runs: a bar with rate and time left, and one line on what a stage did."""
+"""Progress of a build: a bar on the terminal, and a log line for each finished stage."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 
 def open_bar(stage: str, unit: str, total: int | None) -> tqdm[Any]:
-    """A bar with rate and time left on a terminal; silent where nobody looks."""
+    """A progress bar on stderr; silent if stderr is not a terminal."""
     bar: tqdm[Any] = tqdm(desc=f"{stage:>10}", unit=f" {unit}", total=total, disable=None, file=sys.stderr)
     return bar
 
 
-def say_count(count: StageCount) -> StageCount:
-    """Log what a stage did; returns it."""
+def log_count(count: StageCount) -> StageCount:
+    """Log the counts of a stage; returns them."""
     log.info("%s", show_count(count))
     return count

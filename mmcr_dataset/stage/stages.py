@@ -1,10 +1,10 @@
-"""What all stages share on disk: numbered folders, shards that appear atomically, removed rows with reasons.
+"""Layout of all stages on disk: numbered folders, atomically written shards, removed rows with reasons.
 
     mmcr-310k.work/1_candidates/00000.parquet   2_dialogues/00000.jsonl   3_kept/00000.jsonl
                    1_removed/REASON.jsonl       2_removed/REASON.jsonl    3_removed/REASON.jsonl
 
-A stage works shard by shard. `stage.json` in its folder says with which settings; a shard that is finished under the
-same settings is not made again.
+A stage works shard by shard. `stage.json` in its folder records its settings; a shard that is finished with the same
+settings is skipped on resume.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STATE_NAME = "stage.json"
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """A row that a stage took out: why (a short name, counted), what exactly, and if it is tried again next time."""
+    """A row that a stage removed: a reason for counting, the detail, and whether the next run retries it."""
 
     id: str
     reason: str
@@ -35,7 +35,7 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class StageCount:
-    """What a stage did: rows that came in and went on, and how many were removed for which reason."""
+    """Counts of a stage: rows in, rows kept, rows removed by reason."""
 
     stage: str
     num_in: int
@@ -44,14 +44,14 @@ class StageCount:
 
 
 def show_count(count: StageCount) -> str:
-    """One line on what a stage did."""
+    """The counts of a stage on one line."""
     removed = ", ".join(f"{number} {reason}" for reason, number in count.removed.items())
     done = f"{count.stage:>9}: {count.num_in} in, {count.num_kept} kept"
     return f"{done}; removed: {removed}" if removed else done
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that appears atomically."""
+    """Atomic write of a text file: temporary file, then rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
     unfinished.write_text(text, encoding="utf-8")
@@ -59,19 +59,19 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_jsonl(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object a line; the file appears atomically."""
+    """Atomic write of a JSON Lines file."""
     write_text(path, "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values))
 
 
 def read_jsonl(path: Path, remedy: str = "delete the file to make it again") -> Iterator[dict[str, Any]]:
-    """The objects of a JSONL file.
+    """The objects of a JSON Lines file.
 
     Args:
         path: the file.
-        remedy: what to do about a broken line.
+        remedy: advice for an invalid line, for the error message.
 
     Raises:
-        ValueError: a line is no JSON object; names the file and the line.
+        ValueError: a line is not a JSON object; the message names the file and the line.
     """
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
@@ -85,12 +85,13 @@ def read_jsonl(path: Path, remedy: str = "delete the file to make it again") -> 
 
 
 class Stage:
-    """One stage's folder in a work folder: `Stage.begin` to write shards, `Stage.open` to read them.
+    """The folder of one stage: `Stage.begin` to write its shards, `Stage.open` to read them.
 
-    Attributes:
-        folder: where its shards are: `3_kept`, or `3_kept.unfinished` while one of other settings is replaced.
-        settings: everything that decided its output.
-        fingerprint: hash of the settings.
+    Args:
+        work: the work folder of a build.
+        name: `collect`, `generate`, `score` or `filter`.
+        folder: holds the shards: `3_kept`, or `3_kept.unfinished` until shards of other settings are replaced.
+        settings: everything that determines the output; `fingerprint` is their hash.
     """
 
     def __init__(self, work: Path, name: str, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -101,15 +102,15 @@ class Stage:
 
     @classmethod
     def begin(cls, work: Path, name: str, settings: Mapping[str, Any]) -> Stage:
-        """The stage with these settings, new or as far as it is there.
+        """Start or resume a stage with these settings.
 
-        One of other settings stays whole until `close`: its shards are replaced when the new ones are complete, so a
-        build that fails leaves it as it was. Until then both take room on the disk.
+        Existing shards of other settings stay in place until `close` replaces them by the complete new ones, so a
+        build that fails leaves them unchanged. Until then the disk holds both.
 
         Args:
             work: the work folder of a build.
             name: `collect`, `generate`, `score` or `filter`.
-            settings: everything that decides the stage's output, its input's fingerprint included.
+            settings: everything that determines the output, the fingerprint of the input included.
         """
         settings = json.loads(json.dumps(settings, default=str))
         place, unfinished = _folders(work, name)
@@ -124,10 +125,10 @@ class Stage:
 
     @classmethod
     def open(cls, work: Path, name: str) -> Stage:
-        """A stage that was made before, to read it; writes nothing.
+        """Open an existing stage for reading; writes nothing.
 
         Raises:
-            ValueError: it was never made.
+            ValueError: the work folder doesn't have this stage.
         """
         settings = cls.settings_on_disk(work, name)
         if settings is None:
@@ -139,57 +140,64 @@ class Stage:
 
     @staticmethod
     def settings_on_disk(work: Path, name: str) -> dict[str, Any] | None:
-        """The settings of a stage as it lies there, None if it was never made."""
+        """The settings of the stage on disk, None if there is none."""
         return _settings_in(work / STAGES[name])
 
     def shard(self, number: int, suffix: str) -> Path:
-        """Path of a shard of this stage."""
+        """Path of a shard's file."""
         return self.folder / f"{number:05d}.{suffix}"
 
     def is_finished(self, number: int) -> bool:
-        """True if the shard was completed, its removed rows included."""
-        return (self.folder / f"{number:05d}.count.json").is_file()
+        """True if the shard is complete, its removed rows included."""
+        return self.shard(number, "count.json").is_file()
 
     def has_retries(self, number: int) -> bool:
-        """True if a finished shard removed rows that are to be tried again."""
-        return any(row["retry"] for row in read_jsonl(self.folder / f"{number:05d}.removed.jsonl"))
+        """True if a finished shard removed rows that are to be retried."""
+        return any(row["retry"] for row in read_jsonl(self.shard(number, "removed.jsonl")))
 
     def num_in(self, number: int) -> int:
-        """Rows that went into a finished shard."""
-        return int(json.loads((self.folder / f"{number:05d}.count.json").read_text())["num_in"])
+        """Number of input rows of a finished shard."""
+        return int(json.loads(self.shard(number, "count.json").read_text())["num_in"])
 
     def removed_rows(self, number: int) -> list[Removed]:
-        """The rows that a finished shard removed, in order."""
-        return [Removed(**row) for row in read_jsonl(self.folder / f"{number:05d}.removed.jsonl")]
+        """The rows that were removed from a finished shard, in order."""
+        return [Removed(**row) for row in read_jsonl(self.shard(number, "removed.jsonl"))]
 
-    def forget(self, number: int) -> None:
-        """Take the mark of a finished shard away: it is made again."""
-        (self.folder / f"{number:05d}.count.json").unlink(missing_ok=True)
+    def invalidate(self, number: int) -> None:
+        """Mark a finished shard as unfinished."""
+        self.shard(number, "count.json").unlink(missing_ok=True)
 
-    def drop_from(self, number: int) -> None:
-        """Delete the shards from a number on: what an earlier, longer run left."""
+    def delete_from(self, number: int) -> None:
+        """Delete the shards from a number on, left by an earlier, longer run."""
         for path in self.folder.glob("?????.*"):
             if path.name[:5].isdigit() and int(path.name[:5]) >= number:
                 path.unlink()
 
     def content_hash(self) -> str:
-        """Hash of all shards: what the next stage depends on."""
+        """Hash of settings and shards, the input fingerprint of the next stage."""
         digest = hashlib.sha256(self.fingerprint.encode())
         for path in sorted(self.folder.glob("?????.jsonl")):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
     def finish(self, number: int, num_in: int, num_kept: int, removed: Iterable[Removed]) -> None:
-        """Write the removed rows of a shard, then mark it finished; the shard's own file must be in place."""
+        """Write a shard's removed rows, then mark it finished; the shard's own file must exist.
+
+        Args:
+            number: of the shard.
+            num_in: input rows.
+            num_kept: rows in the shard's file.
+            removed: the other input rows, in order.
+        """
         removed = list(removed)
         assert num_in == num_kept + len(removed), f"{self.name} shard {number}: {num_in} in, {num_kept} kept, {removed}"
-        write_jsonl(self.folder / f"{number:05d}.removed.jsonl", map(asdict, removed))
+        write_jsonl(self.shard(number, "removed.jsonl"), map(asdict, removed))
         reasons = Counter(row.reason for row in removed)
         count = {"num_in": num_in, "num_kept": num_kept, "removed": dict(reasons)}
-        write_text(self.folder / f"{number:05d}.count.json", json.dumps(count))
+        write_text(self.shard(number, "count.json"), json.dumps(count))
 
     def close(self) -> StageCount:
-        """Put the shards in the place of those of other settings, and write the removed rows to one file a reason."""
+        """Replace the shards of other settings, and write the removed rows to one file a reason."""
         if self.folder != self._place:
             former = self._place.with_name(f"{self._place.name}.former")
             shutil.rmtree(former, ignore_errors=True)
@@ -209,7 +217,7 @@ class Stage:
         return self.count()
 
     def count(self) -> StageCount:
-        """The shards' counts added up."""
+        """Sum of the shards' counts."""
         num_in = num_kept = 0
         removed: Counter[str] = Counter()
         for path in sorted(self.folder.glob("*.count.json")):
@@ -220,7 +228,7 @@ class Stage:
 
 
 def _folders(work: Path, name: str) -> tuple[Path, Path]:
-    """Where a stage is, and where it is made while one of other settings is there."""
+    """Folder of a stage, and the folder it is written to while shards of other settings exist."""
     return work / STAGES[name], work / f"{STAGES[name]}.unfinished"
 
 
@@ -235,8 +243,8 @@ def _settings_in(folder: Path) -> dict[str, Any] | None:
     return settings
 
 
-def forget_shards(work: Path, name: str, numbers: Iterable[int]) -> None:
-    """Take the marks of a stage's finished shards away: they are made again by the next build."""
+def invalidate_shards(work: Path, name: str, numbers: Iterable[int]) -> None:
+    """Mark finished shards of a stage as unfinished, so that the next build writes them again."""
     for number in numbers:
         for folder in _folders(work, name):
             (folder / f"{number:05d}.count.json").unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""What a build's work folder holds, read back: candidates, dialogues with their images, similarities, the threshold.
+"""Read a build's work folder: images, dialogues, similarities, the threshold.
 
-Images are by far the largest part, so each function reads the shards it needs and no others.
+Images are by far the largest part, so each function reads only the shards it needs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mmcr_dataset.stage.stages import STAGES, Stage, read_jsonl
 
 
 def read_images(work: Path, number: int) -> dict[str, bytes]:
-    """The images of a collected shard by their sha256, read without its texts."""
+    """Image files of a collected shard by their sha256; texts are not read."""
     path = work / STAGES["collect"] / f"{number:05d}.parquet"
     column = "images" if "images" in pq.read_schema(path).names else "pictures"  # its name in version 0.1
     rows = pq.read_table(path, columns=[column], partitioning=None)[column].to_pylist()
@@ -26,13 +26,13 @@ def read_images(work: Path, number: int) -> dict[str, bytes]:
 
 
 def read_values(work: Path, stage: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Numbers of a stage's shards of dialogues, and their rows as `schema.to_json` made them."""
+    """Number and rows (in the form of `dialogue.to_json`) of each of a stage's shards of dialogues."""
     for path in sorted((work / STAGES[stage]).glob("?????.jsonl")):
         yield int(path.stem), list(read_jsonl(path))
 
 
 def without_images(value: dict[str, Any]) -> Dialogue:
-    """A row as a dialogue whose images have no bytes, for what looks at its texts only."""
+    """A row as a dialogue with empty image bytes, for code that reads only its texts."""
     return from_json(value, defaultdict(bytes))
 
 
@@ -42,7 +42,7 @@ def read_dialogues(work: Path, stage: str, ids: Collection[str] | None = None) -
     Args:
         work: the work folder.
         stage: `generate` or `filter`.
-        ids: only these; None for all.
+        ids: of the dialogues to read; None for all.
     """
     for number, values in read_values(work, stage):
         wanted = [value for value in values if ids is None or value["id"] in ids]
@@ -53,7 +53,7 @@ def read_dialogues(work: Path, stage: str, ids: Collection[str] | None = None) -
 
 
 def read_similarities(work: Path) -> dict[str, list[float]]:
-    """Similarity (-1..1) of each image by the id of its dialogue; empty lists where nothing was measured.
+    """Similarity (-1..1) of each image by the id of its dialogue; empty lists where none was computed.
 
     Raises:
         ValueError: the work folder has no scores.
@@ -63,10 +63,10 @@ def read_similarities(work: Path) -> dict[str, list[float]]:
 
 
 def read_threshold(work: Path) -> float | None:
-    """The similarity that the last build asked for, None if it asked for none.
+    """The similarity threshold of the last build, None if it had none.
 
     Raises:
-        ValueError: not the work folder of a finished build.
+        ValueError: the folder is not the work folder of a finished build.
     """
     least: float | None = Stage.open(work, "filter").settings["similarity_min"]
     return least

@@ -12,7 +12,7 @@ from mmcr_bench.__main__ import main
 from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.rounds import Event
 from mmcr_dataset.publish.croissant import file_sha256, read_checksums
-from mmcr_dataset.publish.parquet import cut_groups, write_shard
+from mmcr_dataset.publish.parquet import to_row_groups, write_shard
 from mmcr_dataset.record.load import load_dialogues
 from tests.mmcr_bench.conftest import patchwork, patchwork_dialogue
 
@@ -71,7 +71,7 @@ def test_frozen_item_that_was_changed_is_found(
     table = pq.read_table(shard, partitioning=None)
     rows = table.to_pylist()
     rows[0]["topic"] = "another"
-    write_shard(cut_groups(type(table).from_pylist(rows[:-1], schema=table.schema)), shard)
+    write_shard(to_row_groups(type(table).from_pylist(rows[:-1], schema=table.schema)), shard)
     assert main(["freeze", "--check", str(out)]) == 2
     assert f"2 items are not what was written: {rows[0]['id']}, {rows[-1]['id']}" in capsys.readouterr().err
 

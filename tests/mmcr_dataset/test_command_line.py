@@ -241,7 +241,7 @@ def test_ctrl_c_ends_in_one_line_and_130(words: list[str], tmp_path: Path) -> No
         error = process.communicate(timeout=400)[1]
     assert process.returncode == 130, error
     assert "Traceback" not in error
-    assert error.splitlines()[-1] == "error: stopped; run the same command again to go on"
+    assert error.splitlines()[-1] == "error: stopped; run the same command again to resume"
 
 
 _CAPITALS = '''"""Capitals."""

@@ -256,9 +256,12 @@ def test_build_damaged_stage_file_names_the_line(folder: Path, tmp_path: Path) -
     [
         (["--source", "nowhere", "--writer", "offline", "--filter", "none"], "no such file or folder"),
         (["--source", "demo", "--writer", "gpt"], "invalid choice"),
-        (["--source", "demo"], "--endpoint URL#MODEL goes with openai"),
+        (["--source", "demo"], "--endpoint URL#MODEL is required for openai"),
         (["--source", "demo", "--writer", "offline", "--filter", "clop"], "expected none, labels, open_clip"),
-        (["--source", "demo", "--writer", "offline", "--filter", "none", "--keep-rate", "0.5"], "measures nothing"),
+        (
+            ["--source", "demo", "--writer", "offline", "--filter", "none", "--keep-rate", "0.5"],
+            "computes no similarity",
+        ),
         (["--source", "demo", "--writer", "offline", "--keep-rate", "2"], "expected a share above 0"),
         (["--source", "demo", "--writer", "offline", "--single", "-1"], "0 or more"),
         (["--source", "demo", "--endpoint", "host#m"], "'host' is no http address; expected URL#MODEL"),

@@ -1,1 +1,1 @@
-"""One file a source of documents."""
+"""Sources of documents, one module each."""

@@ -1,4 +1,4 @@
-r"""Existing conversation sets (LLaVA, Ovis, ShareGPT, MMDU-45k, a released MMCR) as dialogues, their texts unchanged.
+r"""Read existing conversation sets (LLaVA, Ovis, ShareGPT, MMDU-45k, MMCR) as dialogues, texts unchanged.
 
 A file is a JSON list or JSON lines of records, such as
 
@@ -6,7 +6,7 @@ A file is a JSON list or JSON lines of records, such as
     {"images": ["a.jpg", "b.jpg"], "messages": [{"role": "user", "content": "<image><image>Compare."}, ...]}
     {"image": ["a.jpg"], "conversations": [{"from": "user", "value": "Image-1: <ImageHere> ..."}, ...]}
 
-`<image>`, `<ImageHere>` or an image block stands where an image is shown; without any, the first question shows all.
+`<image>`, `<ImageHere>` or an image block marks the position of an image; without any, the first question shows all.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mmcr_dataset.record.dialogue import (
+    MARK_BEFORE_IMAGE,
     Block,
     Dialogue,
     DialogueImage,
@@ -33,7 +34,6 @@ from mmcr_dataset.record.plain_text import drop_unsafe_characters, escape_specia
 from mmcr_dataset.stage.stages import Removed, read_jsonl
 
 _SHOWN = re.compile(r"<(?:image|ImageHere)>")
-_MARK = re.compile(r"(?:^|(?<=\n))Image_(\d+): $")
 _ROLES = {"human": "human", "user": "human", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 _SOURCE = Generation(writer="import")
 
@@ -41,7 +41,7 @@ Record = Mapping[str, Any]
 
 
 class _Refused(ValueError):
-    """Why a record is no dialogue."""
+    """A record is rejected: the reason, and the detail as message."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -49,38 +49,38 @@ class _Refused(ValueError):
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records of a JSON or JSON lines file.
+    """Read the records of a JSON or JSON Lines file.
 
     Raises:
-        ValueError: no such file, not JSON, or not a list of objects.
+        ValueError: there is no such file, or it is not JSON or not a list of objects.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: no such file; expected conversations as JSON or JSON lines")
+        raise ValueError(f"{path}: no such file; expected conversations as JSON or JSON Lines")
     if path.suffix == ".jsonl":
-        return list(read_jsonl(path, "mend or remove the line"))
+        return list(read_jsonl(path, "fix or remove the line"))
     try:
         records = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON ({error}); JSON lines must end in .jsonl") from error
+        raise ValueError(f"{path}: not JSON ({error}); the name of a JSON Lines file must end in .jsonl") from error
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
         raise ValueError(f"{path}: expected a list of objects with `conversations` or `messages`")
     return records
 
 
 def image_names(record: Record) -> list[str]:
-    """The images that a record names, in order."""
+    """The image paths of a record, in order."""
     value = record.get("images", record.get("image")) or []
     names = [value] if isinstance(value, str | Mapping) else list(value)
     return [str(name.get("path")) if isinstance(name, Mapping) else str(name) for name in names]
 
 
 def to_dialogues(records: Iterable[Record], images: Path, licence: str | None = None) -> Iterator[Dialogue | Removed]:
-    """Each record as a dialogue, or why it is none.
+    """Yield each record as a dialogue, or why it is rejected.
 
     Args:
-        records: of a file.
-        images: the folder that image names are relative to.
-        licence: of images and texts.
+        records: from `read_records`.
+        images: folder that image paths are relative to.
+        licence: license of images and texts.
     """
     seen: dict[str, str] = {}
     for number, record in enumerate(records):
@@ -95,7 +95,7 @@ def to_dialogues(records: Iterable[Record], images: Path, licence: str | None = 
             yield Removed(name, error.invariant, f"record {number}: {error.detail}")
         else:
             if dialogue.id in seen:
-                yield Removed(name, "repeated_record", f"record {number}: says the same as {seen[dialogue.id]}")
+                yield Removed(name, "repeated_record", f"record {number}: duplicate of {seen[dialogue.id]}")
                 continue
             seen[dialogue.id] = f"record {number}"
             yield dialogue
@@ -106,7 +106,7 @@ def _to_dialogue(record: Record, folder: Path, licence: str | None) -> Dialogue:
     names = image_names(record)
     marks = sum(len(_SHOWN.findall(human)) for human, _ in exchanges)
     if marks not in (0, len(names)):
-        raise _Refused("marks_and_images_differ", f"{marks} places for {len(names)} images, expected as many")
+        raise _Refused("marks_and_images_differ", f"{marks} image marks for {len(names)} images, expected as many")
     images = tuple(_read_image(folder, name) for name in names)
     shown = iter(range(1, len(names) + 1))
     turns = [Turn(_to_blocks(human, shown), _plain(answer)) for human, answer in exchanges]
@@ -124,29 +124,30 @@ def _to_exchanges(record: Record) -> list[tuple[str, str]]:
     entries = record.get("conversations", record.get("messages"))
     if not isinstance(entries, list) or not entries:
         raise _Refused("no_conversation", "neither `conversations` nor `messages` holds a list of turns")
-    told = [_read_entry(entry) for entry in entries]
-    roles = [role for role, _ in told]
+    messages = [_read_entry(entry) for entry in entries]
+    roles = [role for role, _ in messages]
     if "system" in roles:
-        raise _Refused("system_message", "a system message has no place in a row; take it out of the file")
+        raise _Refused("system_message", "system messages are not supported; remove it from the file")
     if len(roles) % 2 or roles != ["human", "assistant"] * (len(roles) // 2):
         raise _Refused("alternation", f"roles {roles}, expected human, assistant, human, ...")
-    if any(_SHOWN.search(answer) for _, answer in told[1::2]):
-        raise _Refused("image_in_answer", "an answer shows an image; only the person does")
-    return [(told[at][1], told[at + 1][1]) for at in range(0, len(told), 2)]
+    if any(_SHOWN.search(answer) for _, answer in messages[1::2]):
+        raise _Refused("image_in_answer", "an answer shows an image; only human turns may")
+    texts = [text for _, text in messages]
+    return list(zip(texts[::2], texts[1::2], strict=True))
 
 
 def _read_entry(entry: Any) -> tuple[str, str]:  # noqa: ANN401  (whatever the file holds)
     if not isinstance(entry, Mapping):
         raise _Refused("unknown_entry", f"a turn is {type(entry).__name__}, expected an object")
-    said = str(entry.get("from", entry.get("role")))
-    if said not in _ROLES:
-        raise _Refused("unknown_role", f"{said!r}, expected one of {', '.join(_ROLES)}")
+    role = str(entry.get("from", entry.get("role")))
+    if role not in _ROLES:
+        raise _Refused("unknown_role", f"{role!r}, expected one of {', '.join(_ROLES)}")
     content = entry.get("value", entry.get("content"))
     if isinstance(content, list):
         content = "".join(_read_block(block) for block in content)
     if not isinstance(content, str):
-        raise _Refused("no_text", f"a turn of {said} holds {type(content).__name__}, expected text")
-    return _ROLES[said], content
+        raise _Refused("no_text", f"a turn of {role} has {type(content).__name__}, expected text")
+    return _ROLES[role], content
 
 
 def _read_block(block: Any) -> str:  # noqa: ANN401
@@ -159,12 +160,12 @@ def _read_block(block: Any) -> str:  # noqa: ANN401
 
 
 def _to_blocks(text: str, shown: Iterator[int]) -> tuple[Block, ...]:
-    """A question as blocks; the paper's `Image_n: ` before an image stays if n is that image's number."""
+    """A question as blocks; `Image_n: ` before an image is kept if n is the image's number."""
     pieces = _SHOWN.split(text)
     blocks: list[Block] = []
     for number, piece in enumerate(pieces):
         follows = next(shown) if number + 1 < len(pieces) else None
-        mark = _MARK.search(piece)
+        mark = MARK_BEFORE_IMAGE.search(piece)
         if mark is not None and follows is not None and int(mark[1]) == follows:
             plain = _plain(piece[: mark.start()]) + mark.group()
         else:
@@ -180,7 +181,7 @@ def _plain(text: str) -> str:
 def _read_image(folder: Path, name: str) -> DialogueImage:
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
-        raise _Refused("image_outside", f"{name!r} lies outside of {folder}")
+        raise _Refused("image_outside", f"{name!r} is outside of {folder}")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -189,6 +190,6 @@ def _read_image(folder: Path, name: str) -> DialogueImage:
 
 
 def size_of_images(records: Sequence[Record], images: Path) -> int:
-    """Bytes of all images that are there, to choose the number of shards."""
+    """Total bytes of the existing images, to choose the number of shards."""
     paths = (images / name for record in records for name in image_names(record))
     return sum(path.stat().st_size for path in paths if path.is_file())

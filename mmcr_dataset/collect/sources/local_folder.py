@@ -1,7 +1,7 @@
-"""A folder of images and texts as documents.
+"""Documents from a local folder of images and text files.
 
-Each sub-folder is one document of all its images; each image directly in the folder is one document. The text of a
-image is the file of the same name with the ending .txt; a sub-folder may have one text.txt for all its images.
+Each sub-folder is one document with all its images; each image directly in the folder is one document. The text of an
+image is in the file of the same name with the suffix .txt; a sub-folder may have a text.txt for all its images.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from pathlib import Path
 
 from mmcr_dataset.collect.document import Document, ImageAt
 from mmcr_dataset.record.dialogue import Source
+from mmcr_dataset.record.images import IMAGE_SUFFIXES
 from mmcr_dataset.stage.stages import Removed
-
-IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 
 class LocalFolderSource:
-    """The documents of a folder, in the order of names.
+    """The documents of a folder, sorted by name.
 
     Raises:
         ValueError: there is no such folder, or no image in it.
@@ -29,20 +28,20 @@ class LocalFolderSource:
             raise ValueError(f"{folder}: no such folder; expected a folder of images with .txt files beside them")
         self._folder, self._licence = folder, licence
         self._files = sorted(path for path in folder.rglob("*") if path.is_file())
-        if not any(path.suffix.lower() in IMAGE_ENDINGS for path in self._files):
-            raise ValueError(f"{folder}: no image in it; expected files ending in {', '.join(sorted(IMAGE_ENDINGS))}")
+        if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in self._files):
+            raise ValueError(f"{folder}: no image in it; expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a file's name, size or time of change does."""
+        """Hash of the names, sizes and modification times of all files."""
         stats = [(path.relative_to(self._folder), path.stat()) for path in self._files]
         return hashlib.sha256("\n".join(f"{p} {s.st_size} {s.st_mtime_ns}" for p, s in stats).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[Document | Removed]:
-        """Each sub-folder, then each image of the folder itself."""
+        """Yield the documents."""
         groups: dict[str, list[Path]] = {}
         for path in self._files:
-            if path.suffix.lower() in IMAGE_ENDINGS:
+            if path.suffix.lower() in IMAGE_SUFFIXES:
                 alone = path.parent == self._folder
                 name = path.name if alone else path.parent.relative_to(self._folder).as_posix()
                 groups.setdefault(name, []).append(path)

@@ -1,6 +1,6 @@
-"""Files of a source, on this machine or in a data set repository of the Hub; read in pieces, never copied whole.
+"""Files of a source, local or in a data set repository on the Hub; read by range requests, never downloaded whole.
 
-A place on the Hub is written `hub:ORG/NAME[@REVISION][:GLOB]`; HF_ENDPOINT and the login of huggingface_hub are used.
+Hub locations have the form `hub:ORG/NAME[@REVISION][:GLOB]`; HF_ENDPOINT and the token of huggingface_hub apply.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class SourceFile:
     """A file to read from.
 
     Attributes:
-        name: its path below the source.
-        size_bytes: its size.
-        version: changes when the content does: the Hub's hash, or size and time.
-        path: where it is on this machine, None on the Hub.
-        filesystem: the Hub's, None on this machine.
-        address: what the filesystem calls it.
+        name: path relative to the source.
+        size_bytes: size of the file.
+        version: changes with the content: the Hub's hash, or size and modification time.
+        path: local path, None for a file on the Hub.
+        filesystem: the Hub's file system, None for a local file.
+        address: path in that file system.
     """
 
     name: str
@@ -37,17 +37,19 @@ class SourceFile:
 
     @property
     def remedy(self) -> str:
-        """What to do where it can't be read."""
-        return "fetch it again" if self.path is not None else "if the Hub was down, run the same command to go on"
+        """Advice for a read error."""
+        return (
+            "fetch it again" if self.path is not None else "if the Hub was down, run the same command again to resume"
+        )
 
     def open(self, in_order: bool = False) -> IO[bytes]:
-        """The bytes, seekable.
+        """Open the file for seekable reading.
 
         Args:
-            in_order: on the Hub, True asks for 5 MB at a time; False makes each read one request for its range.
+            in_order: for the Hub: True reads ahead 5 MB at a time, False makes one range request for each read.
 
         Raises:
-            ValueError: it can't be opened any more.
+            ValueError: the file can't be opened.
         """
         try:
             if self.path is not None:
@@ -59,17 +61,17 @@ class SourceFile:
 
 
 def hub_errors() -> tuple[type[Exception], ...]:
-    """What reading a file raises: OSError, and the error of the HTTP library that huggingface_hub is built on."""
+    """Exceptions of reading a file: OSError, and HTTPError of huggingface_hub's HTTP library."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return (OSError, *(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"))
 
 
 def list_files(location: str, endings: Sequence[str]) -> list[SourceFile]:
-    """The files with one of these endings at a path or a place on the Hub, by name.
+    """The files with one of these suffixes at a path or Hub location, sorted by name.
 
     Raises:
-        ValueError: there is nothing of the kind.
+        ValueError: there is no such location, or no such file in it.
     """
     if location.startswith("hub:"):
         return _list_hub(location, endings)
@@ -113,7 +115,7 @@ def _list_hub(location: str, endings: Sequence[str]) -> list[SourceFile]:
             f"--source {location}: no such data set or revision; if it is private, log in with `hf auth login`"
         ) from error
     except hub_errors() as error:
-        raise ValueError(f"--source {location}: the Hub can't be asked ({error})") from error
+        raise ValueError(f"--source {location}: the Hub can't be reached ({error})") from error
     chosen = [
         entry
         for entry in sorted(entries, key=lambda entry: entry.path)

@@ -1,8 +1,7 @@
-"""MMC4 documents: a list of sentences, and images that belong to one sentence each.
+"""MMC4 documents: a list of sentences, and images that are assigned to one sentence each.
 
-Also OmniCorpus's documents with similarities, which have this form with `image_url`. An image stands before its
-sentence; where `matched_text_index` is missing, the row of the similarity matrix tells: the most similar pairs first,
-each sentence once.
+Also OmniCorpus documents in this format, with `image_url`. An image is placed before its sentence. If
+`matched_text_index` is missing, the similarity matrix decides: greedy matching, most similar pairs first.
 
 Source: MMC4 (arXiv 2304.06939): url, text_list, image_info[raw_url, matched_text_index], similarity_matrix.
 """
@@ -24,14 +23,14 @@ from mmcr_dataset.record.dialogue import Source
 from mmcr_dataset.stage.stages import Removed
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".zip")
-_LINE_BYTES_MAX = 50_000_000  # a longer line is no document
+_LINE_BYTES_MAX = 50_000_000  # longer lines are skipped
 # zipfile raises NotImplementedError for a compression it doesn't know, RuntimeError for an encrypted member
 _BROKEN_ARCHIVE = (EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
-_MATCHED_MAX = 64  # a document of more images is not taken anyway
+_MATCHED_MAX = 64  # documents with more images are removed anyway
 
 
 def to_document(row: Mapping[str, Any], place: str, licence: str | None = None) -> Document | Removed:
-    """One document, or why it is none; `place` names the row in messages."""
+    """Convert one row; `place` is its position, for messages."""
     texts, images, url = row.get("text_list"), row.get("image_info"), row.get("url")
     if not isinstance(texts, list) or not isinstance(images, list):
         return Removed(document_id(str(row)[:10000]), "null_columns", f"{place}: no list text_list or image_info")
@@ -44,7 +43,7 @@ def to_document(row: Mapping[str, Any], place: str, licence: str | None = None) 
             at = _match([(matrix or [])[n] for n in numbers]) if len(at) <= _MATCHED_MAX else [0] * len(at)
         addresses = [images[n].get("raw_url") or images[n]["image_url"] for n in numbers]
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        detail = f"{place}: image_info without address, or without matched_text_index and similarity_matrix ({error!r})"
+        detail = f"{place}: image_info without URL, or without matched_text_index and similarity_matrix ({error!r})"
         return Removed(row_id, "unreadable_image_info", detail)
     if any(not isinstance(index, int) or not 0 <= index < len(texts) for index in at):
         return Removed(row_id, "bad_text_index", f"{place}: matched_text_index {at} for {len(texts)} texts")
@@ -57,7 +56,11 @@ def to_document(row: Mapping[str, Any], place: str, licence: str | None = None) 
 
 
 def _match(similarities: Sequence[Sequence[float]]) -> list[int]:
-    """Each image's sentence: the most similar pairs first, each sentence once while there are enough."""
+    """Greedy matching, most similar pairs first: the index of each image's sentence.
+
+    Args:
+        similarities: of each image (rows) and sentence (columns).
+    """
     pairs = sorted(
         ((float(value), -image, -text) for image, row in enumerate(similarities) for text, value in enumerate(row)),
         reverse=True,
@@ -71,8 +74,8 @@ def _match(similarities: Sequence[Sequence[float]]) -> list[int]:
 
 
 @dataclass(frozen=True)
-class LinesFile:
-    """One file of lines."""
+class JsonLinesFile:
+    """One JSON Lines file, compressed or in a zip archive, as a part of a source."""
 
     file: SourceFile
     licence: str | None
@@ -80,14 +83,14 @@ class LinesFile:
 
     @property
     def name(self) -> str:
-        """Its path."""
+        """Path of the file."""
         return self.file.name
 
     def __iter__(self) -> Iterator[Document | Removed]:
-        """Its documents.
+        """Yield its documents.
 
         Raises:
-            ValueError: the archive is damaged.
+            ValueError: the archive is damaged, or the file can't be read.
         """
         number = 0
         broken: tuple[type[Exception], ...] = (*hub_errors(), *_BROKEN_ARCHIVE)

@@ -1,4 +1,4 @@
-"""OmniCorpus-CC and OBELICS rows: `images` and `texts` of equal length, at each place one of the two is null.
+"""OmniCorpus-CC and OBELICS rows: `images` and `texts` of equal length, one of the two null at each position.
 
 Source: OpenGVLab/OmniCorpus-CC and OmniCorpus-CC-210M (arXiv 2406.08418): general_metadata, images, texts, metadata.
 HuggingFaceM4/OBELICS (arXiv 2306.16527): images, texts, and metadata, general_metadata as JSON in a string.
@@ -18,7 +18,7 @@ PROBABILITIES = ("advertisement", "politics", "porn", "toxic", "unsafe", "fluenc
 
 
 def to_document(row: Mapping[str, Any], place: str, licence: str | None = None) -> Document | Removed:
-    """One row as a document, or why it is none; `place` names the row in messages."""
+    """Convert one row of OmniCorpus; `place` is its position, for messages."""
     general = row.get("general_metadata") or {}
     return to_interleaved(
         row.get("images"),
@@ -31,9 +31,9 @@ def to_document(row: Mapping[str, Any], place: str, licence: str | None = None) 
 
 
 def obelics_to_document(row: Mapping[str, Any], place: str, licence: str | None = None) -> Document | Removed:
-    """One row of OBELICS as a document, or why it is none; `place` names the row in messages.
+    """Convert one row of OBELICS; `place` is its position, for messages.
 
-    Where `general_metadata` has no address of the page, the first image's `document_url` is it.
+    If `general_metadata` has no URL, the first image's `document_url` is used.
     """
     try:
         general = json.loads(row.get("general_metadata") or "{}")
@@ -55,7 +55,19 @@ def to_interleaved(
     row_id: str | None = None,
     probabilities: Mapping[str, float] | None = None,
 ) -> Document | Removed:
-    """The document of two lists that complete each other, or why they don't."""
+    """Merge two lists to a document.
+
+    Args:
+        images: URL of an image at each position, or None.
+        texts: text at each position, or None.
+        place: position of the row, for messages.
+        source: provenance of the document.
+        row_id: id of the document; None for a hash of its content.
+        probabilities: classifier scores, by name.
+
+    Raises:
+        TypeError: the lists or their values have other types.
+    """
     row_id = row_id or document_id(source.document_url or "", str(images), str(texts))
     if images is None or texts is None:
         return Removed(row_id, "null_columns", f"{place}: images or texts is null")
@@ -66,7 +78,7 @@ def to_interleaved(
             row_id, "unequal_lengths", f"{place}: {len(images)} images and {len(texts)} texts, expected as many"
         )
     if not all(value is None or isinstance(value, str) for value in (*images, *texts)):
-        raise TypeError("images or texts hold something else than text")
+        raise TypeError("images or texts have values that are not strings")
     blocks: list[str | ImageAt] = []
     for image, text in zip(images, texts, strict=True):
         if image is not None and text is not None:
@@ -79,7 +91,7 @@ def to_interleaved(
 
 
 def read_probabilities(general: Mapping[str, Any], images: list[Mapping[str, Any] | None]) -> dict[str, float]:
-    """What the row says of itself by the names of `PROBABILITIES`, nulls left out; of its images the worst counts."""
+    """Classifier scores of a row by the names of `PROBABILITIES`, nulls omitted; the worst of its images counts."""
     found = {
         "politics": general.get("politics_prob"),
         "porn": general.get("porn_prob"),

@@ -1,4 +1,4 @@
-"""What `--source` names: [KIND:]PLACE, with a path or `hub:ORG/NAME[@REVISION][:GLOB]` as place, or `demo`."""
+"""Open a `--source`: `demo`, or [KIND:]PLACE with a path or `hub:ORG/NAME[@REVISION][:GLOB]` as place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mmcr_dataset.collect.document import DocumentSource
 from mmcr_dataset.collect.sources import mmc4, tar_shards
 from mmcr_dataset.collect.sources.local_folder import LocalFolderSource
 from mmcr_dataset.collect.sources.locations import list_files
-from mmcr_dataset.collect.sources.mmc4 import LinesFile
+from mmcr_dataset.collect.sources.mmc4 import JsonLinesFile
 from mmcr_dataset.collect.sources.parquet_rows import ParquetSource
 from mmcr_dataset.collect.sources.shipped_photos import ShippedPhotosSource
 from mmcr_dataset.collect.sources.tar_shards import open_tar_shards
@@ -17,17 +17,17 @@ from mmcr_dataset.collect.sources.whole_files import WholeFilesSource
 KINDS = ("omnicorpus", "obelics", "mmc4", "webdataset", "folder")
 _ENDINGS = {
     **dict.fromkeys(("parquet", "omnicorpus", "obelics"), (".parquet",)),
-    "lines": (".jsonl", ".jsonl.gz"),  # a .zip may hold anything: it needs the word
+    "lines": (".jsonl", ".jsonl.gz"),  # not .zip, which may contain anything: it needs the prefix mmc4:
     "mmc4": (*mmc4.ENDINGS, ".parquet"),
     "webdataset": tar_shards.ENDINGS,
 }
 
 
 def open_source(spec: str, licence: str | None = None) -> DocumentSource:
-    """The documents that a `--source` names; without a kind the files (and of Parquet the columns) tell it.
+    """Open a source; without a kind it is detected from the file names and Parquet columns.
 
     Raises:
-        ValueError: there is nothing of the kind, or it has another form.
+        ValueError: there is no such source, or it has another format.
     """
     if spec == "demo":
         return ShippedPhotosSource()
@@ -37,7 +37,7 @@ def open_source(spec: str, licence: str | None = None) -> DocumentSource:
     if not place.startswith("hub:") and not Path(place).exists():
         raise ValueError(
             f"--source {spec}: no such file or folder; expected demo, a path or hub:ORG/NAME, "
-            f"with one of {', '.join(f'{name}:' for name in KINDS)} before it where the files don't tell"
+            f"with one of {', '.join(f'{name}:' for name in KINDS)} as prefix if the format can't be detected"
         )
     kind = kind or _kind_of(place)
     if kind == "folder":
@@ -47,12 +47,12 @@ def open_source(spec: str, licence: str | None = None) -> DocumentSource:
         return open_tar_shards(files, licence)
     lines = [file for file in files if not file.name.endswith(".parquet")]
     if kind == "mmc4" and lines:
-        return WholeFilesSource(lines, LinesFile, licence)
+        return WholeFilesSource(lines, JsonLinesFile, licence)
     return ParquetSource(spec, files, None if kind == "parquet" else kind, licence)
 
 
 def _kind_of(place: str) -> str:
-    """The kind that the endings of the files tell."""
+    """Detect the kind from the suffixes of the files."""
     kinds = ("parquet", "lines", "webdataset")
     if place.startswith("hub:"):
         names = [file.name for file in list_files(place, [ending for kind in kinds for ending in _ENDINGS[kind]])]

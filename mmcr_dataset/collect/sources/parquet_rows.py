@@ -1,4 +1,4 @@
-"""Documents from Parquet, row group by row group: OmniCorpus, OBELICS and MMC4 rows, distinguished by their columns."""
+"""Documents from Parquet files, one row group at a time: OmniCorpus, OBELICS and MMC4 rows."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from mmcr_dataset.collect.sources.whole_files import shuffled
 from mmcr_dataset.stage.stages import Removed
 
 _ROWS_A_BATCH = 256
-_FILES_A_DRAW = 2048  # their footers are read before the first row is
+_FILES_A_DRAW = 2048  # footers read before the first row
 _FOOTERS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class RowForm:
-    """One kind of rows.
+    """A row format.
 
     Attributes:
         name: as in `--source NAME:...`.
-        columns: what a file must have.
-        optional: patterns of leaves that are read where they are there; the others cost no bytes.
-        to_document: a row, its place and the licence -> the document, or why it is none.
-        probabilities: what of collect/screen.py its columns tell.
+        columns: required columns.
+        optional: glob patterns of leaf columns to read if present; others are not read.
+        to_document: converter (row, place, license) -> document or `Removed`.
+        probabilities: names of the classifier scores in its columns.
     """
 
     name: str
@@ -61,10 +61,16 @@ FORMS = (OMNICORPUS, OBELICS, MMC4)
 
 
 class ParquetSource:
-    """The documents of Parquet files, in the order of file names and rows.
+    """The documents of Parquet files, sorted by file name and row.
+
+    Args:
+        spec: value of `--source`, for messages.
+        files: the files.
+        form: name of the row format; None to detect it from the columns.
+        licence: license of documents that have none.
 
     Raises:
-        ValueError: a file is damaged, or lacks a column.
+        ValueError: the first file is damaged, or lacks a column.
     """
 
     def __init__(self, spec: str, files: Sequence[SourceFile], form: str | None, licence: str | None = None) -> None:
@@ -74,17 +80,17 @@ class ParquetSource:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a file's name or content does."""
+        """Hash of the names and versions of all files."""
         text = "\n".join([self._form.name, *(f"{file.name} {file.version}" for file in self._files)])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def __iter__(self) -> Iterator[Document | Removed]:
-        """Each row as a document, or why it is none."""
+        """Yield the documents."""
         for part in self.parts(None):
             yield from part
 
     def parts(self, seed: int | None) -> Iterator[RowGroup]:
-        """The row groups: in order, or for a seed shuffled over all files (2,048 at a time where there are more)."""
+        """The row groups: in order, or shuffled by a seed over all files (2,048 files at a time)."""
         remaining = iter(shuffled(self._files, seed))
         while some := list(islice(remaining, _FILES_A_DRAW if seed is not None else 1)):
             with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
@@ -104,7 +110,7 @@ class ParquetSource:
 
 @dataclass(frozen=True)
 class RowGroup:
-    """One row group: reads its rows in batches."""
+    """One row group as a part of a source; its rows are read in batches."""
 
     file: SourceFile
     group: int
@@ -115,18 +121,18 @@ class RowGroup:
 
     @property
     def name(self) -> str:
-        """File and number, for messages and notes."""
+        """File and number of the row group."""
         return f"{self.file.name}#{self.group}"
 
     def __iter__(self) -> Iterator[Document | Removed]:
-        """Its documents.
+        """Yield its documents.
 
         Raises:
-            ValueError: the file is damaged here.
+            ValueError: the row group can't be read.
         """
         number = self.first_row
         with open_parquet(self.file) as parquet:
-            leaves = [parquet.schema.column(number).path for number in range(len(parquet.schema))]
+            leaves = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
             also = [leaf for leaf in leaves if any(fnmatchcase(leaf, pattern) for pattern in self.form.optional)]
             columns = [*self.form.columns, *also]
             try:
@@ -149,10 +155,10 @@ class RowGroup:
 
 
 def open_parquet(file: SourceFile) -> pq.ParquetFile:
-    """A Parquet file whose column chunks are read in one range each.
+    """Open a Parquet file; each column chunk is read by one range request.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a readable Parquet file.
     """
     opened = file.open()
     try:
@@ -186,5 +192,5 @@ def _check_columns(file: SourceFile, names: Sequence[str], form: RowForm) -> Non
     if missing:
         raise ValueError(
             f"{file.name}: no column {', '.join(missing)}, found {', '.join(names)}; expected {form.name} rows "
-            f"({', '.join(form.columns)}); leave other files out with a narrower --source"
+            f"({', '.join(form.columns)}); exclude other files with a narrower --source"
         )

@@ -1,8 +1,7 @@
-"""The demo's documents: photographs that scikit-image, scikit-learn and matplotlib ship, with the words they ship.
+"""Documents of the demo: sample photographs of scikit-image, scikit-learn and matplotlib, with their descriptions.
 
-Real images, real text, nothing to download: scikit-image's docstrings tell what each photograph shows, by whom, under
-which licence. They are read at run time from the installed version; nothing of them is copied into this project.
-The three photographs whose package says next to nothing carry sentences of ours.
+Needs no download: text, author and license come from scikit-image's docstrings, read at run time from the installed
+version and not copied into this project. The three photographs without a docstring have descriptions of ours.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ _PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn", "matplotlib":
 
 @dataclass(frozen=True, slots=True)
 class Shipped:
-    """A photograph in an installed package: its file, and where its description is."""
+    """A photograph in an installed package, with its description."""
 
     package: str
     file: str
-    function: str | None = None  # its docstring in skimage.data
-    words: str = ""  # ours, where the package has none
+    function: str | None = None  # of skimage.data, whose docstring describes it
+    words: str = ""  # our description, where there is no docstring
     licence: str = ""
 
 
@@ -81,8 +80,7 @@ PHOTOS: dict[str, Shipped] = {
         licence="public domain, United States Navy",
     ),
 }
-# What belongs together: textures, space, the microscope and the eye, the table, print, people and machines, the garden.
-# Every two to four of a group make a page.
+# Photographs with a common topic; every two to four of a group make a document.
 GROUPS: tuple[tuple[str, ...], ...] = (
     ("brick", "gravel", "grass"),
     ("rocket", "astronaut", "moon", "hubble_deep_field"),
@@ -97,7 +95,7 @@ PAGES = tuple(names for group in GROUPS for size in (2, 3, 4) for names in combi
 
 
 class ShippedPhotosSource:
-    """One document for each photograph, then pages of two to four that belong together.
+    """One document for each photograph, then documents of two to four of a group.
 
     Raises:
         ValueError: a package is not installed.
@@ -106,16 +104,16 @@ class ShippedPhotosSource:
     def __init__(self) -> None:
         for module, package in _PACKAGES.items():
             if importlib.util.find_spec(module) is None:
-                raise ValueError(f"--source demo takes its photographs from {package}; pip install 'mmcr[demo]'")
+                raise ValueError(f"--source demo needs the photographs of {package}; pip install 'mmcr[demo]'")
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the versions of the packages."""
+        """Hash of the documents and the packages' versions."""
         text = repr((PHOTOS, PAGES, [metadata.version(package) for package in _PACKAGES.values()]))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def __iter__(self) -> Iterator[Document | Removed]:
-        """The documents, singles first."""
+        """Yield the documents, single images first."""
         for name in PHOTOS:
             yield _to_document(name, (name,))
         for names in PAGES:
@@ -133,15 +131,15 @@ def _to_document(document_id: str, names: tuple[str, ...]) -> Document | Removed
         path = Path(spec.origin).parent / photo.file
         if not path.is_file():
             return Removed(document_id, "photo_not_shipped", f"this version of {photo.package} has no {photo.file}")
-        words, licence = read_docstring(photo.function) if photo.function else (photo.words, photo.licence)
-        blocks += [ImageAt(path=path), words]
+        text, licence = read_docstring(photo.function) if photo.function else (photo.words, photo.licence)
+        blocks += [ImageAt(path=path), text]
         if licence not in licences:
             licences.append(licence)
     return Document(document_id, tuple(blocks), Source(None, "; ".join(licences)))
 
 
 def read_docstring(function: str) -> tuple[str, str]:
-    """What a docstring of skimage.data says about an image: its description, and its licence."""
+    """Description and license of an image in a docstring of skimage.data."""
     import skimage.data
 
     doc = inspect.getdoc(getattr(skimage.data, function)) or ""
@@ -149,14 +147,14 @@ def read_docstring(function: str) -> tuple[str, str]:
     notes = next((section for section in sections if section.startswith("Notes\n")), "")
     returns = next((section for section in sections if section.startswith("Returns\n")), "")
     paragraphs = sections[0].split("\n\n")
-    if len(sections[0]) < 60:  # "Grass.": the sections on the returned array and its origin say a little more
+    if len(sections[0]) < 60:  # too short ("Grass."): add the sections on returned array and origin
         paragraphs += [*returns.splitlines()[3:4], *notes.partition("---\n")[2].split("\n\n")]
     description = [text for text in map(_to_prose, paragraphs) if text and not _is_about_the_file(text)]
     return "\n\n".join(text if text.endswith(".") else f"{text}." for text in description), _read_licence(doc)
 
 
 def _read_licence(doc: str) -> str:
-    """The licence that a docstring names, with the photographer where it names one."""
+    """License in a docstring, with the photographer if there is one."""
     by = re.search(r"by\s+(?:the\s+)?(?:photographer|owner)\s+\(([^)]+)\)", doc)
     if re.search(r"\bCC-?0\b", doc):
         name = "CC0-1.0"
@@ -174,7 +172,7 @@ def _is_about_the_file(text: str) -> bool:
 
 
 def _to_prose(text: str) -> str:
-    """One paragraph of reStructuredText as plain prose: links, literals and footnote marks taken out."""
+    """A paragraph of reStructuredText as plain text, without links, literals and footnotes."""
     text = re.sub(r"`([^`<]*?)\s*<[^>]*>`_*", r"\1", text)
     text = re.sub(r"\s*(?:as part of|in)?\s*\[\d+\]_|`+_*|<https?:[^>]*>|https?://\S+", "", text)
     return re.sub(r"\s+([.,;])", r"\1", re.sub(r"\s+", " ", text)).strip(" -")

@@ -1,8 +1,8 @@
 """WebDataset shards: tar archives in which the files of one document share a key: `0001.jpg`, `0001.txt`, `0001.json`.
 
-Nothing is unpacked. An image is read where it lies in the archive, so its name can't lead anywhere; a key with a link,
-a device or a sparse member is refused. The text is `KEY.txt`, or `caption`, `text` or `title` of `KEY.json`; a JSON
-with the two lists of OmniCorpus or the lists of MMC4 is a document by itself.
+Nothing is unpacked: images are read by their offset in the archive, which rules out path traversal; keys with links,
+devices or sparse members are removed. The text is `KEY.txt`, or `caption`, `text` or `title` of `KEY.json`; a JSON file
+in the format of OmniCorpus or MMC4 is a document by itself.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 
 from mmcr_dataset.collect.document import Document, ImageAt, document_id, read_row
 from mmcr_dataset.collect.sources import mmc4, omnicorpus
-from mmcr_dataset.collect.sources.local_folder import IMAGE_ENDINGS
 from mmcr_dataset.collect.sources.locations import SourceFile
 from mmcr_dataset.collect.sources.whole_files import WholeFilesSource
 from mmcr_dataset.record.dialogue import Source
+from mmcr_dataset.record.images import IMAGE_SUFFIXES
 from mmcr_dataset.stage.stages import Removed
 
 ENDINGS = (".tar",)
@@ -29,33 +29,33 @@ _TEXT_KEYS = ("caption", "text", "title")
 
 
 def open_tar_shards(files: Sequence[SourceFile], licence: str | None = None) -> WholeFilesSource:
-    """The documents of tar archives, in the order of names and members.
+    """The documents of tar archives, sorted by archive name.
 
     Raises:
         ValueError: the archives are on the Hub.
     """
     if files[0].path is None:
         raise ValueError(
-            f"webdataset: {files[0].name} is on the Hub; images are read where they lie in an archive, so fetch "
-            "the archives first (`hf download`) and give the folder"
+            f"webdataset: {files[0].name} is on the Hub; images are read from local archives, so download "
+            "them first (`hf download`) and pass the folder"
         )
     return WholeFilesSource(files, TarShard, licence)
 
 
 @dataclass
 class _Group:
-    """The members of one key."""
+    """The members with one key."""
 
     key: str
     images: list[ImageAt] = field(default_factory=list)
-    texts: dict[str, bytes | None] = field(default_factory=dict)  # by ending; None where it is too large
+    texts: dict[str, bytes | None] = field(default_factory=dict)  # by suffix; None if it is too large
     num_members: int = 0
     refused: str | None = None
 
 
 @dataclass(frozen=True)
 class TarShard:
-    """One archive."""
+    """One archive as a part of a source."""
 
     file: SourceFile
     licence: str | None
@@ -63,14 +63,14 @@ class TarShard:
 
     @property
     def name(self) -> str:
-        """Its path."""
+        """Path of the archive."""
         return self.file.name
 
     def __iter__(self) -> Iterator[Document | Removed]:
-        """Its documents.
+        """Yield its documents.
 
         Raises:
-            ValueError: it is no tar archive, or is damaged.
+            ValueError: it is not a tar archive, or is damaged.
         """
         group: _Group | None = None
         assert self.file.path is not None
@@ -86,7 +86,7 @@ class TarShard:
                         group = None
                     group = group or _Group(key)
                     self._add(group, member, archive)
-                    archive.members = []  # type: ignore[attr-defined]  # else it remembers every member
+                    archive.members = []  # type: ignore[attr-defined]  # else every member stays in memory
         except (tarfile.TarError, EOFError, OSError, ValueError) as error:
             raise ValueError(
                 f"{self.file.name}: not a readable tar archive ({error}); uncompress a compressed one to .tar"
@@ -101,7 +101,7 @@ class TarShard:
             group.refused = f"{member.name} is a link or a special file"
         elif group.num_members > _MEMBERS_A_KEY_MAX:
             group.refused = f"more than {_MEMBERS_A_KEY_MAX} files of one key"
-        elif ending in IMAGE_ENDINGS:
+        elif ending in IMAGE_SUFFIXES:
             group.images.append(
                 ImageAt(path=self.file.path, offset=member.offset_data, size_bytes=member.size, name=member.name)
             )

@@ -1,4 +1,4 @@
-"""A source of files that are read from their beginning to their end: archives and files of lines."""
+"""A source of files that are read sequentially: archives and JSON Lines files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from mmcr_dataset.stage.stages import Removed
 
 @dataclass(frozen=True)
 class WholeFilesSource:
-    """The documents of some files, in the order of their names; each file is a part.
+    """The documents of files, sorted by name; each file is a part.
 
     Attributes:
-        files: what is read.
-        read: a file as a part; the licence is for documents that don't say theirs.
-        licence: of images and texts.
+        files: the files.
+        read: opens a file as a part; its second argument is the license.
+        licence: license of documents that have none.
+        probabilities: names of the classifier scores of the documents: none.
     """
 
     files: Sequence[SourceFile]
@@ -29,20 +30,20 @@ class WholeFilesSource:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a file's name or content does."""
+        """Hash of the names and versions of all files."""
         return hashlib.sha256("\n".join(f"{file.name} {file.version}" for file in self.files).encode()).hexdigest()
 
     def __iter__(self) -> Iterator[Document | Removed]:
-        """Each document, or why it is none."""
+        """Yield the documents."""
         for part in self.parts(None):
             yield from part
 
     def parts(self, seed: int | None) -> Iterator[Part]:
-        """The files: in order, or for a seed shuffled."""
+        """The files: in order, or shuffled by a seed."""
         for file in shuffled(self.files, seed):
             yield self.read(file, self.licence)
 
 
 def shuffled(files: Sequence[SourceFile], seed: int | None) -> list[SourceFile]:
-    """The files in their order, or for a seed in the order of a draw."""
+    """The files in order, or shuffled by a seed."""
     return list(files) if seed is None else sorted(files, key=lambda file: seeded_rank(seed, "file", file.name))

@@ -1,1 +1,1 @@
-"""Images from the web: which addresses are allowed, timeouts, retries, memory in flight."""
+"""Fetch images from the web: allowed addresses (SSRF protection), timeouts, retries, bounded memory."""

@@ -1,7 +1,6 @@
-"""Which addresses may be asked: http(s) on the public internet, checked as written, as resolved and as connected.
+"""SSRF protection: only http(s) URLs on the public internet, checked as URL, after DNS resolution and at connect.
 
-A name is resolved once and the connection goes to the very addresses that were checked, so a name that changes its mind
-between check and connection gains nothing.
+A name is resolved once and the connection uses the checked addresses, which defeats DNS rebinding.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from mmcr_dataset.record.images import ImageError
 
 ADDRESS_MAX_CHARACTERS = 8192
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # a network with IPv6 only shows the IPv4 world here
-# Ways to write an IPv4 address as IPv6, and ranges that `is_global` takes for public, in some versions of Python:
-# compatible, local NAT64, Teredo, 6to4, site-local; 6to4's relay and the protocol assignments.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # embeds IPv4 addresses in IPv6-only networks
+# IPv6 forms of IPv4 addresses, and ranges that `is_global` accepts in some versions of Python: IPv4-compatible, local
+# NAT64, Teredo, 6to4, site-local; 6to4 relay and IETF protocol assignments.
 _NEVER = tuple(
     ipaddress.ip_network(text)
     for text in ("::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16", "fec0::/10", "192.88.99.0/24", "192.0.0.0/24")
@@ -30,11 +29,11 @@ _NEVER = tuple(
 
 
 class AddressRefused(OSError):
-    """The address a name resolves to is not one of the public internet."""
+    """A host name resolves to an address that is not public."""
 
 
 def is_public(address: str, allow_loopback: bool = False) -> bool:
-    """True if a numeric address belongs to the public internet (or to this machine, where that is allowed)."""
+    """True if an IP address is public, or loopback where that is allowed."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
@@ -49,7 +48,7 @@ def is_public(address: str, allow_loopback: bool = False) -> bool:
 
 
 def check_url(url: str, allow_loopback: bool = False) -> URL:
-    """The address as something that may be asked.
+    """Parse a URL and check that it may be fetched.
 
     Raises:
         ImageError: bad_address (empty, relative, not http or https, with a password), private_address.
@@ -62,25 +61,25 @@ def check_url(url: str, allow_loopback: bool = False) -> URL:
         if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
             raise ImageError("bad_address", f"{url[:200]!r}: expected an absolute http or https address")
         if parts.username is not None or parts.password is not None or port == 0:
-            raise ImageError("bad_address", f"{url[:200]!r}: a name, password or port 0 in it")
+            raise ImageError("bad_address", f"{url[:200]!r}: has a user name, a password or port 0")
         checked = URL(url.strip())
         host = (checked.raw_host or "").rstrip(".")
         if not host:
-            raise ImageError("bad_address", f"{url[:200]!r}: no host in it")
+            raise ImageError("bad_address", f"{url[:200]!r}: has no host")
     except (ValueError, UnicodeError) as error:
         raise ImageError("bad_address", f"{url[:200]!r}: {error}") from error
     try:
         numeric = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))  # 127.1, 0x7f.1, 2130706433
         public = is_public(numeric, allow_loopback)
     except (OSError, ValueError):
-        public = True  # a name, not a number: its addresses are checked when it is resolved
+        public = True  # a host name: checked after its resolution
     if not public:
         raise ImageError("private_address", f"{url[:200]!r} is not on the public internet")
     return checked
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names; one address that is not public among the answers refuses the name."""
+    """DNS resolver that rejects a name if any of its addresses is not public."""
 
     def __init__(self, allow_loopback: bool, resolver: AbstractResolver | None = None) -> None:
         self._resolver = resolver or ThreadedResolver()
@@ -89,7 +88,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of a name.
+        """Resolve a name.
 
         Raises:
             AddressRefused: one of them is not public.
@@ -100,12 +99,12 @@ class GuardedResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Close what resolves."""
+        """Close the underlying resolver."""
         await self._resolver.close()
 
 
 def guarded_sockets(allow_loopback: bool) -> Callable[[AddrInfoType], socket.socket]:
-    """Makes a connection's socket, and none towards an address that is not public: the last look before connecting."""
+    """A socket factory, the last check before connecting; it raises AddressRefused for a non-public address."""
 
     def make(info: AddrInfoType) -> socket.socket:
         family, kind, protocol, _, address = info

@@ -1,4 +1,4 @@
-"""How many bytes of images are held at once, over all documents that are in flight."""
+"""Limit on the bytes of images in memory, over all documents in flight."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ import asyncio
 
 
 class ByteBudget:
-    """Bytes held between the net and the shard; documents are numbered in the order in which they leave.
+    """Bytes in memory between network and shard; documents are numbered in output order.
 
-    Whoever asks for more than there is waits, except the document that leaves next: it always goes on, so nothing waits
-    for ever. Held at most: the limit and one document.
+    A request beyond the limit waits, except for the next document in output order: it always proceeds, which rules out
+    deadlock. The peak is at most the limit plus one document.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._rooms: dict[int, Room] = {}
+        self._reservations: dict[int, Reservation] = {}
         self._next = 0
         self._changed = asyncio.Condition()
         self.held_bytes = 0
         self.peak_bytes = 0
 
-    def room(self, document: int) -> Room:
-        """The room of one document."""
-        room = self._rooms[document] = Room(self, document)
+    def reserve(self, document: int) -> Reservation:
+        """The reservation of one document."""
+        reservation = self._reservations[document] = Reservation(self, document)
         if document <= self._next:
-            room.is_next.set()
-        return room
+            reservation.is_next.set()
+        return reservation
 
-    async def take(self, room: Room, size_bytes: int) -> None:
-        """Wait for room and take it."""
+    async def take(self, reservation: Reservation, size_bytes: int) -> None:
+        """Wait until the bytes fit below the limit, and reserve them."""
         async with self._changed:
             await self._changed.wait_for(
-                lambda: room.is_next.is_set() or self.held_bytes + size_bytes <= self._limit_bytes
+                lambda: reservation.is_next.is_set() or self.held_bytes + size_bytes <= self._limit_bytes
             )
-            room.held_bytes += size_bytes
+            reservation.held_bytes += size_bytes
             self.held_bytes += size_bytes
             self.peak_bytes = max(self.peak_bytes, self.held_bytes)
 
-    async def leave(self, document: int) -> None:
-        """A document has left: its bytes are free, the one after it is next."""
+    async def release(self, document: int) -> None:
+        """Free the bytes of a document that was written; the following one is next."""
         async with self._changed:
-            room = self._rooms.pop(document, None)
-            self.held_bytes -= room.held_bytes if room else 0
+            reservation = self._reservations.pop(document, None)
+            self.held_bytes -= reservation.held_bytes if reservation else 0
             self._next = document + 1
-            if self._next in self._rooms:
-                self._rooms[self._next].is_next.set()
+            if self._next in self._reservations:
+                self._reservations[self._next].is_next.set()
             self._changed.notify_all()
 
 
-class Room:
-    """What one document holds, and whether it is the next to leave."""
+class Reservation:
+    """The bytes of one document, and whether it is the next in output order."""
 
     def __init__(self, budget: ByteBudget, document: int) -> None:
         self._budget, self._document = budget, document
@@ -57,11 +57,11 @@ class Room:
         self.is_next = asyncio.Event()
 
     async def take(self, size_bytes: int) -> None:
-        """Wait until so many bytes more may be held."""
+        """Wait until that many more bytes may be held, and reserve them."""
         await self._budget.take(self, size_bytes)
 
     async def wait_for_slot(self, slots: asyncio.Semaphore) -> bool:
-        """Wait for a slot, False for going on without: the next to leave must not wait for others that wait for it."""
+        """Wait for a slot; False to proceed without one, because the next document in output order must not wait."""
         if not slots.locked():
             return await slots.acquire()
         if self.is_next.is_set():

@@ -14,15 +14,15 @@ class FetchSettings:
 
     Attributes:
         max_in_flight: requests in flight at once.
-        max_in_flight_host: of them to one host.
-        max_attempts: tries for one image, the first included; only what can get better is tried again.
-        timeout_s: timeout of one try.
-        backoff_s: the first wait before another try is about twice this; each further one is twice as long.
-        image_timeout_s: timeout of all tries and waits of one image together; None is three times that of one try.
-        max_redirects: redirects followed for one image.
-        max_held_bytes: bytes of images held in memory at once, over all documents.
-        allow_loopback: fetch from 127.0.0.0/8 and ::1 too, for local copies.
-        user_agent: how the fetcher presents itself.
+        max_in_flight_host: requests in flight to one host.
+        max_attempts: attempts for one image, the first included; only transient failures are retried.
+        timeout_s: timeout of one attempt.
+        backoff_s: base of the exponential backoff: the first delay is about twice this.
+        image_timeout_s: timeout of all attempts and delays of one image; None for three times timeout_s.
+        max_redirects: maximum number of redirects.
+        max_held_bytes: limit on the bytes of images in memory, over all documents.
+        allow_loopback: allow URLs on 127.0.0.0/8 and ::1, for local mirrors.
+        user_agent: User-Agent header of the requests.
     """
 
     max_in_flight: Annotated[int, arg(name="fetch_in_flight")] = 64
@@ -48,5 +48,5 @@ class FetchSettings:
 
     @property
     def total_timeout_s(self) -> float:
-        """Timeout of all tries of one image together."""
+        """Timeout of all attempts of one image."""
         return 3 * self.timeout_s if self.image_timeout_s is None else self.image_timeout_s

@@ -1,4 +1,4 @@
-"""One image over HTTP: redirects, opt-outs, limits, and a broken transfer that resumes where it stopped."""
+"""One HTTP request for an image: redirects, opt-outs, size limits, resumed downloads."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mmcr_dataset.collect.web.addresses import AddressRefused, check_url
 from mmcr_dataset.endpoint.retry_after import read_retry_after
 from mmcr_dataset.record.images import HEAD_BYTES, ImageError, ImageLimits, check_kind
 
-NO_AI = frozenset({"noai", "noimageai"})  # X-Robots-Tag: the owner does not want models trained on it
+NO_AI = frozenset({"noai", "noimageai"})  # X-Robots-Tag: the owner opts out of model training
 _REDIRECTS = (301, 302, 303, 307, 308)
-_DATE_AGE_S = 60  # a Last-Modified younger than this may hide a second change within its second
-TakeRoom = Callable[[int], Awaitable[None]]
+_DATE_AGE_S = 60  # a more recent Last-Modified is a weak validator (RFC 9110, 8.8.2.2)
+ReserveBytes = Callable[[int], Awaitable[None]]
 
 
-class TryLater(ImageError):
-    """The server says when it will answer again: `.after_s` seconds from now."""
+class RetryLater(ImageError):
+    """The server sent Retry-After: `.after_s` seconds from now."""
 
     def __init__(self, reason: str, detail: str, after_s: float) -> None:
         super().__init__(reason, detail)
@@ -30,8 +30,8 @@ class TryLater(ImageError):
 
 
 @dataclass
-class Partial:
-    """What an earlier try brought, and what proves that the rest belongs to it."""
+class PartialDownload:
+    """Bytes of an earlier attempt, with the validators for resuming it."""
 
     data: bytearray = field(default_factory=bytearray)
     url: URL | None = None
@@ -40,25 +40,25 @@ class Partial:
     total_bytes: int | None = None
 
     def headers_for(self, url: URL) -> dict[str, str]:
-        """Headers that ask for the missing end, where this address can prove that it belongs to the beginning."""
-        proof = self.etag or self.last_modified
-        if not self.data or url != self.url or proof is None:
+        """Range request for the missing bytes; empty without a validator for this URL."""
+        validator = self.etag or self.last_modified
+        if not self.data or url != self.url or validator is None:
             return {}
-        return {"Range": f"bytes={len(self.data)}-", "If-Range": proof}
+        return {"Range": f"bytes={len(self.data)}-", "If-Range": validator}
 
     def start(self, response: aiohttp.ClientResponse, url: URL) -> None:
-        """A whole body comes: what was there is forgotten."""
+        """Start over with a complete body."""
         headers = response.headers
-        plain = "Content-Encoding" not in headers  # else the bytes here are not the bytes that a range counts
+        plain = "Content-Encoding" not in headers  # ranges count encoded bytes
         etag = headers.get("ETag", "")
         self.data = bytearray()
         self.url = url
-        self.etag = etag if plain and etag.startswith('"') else None  # W/"..." may stand for other bytes
+        self.etag = etag if plain and etag.startswith('"') else None  # not the weak W/"..."
         self.last_modified = headers.get("Last-Modified") if plain and _is_old_enough(headers) else None
         self.total_bytes = response.content_length if plain else None
 
-    def goes_on(self, response: aiohttp.ClientResponse, url: URL) -> bool:
-        """True if a 206 is the end of the very file whose beginning is here."""
+    def continues(self, response: aiohttp.ClientResponse, url: URL) -> bool:
+        """True if a 206 response continues the same version of the file."""
         found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", response.headers.get("Content-Range", ""))
         if not self.data or url != self.url or not found or "Content-Encoding" in response.headers:
             return False
@@ -79,10 +79,8 @@ def _is_old_enough(headers: Mapping[str, str]) -> bool:
         return False
 
 
-def refuse_no_ai(values: list[str], url: URL) -> None:
-    """Heed `X-Robots-Tag: noai` and `noimageai`, whichever crawler they are addressed to.
-
-    `otherbot: noai` counts too: it says what the owner wants done with the image, and we train models.
+def check_no_ai(values: list[str], url: URL) -> None:
+    """Honour `X-Robots-Tag: noai` and `noimageai`, also if addressed to another crawler (`otherbot: noai`).
 
     Raises:
         ImageError: robots_noai.
@@ -95,22 +93,31 @@ def refuse_no_ai(values: list[str], url: URL) -> None:
 async def transfer(
     session: aiohttp.ClientSession,
     url: URL,
-    partial: Partial,
+    partial: PartialDownload,
     limits: ImageLimits,
-    take_room: TakeRoom,
+    reserve_bytes: ReserveBytes,
     allow_loopback: bool,
 ) -> bytes | URL:
-    """One request: the image, or where it redirects to. What a broken transfer brought stays in `partial`.
+    """Send one request; returns the image's bytes, or the URL that it redirects to.
+
+    Args:
+        session: the HTTP client.
+        url: the image's URL.
+        partial: bytes of earlier attempts; holds the received bytes if this one fails.
+        limits: limits on an image.
+        reserve_bytes: waits until that many bytes may be held in memory.
+        allow_loopback: allow redirects to this machine.
 
     Raises:
-        ImageError: with the reason; TimeoutError is left to the caller, who sets the time.
+        ImageError: the request failed, or the response is not an acceptable image.
+        TimeoutError: the caller's timeout has passed.
     """
     try:
         async with session.get(url, allow_redirects=False, headers=partial.headers_for(url)) as response:
-            refuse_no_ai(response.headers.getall("X-Robots-Tag", []), url)
+            check_no_ai(response.headers.getall("X-Robots-Tag", []), url)
             if response.status in _REDIRECTS:
                 return check_url(urljoin(str(url), response.headers.get("Location", "")), allow_loopback)
-            return await _read_answer(response, url, partial, limits, take_room)
+            return await _read_answer(response, url, partial, limits, reserve_bytes)
     except AddressRefused as error:
         raise ImageError("private_address", f"{url}: {error}") from error
     except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorCertificateError) as error:
@@ -135,12 +142,16 @@ def _show_unconnected(error: aiohttp.ClientError, url: URL) -> ImageError:
 
 
 async def _read_answer(
-    response: aiohttp.ClientResponse, url: URL, partial: Partial, limits: ImageLimits, take_room: TakeRoom
+    response: aiohttp.ClientResponse,
+    url: URL,
+    partial: PartialDownload,
+    limits: ImageLimits,
+    reserve_bytes: ReserveBytes,
 ) -> bytes:
     if response.status in (206, 416):
-        if response.status == 416 or not partial.goes_on(response, url):
+        if response.status == 416 or not partial.continues(response, url):
             partial.data = bytearray()
-            raise ImageError("broken_transfer", f"{url}: the end it has is not of the image that began")
+            raise ImageError("broken_transfer", f"{url}: the range doesn't continue the partial download")
     elif response.status == 200:
         partial.start(response, url)
     else:
@@ -152,7 +163,7 @@ async def _read_answer(
         raise ImageError("too_many_bytes", f"{url}: {response.content_length} bytes, limit {limits.size_bytes_max}")
     checked = len(partial.data) >= HEAD_BYTES
     while chunk := await response.content.readany():
-        await take_room(len(chunk))
+        await reserve_bytes(len(chunk))
         partial.data += chunk
         if len(partial.data) > limits.size_bytes_max:
             raise ImageError("too_many_bytes", f"{url}: more than {limits.size_bytes_max} bytes")
@@ -167,5 +178,5 @@ def _refuse_status(response: aiohttp.ClientResponse, url: URL) -> None:
     reason = "http_5xx" if status >= 500 else f"http_{status}"
     wait_s = read_retry_after(response.headers.get("Retry-After")) if status in (429, 503) else None
     if wait_s is not None:
-        raise TryLater(reason, f"{url} answers {status}, Retry-After {wait_s:.0f} s", wait_s)
+        raise RetryLater(reason, f"{url} answers {status}, Retry-After {wait_s:.0f} s", wait_s)
     raise ImageError(reason, f"{url} answers {status}")

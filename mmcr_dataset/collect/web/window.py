@@ -1,7 +1,6 @@
-"""Documents to candidates through a window: many in flight at once, results in the order of the documents.
+"""Documents to candidates through a sliding window: many documents in flight, results in input order.
 
-Memory is bounded whatever comes: so many documents in the window, so many bytes of images (`ByteBudget`), and what
-leaves is for the consumer to write at once.
+Memory is bounded by the number of documents in the window and by the bytes of images (`ByteBudget`).
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from mmcr_dataset.collect.document import (
     Candidate,
     Document,
     ImageAt,
-    make_writable,
-    shorten,
+    reason_no_candidate,
+    sanitize,
     to_candidate,
-    why_no_candidate,
+    truncate,
 )
 from mmcr_dataset.collect.web.byte_budget import ByteBudget
 from mmcr_dataset.collect.web.fetch import ImageFetcher
@@ -31,9 +30,9 @@ from mmcr_dataset.stage.stages import Removed
 
 T = TypeVar("T")
 Item = Document | Removed | Candidate
-_DOCUMENTS_A_SLOT = 16  # documents in the window for each request in flight: what a slow one may hold up
+_DOCUMENTS_A_SLOT = 16  # documents in the window for each request in flight, so that a slow one doesn't stall them
 _READ_AHEAD = 64
-_DECODERS_MAX = 4  # an image of 50 megapixels takes 150 MB or more while it is checked
+_DECODERS_MAX = 4  # decoding an image of 50 megapixels takes 150 MB or more
 
 
 async def fetch_in_order(
@@ -42,7 +41,14 @@ async def fetch_in_order(
     limits: ImageLimits = ImageLimits(),
     budget: ByteBudget | None = None,
 ) -> AsyncGenerator[tuple[T, Candidate | Removed], None]:
-    """Each item's tag and what became of it, in order; what is a candidate or removed already passes through."""
+    """Yield each item's tag and result, in order; candidates and removed rows pass through.
+
+    Args:
+        items: (tag, item), read ahead in a thread.
+        settings: settings of the fetcher.
+        limits: limits on an image.
+        budget: limit on the bytes in memory; None for `settings.max_held_bytes`.
+    """
     budget = budget or ByteBudget(settings.max_held_bytes)
     size = _DOCUMENTS_A_SLOT * settings.max_in_flight
     window: deque[tuple[T, asyncio.Task[Candidate | Removed]]] = deque()
@@ -66,7 +72,7 @@ async def fetch_in_order(
                     if window:
                         tag, task = window.popleft()
                         yield tag, await task
-                        await budget.leave(left)
+                        await budget.release(left)
                         left += 1
             finally:
                 for _, task in window:
@@ -76,7 +82,7 @@ async def fetch_in_order(
 
 def _read_some(items: Iterator[tuple[T, Item]]) -> list[tuple[T, Item]]:
     some = islice(items, _READ_AHEAD)
-    return [(tag, item if isinstance(item, Candidate) else shorten(make_writable(item))) for tag, item in some]
+    return [(tag, item if isinstance(item, Candidate) else truncate(sanitize(item))) for tag, item in some]
 
 
 async def _to_result(
@@ -87,18 +93,17 @@ async def _to_result(
     decoders: Executor,
     limits: ImageLimits,
 ) -> Candidate | Removed:
-    """One document's candidate. The one place where a failure that nobody foresaw becomes a reason."""
+    """Fetch one document's images and convert it. An unexpected error removes the document, not the run."""
     if not isinstance(item, Document):
         return item
     document = item
-    unfit = why_no_candidate(document)
-    if unfit is not None:
-        return unfit
-
-    room = budget.room(number)
+    removed = reason_no_candidate(document)
+    if removed is not None:
+        return removed
+    reservation = budget.reserve(number)
     try:
-        fetches = (fetcher.fetch(place, room) for place in document.images)
-        found = await asyncio.gather(*fetches, return_exceptions=True)  # none is left running when one fails
+        fetches = (fetcher.fetch(place, reservation) for place in document.images)
+        found = await asyncio.gather(*fetches, return_exceptions=True)  # leaves no task running when one fails
         data: dict[ImageAt, bytes | ImageError] = {}
         for place, result in zip(document.images, found, strict=True):
             if isinstance(result, BaseException) and not isinstance(result, ImageError):
@@ -106,5 +111,5 @@ async def _to_result(
             data[place] = result
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(decoders, to_candidate, document, data, limits)
-    except Exception as error:  # noqa: BLE001  (one hostile document must not end a run of millions)
+    except Exception as error:  # noqa: BLE001  (one malformed document must not stop a run of millions)
         return Removed(document.id, "unforeseen_error", f"{type(error).__name__}: {error}"[:500], retry=True)

@@ -90,8 +90,8 @@ def test_ask_failure_has_a_reason_and_is_asked_again_next_time(
     [
         (Answer("bad key", status=401), "set OPENAI_API_KEY"),
         (Answer("no such model", status=404), "check the address and the model's name"),
-        (Answer("quota", status=429, code="insufficient_quota"), "no money left"),
-        (Answer("pay first", status=402), "no money left"),
+        (Answer("quota", status=429, code="insufficient_quota"), "quota is used up"),
+        (Answer("pay first", status=402), "quota is used up"),
     ],
 )
 def test_ask_hopeless_endpoint_stops_the_run_at_once(answer: Answer, said: str, tmp_path: Path) -> None:

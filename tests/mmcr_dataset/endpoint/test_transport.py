@@ -13,7 +13,7 @@ import pytest
 
 from mmcr_dataset.endpoint.client import ChatClient, Endpoint, Reply
 from mmcr_dataset.endpoint.ledger import Ledger
-from mmcr_dataset.endpoint.transport import Answered, RequestFailed, Wire
+from mmcr_dataset.endpoint.transport import HttpResponse, RequestFailed, Transport
 from tests.fake_chat_server import Answer, FakeChatServer, completion_of
 from tests.local_server import Handler, LocalServer
 
@@ -47,9 +47,9 @@ def send_completion(handler: Handler) -> None:
     send(handler, 200, json.dumps(completion_of("hello", "m")[1]).encode())
 
 
-def post(url: str, timeout_s: float = 5.0, **azure: str) -> Answered:
-    async def run() -> Answered:
-        wire = Wire(url, "key", timeout_s, **azure)
+def post(url: str, timeout_s: float = 5.0, **azure: str) -> HttpResponse:
+    async def run() -> HttpResponse:
+        wire = Transport(url, "key", timeout_s, **azure)
         try:
             return await wire.post_json("/chat/completions", b'{"model": "m"}')
         finally:
@@ -79,7 +79,7 @@ def test_ask_azure_gets_its_path_version_and_key(tmp_path: Path, monkeypatch: py
 
 def test_wire_azure_files_and_batches_belong_to_the_resource() -> None:
     async def look(url: str) -> None:
-        wire = Wire(url, "key", 5.0, api_version="2024-10-21", deployment="my-gpt")
+        wire = Transport(url, "key", 5.0, api_version="2024-10-21", deployment="my-gpt")
         await wire.get("/batches/b1")
         await wire.close()
 

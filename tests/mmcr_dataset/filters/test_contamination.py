@@ -105,7 +105,7 @@ def test_overlap_with_itself_finds_near_duplicates_in_any_order(
     said = capsys.readouterr().out
     assert f"{8:032x}" in said
     assert f"{9:032x}" in said
-    assert "2 dialogues overlap" in said
+    assert "2 dialogues share images" in said
     assert main(["overlap", str(dataset), "--remove"]) == 0
     assert ids(dataset) == [0, 1, 2, 3]
     assert main(["overlap", str(dataset)]) == 0
@@ -170,7 +170,7 @@ def test_overlap_bad_sets_are_named(dataset: Path, tmp_path: Path, capsys: pytes
         (["empty"], "no image found"),
         (["a.parquet"], "not a readable Parquet"),
         (["broken"], "none of the 1 images can be decoded"),
-        (["broken", "deep/broken"], "two evaluation sets are called 'broken'"),
+        (["broken", "deep/broken"], "two evaluation sets have the name 'broken'"),
     ]:
         assert main(["overlap", str(dataset), "--with", *(str(tmp_path / s) for s in sets)]) == 2
         assert expected in capsys.readouterr().err

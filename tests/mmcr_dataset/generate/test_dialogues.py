@@ -115,8 +115,8 @@ def test_estimate_counts_what_the_ledger_lacks_in_requests_tokens_and_money(tmp_
         assert cost.completion_tokens == 1400 + 3500 + 1400
         assert 4 * 255 + 2 * 700 < cost.prompt_tokens < 4 * 255 + 3 * 2000  # four images of one tile, three prompts
         assert cost.usd == pytest.approx(price.cost_usd(cost.prompt_tokens, cost.completion_tokens))
-        assert cost.most_usd is not None
-        assert cost.usd < cost.most_usd
+        assert cost.worst_case_usd is not None
+        assert cost.usd < cost.worst_case_usd
         written = Written([1])
         written.write(settings, tmp_path / "l.sqlite")
         with Ledger(tmp_path / "l.sqlite") as ledger:
@@ -136,7 +136,7 @@ def test_build_estimate_says_the_cost_and_pays_nothing(
         flags = ["--writer", "openai", "--filter", "none", "--estimate"]
         assert openai(folder, tmp_path / "set", server, *flags, "--endpoint", endpoint) == 0
         assert server.requests == []
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert "9 requests to gpt-4o-2024-11-20 (0 are in the ledger)" in said
     assert "USD, at most" in said
     assert not (tmp_path / "set").exists()

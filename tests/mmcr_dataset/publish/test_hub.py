@@ -216,7 +216,7 @@ DAMAGES: dict[str, tuple[Callable[[list[dict[str, object]]], None], str]] = {
         "stands at single/train-00000-of-00001.parquet row 0 already",
     ),
     "count": (lambda rows: rows[2].update(num_turns=7), "num_turns or num_images is wrong: 7, 1"),
-    "lost row": (lambda rows: rows.pop(), "counts 6 rows, the shards hold 5"),
+    "lost row": (lambda rows: rows.pop(), "counts 6 rows, the shards have 5"),
 }
 
 
@@ -239,7 +239,7 @@ def test_check_damaged_folder_is_named(folder: Path, make_dialogue: Callable[...
     for part in (
         "`default: true`",
         "no file matches many/train",
-        "loading scripts are refused",
+        "loading scripts are rejected",
         "not a readable Parquet",
     ):
         assert part in said

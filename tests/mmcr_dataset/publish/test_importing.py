@@ -136,7 +136,7 @@ def test_import_bad_files_are_named(images: Path, tmp_path: Path, capsys: pytest
     (tmp_path / "none.json").write_text('[{"image": "coco/0.png"}]')
     for name, expected in [
         ("missing.json", "no such file"),
-        ("lines.json", "JSON lines must end in .jsonl"),
+        ("lines.json", "JSON Lines file must end in .jsonl"),
         ("dict.json", "expected a list of objects"),
         ("none.json", "none of 1 records is a dialogue"),
     ]:

@@ -17,7 +17,7 @@ import pytest
 
 from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.endpoint.ledger import Ledger
-from mmcr_dataset.generate.ranks import Writing, to_rank
+from mmcr_dataset.generate.ranks import GenerateTask, to_rank
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.stage.engine import EngineSettings, Job, launch, make_executor
 from tests.conftest import image_bytes
@@ -107,9 +107,9 @@ with FakeChatServer(good_reply) as server:
     assert contents(tmp_path / "set") == contents(tmp_path / "plain" / "set")
 
 
-def task_of(tmp_path: Path, **engine: Any) -> Writing:
+def task_of(tmp_path: Path, **engine: Any) -> GenerateTask:
     endpoint = Endpoint("http://127.0.0.1:1/v1", "gpt-4o", max_in_flight=64, max_cost_usd=100.0)
-    return Writing(tmp_path / "set.work", WriterSettings("openai", endpoint), EngineSettings(**engine))
+    return GenerateTask(tmp_path / "set.work", WriterSettings("openai", endpoint), EngineSettings(**engine))
 
 
 def test_rank_gets_its_part_of_requests_and_money(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_slurm_job_script_names_ranks_partition_and_time(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        ({"name": "slurm"}, "--slurm_partition goes with slurm"),
+        ({"name": "slurm"}, "--slurm_partition is required for slurm"),
         ({"num_ranks": 0}, "expected at least 1"),
     ],
 )

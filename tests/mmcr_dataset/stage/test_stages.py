@@ -15,7 +15,7 @@ import pytest
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.publish.builder import open_builder
-from mmcr_dataset.stage.stages import REMOVED, STAGES, Removed, Stage, forget_shards, write_jsonl
+from mmcr_dataset.stage.stages import REMOVED, STAGES, Removed, Stage, invalidate_shards, write_jsonl
 from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
 from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
@@ -138,7 +138,7 @@ def test_begin_resumes_and_close_replaces(tmp_path: Path) -> None:
     assert Stage.open(tmp_path, "generate").settings == {"a": 1}
     assert Stage.begin(tmp_path, "generate", {"a": 2}).is_finished(0)
     assert Stage.begin(tmp_path, "generate", {"a": 1}).is_finished(2)
-    forget_shards(tmp_path, "generate", [0])
+    invalidate_shards(tmp_path, "generate", [0])
     assert not begun.is_finished(0)
     assert finished(tmp_path, {"a": 2}, 1).close().num_kept == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2_dialogues", "2_removed"]
@@ -200,5 +200,5 @@ def test_reading_a_work_folder_writes_nothing(built: Path, capsys: pytest.Captur
     assert main(["check", str(built / "set")]) == 0
     assert main(["contamination", str(built / "set")]) == 0
     assert main(["label", str(work)]) == 2
-    assert "asked for no similarity" in capsys.readouterr().err
+    assert "had no similarity threshold" in capsys.readouterr().err
     assert seen() == before

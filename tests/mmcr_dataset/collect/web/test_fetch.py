@@ -239,7 +239,7 @@ def test_fetch_slow_host_does_not_hold_up_another() -> None:
         budget = ByteBudget(10**9)
 
         async def one(url: str) -> None:
-            assert await fetcher.fetch(ImageAt(url=url), budget.room(1)) == IMAGE
+            assert await fetcher.fetch(ImageAt(url=url), budget.reserve(1)) == IMAGE
             ended.append("slow" if "slow" in url else "quick")
 
         async with ImageFetcher(settings) as fetcher:

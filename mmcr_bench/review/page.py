@@ -1,6 +1,6 @@
-"""The experts' web page: log in, look at a dialogue, pass or flag it by keyboard, go on. Plain forms, no framework.
+"""The experts' web page: log in, read a dialogue, pass or flag it by keyboard, next item. Plain HTML forms.
 
-Every text of a dialogue is shown literally; the policy in the headers lets nothing run or load that isn't ours.
+Every text of a dialogue is escaped; the Content-Security-Policy blocks foreign scripts and resources.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Form = Mapping[str, list[str]]
 
 
 class Refused(Exception):
-    """A request that gets an error page: status and what to tell the person."""
+    """A request that is answered with an error page: HTTP status and message for the user."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class Refused(Exception):
 
 
 class Pages:
-    """The handlers; one method a page."""
+    """The request handlers, one method per page."""
 
     def __init__(self, log: ReviewLog, accounts: Accounts) -> None:
         self.log = log
@@ -62,25 +62,29 @@ class Pages:
         self._static = {name: folder.joinpath(name).read_bytes() for name in _STATIC}
 
     def show(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
-        """A page; every value is escaped."""
+        """Render a template; every value is escaped."""
         return HTMLResponse(self._templates.get_template(template).render(**values), status)
 
     def person(self, request: Request) -> Person | None:
-        """Who asks, None if nobody is logged in."""
+        """The logged-in user, None if there is none."""
         return self.accounts.who(request.cookies.get(COOKIE))
 
     async def static(self, name: str) -> Response:
-        """Style and script."""
+        """Stylesheet and script.
+
+        Raises:
+            Refused: there is no such file.
+        """
         if name not in self._static:
             raise Refused(404, "There is no such page.")
         return Response(self._static[name], media_type=_STATIC[name])
 
     async def login(self, request: Request) -> Response:
-        """The form to log in."""
+        """The login form."""
         return self.show("login.html", person=None, failed=False)
 
     async def log_in(self, request: Request) -> Response:
-        """Check name and password, begin a session."""
+        """Check name and password, start a session."""
         form = await read_form(request)
         token = await run_in_threadpool(self.accounts.log_in, first(form, "name"), first(form, "password"))
         if token is None:
@@ -111,7 +115,11 @@ class Pages:
         return self._show_item(person, items, items[name], items.get(done or ""))
 
     async def item(self, request: Request, name: str) -> Response:
-        """One item by its name."""
+        """One item by its name.
+
+        Raises:
+            Refused: the user is no expert, or there is no such item.
+        """
         person = self._expert(request)
         items = self.log.items()
         if name not in items:
@@ -143,7 +151,7 @@ class Pages:
         return RedirectResponse(f"/?done={quote(name, safe='')}", 303)
 
     async def undo(self, request: Request, name: str) -> Response:
-        """Take an expert's mark back."""
+        """Withdraw an expert's mark."""
         person, form = await self._posted(request, "expert")
         await self._append("withdrawn", name, person, form)
         return RedirectResponse(f"/item/{quote(name, safe='')}", 303)
@@ -161,7 +169,11 @@ class Pages:
             raise Refused(409, conflict.detail) from conflict
 
     async def image(self, request: Request, sha256: str) -> Response:
-        """An image of the review, as its bytes are."""
+        """The unchanged bytes of an image.
+
+        Raises:
+            Refused: nobody is logged in, or the image is unknown or can't be decoded.
+        """
         if self.person(request) is None:
             raise Refused(403, "Log in first.")
         data = await run_in_threadpool(self.log.image, sha256)
@@ -175,7 +187,11 @@ class Pages:
         return Response(data, media_type=f"image/{kind}", headers=headers)
 
     async def progress(self, request: Request) -> Response:
-        """The keeper's overview: status, experts, agreement."""
+        """The keeper's overview: status, experts, agreement.
+
+        Raises:
+            Refused: the user isn't the keeper.
+        """
         person = self.person(request)
         if person is None or person.role != "keeper":
             raise Refused(403, "Only the keeper of the review sees this page.")
@@ -190,7 +206,7 @@ class Pages:
         return person
 
     async def _posted(self, request: Request, role: str | None = None) -> tuple[Person, Form]:
-        """The person behind a form and its fields; a form that isn't ours is refused."""
+        """The user who sent a form, and its fields; refuses a form without our CSRF token."""
         form = await read_form(request)
         person = self.person(request)
         if person is None or (role is not None and person.role != role):
@@ -201,7 +217,7 @@ class Pages:
 
 
 async def read_form(request: Request) -> Form:
-    """Fields of a form that was sent from our own page.
+    """Fields of a same-origin form.
 
     Raises:
         Refused: another site sent it, or it is too large.
@@ -223,7 +239,7 @@ def first(form: Form, name: str) -> str:
 
 
 def to_shown_turns(dialogue: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Turns for the page: blocks with the images' hashes in place of their numbers."""
+    """Turns for the template: image blocks with number and hash."""
     hashes = [image["sha256"] for image in image_entries(dialogue)]
     return [
         {

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from eval_tasks.models.open_model import open_model
-from eval_tasks.run import Asking, answer_samples
+from eval_tasks.run import RunContext, answer_samples
 from eval_tasks.store.journal import Journal
 from eval_tasks.task import Sample
 from eval_tasks.tasks.mmcr_bench import TASK
@@ -50,7 +50,7 @@ def main() -> None:
             samples = make_samples(args.dialogues)
             async with model:
                 start, cpu_start = time.perf_counter(), time.process_time()
-                await answer_samples(TASK, samples, Asking(model, journal, {}, decoding))
+                await answer_samples(TASK, samples, RunContext(model, journal, {}, decoding))
                 return time.perf_counter() - start, time.process_time() - cpu_start
 
         decoding = {"temperature": 0, "max_new_tokens": 64}

@@ -103,7 +103,7 @@ def run_ours(
     )  # fmt: skip
     rows = load_rows(str(folder))
     collator = Collator(
-        Encoder(processor, pixels_as_bytes=family.pixels_as_bytes), family, True, merge_size_of(family, model.config)
+        Encoder(processor, uint8_pixels=family.uint8_pixels), family, True, merge_size_of(family, model.config)
     )
 
     def run() -> None:

@@ -25,7 +25,7 @@ from training.data.collate import Collator
 from training.data.encode import Encoder
 from training.data.lengths import Measurer
 from training.data.packing import merge_size_of
-from training.data.pixels import to_floats
+from training.data.pixels import rescale_and_normalize
 from training.families import load_family
 from training.model.tiny import build_tiny
 
@@ -61,7 +61,7 @@ def compare(name: str, dialogue: Dialogue, repeats: int) -> dict[str, Any]:
     model, processor = build_tiny(family, [dialogue], seed=0)
     full_size(name, processor)
     row = to_row(dialogue)
-    encoder = Encoder(processor, pixels_as_bytes=family.pixels_as_bytes)
+    encoder = Encoder(processor, uint8_pixels=family.uint8_pixels)
     ours = Collator(encoder, family, packing=True, merge_size=merge_size_of(family, model.config))
     theirs = DataCollatorForVisionLanguageModeling(processor, assistant_only_loss=True)
 
@@ -76,7 +76,7 @@ def compare(name: str, dialogue: Dialogue, repeats: int) -> dict[str, Any]:
     same = same and torch.equal(ours([row])["labels"], run_theirs()["labels"])
     ours_ms, theirs_ms = cpu_ms(lambda: ours([row]), repeats), cpu_ms(run_theirs, repeats)
     pixels = ours([row])["pixel_values"]
-    floats_ms = cpu_ms(lambda: to_floats(pixels, processor.image_processor), repeats)
+    floats_ms = cpu_ms(lambda: rescale_and_normalize(pixels, processor.image_processor), repeats)
     images_ms = cpu_ms(images_alone, repeats)
     return {
         "family": name,

@@ -154,7 +154,9 @@ class TrainConfig:
         for name in ("weights", "caps"):
             values = getattr(self, f"data_{name}")
             if values and len(values) != len(self.data):
-                raise ValueError(f"--data_{name}: {len(values)} {name} for {len(self.data)} data sets; give one per set")
+                raise ValueError(
+                    f"--data_{name}: {len(values)} {name} for {len(self.data)} data sets; give one per set"
+                )
             if any(value < 0 for value in values):
                 raise ValueError(f"--data_{name} {values}: expected 0 or more")
         if self.streaming and not self.max_steps:

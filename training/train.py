@@ -110,9 +110,7 @@ def train(config: TrainConfig) -> Path:
 
     # data
     collator = Collator(
-        encoder=Encoder(
-            encoding_processor(config, family, processor), config.length_limit_tokens, family.uint8_pixels
-        ),
+        encoder=Encoder(encoding_processor(config, family, processor), config.length_limit_tokens, family.uint8_pixels),
         family=family,
         packing=config.packing,
         merge_size=merge_size_of(family, model.config) if config.packing else None,

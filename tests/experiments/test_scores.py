@@ -15,7 +15,7 @@ from experiments.estimates import Runs
 from experiments.figures import write_figure
 from experiments.result_table import differences_of, show_results, write_results
 from experiments.scores import BASE, Measure, Scores, load_scores, to_measures
-from experiments.volumes import Look, equal_token_rows, read_look
+from experiments.volumes import DryRun, equal_token_rows, read_dry_run
 from tests.experiments.conftest import QUIZ
 
 
@@ -145,18 +145,18 @@ def test_figure_is_drawn_along_an_axis_or_as_differences_also_where_an_interval_
 
 
 def test_equal_tokens_are_those_of_the_arm_that_has_fewest() -> None:
-    looks = [Look(1000, 10, 500), Look(400, 10, 2000), Look(10_000, 10, 1000)]
-    caps = equal_token_rows(looks, None)
+    runs = [DryRun(1000, 10, 500), DryRun(400, 10, 2000), DryRun(10_000, 10, 1000)]
+    caps = equal_token_rows(runs, None)
     assert caps == [1000, 250, 500]
-    assert {cap * look.tokens_a_dialogue for cap, look in zip(caps, looks, strict=True)} == {50_000}
-    assert equal_token_rows(looks, 100) == [100, 25, 50]
+    assert {cap * run.tokens_a_dialogue for cap, run in zip(caps, runs, strict=True)} == {50_000}
+    assert equal_token_rows(runs, 100) == [100, 25, 50]
 
 
 def test_look_at_data_that_cannot_be_trained_is_an_error(tmp_path: Path) -> None:
     at = {"dialogues": 0, "trained_tokens": 0, "skipped": 9}
     (tmp_path / "dry_run.json").write_text(json.dumps({"data": [{"rows": 9}], "looked_at": at}))
     with pytest.raises(ValueError, match=r"not one can be trained \(9 skipped\)"):
-        read_look(tmp_path)
+        read_dry_run(tmp_path)
 
 
 def test_two_arms_of_one_name_are_refused() -> None:

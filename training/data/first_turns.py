@@ -36,7 +36,8 @@ def keep_first_turns(rows: Any, turns_max: int) -> Any:
 
 def _truncate_columns(columns: Mapping[str, Sequence[Any]], turns_max: int) -> dict[str, list[Any]]:
     rows = [
-        truncate_row(dict(zip(columns, values, strict=True)), turns_max) for values in zip(*columns.values(), strict=True)
+        truncate_row(dict(zip(columns, values, strict=True)), turns_max)
+        for values in zip(*columns.values(), strict=True)
     ]
     return {name: [row[name] for row in rows] for name in columns}
 

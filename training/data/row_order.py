@@ -100,7 +100,7 @@ def first_rows(rows: Any, count: int = 1000) -> Iterator[dict[str, Any]]:
     return itertools.islice(itertools.chain.from_iterable(sets), count)
 
 
-class PickedRows(Dataset[Any]):
+class ItemDataset(Dataset[Any]):
     """Item -> row, in a worker: an index is looked up, a row of a stream is passed through."""
 
     def __init__(self, rows: Any) -> None:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from training.config import TrainConfig
 from training.data.collate import Collator
 from training.data.lengths import Length, Measurer
-from training.data.row_order import Item, PickedRows, ShuffledRows, ShuffledStream
+from training.data.row_order import Item, ItemDataset, ShuffledRows, ShuffledStream
 from training.data.steps import Measure, StepPlan, split_by_tokens, split_evenly
 
 _ROWS_AT_ONCE = 32  # rows per task of a measuring worker
@@ -55,7 +55,7 @@ class StepLoader:
     def __iter__(self) -> Iterator[Step]:
         batches = iter(
             DataLoader(
-                PickedRows(self.dataset),
+                ItemDataset(self.dataset),
                 batch_sampler=self.plan,
                 collate_fn=self._collate,
                 num_workers=self._num_workers,
@@ -83,7 +83,7 @@ class LengthPrefetcher:
         """The items with their lengths, in order."""
         asked: deque[tuple[Item, ...]] = deque()
         lengths = DataLoader(
-            PickedRows(self.rows),
+            ItemDataset(self.rows),
             batch_sampler=_chunks(items, asked),
             collate_fn=self._measure,
             num_workers=self.num_workers,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from training.data.collate import SKIPPED, Collator
 from training.data.loss_mask import NO_LOSS
 from training.data.mixture import Share
-from training.data.row_order import PickedRows
+from training.data.row_order import ItemDataset
 from training.data.steps import StepPlan
 from training.model.trainable import PartCount
 
@@ -33,7 +33,7 @@ class FirstBatches(NamedTuple):
 
 def encode_first_batches(plan: StepPlan, rows: Any, collator: Collator) -> FirstBatches:
     """Encode and count the first micro-batches of the first step."""
-    step, picked = next(plan.steps()), PickedRows(rows)
+    step, picked = next(plan.steps()), ItemDataset(rows)
     encoded = step[:_NUM_ENCODED]
     collated = [collator([picked[item] for item in batch]) for batch in encoded]
     tokens = [int(batch["input_ids"].numel()) for batch in collated]

@@ -1,7 +1,7 @@
-"""Evaluation through an endpoint: python -m benchmarks.eval_api [--dialogues 256] [--in-flight 64] [--latency-s 0.3].
+"""Evaluation of an API model: python -m benchmarks.eval_api [--dialogues 256] [--in-flight 64] [--latency-s 0.3].
 
-A local server answers each request after a fixed time. The ideal is `turns x dialogues / in flight x latency`; printed
-is the ideal's share of the time that the run's loop took, start-up and scoring left out.
+A local server has a fixed latency. The ideal is `turns x dialogues / in flight x latency`; prints the ratio of the
+ideal and the time of the evaluation loop, without start-up and scoring.
 """
 
 from __future__ import annotations

@@ -136,7 +136,11 @@ class Score:
     tasks_from: TaskFiles = ()
 
     def run(self) -> None:
-        """Score, and print the table of scores."""
+        """Score, and print the table of scores.
+
+        Raises:
+            ValueError: neither a run nor predictions are given.
+        """
         if self.predictions is not None:
             self._score_predictions(self.predictions)
             return
@@ -228,7 +232,11 @@ class Report:
     tasks_from: TaskFiles = ()
 
     def run(self) -> None:
-        """Print the table and write the page."""
+        """Print the table and write the page.
+
+        Raises:
+            ValueError: no run is given.
+        """
         from eval_tasks.report.tables import runs_table
         from eval_tasks.store.run_folder import read_results
 

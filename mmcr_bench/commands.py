@@ -90,7 +90,11 @@ class Build:
     topics: Path | None = None
 
     def run(self) -> None:
-        """Draw the bench and print what was drawn and which topics fall short."""
+        """Draw the bench and print what was drawn and which topics fall short.
+
+        Raises:
+            ValueError: only one of --labels and --topics is given.
+        """
         from mmcr_bench.build import build_bench
         from mmcr_bench.select.topics import load_tagging
 
@@ -128,7 +132,11 @@ class Freeze:
     check: Annotated[Path | None, arg(metavar="FOLDER")] = None
 
     def run(self) -> None:
-        """Write or verify, and print the result."""
+        """Write or verify, and print the result.
+
+        Raises:
+            ValueError: neither a review with an output folder nor --check is given.
+        """
         from mmcr_bench.freeze import check_frozen, freeze_review
 
         if self.check is not None:
@@ -156,7 +164,11 @@ class Agreement:
     figure: Path | None = None
 
     def run(self) -> None:
-        """Print the agreement with confidence intervals."""
+        """Print the agreement with confidence intervals.
+
+        Raises:
+            ValueError: neither a review nor a run with experts is given.
+        """
         from mmcr_bench.review.commands import agreement
         from mmcr_bench.trust import commands
 

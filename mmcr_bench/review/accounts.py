@@ -30,7 +30,7 @@ Role = Literal["expert", "keeper"]
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class User:
     """The logged-in user; a keeper sees agreement and progress of all experts, and doesn't annotate."""
 
     name: str
@@ -90,7 +90,7 @@ class Accounts:
             self._db.execute("INSERT INTO session VALUES (?, ?, ?)", (_sha256(token), name, now + SESSION_S))
         return token
 
-    def who(self, token: str | None, now: float | None = None) -> Person | None:
+    def user_of(self, token: str | None, now: float | None = None) -> User | None:
         """The user of a session token, None if it is unknown or expired."""
         if not token:
             return None
@@ -100,7 +100,7 @@ class Accounts:
         )
         with self._lock:
             row = self._db.execute(query, (_sha256(token), time.time() if now is None else now)).fetchone()
-        return Person(row[0], row[1], _sha256("csrf " + token)) if row else None
+        return User(row[0], row[1], _sha256("csrf " + token)) if row else None
 
     def log_out(self, token: str) -> None:
         """End a session."""

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 
 from mmcr_bench.judge.rubric import DIMENSIONS
-from mmcr_bench.review.accounts import SESSION_S, Accounts, Person
+from mmcr_bench.review.accounts import SESSION_S, Accounts, User
 from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.progress import next_item, show_agreement, to_progress
 from mmcr_bench.review.rounds import CRITERIA, Event, Item, Kind, ReviewConflict
@@ -65,9 +65,9 @@ class Pages:
         """Render a template; every value is escaped."""
         return HTMLResponse(self._templates.get_template(template).render(**values), status)
 
-    def person(self, request: Request) -> Person | None:
+    def user(self, request: Request) -> User | None:
         """The logged-in user, None if there is none."""
-        return self.accounts.who(request.cookies.get(COOKIE))
+        return self.accounts.user_of(request.cookies.get(COOKIE))
 
     async def static(self, name: str) -> Response:
         """Stylesheet and script.
@@ -81,14 +81,14 @@ class Pages:
 
     async def login(self, request: Request) -> Response:
         """The login form."""
-        return self.show("login.html", person=None, failed=False)
+        return self.show("login.html", user=None, failed=False)
 
     async def log_in(self, request: Request) -> Response:
         """Check name and password, start a session."""
         form = await read_form(request)
         token = await run_in_threadpool(self.accounts.log_in, first(form, "name"), first(form, "password"))
         if token is None:
-            return self.show("login.html", 401, person=None, failed=True)
+            return self.show("login.html", 401, user=None, failed=True)
         response = RedirectResponse("/", 303)
         secure = request.url.scheme == "https"
         response.set_cookie(COOKIE, token, max_age=SESSION_S, httponly=True, samesite="strict", secure=secure)
@@ -102,17 +102,17 @@ class Pages:
 
     async def start(self, request: Request) -> Response:
         """An expert's next item, or the keeper's overview."""
-        person = self.person(request)
-        if person is None:
+        user = self.user(request)
+        if user is None:
             return RedirectResponse("/login", 303)
-        if person.role == "keeper":
+        if user.role == "keeper":
             return RedirectResponse("/progress", 303)
         items = self.log.items()
-        name = next_item(items, person.name, self.log.num_experts)
+        name = next_item(items, user.name, self.log.num_experts)
         done = request.query_params.get("done")
         if name is None:
-            return self.show("done.html", person=person, done=items.get(done or ""), **self._counts(items, person))
-        return self._show_item(person, items, items[name], items.get(done or ""))
+            return self.show("done.html", user=user, done=items.get(done or ""), **self._counts(items, user))
+        return self._show_item(user, items, items[name], items.get(done or ""))
 
     async def item(self, request: Request, name: str) -> Response:
         """One item by its name.
@@ -120,49 +120,49 @@ class Pages:
         Raises:
             Refused: the user is no expert, or there is no such item.
         """
-        person = self._expert(request)
+        user = self._expert(request)
         items = self.log.items()
         if name not in items:
             raise Refused(404, "This item is not in the review.")
-        return self._show_item(person, items, items[name], None)
+        return self._show_item(user, items, items[name], None)
 
-    def _show_item(self, person: Person, items: Mapping[str, Item], item: Item, done: Item | None) -> HTMLResponse:
-        mine = item.marks.get(person.name)
+    def _show_item(self, user: User, items: Mapping[str, Item], item: Item, done: Item | None) -> HTMLResponse:
+        mine = item.marks.get(user.name)
         return self.show(
             "item.html",
-            person=person,
+            user=user,
             item=item,
             turns=to_shown_turns(item.dialogue),
             mine=mine,
-            done=done if done is not None and person.name in done.marks else None,
+            done=done if done is not None and user.name in done.marks else None,
             criteria=[dimension for dimension in DIMENSIONS if dimension.name in CRITERIA],
             note_max=NOTE_MAX,
-            **self._counts(items, person),
+            **self._counts(items, user),
         )
 
-    def _counts(self, items: Mapping[str, Item], person: Person) -> dict[str, int]:
-        return {"num_items": len(items), "num_mine": sum(person.name in item.marks for item in items.values())}
+    def _counts(self, items: Mapping[str, Item], user: User) -> dict[str, int]:
+        return {"num_items": len(items), "num_mine": sum(user.name in item.marks for item in items.values())}
 
     async def mark(self, request: Request, name: str) -> Response:
         """Store an expert's mark."""
-        person, form = await self._posted(request, "expert")
+        user, form = await self._posted(request, "expert")
         note = first(form, "note")[:NOTE_MAX]
-        await self._append("marked", name, person, form, tuple(form.get("flag", [])), note)
+        await self._append("marked", name, user, form, tuple(form.get("flag", [])), note)
         return RedirectResponse(f"/?done={quote(name, safe='')}", 303)
 
     async def undo(self, request: Request, name: str) -> Response:
         """Withdraw an expert's mark."""
-        person, form = await self._posted(request, "expert")
-        await self._append("withdrawn", name, person, form)
+        user, form = await self._posted(request, "expert")
+        await self._append("withdrawn", name, user, form)
         return RedirectResponse(f"/item/{quote(name, safe='')}", 303)
 
     async def _append(
-        self, kind: Kind, name: str, person: Person, form: Form, flags: tuple[str, ...] = (), note: str = ""
+        self, kind: Kind, name: str, user: User, form: Form, flags: tuple[str, ...] = (), note: str = ""
     ) -> None:
         version = first(form, "version")
         if not version.isascii() or not version.isdigit() or len(version) > 6:
             raise Refused(400, "The form names no version.")
-        event = Event(kind, name, int(version), person.name, time.time(), flags, note)
+        event = Event(kind, name, int(version), user.name, time.time(), flags, note)
         try:
             await run_in_threadpool(self.log.append, event)
         except ReviewConflict as conflict:
@@ -174,7 +174,7 @@ class Pages:
         Raises:
             Refused: nobody is logged in, or the image is unknown or can't be decoded.
         """
-        if self.person(request) is None:
+        if self.user(request) is None:
             raise Refused(403, "Log in first.")
         data = await run_in_threadpool(self.log.image, sha256)
         if data is None:
@@ -192,28 +192,28 @@ class Pages:
         Raises:
             Refused: the user isn't the keeper.
         """
-        person = self.person(request)
-        if person is None or person.role != "keeper":
+        user = self.user(request)
+        if user is None or user.role != "keeper":
             raise Refused(403, "Only the keeper of the review sees this page.")
         progress = to_progress(self.log, self.accounts.names("expert"))
         agreement = await run_in_threadpool(show_agreement, self.log)
-        return self.show("progress.html", person=person, progress=progress, agreement=agreement)
+        return self.show("progress.html", user=user, progress=progress, agreement=agreement)
 
-    def _expert(self, request: Request) -> Person:
-        person = self.person(request)
-        if person is None or person.role != "expert":
+    def _expert(self, request: Request) -> User:
+        user = self.user(request)
+        if user is None or user.role != "expert":
             raise Refused(403, "Log in as an expert to review.")
-        return person
+        return user
 
-    async def _posted(self, request: Request, role: str | None = None) -> tuple[Person, Form]:
+    async def _posted(self, request: Request, role: str | None = None) -> tuple[User, Form]:
         """The user who sent a form, and its fields; refuses a form without our CSRF token."""
         form = await read_form(request)
-        person = self.person(request)
-        if person is None or (role is not None and person.role != role):
+        user = self.user(request)
+        if user is None or (role is not None and user.role != role):
             raise Refused(403, "Log in first.")
-        if not hmac.compare_digest(first(form, "csrf").encode(), person.csrf.encode()):
+        if not hmac.compare_digest(first(form, "csrf").encode(), user.csrf.encode()):
             raise Refused(403, "This form was not sent from the review page; load the page again.")
-        return person, form
+        return user, form
 
 
 async def read_form(request: Request) -> Form:
@@ -280,6 +280,6 @@ def make_app(log: ReviewLog, accounts: Accounts) -> FastAPI:
 
     @app.exception_handler(Refused)
     async def show_refusal(request: Request, refused: Refused) -> Response:
-        return pages.show("refused.html", refused.status, person=None, message=refused.message)
+        return pages.show("refused.html", refused.status, user=None, message=refused.message)
 
     return app

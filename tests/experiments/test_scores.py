@@ -38,7 +38,7 @@ def test_load_scores_leaves_out_what_one_run_has_no_judgement_of(tmp_path: Path)
     (measure,) = scores.measures
     runs = scores.runs[measure.label]
     assert [runs[name].values_S.tolist() for name in (BASE, "arm")] == [[pytest.approx(100 / 23)]] * 2
-    assert scores.notes == ["quiz: 1 of 24 samples are left out, a run's judge gave no judgement"]
+    assert scores.notes == ["quiz: 1 of 24 samples are excluded, unjudged in at least one run"]
     assert runs[BASE].num_groups == 8
 
 
@@ -155,10 +155,10 @@ def test_equal_tokens_are_those_of_the_arm_that_has_fewest() -> None:
 def test_look_at_data_that_cannot_be_trained_is_an_error(tmp_path: Path) -> None:
     at = {"dialogues": 0, "trained_tokens": 0, "skipped": 9}
     (tmp_path / "dry_run.json").write_text(json.dumps({"data": [{"rows": 9}], "looked_at": at}))
-    with pytest.raises(ValueError, match=r"not one can be trained \(9 skipped\)"):
+    with pytest.raises(ValueError, match=r"none of the encoded dialogues can be trained \(9 skipped\)"):
         read_dry_run(tmp_path)
 
 
 def test_two_arms_of_one_name_are_refused() -> None:
-    with pytest.raises(ValueError, match="two arms are called a"):
+    with pytest.raises(ValueError, match="duplicate arms a"):
         Experiment("t", [Arm("a", "a", ["d"], [1]), Arm("a", "a", ["d"], [2])])

@@ -132,7 +132,7 @@ def test_build_refuses_what_it_must_not_touch(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "mmcr-bench").mkdir()
     (tmp_path / "mmcr-bench" / "thesis.txt").write_text("mine")
     assert build(dataset, "--overwrite") == 2
-    assert "is no bench" in capsys.readouterr().err
+    assert "is not a bench" in capsys.readouterr().err
     assert (tmp_path / "mmcr-bench" / "thesis.txt").read_text() == "mine"
 
 

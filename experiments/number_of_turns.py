@@ -37,7 +37,7 @@ class NumberOfTurns(ExperimentSettings):
         """An arm for each number of turns.
 
         Raises:
-            ValueError: more than one data set, a number of turns below 1, or fewer rows than asked for.
+            ValueError: more than one data set, a number of turns below 1, or fewer rows than requested.
         """
         if len(self.data) > 1:
             raise ValueError(f"--data names {len(self.data)} sets, expected one, whose dialogues are truncated")

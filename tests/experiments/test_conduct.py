@@ -237,12 +237,17 @@ def test_topic_balance_with_the_topics_that_mmcr_bench_found(
 @pytest.mark.parametrize(
     ("experiment", "places", "more", "said"),
     [
-        (DataVolume, ["mmcr"], "--volumes 101", "has 100 rows, 101 are asked for"),
+        (DataVolume, ["mmcr"], "--volumes 101", "has 100 rows, 101 are requested"),
         (DataVolume, ["mmcr"], "--volumes 0", "no arm to train"),
         (DataVolume, ["mmcr"], "--volumes -1", "--volumes -1: expected 0 or more"),
         (DataVolume, ["mmcr", "mmdu"], "--volumes 1", "expected the one whose volume changes"),
         (DataVolume, ["mmcr"], "--volumes 1 --train_flags=--epoch", "Perhaps you meant: --epochs"),
-        (DataVolume, ["mmcr"], "--volumes 1 --train_flags=--streaming=1", "--streaming true: the number of rows is unknown"),
+        (
+            DataVolume,
+            ["mmcr"],
+            "--volumes 1 --train_flags=--streaming=1",
+            "--streaming true: the number of rows is unknown",
+        ),
         (
             DataVolume,
             ["mmcr"],
@@ -251,7 +256,7 @@ def test_topic_balance_with_the_topics_that_mmcr_bench_found(
         ),
         (DataVolume, ["mmcr"], "--volumes 1 --config nowhere.yaml", "nowhere.yaml: no such file"),
         (MmduOrMmcr, ["mmcr"], "", "expected the two to compare"),
-        (MmduOrMmcr, ["mmcr", "mmdu"], "--rows 41", "mmdu has 40 rows, 41 are asked for"),
+        (MmduOrMmcr, ["mmcr", "mmdu"], "--rows 41", "mmdu has 40 rows, 41 are requested"),
         (MmduOrMmcr, ["mmcr", "ORG/other"], "", "ORG/other: not a folder, so its rows aren't counted"),
         (NumberOfTurns, ["mmcr"], "--turns 0", "--turns 0: expected 1 or more"),
         (TopicBalance, ["mmcr"], "--topic cat", "0 rows on 'cat'"),

@@ -1,6 +1,6 @@
-"""python benchmarks/bench_judge.py: 600 dialogues x 3 judges x 3 repeats at a local server, beside ideal concurrency.
+"""python benchmarks/bench_judge.py: 600 dialogues x 3 judges x 3 repeats at a local server, against the ideal time.
 
-The server runs in a process of its own and takes a fixed time for each reply.
+The server runs in another process and replies with a fixed latency.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from mmcr_bench.judge.rubric import DIMENSIONS
 from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.record.dialogue import Dialogue, Turn
 
-REPLY_S = 1.0  # a real judge writes some hundred words, which takes it longer
+REPLY_S = 1.0  # latency of the server; real judges are slower
 NUM_DIALOGUES, NUM_JUDGES, NUM_REPEATS = 600, 3, 3
 
 
 def serve(connection: Connection) -> None:
-    """Answer every request with a verdict until told to stop."""
+    """Answer every request with a verdict until a message arrives."""
     from tests.fake_chat_server import Answer, FakeChatServer
 
     verdict = json.dumps({"Explanation": "So."} | {dimension.key: 5 for dimension in DIMENSIONS})

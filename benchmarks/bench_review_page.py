@@ -1,4 +1,4 @@
-"""python benchmarks/bench_review_page.py: the review page at 600 items and six experts at once, beside a bare page."""
+"""python benchmarks/bench_review_page.py: latency of the review page, 600 items, six concurrent experts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,15 @@ def start(app: FastAPI) -> int:
 def ask(
     connection: http.client.HTTPConnection, method: str, path: str, cookie: str, **form: str
 ) -> tuple[str, str, float]:
-    """Body, cookie or address, seconds."""
+    """Send a request; returns body, cookie and seconds.
+
+    Args:
+        connection: HTTP connection.
+        method: HTTP method.
+        path: path of the URL.
+        cookie: session cookie, empty for none.
+        **form: form fields.
+    """
     begun = time.perf_counter()
     headers = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
     connection.request(method, path, urlencode(form) if form else None, headers)
@@ -50,7 +58,14 @@ def ask(
 
 
 def review(port: int, name: str, page_s: list[float], mark_s: list[float]) -> None:
-    """One expert: log in, then look and mark."""
+    """One expert: log in, then load and mark items.
+
+    Args:
+        port: port of the server.
+        name: user name.
+        page_s: page latencies are appended here.
+        mark_s: latencies of marks are appended here.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port)
     cookie = ask(connection, "POST", "/login", "", name=name, password=PASSWORD)[1].split(";")[0]
     for _ in range(NUM_MARKS):

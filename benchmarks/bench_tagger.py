@@ -1,4 +1,4 @@
-"""python benchmarks/bench_tagger.py: images/s of `tag` beside the bare network, its domains beside the known ones.
+"""python benchmarks/bench_tagger.py: images/s of `tag` against the network alone, and accuracy of its domains.
 
 Needs the real documents of ../shared/data/corpus, whose domains are known.
 """
@@ -24,7 +24,7 @@ CORPUS = Path(__file__).resolve().parents[2] / "shared" / "data" / "corpus"
 
 
 def load_documents() -> tuple[list[Dialogue], dict[str, str]]:
-    """The documents as dialogues of one turn, and the known domain of each."""
+    """The documents as single-turn dialogues, and the known domain of each."""
     dialogues, domains = [], {}
     for line in (CORPUS / "provenance.jsonl").read_text(encoding="utf-8").splitlines():
         document = json.loads(line)

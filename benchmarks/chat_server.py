@@ -1,7 +1,7 @@
-"""A local chat server for benchmarks, in a process of its own: answers after a fixed time, some with an error.
+"""A local chat server for benchmarks in another process: fixed latency, with a given rate of errors.
 
-One event loop and almost no work a request, so that it is never what is measured. Every answer is a dialogue that fits
-the images of its request. `chat_server(latency_s, error_share)` gives its address.
+One event loop and almost no work per request, so that it is never the bottleneck. Every reply is a dialogue that
+matches the images of its request. `chat_server(latency_s, error_share)` yields its URL.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HEAD = "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: 
 
 
 def completion(num_images: int) -> bytes:
-    """A whole HTTP answer: a dialogue about so many images."""
+    """An HTTP response with a dialogue about `num_images` images."""
     lines = []
     for turn in range(1, (4 if num_images < 2 else 8) + 1):
         shown = f"<image {turn}> " if turn <= max(1, num_images) else ""
@@ -49,7 +49,7 @@ async def _serve(latency_s: float, error_share: float) -> None:
         _show("429 Too Many Requests", {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}),
         _show("500 Internal Server Error", {"error": {"message": "oops", "code": None}}),
     ]
-    chance = random.Random()  # other requests are unlucky in each run: the last ones decide when a run ends
+    chance = random.Random()  # unseeded: errors of the last requests determine the end of a run
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -70,7 +70,7 @@ async def _serve(latency_s: float, error_share: float) -> None:
 
 @contextmanager
 def chat_server(latency_s: float, error_share: float = 0.0) -> Iterator[str]:
-    """The server; gives its address. An error takes as long as an answer."""
+    """Start the server; yields its URL. Errors have the same latency as replies."""
     command = [sys.executable, "-m", "benchmarks.chat_server", str(latency_s), str(error_share)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,8 +1,8 @@
 """Hours, dollars and disk of a full build: python -m benchmarks.dataset_capacity [--candidates 1600000].
 
-Measures on this machine what one process can do (requests a second where the endpoint answers at once, bytes on disk a
-candidate in each stage) and computes the rest. What it can't measure are flags: how long your endpoint takes, how many
-requests it takes at once from each machine, how fast images arrive.
+Measures one process on this machine (requests/s at an endpoint without latency, bytes on disk per candidate in each
+stage) and extrapolates. Flags set what can't be measured: latency and max concurrency of your endpoint, images/s of the
+downloads.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ IMAGES_A_CANDIDATE = 1.67  # of the measured candidates: six of nine show one im
 
 
 def size_of(folder: Path, pattern: str) -> int:
-    """Bytes of the files of a folder."""
+    """Total size in bytes of the matching files."""
     return sum(path.stat().st_size for path in folder.glob(pattern))
 
 
 def measure(count: int, in_flight: int) -> dict[str, float]:
-    """Requests a second and bytes a candidate."""
+    """Requests per second, and bytes per candidate."""
     with tempfile.TemporaryDirectory() as place, chat_server(0.0) as url:
         work = Path(place) / "set.work"
         write_candidates_to(work, count, (640, 480))
@@ -40,12 +40,12 @@ def measure(count: int, in_flight: int) -> dict[str, float]:
 
 
 def show(args: argparse.Namespace, rates: dict[str, float]) -> list[str]:
-    """The page, line by line."""
+    """The report, line by line."""
     by_endpoint = args.in_flight / args.latency_s
     rate = min(by_endpoint, rates["requests_a_s"])
     lines = [
-        f"one process: {rates['requests_a_s']:.0f} requests a second where the endpoint answers at once, "
-        f"{by_endpoint:.1f} with {args.in_flight} in flight that take {args.latency_s:g} s; it could keep "
+        f"one process: {rates['requests_a_s']:.0f} requests/s without latency, "
+        f"{by_endpoint:.1f} with {args.in_flight} in flight and {args.latency_s:g} s latency; it could keep "
         f"{rates['requests_a_s'] * args.latency_s:,.0f} in flight",
         f"on disk, kB a candidate: {rates['candidate_bytes'] / 1e3:.0f} candidates, "
         f"{rates['ledger_bytes'] / 1e3:.1f} ledger, {rates['dialogue_bytes'] / 1e3:.1f} dialogues",
@@ -73,11 +73,11 @@ def main() -> None:
     """Measure, compute, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--candidates", type=int, default=1_600_000)
-    parser.add_argument("--in-flight", type=int, default=64, help="requests at once from each machine")
-    parser.add_argument("--latency-s", type=float, default=30.0, help="of one request at your endpoint")
-    parser.add_argument("--images-a-s", type=float, default=200.0, help="that arrive from the web")
+    parser.add_argument("--in-flight", type=int, default=64, help="requests in flight per machine")
+    parser.add_argument("--latency-s", type=float, default=30.0, help="latency of a request at your endpoint")
+    parser.add_argument("--images-a-s", type=float, default=200.0, help="download rate, images per second")
     parser.add_argument("--model", default="gpt-4o")
-    parser.add_argument("--prompt-tokens", type=float, default=3000, help="of a request, images included")
+    parser.add_argument("--prompt-tokens", type=float, default=3000, help="per request, including images")
     parser.add_argument("--reply-tokens", type=float, default=1925, help="paper, Table 1: 3/4 of 1400, 1/4 of 3500")
     parser.add_argument("--measured", type=int, default=1000, help="candidates that are measured")
     args = parser.parse_args()

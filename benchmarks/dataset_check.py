@@ -1,9 +1,9 @@
-"""Rows a second of `mmcr_dataset check`, beside the least that any check has to do: read every row once.
+"""Rows per second of `mmcr_dataset check`, against the lower bound of any check: reading every row once.
 
     python -m benchmarks.dataset_check [--rows 10000] [--image-kb 44]
 
-The floor is a pass over the same shards with `load_dataset`, images undecoded. Our check reads each row, compares its
-two tellings of the dialogue, opens its images, hashes the shards, and puts sampled rows through TRL.
+The lower bound is a pass over the same shards with `load_dataset`, images undecoded. Our check reads each row, compares
+its two forms of the dialogue, opens its images, hashes the shards, and runs sampled rows through TRL.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
         folder = Path(name) / "set"
         write_dataset(make_dialogues(args.rows, args.image_kb), folder, args.rows * args.image_kb * 1000)
         refresh_card(folder)
-        check_dataset(folder)  # the first one imports TRL and fills the file cache for both sides
+        check_dataset(folder)  # warm-up: imports TRL and fills the page cache
         start = time.perf_counter()
         findings = check_dataset(folder)
         middle = time.perf_counter()

@@ -1,9 +1,9 @@
-"""Does the CLIP stage cost anything beyond CLIP? Dialogues a second of ours against open_clip's own batched loop.
+"""Overhead of the CLIP stage: dialogues per second of ours against a batched loop with open_clip.
 
     python -m benchmarks.dataset_clip [--model ViT-B-32] [--dialogues 200] [--repeats 3]
 
-Both sides decode the same JPEGs, preprocess, tokenise and encode the same images and texts with the same random
-weights, in batches of the same size; ours finds the texts in the dialogues, scores them and writes the shards too.
+Both sides decode the same JPEGs, preprocess, tokenize and encode the same images and texts with the same random
+weights and batch size; ours also extracts the texts from the dialogues, scores them and writes shards.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHARD = 100
 
 
 def make_dialogues(count: int, side_px: int = 640) -> list[Dialogue]:
-    """Dialogues of two images and eight turns; every text is its own."""
+    """Dialogues of two images and eight turns, with unique texts."""
     rng = np.random.default_rng(0)
     dialogues = []
     for number in range(count):
@@ -50,7 +50,7 @@ def make_dialogues(count: int, side_px: int = 640) -> list[Dialogue]:
 
 
 def ours(dialogues: Sequence[Dialogue], matcher: OpenClipMatcher, folder: Path) -> None:
-    """Shard by shard as the build does it."""
+    """Shard by shard, as in the build."""
     for start in range(0, len(dialogues), _SHARD):
         shard = dialogues[start : start + _SHARD]
         scores = score_dialogues(shard, matcher)
@@ -64,7 +64,14 @@ def bare(
     preprocess: Callable[[Image.Image], torch.Tensor],
     tokenize: Callable[[list[str]], torch.Tensor],
 ) -> None:
-    """What a script with open_clip does: decode, preprocess, encode."""
+    """A plain loop with open_clip: decode, preprocess, encode.
+
+    Args:
+        dialogues: the dialogues.
+        model: the CLIP model.
+        preprocess: image -> pixels, shape [3, H, W].
+        tokenize: texts -> token ids, shape [B, T].
+    """
     device = next(model.parameters()).device
     data = [image.data for dialogue in dialogues for image in dialogue.images]
     texts = [text for d in dialogues for n in range(len(d.images)) for text in texts_about(d, n + 1)]
@@ -77,7 +84,7 @@ def bare(
 
 
 def main() -> None:
-    """Run both in turn; prints the best of each and the ratio."""
+    """Run both alternately; prints the best of each and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--model", default="ViT-B-32")
     parser.add_argument("--dialogues", type=int, default=200)

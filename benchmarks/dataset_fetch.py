@@ -1,11 +1,11 @@
-"""Images a second and peak memory of fetching: ours against img2dataset, on the same files from one local server.
+"""Images per second and peak memory of downloading: ours against img2dataset, from the same local server.
 
     python -m benchmarks.dataset_fetch [--images 5000] [--in-flight 64] [--latency-ms 20] [--peer PYTHON]
 
-Like with like: our fetcher alone (bytes to one file) beside img2dataset with all re-encoding off (bytes to tar), and
-our collect stage (decoded, checked, hashed, bytes to Parquet) beside img2dataset as it is by default (decoded, resized,
-encoded again, to tar). img2dataset runs in an environment of its own (`--peer /path/to/venv/bin/python`, left out where
-none is given). Server and sides are processes of their own, the sides take turns; best of the repeats.
+Two comparisons: our fetcher alone (bytes to one file) with img2dataset without re-encoding (bytes to tar), and our
+collect stage (decoded, checked, hashed, bytes to Parquet) with img2dataset's default (decoded, resized, re-encoded, to
+tar). img2dataset runs in its own environment (`--peer /path/to/venv/bin/python`; skipped without). Server and sides are
+separate processes, the sides alternate; best of the repeats.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _COUNT_TAR = "import glob, json, sys; print(sum(json.load(open(p))['successes'] 
 
 
 def make_images(side_px: int) -> list[bytes]:
-    """JPEGs that differ, each of a smooth ground with some noise."""
+    """Different JPEGs of a smooth background with noise."""
     rng = np.random.default_rng(0)
     made = []
     for _ in range(_DIFFERENT):
@@ -59,7 +59,7 @@ def make_images(side_px: int) -> list[bytes]:
 
 
 async def serve(side_px: int, latency_s: float) -> None:
-    """Answer `/NUMBER.jpg` for ever; prints the port."""
+    """Serve `/NUMBER.jpg` forever; prints the port."""
     bodies = make_images(side_px)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -87,14 +87,21 @@ async def serve(side_px: int, latency_s: float) -> None:
 
 
 def show_result(start: float) -> None:
-    """Print what `measure` reads: seconds since the start and this process's peak memory."""
+    """Print the result for `measure`: seconds since the start and peak memory of this process."""
     seconds = time.perf_counter() - start
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     print("RESULT", json.dumps({"seconds": seconds, "peak_mb": peak_mb}))
 
 
 def run_collect(base_url: str, num_images: int, in_flight: int, out: Path) -> None:
-    """Our collect stage over one document an image."""
+    """Our collect stage, one document per image.
+
+    Args:
+        base_url: URL of the server.
+        num_images: number of images.
+        in_flight: max concurrency.
+        out: output folder.
+    """
     from mmcr_dataset.collect.document import Document, ImageAt
     from mmcr_dataset.collect.shards import collect_shards
     from mmcr_dataset.collect.web.fetch_settings import FetchSettings
@@ -114,7 +121,14 @@ def run_collect(base_url: str, num_images: int, in_flight: int, out: Path) -> No
 
 
 def run_bytes(base_url: str, num_images: int, in_flight: int, out: Path) -> None:
-    """Our fetcher alone; the bytes go to one file."""
+    """Our fetcher alone, writing the bytes to one file.
+
+    Args:
+        base_url: URL of the server.
+        num_images: number of images.
+        in_flight: max concurrency.
+        out: output folder.
+    """
     from mmcr_dataset.collect.document import ImageAt
     from mmcr_dataset.collect.web.byte_budget import ByteBudget
     from mmcr_dataset.collect.web.fetch import ImageFetcher
@@ -144,7 +158,11 @@ def run_bytes(base_url: str, num_images: int, in_flight: int, out: Path) -> None
 
 
 def measure(command: list[str], folder: Path) -> dict[str, float]:
-    """The result that a side prints; its folder is deleted."""
+    """Run a side and parse its result; deletes its folder.
+
+    Raises:
+        SystemExit: the side failed.
+    """
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     found = [line for line in said.stdout.splitlines() if line.startswith("RESULT ")]
     if said.returncode or not found:
@@ -160,7 +178,7 @@ def measure(command: list[str], folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run the sides in turn and print the ratios."""
+    """Run the sides alternately and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--in-flight", type=int, default=64)
@@ -183,7 +201,7 @@ def main() -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    """Start the server, let the sides take turns, print the table."""
+    """Start the server, run the sides alternately, print the table."""
     this = [sys.executable, "-m", "benchmarks.dataset_fetch"]
     size = [f"--side-px={args.side_px}", f"--latency-ms={args.latency_ms}"]
     with (
@@ -215,9 +233,9 @@ def compare(args: argparse.Namespace) -> None:
         beside = f"   ours is {ratio:.2f} times as fast" if name.startswith("img") else ""
         print(f"{name:34} {args.images / best[name]:7.0f} images/s  {peak:5.0f} MB{beside}")
     ideal = args.images * args.latency_ms / 1000 / args.in_flight
-    print(f"{'waiting alone':34} {args.images / ideal:7.0f} images/s")
+    print(f"{'latency alone':34} {args.images / ideal:7.0f} images/s")
     if not args.peer:
-        print("img2dataset was left out: give --peer /path/to/venv/bin/python with img2dataset installed")
+        print("img2dataset skipped: pass --peer /path/to/venv/bin/python of an environment with img2dataset")
 
 
 if __name__ == "__main__":

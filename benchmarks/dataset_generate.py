@@ -1,11 +1,11 @@
-"""Generation beside the ideal and a library: python -m benchmarks.dataset_generate [--documents 2000] [--peer openai].
+"""Throughput of generation: python -m benchmarks.dataset_generate [--documents 2000] [--peer openai].
 
-A local server answers after 200 ms, 5 % of the answers are 429 or 500; 64 requests are out at once. The ideal is
-`requests sent x latency / in flight`, so the tries again are in it. Ours is the whole stage: shards read, images
-encoded, ledger written and synced, replies parsed, shards written. A peer keeps the replies in memory.
+A local server has a latency of 200 ms and answers 5 % of the requests with 429 or 500; 64 requests are in flight. The
+ideal is `requests sent x latency / in flight`, retries included. Ours is the whole stage: read shards, encode images,
+write and sync the ledger, parse replies, write shards. A peer keeps the replies in memory.
 
-Peers: `openai` (the vendor's async client with its own retries) and `langchain` (langchain-openai, `abatch`; give the
-interpreter that has it by --peer-python). Each side runs in a process of its own, in turns, --repeats times.
+Peers: `openai` (the vendor's async client with its own retries) and `langchain` (langchain-openai, `abatch`; pass its
+interpreter with --peer-python). Each side runs in its own process, alternately, --repeats times.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TEXT = "The village lies on a hill above the river. Its houses are built of grey
 
 
 def make_image(seed: int, size: tuple[int, int]) -> bytes:
-    """A JPEG of about 56 kB at 640 x 480: soft shapes and some noise."""
+    """A JPEG of smooth shapes with noise, about 56 kB at 640 x 480."""
     import io
 
     import numpy as np
@@ -56,7 +56,7 @@ def write_candidates_to(work: Path, count: int, size: tuple[int, int]) -> None:
         rows = []
         for number in range(first, min(count, first + 100)):
             several = (1, 1, 2, 1, 1, 3, 1, 1, 4)[number % 9]
-            # bytes after the end of a JPEG change nothing but its hash: every image is another one
+            # bytes after the end of a JPEG only change its hash, which makes every image unique
             data = [images[(number * 5 + n) % NUM_DIFFERENT] + number.to_bytes(4, "big") for n in range(several)]
             shown = tuple(map(DialogueImage, data))
             blocks = (*range(1, several + 1), f"Document number {number}. {TEXT}")
@@ -90,7 +90,7 @@ def run_ours(work: Path, url: str, in_flight: int) -> dict[str, Any]:
 
 
 def load_requests(work: Path) -> list[list[dict[str, Any]]]:
-    """The same messages for a peer, encoded before its time starts."""
+    """The same messages for a peer, encoded before the timer starts."""
     import base64
 
     import pyarrow.parquet as pq
@@ -144,7 +144,14 @@ SIDES = {"ours": run_ours, "openai": run_openai, "langchain": run_langchain}
 
 
 def run_side(side: str, python: str, work: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """One side in a process of its own against a fresh server; its numbers, or why there are none."""
+    """Run one side in its own process against a new server; its result, or an error.
+
+    Args:
+        side: name of the side.
+        python: its interpreter.
+        work: work folder with candidates.
+        args: the command line.
+    """
     with chat_server(args.latency_s, args.error_share) as url:
         command = [python, "-m", "benchmarks.dataset_generate", "--side", side, "--work", str(work), "--url", url]
         command += ["--in-flight", str(args.in_flight)]
@@ -157,7 +164,7 @@ def run_side(side: str, python: str, work: Path, args: argparse.Namespace) -> di
 
 
 def measure(args: argparse.Namespace) -> None:
-    """All sides in turns; one line each."""
+    """Run all sides alternately; prints a line each."""
     sent = args.documents / (1 - args.error_share)
     ideal_s = sent * args.latency_s / args.in_flight
     print(f"{args.documents} documents, about {sent:.0f} requests, {args.in_flight} in flight: ideal {ideal_s:.2f} s")
@@ -168,7 +175,7 @@ def measure(args: argparse.Namespace) -> None:
             with tempfile.TemporaryDirectory() as place:
                 work = Path(place) / "set.work"
                 write_candidates_to(work, args.documents, (args.width_px, args.width_px * 3 // 4))
-                os.sync()  # else the ledger's first commits wait for these files
+                os.sync()  # otherwise the ledger's first commits wait for these files
                 found = run_side(side, python, work, args)
             if "error" in found:
                 print(f"{side:>10}: not measured: {found['error']}")
@@ -184,16 +191,16 @@ def measure(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Measure, or be one of the measured sides."""
+    """Measure, or run as one of the sides."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--documents", type=int, default=2000)
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--latency-s", type=float, default=0.2)
     parser.add_argument("--error-share", type=float, default=0.05)
-    parser.add_argument("--width-px", type=int, default=640, help="above 1024 the images are shrunk before sending")
+    parser.add_argument("--width-px", type=int, default=640, help="images above 1024 are downscaled before sending")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peer", action="append", default=[], choices=["openai", "langchain"])
-    parser.add_argument("--peer-python", help="interpreter that has the peer")
+    parser.add_argument("--peer-python", help="interpreter with the peer installed")
     for internal in ("--side", "--work", "--url"):
         parser.add_argument(internal, help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -1,10 +1,10 @@
-"""How well `--filter labels` tells the right text from another one, on documents whose text is known to be right.
+"""ROC AUC of `--filter labels`, on documents with matching images and texts.
 
     python -m benchmarks.dataset_label_filter --source corpus.parquet --images images/
 
-`--source` are OmniCorpus-CC rows, `--images` the folder with the files that their addresses name. Each image is
-matched with its own text and with texts of others; prints the share of pairs in which its own scores higher (AUC), and
-how many right pairs stay at some thresholds.
+`--source` are OmniCorpus-CC rows, `--images` the folder with the files of their URLs. Each image is matched with its
+own text and with texts of others; prints the share of pairs in which its own scores higher (AUC), and the share of
+matching pairs kept at several thresholds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mmcr_dataset.collect.document import Document
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.filters.clip_match import LabelMatcher, split_text
 
-OTHERS = 5  # wrong texts an image
+OTHERS = 5  # negative texts per image
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument(
-        "--leave-out", default="planet", help="documents whose id has this word (fiction; default: %(default)s)"
+        "--leave-out", default="planet", help="skip documents whose id contains this (fiction; default: %(default)s)"
     )
     args = parser.parse_args()
     items = []

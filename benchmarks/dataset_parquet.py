@@ -1,9 +1,9 @@
-"""Rows a second of building Parquet: ours against `datasets`, on the same rows, in one run.
+"""Rows per second of writing Parquet: ours against `datasets`, on the same rows.
 
     python -m benchmarks.dataset_parquet [--rows 10000] [--image-kb 44] [--repeats 3]
 
-Peers: `Dataset.from_generator(...).to_parquet` (what a script that streams its rows does; it writes an Arrow cache
-first) and `Dataset.from_list(...).to_parquet` (all rows in memory). Prints the best of the repeats and the ratios.
+Peers: `Dataset.from_generator(...).to_parquet` (streams rows, with an Arrow cache on disk) and
+`Dataset.from_list(...).to_parquet` (all rows in memory). Prints the best of the repeats and the ratios.
 """
 
 from __future__ import annotations
@@ -50,7 +50,14 @@ def make_dialogues(num_rows: int, image_kb: int) -> list[Dialogue]:
 
 
 def measure(name: str, run: Callable[[Path], None], repeats: int, num_rows: int) -> float:
-    """Best time of some repeats as rows a second."""
+    """Rows per second of the best repeat.
+
+    Args:
+        name: name of the writer.
+        run: writes the rows into a folder.
+        repeats: number of repeats.
+        num_rows: number of rows.
+    """
     best = float("inf")
     for _ in range(repeats):
         folder = Path(tempfile.mkdtemp(prefix="mmcr-bench-"))

@@ -1,7 +1,7 @@
-"""Evaluation through an endpoint: python -m benchmarks.eval_api [--dialogues 256] [--in-flight 64] [--latency-s 0.3].
+"""Evaluation of an API model: python -m benchmarks.eval_api [--dialogues 256] [--in-flight 64] [--latency-s 0.3].
 
-A local server answers each request after a fixed time. The ideal is `turns x dialogues / in flight x latency`; printed
-is the ideal's share of the time that the run's loop took, start-up and scoring left out.
+A local server has a fixed latency. The ideal is `turns x dialogues / in flight x latency`; prints the ratio of the
+ideal and the time of the evaluation loop, without start-up and scoring.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from eval_tasks.models.open_model import open_model
-from eval_tasks.run import Asking, answer_samples
+from eval_tasks.run import RunContext, answer_samples
 from eval_tasks.store.journal import Journal
 from eval_tasks.task import Sample
 from eval_tasks.tasks.mmcr_bench import TASK
@@ -50,7 +50,7 @@ def main() -> None:
             samples = make_samples(args.dialogues)
             async with model:
                 start, cpu_start = time.perf_counter(), time.process_time()
-                await answer_samples(TASK, samples, Asking(model, journal, {}, decoding))
+                await answer_samples(TASK, samples, RunContext(model, journal, {}, decoding))
                 return time.perf_counter() - start, time.process_time() - cpu_start
 
         decoding = {"temperature": 0, "max_new_tokens": 64}

@@ -1,13 +1,13 @@
 """Multi-turn evaluation of a local model: python -m benchmarks.eval_multi_turn [--family ovis2] [--in-proportion].
 
-Dialogues of 8 turns and 3 images: ours (side by side, keys and values kept over the turns) against one dialogue at a
-time that reads everything anew at every turn, which is what VLMEvalKit and lmms-eval do with a local model. Same random
-weights, same questions, same tokens; the replies are checked to be the same. The two alternate; medians are printed.
+Dialogues of 8 turns and 3 images: ours (batched, KV cache kept over the turns) against one dialogue at a time with a
+full prefill at every turn, as in VLMEvalKit and lmms-eval for local models. Same random weights, questions and number
+of tokens; replies are compared. The two alternate; medians are printed.
 
-By default model and vision tower are so small that they stay in the processor's cache, which favours whoever runs them
-often. `--width 768 --in-proportion --dialogues 8 --tokens 48` is nearer to a real run: weights that don't, two
-key-value heads of 64 as Qwen2.5-0.5B has them, and a tower half as wide as the language model and as deep, near the
-smallest among the families' small checkpoints (Qwen3-VL-2B: 1024 x 24 beside 2048 x 28).
+By default model and vision tower fit into the CPU cache, which favours the side that runs them more often.
+`--width 768 --in-proportion --dialogues 8 --tokens 48` is more realistic: weights larger than the cache, two key-value
+heads of 64 as in Qwen2.5-0.5B, and a tower half as wide as the language model and as deep, near the smallest among the
+families' small checkpoints (Qwen3-VL-2B: 1024 x 24 and 2048 x 28).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 
 
 def make_dialogues(count: int, num_words: int, seed: int = 0) -> list[Dialogue]:
-    """Dialogues of 8 turns whose first three turns introduce an image each; none is like one of another seed."""
+    """Dialogues of 8 turns whose first three turns introduce an image each; different for each seed."""
     words = ("what", "does", "the", "image", "show", "near", "bridge", "people", "walk", "stone", "red", "old")
     rng = np.random.default_rng(seed)
     dialogues = []
@@ -48,8 +48,15 @@ def make_dialogues(count: int, num_words: int, seed: int = 0) -> list[Dialogue]:
     return dialogues
 
 
-def read_anew(model: Any, processor: Any, dialogues: Sequence[Dialogue], tokens: int) -> list[list[str]]:
-    """One dialogue at a time, everything read at every turn."""
+def full_prefill(model: Any, processor: Any, dialogues: Sequence[Dialogue], tokens: int) -> list[list[str]]:
+    """One dialogue at a time, with a full prefill at every turn.
+
+    Args:
+        model: the model.
+        processor: its processor.
+        dialogues: the dialogues.
+        tokens: maximum new tokens of a reply.
+    """
     said = []
     for dialogue in dialogues:
         replies: list[str] = []
@@ -67,7 +74,7 @@ def read_anew(model: Any, processor: Any, dialogues: Sequence[Dialogue], tokens:
 
 
 def answer_batch(model: TransformersVLM, dialogues: Sequence[Dialogue], tokens: int) -> list[list[str]]:
-    """All dialogues through our model."""
+    """All dialogues through our model, concurrently."""
 
     async def answer(dialogue: Dialogue) -> list[str]:
         replies: list[str] = []
@@ -84,7 +91,7 @@ def answer_batch(model: TransformersVLM, dialogues: Sequence[Dialogue], tokens: 
 
 
 def show_shape(processor: Any, dialogue: Dialogue) -> str:
-    """How many tokens the images and the questions of a dialogue are."""
+    """Number of tokens of the images and the questions of a dialogue."""
     text = processor.apply_chat_template(
         to_messages(dialogue, ["x"] * (len(dialogue.turns) - 1)), add_generation_prompt=True, tokenize=False
     )
@@ -105,7 +112,9 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=4, help="an image's side: its tokens grow with the square")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--depth", type=int, default=4)
-    parser.add_argument("--in-proportion", action="store_true", help="a vision tower as large as released ones are")
+    parser.add_argument(
+        "--in-proportion", action="store_true", help="a vision tower with the proportions of released models"
+    )
     parser.add_argument("--repeats", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -120,7 +129,7 @@ def main() -> None:
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval().to(ours.device)
         warm_up = make_dialogues(1, args.words, seed=args.repeats)
         shape = show_shape(processor, warm_up[0])
-        read_anew(model, processor, warm_up, 2)
+        full_prefill(model, processor, warm_up, 2)
         answer_batch(ours, warm_up, 2)
         for seed in range(args.repeats):
             dialogues = make_dialogues(args.dialogues, args.words, seed)
@@ -128,14 +137,14 @@ def main() -> None:
             said = answer_batch(ours, dialogues, args.tokens)
             ours_s.append(time.process_time() - start)
             start = time.process_time()
-            expected = read_anew(model, processor, dialogues, args.tokens)
+            expected = full_prefill(model, processor, dialogues, args.tokens)
             anew_s.append(time.process_time() - start)
             num_same += sum(a == b for pair in zip(said, expected, strict=True) for a, b in zip(*pair, strict=True))
     ratios = [anew / own for anew, own in zip(anew_s, ours_s, strict=True)]
     print(
         f"{args.family}, {args.dialogues} dialogues x 8 turns x 3 images, {shape}, {args.tokens} tokens a reply, "
-        f"tower {tower[0]} x {tower[1]} beside {args.width} x {args.depth}, {torch.get_num_threads()} threads, CPU "
-        f"time: ours {statistics.median(ours_s):.1f} s, read anew {statistics.median(anew_s):.1f} s, "
+        f"tower {tower[0]} x {tower[1]}, model {args.width} x {args.depth}, {torch.get_num_threads()} threads, CPU "
+        f"time: ours {statistics.median(ours_s):.1f} s, full prefill {statistics.median(anew_s):.1f} s, "
         f"ratio {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}); "
         f"same replies {num_same}/{8 * args.dialogues * args.repeats}"
     )

@@ -1,14 +1,13 @@
-"""One-turn evaluation of a local model: python -m benchmarks.eval_one_turn [--family ovis2] [--questions 48].
+"""Single-turn evaluation of a local model: python -m benchmarks.eval_one_turn [--family ovis2] [--questions 48].
 
-Ours against a re-statement of lmms-eval's loop for a local model (lmms_eval/models/chat/qwen2_5_vl.py of August 2026;
-its package isn't run here) at the best of the batch sizes 1 to 16: questions sorted by their text, images decoded
-batch by batch, prompts padded on the left to the longest, one `generate` until the longest reply of the batch ends.
-(Some of its models, such as llava_hf, take batches of 1 only.) Same random weights, same questions, same tokens; the
-replies are checked to be the same. CPU time of one thread is measured.
+Ours against a reimplementation of lmms-eval's loop for a local model (lmms_eval/models/chat/qwen2_5_vl.py of August
+2026) at the best of the batch sizes 1 to 16: questions sorted by text, images decoded per batch, prompts left-padded,
+one `generate` per batch until its longest reply ends. (Some of its models, such as llava_hf, support batch size 1
+only.) Same random weights, questions and number of tokens; replies are compared. Measures CPU time of one thread.
 
-Random weights never end a reply, so each question has a length of its own: all `--tokens` by default, with `--spread`
-log-normal lengths of that mean and that sigma. Questions come `--alike` to an image, as in MME (2) or in MMBench with
-its rotations (4); 1 is a benchmark whose images all differ.
+Random weights never end a reply, so each question has a given length: `--tokens` by default, with `--spread` log-normal
+lengths of that mean and that sigma. `--alike` questions share an image, as in MME (2) or in MMBench with its rotations
+(4); 1 is a benchmark with unique images.
 """
 
 from __future__ import annotations
@@ -54,21 +53,29 @@ def draw_lengths(count: int, mean: int, spread: float) -> list[int]:
     return [max(1, round(length)) for length in drawn]
 
 
-class AtItsLength(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed
-    """Ends each row at its own length, as an end token would."""
+class StopAtLength(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed
+    """Stops each row at a given length, like an EOS token."""
 
     def __init__(self, num_read: int, lengths: Sequence[int]) -> None:
         self.ends_at = num_read + torch.tensor(lengths)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        """Which rows are done."""
+        """Which rows are finished, shape [B]."""
         return input_ids.shape[1] >= self.ends_at.to(input_ids.device)
 
 
-def in_padded_batches(
+def static_batches(
     model: Any, processor: Any, asked: Sequence[Dialogue], lengths: Sequence[int], size: int
 ) -> list[str]:
-    """Batches padded on the left, one `generate` each."""
+    """Static batching: left-padded batches, one `generate` each.
+
+    Args:
+        model: the model.
+        processor: its processor.
+        asked: the questions.
+        lengths: length of each reply in tokens.
+        size: batch size.
+    """
     texts = [
         processor.apply_chat_template(to_messages(one), add_generation_prompt=True, tokenize=False) for one in asked
     ]
@@ -82,15 +89,15 @@ def in_padded_batches(
         ).to(model.device)
         with torch.inference_mode():
             num_read, longest = inputs["input_ids"].shape[1], max(lengths[number] for number in chosen)
-            ends = [AtItsLength(num_read, [lengths[number] for number in chosen])]
+            ends = [StopAtLength(num_read, [lengths[number] for number in chosen])]
             output = model.generate(**inputs, do_sample=False, max_new_tokens=longest, stopping_criteria=ends)
         for number, new in zip(chosen, output[:, num_read:], strict=True):
             said[number] = processor.tokenizer.decode(new[: lengths[number]], skip_special_tokens=True).strip()
     return said
 
 
-def one_by_one_joining(model: TransformersVLM, asked: Sequence[Dialogue], lengths: Sequence[int]) -> list[str]:
-    """Ours, as the loop of eval_tasks asks: a question ends, the next comes."""
+def continuous_batching(model: TransformersVLM, asked: Sequence[Dialogue], lengths: Sequence[int]) -> list[str]:
+    """Ours: continuous batching, as in the loop of eval_tasks."""
 
     async def ask_all() -> list[str]:
         free = asyncio.Semaphore(model.batch_size)
@@ -112,9 +119,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--family", default="qwen2_5_vl")
     parser.add_argument("--questions", type=int, default=32)
-    parser.add_argument("--alike", type=int, default=4, help="questions about one image")
-    parser.add_argument("--tokens", type=int, default=8, help="of a reply, their mean")
-    parser.add_argument("--spread", type=float, default=0.0, help="sigma of the replies' lengths (default: all alike)")
+    parser.add_argument("--alike", type=int, default=4, help="questions per image")
+    parser.add_argument("--tokens", type=int, default=8, help="mean length of a reply")
+    parser.add_argument("--spread", type=float, default=0.0, help="sigma of the replies' lengths (default: equal)")
     parser.add_argument("--words", type=int, default=40, help="of the longest question")
     parser.add_argument("--scale", type=int, default=4, help="an image's side: its tokens grow with the square")
     args = parser.parse_args()
@@ -128,9 +135,9 @@ def main() -> None:
         model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval().to(ours.device)
         shape = show_shape(processor, asked[0])
         lengths = draw_lengths(len(asked), args.tokens, args.spread)
-        one_by_one_joining(ours, make_questions(args.questions + 1, 1, args.words)[-1:], [2])  # an image of its own
+        continuous_batching(ours, make_questions(args.questions + 1, 1, args.words)[-1:], [2])  # warm-up, another image
         start = time.process_time()
-        said = one_by_one_joining(ours, asked, lengths)
+        said = continuous_batching(ours, asked, lengths)
         ours_s = time.process_time() - start
         print(
             f"{args.family}, {args.questions} questions, {args.alike} an image, {shape}, replies of {min(lengths)} to "
@@ -139,12 +146,12 @@ def main() -> None:
         peers: dict[int, float] = {}
         for size in BATCH_SIZES:
             start = time.process_time()
-            expected = in_padded_batches(model, processor, asked, lengths, size)
+            expected = static_batches(model, processor, asked, lengths, size)
             peers[size] = time.process_time() - start
             same = sum(a == b for a, b in zip(said, expected, strict=True))
-            print(f"padded batches of {size}: {peers[size]:.2f} s, same replies {same}/{len(asked)}")
+            print(f"static batch size {size}: {peers[size]:.2f} s, same replies {same}/{len(asked)}")
     best = min(peers, key=lambda size: peers[size])
-    print(f"ratio to the best (batches of {best}): {peers[best] / ours_s:.1f}, CPU time of one thread")
+    print(f"ratio to the best (batch size {best}): {peers[best] / ours_s:.1f}, CPU time of one thread")
 
 
 if __name__ == "__main__":

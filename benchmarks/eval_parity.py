@@ -1,6 +1,6 @@
-"""Published predictions and what they score here, as a table: python -m benchmarks.eval_parity [FOLDER].
+"""Published scores and our scores of the same prediction files, as a table: python -m benchmarks.eval_parity [FOLDER].
 
-The files are those of the parity test; what isn't in FOLDER (default ../shared/data/parity) is shown as not there.
+The files are those of the parity test; missing ones in FOLDER (default ../shared/data/parity) are marked.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from eval_tasks.report.tables import to_table
 from eval_tasks.score_predictions import score_predictions
 from tests.eval_tasks.test_parity import CASES, Published
 
-FIRST = 3  # metrics of a file that are shown
+FIRST = 3  # number of metrics shown per file
 
 
 def to_row(case: Published, folder: Path) -> list[str]:
-    """A file's line of the table."""
+    """The table row of a file."""
     shown = list(case.values.items())[:FIRST]
     published = " / ".join(f"{value:.{case.digits}f}" for _, value in shown)
     name = Path(case.file).name

@@ -1,13 +1,13 @@
-"""Ours beside the real packages: python -m benchmarks.eval_peers [--lmms_eval PYTHON] [--vlmevalkit PYTHON].
+"""Ours against the real packages: python -m benchmarks.eval_peers [--lmms_eval PYTHON] [--vlmevalkit PYTHON].
 
-One tiny random Qwen2.5-VL folder (the family both packages can run), the same samples, the same number of tokens, each
-side in a process of its own, one thread, float32; time from the first request to the last reply. `--lmms_eval` and
-`--vlmevalkit` name interpreters that have the package; `--vlmevalkit_source` a checkout of VLMEvalKit, which isn't on
-PyPI. What is set from outside so that they run on a CPU, and how dialogues reach them: benchmarks/eval_peers_side.py.
+One tiny random Qwen2.5-VL checkpoint (the family both packages support), the same samples and number of tokens, each
+side in its own process, one thread, float32; time from the first request to the last reply. `--lmms_eval` and
+`--vlmevalkit` are interpreters with the package; `--vlmevalkit_source` a checkout of VLMEvalKit, which isn't on PyPI.
+Patches to run them on a CPU, and the format of dialogues for them: benchmarks/eval_peers_side.py.
 
-Images need no resizing and survive JPEG, so that all sides see the same pixels and replies can be compared token for
-token. All replies have the full length, which suits batches that wait for their longest; `--ending` above 1 makes the
-end token likelier.
+Images need no resizing and are unchanged by JPEG, so that all sides see the same pixels and replies can be compared
+token by token. All replies have the maximum length, which favours static batching; `--ending` above 1 makes the EOS
+token likelier.
 """
 
 from __future__ import annotations
@@ -41,7 +41,17 @@ TEMPLATE = (
 def make_samples(
     folder: Path, count: int, num_turns: int, num_images: int, num_words: int, image_tokens: int, alike: int = 1
 ) -> list[dict[str, Any]]:
-    """Dialogues whose first turns introduce an image each; `alike` of them in a row have the same images."""
+    """Dialogues whose first turns introduce an image each.
+
+    Args:
+        folder: where images are written.
+        count: number of dialogues.
+        num_turns: turns per dialogue.
+        num_images: images per dialogue.
+        num_words: words per question.
+        image_tokens: tokens per image.
+        alike: number of consecutive dialogues with the same images.
+    """
     from mmcr_dataset.record.dialogue import introduce
 
     rng = np.random.default_rng(num_turns)
@@ -62,7 +72,7 @@ def make_samples(
 
 
 def grey_tiles(seed: int, tokens: int) -> bytes:
-    """A PNG of `tokens` times 28 x 28 pixels, even in each tile of JPEG, so that JPEG leaves it as it is."""
+    """A PNG of `tokens` times 28 x 28 pixels, constant in each JPEG block, so that JPEG is lossless."""
     side = 28 * round(tokens**0.5)
     tiles = np.random.default_rng(seed).integers(0, 256, (-(-side // 8),) * 2, dtype=np.uint8)
     pixels = np.kron(tiles, np.ones((8, 8), dtype=np.uint8))[:side, :side]
@@ -91,7 +101,17 @@ def write_model(folder: Path, args: argparse.Namespace) -> Path:
 def run_side(
     side: str, python: str, model: Path, samples: list[dict[str, Any]], tokens: int, sizes: tuple[int, ...], path: str
 ) -> list[dict[str, Any]] | str:
-    """A side's measurements, or why there are none."""
+    """A side's measurements, or an error message.
+
+    Args:
+        side: name of the side.
+        python: its interpreter.
+        model: checkpoint folder.
+        samples: the samples.
+        tokens: maximum new tokens of a reply.
+        sizes: batch sizes.
+        path: additional PYTHONPATH.
+    """
     asked, out = model.parent / "samples.json", model.parent / f"{side}.json"
     asked.write_text(json.dumps(samples), encoding="utf-8")
     out.unlink(missing_ok=True)
@@ -112,7 +132,7 @@ def run_side(
 
 
 def show_run(name: str, run: dict[str, Any], ours: dict[str, Any]) -> str:
-    """One line: times, ratio, how many replies are ours."""
+    """One line: times, ratios, number of equal replies."""
     pairs = [
         (a, b)
         for one, other in zip(run["replies"], ours["replies"], strict=True)
@@ -126,7 +146,17 @@ def show_run(name: str, run: dict[str, Any], ours: dict[str, Any]) -> str:
 
 
 def compare(args: argparse.Namespace, model: Path, samples: list[dict[str, Any]], tokens: int) -> None:
-    """Run all sides `--repeats` times in turn and print each one's fastest run."""
+    """Run all sides alternately, `--repeats` times, and print each one's fastest run.
+
+    Args:
+        args: the command line.
+        model: checkpoint folder.
+        samples: the samples.
+        tokens: maximum new tokens of a reply.
+
+    Raises:
+        SystemExit: our side failed.
+    """
     peers = {"lmms_eval": args.lmms_eval, "vlmevalkit": args.vlmevalkit}
     best: dict[tuple[str, int], dict[str, Any]] = {}
     absent = {name: f"not measured; name an interpreter with --{name}" for name, python in peers.items() if not python}
@@ -146,27 +176,27 @@ def compare(args: argparse.Namespace, model: Path, samples: list[dict[str, Any]]
     if "ours" in absent:
         raise SystemExit(absent["ours"])
     ours = best.pop(("ours", args.batch_size))
-    print(f"  ours: {ours['cpu_s']:.2f} s CPU, {ours['wall_s']:.2f} s wall, {args.batch_size} side by side")
+    print(f"  ours: {ours['cpu_s']:.2f} s CPU, {ours['wall_s']:.2f} s wall, batch size {args.batch_size}")
     for (side, size), run in best.items():
-        print(show_run(f"{side}, batches of {size}", run, ours))
+        print(show_run(f"{side}, batch size {size}", run, ours))
     for side, why in absent.items():
         print(f"  {side}: {why}")
 
 
 def main() -> None:
-    """Measure one-turn questions, then dialogues; print a line for each side."""
+    """Measure single-turn questions, then dialogues; prints a line for each side."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--lmms_eval", metavar="PYTHON", help="interpreter that has lmms-eval")
-    parser.add_argument("--vlmevalkit", metavar="PYTHON", help="interpreter that has what VLMEvalKit needs")
+    parser.add_argument("--lmms_eval", metavar="PYTHON", help="interpreter with lmms-eval")
+    parser.add_argument("--vlmevalkit", metavar="PYTHON", help="interpreter with VLMEvalKit's dependencies")
     parser.add_argument("--vlmevalkit_source", metavar="FOLDER", default="", help="checkout of VLMEvalKit")
     parser.add_argument("--questions", type=int, default=32, help="of one turn; 0 for none")
-    parser.add_argument("--alike", type=int, default=2, help="questions about one image")
+    parser.add_argument("--alike", type=int, default=2, help="questions per image")
     parser.add_argument("--dialogues", type=int, default=8, help="of 8 turns and 3 images; 0 for none")
     parser.add_argument("--image_tokens", type=int, default=64, help="a square number, at least 4")
     parser.add_argument("--words", type=int, default=10, help="of a question (one word is about 3.5 tokens here)")
     parser.add_argument("--tokens", type=int, default=24, help="of a reply")
-    parser.add_argument("--ending", type=float, default=1.0, help="factor of the end token's weights")
-    parser.add_argument("--batch_size", type=int, default=16, help="dialogues that ours asks at once")
+    parser.add_argument("--ending", type=float, default=1.0, help="factor of the EOS token's output weights")
+    parser.add_argument("--batch_size", type=int, default=16, help="batch size of ours")
     parser.add_argument("--repeats", type=int, default=1, help="each side's fastest run counts")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--depth", type=int, default=4)

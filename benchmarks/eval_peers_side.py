@@ -1,12 +1,12 @@
-"""One side of benchmarks.eval_peers, in the interpreter that has its package; benchmarks.eval_peers starts it.
+"""One side of benchmarks.eval_peers, started by it with the interpreter of the package.
 
-The package's own loop runs with the package's own model class for Qwen2.5-VL. What is set from outside is the device,
-the number type and the attention (both packages insist on CUDA and bfloat16 or flash-attention), nothing else:
+Runs the package's loop with its model class for Qwen2.5-VL. Only device, dtype and attention are patched (both packages
+require CUDA and bfloat16 or flash-attention):
 
-    lmms_eval    one turn: models/chat/qwen2_5_vl.py, `generate_until`; many turns: models/simple/qwen2_5_vl.py,
-                 `generate_until_multi_round`, where a task writes each round's whole prompt: ours joins the history
-    vlmevalkit   one turn: inference.py, `infer_data`; many turns: inference_mt.py, `infer_data` and `chat_mt`. Its
-                 class for Qwen2.5-VL has no `chat_inner`; ours joins the history and calls its `generate_inner`
+    lmms_eval    single-turn: models/chat/qwen2_5_vl.py, `generate_until`; multi-turn: models/simple/qwen2_5_vl.py,
+                 `generate_until_multi_round`, where a task builds each round's prompt: ours concatenates the history
+    vlmevalkit   single-turn: inference.py, `infer_data`; multi-turn: inference_mt.py, `infer_data` and `chat_mt`. Its
+                 class for Qwen2.5-VL has no `chat_inner`; ours concatenates the history and calls `generate_inner`
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NEXT = "<|im_end|>\n<|im_start|>{}\n"  # ends a message and begins the next
 
 
 class Counted:
-    """Prompt tokens that went into a model's `generate`."""
+    """Counts the prompt tokens of a model's `generate`."""
 
     def __init__(self, model: Any) -> None:
         self.num_tokens = 0
@@ -57,7 +57,14 @@ def joined(sample: dict[str, Any], replies: Sequence[str]) -> list[str | int]:
 
 
 def run_ours(model_folder: str, samples: Samples, tokens: int, sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """This project's loop, `sizes[0]` dialogues side by side."""
+    """Our loop with batch size `sizes[0]`.
+
+    Args:
+        model_folder: checkpoint folder.
+        samples: the samples.
+        tokens: maximum new tokens of a reply.
+        sizes: batch sizes; the first is used.
+    """
     from benchmarks.eval_multi_turn import answer_batch
     from eval_tasks.models.transformers_vlm import TransformersVLM
     from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn
@@ -76,7 +83,14 @@ def run_ours(model_folder: str, samples: Samples, tokens: int, sizes: Sequence[i
 
 
 def run_lmms_eval(model_folder: str, samples: Samples, tokens: int, sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """lmms-eval's loop at each batch size (many turns: 1, its assertion)."""
+    """lmms-eval's loop at each batch size (multi-turn supports only 1).
+
+    Args:
+        model_folder: checkpoint folder.
+        samples: the samples.
+        tokens: maximum new tokens of a reply.
+        sizes: batch sizes.
+    """
     from lmms_eval.models.chat.qwen2_5_vl import Qwen2_5_VL
     from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -111,13 +125,13 @@ def to_hub_rows(samples: Samples) -> Any:
 
 
 class LmmsTask:
-    """What a task gives lmms-eval's model for each row."""
+    """The task interface that lmms-eval's model calls for each row."""
 
     def __init__(self, system: str) -> None:
         self._system = {"role": "system", "content": [{"type": "text", "text": system}]}
 
     def to_messages(self, row: dict[str, Any]) -> list[dict[str, Any]]:
-        """The one turn as chat messages."""
+        """The single turn as chat messages."""
         content: list[dict[str, Any]] = []
         for block in json.loads(row["sample"])["turns"][0]:
             if isinstance(block, str):
@@ -127,7 +141,7 @@ class LmmsTask:
         return [self._system, {"role": "user", "content": content}]
 
     def to_context(self, sample: dict[str, Any], replies: Sequence[str]) -> str:
-        """A round's whole prompt."""
+        """The prompt of a round with its history."""
         return "".join(b if isinstance(b, str) else f"<image {b}>" for b in joined(sample, replies))
 
     def to_visuals(self, row: dict[str, Any], num_replies: int = 0) -> list[Any]:
@@ -136,7 +150,7 @@ class LmmsTask:
         return [row["images"][block - 1].convert("RGB") for block in blocks if isinstance(block, int)]
 
     def to_round(self, row: dict[str, Any], previous_output: list[str], round_idx: int, **_: Any) -> tuple[Any, ...]:
-        """Images, prompt, whether all is said, what was said, nothing else to remember."""
+        """(images, prompt, finished, replies so far, no state) of a round."""
         sample = json.loads(row["sample"])
         if round_idx == len(sample["turns"]):
             return [], "", True, previous_output, None
@@ -145,7 +159,14 @@ class LmmsTask:
 
 
 def lmms_requests(peer: Any, samples: Samples, tokens: int, many: bool) -> list[list[str]]:
-    """Ask lmms-eval's model for all samples."""
+    """Run lmms-eval's model on all samples.
+
+    Args:
+        peer: lmms-eval's model.
+        samples: the samples.
+        tokens: maximum new tokens of a reply.
+        many: whether samples have several turns.
+    """
     from lmms_eval.api.instance import Instance
 
     task, requests = LmmsTask(peer.system_prompt), []
@@ -164,7 +185,7 @@ def lmms_requests(peer: Any, samples: Samples, tokens: int, many: bool) -> list[
 
 
 class VLMEvalKitRows:
-    """What VLMEvalKit asks of a data set."""
+    """The data set interface of VLMEvalKit."""
 
     dataset_name = "peer"
     dump_image = None
@@ -195,13 +216,20 @@ class VLMEvalKitRows:
 
 
 def run_vlmevalkit(model_folder: str, samples: Samples, tokens: int, sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """VLMEvalKit's loop; it asks one sample at a time."""
+    """VLMEvalKit's loop, one sample at a time.
+
+    Args:
+        model_folder: checkpoint folder.
+        samples: the samples.
+        tokens: maximum new tokens of a reply.
+        sizes: ignored.
+    """
     from vlmeval import inference, inference_mt
     from vlmeval.smp import load
     from vlmeval.vlm.qwen2_vl.model import Qwen2VLChat
 
     class WithHistory(Qwen2VLChat):  # type: ignore[misc]  # a peer, not installed here
-        """The history joined into one message."""
+        """Concatenates the history into one message."""
 
         def chat_inner(self, message: list[dict[str, Any]], dataset: str | None = None) -> str:
             """Answer the last question."""
@@ -230,7 +258,7 @@ def run_vlmevalkit(model_folder: str, samples: Samples, tokens: int, sizes: Sequ
 
 
 def on_cpu() -> None:
-    """Let VLMEvalKit's model class load and read on a CPU, in float32, with PyTorch's attention."""
+    """Patch VLMEvalKit's model class to run on a CPU in float32 with SDPA."""
     import transformers
     from vlmeval.vlm.qwen2_vl import model as module
 

@@ -1,4 +1,4 @@
-"""The arms of the training benchmarks: an epoch with stock TRL, grouped or not, and with ours, packed."""
+"""The arms of the training benchmarks: an epoch with stock TRL, grouped by length or not, and with ours, packed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Build = Callable[[], tuple[Any, Any]]
 
 
 class Measured(NamedTuple):
-    """An epoch: its seconds, the share of real tokens among all positions, the peak of GPU memory (0 without one)."""
+    """An epoch: seconds, share of tokens that aren't padding, peak GPU memory (0 without a GPU)."""
 
     seconds: float
     real_token_share: float
@@ -34,7 +34,7 @@ class Measured(NamedTuple):
 
 
 class Counted:
-    """A collator that counts real tokens and positions; `num_workers` must be 0 for it to see them."""
+    """A collator that counts tokens with and without padding; needs `num_workers` 0."""
 
     def __init__(self, collate: Any) -> None:
         self.collate = collate
@@ -66,7 +66,16 @@ def timed(run: Callable[[], Any]) -> tuple[float, float]:
 def run_trl(
     build: Build, folder: Path, a_step: int, batch: int, lengths: dict[str, int] | None, gradient_checkpointing: bool
 ) -> Measured:
-    """Stock TRL with padded batches; `lengths` by row id groups dialogues of like length."""
+    """Stock TRL with padded batches.
+
+    Args:
+        build: builds model and processor.
+        folder: folder of the data.
+        a_step: global batch size, in dialogues.
+        batch: micro-batch size, in dialogues.
+        lengths: tokens by row id, to group dialogues by length; None for random batches.
+        gradient_checkpointing: recompute activations in the backward pass.
+    """
     model, processor = build()
     rows = load_rows(str(folder)).cast_column("images", List(Image(decode=True)))
     if lengths is not None:
@@ -88,7 +97,17 @@ def run_trl(
 def run_ours(
     build: Build, name: str, folder: Path, a_step: int, bin_tokens: int, attention: str, gradient_checkpointing: bool
 ) -> Measured:
-    """Ours, packed: the measuring of lengths is part of the time, and no position is padding."""
+    """Ours, packed, without padding; the time includes measuring lengths.
+
+    Args:
+        build: builds model and processor.
+        name: the family.
+        folder: folder of the data.
+        a_step: global batch size, in dialogues.
+        bin_tokens: maximum tokens of a bin.
+        attention: attention implementation.
+        gradient_checkpointing: recompute activations in the backward pass.
+    """
     from training.model.trainable import checkpoint_parts
 
     family = load_family(name)
@@ -103,7 +122,7 @@ def run_ours(
     )  # fmt: skip
     rows = load_rows(str(folder))
     collator = Collator(
-        Encoder(processor, pixels_as_bytes=family.pixels_as_bytes), family, True, merge_size_of(family, model.config)
+        Encoder(processor, uint8_pixels=family.uint8_pixels), family, True, merge_size_of(family, model.config)
     )
 
     def run() -> None:

@@ -1,9 +1,9 @@
 """python -m benchmarks.training_collate: CPU time from row to tensors, ours against TRL's vision collator.
 
-True processor sizes (Ovis2: 448 px tiles, 256 tokens each; Qwen2.5-VL: up to 1024 tokens an image), one thread. Both
-start from the row as it is stored and decode its JPEGs; `images_alone_ms` is what decoding and the image processor as
-TRL calls it take; `to_floats_ms` is what ours leaves to the device, on this CPU. The last line of a family is the mean
-dialogue of the paper's Table 1: 210,000 of the one kind, 100,000 of the other.
+Full-size processors (Ovis2: 448 px tiles, 256 tokens each; Qwen2.5-VL: up to 1024 tokens per image), one thread. Both
+start from the stored row and decode its JPEGs; `images_alone_ms` is decoding and TRL's image processor alone;
+`to_floats_ms` is the part that ours leaves to the device, on this CPU. The last line of a family is the mean over the
+mix of the paper's Table 1: 210,000 single-image and 100,000 multi-image dialogues.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from training.data.collate import Collator
 from training.data.encode import Encoder
 from training.data.lengths import Measurer
 from training.data.packing import merge_size_of
-from training.data.pixels import to_floats
+from training.data.pixels import rescale_and_normalize
 from training.families import load_family
 from training.model.tiny import build_tiny
 
@@ -34,7 +34,7 @@ MEASURED = ("trl_ms", "ours_ms")
 
 
 def cpu_ms(call: Callable[[], Any], repeats: int) -> float:
-    """Median CPU milliseconds of a call, after one that warms up."""
+    """Median CPU milliseconds of a call, after a warm-up."""
     call()
     times = []
     for _ in range(repeats):
@@ -45,7 +45,7 @@ def cpu_ms(call: Callable[[], Any], repeats: int) -> float:
 
 
 def full_size(name: str, processor: Any) -> None:
-    """Give a tiny model's processor the true sizes."""
+    """Set the full sizes in a tiny model's processor."""
     if name == "ovis2":
         processor.image_processor.size = {"height": 448, "width": 448}
         processor.image_seq_length = 256
@@ -61,7 +61,7 @@ def compare(name: str, dialogue: Dialogue, repeats: int) -> dict[str, Any]:
     model, processor = build_tiny(family, [dialogue], seed=0)
     full_size(name, processor)
     row = to_row(dialogue)
-    encoder = Encoder(processor, pixels_as_bytes=family.pixels_as_bytes)
+    encoder = Encoder(processor, uint8_pixels=family.uint8_pixels)
     ours = Collator(encoder, family, packing=True, merge_size=merge_size_of(family, model.config))
     theirs = DataCollatorForVisionLanguageModeling(processor, assistant_only_loss=True)
 
@@ -76,7 +76,7 @@ def compare(name: str, dialogue: Dialogue, repeats: int) -> dict[str, Any]:
     same = same and torch.equal(ours([row])["labels"], run_theirs()["labels"])
     ours_ms, theirs_ms = cpu_ms(lambda: ours([row]), repeats), cpu_ms(run_theirs, repeats)
     pixels = ours([row])["pixel_values"]
-    floats_ms = cpu_ms(lambda: to_floats(pixels, processor.image_processor), repeats)
+    floats_ms = cpu_ms(lambda: rescale_and_normalize(pixels, processor.image_processor), repeats)
     images_ms = cpu_ms(images_alone, repeats)
     return {
         "family": name,
@@ -95,7 +95,7 @@ def compare(name: str, dialogue: Dialogue, repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print one JSON line a case."""
+    """Print one JSON line per case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()

@@ -49,7 +49,7 @@ WORDS = [
 
 
 def photo(rng: np.random.Generator, width: int, height: int) -> bytes:
-    """A JPEG with large shapes and some noise."""
+    """A JPEG of smooth shapes with noise."""
     coarse = rng.integers(0, 255, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), dtype=np.int16)
     noisy = (smooth + rng.integers(-12, 12, smooth.shape)).clip(0, 255).astype(np.uint8)
@@ -59,7 +59,15 @@ def photo(rng: np.random.Generator, width: int, height: int) -> bytes:
 
 
 def make_dialogue(rng: np.random.Generator, number: int, num_words: int, multi: bool, side_px: int) -> Dialogue:
-    """Four turns about one image or eight about three; an answer is four times as long as a question."""
+    """Four turns about one image or eight about three; answers are four times as long as questions.
+
+    Args:
+        rng: random generator.
+        number: number of the dialogue.
+        num_words: total number of words.
+        multi: three images and eight turns.
+        side_px: width of an image in pixels.
+    """
     num_images, num_turns = (3, 8) if multi else (1, 4)
     images = tuple(DialogueImage(photo(rng, side_px, side_px * 3 // 4)) for _ in range(num_images))
 
@@ -75,7 +83,14 @@ def make_dialogue(rng: np.random.Generator, number: int, num_words: int, multi: 
 
 
 def table_1_mix(rng: np.random.Generator, count: int, scale: float, side_px: int) -> list[Dialogue]:
-    """Two thirds of one image (0.9k..1.8k words, mean 1.4k), one third of several (1.6k..6k, mean 3.5k), scaled."""
+    """Two thirds single-image (0.9k..1.8k words, mean 1.4k), one third multi-image (1.6k..6k, mean 3.5k).
+
+    Args:
+        rng: random generator.
+        count: number of dialogues.
+        scale: factor of the lengths.
+        side_px: width of an image in pixels.
+    """
     dialogues = []
     for number in range(count):
         multi = number % 3 == 2

@@ -1,6 +1,6 @@
-"""python -m benchmarks.training_start: seconds from start to the end of the first step, for sets of several sizes.
+"""python -m benchmarks.training_start: seconds from start to the end of the first step, by size of the data set.
 
-A tiny model, eight dialogues a step, each set written first; nothing is read of the other rows.
+A tiny model with a global batch size of eight dialogues.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mmcr_dataset.publish.parquet import write_dataset
 
 
 def seconds_to_first_step(folder: Path, *more: str) -> float:
-    """Of a fresh process, until its first step is logged."""
+    """Seconds from the start of a process until its first step is logged."""
     out = Path(tempfile.mkdtemp())
     command = [
         sys.executable, "train.py", "--model", "tiny:ovis2", "--data", str(folder), "--output_dir", str(out),
@@ -37,7 +37,7 @@ def seconds_to_first_step(folder: Path, *more: str) -> float:
 
 
 def main() -> None:
-    """Print one JSON line a size: a first run, a second one that finds the cache, and one that streams."""
+    """Print JSON lines for each size: a first run, a second one with a warm cache, and one with streaming."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[100, 10_000])
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
-"""python -m benchmarks.training_throughput: trained tokens a second on the CPU, ours packed against TRL's SFTTrainer.
+"""python -m benchmarks.training_throughput: trained tokens per second on the CPU, ours packed against TRL's SFTTrainer.
 
-Tiny models of two families, dialogues with the lengths of the paper's Table 1 (scaled by --scale), the same dialogues a
-step and the same trained tokens in every arm. One arm after another in this process, one thread.
+Tiny models of two families, dialogues with the lengths of the paper's Table 1 (scaled by --scale), the same global
+batch size and trained tokens in every arm. Arms run one after another in this process, one thread.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BATCH = 4
 
 
 def compare(name: str, folder: Path) -> None:
-    """Print one JSON line an arm, and the ratios."""
+    """Print one JSON line per arm, and the ratios."""
     dialogues = list(load_dialogues(str(folder)))
 
     def build() -> tuple[Any, Any]:
@@ -37,7 +37,7 @@ def compare(name: str, folder: Path) -> None:
     encoded = [Encoder(build()[1]).encode(dialogue) for dialogue in dialogues]
     trained = sum(one.num_trained for one in encoded)
     lengths = {one.id: len(one) for one in encoded}
-    bin_tokens = BATCH * sum(lengths.values()) // len(lengths)  # as many real tokens at once as TRL's batch
+    bin_tokens = BATCH * sum(lengths.values()) // len(lengths)  # the mean number of tokens of TRL's micro-batch
     seconds = {}
     for arm in ("trl", "trl_grouped", "ours"):
         if arm == "ours":

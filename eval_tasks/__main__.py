@@ -1,4 +1,4 @@
-"""python -m eval_tasks --model hf:PATH|api:URL#NAME|scripted:FILE [--tasks a,b]; further: score, compare, report."""
+"""python -m eval_tasks --model hf:PATH|api:URL#NAME|scripted:FILE [--tasks a,b]; also: score, compare, report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmcr_dataset.command_line import Program, run_program
 
 PROGRAM = Program(
     name="python -m eval_tasks",
-    about="Ask a model the questions of benchmarks and score its replies.",
+    about="Evaluate a model on benchmarks.",
     commands={
         "run": "eval_tasks.commands:Run",
         "score": "eval_tasks.commands:Score",
@@ -22,7 +22,7 @@ PROGRAM = Program(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; `run` where none is named. Returns the exit code."""
+    """Run one command, by default `run`; returns the exit code."""
     return run_program(PROGRAM, argv)
 
 

@@ -24,24 +24,24 @@ TaskFiles = Annotated[tuple[Path, ...], arg(metavar="PATH"), UseAppendAction]
 
 @dataclass(frozen=True)
 class Run:
-    """Ask a model the questions of benchmarks and score its replies; the same folder resumes.
+    """Evaluate a model on benchmarks; run again with the same output folder to resume.
 
     Attributes:
         model: hf:FOLDER_OR_HUB_ID[@REVISION], api:URL#NAME (key from OPENAI_API_KEY) or scripted:FILE.json; hf alone
-            takes --model_args.
-        tasks: names of tasks or groups, with commas between; without it mmcr_bench.
-        list: show the tasks and stop.
+            needs --model_args.
+        tasks: comma-separated names of tasks or groups; default mmcr_bench.
+        list: list the tasks and exit.
         data: folder, file or Hub id with a task's data.
         judge: offline or api:URL#NAME.
-        rules: scoring rules, such as vlmevalkit@2025-03; without it the task's first.
-        output_dir: folder of the run; without it eval_runs/MODEL.
-        limit: so many first samples of each task.
-        max_new_tokens: limit of one reply.
-        batch_size: dialogues decoded side by side (hf:), or requests in flight (api:); without it 8 and 16.
-        model_args: as lm-eval writes them: pretrained=FOLDER_OR_HUB_ID,revision=COMMIT; with --model hf.
-        gen_kwargs: as lm-eval writes them: max_new_tokens=N (or max_gen_toks), temperature=0, do_sample=False.
-        log_samples: has no effect: samples.jsonl is always written.
-        tasks_from: file or folder of more tasks.
+        rules: scoring rules, such as vlmevalkit@2025-03; default the first of the task.
+        output_dir: folder of the run; default eval_runs/MODEL.
+        limit: evaluate only the first N samples of each task.
+        max_new_tokens: maximum number of new tokens of a reply.
+        batch_size: batch size of decoding (hf:), or max concurrency of requests (api:); default 8 and 16.
+        model_args: as in lm-eval: pretrained=FOLDER_OR_HUB_ID,revision=COMMIT; with --model hf.
+        gen_kwargs: as in lm-eval: max_new_tokens=N (or max_gen_toks), temperature=0, do_sample=False.
+        log_samples: no effect: samples.jsonl is always written.
+        tasks_from: file or folder with additional tasks.
     """
 
     model: str | None = None
@@ -60,7 +60,7 @@ class Run:
     tasks_from: TaskFiles = ()
 
     def run(self) -> int:
-        """Print the table of scores."""
+        """Evaluate, and print the table of scores."""
         found = find_tasks(self.tasks_from)
         if self.list:
             print(show_tasks(found))
@@ -92,7 +92,7 @@ class Run:
             raise ValueError("--model is missing: hf:FOLDER_OR_HUB_ID, api:URL#NAME or scripted:FILE.json (or --list)")
         if self.model != "hf":
             if self.model_args is not None:
-                raise ValueError(f"--model_args {self.model_args}: goes with --model hf, got --model {self.model}")
+                raise ValueError(f"--model_args {self.model_args}: needs --model hf, got --model {self.model}")
             return self.model
         given = _pairs("--model_args", self.model_args)
         if "pretrained" not in given or set(given) - {"pretrained", "revision"}:
@@ -101,7 +101,7 @@ class Run:
         return f"hf:{given['pretrained']}{revision}"
 
     def _tasks(self) -> str:
-        """What was asked for, or the bench of `make demo`; says so."""
+        """The value of --tasks, or the default task, which is logged."""
         if self.tasks is not None:
             return self.tasks
         if not self.data and not DEFAULT_BENCH.is_dir():
@@ -115,17 +115,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Score:
-    """Score a finished run again, or a file of predictions, without asking a model.
+    """Score a finished run again, or a file of predictions, without running a model.
 
     Attributes:
         folder: folder of a run.
-        task: whose predictions they are.
+        task: task of --predictions.
         predictions: file or folder of predictions (VLMEvalKit's .xlsx or .tsv, lmms-eval's samples).
-        data: where gold (of --predictions) or images (for a judge that sees them) are.
-        output_dir: keep the scored predictions as a run of this folder.
-        judge: offline or api:URL#NAME; without it as before.
-        rules: scoring rules; without it as before.
-        tasks_from: file or folder of more tasks.
+        data: the task's data: gold answers for --predictions, or images for a judge that sees them.
+        output_dir: store the scored predictions as a run in this folder.
+        judge: offline or api:URL#NAME; default the judge of the run.
+        rules: scoring rules; default those of the run.
+        tasks_from: file or folder with additional tasks.
     """
 
     folder: Positional[Annotated[Path | None, arg(metavar="RUN")]] = None
@@ -138,12 +138,16 @@ class Score:
     tasks_from: TaskFiles = ()
 
     def run(self) -> None:
-        """Print the table of scores."""
+        """Score, and print the table of scores.
+
+        Raises:
+            ValueError: neither a run nor predictions are given.
+        """
         if self.predictions is not None:
             self._score_predictions(self.predictions)
             return
         if self.folder is None:
-            raise ValueError("name a RUN, or --task and --predictions")
+            raise ValueError("give a RUN, or --task and --predictions")
         from eval_tasks.report.tables import run_table
         from eval_tasks.run import score_again
         from eval_tasks.store.run_folder import read_results
@@ -154,11 +158,11 @@ class Score:
 
     def _score_predictions(self, predictions: Path) -> None:
         if self.task is None or self.folder is not None:
-            raise ValueError("--predictions needs --task, and no RUN")
+            raise ValueError("--predictions needs --task and excludes RUN")
         judge = self.judge or "offline"
         if judge != "offline" and self.output_dir is None:
             raise ValueError(
-                "--judge with --predictions needs --output_dir RUN, which keeps what the judge was paid for"
+                "--judge with --predictions needs --output_dir RUN, where the judge's paid replies are stored"
             )
         from eval_tasks.report.tables import run_table
         from eval_tasks.run import JUDGE_LEDGER, prompts_hash, store
@@ -180,12 +184,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Compare:
-    """What changed from run A to run B (B minus A), paired by sample: significance with 95 % intervals.
+    """Compare two runs (B minus A), paired by sample, with 95 % confidence intervals and significance.
 
     Attributes:
-        run_a: folder of a run.
-        run_b: folder of the other.
-        tasks_from: file or folder of more tasks.
+        run_a: folder of run A.
+        run_b: folder of run B.
+        tasks_from: file or folder with additional tasks.
     """
 
     run_a: Positional[Annotated[Path, arg(metavar="RUN_A")]]
@@ -193,7 +197,7 @@ class Compare:
     tasks_from: TaskFiles = ()
 
     def run(self) -> None:
-        """Print the differences."""
+        """Print the table of differences."""
         from eval_tasks.report.tables import compare_runs
         from eval_tasks.store.run_folder import read_results
 
@@ -203,19 +207,19 @@ class Compare:
 
 @dataclass(frozen=True)
 class Report:
-    """Several runs as one Markdown table, and as an HTML page.
+    """Report several runs as a Markdown table, and as an HTML page.
 
     Attributes:
         runs: folders of runs.
-        paper: models of the paper to show beside them, such as Ovis-1B,Ovis-1B+MMCR.
-        output_file: write the table there as well.
-        html: write a page too.
-        dataset: for the page: what was trained on.
-        bench: for the page: the bench, to show its images.
-        data: for the page: where a task's images are.
-        samples: for the page: how many of each task.
-        training: for the page: folder of the training run.
-        tasks_from: file or folder of more tasks.
+        paper: models of the paper to include, such as Ovis-1B,Ovis-1B+MMCR.
+        output_file: also write the table to this file.
+        html: also write an HTML page.
+        dataset: HTML page: folder of the training data.
+        bench: HTML page: folder of the bench, to show its images.
+        data: HTML page: place of a task's data, to show its images.
+        samples: HTML page: number of samples shown per task.
+        training: HTML page: folder of the training run.
+        tasks_from: file or folder with additional tasks.
     """
 
     runs: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN ...")]]
@@ -230,12 +234,16 @@ class Report:
     tasks_from: TaskFiles = ()
 
     def run(self) -> None:
-        """Print the table, write the page."""
+        """Print the table and write the page.
+
+        Raises:
+            ValueError: no run is given.
+        """
         from eval_tasks.report.tables import runs_table
         from eval_tasks.store.run_folder import read_results
 
         if not self.runs:
-            raise ValueError("name at least one RUN, the folder of a run")
+            raise ValueError("give at least one RUN, the folder of a run")
         paper = [name.strip() for name in (self.paper or "").split(",") if name.strip()]
         table = runs_table(self.runs, paper)
         if self.output_file:
@@ -257,12 +265,12 @@ def _pairs(flag: str, text: str | None) -> dict[str, str]:
     """`a=1,b=2` as a dictionary."""
     pairs = [piece.partition("=") for piece in (text or "").split(",") if piece.strip()]
     if wrong := [name for name, mark, _ in pairs if not mark]:
-        raise ValueError(f"{flag} {wrong[0]}: expected NAME=VALUE, with commas between")
+        raise ValueError(f"{flag} {wrong[0]}: expected comma-separated NAME=VALUE pairs")
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _max_new_tokens(gen_kwargs: str | None, default: int) -> int:
-    """The limit of a reply; --gen_kwargs may repeat that decoding is greedy, and nothing else."""
+    """The maximum number of new tokens; of other --gen_kwargs only those of greedy decoding are valid."""
     for name, value in _pairs("--gen_kwargs", gen_kwargs).items():
         if name in ("max_new_tokens", "max_gen_toks") and value.isdigit():
             default = int(value)
@@ -275,16 +283,16 @@ def _max_new_tokens(gen_kwargs: str | None, default: int) -> int:
 
 
 def _places(names: Iterable[str], values: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """The tasks whose data was named, and where it is."""
+    """(task, place of its data) for the tasks given in --data."""
     return tuple((name, place) for name, place in (_data_of(name, values) for name in names) if place)
 
 
 def _data_of(task: str, values: Sequence[str]) -> tuple[str, str]:
-    """Where a task's data is: `TASK=PLACE` if named, else the common folder's entry of that name, or the folder."""
+    """(task, place of its data): `TASK=PLACE` if given, else the task's entry in the common folder, or the folder."""
     named = dict(value.split("=", 1) for value in values if re.match(r"\w+=", value))
     plain = [value for value in values if not re.match(r"\w+=", value)]
     if len(plain) > 1:
-        raise ValueError(f"--data is given {len(plain)} places without a task; write them as TASK=PLACE")
+        raise ValueError(f"--data has {len(plain)} places without a task; write them as TASK=PLACE")
     if task in named or not plain:
         return task, named.get(task, "")
     inside = Path(plain[0]) / task
@@ -295,5 +303,5 @@ def _all_tasks(outside: Sequence[Path], names: Sequence[str]) -> dict[str, Task]
     found = find_tasks(outside)
     for name in names:
         if name not in found:
-            raise ValueError(f"the run has a task {name!r} that isn't here; pass --tasks_from PATH")
+            raise ValueError(f"the run has an unknown task {name!r}; pass --tasks_from PATH")
     return {name: load_task(found[name]) for name in names}

@@ -1,7 +1,7 @@
 """Our benchmarks as tasks of inspect_ai: `inspect eval eval_tasks/inspect_tasks.py -T name=mmstar -T data=MMStar.tsv`.
 
-The same prompts, history and scores; models, limits, retries and the viewer are inspect's. It comes with
-`pip install 'mmcr[inspect]'`. What inspect's decorators wrap takes no arguments here, as they store those in its log.
+Prompts, history and scores are the same; models, rate limits, retries and the log viewer are inspect's. Install with
+`pip install 'mmcr[inspect]'`. The functions under inspect's decorators take no arguments, since it would log them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from mmcr_dataset.record.messages import Message, to_messages
 def benchmark(
     name: str, data: str | None = None, rules: str | None = None, judge: str = "offline", limit: int | None = None
 ) -> InspectTask:
-    """One of our benchmarks.
+    """One of our benchmarks as an inspect_ai task.
 
     Args:
-        name: as `python -m eval_tasks --list` shows it.
-        data: its place, None for its own Hub id.
-        rules: scoring rules, None for the benchmark's first.
-        judge: `offline` or `api:URL#NAME`; what it said is kept in eval_runs/inspect_judge.sqlite3.
-        limit: so many first samples.
+        name: a name of `python -m eval_tasks --list`.
+        data: folder, file or Hub id of its data, None for the default.
+        rules: scoring rules, None for the benchmark's default.
+        judge: `offline` or `api:URL#NAME`; its paid replies are stored in eval_runs/inspect_judge.sqlite3.
+        limit: number of first samples, None for all.
     """
     found = find_tasks()
     ours = load_task(found[choose_tasks(name, list(found))[0]])
@@ -68,13 +68,13 @@ def _to_inspect(message: Message) -> ChatMessage:
 
 
 def _given(sample: Sample) -> list[ChatMessage]:
-    """The turns whose answers are given, and the first question that is asked."""
+    """The given turns with their answers, and the first question to the model."""
     given = sample.dialogue.references[: sample.num_given_turns]
     return [_to_inspect(message) for message in to_messages(sample.dialogue, given)]
 
 
 def ask_turns(samples: Mapping[str, Sample]) -> Solver:
-    """Ask turn by turn, the model's own replies in the history."""
+    """Solver: ask turn by turn, with the model's own replies in the history."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         sample = samples[str(state.sample_id)]
@@ -96,7 +96,7 @@ def ask_turns(samples: Mapping[str, Sample]) -> Solver:
 
 
 def totals(task: Task, samples: Mapping[str, Sample], rules: str) -> Metric:
-    """The benchmark's own totals."""
+    """Metric: the benchmark's totals."""
 
     def show(scores: list[SampleScore]) -> dict[str, float]:
         scored = [_scored(samples[str(one.sample_id)], one.score.metadata or {}) for one in scores]
@@ -117,7 +117,14 @@ def _scored(sample: Sample, kept: Mapping[str, Any]) -> Scored:
 
 
 def points(task: Task, samples: Mapping[str, Sample], rules: str, judge: str) -> Scorer:
-    """The benchmark's points for the replies; judges are asked one sample at a time."""
+    """Scorer: the benchmark's points of the replies; samples are judged one at a time.
+
+    Args:
+        task: the benchmark.
+        samples: its samples by id.
+        rules: scoring rules.
+        judge: a `--judge` value.
+    """
     ledger_path, one_at_a_time = Path("eval_runs") / "inspect_judge.sqlite3", asyncio.Lock()
 
     @scorer(metrics=[totals(task, samples, rules)], name=task.name)  # type: ignore[untyped-decorator]  # as above

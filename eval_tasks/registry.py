@@ -1,6 +1,6 @@
-"""Which tasks there are: a module in tasks/ is one, and its file name is its name. None is imported before it is asked.
+"""The task registry: each module in tasks/ is a task, named like its file and imported lazily.
 
-`--tasks_from PATH` adds a folder of outside modules (or one file) of the same form.
+`--tasks_from PATH` adds external modules: a file, or a folder of them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def find_tasks(outside: Sequence[str | Path] = ()) -> dict[str, Path]:
     """Name -> file of every task, without importing any.
 
     Raises:
-        ValueError: a path of `outside` isn't there, or two files have the same name.
+        ValueError: a path of `outside` doesn't exist, or two files have the same name.
     """
     found = {path.stem: path for path in sorted(OWN_TASKS.glob("[!_]*.py"))}
     for place in map(Path, outside):
@@ -44,16 +44,16 @@ def find_tasks(outside: Sequence[str | Path] = ()) -> dict[str, Path]:
 
 
 def show_tasks(found: Mapping[str, Path]) -> str:
-    """Every task and group with a line on what it is."""
+    """Every task and group with a one-line description."""
     lines = [f"{name:16}{first_line(path)}" for name, path in found.items()]
     return "\n".join(lines + [f"{name:16}group: {', '.join(members)}" for name, members in GROUPS.items()])
 
 
 def choose_tasks(names: str, known: Sequence[str]) -> list[str]:
-    """The tasks of a comma list; a group stands for its members.
+    """The tasks of a comma-separated list, groups expanded.
 
     Raises:
-        ValueError: a name is unknown (answered with near names), or the list is empty.
+        ValueError: a name is unknown (with suggestions), or the list is empty.
     """
     chosen: list[str] = []
     for name in filter(None, (part.strip() for part in names.split(","))):
@@ -63,7 +63,7 @@ def choose_tasks(names: str, known: Sequence[str]) -> list[str]:
             raise ValueError(f"no task {name!r}; {hint}")
         chosen += [member for member in GROUPS.get(name, (name,)) if member not in chosen]
     if not chosen:
-        raise ValueError("no task named; pass --tasks NAME[,NAME], see python -m eval_tasks --list")
+        raise ValueError("no task given; pass --tasks NAME[,NAME], see python -m eval_tasks --list")
     return chosen
 
 
@@ -78,7 +78,7 @@ def load_task(path: Path) -> Task:
     if task is None:
         raise ValueError(f"{path} holds no TASK; see CONTRIBUTING.md on adding a task")
     if task.name != path.stem:
-        raise ValueError(f"{path} holds the task {task.name!r}; the file's name and the task's must be one")
+        raise ValueError(f"{path} holds the task {task.name!r}; file and task must have the same name")
     return task
 
 
@@ -94,6 +94,6 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def first_line(path: Path) -> str:
-    """What a task says of itself in the first line of its file, read without importing it."""
+    """First line of the module docstring, read without importing the module."""
     with path.open(encoding="utf-8") as lines:
         return next(lines, "").strip().strip('"')

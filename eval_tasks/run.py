@@ -1,4 +1,4 @@
-"""The one loop of the evaluation: ask each dialogue turn by turn, the model's own replies in the history; then score.
+"""The evaluation loop: ask each dialogue turn by turn, with the model's own replies in the history; then score.
 
 Source: paper, appendix B: "the model will reference previous turns each time it responds".
 """
@@ -24,7 +24,7 @@ from eval_tasks.models.model import Model, NoReply
 from eval_tasks.models.open_model import open_model
 from eval_tasks.scoring import SEED, score_answered
 from eval_tasks.store.journal import Journal, journal_name, reply_key
-from eval_tasks.store.processes import Answered, Share, join_shares, my_share
+from eval_tasks.store.processes import Answered, Process, gather_answers, this_process
 from eval_tasks.store.run_folder import from_record, read_records, read_results, to_record, write_records, write_results
 from eval_tasks.task import Failure, Sample, Scored, Task
 from mmcr_bench.judge.judge_spec import read_judge_specs
@@ -36,18 +36,18 @@ LIBRARIES = ("mmcr", "torch", "transformers", "openai", "pyarrow", "pillow", "nu
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """One run: which model, which tasks, how.
+    """Settings of a run.
 
     Attributes:
         model: a `--model` value.
-        tasks: what to run, in order.
-        out: the run's folder.
+        tasks: tasks to run, in order.
+        out: folder of the run.
         judge: `offline` or `api:URL#NAME`.
-        data: task name -> where its data is.
+        data: (task name, place of its data).
         rules: scoring rules, None for each task's default.
-        limit: so many first samples of each task, None for all.
-        max_new_tokens: length limit of one reply.
-        batch_size: dialogues asked at once, None for the model's own number.
+        limit: number of first samples of each task, None for all.
+        max_new_tokens: maximum number of new tokens of a reply.
+        batch_size: number of concurrent dialogues, None for the model's default.
     """
 
     model: str
@@ -73,21 +73,24 @@ class RunSettings:
 
 
 def run(settings: RunSettings) -> dict[str, Any]:
-    """Ask, score and store; the results as they are in results.json.
+    """Ask, score and store; returns the content of results.json.
 
-    With several processes each asks its share; rank 0 scores and stores, the others return an empty object.
+    With several processes each asks its part of the samples; rank 0 scores and stores, the others return {}.
+
+    Raises:
+        ValueError: an API model with several processes, or model, data or output folder can't be used.
     """
-    share = my_share()
-    if share.total > 1 and settings.model.startswith("api:"):
-        raise ValueError("--model api: needs one process; ask more at once with --batch_size instead")
+    process = this_process()
+    if process.world_size > 1 and settings.model.startswith("api:"):
+        raise ValueError("--model api: needs a single process; raise --batch_size for more concurrency")
     model = open_model(settings.model, settings.out / "ledger.sqlite3", settings.batch_size)
     decoding = {"temperature": 0, "max_new_tokens": settings.max_new_tokens}
     identity = {"name": model.name, "revision": model.revision}
     results, kept = _earlier(settings.out, identity, decoding, {task.name for task in settings.tasks})
     with ExitStack() as stack:
-        journal = stack.enter_context(Journal(settings.out / journal_name(share.rank)))
-        asking = Asking(model, journal, identity, decoding)
-        answered = join_shares(asyncio.run(_answer_tasks(settings, asking, share)), share)
+        journal = stack.enter_context(Journal(settings.out / journal_name(process.rank)))
+        context = RunContext(model, journal, identity, decoding)
+        answered = gather_answers(asyncio.run(_answer_tasks(settings, context, process)), process)
     if answered is None:
         return {}
     for task in settings.tasks:
@@ -104,14 +107,14 @@ def run(settings: RunSettings) -> dict[str, Any]:
 def score_again(
     out: Path, tasks: Mapping[str, Task], rules: str | None, judge: str | None, data: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Score a finished run without asking its model; the results as they are in results.json.
+    """Score a finished run again without its model; returns the content of results.json.
 
     Args:
-        out: the run's folder.
+        out: folder of the run.
         tasks: its tasks by name.
-        rules: scoring rules, None for those of before.
-        judge: a `--judge` value, None for the one of before.
-        data: task name -> where its data is now, for a judge that sees images; else the place of before.
+        rules: scoring rules, None for the former ones.
+        judge: a `--judge` value, None for the former one.
+        data: task name -> place of its data, for a judge that sees images; default the former place.
     """
     results, kept = read_results(out), []
     of: dict[str, list[Scored]] = {name: [] for name in tasks}
@@ -128,7 +131,7 @@ def score_again(
 
 
 def store(out: Path, results: dict[str, Any], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The results with date and versions, after both files are on disk."""
+    """Write samples.jsonl and results.json; returns the results with date and versions."""
     results |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "seed": SEED, "versions": _versions()}
     write_records(out, records)
     write_results(out, results)
@@ -138,10 +141,10 @@ def store(out: Path, results: dict[str, Any], records: Sequence[dict[str, Any]])
 def _earlier(
     out: Path, identity: dict[str, Any], decoding: dict[str, Any], renewed: set[str]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Results and records of other tasks that the folder already holds for the same model.
+    """Results and records of other tasks in the folder, for the same model.
 
     Raises:
-        ValueError: the folder holds the run of another model or decoding.
+        ValueError: the folder holds a run of another model or decoding.
     """
     if not (out / "results.json").is_file():
         return {"model": identity, "decoding": decoding, "tasks": {}}, []
@@ -156,8 +159,8 @@ def _earlier(
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """Whom is asked, how, and where the replies are kept."""
+class RunContext:
+    """The model with its identity, decoding settings and journal."""
 
     model: Model
     journal: Journal
@@ -165,15 +168,15 @@ class Asking:
     decoding: dict[str, Any]
 
 
-async def _answer_tasks(settings: RunSettings, asking: Asking, share: Share) -> Answered:
+async def _answer_tasks(settings: RunSettings, context: RunContext, process: Process) -> Answered:
     data = dict(settings.data)
-    async with asking.model:
+    async with context.model:
         answered = {}
         for task in settings.tasks:
             found = task.samples(data.get(task.name), task.check_rules(settings.rules))
             unique = _unique(task, itertools.islice(found, settings.limit))
-            samples = itertools.islice(unique, share.rank, None, share.total)
-            answered[task.name] = await answer_samples(task, samples, asking)
+            samples = itertools.islice(unique, process.rank, None, process.world_size)
+            answered[task.name] = await answer_samples(task, samples, context)
     return answered
 
 
@@ -188,47 +191,47 @@ def _unique(task: Task, samples: Iterable[Sample]) -> Iterator[Sample]:
         raise ValueError(f"task {task.name}: its data holds no samples")
 
 
-async def answer_samples(task: Task, samples: Iterable[Sample], asking: Asking) -> list[Scored]:
-    """All samples with their replies, in order and without the bytes of their images; dialogues in parallel."""
+async def answer_samples(task: Task, samples: Iterable[Sample], context: RunContext) -> list[Scored]:
+    """All samples with their replies, in order and without image bytes; dialogues run concurrently."""
 
     async def answer_one(sample: Sample) -> Scored:
-        answered = _without_bytes(await answer(task, sample, asking))
-        asking.model.forget(sample.dialogue)
+        answered = _without_bytes(await answer(task, sample, context))
+        context.model.forget(sample.dialogue)
         progress.update()
         return answered
 
-    with tqdm(desc=task.name, unit="sample", disable=True if my_share().rank else None) as progress:
-        return await ask_all(map(answer_one, samples), asking.model.batch_size)
+    with tqdm(desc=task.name, unit="sample", disable=True if this_process().rank else None) as progress:
+        return await ask_all(map(answer_one, samples), context.model.batch_size)
 
 
-async def answer(task: Task, sample: Sample, asking: Asking) -> Scored:
-    """The replies to a sample's turns; what has been answered before comes from the journal."""
+async def answer(task: Task, sample: Sample, context: RunContext) -> Scored:
+    """The replies to a sample's turns, from the journal or the model."""
     dialogue, given = sample.dialogue, sample.num_given_turns
     history = list(dialogue.references[:given])
     for turn in range(given, len(dialogue.turns)):
-        key = reply_key(task, sample, history, asking.identity, asking.decoding)
-        reply = asking.journal.find(key)
+        key = reply_key(task, sample, history, context.identity, context.decoding)
+        reply = context.journal.find(key)
         if reply is None:
             try:
-                reply = await asking.model.reply(dialogue, history, asking.decoding["max_new_tokens"])
+                reply = await context.model.reply(dialogue, history, context.decoding["max_new_tokens"])
             except NoReply as error:
                 failure = Failure(error.reason, f"turn {turn + 1}: {error.detail}")
-                asking.journal.store_failure(key, sample, turn + 1, failure)
+                context.journal.store_failure(key, sample, turn + 1, failure)
                 return Scored(sample, tuple(history[given:]), failure=failure)
-            asking.journal.store(key, sample, turn + 1, reply)
+            context.journal.store(key, sample, turn + 1, reply)
         history.append(reply)
     return Scored(sample, tuple(history[given:]))
 
 
 def _without_bytes(one: Scored) -> Scored:
-    """The sample with its images by their hashes alone, so that those of a whole run need not fit the memory."""
+    """The sample with the hashes of its images only, so that the images of a run needn't fit in memory."""
     dialogue = one.sample.dialogue
     images = tuple(replace(image, data=b"", known_sha256=image.sha256) for image in dialogue.images)
     return replace(one, sample=replace(one.sample, dialogue=replace(dialogue, images=images)))
 
 
 def prompts_hash(records: Sequence[dict[str, Any]]) -> str:
-    """Hash of what was asked, turn by turn: two runs with the same hash were asked the same."""
+    """Hash of all prompts, to check that two runs are comparable."""
     asked = [[record["id"], [turn["human"] for turn in record["dialogue"]["turns"]]] for record in records]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""A file of other people's predictions to a task's entry of results.json, by the functions that score our own runs."""
+"""Score a prediction file of another harness with the functions that score our own runs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def score_predictions(
     """The task's entry of results.json and the records, for a file of predictions.
 
     Args:
-        task: whose predictions they are.
+        task: the task.
         path: the file or folder.
-        rules: scoring rules, None for those of the file's form.
-        data: the benchmark's own file, where the predictions hold no gold.
-        judge: a `--judge` value, asked about what has no verdict in the file and can't be read by rules.
-        ledger_path: where a judge's words are kept.
+        rules: scoring rules, None for the default of the file's format.
+        data: the benchmark's own file, if the predictions have no gold.
+        judge: a `--judge` value, for replies without a stored verdict that rules can't parse.
+        ledger_path: SQLite file that stores paid judgements.
 
     Raises:
-        ValueError: the file isn't of a known form, or the task can't score predictions.
+        ValueError: the file has an unknown format, or the task can't score predictions.
     """
     if task.to_sample is None:
-        raise ValueError(f"task {task.name} can't score files of predictions: its replies need its judge and history")
+        raise ValueError(f"task {task.name} can't score prediction files: its replies need its judge and history")
     if not path.exists():
         raise ValueError(f"--predictions {path}: no such file or folder")
     read: Callable[[Path, str | None], Predictions] = task.predictions or read_predictions
@@ -40,7 +40,7 @@ def score_predictions(
     for number, (row, reply, verdict) in enumerate(predictions.rows):
         sample = task.to_sample(row, chosen, number)
         if sample.dialogue.id in seen:
-            raise ValueError(f"{path}, row {number}: the id {sample.dialogue.id!r} is there twice")
+            raise ValueError(f"{path}, row {number}: the id {sample.dialogue.id!r} occurs twice")
         seen.add(sample.dialogue.id)
         scored.append(task.scored(Scored(sample, (reply,)), chosen, verdict))
     stored = sum(one.verdict is not None for one in predictions.rows)

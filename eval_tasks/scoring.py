@@ -1,4 +1,4 @@
-"""Answered samples to points and totals, with the judge where a task has one. Asks no model under test."""
+"""Score answered samples: points, totals and intervals, with the judge if a task has one."""
 
 from __future__ import annotations
 
@@ -20,14 +20,22 @@ from mmcr_dataset.record.dialogue import Dialogue
 
 log = logging.getLogger(__name__)
 
-SEED = 0  # of all resampling
-NUM_CANARY_DIALOGUES = 10  # of the bench, from which replies of known worth are made
+SEED = 0  # of the bootstrap
+NUM_CANARY_DIALOGUES = 10  # dialogues of the bench that canaries are made from
 
 
 def score_samples(
     task: Task, answered: Sequence[Scored], rules: str, judge: str, ledger_path: Path
 ) -> tuple[list[Scored], dict[str, Any]]:
-    """Points for every sample that has replies, and the description of who judged."""
+    """Points for every sample that has replies, and the description of the judge.
+
+    Args:
+        task: the task.
+        answered: its samples with replies.
+        rules: scoring rules.
+        judge: a `--judge` value.
+        ledger_path: SQLite file that stores paid judgements.
+    """
     if task.judge == "bench":
         return _judged_by_bench(task, answered, rules, judge, ledger_path)
     if task.judge == "chat" and judge != "offline":
@@ -42,7 +50,7 @@ def _judged_by_bench(
     judging = open_judge(judge, ledger_path)
     asked = [one for one in answered if one.failure is None]
     dialogues, replies = [one.sample.dialogue for one in asked], [one.replies for one in asked]
-    _tell(show_cost(judging, dialogues, replies))
+    _log_cost(show_cost(judging, dialogues, replies))
     judgements = iter(judging.score(dialogues, replies))
     scored: list[Scored] = []
     how = judging.describe()
@@ -62,13 +70,13 @@ def _judged_by_bench(
 
 
 def check_fitness(dialogues: Sequence[Dialogue], judge: str, ledger_path: Path) -> dict[str, Any]:
-    """Whether the bench's judge passes its canaries, made from the first dialogues; paid once, by the ledger.
+    """Check the bench's judge on canaries made from the first dialogues; judgements in the ledger are reused.
 
     Returns:
-        `fit` is None where no canary was judged: `why_not_run` says why.
+        `fit`, failed canaries and results; `fit` is None if no canary was judged, `why_not_run` says why.
     """
     judging, first = open_judge(judge, ledger_path), dialogues[:NUM_CANARY_DIALOGUES]
-    _tell(show_cost(judging, first, [dialogue.references for dialogue in first], len(CANARIES)))
+    _log_cost(show_cost(judging, first, [dialogue.references for dialogue in first], len(CANARIES)))
     try:
         fitness = check_judge(judging, first)
     except NoCanaries as error:
@@ -77,8 +85,7 @@ def check_fitness(dialogues: Sequence[Dialogue], judge: str, ledger_path: Path) 
     return {"fit": fitness.is_fit, "failed": failed, "results": [asdict(result) for result in fitness.results]}
 
 
-def _tell(cost: str) -> None:
-    """What is about to be paid, on the channel that holds no results."""
+def _log_cost(cost: str) -> None:
     if cost:
         log.info("%s", cost)
 
@@ -86,7 +93,7 @@ def _tell(cost: str) -> None:
 def _judged_by_chat(
     task: Task, answered: Sequence[Scored], rules: str, judge: str, ledger_path: Path
 ) -> tuple[list[Scored], dict[str, Any]]:
-    """Points where the chat model is asked only what can't be read without it."""
+    """Points by rules, with the chat model only for replies that rules can't parse."""
     judging = ChatJudge(judge, ledger_path, task.max_judge_tokens)
     scored = list(answered)
     prompts: dict[Place, str] = {}
@@ -108,7 +115,7 @@ def _judged_by_chat(
         return all(value is not None for value in task.score(one.sample, one.replies, rules, verdict).values())
 
     if prompts:
-        _tell(judging.show_cost(prompts))
+        _log_cost(judging.show_cost(prompts))
     of: dict[int, list[Verdict]] = {}
     for (number, _), verdict in judging.ask(prompts, is_read).items():
         of.setdefault(number, []).append(verdict)
@@ -118,7 +125,7 @@ def _judged_by_chat(
 
 
 def _with_verdicts(task: Task, one: Scored, rules: str, verdicts: Sequence[Verdict], several: bool) -> Scored:
-    """The sample with its points; unjudged if there isn't a verdict for each prompt, with points of those there are."""
+    """The sample with the points of its verdicts; marked as unjudged if one is missing."""
     read = {part: verdict.text for part, verdict in enumerate(verdicts) if verdict.text is not None}
     failures = [(part, verdict.failure) for part, verdict in enumerate(verdicts) if verdict.failure is not None]
     if read:
@@ -137,15 +144,15 @@ def score_answered(
     """The samples with their points, and the task's entry of results.json.
 
     Args:
-        task: whose samples they are.
-        answered: samples with their replies; what was scored before is scored again.
+        task: the task.
+        answered: its samples with replies; former scores are discarded.
         rules: scoring rules.
         judge: a `--judge` value.
-        ledger_path: where a judge's words are kept.
-        data: where the task's data is; read again for a judge that sees the images, whose bytes a run doesn't keep.
+        ledger_path: SQLite file that stores paid judgements.
+        data: place of the task's data, read again for a judge that sees images, which a run doesn't store.
 
     Raises:
-        ValueError: the judge is to see images that the data doesn't have.
+        ValueError: the judge needs images that the data doesn't have.
     """
     if task.judge == "bench" and any(one.images for one in read_judge_specs(judge)):
         answered = _with_images(task, answered, rules, data)
@@ -158,18 +165,18 @@ def score_answered(
 
 
 def _with_images(task: Task, answered: Sequence[Scored], rules: str, data: str | None) -> list[Scored]:
-    """The samples with the images of the task's data in their dialogues."""
+    """The samples with their images, from the task's data."""
     try:
         dialogues = [sample.dialogue for sample in task.samples(data, rules)]
     except ValueError as error:
-        raise ValueError(f"?images=yes: a run keeps no images, and {error}; name their place with --data") from error
+        raise ValueError(f"?images=yes: a run stores no images, and {error}; pass their place with --data") from error
     found = {image.sha256: image.data for dialogue in dialogues for image in dialogue.images}
     shown: list[Scored] = []
     for one in answered:
         dialogue = one.sample.dialogue
         if any(image.sha256 not in found for image in dialogue.images):
             raise ValueError(
-                f"?images=yes: an image of sample {dialogue.id!r} isn't in {data}; name the run's data with --data"
+                f"?images=yes: an image of sample {dialogue.id!r} isn't in {data}; pass the run's data with --data"
             )
         images = tuple(replace(image, data=found[image.sha256]) for image in dialogue.images)
         shown.append(replace(one, sample=replace(one.sample, dialogue=replace(dialogue, images=images))))
@@ -177,7 +184,14 @@ def _with_images(task: Task, answered: Sequence[Scored], rules: str, data: str |
 
 
 def to_entry(task: Task, scored: Sequence[Scored], rules: str, judged_by: dict[str, Any]) -> dict[str, Any]:
-    """A task's entry of results.json: totals with intervals, and what was not answered, read or judged."""
+    """A task's entry of results.json: totals with intervals, and counts of failed, unread and unjudged samples.
+
+    Args:
+        task: the task.
+        scored: its scored samples.
+        rules: scoring rules.
+        judged_by: description of the judge.
+    """
     totals: dict[str, Any] = {}
     for metric, total in task.totals(scored, rules).items():
         interval = interval_of(total, seed=SEED)

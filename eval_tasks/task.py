@@ -1,7 +1,7 @@
-"""The contract of a benchmark: what is asked (`Sample`), what came of it (`Scored`), and how it is told (`Task`).
+"""The interface of a benchmark: `Sample` (a question), `Scored` (its reply with points), `Task` (the benchmark).
 
-A file in tasks/ that holds `TASK` is a task. Its functions are pure: rows to samples, a reply to points, points to
-totals. Everything else (asking, resuming, judging, intervals, reports) is done once, for all tasks.
+A file in tasks/ with a `TASK` is a task. Its functions are pure: rows to samples, a reply to points, points to totals.
+Everything else (asking, resuming, judging, intervals, reports) is shared by all tasks.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 from mmcr_dataset.record.dialogue import Dialogue
 
 Row = Mapping[str, Any]  # one row of a benchmark's table, columns named as VLMEvalKit names them
-Points = Mapping[str, float | None]  # metric -> points, 0..1 or the judge's scale; None: the reply couldn't be read
+Points = Mapping[str, float | None]  # metric -> points, 0..1 or the judge's scale; None: the reply couldn't be parsed
 
-DEFAULT_RULES = "vlmevalkit@2025-03"  # what the paper scored with
+DEFAULT_RULES = "vlmevalkit@2025-03"  # as in the paper
 
 
 class Failure(NamedTuple):
-    """Why something has no answer: a short name for counting, and the rest."""
+    """Reason of a missing reply or judgement: a short error code for counting, and details."""
 
     reason: str
     detail: str
@@ -30,13 +30,13 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One thing to ask.
+    """One question or dialogue of a benchmark.
 
     Attributes:
-        dialogue: what is asked, turn by turn; its id is the sample's id.
-        target: what scoring needs, as a JSON value.
-        group: samples that belong together (one image, one topic) and are drawn together for intervals.
-        num_given_turns: so many first turns are not asked; their references stand in the history (VisDial).
+        dialogue: the questions, turn by turn; its id is the sample's id.
+        target: input of the scoring (gold answers, categories), as a JSON value.
+        group: cluster of the bootstrap: samples of one image or one topic.
+        num_given_turns: number of first turns that are not asked; their references are in the history (VisDial).
     """
 
     dialogue: Dialogue
@@ -47,16 +47,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A sample with its replies and what they are worth.
+    """A sample with its replies and their points.
 
     Attributes:
-        sample: what was asked.
-        replies: one a turn that was asked.
-        points: metric -> points; empty where there is no reply or no judgement.
-        failure: why the model gave no reply; counts as zero points.
-        unjudged: why the judge gave no judgement; left out of the totals and counted.
-        judged: what the judge said and who that was, as a JSON value; empty where none was asked.
-        reading: what was read of the reply or the verdict, in words; None where nothing can be.
+        sample: the sample.
+        replies: one per asked turn.
+        points: metric -> points; empty without a reply or judgement.
+        failure: reason of a missing reply; counts as zero points.
+        unjudged: reason of a missing judgement; excluded from the totals and counted.
+        judged: the judge's reply and model, as a JSON value; empty without a judge.
+        reading: the answer parsed from the reply or the verdict; None if there is none.
     """
 
     sample: Sample
@@ -69,12 +69,12 @@ class Scored:
 
     @property
     def is_unread(self) -> bool:
-        """True if a reply is there and a metric couldn't be read from it."""
+        """True if there is a reply but a metric couldn't be parsed from it."""
         return any(value is None for value in self.points.values())
 
 
 class Unit(NamedTuple):
-    """One thing that has points: a question, an image with both its questions, a circular group."""
+    """One scored unit: a question, an image with both its questions, a circular group."""
 
     group: str
     points: float
@@ -86,8 +86,8 @@ class Total:
     """`sum over parts of weight x mean points of the part's units`.
 
     Attributes:
-        units: what has points.
-        weights: part -> weight; the only part weighs 100 where none are named.
+        units: the scored units.
+        weights: part -> weight; by default a single part with weight 100.
     """
 
     units: Sequence[Unit]
@@ -95,7 +95,7 @@ class Total:
 
     @property
     def value(self) -> float:
-        """The number itself; 0.0 without units."""
+        """The total; 0.0 without units."""
         value = 0.0
         for part, weight in self.weights.items():
             points = [unit.points for unit in self.units if unit.part == part]
@@ -104,7 +104,7 @@ class Total:
 
 
 class Prediction(NamedTuple):
-    """Somebody's reply to a row, with the judge's verdict where one is stored with it."""
+    """The reply to a row in a prediction file, with the judge's verdict if one is stored."""
 
     row: Row
     reply: str
@@ -113,12 +113,12 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """A file of predictions.
+    """Content of a prediction file.
 
     Attributes:
-        rows: those to score.
-        rules: the rules its format is meant for, None if it doesn't say.
-        left_out: why rows of the file are not scored -> how many.
+        rows: predictions to score.
+        rules: scoring rules implied by its format, None if unknown.
+        left_out: reason -> number of rows that are not scored.
     """
 
     rows: Sequence[Prediction]
@@ -126,11 +126,11 @@ class Predictions:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-def _nothing_to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str | None:
+def _no_prompt(sample: Sample, replies: Sequence[str], rules: str) -> str | None:
     return None
 
 
-def _nothing_to_show(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
+def _no_reading(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
     return None
 
 
@@ -139,21 +139,21 @@ class Task:
     """A benchmark.
 
     Attributes:
-        name: the file's name, the name on the command line, the key in results.
+        name: name of the file, on the command line, and in results.
         source: data set, licence, rows, metric, paper; one line each.
-        samples: (data, rules) -> what to ask; data is a folder, a file or a Hub id, None takes the task's own.
-        score: (sample, replies, rules, verdict) -> points; verdict is what the judge said, None if it wasn't asked, and
-            number -> what it said where `to_judge` gives several prompts; then any of them may be missing.
-        totals: (scored, rules) -> metric -> total; the first metric is the one the paper prints.
-        judge: who judges: nobody, the judge of mmcr_bench, or a chat model that answers `to_judge`.
-        to_judge: (sample, replies, rules) -> what the chat model is asked, None where reading needs no judge; several
-            prompts where it judges turn by turn.
-        read: (sample, replies, rules, verdict) -> what `score` reads there, for people who look at a sample.
-        max_judge_tokens: length limit of one of the chat model's verdicts.
-        rules: names of the scoring rules this task knows.
-        version: raised when the same reply would get other points.
-        to_sample: (row, rules, number) -> the sample of a row; None: the task can't score files of predictions.
-        predictions: (path, data) -> other people's predictions; None: a table with gold and reply in each row.
+        samples: (data, rules) -> samples; data is a folder, a file or a Hub id, None for the task's default.
+        score: (sample, replies, rules, verdict) -> points. `replies` has one per asked turn; `verdict` is the judge's
+            reply, None without a judge, and index -> reply if `to_judge` returns several prompts (some may be missing).
+        totals: (scored, rules) -> metric -> total; the first metric is the paper's.
+        judge: None, the judge of mmcr_bench ("bench"), or a chat model that answers `to_judge` ("chat").
+        to_judge: (sample, replies, rules) -> prompt of the chat model, None if rules suffice; a list of prompts if it
+            judges turn by turn.
+        read: (sample, replies, rules, verdict) -> the answer that `score` parses, for display.
+        max_judge_tokens: maximum number of tokens of a chat model's verdict.
+        rules: names of the task's scoring rules.
+        version: incremented when the same reply would get other points.
+        to_sample: (row, rules, number) -> the sample of a row; None if the task can't score prediction files.
+        predictions: (path, data) -> predictions of a file; None for a table with gold and reply in each row.
     """
 
     name: str
@@ -162,8 +162,8 @@ class Task:
     score: Callable[[Sample, Sequence[str], str, Any], Points]
     totals: Callable[[Sequence[Scored], str], dict[str, Total]]
     judge: Literal["bench", "chat"] | None = None
-    to_judge: Callable[[Sample, Sequence[str], str], str | list[str] | None] = _nothing_to_judge
-    read: Callable[[Sample, Sequence[str], str, Any], str | None] = _nothing_to_show
+    to_judge: Callable[[Sample, Sequence[str], str], str | list[str] | None] = _no_prompt
+    read: Callable[[Sample, Sequence[str], str, Any], str | None] = _no_reading
     max_judge_tokens: int = 128
     rules: tuple[str, ...] = (DEFAULT_RULES,)
     version: int = 1
@@ -171,17 +171,17 @@ class Task:
     predictions: Callable[[Path, str | None], Predictions] | None = None
 
     def scored(self, one: Scored, rules: str, verdict: Any = None) -> Scored:  # noqa: ANN401  (as `score` takes it)
-        """The sample with its points and its reading."""
+        """The sample with its points and its parsed answer."""
         points = self.score(one.sample, one.replies, rules, verdict)
         return replace(one, points=points, reading=self.read(one.sample, one.replies, rules, verdict))
 
     def check_rules(self, rules: str | None) -> str:
-        """The rules to use: those named, or the default.
+        """The given rules, or the default.
 
         Raises:
-            ValueError: the task doesn't know them.
+            ValueError: the task has no such rules.
         """
         chosen = rules or (DEFAULT_RULES if DEFAULT_RULES in self.rules else self.rules[0])
         if chosen not in self.rules:
-            raise ValueError(f"task {self.name} has no rules {chosen!r}; it knows {', '.join(self.rules)}")
+            raise ValueError(f"task {self.name} has no rules {chosen!r}; expected one of {', '.join(self.rules)}")
         return chosen

@@ -1,4 +1,4 @@
-"""What the modules in metrics/ share: predictions and references of `evaluate` through a benchmark's own scorer."""
+"""Shared code of the `evaluate` metrics in metrics/: predictions and references through a benchmark's scorer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from eval_tasks.task import Scored, Task
 def totals_of(
     task: Task, config_name: str | None, predictions: Sequence[str], references: Sequence[Mapping[str, Any]]
 ) -> dict[str, float]:
-    """The benchmark's totals, and how many replies couldn't be read.
+    """The benchmark's totals, and the number of replies that couldn't be parsed.
 
     Args:
         task: the benchmark.
-        config_name: its scoring rules, as `evaluate.load` was given them; `default` or None for its own default.
-        predictions: a reply to each row.
-        references: the rows, in the benchmark's own columns.
+        config_name: scoring rules, the configuration of `evaluate.load`; `default` or None for the default.
+        predictions: one reply per row.
+        references: the rows, with the benchmark's columns.
 
     Raises:
         ValueError: the rules are unknown, or a row lacks a column.

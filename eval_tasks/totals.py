@@ -1,7 +1,9 @@
-"""A benchmark's number as a sum of means, and how sure it is: any total of the public benchmarks has this form.
+"""Totals of benchmarks as weighted sums of means, with stratified cluster bootstrap intervals.
 
-Accuracy is one mean. MME adds 2 x 14 means (questions and images of each sub-task); HallusionBench takes the mean of
-three; a macro average weighs each category alike. Intervals draw whole groups, within the strata that the parts make.
+Accuracy is one mean; MME the sum of 2 x 14 means (questions and images of each sub-task); HallusionBench the mean of
+three; a macro average the mean over categories. Whole groups are resampled, within the strata defined by the parts.
+
+Shapes: G groups, P parts, R resamples.
 """
 
 from __future__ import annotations
@@ -14,23 +16,23 @@ from numpy.typing import NDArray
 from eval_tasks.task import Scored, Total, Unit
 from mmcr_bench.intervals import LEVEL, Difference, Interval, to_difference
 
-_MAX_CELLS = 4_000_000  # counts held at once: 32 MB
+_MAX_CELLS = 4_000_000  # counts in memory at once: 32 MB
 
 
 def mean_total(scored: Iterable[Scored], metric: str, scale: float = 100.0) -> Total:
-    """Mean of a metric; what has no points (no reply, unread) counts 0."""
+    """Mean of a metric; samples without points (no reply, unread) count as 0."""
     units = [Unit(one.sample.group, one.points.get(metric) or 0.0) for one in scored if one.unjudged is None]
     return Total(units, {"": scale})
 
 
 def macro_total(units: Sequence[Unit], scale: float = 100.0) -> Total:
-    """Mean over the parts' means: every part weighs alike."""
+    """Macro average: mean over the parts' means."""
     parts = dict.fromkeys(unit.part for unit in units)
     return Total(units, {part: scale / len(parts) for part in parts})
 
 
 def totals_by(scored: Iterable[Scored], key: str, metric: str = "accuracy") -> dict[str, Total]:
-    """A mean for each value of a field of the target, in alphabetical order."""
+    """Mean of a metric for each value of a field of the target, in alphabetical order."""
     of: dict[str, list[Scored]] = {}
     for one in scored:
         of.setdefault(str(one.sample.target.get(key) or "none"), []).append(one)
@@ -38,7 +40,7 @@ def totals_by(scored: Iterable[Scored], key: str, metric: str = "accuracy") -> d
 
 
 def interval_of(total: Total, seed: int = 0, num_resamples: int = 2000) -> Interval:
-    """The total with its 95 % interval; -inf and inf with a single group."""
+    """The total with its 95 % confidence interval; -inf and inf with a single group."""
     if len({unit.group for unit in total.units}) < 2:
         return Interval(total.value, -np.inf, np.inf)
     values = resampled([total], seed, num_resamples)[0]
@@ -47,13 +49,19 @@ def interval_of(total: Total, seed: int = 0, num_resamples: int = 2000) -> Inter
 
 
 def difference_of(a: Total, b: Total, seed: int = 0, num_resamples: int = 2000) -> Difference:
-    """`a - b` of the same samples, the same groups drawn for both.
+    """Paired difference `a - b` of totals over the same groups.
+
+    Args:
+        a: total of the first run.
+        b: total of the second run.
+        seed: random seed.
+        num_resamples: number of bootstrap resamples.
 
     Raises:
         ValueError: the two totals are not over the same groups.
     """
     if {unit.group for unit in a.units} != {unit.group for unit in b.units}:
-        raise ValueError("the two runs were not scored on the same groups; compare runs of the same samples")
+        raise ValueError("the two runs have different groups; compare runs of the same samples")
     difference = a.value - b.value
     if len({unit.group for unit in a.units}) < 2:
         return to_difference(difference, None)
@@ -62,7 +70,7 @@ def difference_of(a: Total, b: Total, seed: int = 0, num_resamples: int = 2000) 
 
 
 def resampled(totals: Sequence[Total], seed: int = 0, num_resamples: int = 2000) -> list[NDArray[np.float64]]:
-    """Values of the totals in each resample; all totals see the same draws. `_GP`: groups x parts."""
+    """Values [R] of each total in each resample; all totals use the same draws."""
     groups = sorted({unit.group for total in totals for unit in total.units})
     number = {group: index for index, group in enumerate(groups)}
     tables = [_sums_and_counts(total, number) for total in totals]

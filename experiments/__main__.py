@@ -1,4 +1,4 @@
-"""python -m experiments COMMAND: the experiments; each is a module of its own, too."""
+"""python -m experiments COMMAND: the experiments; each can also be run as a module."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmcr_dataset.command_line import Program, run_program
 
 PROGRAM = Program(
     name="python -m experiments",
-    about="The paper's questions to its data: arms trained, evaluated, drawn with intervals.",
+    about="The paper's data ablations: train and evaluate arms, plot scores with confidence intervals.",
     commands={
         "data-volume": "experiments.data_volume:DataVolume",
         "mmdu-or-mmcr": "experiments.mmdu_or_mmcr:MmduOrMmcr",

@@ -1,4 +1,4 @@
-"""What an experiment is: arms that train one model on different data, everything else alike."""
+"""An experiment: arms that train one model on different data, with all other settings equal."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train.
+    """One training condition.
 
     Attributes:
-        name: its folder.
-        label: as tables and figures show it.
-        flags: of train.py; what this arm has that others don't.
-        x: where it stands on the horizontal axis, None where arms have no order.
+        name: name of its folder.
+        label: label in tables and figures.
         places: its data sets.
-        caps: rows of each data set, 0 for all, None while that isn't known.
+        caps: maximum rows of each data set, 0 for all, None if not known yet.
+        flags: its own flags of train.py.
+        x: position on the x axis, None if arms have no order.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Arm:
 
     @property
     def train_flags(self) -> list[str]:
-        """All of it as flags of train.py."""
+        """Data sets, caps and own flags as flags of train.py."""
         caps = ["ROWS" if cap is None else str(cap) for cap in self.caps]
         return ["--data", *self.places, "--data_caps", *caps, *self.flags]
 
@@ -38,13 +38,13 @@ class Experiment:
     """Arms to compare.
 
     Attributes:
-        title: of the figure.
-        arms: in the order of the table; the model before training is no arm, it is always there.
-        x_label: of the horizontal axis, empty where arms have no order.
-        base_x: where the model before training stands on that axis, None for a line only.
-        against: name of the arm that the others are compared with, beside the model before training.
-        notes: what the reader of the table must know, such as what is equal in all arms.
-        paper: name of an arm, or `base` -> a model of the paper whose public scores stand beside it.
+        title: title of the figure.
+        arms: in the order of the table; the model before training is an implicit baseline.
+        x_label: label of the x axis, empty if arms have no order.
+        base_x: position of the model before training on that axis, None for a line only.
+        against: name of a second baseline, an arm that the others are compared with.
+        notes: notes on the table, such as what is equal in all arms.
+        paper: name of an arm, or `base` -> a model of the paper whose scores are shown with it.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Experiment:
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]
         if not names:
-            raise ValueError("no arm to train; name at least one")
+            raise ValueError("no arm to train; give at least one")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"two arms are called {', '.join(twice)}; name each value or data set once")
+            raise ValueError(f"duplicate arms {', '.join(twice)}; give each value or data set once")

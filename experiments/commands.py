@@ -1,4 +1,4 @@
-"""The commands an experiment runs: train.py, python -m eval_tasks, python -m training settings."""
+"""The commands that an experiment runs: train.py, python -m eval_tasks, python -m training settings."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 TRAIN = os.path.relpath(Path(__file__).resolve().parents[1] / "train.py")
-_LOOKED_AT = 64  # dialogues a micro-batch of a look; training looks at eight of them
+_DRY_RUN_BATCH = 64  # micro-batch size of a dry run, in dialogues; it encodes eight micro-batches
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command. The launcher may change between two tries, the program is what makes the result.
+    """One command. A resumed step may use another launcher, but not another program.
 
     Attributes:
-        launcher: how it is started: interpreter, processes.
-        program: what is started, with its flags.
+        launcher: interpreter and launcher with its flags.
+        program: the program with its flags.
     """
 
     launcher: Sequence[str]
@@ -29,27 +29,27 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        """All of it."""
+        """Launcher and program."""
         return [*self.launcher, *self.program]
 
     def show(self) -> str:
-        """As it is typed in a shell."""
+        """The command, shell-quoted."""
         return shlex.join(self.words)
 
 
 @dataclass(frozen=True)
 class Commands:
-    """What all commands of an experiment share.
+    """Shared settings of all commands of an experiment.
 
     Attributes:
         python: interpreter.
-        config: recipe of the training.
-        tasks: benchmarks, with commas.
+        config: training recipe.
+        tasks: comma-separated benchmarks.
         judge: a `--judge` value of eval_tasks.
-        train_flags: further flags of train.py.
-        eval_flags: further flags of eval_tasks.
-        launch: file of accelerate's settings, None for one process.
-        processes: how many; None for what the file says.
+        train_flags: additional flags of train.py.
+        eval_flags: additional flags of eval_tasks.
+        launch: accelerate's config file, None for one process.
+        processes: number of processes; None for that of the file.
     """
 
     python: str
@@ -62,7 +62,14 @@ class Commands:
     processes: int | None = None
 
     def train(self, flags: Sequence[str], seed: int, out: Path, model: str | None) -> Command:
-        """One arm's training; `model` instead of the recipe's."""
+        """The training of an arm.
+
+        Args:
+            flags: flags of the arm.
+            seed: random seed.
+            out: output folder.
+            model: base model, None for that of the recipe.
+        """
         more = ["--model", model] if model else []
         ends = ["--seed", str(seed), "--output_dir", str(out), "--resume", "true"]
         return Command(self._launcher(), [TRAIN, *self._settings(flags), *more, *ends])
@@ -74,24 +81,24 @@ class Commands:
             return Command(self._launcher(), ["-m", "eval_tasks", *asked, *self.eval_flags])
         return Command([self.python], ["-m", "eval_tasks", *asked, *self.eval_flags])
 
-    def look(self, flags: Sequence[str], out: Path, model: str | None) -> Command:
-        """A dry run that counts rows and trained tokens, and of a `tiny:` model leaves `base/`."""
+    def dry_run(self, flags: Sequence[str], out: Path, model: str | None) -> Command:
+        """A dry run that counts rows and trained tokens, and writes `base/` of a `tiny:` model."""
         limit = self.settings(flags)
         longest = min(limit["max_length_tokens"], limit["bin_tokens"] if limit["packing"] else 1 << 60)
-        look = ["--packing", "false", "--attention", "sdpa", "--micro_batch_dialogues", str(_LOOKED_AT)]
-        look += ["--global_batch_dialogues", str(8 * _LOOKED_AT), "--max_length_tokens", str(longest)]
+        padded = ["--packing", "false", "--attention", "sdpa", "--micro_batch_dialogues", str(_DRY_RUN_BATCH)]
+        padded += ["--global_batch_dialogues", str(8 * _DRY_RUN_BATCH), "--max_length_tokens", str(longest)]
         more = ["--model", model] if model else []
         ends = ["--output_dir", str(out), "--dry_run", "true"]
         return Command(
             [self.python, "-m", "accelerate.commands.launch", "--quiet", *_one_process(1)],
-            [TRAIN, *self._settings(flags), *more, *look, *ends],
+            [TRAIN, *self._settings(flags), *more, *padded, *ends],
         )
 
     def settings(self, flags: Sequence[str]) -> dict[str, Any]:
-        """What train.py would train with.
+        """The settings of train.py with these flags.
 
         Raises:
-            ValueError: a setting is wrong; as train.py says it.
+            ValueError: a setting is invalid, with the message of train.py.
         """
         asked = [self.python, "-m", "training", "settings", *self._settings(flags)]
         said = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603
@@ -113,6 +120,6 @@ class Commands:
 
 
 def _one_process(processes: int) -> list[str]:
-    """Settings of accelerate where no file gives them, so that the user's own file has no say."""
+    """Flags of accelerate without a config file, so that the user's default config isn't used."""
     said = {"num_processes": processes, "num_machines": 1, "mixed_precision": "no", "dynamo_backend": "no"}
     return [word for name, value in said.items() for word in (f"--{name}", str(value))]

@@ -1,8 +1,7 @@
-"""MAIN: the flags all experiments share, and their flow: count the data, train and evaluate the arms, draw the figure.
+"""MAIN: the flags of all experiments, and their flow: count the data, train and evaluate the arms, plot the figure.
 
 The folder of an experiment (`--output_dir`): start/ and looks/ (dry runs of the training), base/ (the model before
-training), arms/ARM/seed_N/ (train/, eval/, and for each step what was run and its log), figure.png, table.md,
-results.json.
+training), arms/ARM/seed_N/ (train/, eval/, and for each step its command and log), figure.png, table.md, results.json.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from tyro.conf import arg
 
 from experiments.arm import Arm, Experiment
 from experiments.commands import Command, Commands
-from experiments.runs import StepFailed, ending_on_sigterm, hold, is_done, run_step
-from experiments.volumes import Look, count_rows, read_look
+from experiments.runs import StepFailed, exit_on_sigterm, is_done, lock_folder, run_step
+from experiments.volumes import DryRun, count_rows, read_dry_run
 from mmcr_dataset.command_line import Program, run_program
 
 log = logging.getLogger(__name__)
@@ -33,22 +32,22 @@ TINY = "tiny:"
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentSettings:
-    """The flags that every experiment has.
+    """The flags of every experiment.
 
     Attributes:
-        config: recipe of the training; the same for all arms.
+        config: training recipe, the same for all arms.
         data: folders or Hub ids of data sets.
-        tasks: benchmarks, with commas.
+        tasks: comma-separated benchmarks.
         judge: offline or api:URL#NAME.
-        seeds: each arm is trained once a seed.
-        out: folder of the experiment; the same folder resumes.
-        train_flags: further flags of train.py, of all arms, in quotes.
-        eval_flags: further flags of python -m eval_tasks, in quotes.
-        tasks_from: files or folders of more tasks.
-        launch: accelerate's settings, such as training/launch/ddp.yaml.
-        processes: GPUs to use; without it 1, or what --launch says.
+        seeds: each arm is trained once per seed.
+        out: folder of the experiment; run again with the same folder to resume.
+        train_flags: additional flags of train.py for all arms, quoted.
+        eval_flags: additional flags of python -m eval_tasks, quoted.
+        tasks_from: files or folders with additional tasks.
+        launch: accelerate's config file, such as training/launch/ddp.yaml.
+        processes: number of GPUs; default 1, or that of --launch.
         python: interpreter of all commands.
-        dry_run: print what would be run, and run nothing.
+        dry_run: print the commands without running them.
     """
 
     config: str
@@ -67,34 +66,34 @@ class ExperimentSettings:
 
     def __post_init__(self) -> None:
         if not self.data:
-            raise ValueError("--data is empty: name at least one folder or Hub id")
+            raise ValueError("--data is empty: give at least one folder or Hub id")
 
     def plan(self, conductor: Conductor) -> Experiment:
         """The arms.
 
         Raises:
-            ValueError: the flags don't fit each other, or the data.
+            ValueError: the flags are inconsistent, or don't match the data.
         """
-        raise AssertionError("every experiment has a plan of its own")
+        raise AssertionError("overridden by every experiment")
 
     def run(self) -> int:
-        """Train and evaluate the arms, draw the figure; 1 where an arm failed."""
+        """Train and evaluate the arms, plot the figure; returns 1 if an arm failed."""
         return conduct(self)
 
 
 @dataclass
 class Conductor:
-    """One experiment under way.
+    """A running experiment.
 
     Attributes:
-        commands: what is run.
-        out: the folder.
-        seeds: of the trainings.
-        tasks_from: files and folders of further tasks.
+        commands: builds the commands.
+        out: folder of the experiment.
+        seeds: random seeds of the trainings.
+        tasks_from: files and folders with additional tasks.
         base: the model before training.
         data_config: `single` or `multi` for a part of the data.
-        lock: open file that its processes hold, None in a dry run.
-        model: what arms are trained from, None for the recipe's own.
+        lock: file descriptor of the lock, which its processes inherit; None in a dry run.
+        model: base model of the arms, None for that of the recipe.
     """
 
     commands: Commands
@@ -108,31 +107,31 @@ class Conductor:
 
     @property
     def is_dry(self) -> bool:
-        """Whether commands are shown only."""
+        """Whether commands are only shown."""
         return self.lock is None
 
     def count_rows(self, place: str) -> int | None:
         """Rows of a local data set, None for one on the Hub."""
         return count_rows(place, self.data_config)
 
-    def look(self, name: str, flags: Sequence[str]) -> Look | None:
-        """What a dry run of the training counts; None where it wasn't run yet and shall not be.
+    def dry_run(self, name: str, flags: Sequence[str]) -> DryRun | None:
+        """Counts of a dry run of the training; None if it wasn't run yet and the experiment is a dry run itself.
 
         Raises:
-            StepFailed: it can't be done.
+            StepFailed: the dry run failed.
         """
         folder = self.out / "looks" / name
-        command = self.commands.look(flags, folder, self.model)
+        command = self.commands.dry_run(flags, folder, self.model)
         if self.lock is None:
             if not is_done("look", folder):
                 print(f"first:  {command.show()}")
                 return None
         else:
             self.run("look", command, folder)
-        return read_look(folder)
+        return read_dry_run(folder)
 
     def run(self, step: str, command: Command, folder: Path) -> None:
-        """One step, with a line that says so; nothing where it is done."""
+        """Run and log one step, unless it is done."""
         assert self.lock is not None, "a dry run runs nothing"
         name = folder.relative_to(self.out)
         if not is_done(step, folder):
@@ -151,38 +150,38 @@ def main(settings: type[ExperimentSettings], argv: Sequence[str] | None = None) 
 
 
 def conduct(args: ExperimentSettings) -> int:
-    """Plan, run and report an experiment; 0 or, where an arm failed, 1.
+    """Plan, run and report an experiment; returns 1 if an arm failed, else 0.
 
     Raises:
-        ValueError: a flag is wrong, or `--output_dir` is in use.
-        StepFailed: the data can't be looked at.
+        ValueError: a flag is invalid, or `--output_dir` is in use.
+        StepFailed: a dry run of the training failed.
     """
     conductor = _open(args)
     is_tiny = conductor.base.startswith(TINY)
-    start = conductor.commands.look(["--data", *args.data], args.out / "start", None)
+    start = conductor.commands.dry_run(["--data", *args.data], args.out / "start", None)
     if args.dry_run:
         if is_tiny:
             print(f"first:  {start.show()}")
             conductor.model = conductor.base = str(args.out / "start" / "base")
         show_plan(args.plan(conductor), conductor)
         return 0
-    with ending_on_sigterm(), hold(args.out) as conductor.lock:
-        if is_tiny:  # arms must begin with the same weights and the same tokenizer
+    with exit_on_sigterm(), lock_folder(args.out) as conductor.lock:
+        if is_tiny:  # all arms must start from the same weights and tokenizer
             conductor.run("look", start, args.out / "start")
             conductor.model = conductor.base = str(args.out / "start" / "base")
         experiment = args.plan(conductor)
         for arm in experiment.arms:
-            conductor.commands.settings(arm.train_flags)  # a wrong one is told before anything is trained
+            conductor.commands.settings(arm.train_flags)  # validate all arms before training
         failed = run_arms(experiment, conductor)
         report(experiment, conductor, failed, is_tiny)
     return 1 if failed else 0
 
 
 def _open(args: ExperimentSettings) -> Conductor:
-    """What the flags ask for.
+    """The experiment of these flags.
 
     Raises:
-        ValueError: training doesn't take them.
+        ValueError: training rejects them.
     """
     commands = Commands(
         python=args.python,
@@ -196,23 +195,21 @@ def _open(args: ExperimentSettings) -> Conductor:
     )
     settings = commands.settings(["--data", *args.data])
     if settings["streaming"]:
-        raise ValueError(
-            f"{args.config}: streaming; arms take rows by number, so leave it out or say --streaming false"
-        )
+        raise ValueError(f"{args.config}: streaming; arms need indexed rows, so omit it or set --streaming false")
     base = settings["model"] + (f"@{settings['revision']}" if settings["revision"] else "")
     seeds = list(dict.fromkeys(args.seeds))
     return Conductor(commands, args.out, seeds, args.tasks_from, base, settings["data_config"])
 
 
 def _runs_of(experiment: Experiment, conductor: Conductor) -> Iterator[tuple[Arm, int, Path]]:
-    """Every arm of the first seed, then of the next: an experiment that is stopped early has all arms."""
+    """Every arm of the first seed, then of the next, so that an interrupted experiment has all arms."""
     for seed in conductor.seeds:
         for arm in experiment.arms:
             yield arm, seed, conductor.out / "arms" / arm.name / f"seed_{seed}"
 
 
 def run_arms(experiment: Experiment, conductor: Conductor) -> list[str]:
-    """Evaluate the model before training, train and evaluate all arms; what failed, in words."""
+    """Evaluate the model before training, train and evaluate all arms; returns descriptions of failures."""
     out, failed = conductor.out, []
     try:
         conductor.run("eval", conductor.commands.evaluate(conductor.base, out / "base" / "eval"), out / "base")
@@ -231,12 +228,18 @@ def run_arms(experiment: Experiment, conductor: Conductor) -> list[str]:
 def _run_arm(arm: Arm, seed: int, folder: Path, conductor: Conductor) -> None:
     train = conductor.commands.train(arm.train_flags, seed, folder / "train", conductor.model)
     conductor.run("train", train, folder)
-    shutil.rmtree(folder / "train" / "checkpoints", ignore_errors=True)  # with the optimizer, larger than the model
+    shutil.rmtree(folder / "train" / "checkpoints", ignore_errors=True)  # optimizer states are larger than the model
     conductor.run("eval", conductor.commands.evaluate(str(folder / "train" / "final"), folder / "eval"), folder)
 
 
 def report(experiment: Experiment, conductor: Conductor, failed: Sequence[str], is_tiny: bool) -> None:
-    """Write and print what the finished runs say.
+    """Write and print the results of the finished runs.
+
+    Args:
+        experiment: the experiment.
+        conductor: the running experiment.
+        failed: descriptions of failures.
+        is_tiny: whether the model had random weights.
 
     Raises:
         ValueError: there is nothing to compare.
@@ -252,7 +255,7 @@ def report(experiment: Experiment, conductor: Conductor, failed: Sequence[str], 
             folders[arm.name].append(folder)
     finished = {name: found for name, found in folders.items() if found}
     if not is_done("eval", out / "base") or not finished:
-        raise ValueError("nothing to compare: " + ("\n".join(failed) or "no arm has ended"))
+        raise ValueError("nothing to compare: " + ("\n".join(failed) or "no arm has finished"))
     evaluated = {BASE: [out / "base" / "eval"]}
     evaluated |= {name: [folder / "eval" for folder in found] for name, found in finished.items()}
     scores = load_scores(evaluated, conductor.tasks_from)
@@ -272,7 +275,7 @@ def _facts_of(folder: Path) -> dict[str, Any]:
 
 
 def show_plan(experiment: Experiment, conductor: Conductor) -> None:
-    """Print every command, with the rows and steps of each arm as far as they are known."""
+    """Print every command, with the rows and steps of each arm if known."""
     commands = conductor.commands
     print(f"{experiment.title}: {len(experiment.arms)} arms, seeds {' '.join(map(str, conductor.seeds))}")
     for note in experiment.notes:
@@ -286,14 +289,14 @@ def show_plan(experiment: Experiment, conductor: Conductor) -> None:
 
 
 def _show_size(arm: Arm, conductor: Conductor) -> str:
-    """Rows and steps of an arm; checks its flags."""
+    """Rows and steps of an arm; validates its flags."""
     if None in arm.caps:
-        return "its rows follow from the dry runs that come first"
+        return "its rows depend on the dry runs that are run first"
     settings = conductor.commands.settings(arm.train_flags)
     counts = [conductor.count_rows(place) for place in arm.places]
     pairs = [(cap or 0, count) for cap, count in zip(arm.caps, counts, strict=True)]
     if any(not cap and count is None for cap, count in pairs):
-        return "rows of a set on the Hub, not counted here"
+        return "rows of a data set on the Hub, not counted here"
     rows = sum(cap if count is None else min(cap or count, count) for cap, count in pairs)
     steps = math.ceil(rows / settings["global_batch_dialogues"]) * settings["epochs"]
     return f"{rows:,} dialogues, about {settings['max_steps'] or math.ceil(steps):,} steps"

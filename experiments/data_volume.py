@@ -1,10 +1,10 @@
-"""How scores change with the number of dialogues: the paper's Figure 5.
+"""Scores as a function of the number of training dialogues: the paper's Figure 5.
 
     python -m experiments.data_volume --config training/recipes/tiny_cpu.yaml --data mmcr-310k --volumes 0 8 16 32 \
         --seeds 0 1 --output_dir out/volume
 
-Each arm trains on so many dialogues of `--data`; at one seed a smaller arm's dialogues are among a larger one's. With
-`--beside PLACE` all arms train on that data set, too, and volume 0 on it alone; else volume 0 is the model before
+Each arm trains on N dialogues of `--data`; at one seed a smaller arm's dialogues are a subset of a larger one's. With
+`--beside PLACE` all arms also train on that data set, and volume 0 on it alone; else volume 0 is the model before
 training.
 """
 
@@ -23,9 +23,9 @@ class DataVolume(ExperimentSettings):
     """Scores against the number of dialogues (the paper's Figure 5).
 
     Attributes:
-        volumes: dialogues of --data, one number an arm.
-        beside: data sets that all arms train on whole.
-        beside_rows: dialogues of each of them; without it all.
+        volumes: number of dialogues of --data, one arm each.
+        beside: additional data sets of all arms.
+        beside_rows: number of dialogues of each of them; default all.
     """
 
     volumes: tuple[int, ...]
@@ -36,22 +36,22 @@ class DataVolume(ExperimentSettings):
         """An arm for each volume.
 
         Raises:
-            ValueError: a volume isn't there, or the flags don't fit each other.
+            ValueError: the data set is smaller than a volume, or the flags are inconsistent.
         """
         if len(self.data) > 1:
             raise ValueError(
-                f"--data names {len(self.data)} sets, expected the one whose volume changes; name --beside"
+                f"--data names {len(self.data)} sets, expected the one whose volume changes; use --beside for others"
             )
         if self.beside_rows and len(self.beside_rows) != len(self.beside):
             raise ValueError(
-                f"--beside_rows has {len(self.beside_rows)} numbers for {len(self.beside)} sets; give one each"
+                f"--beside_rows has {len(self.beside_rows)} numbers for {len(self.beside)} sets; give one per set"
             )
         if min(self.volumes) < 0:
             raise ValueError(f"--volumes {min(self.volumes)}: expected 0 or more")
         check_rows({self.data[0]: conductor.count_rows(self.data[0])}, max(self.volumes))
         caps = self.beside_rows or [0] * len(self.beside)
         arms = [
-            # the other sets come first: a draw goes by the place in the list, so theirs is the same in all arms
+            # the other sets come first: the seed of a set depends on its index, so their sample is equal in all arms
             Arm(f"volume_{volume}", f"{volume:,} dialogues", [*self.beside, *self.data[: volume > 0]],
                 [*caps, volume][: len(caps) + (volume > 0)], x=float(volume))
             for volume in sorted(set(self.volumes))
@@ -64,8 +64,8 @@ class DataVolume(ExperimentSettings):
             x_label=f"dialogues{beside}",
             base_x=None if self.beside else 0.0,
             notes=[
-                f"Arms train on so many dialogues of {self.data[0]}{beside}; a smaller arm's are among a larger's.",
-                "The paper draws Figure 5 and prints none of its numbers.",
+                f"Arms train on N dialogues of {self.data[0]}{beside}; a smaller arm's are a subset of a larger arm's.",
+                "The paper plots Figure 5 without its numbers.",
             ],
         )  # fmt: skip
 

@@ -1,10 +1,10 @@
-"""What several seeds and a sample of questions say about a number: an interval over both, and differences of arms.
+"""Confidence intervals of scores and of differences between arms, over questions and training seeds.
 
-A benchmark's questions are a sample, and so are the seeds of a training. The variance of a mean over S seeds is the sum
-of two parts: that of the questions, from resamples in which all runs see the same draws of whole groups, and that of
-the seeds, their sample variance / S. Student's t with the degrees of freedom that belong to the sum (Satterthwaite,
-1946) makes up for few seeds. What seeds and questions do together is in both parts, so intervals are a little wide
-rather than narrow. With one seed the seeds' part is unknown, and the interval is over the questions alone.
+Both the questions of a benchmark and the seeds of a training are samples. The variance of a mean over S seeds is the
+sum of two components: that of the questions, by cluster bootstrap with the same draws for all runs, and that of the
+seeds, their sample variance / S. Intervals use Student's t with Satterthwaite's degrees of freedom (1946), for few
+seeds. The interaction of seeds and questions is part of both components, so intervals are conservative. With one seed
+the seeds' component is unknown, and the interval covers the questions alone.
 
 Shapes: S seeds, R resamples of the questions.
 """
@@ -26,9 +26,9 @@ class Runs:
     """One arm's runs in one measure.
 
     Attributes:
-        values_S: the number of each seed.
-        resampled_SR: the same in each resample.
-        num_groups: groups of questions that were drawn.
+        values_S: score of each seed.
+        resampled_SR: score of each seed in each resample.
+        num_groups: number of groups of questions (clusters).
     """
 
     values_S: NDArray[np.float64]
@@ -37,27 +37,27 @@ class Runs:
 
     @property
     def num_seeds(self) -> int:
-        """S."""
+        """Number of seeds S."""
         return len(self.values_S)
 
     @property
     def seeds_variance(self) -> float:
-        """Of the mean over seeds; 0 with one seed, whose variance nobody knows."""
+        """Variance of the mean over seeds; 0 with one seed, where it is unknown."""
         return float(np.var(self.values_S, ddof=1)) / self.num_seeds if self.num_seeds > 1 else 0.0
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and where it may lie (95 %); infinite ends where a single group says nothing about others."""
+    """A mean or difference with its 95 % confidence interval; infinite ends with a single group."""
 
     mean: float
     low: float
     high: float
-    p_value: float = 1.0  # that a difference is none
+    p_value: float = 1.0  # of a difference, two-sided
 
 
 def estimate(runs: Runs) -> Estimate:
-    """The mean of an arm's runs."""
+    """The mean of an arm's runs, with its interval."""
     mean, resampled_R = float(runs.values_S.mean()), runs.resampled_SR.mean(axis=0)
     if runs.num_groups < 2:
         return Estimate(mean, -math.inf, math.inf)
@@ -68,7 +68,7 @@ def estimate(runs: Runs) -> Estimate:
 
 
 def difference(a: Runs, b: Runs) -> Estimate:
-    """`a - b`, the questions paired and the seeds not."""
+    """Difference `a - b` with its interval, paired over questions, unpaired over seeds."""
     mean = float(a.values_S.mean() - b.values_S.mean())
     resampled_R = a.resampled_SR.mean(axis=0) - b.resampled_SR.mean(axis=0)
     if a.num_groups < 2 or a.num_seeds == b.num_seeds == 1:

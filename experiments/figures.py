@@ -1,4 +1,4 @@
-"""The figures of an experiment: numbers along an axis, or differences from the model before training side by side."""
+"""The figures of an experiment: scores along an axis, or differences from the model before training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ _TINY = "Tiny model with random weights: its numbers mean nothing."
 
 
 def write_figure(experiment: Experiment, scores: Scores, is_tiny: bool, path: Path) -> None:
-    """Draw the experiment into a PNG, atomically."""
+    """Plot the experiment into a PNG, atomically.
+
+    Args:
+        experiment: the experiment.
+        scores: scores of the finished runs.
+        is_tiny: whether the model had random weights.
+        path: output file.
+    """
     draw = _draw_along_axis if experiment.x_label else _draw_differences
     part = path.with_name(path.stem + ".part.png")
     figure = draw(experiment, scores)
@@ -32,7 +39,7 @@ def _arms_with_runs(experiment: Experiment, runs: Mapping[str, Any]) -> list[Arm
 
 
 def _reach(found: Estimate) -> tuple[float, float]:
-    """How far an interval goes to both sides; nowhere if it has no end."""
+    """Lengths of the error bar below and above the mean; 0 for an infinite interval."""
     if not math.isfinite(found.low):
         return 0.0, 0.0
     return found.mean - found.low, found.high - found.mean
@@ -86,7 +93,7 @@ def _draw_panel(panel: Any, experiment: Experiment, scores: Scores, measure: Mea
 def _draw_differences(experiment: Experiment, scores: Scores) -> Any:  # noqa: ANN401
     from matplotlib.figure import Figure
 
-    measures = [measure for measure in scores.measures if list(measure.tasks) != ["mme"]]  # its points are too many
+    measures = [measure for measure in scores.measures if list(measure.tasks) != ["mme"]]  # its scale is too large
     arms = _arms_with_runs(experiment, scores.runs[measures[0].label])
     height = 1.9 + len(measures) * (0.25 + 0.22 * len(arms))
     figure = Figure(figsize=(9.0, height), layout="constrained")

@@ -1,11 +1,11 @@
-"""How scores change with the number of turns that a trained dialogue has.
+"""Scores as a function of the number of turns of the training dialogues.
 
     python -m experiments.number_of_turns --config training/recipes/tiny_cpu.yaml --data mmcr-310k --turns 1 2 4 8 \
         --seeds 0 1 --output_dir out/turns
 
-Each arm trains on the first N turns of its dialogues and the images they show. All arms have as many tokens that
-carry loss (so an arm of short dialogues has more of them, and at one seed those of an arm with longer ones are among
-them), or with `--equal dialogues` the same dialogues.
+Each arm trains on the first N turns of its dialogues and their images. All arms have equal numbers of tokens with loss
+(so an arm with fewer turns has more dialogues, at one seed a superset of those of the others), or with
+`--equal dialogues` the same dialogues.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class NumberOfTurns(ExperimentSettings):
     """Scores against the number of turns of a trained dialogue.
 
     Attributes:
-        turns: first turns that are trained on, one number an arm.
-        rows: dialogues of an arm at most; without it all.
-        equal: what is equal.
+        turns: number of first turns to train on, one arm each.
+        rows: maximum number of dialogues of an arm; default all.
+        equal: unit of equal volume.
     """
 
     turns: tuple[int, ...] = (1, 2, 4, 8)
@@ -37,10 +37,10 @@ class NumberOfTurns(ExperimentSettings):
         """An arm for each number of turns.
 
         Raises:
-            ValueError: more than one data set, a number of turns below 1, or fewer rows than asked for.
+            ValueError: more than one data set, a number of turns below 1, or fewer rows than requested.
         """
         if len(self.data) > 1:
-            raise ValueError(f"--data names {len(self.data)} sets, expected one whose dialogues are cut")
+            raise ValueError(f"--data names {len(self.data)} sets, expected one, whose dialogues are truncated")
         if min(self.turns) < 1:
             raise ValueError(f"--turns {min(self.turns)}: expected 1 or more")
         check_rows({self.data[0]: conductor.count_rows(self.data[0])}, self.rows or 0)
@@ -50,11 +50,11 @@ class NumberOfTurns(ExperimentSettings):
         if self.equal == "dialogues":
             caps, note = [self.rows or 0] * len(turns), "All arms train on the same dialogues; trained tokens differ."
         else:
-            looks = [conductor.look(f"turns_{number}", ["--data", *self.data, *flags[number]]) for number in turns]
-            found = [look for look in looks if look is not None]
+            runs = [conductor.dry_run(f"turns_{number}", ["--data", *self.data, *flags[number]]) for number in turns]
+            found = [run for run in runs if run is not None]
             caps = [*equal_token_rows(found, self.rows)] if len(found) == len(turns) else [None] * len(turns)
-            means = ", ".join(f"{look.tokens_a_dialogue:,.0f}" for look in found) or "not counted yet"
-            note = f"All arms train on as many tokens that carry loss, by the mean of a dialogue ({means})."
+            means = ", ".join(f"{run.tokens_a_dialogue:,.0f}" for run in found) or "not counted yet"
+            note = f"All arms train on equal numbers of tokens with loss, by their mean per dialogue ({means})."
         return Experiment(
             title="Number of turns",
             arms=[
@@ -63,7 +63,7 @@ class NumberOfTurns(ExperimentSettings):
                 for number, cap in zip(turns, caps, strict=True)
             ],
             x_label="first turns of each dialogue",
-            notes=[note, "A dialogue with fewer turns than an arm's number has all of them in it."],
+            notes=[note, "Dialogues with fewer turns than an arm's number aren't truncated."],
         )  # fmt: skip
 
 

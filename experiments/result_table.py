@@ -1,4 +1,4 @@
-"""An experiment's results as Markdown tables and as JSON: what was trained, scores, differences with their verdicts."""
+"""An experiment's results as Markdown tables and as JSON: training data, scores, differences with significance."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ from mmcr_bench.intervals import LEVEL, holm
 from mmcr_dataset.publish.markdown_table import to_table
 from mmcr_dataset.stage.stages import write_text
 
-Contrast = tuple[str, str]  # an arm, and the one it is compared with
+Contrast = tuple[str, str]  # an arm and its baseline
 
 _OF_SEVERAL_SEEDS = (
-    "Intervals (95 %) are over the questions, drawn by groups, and over the seeds; each side of a difference was asked "
-    "the same questions."
+    "Intervals (95 %) cover the questions (cluster bootstrap) and the seeds; differences are paired by question."
 )
 _OF_ONE_SEED = (
-    "Intervals (95 %) are over the questions alone, drawn by groups: with one seed nobody knows how far off another "
-    "training of the same arm would be; --seeds 0 1 2 tells."
+    "Intervals (95 %) cover the questions alone (cluster bootstrap): with one seed the variance between trainings of "
+    "an arm is unknown; use --seeds 0 1 2."
 )
-_VERDICTS = "Verdicts are corrected for the number of comparisons in their line (Holm, 5 %)."
-_TINY = "A tiny model with random weights: the numbers show that the experiment runs, they mean nothing else."
+_VERDICTS = "Significance is corrected for multiple comparisons within a line (Holm, 5 %)."
+_TINY = "A tiny model with random weights: the numbers only show that the experiment runs."
 
 
 def contrasts_of(experiment: Experiment, arms: Sequence[str]) -> list[Contrast]:
-    """Each arm against the model before training, and against the arm that the experiment names."""
+    """Each arm against the model before training, and against the experiment's baseline arm."""
     found = [(arm, BASE) for arm in arms]
     against = experiment.against
     if against is not None and against in arms:
@@ -42,7 +41,7 @@ def contrasts_of(experiment: Experiment, arms: Sequence[str]) -> list[Contrast]:
 
 
 def differences_of(measure: Measure, contrasts: Sequence[Contrast], scores: Scores) -> list[tuple[Estimate, bool]]:
-    """Each contrast's difference, and whether it is significant among them."""
+    """Each contrast's difference, and whether it is significant (Holm-corrected)."""
     runs = scores.runs[measure.label]
     found = [difference(runs[arm], runs[other]) for arm, other in contrasts]
     corrected = holm({str(number): one.p_value for number, one in enumerate(found)})
@@ -53,10 +52,10 @@ def show_results(experiment: Experiment, scores: Scores, trained: Mapping[str, S
     """The report as Markdown.
 
     Args:
-        experiment: its arms.
-        scores: of the runs that ended.
+        experiment: the experiment.
+        scores: scores of the finished runs.
         trained: arm -> training.json of each seed.
-        is_tiny: whether the model's weights were random.
+        is_tiny: whether the model had random weights.
     """
     arms = [arm.name for arm in experiment.arms if arm.name in trained]
     labels = {BASE: "before training"} | {arm.name: arm.label for arm in experiment.arms}
@@ -99,7 +98,7 @@ def _scores_table(experiment: Experiment, arms: Sequence[str], labels: Mapping[s
 
 
 def _paper_models(experiment: Experiment, scores: Scores) -> list[str]:
-    """Models of the paper with a number for any of the measures."""
+    """Models of the paper with a score for any of the measures."""
     models = experiment.paper.values()
     return [model for model in models if any(_of_paper(measure, model) for measure in scores.measures)]
 
@@ -134,7 +133,15 @@ def _show(found: Estimate, sign: str = "") -> str:
 def write_results(
     path: Path, experiment: Experiment, scores: Scores, trained: Mapping[str, Sequence[Any]], failed: Sequence[str]
 ) -> None:
-    """The same as JSON, atomically."""
+    """Write the results as JSON, atomically.
+
+    Args:
+        path: output file.
+        experiment: the experiment.
+        scores: scores of the finished runs.
+        trained: arm -> training.json of each seed.
+        failed: descriptions of failures.
+    """
     arms = [arm for arm in experiment.arms if arm.name in trained]
     contrasts = contrasts_of(experiment, [arm.name for arm in arms])
     measures = []

@@ -1,4 +1,4 @@
-"""Steps of an experiment as processes: each done once, gone on with after a kill, its output in a log file."""
+"""Steps of an experiment as processes: each run once, resumed after an interruption, with its output in a log file."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ from typing import Any
 from experiments.commands import Command
 from mmcr_dataset.stage.stages import write_text
 
-_LINES_SHOWN = 6  # of a failed command's log
+_LINES_SHOWN = 6  # last lines of a failed command's log
 
 
 class StepFailed(ValueError):
-    """A command of an experiment failed; the message says which, how, and where its log is."""
+    """A command of an experiment failed; the message has the exit code and its log."""
 
 
 @contextlib.contextmanager
-def hold(out: Path) -> Iterator[int]:
-    """The folder for this experiment alone, as long as one of its commands runs: their processes hold the lock as well.
+def lock_folder(out: Path) -> Iterator[int]:
+    """Lock a folder while this experiment or one of its commands runs: child processes inherit the lock.
+
+    Yields:
+        The file descriptor of the lock.
 
     Raises:
-        ValueError: another run holds it.
+        ValueError: another run holds the lock.
     """
     out.mkdir(parents=True, exist_ok=True)
     with (out / "lock").open("w") as file:
@@ -37,29 +40,29 @@ def hold(out: Path) -> Iterator[int]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(
-                f"{out} is in use by another run, or by a command that one left behind; wait for it or end it"
+                f"{out} is in use by another run, or by a command it left running; wait for it or stop it"
             ) from error
         yield file.fileno()
 
 
 def run_step(step: str, command: Command, folder: Path, lock: int) -> bool:
-    """Run a command unless it is done; False if it was.
+    """Run a command unless it is done; returns False if it was.
 
     Args:
-        step: its name: `STEP.json` in the folder says what was run and whether it ended, `STEP.log` what it printed.
-        command: what to run.
-        folder: of the arm and seed.
-        lock: the open file of `hold`.
+        step: name of the step: `STEP.json` in the folder holds its command and state, `STEP.log` its output.
+        command: the command.
+        folder: folder of the arm and seed.
+        lock: file descriptor of `lock_folder`.
 
     Raises:
-        StepFailed: it ended with an error, or the folder holds the result of another command.
+        StepFailed: the command failed, or the folder holds the result of another command.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state_path, log_path = folder / f"{step}.json", folder / f"{step}.log"
     before = _read_state(state_path)
     if before and before["program"] != list(command.program):
         raise StepFailed(
-            f"{folder} was made by another command: {_show_change(before['program'], command.program)}; name another "
+            f"{folder} was made by another command: {_show_change(before['program'], command.program)}; choose another "
             f"--output_dir, or remove {folder}"
         )
     if before and before["done"]:
@@ -69,19 +72,19 @@ def run_step(step: str, command: Command, folder: Path, lock: int) -> bool:
     returncode = _run(command, log_path, lock)
     if returncode:
         said = log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-_LINES_SHOWN:]
-        raise StepFailed("\n".join([f"exit code {returncode}; its log is {log_path}, and ends with", *said]))
+        raise StepFailed("\n".join([f"exit code {returncode}; log {log_path} ends with", *said]))
     _write_state(state_path, command, done=True, seconds=round(time.monotonic() - begin_s, 1))
     return True
 
 
 def is_done(step: str, folder: Path) -> bool:
-    """Whether a step of a folder has ended well."""
+    """Whether a step of a folder has succeeded."""
     state = _read_state(folder / f"{step}.json")
     return bool(state and state["done"])
 
 
 def _run(command: Command, log_path: Path, lock: int) -> int:
-    """Exit code of a command; whatever ends this program ends the command's whole group of processes."""
+    """Exit code of a command; its process group is terminated if this program is interrupted."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with log_path.open("ab") as log:
         log.write(f"$ {command.show()}\n".encode())
@@ -99,8 +102,8 @@ def _run(command: Command, log_path: Path, lock: int) -> int:
 
 
 @contextlib.contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM end this program as Ctrl-C does: with its command."""
+def exit_on_sigterm() -> Iterator[None]:
+    """Exit on SIGTERM like on Ctrl-C, terminating the running command."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)

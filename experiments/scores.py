@@ -1,4 +1,4 @@
-"""The numbers of finished evaluations: every run's total of every benchmark, over the questions that all runs have."""
+"""The scores of finished evaluations: every run's total of every benchmark, over their common questions."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 BASE = "base"  # the model before training, among the arms
 _NUM_RESAMPLES = 2000
-_OTHER_SCALE = ("mme",)  # a sum of up to 2,800 points; left out of the mean of the public benchmarks
+_OTHER_SCALE = ("mme",)  # a sum of up to 2,800 points; excluded from the mean of the public benchmarks
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that arms are compared by.
+    """A score that arms are compared by.
 
     Attributes:
-        label: as it is shown.
-        tasks: benchmarks whose main metrics it is the mean of.
-        is_headline: False for a benchmark that stands in the table only.
+        label: label in tables and figures.
+        tasks: benchmarks whose main metrics are averaged.
+        is_headline: False for a benchmark that is only in the table.
         metric: `task/metric` of a single benchmark, empty for a mean.
     """
 
@@ -42,12 +42,12 @@ class Measure:
 
 @dataclass(frozen=True)
 class Scores:
-    """What all runs scored.
+    """The scores of all runs.
 
     Attributes:
-        measures: what can be compared.
+        measures: the measures.
         runs: label of a measure -> arm (or `base`) -> its runs.
-        notes: what was left out, and which judges are unfit.
+        notes: excluded samples, and unfit judges.
     """
 
     measures: Sequence[Measure]
@@ -56,14 +56,14 @@ class Scores:
 
 
 def load_scores(folders: Mapping[str, Sequence[Path]], tasks_from: Sequence[str] = ()) -> Scores:
-    """The scores of finished evaluations.
+    """Read the scores of finished evaluations.
 
     Args:
         folders: arm (or `base`) -> folder of the evaluation of each seed.
-        tasks_from: files and folders of further tasks.
+        tasks_from: files and folders with additional tasks.
 
     Raises:
-        ValueError: a folder is no finished run, or two runs were asked or scored differently.
+        ValueError: a folder is not a finished run, or runs differ in tasks, prompts or rules.
     """
     every = [folder for of_arm in folders.values() for folder in of_arm]
     results = {folder: read_results(folder) for folder in every}
@@ -89,11 +89,11 @@ def load_scores(folders: Mapping[str, Sequence[Path]], tasks_from: Sequence[str]
 
 
 def to_measures(metrics: Mapping[str, str], results: Mapping[str, Any]) -> list[Measure]:
-    """The mean of the public benchmarks (two or more), MMCR-Bench, others, then the public ones one by one.
+    """The measures: the mean of the public benchmarks (two or more), MMCR-Bench, others, then single public ones.
 
     Args:
         metrics: task -> its main metric.
-        results: of one run, which say who judged.
+        results: results of one run, for the names of the judges.
     """
 
     def alone(task: str, is_headline: bool) -> Measure:
@@ -102,8 +102,8 @@ def to_measures(metrics: Mapping[str, str], results: Mapping[str, Any]) -> list[
         return Measure(f"{task}: {metrics[task]}{judged}", [task], is_headline, f"{task}/{metrics[task]}")
 
     public = [task for task in metrics if task in GROUPS["public"]]
-    alike = [task for task in public if task not in _OTHER_SCALE]
-    means = [Measure(f"mean of {len(alike)} public benchmarks", alike)] if len(alike) > 1 else []
+    averaged = [task for task in public if task not in _OTHER_SCALE]
+    means = [Measure(f"mean of {len(averaged)} public benchmarks", averaged)] if len(averaged) > 1 else []
     own = [alone(task, True) for task in metrics if task not in public]
     return [*means, *own, *(alone(task, not means) for task in public)]
 
@@ -124,7 +124,7 @@ def _check_same(results: Mapping[Path, Any], first: Path, other: Path) -> None:
 
 
 def _judged_by_all(folders: Sequence[Path], names: Sequence[str]) -> tuple[dict[str, set[str]], list[str]]:
-    """Ids that no run's judge left out, by task, and how many others there are."""
+    """Ids of samples that every run's judge has judged, by task, and notes on the others."""
     asked: dict[str, set[str]] = defaultdict(set)
     unjudged: dict[str, set[str]] = defaultdict(set)
     for folder in folders:
@@ -133,7 +133,7 @@ def _judged_by_all(folders: Sequence[Path], names: Sequence[str]) -> tuple[dict[
             if record["unjudged"] is not None:
                 unjudged[record["task"]].add(record["id"])
     left_out = [
-        f"{name}: {len(unjudged[name])} of {len(asked[name])} samples are left out, a run's judge gave no judgement"
+        f"{name}: {len(unjudged[name])} of {len(asked[name])} samples are excluded, unjudged in at least one run"
         for name in names
         if unjudged[name]
     ]
@@ -152,14 +152,14 @@ def _main_totals(
     for name, task in tasks.items():
         totals = task.totals(scored[name], results["tasks"][name]["rules"])
         if not totals:
-            raise ValueError(f"{folder}: not one sample of {name} has a score; look into its samples.jsonl")
+            raise ValueError(f"{folder}: no sample of {name} has a score; see its samples.jsonl")
         metric = next(iter(totals))
         found[name] = (metric, totals[metric])
     return found
 
 
 def _resample(name: str, number: int, totals: Mapping[Path, Mapping[str, tuple[str, Total]]]) -> dict[Path, Any]:
-    """Each run's values of a task, all from the same draws of its groups."""
+    """Each run's resampled scores of a task, all from the same draws of its groups."""
     from eval_tasks.totals import resampled
 
     values = resampled([of_run[name][1] for of_run in totals.values()], seed=number, num_resamples=_NUM_RESAMPLES)

@@ -1,10 +1,10 @@
-"""Whether it helps to train on all topics alike: as they are, balanced, and dominated by one, at equal volume.
+"""The effect of topic balance in the training data: as they are, balanced, and dominated by one, at equal volume.
 
     python -m experiments.topic_balance --config training/recipes/tiny_cpu.yaml --data mmcr-310k --labels labels.jsonl \
         --topics topics.json --percent 60 --seeds 0 1 --output_dir out/topics
 
-The topics are those the rows carry, or with `--labels` and `--topics` those that `python -m mmcr_bench tag` and
-`python -m mmcr_bench topics` found.
+The topics are those of the rows, or with `--labels` and `--topics` those of `python -m mmcr_bench tag` and
+`python -m mmcr_bench topics`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from experiments.volumes import parquet_files
 
 @dataclass(frozen=True, kw_only=True)
 class TopicBalance(ExperimentSettings):
-    """Topics as they are, balanced, and dominated by one, at equal volume.
+    """Training topics as they are, balanced, and dominated by one, at equal volume.
 
     Attributes:
-        rows: dialogues of each arm; without it the most there can be.
-        topic: that dominates; without it the most frequent.
-        percent: its share.
+        rows: number of dialogues of each arm; default the maximum possible.
+        topic: the dominant topic; default the most frequent.
+        percent: share of the dominant topic.
         labels: labels.jsonl of python -m mmcr_bench tag.
         topics: topics.json of python -m mmcr_bench topics.
     """
@@ -49,11 +49,11 @@ class TopicBalance(ExperimentSettings):
             ValueError: topics are unknown, or too few rows have the dominant one.
         """
         if len(self.data) > 1:
-            raise ValueError(f"--data names {len(self.data)} sets, expected one whose topics are drawn")
+            raise ValueError(f"--data names {len(self.data)} sets, expected one")
         if not 0 < self.percent <= 100:
             raise ValueError(f"--percent {self.percent:g}: expected above 0 and up to 100")
         if bool(self.labels) != bool(self.topics):
-            raise ValueError("--labels and --topics belong together; name both files")
+            raise ValueError("--labels and --topics need each other; give both files")
         (place,) = self.data
         topics = _topics_of(place, conductor.data_config, self.labels, self.topics)
         topic, rows = _choose(topics, self.topic, self.rows, self.percent, place)
@@ -77,16 +77,16 @@ class TopicBalance(ExperimentSettings):
 
 
 def _topics_of(place: str, config: str | None, labels: Path | None, topics: Path | None) -> dict[str, str | None]:
-    """Row id -> topic; empty for a set on the Hub whose rows carry them.
+    """Row id -> topic; empty for a data set on the Hub.
 
     Raises:
-        ValueError: a set on the Hub with files of labels, or a file is missing.
+        ValueError: a data set on the Hub with --labels, or a file is missing.
     """
     import pyarrow.parquet as pq
 
     if not Path(place).is_dir():
         if labels is not None:
-            raise ValueError(f"{place}: no such folder, and --labels are those of a folder; download the set first")
+            raise ValueError(f"{place}: no such folder, and --labels need a local folder; download the data set first")
         return {}
     tables = [pq.read_table(path, columns=["id", "topic"]) for path in parquet_files(place, config)]
     carried = {row["id"]: row["topic"] for table in tables for row in table.to_pylist()}
@@ -101,20 +101,20 @@ def _topics_of(place: str, config: str | None, labels: Path | None, topics: Path
 def _choose(
     topics: Mapping[str, str | None], topic: str | None, rows: int | None, percent: float, place: str
 ) -> tuple[str, int]:
-    """The dominant topic, and how many dialogues each arm takes.
+    """The dominant topic, and the number of dialogues of each arm.
 
     Raises:
         ValueError: there are no topics, or not enough rows.
     """
     if not topics:
         if topic is None or rows is None:
-            raise ValueError(f"{place}: no folder, so its topics aren't counted; say --topic and --rows")
+            raise ValueError(f"{place}: not a folder, so its topics aren't counted; set --topic and --rows")
         return topic, rows
     counts = Counter(found for found in topics.values() if found is not None)
     if not counts:
         raise ValueError(
-            f"{place}: not one row carries a topic; find them with `python -m mmcr_bench tag` and `... topics`, and "
-            "name --labels and --topics"
+            f"{place}: no row has a topic; create them with `python -m mmcr_bench tag` and `... topics`, and pass "
+            "--labels and --topics"
         )
     topic = topic or min(counts, key=lambda name: (-counts[name], name))
     others = len(topics) - counts[topic]

@@ -1,4 +1,4 @@
-"""How much data there is and how much each arm takes: rows, trained tokens of a dialogue, equal volumes."""
+"""Size of data sets and of arms: rows, trained tokens per dialogue, equal volumes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Equal = Literal["dialogues", "trained_tokens"]
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a dry run of the training counted for one arm's data.
+class DryRun:
+    """Counts of a dry run of the training for one arm's data.
 
     Attributes:
-        rows: of its data set.
-        dialogues: looked at.
-        trained_tokens: of those.
+        rows: number of rows of its data set.
+        dialogues: number of encoded dialogues.
+        trained_tokens: number of tokens with loss of these.
     """
 
     rows: int
@@ -27,21 +27,21 @@ class Look:
 
     @property
     def tokens_a_dialogue(self) -> float:
-        """Mean trained tokens of a dialogue."""
+        """Mean number of trained tokens per dialogue."""
         return self.trained_tokens / self.dialogues
 
 
-def read_look(folder: Path) -> Look:
-    """What a dry run left in its folder.
+def read_dry_run(folder: Path) -> DryRun:
+    """Read the counts of a dry run from its folder.
 
     Raises:
-        ValueError: it found no dialogue that can be trained.
+        ValueError: no encoded dialogue can be trained.
     """
     said = json.loads((folder / "dry_run.json").read_text(encoding="utf-8"))
     at, rows = said["looked_at"], sum(share["rows"] for share in said["data"])
     if not at["trained_tokens"]:
-        raise ValueError(f"{folder}: of the dialogues looked at not one can be trained ({at['skipped']} skipped)")
-    return Look(rows, at["dialogues"], at["trained_tokens"])
+        raise ValueError(f"{folder}: none of the encoded dialogues can be trained ({at['skipped']} skipped)")
+    return DryRun(rows, at["dialogues"], at["trained_tokens"])
 
 
 def parquet_files(place: str, config: str | None = None) -> list[Path]:
@@ -50,7 +50,7 @@ def parquet_files(place: str, config: str | None = None) -> list[Path]:
 
 
 def count_rows(place: str, config: str | None = None) -> int | None:
-    """Rows of a local data set by its files' footers, None for one on the Hub.
+    """Rows of a local data set from the Parquet footers, None for one on the Hub.
 
     Raises:
         ValueError: a folder without a Parquet file.
@@ -66,32 +66,32 @@ def count_rows(place: str, config: str | None = None) -> int | None:
 
 
 def equal_rows(counts: Mapping[str, int | None], rows: int | None) -> int:
-    """Rows that every set has: the smallest set's, or as many as asked.
+    """Rows to take from every set: the size of the smallest, or `rows`.
 
     Raises:
-        ValueError: a set has fewer than asked, or nobody knows how many it has.
+        ValueError: a set has fewer, or its size is unknown.
     """
     unknown = [place for place, count in counts.items() if count is None]
     if rows is None:
         if unknown:
-            raise ValueError(f"{unknown[0]}: no folder, so its rows aren't counted; say how many to take with --rows")
+            raise ValueError(f"{unknown[0]}: not a folder, so its rows aren't counted; set --rows")
         return min(count for count in counts.values() if count is not None)
     check_rows(counts, rows)
     return rows
 
 
 def check_rows(counts: Mapping[str, int | None], rows: int) -> None:
-    """Whether every set has so many rows, as far as that is known.
+    """Check that every set of known size has at least this many rows.
 
     Raises:
-        ValueError: one has not.
+        ValueError: a set is smaller.
     """
     for place, count in counts.items():
         if count is not None and count < rows:
-            raise ValueError(f"{place} has {count:,} rows, {rows:,} are asked for; lower --rows or --volumes")
+            raise ValueError(f"{place} has {count:,} rows, {rows:,} are requested; lower --rows or --volumes")
 
 
-def equal_token_rows(looks: Sequence[Look], rows: int | None) -> list[int]:
-    """Rows of each arm with the same trained tokens in all: those of the arm that has the fewest in its rows."""
-    budget = min(look.tokens_a_dialogue * min(look.rows, rows or look.rows) for look in looks)
-    return [max(1, int(budget / look.tokens_a_dialogue)) for look in looks]
+def equal_token_rows(runs: Sequence[DryRun], rows: int | None) -> list[int]:
+    """Rows of each arm for equal numbers of trained tokens: as many as the arm with the fewest has."""
+    budget = min(run.tokens_a_dialogue * min(run.rows, rows or run.rows) for run in runs)
+    return [max(1, int(budget / run.tokens_a_dialogue)) for run in runs]

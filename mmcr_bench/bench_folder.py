@@ -1,4 +1,4 @@
-"""The folder of a bench: shards, card, croissant description, checksum of every item. Whole on disk or not there."""
+"""The folder of a bench: shards, card, Croissant metadata, a checksum of each item. Written atomically."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def write_bench_folder(
     notes: Sequence[str] = (),
     version: str | None = None,
 ) -> None:
-    """Write a bench; a bench that stands in `out` is replaced only when the new one is whole.
+    """Write a bench atomically: an existing bench in `out` is replaced only once the new one is complete.
 
     Args:
         dialogues: the items.
         out: the folder.
-        report_name: file that keeps how it was made.
-        report: what that file says.
-        notes: further lines of the card.
-        version: of a frozen bench.
+        report_name: name of the JSON file that records how it was made.
+        report: content of that file.
+        notes: additional lines of the card.
+        version: version of a frozen bench; None for a draft.
     """
     unfinished = out.with_name(out.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -68,7 +68,7 @@ def find_changes(folder: Path) -> list[str]:
     """Ids of items that differ from their checksum, are missing, or are new.
 
     Raises:
-        ValueError: the folder has no checksums.
+        ValueError: the folder has no checksum file.
     """
     path = folder / CHECKSUMS_NAME
     if not path.is_file():

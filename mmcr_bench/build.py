@@ -1,7 +1,7 @@
-"""The bench out of a data set: candidates -> draw -> a folder of its own -> no trace of it left in the data set.
+"""Draw the bench from a data set: candidates -> draw -> bench folder -> decontamination of the data set.
 
-The order is safe: the bench is whole on disk before a row is taken out, and running the same command again with
-`overwrite` draws the same dialogues and finishes what was begun.
+The order is crash-safe: the bench is complete on disk before a row is removed from the data set, and running the same
+command again with `overwrite` draws the same dialogues and completes an interrupted build.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmcr_bench.bench_folder import write_bench_folder
 from mmcr_bench.select.candidates import load_by_id, read_candidates, read_ids
-from mmcr_bench.select.draw import Shortage, draw_bench, find_sharing
+from mmcr_bench.select.draw import Shortage, draw_bench, find_contaminated
 from mmcr_bench.select.topics import Tagging
 from mmcr_bench.table_1 import Size, measure_sizes, show_table_1
 from mmcr_dataset.publish.card import refresh_card
@@ -23,17 +23,17 @@ REPORT_NAME = "bench.json"
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """What was drawn and what it cost the data set.
+    """What was drawn and what was removed from the data set.
 
     Attributes:
-        sizes: of what was drawn, `single` and `multi`.
-        num_candidates: dialogues there were.
-        num_sharing: dialogues removed because they show a drawn image.
+        sizes: size of the bench, `single` and `multi`.
+        num_candidates: dialogues to draw from.
+        num_sharing: dialogues removed because they show a drawn image (contamination).
         num_left: dialogues left in the data set.
-        num_undecodable: dialogues passed over because an image doesn't decode.
-        num_without_topic: dialogues passed over because only others have a topic.
-        num_orphaned: dialogues of a replaced bench that are in neither folder now.
-        shortages: places that stay empty.
+        num_undecodable: dialogues excluded because an image can't be decoded.
+        num_without_topic: dialogues excluded because they have no topic while others have one.
+        num_orphaned: dialogues of the replaced bench that are in neither folder now.
+        shortages: topics with fewer dialogues than requested.
     """
 
     sizes: Mapping[str, Size]
@@ -54,15 +54,15 @@ class BenchReport:
             f"{self.num_left} are left in the data set",
         ]
         for count, why in (
-            (self.num_undecodable, "with an image that doesn't decode"),
+            (self.num_undecodable, "with an image that can't be decoded"),
             (self.num_without_topic, "without a topic, where others have one"),
         ):
             if count:
                 lines.append(f"not drawn  {count} {why}")
         if self.num_orphaned:
             lines.append(
-                f"replaced   {self.num_orphaned} dialogues of the former bench are in neither folder now; build the "
-                "data set again to have them back"
+                f"replaced   {self.num_orphaned} dialogues of the former bench are in neither folder now; rebuild the "
+                "data set to restore them"
             )
         lines += [f"short      {shortage.show()}" for shortage in self.shortages]
         return "\n".join([*lines, "", show_table_1(self.sizes)])
@@ -78,19 +78,19 @@ def build_bench(
     overwrite: bool = False,
     tagging: Tagging | None = None,
 ) -> BenchReport:
-    """Draw a bench from a data set folder into another folder and take it out of the first.
+    """Draw a bench from a data set folder into another folder and remove it from the data set.
 
     Args:
         dataset: a folder written by `python -m mmcr_dataset build`.
         out: folder of the bench, split `test`.
-        num_single: one-image dialogues a topic.
-        num_multi: dialogues of several images a topic.
-        seed: of the draw.
-        overwrite: replace a bench in `out`; its dialogues are candidates again.
-        tagging: topics and labels of the dialogues; None takes what the rows say.
+        num_single: single-image dialogues per topic.
+        num_multi: multi-image dialogues per topic.
+        seed: seed of the draw.
+        overwrite: replace an existing bench in `out`; its dialogues are candidates again.
+        tagging: topics and labels of the dialogues; None uses those of the rows.
 
     Raises:
-        ValueError: no data set in the folder, a folder in the way, nothing to draw, or nothing left to train on.
+        ValueError: there is no data set, `out` exists, nothing can be drawn, or nothing would be left to train on.
     """
     folders = _check_folders(dataset, out, overwrite)
     candidates, num_undecodable = read_candidates(folders)
@@ -99,13 +99,13 @@ def build_bench(
         candidates = [replace(candidate, topic=topics.get(candidate.id)) for candidate in candidates]
     drawn = draw_bench(candidates, num_single, num_multi, seed)
     why_by_id = dict.fromkeys(drawn.ids, f"drawn for {out.name}")
-    why_by_id |= dict.fromkeys(find_sharing(candidates, drawn.ids), f"shows an image of {out.name}")
+    why_by_id |= dict.fromkeys(find_contaminated(candidates, drawn.ids), f"shows an image of {out.name}")
     in_dataset = read_ids(dataset)
     left = in_dataset - why_by_id.keys()
     if not left:
         raise ValueError(
             f"{dataset}: the draw and the dialogues that share its images are all {len(in_dataset)} dialogues, "
-            "nothing is left to train on; lower --single and --multi, or build a larger data set"
+            "nothing would be left to train on; lower --single and --multi, or build a larger data set"
         )
     dialogues = load_by_id(folders, drawn.ids)
     if tagging is not None:
@@ -128,19 +128,19 @@ def build_bench(
 
 
 def _check_folders(dataset: Path, out: Path, overwrite: bool) -> list[Path]:
-    """The folders to draw from; raises where one is missing or in the way."""
+    """The folders to draw from; raises ValueError if the data set is missing or `out` exists."""
     if not any(dataset.rglob("*.parquet")):
         raise ValueError(
-            f"{dataset}: no data set there; build one with `python -m mmcr_dataset build --output_dir {dataset}`"
+            f"{dataset}: no data set found; build one with `python -m mmcr_dataset build --output_dir {dataset}`"
         )
     if not out.exists():
         return [dataset]
     if not (out / REPORT_NAME).is_file():
         raise ValueError(
-            f"{out}: exists and is no bench ({REPORT_NAME} is missing); name another folder with --output_dir"
+            f"{out}: exists and is not a bench ({REPORT_NAME} is missing); name another folder with --output_dir"
         )
     if not overwrite:
         raise ValueError(
-            f"{out}: a bench stands there; name another folder with --output_dir, or replace it with --overwrite"
+            f"{out}: already holds a bench; name another folder with --output_dir, or replace it with --overwrite"
         )
     return [dataset, out]

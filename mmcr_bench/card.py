@@ -1,4 +1,4 @@
-"""The bench's README: what `load_dataset` and the Hub need, and what a reader needs to know."""
+"""The dataset card (README.md) of a bench: metadata for `load_dataset` and the Hub, and a description for readers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SPLIT = "test"
 
 
 def write_card(folder: Path, dialogues: Sequence[Dialogue], notes: Sequence[str] = ()) -> None:
-    """Write README.md for a bench folder that holds the shards of these dialogues; `notes` are its last lines."""
+    """Write README.md into a bench folder that holds the shards of these dialogues; `notes` are its last lines."""
     text = "\n".join([show_card(dialogues, shards_sha256(folder)), *notes])
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def shards_sha256(folder: Path) -> str:
-    """Hash of all shards of a folder, with their places in it."""
+    """SHA-256 over the relative path and content of each shard of a folder."""
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*.parquet")):
         total.update(path.relative_to(folder).as_posix().encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -30,8 +30,8 @@ def shards_sha256(folder: Path) -> str:
 def show_card(dialogues: Sequence[Dialogue], content_sha256: str) -> str:
     """The card as Markdown with the configurations `default`, `single` and `multi` (those that have rows).
 
-    Each configuration names the hash of the shards: `datasets` keeps a copy of a local folder by its card alone, and
-    would give the rows of a former bench for a folder that was regenerated.
+    Each configuration contains the hash of the shards: `datasets` caches a local folder by its card alone, and would
+    return stale rows for a folder that was regenerated.
     """
     sizes = measure_sizes(dialogues)
     configs = [("default", f"*/{SPLIT}-*.parquet")]

@@ -1,4 +1,4 @@
-"""The commands of python -m mmcr_bench but `review`: each a dataclass of its flags, whose `run` prints the result."""
+"""The commands of python -m mmcr_bench except `review`: dataclasses of their flags, whose `run` prints the result."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ ReviewFile = Annotated[Path, arg(metavar="REVIEW")]
 
 @dataclass(frozen=True)
 class Tag:
-    """Label every image of a data set, coarse to fine; resumes where it stopped.
+    """Label every image of a data set from coarse to fine; an interrupted run resumes.
 
     Attributes:
         dataset: folder of the data set.
-        labels: where the labels go, one dialogue a line.
+        labels: output file, JSON lines, one dialogue per line.
         model: a timm classifier, such as mobilenetv3_large_100.miil_in21k; the default needs no download.
     """
 
@@ -28,7 +28,7 @@ class Tag:
     model: str = "efficientnet_lite0"
 
     def run(self) -> None:
-        """Label, and print how many."""
+        """Label the images and print how many were labeled."""
         from mmcr_bench.select.commands import tag
 
         print(tag(self.dataset, self.labels, self.model))
@@ -40,12 +40,12 @@ class Topics:
 
     Attributes:
         dataset: folder of the data set.
-        labels: what `tag` wrote.
-        output_file: the topics, to read and mend.
-        per_domain: topics of each domain.
+        labels: labels file written by `tag`.
+        output_file: JSON file of the topics, to be reviewed and edited.
+        per_domain: number of topics per domain.
         sorter: offline (WordNet) or api:URL#MODEL.
-        ledger: where paid answers are kept.
-        figure: draw the distribution into this .png or .svg.
+        ledger: SQLite file that stores paid replies.
+        figure: plot the topic distribution into this .png or .svg.
     """
 
     dataset: Positional[Dataset]
@@ -57,7 +57,7 @@ class Topics:
     figure: Path | None = None
 
     def run(self) -> None:
-        """Choose, and print how many dialogues each topic has."""
+        """Choose the topics and print the number of dialogues of each."""
         from mmcr_bench.select.commands import topics
 
         print(
@@ -67,17 +67,17 @@ class Topics:
 
 @dataclass(frozen=True)
 class Build:
-    """Draw the bench from a data set, and take its images out of the data set: the bench is never trained on.
+    """Draw the bench from a data set, and remove it from the data set (decontamination).
 
     Attributes:
         dataset: folder written by `python -m mmcr_dataset build`.
         output_dir: folder of the bench.
-        single: dialogues of one image a topic.
-        multi: dialogues of 2 to 4 images a topic.
-        seed: of the draw.
+        single: single-image dialogues per topic.
+        multi: multi-image dialogues (2 to 4 images) per topic.
+        seed: seed of the draw.
         overwrite: replace an existing bench; its dialogues can be redrawn.
-        labels: from `tag`; with --topics the draw goes by them.
-        topics: from `topics`; without it the draw goes by the rows' topics, if any.
+        labels: labels file written by `tag`; needs --topics.
+        topics: topics file written by `topics`; without it the topics of the rows are used, if any.
     """
 
     dataset: Positional[Dataset]
@@ -90,7 +90,11 @@ class Build:
     topics: Path | None = None
 
     def run(self) -> None:
-        """Draw, and print what was drawn and what is short."""
+        """Draw the bench and print what was drawn and which topics fall short.
+
+        Raises:
+            ValueError: only one of --labels and --topics is given.
+        """
         from mmcr_bench.build import build_bench
         from mmcr_bench.select.topics import load_tagging
 
@@ -98,7 +102,7 @@ class Build:
         if self.topics is not None and self.labels is not None:
             tagging = load_tagging(self.labels, self.topics)
         elif self.topics is not None or self.labels is not None:
-            raise ValueError("--labels and --topics go together: name both or none")
+            raise ValueError("--labels and --topics need each other: give both or neither")
         drawn = build_bench(
             self.dataset,
             self.output_dir,
@@ -113,13 +117,13 @@ class Build:
 
 @dataclass(frozen=True)
 class Freeze:
-    """Write the passed items of a review as a version that never changes, or check one against its checksums.
+    """Write the passed items of a review as an immutable version, or verify a bench folder against its checksums.
 
     Attributes:
         review: SQLite file of the finished review.
         output_dir: new folder.
-        version: of the bench.
-        check: a bench folder to compare with its checksums instead.
+        version: version number of the bench, X.Y.Z.
+        check: verify this bench folder against its checksums instead.
     """
 
     review: Positional[ReviewFile | None] = None
@@ -128,26 +132,30 @@ class Freeze:
     check: Annotated[Path | None, arg(metavar="FOLDER")] = None
 
     def run(self) -> None:
-        """Write or check, and print what was found."""
+        """Write or verify, and print the result.
+
+        Raises:
+            ValueError: neither a review with an output folder nor --check is given.
+        """
         from mmcr_bench.freeze import check_frozen, freeze_review
 
         if self.check is not None:
             print(check_frozen(self.check))
         elif self.review is None or self.output_dir is None:
-            raise ValueError("name a REVIEW and --output_dir, or a folder to --check")
+            raise ValueError("give a REVIEW and --output_dir, or a folder to --check")
         else:
             print(freeze_review(self.review, self.output_dir, self.version))
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far experts agree with each other (REVIEW), or a judge with experts (--run and --experts).
+    """Inter-annotator agreement of the experts (REVIEW), or of a judge with the experts (--run and --experts).
 
     Attributes:
         review: SQLite file of the review.
         run_folder: judged run of `python -m eval_tasks`.
-        experts: their scores of the same replies, one JSON object a line.
-        figure: draw the judge's calibration into this .png or .svg.
+        experts: JSON lines file with the experts' scores of the same replies.
+        figure: plot the judge's calibration into this .png or .svg.
     """
 
     review: Positional[ReviewFile | None] = None
@@ -156,28 +164,32 @@ class Agreement:
     figure: Path | None = None
 
     def run(self) -> None:
-        """Print the agreement with its intervals."""
+        """Print the agreement with confidence intervals.
+
+        Raises:
+            ValueError: neither a review nor a run with experts is given.
+        """
         from mmcr_bench.review.commands import agreement
         from mmcr_bench.trust import commands
 
         if self.review is not None:
             print(agreement(self.review))
         elif self.run_folder is None or self.experts is None:
-            raise ValueError("name a REVIEW, or --run and --experts")
+            raise ValueError("give a REVIEW, or --run and --experts")
         else:
             print(commands.judge_agreement(self.run_folder, self.experts, self.figure))
 
 
 @dataclass(frozen=True)
 class Canaries:
-    """Let a judge score replies of known worth; exit code 1 if it is unfit.
+    """Check a judge on canaries, replies of known quality; exit code 1 if it fails.
 
     Attributes:
         bench: folder or Hub id of the bench.
-        judge: api:URL#MODEL, or several with commas for a panel.
-        split: of the bench.
-        limit: dialogues to make canaries from.
-        ledger: where paid judgements are kept.
+        judge: api:URL#MODEL, or a comma-separated panel.
+        split: split of the bench.
+        limit: number of dialogues to make canaries from.
+        ledger: SQLite file that stores paid judgements.
     """
 
     bench: Positional[Annotated[str, arg(metavar="BENCH")]]
@@ -187,7 +199,7 @@ class Canaries:
     ledger: Path = JUDGE_LEDGER
 
     def run(self) -> int:
-        """Print each canary's scores and the verdict on the judge."""
+        """Print each canary's mean score and whether the judge passed."""
         from mmcr_bench.trust.commands import canaries
 
         shown, is_fit = canaries(self.bench, self.split, self.judge, self.ledger, self.limit)
@@ -197,7 +209,7 @@ class Canaries:
 
 @dataclass(frozen=True)
 class Penalties:
-    """Does the judge of a run take off what its rubric says is due?
+    """Compare the score penalties a judge applied with those its rubric requires.
 
     Attributes:
         run_folder: judged run of `python -m eval_tasks`.
@@ -206,7 +218,7 @@ class Penalties:
     run_folder: Positional[Annotated[Path, arg(metavar="RUN")]]
 
     def run(self) -> None:
-        """Print the measured penalties beside those due."""
+        """Print the measured and the expected penalties."""
         from mmcr_bench.trust.commands import penalties
 
         print(penalties(self.run_folder))
@@ -214,14 +226,14 @@ class Penalties:
 
 @dataclass(frozen=True)
 class Bridge:
-    """A new judge on the replies of a judged run: shift, ranks, mapping.
+    """Score a judged run with a new judge: mean shift, rank correlation, linear mapping between the scales.
 
     Attributes:
-        old: run that the old judge has scored.
-        new: the new judge: api:URL#MODEL, or several with commas for a panel.
-        output_file: the mapping.
+        old: run scored by the old judge.
+        new: the new judge: api:URL#MODEL, or a comma-separated panel.
+        output_file: JSON file of the mapping.
         bench: folder or Hub id with the images, for judges with ?images=yes.
-        ledger: where paid judgements are kept.
+        ledger: SQLite file that stores paid judgements.
     """
 
     old: Annotated[Path, arg(metavar="RUN")]
@@ -231,7 +243,7 @@ class Bridge:
     ledger: Path = JUDGE_LEDGER
 
     def run(self) -> None:
-        """Print how the two judges differ."""
+        """Print the comparison of the two judges."""
         from mmcr_bench.trust.commands import bridge
 
         print(bridge(self.old, self.new, self.ledger, self.output_file, self.bench))
@@ -239,14 +251,14 @@ class Bridge:
 
 @dataclass(frozen=True)
 class SelfPreference:
-    """Do judges favour models of their own family?
+    """Measure the self-preference bias of judges: do they favour models of their own family?
 
     Attributes:
-        runs: one judged run a model, as FAMILY=RUN; repeat.
-        judges: one judge a family, as FAMILY=SPEC; repeat.
-        generator: the family that wrote the references.
+        runs: one judged run per model, as FAMILY=RUN; repeat the flag.
+        judges: one judge per family, as FAMILY=SPEC; repeat the flag.
+        generator: model family that wrote the references.
         bench: folder or Hub id with the images, for judges with ?images=yes.
-        ledger: where paid judgements are kept.
+        ledger: SQLite file that stores paid judgements.
     """
 
     runs: Annotated[tuple[str, ...], arg(name="run", metavar="FAMILY=RUN"), UseAppendAction]
@@ -256,7 +268,7 @@ class SelfPreference:
     ledger: Path = JUDGE_LEDGER
 
     def run(self) -> None:
-        """Print the preference of each judge with its interval."""
+        """Print the bias of each judge with its confidence interval."""
         from mmcr_bench.trust.commands import self_preference
 
         print(self_preference(self.runs, self.judges, self.generator, self.ledger, self.bench))

@@ -1,4 +1,4 @@
-"""A reviewed bench as a version that never changes: `load_dataset` takes it, and every item has its checksum."""
+"""Freeze a reviewed bench: an immutable version that `load_dataset` reads, with a checksum of each item."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def freeze_review(review: Path, out: Path, version: str) -> str:
     """Write the passed items of a finished review into a new folder.
 
     Raises:
-        ValueError: items are not passed, the folder exists, or the version is no X.Y.Z.
+        ValueError: items have not passed, the folder exists, the version is not X.Y.Z, or there is no review.
     """
     if not _VERSION.fullmatch(version):
         raise ValueError(f"version {version!r}: expected three numbers such as 1.0.0")
     if out.exists():
-        raise ValueError(f"{out}: exists; a frozen version is never changed, name another folder")
+        raise ValueError(f"{out}: exists; a frozen version is immutable, name another folder")
     if not review.is_file():
-        raise ValueError(f"{review}: no review there")
+        raise ValueError(f"{review}: no such review")
     log = ReviewLog(review)
     items = [item for _, item in sorted(log.items().items())]
     status = Counter(item.status(log.num_experts) for item in items)
@@ -55,12 +55,12 @@ def freeze_review(review: Path, out: Path, version: str) -> str:
 
 
 def check_frozen(folder: Path) -> str:
-    """Whether every item of a bench folder is as it was written.
+    """Verify each item of a bench folder against its checksum.
 
     Raises:
         ValueError: items have changed, or the folder has no checksums.
     """
     changed = find_changes(folder)
     if changed:
-        raise ValueError(f"{folder}: {len(changed)} items are not what was written: {', '.join(changed[:5])}")
-    return f"{folder}: every item is as it was written"
+        raise ValueError(f"{folder}: {len(changed)} items don't match their checksums: {', '.join(changed[:5])}")
+    return f"{folder}: every item matches its checksum"

@@ -1,6 +1,8 @@
-"""How sure a mean is: bootstrap intervals over groups, and the paired difference of two models.
+"""Cluster bootstrap confidence intervals of means, paired differences and the Holm correction.
 
-Dialogues of one topic are more alike than dialogues of two, so whole groups are drawn, not single values.
+Dialogues of one topic are correlated, so whole groups (clusters) are resampled, not single values.
+
+Shapes: R resamples, N items.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ from numpy.typing import NDArray
 
 LEVEL = 0.95
 _Z_FOUND = 1.960 + 0.842  # 5 % two-sided, 80 % power
-_MAX_CELLS = 4_000_000  # drawn group numbers held at once: 32 MB, whatever the number of groups
+_MAX_CELLS = 4_000_000  # resampled group indices in memory at once: 32 MB, whatever the number of groups
 
 Group = str | int
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean and where it may lie (95 %); -inf and inf with a single group, which says nothing about others."""
+    """A mean with its 95 % confidence interval; -inf and inf with a single group, where it is undefined."""
 
     mean: float
     low: float
@@ -29,15 +31,15 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Mean of `a - b` with its interval.
+    """Mean of `a - b` with its 95 % confidence interval.
 
     Attributes:
-        mean: above 0 where a is larger.
-        low: lower end, 95 %.
-        high: upper end, 95 %.
-        significant: the interval leaves 0 out.
-        p_value: two-sided, from the same resamples; what `holm` corrects when several differences are tested.
-        detectable: smallest mean difference that a comparison of this scatter finds in 80 % of its repetitions.
+        mean: positive where a is larger.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        significant: the interval excludes 0.
+        p_value: two-sided, from the same resamples; correct it with `holm` for multiple comparisons.
+        detectable: minimum detectable effect: smallest mean difference found with 80 % power at this standard error.
     """
 
     mean: float
@@ -51,16 +53,16 @@ class Difference:
 def bootstrap_interval(
     values: Sequence[float], groups: Sequence[Group] | None = None, seed: int = 0, num_resamples: int = 2000
 ) -> Interval:
-    """Mean and 95 % interval of some values, with whole groups resampled.
+    """Mean and 95 % confidence interval by cluster bootstrap.
 
     Args:
-        values: one a dialogue (or question).
-        groups: the group of each value; None makes each value its own group.
-        seed: of the resampling; the same seed gives the same interval.
-        num_resamples: how often the groups are redrawn.
+        values: one per dialogue (or question).
+        groups: cluster of each value; None makes each value its own cluster.
+        seed: random seed; the same seed gives the same interval.
+        num_resamples: number of bootstrap resamples.
 
     Raises:
-        ValueError: no values, a value that isn't finite, or another number of groups than of values.
+        ValueError: no values, a value that isn't finite, or a different number of groups than of values.
     """
     mean, means = _resampled_means(values, groups, seed, num_resamples)
     if means is None:
@@ -76,10 +78,17 @@ def paired_difference(
     seed: int = 0,
     num_resamples: int = 2000,
 ) -> Difference:
-    """Mean of `a - b` over the same dialogues in the same order, with its interval.
+    """Paired difference: mean of `a - b` over the same dialogues in the same order, with its interval.
+
+    Args:
+        a: values of the first model.
+        b: values of the second, of the same length.
+        groups: cluster of each pair; None makes each pair its own cluster.
+        seed: random seed.
+        num_resamples: number of bootstrap resamples.
 
     Raises:
-        ValueError: the two differ in length, or what `bootstrap_interval` raises.
+        ValueError: the two differ in length, or as in `bootstrap_interval`.
     """
     if len(a) != len(b):
         raise ValueError(f"a has {len(a)} values and b has {len(b)}: pass the same dialogues in the same order")
@@ -88,35 +97,35 @@ def paired_difference(
     return to_difference(mean, means)
 
 
-def to_difference(mean: float, means: NDArray[np.float64] | None) -> Difference:
-    """A difference with what its resamples say; None where a single group says nothing."""
-    if means is None:
+def to_difference(mean: float, means_R: NDArray[np.float64] | None) -> Difference:
+    """A difference with its interval and p-value from the resampled means; None with a single group."""
+    if means_R is None:
         return Difference(mean, -np.inf, np.inf, significant=False, p_value=1.0, detectable=np.inf)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    rarer = min(int((means <= 0).sum()), int((means >= 0).sum()))
-    p_value = min(1.0, 2 * (rarer + 1) / (len(means) + 1))
+    low, high = np.quantile(means_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    rarer = min(int((means_R <= 0).sum()), int((means_R >= 0).sum()))
+    p_value = min(1.0, 2 * (rarer + 1) / (len(means_R) + 1))
     return Difference(
         mean,
         float(low),
         float(high),
         significant=bool(low > 0 or high < 0),
         p_value=p_value,
-        detectable=float(_Z_FOUND * means.std()),
+        detectable=float(_Z_FOUND * means_R.std()),
     )
 
 
 def _resampled_means(
     values: Sequence[float], groups: Sequence[Group] | None, seed: int, num_resamples: int
 ) -> tuple[float, NDArray[np.float64] | None]:
-    """The mean, and the means of the resamples (None with a single group)."""
+    """The mean, and the resampled means [R] (None with a single group)."""
     given = np.asarray(values, dtype=np.float64)
     if given.ndim != 1 or given.size == 0:
         raise ValueError(f"expected one or more values in a row, got an array of shape {given.shape}")
     if not np.isfinite(given).all():
         place = int(np.flatnonzero(~np.isfinite(given))[0])
-        raise ValueError(f"value {place} is {given[place]}; leave out what has no score and count it apart")
+        raise ValueError(f"value {place} is {given[place]}; drop samples without a score and count them separately")
     if groups is not None and len(groups) != given.size:
-        raise ValueError(f"{given.size} values but {len(groups)} groups: pass one group a value")
+        raise ValueError(f"{given.size} values but {len(groups)} groups: pass one group per value")
     if num_resamples < 1:
         raise ValueError(f"num_resamples is {num_resamples}, expected at least 1")
     numbers: dict[Group, int] = {}
@@ -139,16 +148,16 @@ def _resampled_means(
 def bootstrap_statistic(
     statistic: Callable[[NDArray[np.int64]], float | None], num_items: int, seed: int = 0, num_resamples: int = 1000
 ) -> Interval | None:
-    """Any statistic of some items and its 95 % interval, items resampled.
+    """Any statistic of N items and its 95 % percentile bootstrap interval.
 
     Args:
-        statistic: gets the numbers (from 0) of the items to use, some of them several times; None if undefined.
-        num_items: how many items there are.
-        seed: of the resampling.
-        num_resamples: how often the items are redrawn.
+        statistic: called with item indices [N] drawn with replacement; returns None if undefined.
+        num_items: number of items N.
+        seed: random seed.
+        num_resamples: number of bootstrap resamples.
 
     Returns:
-        None if the statistic is undefined for the items as they are, or for half of the resamples.
+        None if the statistic is undefined for the items themselves, or for half of the resamples.
 
     Raises:
         ValueError: there are no items.
@@ -166,7 +175,7 @@ def bootstrap_statistic(
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """P-values corrected for having tested all of them (Holm, 1979); below 0.05 is significant.
+    """P-values corrected for multiple comparisons (Holm, 1979); below 0.05 is significant.
 
     Raises:
         ValueError: a value outside 0..1.

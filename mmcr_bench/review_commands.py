@@ -24,18 +24,18 @@ class _OfReview:
 
 @dataclass(frozen=True)
 class ReviewStart(_OfReview):
-    """Open the review of a bench.
+    """Start the review of a bench.
 
     Attributes:
         bench: folder of the bench.
-        experts: who must mark (annotate) each item.
+        experts: number of experts who annotate (mark) each item.
     """
 
     bench: Positional[Annotated[Path, arg(metavar="BENCH")]]
     experts: int = 6
 
     def run(self) -> None:
-        """Open it, and print how many items wait."""
+        """Start it, and print the number of items to annotate."""
         from mmcr_bench.review.commands import start
 
         print(start(self.review, self.bench, self.experts))
@@ -43,18 +43,18 @@ class ReviewStart(_OfReview):
 
 @dataclass(frozen=True)
 class ReviewAccount(_OfReview):
-    """Let somebody log in; the password is asked for.
+    """Create a user account; the password is prompted for.
 
     Attributes:
-        name: of the expert.
-        keeper: sees progress and agreement, doesn't mark.
+        name: user name.
+        keeper: a keeper, who sees progress and agreement and doesn't annotate.
     """
 
     name: Positional[str]
     keeper: bool = False
 
     def run(self) -> None:
-        """Make the account."""
+        """Create the account."""
         from mmcr_bench.review.commands import account
 
         print(account(self.review, self.name, "keeper" if self.keeper else "expert"))
@@ -62,7 +62,7 @@ class ReviewAccount(_OfReview):
 
 @dataclass(frozen=True)
 class ReviewServe(_OfReview):
-    """Serve the experts' page.
+    """Serve the experts' web page.
 
     Attributes:
         host: address to listen on.
@@ -81,13 +81,13 @@ class ReviewServe(_OfReview):
 
 @dataclass(frozen=True)
 class ReviewRewrite(_OfReview):
-    """Regenerate flagged items, draw others for those that failed too often.
+    """Regenerate flagged items; items that failed too often are replaced by a new draw.
 
     Attributes:
         endpoint: URL#MODEL of the writer, or offline (measured facts, for demos).
         dataset: folder that replacements are drawn from.
-        ledger: where paid answers are kept.
-        seed: of that draw.
+        ledger: SQLite file that stores paid replies.
+        seed: seed of the draw.
     """
 
     endpoint: str
@@ -96,7 +96,7 @@ class ReviewRewrite(_OfReview):
     seed: int = 0
 
     def run(self) -> None:
-        """Regenerate, and print what came of it."""
+        """Regenerate the items and print the counts."""
         from mmcr_bench.review.commands import rewrite
 
         print(rewrite(self.review, self.endpoint, self.ledger, self.dataset, self.seed))
@@ -115,16 +115,16 @@ class ReviewStatus(_OfReview):
 
 @dataclass(frozen=True)
 class ReviewExport(_OfReview):
-    """Write everything but the accounts as JSON lines.
+    """Export everything except the accounts as JSON lines.
 
     Attributes:
-        file: to write.
+        file: output file.
     """
 
     file: Positional[Path]
 
     def run(self) -> None:
-        """Write, and print how many lines."""
+        """Export, and print the number of lines."""
         from mmcr_bench.review.commands import export
 
         print(export(self.review, self.file))
@@ -132,18 +132,18 @@ class ReviewExport(_OfReview):
 
 @dataclass(frozen=True)
 class ReviewImport(_OfReview):
-    """Make a review from an export.
+    """Create a review from an export.
 
     Attributes:
-        file: to read.
-        experts: who must mark (annotate) each item.
+        file: input file.
+        experts: number of experts who annotate (mark) each item.
     """
 
     file: Positional[Path]
     experts: int = 6
 
     def run(self) -> None:
-        """Read, and print how many events."""
+        """Import, and print the number of events."""
         from mmcr_bench.review.commands import import_file
 
         print(import_file(self.review, self.file, self.experts))

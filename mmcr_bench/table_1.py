@@ -1,4 +1,4 @@
-"""How large a bench is, beside the paper's: the lower half of its Table 1."""
+"""Size of a bench compared with the paper's (lower half of its Table 1)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mmcr_dataset.record.dialogue import Dialogue
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The dialogues of one kind in numbers.
+    """Size of one kind of dialogues.
 
     Attributes:
-        num_dialogues: of this kind.
-        num_images: in all of them.
-        num_pairs: questions with their answers.
+        num_dialogues: number of dialogues.
+        num_images: total number of images.
+        num_pairs: total number of question-answer pairs.
         images: share (0..1) of the dialogues by number of images.
     """
 
@@ -35,7 +35,7 @@ PAPER_BENCH = {
 
 
 def measure_sizes(dialogues: Sequence[Dialogue]) -> dict[str, Size]:
-    """The size of both kinds, `single` and `multi`; a kind without dialogues is there with zeros."""
+    """The size of both kinds, `single` and `multi`, including empty ones."""
     kinds = {
         "single": [dialogue for dialogue in dialogues if len(dialogue.images) == 1],
         "multi": [dialogue for dialogue in dialogues if len(dialogue.images) > 1],
@@ -54,7 +54,7 @@ def _measure(dialogues: Sequence[Dialogue]) -> Size:
 
 
 def show_table_1(sizes: Mapping[str, Size]) -> str:
-    """Both kinds as a Markdown table, the paper's numbers beside them."""
+    """Both kinds and the paper's numbers as a Markdown table."""
     header = ["", *(column for name in sizes for column in (name, f"paper, {name}"))]
     both = [size for name in sizes for size in (sizes[name], PAPER_BENCH[name])]
     rows = [

@@ -12,7 +12,7 @@ import pytest
 
 from eval_tasks.models.open_model import open_model
 from eval_tasks.readers.judged_answer import ChatJudge
-from eval_tasks.run import Asking, answer_samples
+from eval_tasks.run import RunContext, answer_samples
 from eval_tasks.store.journal import Journal
 from eval_tasks.task import Sample
 from eval_tasks.tasks.mmcr_bench import TASK
@@ -74,7 +74,7 @@ def evaluate(url: str, ledger: Path) -> None:
         with Journal(ledger.with_name("journal.jsonl")) as journal:
             async with model:
                 samples = (Sample(dialogue, None, "g") for dialogue in dialogues())
-                await answer_samples(TASK, samples, Asking(model, journal, {}, {"max_new_tokens": 9}))
+                await answer_samples(TASK, samples, RunContext(model, journal, {}, {"max_new_tokens": 9}))
 
     asyncio.run(ask())
 

@@ -9,7 +9,7 @@ from mmcr_dataset.command_line import Program, run_program
 
 PROGRAM = Program(
     name="python -m training",
-    about="Dialogues to a fine-tuned vision-language model.",
+    about="Fine-tune vision-language models on dialogues.",
     commands={
         "train": "training.commands:Train",
         "publish": "training.commands:Publish",

@@ -29,7 +29,7 @@ class Train(TrainConfig):
 
 @dataclass(frozen=True)
 class Settings(TrainConfig):
-    """Show what train.py would train with (`--config RECIPE.yaml` and flags), as JSON; tells a wrong field at once."""
+    """Validate the settings of train.py and show them as JSON, without importing torch."""
 
     def run(self) -> None:
         """Print the settings."""
@@ -38,13 +38,13 @@ class Settings(TrainConfig):
 
 @dataclass(frozen=True)
 class Publish:
-    """Upload a trained model to the Hub; its card says how it was trained and, with --scores, what it scores.
+    """Upload a trained model to the Hub, with a model card of its training and, with --scores, its scores.
 
     Attributes:
         folder: final/ of a training run.
         push_to: repository on the Hub.
-        scores: folder of an evaluation run, put on the card.
-        private: a new repository is private.
+        scores: folder of an evaluation run, for the model card.
+        private: create the repository as private.
     """
 
     folder: Positional[Path]
@@ -53,7 +53,7 @@ class Publish:
     private: bool = False
 
     def run(self) -> None:
-        """Publish, and print the address."""
+        """Upload, and print the URL of the commit."""
         from training.run.model_card import read_facts, read_scores, write_card
         from training.run.publish import check_repo_id, publish
 

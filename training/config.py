@@ -1,6 +1,6 @@
-"""Every setting of a training run: one field, one flag. A recipe is a YAML file of some of them; flags win over it.
+"""Settings of a training run: one field, one flag. A recipe is a YAML file of some of them; flags override it.
 
-Light on purpose: `--help` and a wrong flag answer before torch is imported.
+Imports no torch, so that `--help` and wrong flags are fast.
 """
 
 from __future__ import annotations
@@ -20,56 +20,56 @@ class TrainConfig:
     Attributes:
         model: checkpoint folder, Hub id, or tiny:FAMILY for a small one with random weights.
         revision: commit or tag of the model on the Hub.
-        data: data sets in the MMCR row form: folders or Hub ids.
+        data: data sets with MMCR rows: folders or Hub ids.
         data_config: default, single or multi.
         data_revision: commit or tag of the data on the Hub.
-        data_weights: mixture: one number a data set: 1 takes each row once, 0.5 half of them, 2 each twice.
-        data_caps: one a data set: at most so many rows; 0 for no cap.
-        data_temperature: above 1 brings the shares of the data sets closer to each other.
-        balance_topics: draw the topics of a set in turn instead of by their size.
-        dominant_topic: draw so that this topic has --dominant_percent of each set's rows.
+        data_weights: data mixture: one weight per data set: 1 uses each row once, 0.5 half of the rows, 2 each twice.
+        data_caps: maximum number of rows of each data set; 0 for no limit.
+        data_temperature: sampling temperature; above 1 flattens the shares of the data sets.
+        balance_topics: balance the topics of a data set (round-robin) instead of sampling by frequency.
+        dominant_topic: sample rows so that this topic has --dominant_percent of each data set.
         dominant_percent: share of the dominant topic, above 0 and up to 100.
-        topic_file: JSON lines of id and topic, instead of the topics that the rows carry.
-        turns_max: train on the first so many turns of a dialogue and their images; 0 for all.
-        streaming: read rows as they come, for sets too large to index; needs --max_steps.
-        shuffle_rows: streaming: rows held at once to shuffle them.
-        output_dir: where base/, final/, log.jsonl and loss.png go.
-        freeze: parts that don't train, some of vision, connector, language.
+        topic_file: JSON lines of id and topic, instead of the topics of the rows.
+        turns_max: truncate dialogues to their first N turns and the images of these; 0 for all turns.
+        streaming: stream rows, for data sets too large to index; needs --max_steps.
+        shuffle_rows: streaming: size of the shuffle buffer, in rows.
+        output_dir: output folder for base/, final/, log.jsonl and loss.png.
+        freeze: frozen parts, some of vision, connector, language.
         lora_rank: LoRA: train adapters of this rank on the language part instead; 0 trains the weights.
-        gradient_checkpointing: activations that are computed again in the backward pass instead of kept in memory;
-            vision first saves most for least.
-        global_batch_dialogues: global batch size: dialogues a step, over all processes (paper: 1024); gradient
+        gradient_checkpointing: parts whose activations are recomputed in the backward pass instead of kept in memory;
+            vision saves most memory for the least compute.
+        global_batch_dialogues: global batch size: dialogues per step over all processes (paper: 1024); gradient
             accumulation follows from it.
-        packing: pack whole dialogues into one sequence instead of padding them; attention stays inside each.
-        bin_tokens: packing: tokens of one packed sequence at most, which is the micro-batch of a process.
-        micro_batch_dialogues: without packing: micro-batch size, dialogues a process holds at once.
-        loss_average: what the loss is a mean over, of the whole step.
-        attention: implementation of the language part's attention; varlen skips what lies between packed dialogues.
-        image_tiling: Ovis2: the checkpoint's own processor, or its authors' tiling for use with the authors'
-            code.
-        tiles_single: original tiling: at most so many tiles for a single image.
-        tiles_multi: original tiling: at most so many tiles each for several images.
-        max_length_tokens: a longer dialogue, or one longer than a bin, is refused by name and counted, never
-            truncated.
-        skipped_max: the run stops when more rows than this can't be trained.
-        epochs: passes over the data (paper: 1).
-        max_steps: stop after this many steps; 0 for none.
+        packing: pack whole dialogues into one sequence instead of padding; attention is masked across dialogues.
+        bin_tokens: packing: maximum tokens of a packed sequence, the micro-batch of a process.
+        micro_batch_dialogues: without packing: micro-batch size per process, in dialogues.
+        loss_average: unit that the loss is averaged over, within a step.
+        attention: attention implementation of the language part; varlen doesn't compute attention across packed
+            dialogues.
+        image_tiling: Ovis2: the checkpoint's own processor, or its authors' tiling for use with the authors' code.
+        tiles_single: original tiling: maximum tiles of a single image.
+        tiles_multi: original tiling: maximum tiles of each of several images.
+        max_length_tokens: maximum length of a dialogue; a longer one, or one longer than a bin, is skipped and logged,
+            never truncated.
+        skipped_max: abort when more rows than this were skipped.
+        epochs: number of epochs (paper: 1).
+        max_steps: stop after this many steps; 0 for no limit.
         learning_rate: peak learning rate (paper: 2e-6).
-        lr_schedule: how the learning rate falls (paper: cosine).
-        warmup_percent: warmup: share of the steps over which the learning rate rises first, 0..100.
+        lr_schedule: learning rate schedule (paper: cosine).
+        warmup_percent: linear warmup, in percent of the steps, 0..100.
         weight_decay: decoupled weight decay (paper: 0).
-        max_grad_norm: gradients are scaled down to this norm; 0 for never.
-        precision: mixed precision of the arithmetic; weights stay float32. auto: bfloat16 on a GPU that has it.
-        seed: of weights, order and sampling.
-        num_workers: data loader processes that decode and encode; 0 does it in the main one.
-        checkpoint_minutes: minutes between two checkpoints; 0 for none by the clock.
-        checkpoint_steps: steps between two checkpoints; 0 for none by steps.
-        keep_checkpoints: older ones are removed.
-        resume: resume from the newest whole checkpoint of output_dir.
-        report_to: experiment tracker that curves are sent to, too.
-        push_to: ORG/NAME on the Hub that the finished model is uploaded to, with a card.
-        peak_tflops: of one GPU, to tell how much of it is used; 0 goes by the card's name.
-        dry_run: build everything, say what would be trained, and stop.
+        max_grad_norm: gradient clipping norm; 0 for no clipping.
+        precision: mixed precision of the compute; weights stay float32. auto: bfloat16 on a GPU that supports it.
+        seed: seed of weights, order and sampling.
+        num_workers: data loader workers that decode and encode; 0 for the main process.
+        checkpoint_minutes: minutes between checkpoints; 0 for none by time.
+        checkpoint_steps: steps between checkpoints; 0 for none by steps.
+        keep_checkpoints: number of newest checkpoints to keep.
+        resume: resume from the newest complete checkpoint of output_dir.
+        report_to: experiment tracker to report metrics to.
+        push_to: ORG/NAME on the Hub that the trained model is uploaded to, with a model card.
+        peak_tflops: peak TFLOPS of one GPU, for MFU; 0 to look it up by the GPU's name.
+        dry_run: build everything, show what would be trained, and exit.
         log_every_steps: steps between two lines of log.jsonl.
 
     Raises:
@@ -135,7 +135,7 @@ class TrainConfig:
         if not self.model:
             raise ValueError("--model is missing: a checkpoint folder, a Hub id (ORG/NAME) or tiny:FAMILY")
         if not self.data:
-            raise ValueError("--data is empty: name at least one folder or Hub id")
+            raise ValueError("--data is empty: give at least one folder or Hub id")
         self._check_numbers()
         self._check_mixture()
         if self.push_to is not None and self.push_to.count("/") != 1:
@@ -144,9 +144,9 @@ class TrainConfig:
         if unknown:
             raise ValueError(f"--freeze {' '.join(sorted(unknown))}: parts are vision, connector and language")
         if len(set(self.freeze)) == 3:
-            raise ValueError("--freeze names every part, nothing would train; leave one out")
+            raise ValueError("--freeze names every part, nothing would train; remove one")
         if self.lora_rank and self.freeze:
-            raise ValueError("--lora_rank trains adapters only, every other part is frozen; leave --freeze out")
+            raise ValueError("--lora_rank trains adapters only, every other part is frozen; omit --freeze")
         if self.attention == "varlen" and not self.packing:
             raise ValueError("--attention varlen needs --packing true; choose sdpa for padded batches")
 
@@ -154,24 +154,26 @@ class TrainConfig:
         for name in ("weights", "caps"):
             values = getattr(self, f"data_{name}")
             if values and len(values) != len(self.data):
-                raise ValueError(f"--data_{name}: {len(values)} {name} for {len(self.data)} data sets; give one a set")
+                raise ValueError(
+                    f"--data_{name}: {len(values)} {name} for {len(self.data)} data sets; give one per set"
+                )
             if any(value < 0 for value in values):
                 raise ValueError(f"--data_{name} {values}: expected 0 or more")
         if self.streaming and not self.max_steps:
-            raise ValueError("--streaming true: nobody knows how many rows will come; say --max_steps")
+            raise ValueError("--streaming true: the number of rows is unknown; set --max_steps")
         self._check_topics()
         if self.streaming and (self.balance_topics or self.dominant_topic or self.data_temperature != 1):
-            raise ValueError("--streaming true draws by --data_weights alone; leave topics and temperature out")
+            raise ValueError("--streaming true samples by --data_weights alone; omit topics and temperature")
         if self.streaming and self.data_weights and not min(self.data_weights):
-            raise ValueError(f"--data_weights {self.data_weights}: leave a set that gives nothing out of --data")
+            raise ValueError(f"--data_weights {self.data_weights}: omit a set with weight 0 from --data")
 
     def _check_topics(self) -> None:
         if self.balance_topics and self.dominant_topic is not None:
-            raise ValueError("--balance_topics and --dominant_topic exclude each other; leave one out")
+            raise ValueError("--balance_topics and --dominant_topic are mutually exclusive; omit one")
         if not 0 < self.dominant_percent <= 100:
             raise ValueError(f"--dominant_percent {self.dominant_percent}: expected above 0 and up to 100")
         if self.topic_file is not None and not (self.balance_topics or self.dominant_topic is not None):
-            raise ValueError("--topic_file is for --balance_topics and --dominant_topic; name one of them")
+            raise ValueError("--topic_file needs --balance_topics or --dominant_topic")
 
     def _check_numbers(self) -> None:
         at_least_one = ("global_batch_dialogues", "bin_tokens", "micro_batch_dialogues", "max_length_tokens")
@@ -209,6 +211,6 @@ def parse_config(argv: Sequence[str] | None = None) -> TrainConfig:
     """Parse a command line: defaults, then the recipe of `--config`, then flags.
 
     Raises:
-        ValueError: an unknown field (answered with near names), a value of the wrong kind or out of range.
+        ValueError: an unknown field (with suggestions), a value of the wrong type or out of range.
     """
     return parse(TrainConfig, sys.argv[1:] if argv is None else argv, "accelerate launch train.py")

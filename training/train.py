@@ -1,6 +1,6 @@
-"""accelerate launch train.py --config training/recipes/tiny_cpu.yaml [--field value ...]   (the same from training/).
+"""accelerate launch train.py --config training/recipes/tiny_cpu.yaml [--field value ...].
 
-Dialogues -> fine-tuned vision-language model: final/ (model, processor, chat template), log.jsonl and loss.png.
+Fine-tunes a vision-language model on dialogues; writes final/ (model, processor, chat template), log.jsonl, loss.png.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-if __name__ == "__main__":  # run as a file: the modules beside it are `training.x`, not top-level names
+if __name__ == "__main__":  # run as a file: its siblings are `training.x`, not top-level modules
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from mmcr_dataset.command_line import Program, run_program, set_up_logging
@@ -23,7 +23,7 @@ log = logging.getLogger("training.train")
 
 PROGRAM = Program(
     name="accelerate launch train.py",
-    about="Dialogues to a fine-tuned vision-language model.",
+    about="Fine-tune vision-language models on dialogues.",
     commands={},
     extra="train",
     default="training.commands:Train",
@@ -40,20 +40,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _default_recipe() -> Path:
-    """Without --model and --config: the paper's smallest model on a GPU, the demo's on a CPU."""
+    """Recipe without --model and --config: the paper's smallest model on a GPU, the demo's on a CPU."""
     import torch
 
     set_up_logging(logging.INFO)
     recipe = RECIPES / ("ovis2_1b.yaml" if torch.cuda.is_available() else "tiny_cpu.yaml")
-    log.info("no --model and no --config: training as %s says", recipe)
+    log.info("no --model and no --config: using --config %s", recipe)
     return recipe
 
 
 def train(config: TrainConfig) -> Path:
-    """Train as the settings say.
+    """Train a model.
 
     Returns:
-        The folder of the finished checkpoint; of a dry run the output folder.
+        The folder of the trained model; of a dry run the output folder.
 
     Raises:
         ValueError: a setting, the model or the data can't be used.
@@ -73,7 +73,7 @@ def train(config: TrainConfig) -> Path:
     from training.model.load import encoding_processor, load_model
     from training.model.trainable import add_lora, checkpoint_parts, count_parts, freeze_parts, show_parts
     from training.run.checkpoints import SaveEvery, find_checkpoint
-    from training.run.dry_run import look_ahead, show_dry_run, write_dry_run
+    from training.run.dry_run import encode_first_batches, show_dry_run, write_dry_run
     from training.run.loss_curve import write_loss_curve
     from training.run.meter import Meter, peak_flops
     from training.run.model_card import run_facts, write_card
@@ -93,7 +93,7 @@ def train(config: TrainConfig) -> Path:
 
     # model
     family = family_of(config.model, config.revision)
-    with processes.main_process_first():  # one writes the cache, the others read it
+    with processes.main_process_first():  # rank 0 writes the cache, the others read it
         rows, shares = load_streams(config) if config.streaming else load_mixture(config)
     if processes.is_main_process:
         log.info("%s", show_mixture(shares))
@@ -110,9 +110,7 @@ def train(config: TrainConfig) -> Path:
 
     # data
     collator = Collator(
-        encoder=Encoder(
-            encoding_processor(config, family, processor), config.length_limit_tokens, family.pixels_as_bytes
-        ),
+        encoder=Encoder(encoding_processor(config, family, processor), config.length_limit_tokens, family.uint8_pixels),
         family=family,
         packing=config.packing,
         merge_size=merge_size_of(family, model.config) if config.packing else None,
@@ -124,10 +122,10 @@ def train(config: TrainConfig) -> Path:
         log.info("%s", plan.show())
 
     if config.dry_run:
-        ahead = look_ahead(plan, rows, collator)
-        processes.print(show_dry_run(ahead, counts))
+        first = encode_first_batches(plan, rows, collator)
+        processes.print(show_dry_run(first, counts))
         if processes.is_main_process:
-            write_dry_run(out / "dry_run.json", shares, plan.num_steps, ahead)
+            write_dry_run(out / "dry_run.json", shares, plan.num_steps, first)
         return out
 
     # trainer
@@ -149,12 +147,12 @@ def train(config: TrainConfig) -> Path:
     else:
         if processes.is_main_process:
             log.info("resuming from %s", checkpoint)
-        trainer.go_on_from(checkpoint)
+        trainer.resume_from(checkpoint)
 
     # result
     did = trainer.show_run()
     final = out / "final"
-    if config.lora_rank:  # the adapters become part of the weights, so that the result loads like any other
+    if config.lora_rank:  # merge the adapters, so that the result loads like any other checkpoint
         trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
     trainer.save_model(str(final))
     if trainer.is_world_process_zero():
@@ -167,7 +165,7 @@ def train(config: TrainConfig) -> Path:
         print(f"{final}: trained on {trainer.trained_tokens:,} tokens; rows skipped: {dict(trainer.skipped) or 0}")
         if config.push_to is not None:
             print(publish(final, config.push_to))
-    processes.wait_for_everyone()  # a process that leaves while others talk aborts, which the launcher calls a failure
+    processes.wait_for_everyone()  # a rank that exits during a collective would make the launcher report a failure
     processes.destroy_process_group()
     return final
 

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer with a loss that is invariant to gradient accumulation, and a log of what was trained."""
+"""TRL's SFTTrainer with a loss that is invariant to gradient accumulation, and a log of the trained tokens."""
 
 from __future__ import annotations
 
@@ -21,42 +21,50 @@ from trl import SFTConfig, SFTTrainer
 
 from training.config import TrainConfig
 from training.data.collate import REAL_TOKENS, SKIPPED, WEIGHTS
-from training.data.pixels import to_floats
+from training.data.pixels import rescale_and_normalize
 from training.data.step_loader import Step, StepLoader
 from training.data.steps import StepPlan
 from training.model.varlen import NAME as VARLEN
-from training.run.checkpoints import keep_lines_up_to, read_complete, write_complete
+from training.run.checkpoints import read_complete, truncate_log, write_complete
 from training.run.meter import Meter
 
 log = logging.getLogger(__name__)
 
 
-class _TellPlace(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Tells the plan at which step an epoch begins, so that a resumed run skips what was trained already."""
+class _SeekCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
+    """Sets the first step of an epoch in the plan, so that a resumed run skips trained steps."""
 
     def __init__(self, plan: StepPlan) -> None:
         self.plan = plan
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Set epoch and step."""
-        self.plan.go_to(state.global_step)
+        self.plan.seek(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Count the epochs so far; the trainer counts them from where an epoch was resumed."""
+        """Correct the number of epochs, which the trainer counts from the resumed step."""
         if self.plan.num_steps is not None:
             state.epoch = state.global_step / self.plan.num_steps
 
 
 def model_attention(model: Any) -> str:
-    """The attention of a model's language part."""
+    """Attention implementation of a model's language part."""
     return str(model.config.get_text_config()._attn_implementation)
 
 
 class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
-    """Trains on batches of `Collator`; the loss is the mean over the trained tokens of a step, on all processes.
+    """Trains on batches of `Collator`; the loss is the weighted mean over the trained tokens of a step, on all ranks.
+
+    Args:
+        *args: arguments of SFTTrainer.
+        plan: the batch sampler.
+        log_path: log.jsonl of the run.
+        skipped_max: abort when more rows than this were skipped.
+        meter: measures throughput.
+        **kwargs: keyword arguments of SFTTrainer.
 
     Raises:
-        ValueError: while training, when more than `skipped_max` rows can't be trained.
+        ValueError: while training, when more than `skipped_max` rows were skipped.
     """
 
     def __init__(
@@ -71,50 +79,50 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         super().__init__(*args, **kwargs)
         self.meter = meter or Meter()
         self.plan = plan
-        # Qwen-VL says False here, which would make the loss depend on how a step is cut into micro-batches.
+        # False for Qwen-VL, which would make the loss depend on how a step is split into micro-batches.
         self.model_accepts_loss_kwargs = True
         self.log_path = log_path
         self.skipped_max = skipped_max
         self.skipped: Counter[str] = Counter()
         self.trained_tokens = 0
         self.real_tokens = 0
-        self._passed = torch.zeros(4, dtype=torch.float64)  # trained tokens, weights, real tokens, operations of a step
+        self._passed = torch.zeros(4, dtype=torch.float64)  # trained tokens, loss weights, real tokens, FLOPs of a step
         self._passed_skipped: list[tuple[str, str, str]] = []
         self._begin_s = time.perf_counter()
-        self.add_callback(_TellPlace(plan))
+        self.add_callback(_SeekCallback(plan))
 
     def get_train_dataloader(self) -> StepLoader:
-        """The steps of the plan, each with the micro-batches of this process."""
+        """The steps of the plan, each with the micro-batches of this rank."""
         workers, pin = self.args.dataloader_num_workers, self.args.dataloader_pin_memory
         return StepLoader(self.plan, self.train_dataset, self.data_collator, workers, pin)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Step], num_batches: int, device: torch.device
     ) -> tuple[list[Step], None]:
-        """One step as one batch of the trainer: the number of micro-batches may differ from step to step."""
+        """One step as one batch of the trainer: the number of micro-batches differs between steps."""
         return list(itertools.islice(epoch_iterator, 1)), None
 
     def training_step(self, model: Any, inputs: Step, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Gradient accumulation over a whole step, micro-batch by micro-batch.
+        """Gradient accumulation over the micro-batches of a step.
 
-        The loss is summed first and divided by the weights of the step, on all processes, when they are known.
+        Losses are summed; the gradients are divided by the sum of the loss weights of the step over all ranks.
         """
         deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED
         batches = self._counted(inputs.batches)
         weight = None
-        if deepspeed:  # it keeps the gradients to itself, so the divisor must be known before
+        if deepspeed:  # its gradients can't be scaled afterwards, so the divisor must be known before
             batches = iter(list(batches))
             weight = self._reduced()
         loss = torch.zeros((), device=self.args.device)
         for number, batch in enumerate(batches, 1):
             last = number == inputs.num_batches
             self.accelerator.gradient_state._set_sync_gradients(last)
-            # FSDP2 would keep whole gradients until the last micro-batch: there they are shared out each time
+            # without sync FSDP2 would keep unsharded gradients until the last micro-batch
             wait = not (last or deepspeed or self.is_fsdp_enabled)
             with self.accelerator.no_sync(model) if wait else contextlib.nullcontext():
                 loss += super().training_step(model, batch, weight)
         if weight is None:
-            # DDP and FSDP2 take the mean over the processes
+            # DDP and FSDP2 average over the ranks
             factor = self.accelerator.num_processes / max(self._reduced(), torch.finfo(torch.float32).tiny)
             for parameter in model.parameters():
                 if parameter.grad is not None:
@@ -123,7 +131,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         return loss
 
     def _counted(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Pass the micro-batches through and count their tokens."""
+        """Yield the micro-batches and count their tokens."""
         for batch in batches:
             self._passed_skipped += batch.pop(SKIPPED)
             weights_BT = batch[WEIGHTS][:, 1:]
@@ -133,7 +141,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             yield batch
 
     def _reduced(self) -> float:
-        """All-reduce the loss weights of a step; the other counts are added to those of the run."""
+        """All-reduce the counts of a step, add them to those of the run; returns the sum of loss weights."""
         skipped = gather_object(self._passed_skipped)
         tokens, weight, real, flops = self.accelerator.reduce(self._passed.to(self.args.device)).tolist()
         self.meter.add(int(tokens), int(real), flops)
@@ -145,7 +153,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         return float(weight)
 
     def floating_point_ops(self, inputs: Step) -> int:
-        """Zero: FLOPs are counted by the meter, since a step is not the dictionary that the trainer expects."""
+        """Zero: the meter counts FLOPs, since a step isn't the dictionary that the trainer expects."""
         return 0
 
     def compute_loss(
@@ -155,7 +163,14 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         return_outputs: bool = False,
         num_items_in_batch: float | None = None,
     ) -> Any:
-        """Weighted negative log-likelihood of the trained tokens: their sum, or divided by the weights of the step."""
+        """Weighted negative log-likelihood of the trained tokens.
+
+        Args:
+            model: the model.
+            inputs: a micro-batch.
+            return_outputs: also return the model's outputs.
+            num_items_in_batch: sum of the loss weights of the step, to divide by; None for the sum of the losses.
+        """
         weights_BT = inputs.pop(WEIGHTS)
         begins = inputs.pop("cu_seq_lens", None)
         if begins is not None and model_attention(self.model) == VARLEN:
@@ -163,7 +178,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             inputs |= {"cu_seq_lens_q": begins, "cu_seq_lens_k": begins}
             inputs |= {"max_length_q": longest, "max_length_k": longest}
         if "pixel_values" in inputs:
-            pixels = to_floats(inputs["pixel_values"], self.processing_class.image_processor)
+            pixels = rescale_and_normalize(inputs["pixel_values"], self.processing_class.image_processor)
             inputs["pixel_values"] = self._prepare_input(pixels)
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         loss = -(outputs.log_probs * weights_BT[:, 1:]).sum()
@@ -171,18 +186,22 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             loss = loss * (self.accelerator.num_processes / max(num_items_in_batch, torch.finfo(torch.float32).tiny))
         return (loss, outputs) if return_outputs else loss
 
-    def go_on_from(self, checkpoint: Path) -> None:
-        """Resume from a checkpoint, as if the run had never stopped."""
+    def resume_from(self, checkpoint: Path) -> None:
+        """Resume from a checkpoint, with the results of an uninterrupted run.
+
+        Raises:
+            ValueError: the checkpoint is of another model family.
+        """
         counts, model_type = read_complete(checkpoint), self.model.config.model_type
         if counts["model_type"] != model_type:
             raise ValueError(
                 f"{checkpoint}: of the family {counts['model_type']}, this run trains {model_type}; choose another "
-                "--output_dir or leave --resume out"
+                "--output_dir or omit --resume"
             )
         self.trained_tokens, self.real_tokens = counts["trained_tokens"], counts["real_tokens"]
         self.skipped = Counter(counts["skipped"])
         self._begin_s -= counts["seconds"]
-        keep_lines_up_to(self.log_path, counts["step"])
+        truncate_log(self.log_path, counts["step"])
         self.train(resume_from_checkpoint=str(checkpoint))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -197,19 +216,19 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
                 write_complete(checkpoint, counts | tokens)
         except (OSError, RuntimeError, SafetensorError) as error:
             raise ValueError(
-                f"{checkpoint}: could not be written ({error}); make room or choose another --output_dir, then go on "
-                "from the last whole checkpoint with --resume true"
+                f"{checkpoint}: could not be written ({error}); free disk space or choose another --output_dir, then "
+                "resume from the last complete checkpoint with --resume true"
             ) from error
 
     def show_run(self) -> dict[str, Any]:
-        """What the run did, for the model card.
+        """Results of the run, for the model card.
 
         Raises:
-            ValueError: it trained nothing.
+            ValueError: no token was trained.
         """
         if not self.trained_tokens:
             raise ValueError(
-                f"not one token was trained; rows skipped: {dict(self.skipped) or 0}. Mend the data or raise "
+                f"no token was trained; rows skipped: {dict(self.skipped) or 0}. Fix the data or raise "
                 "--max_length_tokens and --bin_tokens"
             )
         losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
@@ -230,7 +249,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         return round(time.perf_counter() - self._begin_s, 3)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Show the numbers, and add a line to log.jsonl for each logged step."""
+        """Log the metrics, and append a line to log.jsonl for each logged step."""
         measured: dict[str, float] = {}
         if "loss" in logs:
             measured = {"trained_tokens": self.trained_tokens, "real_tokens": self.real_tokens}
@@ -256,19 +275,19 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         if self.skipped.total() > self.skipped_max:
             raise ValueError(
                 f"{self.skipped.total()} rows can't be trained ({dict(self.skipped)}), more than --skipped_max "
-                f"{self.skipped_max}; mend the data (`python -m mmcr_dataset check`) or raise it"
+                f"{self.skipped_max}; fix the data (`python -m mmcr_dataset check`) or raise it"
             )
 
 
 def to_sft_config(config: TrainConfig) -> SFTConfig:
-    """Our settings as TRL's SFTConfig; a whole step is one batch to it."""
+    """Our settings as TRL's SFTConfig; a step is one batch of the trainer."""
     gpu = torch.cuda.is_available()
     bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
-    with warnings.catch_warnings():  # `gradient_checkpointing` is called otherwise in newer transformers
+    with warnings.catch_warnings():  # `gradient_checkpointing` is deprecated in newer transformers
         warnings.simplefilter("ignore", FutureWarning)
         return SFTConfig(
             output_dir=str(Path(config.output_dir) / "checkpoints"),
-            ignore_data_skip=True,  # a resumed run goes to its place by itself
+            ignore_data_skip=True,  # StepPlan.seek does it
             num_train_epochs=config.epochs,
             max_steps=config.max_steps or -1,
             learning_rate=config.learning_rate,
@@ -283,13 +302,13 @@ def to_sft_config(config: TrainConfig) -> SFTConfig:
             gradient_checkpointing=False,
             logging_steps=config.log_every_steps,
             logging_nan_inf_filter=False,
-            save_strategy="no",  # SaveEvery asks for them
+            save_strategy="no",  # SaveEvery triggers them
             save_total_limit=config.keep_checkpoints,
             report_to=config.report_to,
             disable_tqdm=True,
             seed=config.seed,
             data_seed=config.seed,
             remove_unused_columns=False,
-            max_length=None,  # the encoder refuses what is too long; nothing is cut
+            max_length=None,  # the encoder skips what is too long; nothing is truncated
             assistant_only_loss=True,
         )

@@ -1,8 +1,8 @@
 """python -m benchmarks.gpu.training_full_size --out FILE.json: full-size models with random weights on one GPU.
 
-Ovis2-1B and Qwen2.5-VL-3B, true lengths and image sizes: real tokens a second, an estimate of the model FLOPs
-utilisation, peak memory; stock TRL (batch 4 and 8, grouped by length) against ours packed (sdpa, varlen). `--tiny` runs
-the same program with tiny models anywhere. Made to end within ten minutes on an H200.
+Ovis2-1B and Qwen2.5-VL-3B, realistic lengths and image sizes: tokens per second without padding, estimated MFU, peak
+memory; stock TRL (batch size 4 and 8, grouped by length) against ours packed (sdpa, varlen). `--tiny` runs the same
+program with tiny models on any machine. Takes less than ten minutes on an H200.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ VISION = {
 
 
 def build(name: str, dialogues: list[Dialogue], tiny: bool) -> tuple[Any, Any]:
-    """A model with random weights and its processor, of the true size unless `tiny`."""
+    """A model with random weights and its processor, full-size unless `tiny`."""
     model, processor = build_tiny(load_family(name), dialogues, seed=0)
     if tiny:
         return model, processor
@@ -62,7 +62,7 @@ def build(name: str, dialogues: list[Dialogue], tiny: bool) -> tuple[Any, Any]:
 
 
 def full_size_config(name: str, tiny_config: Any) -> Any:
-    """The configuration of a tiny model with the true sizes put in."""
+    """The configuration of a tiny model with the full sizes."""
     config = tiny_config.to_dict()
     config["text_config"] |= TEXT[name] | {"vocab_size": QWEN_VOCABULARY}
     for derived in ("layer_types", "head_dim"):  # follow from the sizes
@@ -76,7 +76,15 @@ def full_size_config(name: str, tiny_config: Any) -> Any:
 
 
 def model_flops(model: Any, name: str, num_tokens: int, num_trained: int, num_patches: int) -> float:
-    """Floating-point operations of an epoch forward and back, without attention's own: six a weight and token."""
+    """FLOPs of an epoch, forward and backward, without attention scores: six per weight and token.
+
+    Args:
+        model: the model.
+        name: its family.
+        num_tokens: number of tokens.
+        num_trained: number of tokens with loss.
+        num_patches: number of image patches.
+    """
     family = load_family(name)
     sizes = dict.fromkeys(("vision", "connector", "language"), 0)
     for parameter_name, parameter in model.named_parameters():
@@ -90,7 +98,14 @@ def model_flops(model: Any, name: str, num_tokens: int, num_trained: int, num_pa
 
 
 def compare(name: str, folder: Path, tiny: bool, peak_flops: float) -> list[dict[str, Any]]:
-    """All arms of one family."""
+    """Run all arms of one family.
+
+    Args:
+        name: the family.
+        folder: folder of the data.
+        tiny: use a tiny model.
+        peak_flops: peak FLOP/s of the GPU.
+    """
     dialogues = list(load_dialogues(str(folder)))
     make = functools.partial(build, name, dialogues, tiny)
     model, processor = make()
@@ -129,20 +144,20 @@ def compare(name: str, folder: Path, tiny: bool, peak_flops: float) -> list[dict
 
 
 def _count_patches(pixel_values: torch.Tensor) -> int:
-    """Patches of 14 px: rows of a flat table (Qwen), or those of whole tiles (Ovis2)."""
+    """Number of 14 px patches: [patches, values] (Qwen), or [tiles, 3, side, side] (Ovis2)."""
     if pixel_values.ndim == 2:
         return len(pixel_values)
     return pixel_values.shape[0] * (pixel_values.shape[-1] // 14) ** 2
 
 
 def main() -> None:
-    """Run, print a line an arm, write all to a file."""
+    """Run all arms, print a line for each, write the results to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--dialogues", type=int, default=64)
     parser.add_argument("--families", nargs="+", default=["ovis2", "qwen2_5_vl"])
-    parser.add_argument("--peak_tflops", type=float, default=989.0, help="of the card in bfloat16 (H100, H200: 989)")
+    parser.add_argument("--peak_tflops", type=float, default=989.0, help="of the GPU in bfloat16 (H100, H200: 989)")
     arguments = parser.parse_args()
     if not arguments.tiny and not torch.cuda.is_available():
         parser.error("needs a GPU; --tiny runs the same program anywhere")

@@ -1,7 +1,7 @@
 """Any OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, OpenAI) as a model.
 
-The history only ever grows at its end, so a server's prefix cache holds the earlier turns. Replies go through the
-ledger: nothing is paid twice.
+The history is append-only, so a server's prefix cache holds the earlier turns. Replies are cached in the ledger, so no
+request is paid twice.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from mmcr_dataset.record.messages import to_messages, to_openai
 
 
 class ChatApiVLM:
-    """A model behind `URL#NAME`, for Azure `URL#DEPLOYMENT?api_version=V`.
+    """The model at `URL#NAME`, for Azure `URL#DEPLOYMENT?api_version=V`.
 
     Raises:
-        ValueError: the address or the model's name is missing.
+        ValueError: the URL or the model's name is missing.
     """
 
     def __init__(self, address: str, ledger_path: Path, batch_size: int = 16) -> None:
@@ -50,16 +50,18 @@ class ChatApiVLM:
         self._urls.pop(dialogue.id, None)
 
     async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
-        """The endpoint's answer; greedy."""
+        """The endpoint's reply at temperature 0.
+
+        Raises:
+            NoReply: an image can't be decoded, or the request failed.
+        """
         try:
             if dialogue.id not in self._urls:
                 self._urls[dialogue.id] = await asyncio.to_thread(_encode, dialogue.images)
             urls = self._urls[dialogue.id]
             messages = to_openai(to_messages(dialogue, replies), lambda image: urls[image.sha256])
             return (await self._client.ask(messages, temperature=0.0, max_tokens=max_new_tokens)).text
-        except ImageError as error:
-            raise NoReply(error.reason, error.detail) from error
-        except RequestFailed as error:
+        except (ImageError, RequestFailed) as error:
             raise NoReply(error.reason, error.detail) from error
 
 

@@ -1,4 +1,4 @@
-"""Which weights a checkpoint folder holds: the hash by which a reply knows its model."""
+"""Revision of a checkpoint folder: a content hash that is part of the key of a stored reply."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def folder_revision(folder: Path) -> str:
-    """Hash of all files that shape a checkpoint's answers."""
+    """Hash of all files of a checkpoint that can affect its replies."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix in (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt"):

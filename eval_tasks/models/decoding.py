@@ -1,7 +1,8 @@
-"""Greedy decoding of several dialogues in one batch, after their prefill: one token each a step, from the KV cache.
+"""Batched greedy decoding after the prefill, from the KV cache: one token per dialogue and step.
 
-Continuous batching: an answer that ends leaves the batch at once and another joins before the next step, so none waits
-for the longest of a batch.
+Continuous batching: a finished answer leaves the batch at once and another joins before the next step.
+
+Shapes: R rows of the KV cache, L columns.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from eval_tasks.models.model import NoReply
 
 @dataclass
 class Answer:
-    """An answer that is being decoded; `state.written` holds its tokens so far, the first included.
+    """An answer that is being decoded; `state.written` holds its tokens so far.
 
     Attributes:
-        question: what it answers.
-        state: its dialogue, with its row of the KV cache.
+        question: the question it answers.
+        state: state of its dialogue, with its row of the KV cache.
         limit: maximum number of new tokens.
-        failure: why there is none.
+        failure: reason of a failure, None if there was none.
     """
 
     question: Any
@@ -36,20 +37,21 @@ class Answer:
 class DecodingBatch:
     """The batch of answers that are being decoded.
 
-    When the memory does not suffice (OOM), half of them wait; each that ends lets one more in; one alone fails.
+    When out of memory (OOM), the batch size is halved; it grows by one with each finished answer. At batch size 1 the
+    answer fails.
 
     Args:
         model: the model.
         cache: the KV cache of all dialogues.
         ends: token ids that end an answer (EOS).
-        most: batch size at most.
+        max_batch_size: maximum batch size.
     """
 
-    def __init__(self, model: Any, cache: DialogueKVCache, ends: Collection[int], most: int) -> None:
+    def __init__(self, model: Any, cache: DialogueKVCache, ends: Collection[int], max_batch_size: int) -> None:
         self._model = model
         self._cache = cache
         self._ends = ends
-        self._most = self._num_fitting = most
+        self._max_batch_size = self._batch_size = max_batch_size
         self._open: list[Answer] = []
         self._parked: list[Answer] = []
 
@@ -57,7 +59,7 @@ class DecodingBatch:
         return len(self._open) + len(self._parked)
 
     def add(self, answer: Answer) -> None:
-        """Add an answer whose prefill gave its first token."""
+        """Add an answer after its prefill, with its first token."""
         self._parked.append(answer)
 
     def clear(self) -> None:
@@ -65,36 +67,36 @@ class DecodingBatch:
         self._open, self._parked = [], []
 
     def advance(self) -> list[Answer]:
-        """Decode until at least one answer ends; returns those that have."""
+        """Decode until at least one answer is finished; returns the finished ones."""
         while len(self):
-            num_more = max(0, self._num_fitting - len(self._open))
+            num_more = max(0, self._batch_size - len(self._open))
             self._open += self._parked[:num_more]
             self._parked = self._parked[num_more:]
             ended = [answer for answer in self._open if self._has_ended(answer)]
             if ended:
                 self._open = [answer for answer in self._open if not self._has_ended(answer)]
-                self._num_fitting = min(self._most, self._num_fitting + len(ended))
+                self._batch_size = min(self._max_batch_size, self._batch_size + len(ended))
                 return ended
             try:
                 self._decode_step()
             except torch.OutOfMemoryError as error:
-                self._make_room(error)
+                self._shrink(error)
         return []
 
     def _has_ended(self, answer: Answer) -> bool:
         written = answer.state.written
         return answer.failure is not None or written[-1] in self._ends or len(written) >= answer.limit
 
-    def _make_room(self, error: torch.OutOfMemoryError) -> None:
-        self._num_fitting = max(1, len(self._open) // 2)
-        self._open.sort(key=lambda answer: answer.state.row)  # rows between those of a step are computed too
+    def _shrink(self, error: torch.OutOfMemoryError) -> None:
+        self._batch_size = max(1, len(self._open) // 2)
+        self._open.sort(key=lambda answer: answer.state.row)  # a step computes the whole range of rows
         if len(self._open) == 1:
             self._open[0].failure = NoReply("out_of_memory", str(error)[:500])
-        self._parked = self._open[self._num_fitting :] + self._parked
-        self._open = self._open[: self._num_fitting]
+        self._parked = self._open[self._batch_size :] + self._parked
+        self._open = self._open[: self._batch_size]
 
     def _decode_step(self) -> None:
-        """One decoding step: a token more for each answer of the batch; cache rows between theirs are computed too."""
+        """One decoding step: one token per answer of the batch, over the range of their cache rows."""
         cache, device = self._cache, self._model.device
         rows = row_range([answer.state for answer in self._open])
         columns = cache.lengths[rows]
@@ -104,8 +106,8 @@ class DecodingBatch:
             ids[place], positions[place] = written[-1], answer.state.next_position + len(written) - 1
         columns_R, end = torch.tensor(columns, device=device), max(columns) + 1
         positions_R1 = torch.tensor(positions, device=device)[:, None]
-        mask_RL = torch.arange(end, device=device)[None] <= columns_R[:, None] if self._most > 1 else None
-        cache.aim(rows, columns_R, end)
+        mask_RL = torch.arange(end, device=device)[None] <= columns_R[:, None] if self._max_batch_size > 1 else None
+        cache.set_target(rows, columns_R, end)
         output = self._model(
             input_ids=torch.tensor(ids, device=device)[:, None],
             attention_mask=None if mask_RL is None else mask_RL[:, None, None],

@@ -1,6 +1,6 @@
-"""The KV cache of several dialogues: kept from turn to turn, one row a dialogue, decoded as one batch.
+"""The KV cache of several dialogues: kept from turn to turn, one row per dialogue, decoded as one batch.
 
-Dimensions: R dialogues (rows), H key-value heads, L tokens (columns), D head size.
+Shapes: R dialogues (rows), H key-value heads, L tokens (columns), D head size.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from mmcr_dataset.record.dialogue import DialogueImage
 
 @dataclass
 class DialogueState:
-    """One dialogue's tokens; their keys and values are a row of the KV cache.
+    """Tokens of one dialogue, whose keys and values are a row of the KV cache.
 
     Attributes:
-        row: the dialogue's row.
-        text: the conversation as the chat template wrote it, up to where the model answers.
-        text_ids: the tokens of `text`, an image's place one token.
-        ids: the tokens of `text`, images expanded.
-        written: the tokens of the model's last answer.
-        images: those that have been through the vision tower.
+        row: row of the KV cache.
+        text: the rendered chat template up to the generation prompt.
+        text_ids: token ids of `text`, one placeholder per image.
+        ids: token ids of `text`, placeholders expanded.
+        written: token ids of the model's last answer.
+        images: images encoded by the vision tower so far.
         next_position: rotary position after `ids`.
-        extras: per-image inputs that positions depend on (grids), joined over the turns.
+        extras: per-image inputs that positions depend on (grids), concatenated over the turns.
     """
 
     row: int
@@ -42,65 +42,65 @@ class DialogueState:
 
     @property
     def num_images(self) -> int:
-        """How many images have been through the vision tower."""
+        """Number of images encoded so far."""
         return len(self.images)
 
 
 class DialogueKVCache(Cache):  # type: ignore[misc]  # transformers is not typed
-    """The KV cache of all open dialogues: one tensor a layer, a row a dialogue, from column 0 on.
+    """The KV cache of all open dialogues: one tensor per layer, one row per dialogue, left-aligned.
 
-    A dialogue is read and written in place, so nothing is copied from turn to turn. Before the model is called, `aim`
-    says which rows and columns its new tokens go to. Rows are given back by another thread than the model's.
+    Rows are updated in place, so nothing is copied from turn to turn. Call `set_target` before each call of the model.
+    `release` may be called from another thread than the model's.
 
     Args:
-        most: so many dialogues are expected at once.
+        num_rows: number of rows to allocate at first.
     """
 
-    def __init__(self, most: int = 1) -> None:
+    def __init__(self, num_rows: int = 1) -> None:
         super().__init__(layer_class_to_replicate=lambda: _RowsLayer(self))
-        self.most = most
-        self.lengths: list[int] = []  # of each row: columns that hold what was said
-        self._left: dict[int, DialogueState] = {}  # free rows, and whose columns they still hold
+        self.num_rows = num_rows
+        self.lengths: list[int] = []  # of each row: number of filled columns
+        self._left: dict[int, DialogueState] = {}  # free rows, with the dialogue whose columns they still hold
         self.rows = slice(0, 0)
         self.columns: int | Tensor = 0
         self.num_before = self.end = 0
 
     def take(self, shown: tuple[DialogueImage, ...]) -> tuple[int, DialogueState | None]:
-        """A row for a new dialogue, and the dialogue that had it before if that showed the same images first."""
-        alike = [row for row, left in list(self._left.items()) if shown and left.images[: len(shown)] == shown]
+        """A row for a new dialogue, and its former dialogue if that starts with the same images."""
+        same = [row for row, left in list(self._left.items()) if shown and left.images[: len(shown)] == shown]
         if not self._left:
             self.lengths.append(0)
             return len(self.lengths) - 1, None
-        row = alike[0] if alike else min(self._left)
+        row = same[0] if same else min(self._left)
         before = self._left.pop(row)
         self.lengths[row] = 0
-        return row, before if alike else None
+        return row, before if same else None
 
     def release(self, state: DialogueState) -> None:
-        """Release the row of a finished dialogue; its columns stay until the row is taken."""
+        """Free the row of a finished dialogue; its columns stay valid until the row is reused."""
         self._left[state.row] = state
 
     def clear(self) -> None:
-        """Free the memory of all rows; from now on rows are made as they are needed."""
-        self.lengths, self._left, self.most = [], {}, 1
+        """Free the memory of all rows; from now on rows are allocated on demand."""
+        self.lengths, self._left, self.num_rows = [], {}, 1
         for layer in self.layers:
             layer.keys = layer.values = None
 
     def copy(self, source: int, row: int, num_columns: int) -> None:
-        """Copy the first columns of a row to another: a shared prefix needs no prefill."""
+        """Copy the first columns of a row to another row: a shared prefix needs no prefill."""
         self.end = num_columns
         for layer in self.layers if source != row else ():
             for kept in layer.make_room(layer.keys, layer.values):
                 kept[row, :, :num_columns] = kept[source, :, :num_columns]
 
-    def aim(self, rows: slice, columns: int | Tensor, end: int, num_new: int = 1) -> None:
-        """Where the next tokens go.
+    def set_target(self, rows: slice, columns: int | Tensor, end: int, num_new: int = 1) -> None:
+        """Set the rows and columns that the next call of the model writes.
 
         Args:
-            rows: of which dialogues.
-            columns: the first new column of the only row, or the new column of each row.
-            end: columns that are looked at, the new ones included.
-            num_new: how many of them are new in the model's eyes.
+            rows: range of rows.
+            columns: the first new column of a single row, or the new column of each row [R].
+            end: number of columns attended to, including the new ones.
+            num_new: number of new columns.
         """
         self.rows, self.columns, self.end, self.num_before = rows, columns, end, end - num_new
 
@@ -120,7 +120,7 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typ
         return self._cache.num_before
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Put the new keys and values at their places; all of those rows."""
+        """Write the new keys and values [R, H, L, D]; returns all columns of the target rows."""
         cache = self._cache
         keys, values = self.make_room(key_states, value_states)
         for kept, new in ((keys, key_states), (values, value_states)):
@@ -133,15 +133,15 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typ
         return keys[cache.rows, :, : cache.end], values[cache.rows, :, : cache.end]
 
     def make_room(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values with all rows and the columns that are aimed at; the states give the other sizes."""
+        """Keys and values, grown to all rows and the target columns; the states define the other sizes."""
         keys = self._with_room(self.keys, key_states)
         values = self._with_room(self.values, value_states)
         self.keys, self.values = keys, values
         return keys, values
 
     def _with_room(self, kept: Tensor | None, new_RHLD: Tensor) -> Tensor:
-        """The tensor itself, or a larger copy: twice the rows, half as many columns again."""
-        num_rows, num_columns = max(len(self._cache.lengths), self._cache.most), self._cache.end
+        """The tensor itself, or a larger copy with 2 x rows and 1.5 x columns."""
+        num_rows, num_columns = max(len(self._cache.lengths), self._cache.num_rows), self._cache.end
         if kept is not None:
             if kept.shape[0] >= num_rows and kept.shape[2] >= num_columns:
                 return kept
@@ -154,20 +154,20 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typ
 
 
 def row_range(states: Sequence[DialogueState]) -> slice:
-    """The rows from the first to the last of these dialogues, others between them included."""
+    """The range of rows from the first to the last of these dialogues."""
     rows = [state.row for state in states]
     return slice(min(rows), max(rows) + 1)
 
 
 def causal_mask(known: int, end: int, device: torch.device) -> Tensor | None:
-    """Which columns the tokens from `known` to `end` see, `(1, 1, new, end)`; None where there are none before them."""
+    """Boolean causal mask [1, 1, end - known, end] of the tokens from `known` to `end`; None if `known` is 0."""
     if known == 0:
         return None
     return torch.ones(end - known, end, dtype=torch.bool, device=device).tril(known)[None, None]
 
 
 def has_full_attention(config: Any) -> bool:
-    """True if each layer sees all tokens, so that a cache can be cut at any token."""
+    """True if no layer uses sliding-window attention, so that the KV cache can be truncated at any token."""
     text = config.get_text_config()
     kinds = getattr(text, "layer_types", None)
     if kinds:

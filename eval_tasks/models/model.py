@@ -1,4 +1,4 @@
-"""What a model is to the loop of an evaluation, and what it raises where it has no answer."""
+"""The protocol of an evaluated model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmcr_dataset.record.dialogue import Dialogue
 
 
 class NoReply(RuntimeError):
-    """The model has no answer to this one question; `.reason` is a short name for counting."""
+    """The model failed on this one question; `.reason` is a short error code for counting."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -18,12 +18,12 @@ class NoReply(RuntimeError):
 
 
 class Model(Protocol):
-    """Something that answers the next turn of a dialogue.
+    """A model that answers the next turn of a dialogue.
 
     Attributes:
-        name: as the user named it.
-        revision: what exactly answers (hash of the weights, snapshot), so that no other model's reply is taken for it.
-        batch_size: how many dialogues are asked at once.
+        name: the `--model` value.
+        revision: hash of the weights or snapshot name; part of the key of stored replies.
+        batch_size: number of concurrent dialogues.
     """
 
     name: str
@@ -34,19 +34,19 @@ class Model(Protocol):
         """The answer to the turn after the given replies.
 
         Raises:
-            NoReply: this question has no answer, with the reason.
-            ValueError: no question to this model can have one; the run stops.
+            NoReply: this question failed.
+            ValueError: every question to this model would fail; the run stops.
         """
         ...
 
     def forget(self, dialogue: Dialogue) -> None:
-        """The dialogue is over: nothing more of it will be asked."""
+        """Release the resources of a finished dialogue."""
         ...
 
     async def __aenter__(self) -> Self:
-        """Make ready."""
+        """Open connections."""
         ...
 
     async def __aexit__(self, *exception: object) -> None:
-        """Let go."""
+        """Close connections."""
         ...

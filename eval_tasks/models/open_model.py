@@ -1,4 +1,4 @@
-"""How a model is named: `hf:PATH`, `api:URL#NAME`, `scripted:FILE`."""
+"""Open the model of a `--model` value: `hf:PATH`, `api:URL#NAME`, `scripted:FILE`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def open_model(spec: str, ledger_path: Path, batch_size: int | None = None) -> M
 
     Args:
         spec: `hf:FOLDER_OR_HUB_ID[@REVISION]`, `api:URL#NAME` or `scripted:FILE.json`.
-        ledger_path: where paid replies are kept (`api:` only).
-        batch_size: dialogues asked at once; None takes the kind's own number.
+        ledger_path: SQLite file that stores paid replies (`api:` only).
+        batch_size: batch size (`hf:`) or max concurrency (`api:`); None for the default.
 
     Raises:
-        ValueError: the value has none of these forms, or names nothing usable.
+        ValueError: the value has none of these forms, or the model can't be opened.
     """
     kind, _, rest = spec.partition(":")
     if kind not in ("hf", "api", "scripted") or not rest:

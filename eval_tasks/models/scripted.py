@@ -1,4 +1,4 @@
-"""A model that says what a JSON file tells it: for tests and dry runs.
+"""A model with scripted replies from a JSON file, for tests and dry runs.
 
 `{"d1": ["first turn", "second turn"], "d2": "every turn", "d3": {"failure": "timeout"}, "*": "all others"}`; a reply
 `"$reference"` stands for the turn's own reference.
@@ -17,10 +17,10 @@ from mmcr_dataset.record.dialogue import Dialogue
 
 
 class ScriptedModel:
-    """Answers from a file.
+    """Replies from a JSON file.
 
     Raises:
-        ValueError: the file isn't there or isn't a JSON object.
+        ValueError: the file is missing or not a JSON object.
     """
 
     def __init__(self, path: Path, batch_size: int = 4) -> None:
@@ -44,10 +44,14 @@ class ScriptedModel:
         return None
 
     def forget(self, dialogue: Dialogue) -> None:
-        """Nothing is kept."""
+        """Nothing to release."""
 
     async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
-        """What the file says for this dialogue and turn."""
+        """The scripted reply to this turn.
+
+        Raises:
+            NoReply: the script has a failure or nothing for this turn.
+        """
         said: Any = self._said.get(dialogue.id, self._said.get("*"))
         if isinstance(said, list):
             said = said[len(replies)] if len(replies) < len(said) else None

@@ -1,8 +1,8 @@
-"""A checkpoint folder or Hub id that `AutoModelForImageTextToText` loads; greedy decoding in batches.
+"""A local checkpoint or Hub model loaded with `AutoModelForImageTextToText`; batched greedy decoding.
 
 The KV cache of a dialogue is kept from turn to turn and each image goes through the vision tower once. The prefill of a
-new turn covers only the new tokens. If the answer's text is tokenized otherwise than it was decoded, the prefill starts
-at the first token that differs, so replies equal those of a full prefill at every turn.
+new turn covers only the new tokens. If retokenizing an answer gives other tokens than were decoded, the prefill starts
+at the first difference, so replies equal those of a full prefill at every turn.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import ImageError, decode_rgb
 from mmcr_dataset.record.messages import images_in, to_messages
 
-_TYPES = "mm_token_type_ids"  # 0 for words
-_OF_TOKENS = ("input_ids", "attention_mask", _TYPES)  # the processor's outputs that are not of images
-_NUM_QUIET_CYCLES = 8  # turns of the event loop without a new question before the batch starts
+_TYPES = "mm_token_type_ids"  # 0 for text
+_OF_TOKENS = ("input_ids", "attention_mask", _TYPES)  # outputs of the processor for text
+_NUM_QUIET_CYCLES = 8  # cycles of the event loop without a new question before the batch starts
 
 
 @dataclass
 class _Question:
-    """One question that waits for its batch, and where its answer goes."""
+    """One queued question and the future of its answer."""
 
     dialogue: Dialogue
     replies: tuple[str, ...]
     max_new_tokens: int
     answer: asyncio.Future[str]
-    alone: bool = False  # asked again when memory did not suffice, with nothing else in it
+    alone: bool = False  # retried at batch size 1 after running out of memory
 
 
 class TransformersVLM:
     """A local vision-language model.
 
     Raises:
-        ValueError: nothing there that transformers can load.
+        ValueError: transformers can't load the checkpoint.
     """
 
     def __init__(self, place: str, batch_size: int = 8) -> None:
@@ -77,12 +77,12 @@ class TransformersVLM:
         self._image_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
         self._in_blocks = self._keeps and use_block_attention(self._model)
         self._states: dict[str, DialogueState] = {}
-        # where layers see only the last tokens, their window is counted in columns, and rows differ in those
-        self._most = batch_size if self._keeps else 1
-        self._cache = DialogueKVCache(self._most)
-        self._batch = DecodingBatch(self._model, self._cache, self._ends, self._most)
+        # sliding windows are counted in columns, and rows of a batch differ in length
+        self._max_batch_size = batch_size if self._keeps else 1
+        self._cache = DialogueKVCache(self._max_batch_size)
+        self._batch = DecodingBatch(self._model, self._cache, self._ends, self._max_batch_size)
         self._waiting: list[_Question] = []
-        self._postponed: list[_Question] = []  # memory did not suffice beside others
+        self._postponed: list[_Question] = []  # ran out of memory in a batch with others
         self._worker: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -93,13 +93,13 @@ class TransformersVLM:
             await asyncio.wait([self._worker])
 
     def forget(self, dialogue: Dialogue) -> None:
-        """Release the dialogue's row of the KV cache."""
+        """Free the dialogue's row of the KV cache."""
         state = self._states.pop(dialogue.id, None)
         if state is not None:
             self._cache.release(state)
 
     async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
-        """The model's greedy answer, decoded in one batch with all dialogues that wait for one."""
+        """The model's greedy answer, decoded in a batch with other waiting dialogues."""
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Question(dialogue, tuple(replies), max_new_tokens, answer))
         if self._worker is None:
@@ -107,13 +107,13 @@ class TransformersVLM:
         return await answer
 
     async def _work(self) -> None:
-        """Answer what waits until nothing does; a new question joins as soon as another one is answered."""
+        """Answer queued questions until none is left; a new one joins as soon as another is answered."""
         asked: set[asyncio.Future[str]] = set()
         alone = False
         try:
             while self._waiting or self._postponed or len(self._batch):
-                num_free = 0 if self._postponed or alone else self._most - len(self._batch)
-                await self._let_questions_come(num_free)
+                num_free = 0 if self._postponed or alone else self._max_batch_size - len(self._batch)
+                await self._wait_for_questions(num_free)
                 new, self._waiting = self._waiting[:num_free], self._waiting[num_free:]
                 asked |= {question.answer for question in new}
                 if self._postponed and not len(self._batch):
@@ -139,7 +139,7 @@ class TransformersVLM:
         finally:
             self._worker = None
 
-    async def _let_questions_come(self, num_free: int) -> None:
+    async def _wait_for_questions(self, num_free: int) -> None:
         seen = quiet = 0
         while quiet < _NUM_QUIET_CYCLES and len(self._waiting) < num_free:
             await asyncio.sleep(0)
@@ -148,7 +148,7 @@ class TransformersVLM:
 
     @torch.inference_mode()
     def _advance(self, new: Sequence[_Question]) -> list[tuple[_Question, str | NoReply]]:
-        """Prefill the new questions and decode until one is answered; questions with their answers or failures."""
+        """Prefill the new questions and decode until one is answered; returns answers and failures."""
         done: list[tuple[_Question, str | NoReply]] = []
         for question in new:
             try:
@@ -165,7 +165,7 @@ class TransformersVLM:
         return [(question, said) for question, said in done if not self._is_postponed(question, said)]
 
     def _is_postponed(self, question: _Question, said: str | NoReply) -> bool:
-        """True where memory did not suffice beside others: the question is asked again when it can have all of it."""
+        """True after an out-of-memory failure in a batch: the question is retried alone."""
         if not isinstance(said, NoReply) or said.reason != "out_of_memory" or question.alone:
             return False
         question.alone = True
@@ -173,7 +173,7 @@ class TransformersVLM:
         return True
 
     def _forget_all(self) -> None:
-        """Free the KV cache of all dialogues; a question asked again gets a full prefill."""
+        """Free the KV cache of all dialogues; their next question needs a full prefill."""
         self._states.clear()
         self._cache.clear()
         if self._model.device.type == "cuda":
@@ -184,11 +184,11 @@ class TransformersVLM:
         if answer.failure is not None:
             return answer.failure
         if written[-1] not in self._ends and answer.limit < answer.question.max_new_tokens:
-            return NoReply("over_length", f"the reply reaches the end of the model's window of {self._window} tokens")
+            return NoReply("over_length", f"the reply reaches the end of the context window of {self._window} tokens")
         return str(self._tokenizer.decode(written, skip_special_tokens=True)).strip()
 
     def _prefill(self, question: _Question) -> Answer:
-        """Prefill what is new of a dialogue; returns the answer with its first token."""
+        """Prefill the new tokens of a dialogue; returns the answer with its first token."""
         dialogue, replies = question.dialogue, question.replies
         messages = to_messages(dialogue, replies)
         text = self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
@@ -207,20 +207,20 @@ class TransformersVLM:
                 **({"add_special_tokens": False} if state.ids else {}),
             ).to(self._model.device)
             new_ids: list[int] = inputs["input_ids"][0].tolist()
-        else:  # words alone are tokens already
+        else:  # text alone is tokenized already
             new_ids = text_ids[len(state.text_ids) :]
             inputs = {_TYPES: torch.zeros(1, len(new_ids), dtype=torch.int64, device=self._model.device)}
         ids = state.ids + new_ids
         if len(ids) >= self._window:
-            raise NoReply("over_length", f"{len(ids)} tokens, the model's window has {self._window}")
+            raise NoReply("over_length", f"{len(ids)} tokens, the context window has {self._window}")
         num_written = max(0, self._cache.lengths[state.row] - len(state.ids))
-        known = len(state.ids) + _num_alike(state.written[:num_written], new_ids)
+        known = len(state.ids) + _common_prefix(state.written[:num_written], new_ids)
         if before is not None:
             known = self._copy_prefix(state, before, ids)
         positions = self._positions(state, inputs, ids)
         to_tower = bool(new) and (before is None or known == 0)
         image_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and to_tower}
-        self._cache.aim(slice(state.row, state.row + 1), known, len(ids), num_new=len(ids) - known)
+        self._cache.set_target(slice(state.row, state.row + 1), known, len(ids), num_new=len(ids) - known)
         output = self._model(
             input_ids=torch.tensor([ids[known:]], device=self._model.device),
             attention_mask=None if self._in_blocks else causal_mask(known, len(ids), self._model.device),
@@ -238,7 +238,7 @@ class TransformersVLM:
         return Answer(question, state, limit)
 
     def _known_state(self, dialogue: Dialogue, text: str, text_ids: Sequence[int]) -> DialogueState | None:
-        """What is known of the dialogue; None, and forgotten, where the text or its tokens don't only add to that."""
+        """The cached state of the dialogue; None (and evicted) if it isn't a prefix of the new text and tokens."""
         state = self._states.get(dialogue.id)
         if state is None:
             return None
@@ -253,25 +253,25 @@ class TransformersVLM:
     def _new_state(
         self, dialogue: Dialogue, shown: tuple[DialogueImage, ...]
     ) -> tuple[DialogueState, DialogueState | None]:
-        """A state, and that of a cached dialogue which shows the same images first, if there is one."""
+        """A new state, and that of a cached dialogue that starts with the same images, if there is one."""
         row, before = self._cache.take(shown)
         state = DialogueState(row)
         if before is None and shown:
-            alike = (one for one in list(self._states.values()) if one.images[: len(shown)] == shown)
-            before = next(alike, None)
+            same = (one for one in list(self._states.values()) if one.images[: len(shown)] == shown)
+            before = next(same, None)
         self._states[dialogue.id] = state
         return state, before if self._keeps else None
 
     def _copy_prefix(self, state: DialogueState, before: DialogueState, ids: Sequence[int]) -> int:
-        """Copy the KV cache of a shared prefix with the same images; how many tokens, 0 if not all images are in it."""
-        alike = min(_num_alike(before.ids, ids), len(ids) - 1)
-        if self._image_token is None or self._image_token in ids[alike:]:
+        """Copy the KV cache of a shared prefix; returns its number of tokens, 0 if it lacks some of the images."""
+        shared = min(_common_prefix(before.ids, ids), len(ids) - 1)
+        if self._image_token is None or self._image_token in ids[shared:]:
             return 0
-        self._cache.copy(before.row, state.row, alike)
-        return alike
+        self._cache.copy(before.row, state.row, shared)
+        return shared
 
     def _positions(self, state: DialogueState, inputs: dict[str, Any], ids: list[int]) -> Tensor:
-        """Rotary positions of all tokens: `(1, L)`, or `(M, 1, L)` where they depend on the images' grids."""
+        """Rotary positions of all tokens: [1, L], or [M, 1, L] if they depend on image grids (M-RoPE)."""
         device = self._model.device
         find = getattr(self._model.model, "get_rope_index", None)
         if find is None:
@@ -292,8 +292,8 @@ def _decoded(images: Sequence[DialogueImage]) -> list[Image]:
         raise NoReply(error.reason, error.detail) from error
 
 
-def _num_alike(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many first elements are the same."""
+def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    """Length of the common prefix."""
     for number, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b:
             return number

@@ -1,4 +1,4 @@
-"""How lmms-eval reads the letter of an option: by the most telling place, or as a benchmark's own task file does it."""
+"""Parse the letter of an option as lmms-eval does: by a priority of formats, or as the task file of a benchmark."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Found(NamedTuple):
 
 
 def read_by_priority(reply: str, options: Mapping[str, str]) -> str | None:
-    """The letter in the most telling place, the last one of several. Source: lmms-eval mcq_extract.py."""
+    """The letter in the format of highest priority, the last of several. Source: lmms-eval mcq_extract.py."""
     text = reply.strip()
     for mark in ",.!?;:'\"":
         text = text.strip(mark)
@@ -46,19 +46,19 @@ def read_by_priority(reply: str, options: Mapping[str, str]) -> str | None:
 
 
 def read_among_four(reply: str, options: Mapping[str, str]) -> str | None:
-    """MMStar: always one of A to D, by the most telling place. Source: lmms-eval mmstar/utils.py."""
+    """MMStar: `read_by_priority` among A to D. Source: lmms-eval mmstar/utils.py."""
     return read_by_priority(reply, dict.fromkeys("ABCD", ""))
 
 
 def read_leading_letter(reply: str, options: Mapping[str, str]) -> str | None:
-    """AI2D: `B. ...`, or a lone letter in any case and punctuation. Source: lmms-eval ai2d/utils.py."""
+    """AI2D: `B. ...`, or a single letter in any case, with any punctuation. Source: lmms-eval ai2d/utils.py."""
     match = re.match(r"\s*([A-Z])\.", reply)
     said = match.group(1) if match else reply.translate(str.maketrans("", "", punctuation)).upper()
     return said if len(said) == 1 and said in ascii_uppercase else None
 
 
 def read_lone_letter(reply: str, options: Mapping[str, str]) -> str | None:
-    """ScienceQA: a lone letter in any case, or a capital and a period. Source: lmms-eval scienceqa/utils.py."""
+    """ScienceQA: a single letter in any case, or a capital and a period. Source: lmms-eval scienceqa/utils.py."""
     said = reply.strip()
     if len(said) == 1 and said.upper() in ascii_uppercase:
         return said.upper()
@@ -70,9 +70,9 @@ _AROUND += [(":", ","), (":", "."), (":", ")"), (":", ").")]
 
 
 def read_marked_letter(reply: str, options: Mapping[str, str]) -> str | None:
-    """MMBench: the only letter of A..E among the words, bare or between marks; else the only option whose text is said.
+    """MMBench: the only letter A..E among the words, bare or in punctuation; else the only option whose text occurs.
 
-    A bare letter doesn't count where an `A` stands among more than three words, as it may be an article.
+    Bare letters don't count if `A` is one of more than three words, as it may be an article.
     Source: lmms-eval mmbench/mmbench_evals.py.
     """
     words = reply.split() if "Failed to obtain answer via API" not in reply else []

@@ -1,4 +1,4 @@
-"""Answers of MathVista: a choice, a whole number, a decimal, a list; how each harness reads and compares them."""
+"""Parse and normalize answers of MathVista (choice, integer, float, list) by the rules of each harness."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from eval_tasks.readers.multiple_choice import read_letter
 
 
 def normal_answer(extraction: str, target: Mapping[str, Any], rules: str) -> str | None:
-    """The extracted answer in the gold's form, None if it has none.
+    """The extracted answer in the gold's format, None if it can't be converted.
 
-    A choice that isn't named by its letter is the nearest choice by edit distance, so a choice is always read.
-    lmms-eval can't round to a number of places that is written as 1.0, so it reads no decimal there; it strips spaces.
+    A choice without a letter is mapped to the nearest choice by edit distance, so that it always has a result.
+    lmms-eval fails on a precision written as 1.0, so floats aren't parsed there; it strips spaces.
 
     Source: MathVista calculate_score.py; lmms-eval mathvista_evals.py.
     """
@@ -42,7 +42,7 @@ def normal_answer(extraction: str, target: Mapping[str, Any], rules: str) -> str
 
 
 def is_plain_answer(reply: str, target: Mapping[str, Any]) -> bool:
-    """True if a reply is nothing but an answer, so that nothing has to be extracted from it."""
+    """True if a reply is only an answer, so that no extraction is needed."""
     if target["question_type"] == "multi_choice":
         return reply in target["choices"]
     kinds = {"integer": int, "float": float}
@@ -54,9 +54,9 @@ def is_plain_answer(reply: str, target: Mapping[str, Any]) -> bool:
 
 
 def read_answer(text: str, target: Mapping[str, Any], rules: str) -> str | None:
-    """The answer that stands plainly in a text, None if it doesn't. Source: VLMEvalKit mathvista.py.
+    """The answer in a text by rules, None if there is none. Source: VLMEvalKit mathvista.py.
 
-    A list is never read there, so it can't be right.
+    Lists aren't parsed there, so they always count as wrong.
     """
     if target["question_type"] == "multi_choice":
         options = dict(zip(ascii_uppercase, target["choices"], strict=False))
@@ -72,7 +72,7 @@ def read_answer(text: str, target: Mapping[str, Any], rules: str) -> str | None:
 
 
 def edit_distance(a: str, b: str) -> int:
-    """Levenshtein distance: insertions, deletions and replacements of one character each."""
+    """Levenshtein distance."""
     before = list(range(len(b) + 1))
     for row, left in enumerate(a, start=1):
         now = [row]

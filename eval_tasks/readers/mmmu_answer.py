@@ -1,4 +1,4 @@
-"""Replies to MMMU's questions as its official evaluation reads them, without its random guess."""
+"""Parse replies to MMMU's questions like its official evaluation, without its random guess."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _LEADS = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ",
 
 
 def read_choice(reply: str, options: Mapping[str, str]) -> str | None:
-    """The letter a reply gives, the last of several; an option's words count in replies of more than five words.
+    """The chosen letter, the last of several; in replies of more than five words the text of an option counts too.
 
-    Source: MMMU eval_utils.py; where that guesses at random the result is None.
+    Source: MMMU eval_utils.py; None where that guesses at random.
     """
     text = reply
     for mark in ",.!?;:'":
@@ -38,7 +38,7 @@ def read_choice(reply: str, options: Mapping[str, str]) -> str | None:
 
 
 def read_open(reply: str) -> list[Value]:
-    """Everything in a reply that may be its answer: the shortest end of each sentence, and the numbers in it."""
+    """All candidate answers in a reply: the shortest end of each sentence, and the numbers in it."""
     said = reply.strip().strip(".").lower()
     pieces = re.split(r"\.\s(?=[A-Z])|\n", said)
     keys: list[str] = []
@@ -46,7 +46,7 @@ def read_open(reply: str) -> list[Value]:
     for number, piece in enumerate(pieces):
         if number == len(pieces) - 1:
             leads.append("=")
-        shortest = ""  # an empty end is forgotten as soon as another lead follows
+        shortest = ""  # an empty end is replaced by that of the next lead
         for lead in leads:
             end = piece.split(lead)[-1].strip()
             if lead in piece and (not shortest or len(end) < len(shortest)):
@@ -59,7 +59,7 @@ def read_open(reply: str) -> list[Value]:
 
 
 def to_values(text: str) -> list[Value]:
-    """A number rounded to two places, or words in lower case; one character only counts beside a space."""
+    """A number rounded to two places, or lower-case text; a single character must be next to a space."""
     text = text.strip()
     try:
         return [round(float(text.replace(",", "")), 2)]
@@ -70,7 +70,7 @@ def to_values(text: str) -> list[Value]:
 
 
 def is_open_right(said: Sequence[Value], golds: Sequence[str]) -> bool:
-    """True if a gold's words stand in what was said, or its number is among it."""
+    """True if the text of a gold answer occurs in a candidate, or its number is a candidate."""
     wanted = [value for gold in golds for value in to_values(gold)]
     for value in said:
         if isinstance(value, str) and any(isinstance(gold, str) and gold in value for gold in wanted):

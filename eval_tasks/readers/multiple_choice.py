@@ -1,4 +1,4 @@
-"""Lettered options: how they are shown and how the letter is read, by each harness's rules; a pair that must agree."""
+"""Multiple-choice questions: the prompt and the matching parser of the letter, by the rules of each harness."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 
-from eval_tasks.readers.judged_answer import fenced
+from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.lmms_letters import read_by_priority
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
+from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import to_list
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task, Total, Unit
@@ -18,7 +18,7 @@ from eval_tasks.totals import macro_total, mean_total, totals_by
 
 LETTER_DIRECTLY = "\nAnswer with the option's letter from the given choices directly."
 LMMS_FORM = "{question}\n{options}" + LETTER_DIRECTLY
-NO_OPTION = "Z"  # read, and none of the options: wrong
+NO_OPTION = "Z"  # parsed, but none of the options: wrong
 REFUSALS = (
     "Sorry, I can't help with images of people yet.",
     "I can't process this file.",
@@ -44,15 +44,15 @@ def to_prompt(
     lmms_form: str = LMMS_FORM,
     closing: str = LETTER_DIRECTLY,
 ) -> str:
-    """The question with its options as each harness puts it.
+    """The prompt of a question with its options, by the rules of a harness.
 
     Args:
-        question: its words.
+        question: text of the question.
         options: letter -> text.
-        hint: what stands before the question.
-        rules: whose form.
-        lmms_form: what lmms-eval fills in for this benchmark.
-        closing: what the Ovis2 adapter and `official` say at the end.
+        hint: text before the question, if any.
+        rules: scoring rules.
+        lmms_form: lmms-eval's template of this benchmark.
+        closing: last line of the Ovis2 adapter's and the `official` prompt.
 
     Source: VLMEvalKit image_mcq.py (2024-07, 2026-06) and vlm/ovis/ovis.py (2025-03); lmms-eval's task files.
     """
@@ -69,7 +69,7 @@ def to_prompt(
 
 
 def read_letter(reply: str, options: Mapping[str, str], rules: str) -> str | None:
-    """The letter a reply chooses, `Z` for none of them, None if it can't be told.
+    """The chosen letter of a reply, `Z` for none of the options, None if it can't be parsed.
 
     Example: `read_letter("B. a cat", {"A": "a dog", "B": "a cat"}, "vlmevalkit@2024-07")` -> `"B"`
     """
@@ -84,7 +84,7 @@ def read_letter(reply: str, options: Mapping[str, str], rules: str) -> str | Non
 
 
 def _read_option(reply: str, options: Mapping[str, str], today: bool) -> str | None:
-    """The only option letter among the words; today it must stand among the last four. Source: matching_util.py."""
+    """The only option letter among the words; `today` only among the last four. Source: matching_util.py."""
     if "Failed to obtain answer via API" in reply:
         return None
     if any(refusal in reply for refusal in REFUSALS):
@@ -102,7 +102,7 @@ def _read_option(reply: str, options: Mapping[str, str], today: bool) -> str | N
 
 
 def _read_text(reply: str, options: Mapping[str, str], today: bool) -> str | None:
-    """The only option whose text is in the reply; today the reply mustn't be much longer than the options."""
+    """The only option whose text is in the reply; `today` only in a reply not much longer than the options."""
     said = reply.lower()
     if today and len(said) > 2 * sum(len(text) for text in options.values()):
         return None
@@ -114,7 +114,7 @@ _MARKS = str.maketrans(".()[],:;!*#{}", " " * 13)
 
 
 def read_official(reply: str) -> str | None:
-    """The letter in one of MMStar's four forms: `B...`, `(B`, `option B`, `the answer is B`. Source: MMStar eval."""
+    """The letter in one of MMStar's four formats: `B...`, `(B`, `option B`, `the answer is B`. Source: MMStar eval."""
     said = reply.lower().strip().replace("\n", " ")
     for form in ("(", "option ", "the answer is "):
         if said.startswith(form) and len(said) > len(form):
@@ -123,7 +123,7 @@ def read_official(reply: str) -> str | None:
 
 
 def _read_llava(reply: str) -> str | None:
-    """A lone letter, `B. ...`, or `The answer is B` and one character more. Source: LLaVA eval_science_qa.py."""
+    """A single letter, `B. ...`, or `The answer is B` and any character. Source: LLaVA eval_science_qa.py."""
     said = reply.replace("\n", ". ")
     if said and said[0] in ascii_uppercase and said[1:3] in ("", ". "):
         return said[0]
@@ -132,17 +132,17 @@ def _read_llava(reply: str) -> str | None:
 
 
 class ChoiceRows:
-    """How the rows of a multiple-choice benchmark become samples and points.
+    """Samples, points and totals of a multiple-choice benchmark.
 
     Args:
-        hub: where the benchmark lies.
-        circular: a question is asked once for each rotation of its options and counts only if all are right.
-        levels: columns whose values get a total of their own, the coarse one first.
-        stem: beginning of the file's name where a folder holds several tables.
-        lmms_form: lmms-eval's prompt, where it differs from most.
-        lmms_read: lmms-eval's reader, where it differs from most.
-        task: the benchmark's name, where large models of the Ovis2 adapter are told to reason on it.
-        macro: under lmms-eval's rules the number is the mean of this column's categories.
+        hub: Hub data set of the benchmark.
+        circular: circular evaluation: each rotation of the options is asked, and a group counts only if all are right.
+        levels: columns with a total for each value, the coarse one first.
+        stem: file name prefix of the table in a folder with several.
+        macro: under lmms-eval's rules the score is the macro average over this column.
+        lmms_form: lmms-eval's prompt template, if not the usual one.
+        lmms_read: lmms-eval's parser, if not the usual one.
+        task: name of the benchmark, if the Ovis2 adapter uses a chain-of-thought prompt for it.
     """
 
     def __init__(
@@ -166,25 +166,28 @@ class ChoiceRows:
         self.lmms_read = lmms_read
 
     def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
-        """Every row as a sample; the rotations of a question follow each other, so that its image is read once."""
+        """Every row as a sample; the rotations of a question are consecutive."""
         rows: Iterable[tuple[int, Row]] = enumerate(load_rows(data, self.hub, self.stem))
         if self.circular:
             groups: dict[str, list[tuple[int, Row]]] = {}
             for number, row in rows:
-                (index,) = need(row, ("index",), f"row {number}")
+                (index,) = require_cells(row, ("index",), f"row {number}")
                 groups.setdefault(self._group_of(row, str(index), f"row {number}"), []).append((number, row))
             rows = (member for group in groups.values() for member in group)
         for number, row in rows:
-            need(row, ("question",), f"row {number}")
+            require_cells(row, ("question",), f"row {number}")
             yield self.to_sample(row, rules, number)
 
     def to_sample(self, row: Row, rules: str, number: int) -> Sample:
-        """The sample of a row; the gold is a letter, or the number of an option.
+        """The sample of a row; the gold is a letter, or the index of an option.
 
-        Files of predictions may lack the question, the options (A to D are taken then), or the text of the gold's one.
+        Files of predictions may lack the question, the options (default A to D), or the text of the gold option.
+
+        Raises:
+            ValueError: a column is missing, or the gold isn't an option.
         """
         place = f"row {number}"
-        (answer,) = need(row, ("answer",), place)
+        (answer,) = require_cells(row, ("answer",), place)
         question = str(row.get("question", "(question not in the file)"))
         options = options_of(row, place)
         gold = str(answer).strip().upper()
@@ -200,7 +203,7 @@ class ChoiceRows:
         text = to_prompt(question, options, row.get("hint"), rules, self.lmms_form, closing)
         target = {"answer": gold, "options": options}
         target |= {level: row.get(level, row.get(level.replace("l2_", "l2-"))) for level in self.levels}
-        return Sample(one_turn(sample_id, images_of(row, place), text, gold), target, group)
+        return Sample(single_turn_dialogue(sample_id, images_of(row, place), text, gold), target, group)
 
     def _group_of(self, row: Row, sample_id: str, place: str) -> str:
         if not self.circular:
@@ -209,16 +212,16 @@ class ChoiceRows:
         try:
             return str(int(float(named)) if "g_index" in row else int(float(named)) % 1_000_000)
         except ValueError as error:
-            raise ValueError(f"{place}: index {named!r} is no number, so its circular group isn't known") from error
+            raise ValueError(f"{place}: index {named!r} is not a number, so its circular group is unknown") from error
 
     def predictions(self, path: Path, data: str | None) -> Predictions:
-        """A table; rotations of a question whose first one isn't there are left out, as both harnesses do."""
+        """Predictions of a table; groups without their first rotation are dropped, as both harnesses do."""
         found = read_predictions(path, data)
         if not self.circular:
             return found
         keys = []
         for number, one in enumerate(found.rows):
-            index = str(need(one.row, ("index",), f"row {number}")[0])
+            index = str(require_cells(one.row, ("index",), f"row {number}")[0])
             keys.append((index.removesuffix(".0"), self._group_of(one.row, index, f"row {number}")))
         begun = {group for index, group in keys if index == group}
         rows = [one for one, (_, group) in zip(found.rows, keys, strict=True) if group in begun]
@@ -226,12 +229,12 @@ class ChoiceRows:
         return Predictions(rows, left_out={**found.left_out, **missing})
 
     def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
-        """1 for the right letter; None where no letter can be read, by the judge neither."""
+        """1 for the right letter, None if neither rules nor judge find one. Args: see `Task.score`."""
         said = self.read(sample, replies, rules, verdict)
         return {"accuracy": None if said is None else float(said == sample.target["answer"])}
 
     def read(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
-        """The letter in a reply, else in the judge's verdict."""
+        """The letter in a reply, else in the judge's verdict. Args: see `Task.score`."""
         options = sample.target["options"] or dict.fromkeys("ABCD", "")
         reply, by_lmms = final_answer(replies[0], self.task, rules), rules.startswith("lmms-eval")
         said = self.lmms_read(reply, options) if by_lmms else read_letter(reply, options, rules)
@@ -240,7 +243,7 @@ class ChoiceRows:
         return said
 
     def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-        """Accuracy (of whole circular groups), and that of each category."""
+        """Accuracy (of circular groups), and accuracy by category."""
         if self.circular:
             return self._circular_totals(scored)
         found = {"accuracy": mean_total(scored, "accuracy")}
@@ -269,11 +272,11 @@ class ChoiceRows:
 
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
-    """Ask which option the reply means."""
+    """The judge's prompt: which option does the reply choose?"""
     listed = "\n".join(f"{letter}. {text}" for letter, text in sample.target["options"].items())
     return (
         "Which option does a reply mean? Say its letter and nothing else; say Z if it means none of them.\n\n"
-        f"Options:\n{listed}\n\n{fenced(replies[0])}\n\nThe letter:"
+        f"Options:\n{listed}\n\n{fence_reply(replies[0])}\n\nThe letter:"
     )
 
 
@@ -284,7 +287,15 @@ def choice_task(
     rules: tuple[str, ...] = VLMEVALKIT,
     predictions: Callable[[Path, str | None], Predictions] | None = None,
 ) -> Task:
-    """The task of a multiple-choice benchmark."""
+    """The task of a multiple-choice benchmark.
+
+    Args:
+        name: name of the task.
+        source: docstring of its module.
+        rows: samples and points.
+        rules: names of its scoring rules.
+        predictions: reader of prediction files, None for a plain table.
+    """
     return Task(
         name,
         (source or "").strip(),

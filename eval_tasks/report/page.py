@@ -1,4 +1,4 @@
-"""Runs as one self-contained HTML page, with the data set, the bench and the training behind them where given."""
+"""HTML report of runs, self-contained, optionally with the data set, the bench and the training run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mmcr_dataset.publish.remove import count_removed
 from mmcr_dataset.record.load import load_dialogues
 from mmcr_dataset.stage.stages import read_jsonl, write_text
 
-NUM_DIALOGUES = 2  # of each kind that are shown whole
-LOG_NAME = "log.jsonl"  # what training writes beside a checkpoint: one object a step
+NUM_DIALOGUES = 2  # number of example dialogues of each kind
+LOG_NAME = "log.jsonl"  # training log: one object per step
 
 
 def write_report_page(
@@ -36,17 +36,17 @@ def write_report_page(
 
     Args:
         out: the HTML file.
-        runs: finished run folders, the base first.
-        tasks: the tasks they share, to compare the first two.
-        dataset: folder of the data set that was trained on.
-        bench: folder of the bench; its images are shown beside the replies.
+        runs: finished run folders, the baseline first.
+        tasks: the tasks they share.
+        dataset: folder of the training data.
+        bench: folder of the bench, to show its images.
         training: folder of the training run.
-        paper: models of the paper whose numbers stand beside the runs.
-        data: task name -> where its data is, to show its images.
-        num_samples: so many samples of each task are shown.
+        paper: models of the paper to include.
+        data: task name -> place of its data, to show its images.
+        num_samples: number of samples shown per task.
 
     Raises:
-        ValueError: a folder is not what it is taken for.
+        ValueError: a folder isn't of the expected kind.
     """
     known = {name: str(bench) for name in ("mmcr_bench",) if bench is not None} | dict(data or {})
     page = render_page(
@@ -90,7 +90,7 @@ def _to_dataset(folder: Path) -> dict[str, Any]:
 
 
 def _to_funnel(folder: Path) -> list[tuple[str, int, str]] | None:
-    """Bars of the stages; None if the build recorded none."""
+    """Bars of the funnel's stages; None if the build has no funnel.json."""
     path = folder / "funnel.json"
     if not path.is_file():
         return None
@@ -121,7 +121,7 @@ def _to_training(folder: Path) -> dict[str, Any]:
 
 
 def _to_scores(runs: Sequence[Path], tasks: Mapping[str, Task], paper: Sequence[str]) -> dict[str, Any]:
-    """The runs' table; for two runs their differences, or why there are none."""
+    """The table of the runs; for two runs also their differences, or why they can't be compared."""
     header, rows = runs_rows(runs, paper)
     shown: dict[str, Any] = {"scores": (header, rows), "is_offline": any("offline" in row for row in rows)}
     try:

@@ -1,4 +1,4 @@
-"""The samples of runs for the report page: images, questions, references, replies and what each was worth."""
+"""Samples of the report page: images, questions, references, replies and scores."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from eval_tasks.task import Scored, Task
 from mmcr_dataset.record.dialogue import Dialogue, Turn
 from mmcr_dataset.record.images import ImageError, decode_rgb
 
-NUM_SAMPLES = 20  # of each task
+NUM_SAMPLES = 20  # per task
 
 
 def samples_of_tasks(
     runs: Sequence[Path], tasks: Mapping[str, Task], data: Mapping[str, str], num_samples: int = NUM_SAMPLES
 ) -> list[dict[str, Any]]:
-    """For each task of the page: its first samples with the replies of every run.
+    """The first samples of each task with the replies of every run.
 
     Args:
         runs: finished run folders.
         tasks: the tasks they share.
-        data: task name -> where its data is, for the images; a run keeps none.
-        num_samples: so many of each task.
+        data: task name -> place of its data, for the images, which a run doesn't store.
+        num_samples: number of samples per task.
     """
     scored = {run: _scored_by_task(run, tasks) for run in runs}
     sections = []
@@ -53,7 +53,7 @@ def _scored_by_task(run: Path, tasks: Mapping[str, Task]) -> dict[str, dict[str,
 
 
 def _with_images(scored: Sequence[Scored], task: Task, rules: str, data: str) -> dict[str, Dialogue]:
-    """The dialogues as the data has them; those with an image that doesn't decode are left out."""
+    """The dialogues of the data with their images; without those with an image that can't be decoded."""
     wanted = {one.sample.dialogue.id for one in scored}
     found: dict[str, Dialogue] = {}
     for sample in task.samples(data, rules):
@@ -85,24 +85,24 @@ def _without_images(dialogue: Dialogue) -> Dialogue:
 def _to_shown(
     dialogue: Dialogue, sample_id: str, task: str, scored: Mapping[Path, Mapping[str, Mapping[str, Scored]]]
 ) -> tuple[str, Dialogue, list[list[tuple[str, str]]]]:
-    """The sample's id, its dialogue, and for each turn (name, words) of the runs and their judges."""
+    """The sample's id, its dialogue, and for each turn (name, text) of the runs and their judges."""
     turns: list[list[tuple[str, str]]] = [[] for _ in dialogue.turns]
     for run, of_task in scored.items():
         one = of_task[task].get(sample_id)
         if one is None:
             continue
         replies, last = dict(enumerate(one.replies, start=one.sample.num_given_turns)), len(turns) - 1
-        said_by_judge = _words_of_judge(one)
+        said_by_judge = _replies_of_judge(one)
         for number, turn in enumerate(turns):
             name = f"{run.name}: {_show_points(one)}" if number == last else run.name
             if number in replies or number == last:
                 turn.append((name, replies.get(number, "")))
-            turn += [(f"{run.name}, judge {judge}", words) for place, judge, words in said_by_judge if place == number]
+            turn += [(f"{run.name}, judge {judge}", text) for place, judge, text in said_by_judge if place == number]
     return sample_id, dialogue, turns
 
 
-def _words_of_judge(one: Scored) -> list[tuple[int, str, str]]:
-    """(turn, judge, words) of everything that a judge said about a sample."""
+def _replies_of_judge(one: Scored) -> list[tuple[int, str, str]]:
+    """(turn, judge, reply) of all judges' replies about a sample."""
     num_given, judged = one.sample.num_given_turns, one.judged
     details = [(num_given + place, detail) for place, detail in enumerate(judged.get("turns", ()))]
     details += [(len(one.sample.dialogue.turns) - 1, detail) for detail in [judged, *judged.get("members", ())]]
@@ -114,7 +114,7 @@ def _words_of_judge(one: Scored) -> list[tuple[int, str, str]]:
 
 
 def _show_points(one: Scored) -> str:
-    """What a sample is worth, and what was read to say so, or why nothing was."""
+    """The points of a sample with the parsed answer, or the reason of a failure."""
     if one.failure is not None:
         return f"failed: {one.failure.reason} ({one.failure.detail})"
     points = ", ".join(f"{name} {'unread' if value is None else f'{value:g}'}" for name, value in one.points.items())

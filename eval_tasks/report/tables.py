@@ -1,4 +1,4 @@
-"""Results as tables: one run, many runs side by side, and two runs compared pair by pair."""
+"""Results as tables: one run, several runs side by side, and the paired comparison of two runs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def _show(total: Mapping[str, Any], digits: int = 2) -> str:
 
 
 def _judge_of(entry: Mapping[str, Any]) -> str:
-    """The judge's name, marked where its canaries found it unfit."""
+    """The judge's name, marked if it failed its canaries."""
     name: str = entry["judge"]["name"]
     return f"{name} (JUDGE UNFIT)" if (entry.get("canaries") or {}).get("fit") is False else name
 
 
 def show_canaries(results: Mapping[str, Any]) -> list[str]:
-    """A line for each task whose judge has canaries: fit, unfit and why, or why they were not run."""
+    """A line for each task with canaries: judge fit or unfit, or why they were not run."""
     lines = []
     for name, entry in results["tasks"].items():
         found = entry.get("canaries")
@@ -48,11 +48,11 @@ def show_canaries(results: Mapping[str, Any]) -> list[str]:
 
 
 def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
-    """One run: every metric of every task with its 95 % interval, and what wasn't answered, read or judged.
+    """One run: every metric of every task with its 95 % interval, and counts of failed, unread and unjudged samples.
 
     Args:
-        results: as they are in results.json.
-        digits: of the values behind the point.
+        results: content of results.json.
+        digits: number of decimals of the values.
     """
     rows = []
     for name, entry in results["tasks"].items():
@@ -69,14 +69,14 @@ def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
     return "\n".join([to_table(header, rows), *(f"\n{line}" for line in show_canaries(results))])
 
 
-Rows = tuple[list[str], list[list[str]]]  # a table's header and lines
+Rows = tuple[list[str], list[list[str]]]  # header and lines of a table
 
 
 def paper_scores(name: str) -> dict[str, float]:
-    """`task/metric` -> points that the paper prints for a model.
+    """`task/metric` -> score of a model in the paper.
 
     Raises:
-        ValueError: the paper has no such model; answered with near names.
+        ValueError: the paper has no such model.
     """
     models: dict[str, dict[str, float]] = json.loads(
         resources.files("eval_tasks.report").joinpath("paper_scores.json").read_text(encoding="utf-8")
@@ -87,15 +87,15 @@ def paper_scores(name: str) -> dict[str, float]:
 
 
 def runs_table(folders: Sequence[Path], paper: Sequence[str] = ()) -> str:
-    """Many runs as a Markdown table; see `runs_rows`."""
+    """Several runs as a Markdown table; see `runs_rows`."""
     return to_table(*runs_rows(folders, paper))
 
 
 def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
-    """Many runs, one column each, and the paper's models behind them.
+    """Several runs, one column each, followed by models of the paper.
 
-    A metric under other rules or another judge has its own line. The paper's numbers stand on each of a metric's lines:
-    they were made by VLMEvalKit of March 2025 and by GPT-4o.
+    A metric has a line for each combination of rules and judge. The paper's numbers, which are by VLMEvalKit of March
+    2025 and GPT-4o, are repeated on each of them.
     """
     cells: dict[tuple[str, str, str, str], dict[int, str]] = {}
     heads = []
@@ -115,7 +115,7 @@ def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
     return ["task", "metric", "rules", "judge", *heads, *(f"paper: {name}" for name in paper)], rows
 
 
-_OF_THE_REPLIES = ("num_asked", "judge_prompts_sha256")  # what a chat judge was asked: other replies, other prompts
+_OF_THE_REPLIES = ("num_asked", "judge_prompts_sha256")  # these depend on the replies, so they may differ between runs
 
 COMPARISON_NOTE = (
     "Verdicts are corrected for the number of metrics of the task (Holm, 5 %). Detectable: the smallest difference "
@@ -124,7 +124,7 @@ COMPARISON_NOTE = (
 
 
 def compare_runs(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> str:
-    """Two runs as a Markdown table with its note; raises what `comparison_rows` raises."""
+    """The comparison of two runs as a Markdown table with its note; raises as `comparison_rows`."""
     lines = [to_table(*comparison_rows(folder_a, folder_b, tasks)), COMPARISON_NOTE]
     for folder in (folder_a, folder_b):
         lines += [f"{folder.name}: {line}" for line in show_canaries(read_results(folder)) if "UNFIT" in line]
@@ -132,10 +132,10 @@ def compare_runs(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> s
 
 
 def comparison_rows(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> Rows:
-    """Run B minus run A for each metric both have, paired by sample; verdicts are Holm-corrected in each task.
+    """Run B minus run A for each common metric, paired by sample; Holm-corrected within each task.
 
     Raises:
-        ValueError: the runs share no task, or were asked or scored differently.
+        ValueError: the runs share no task, or differ in prompts, rules or judge.
     """
     runs = [read_results(folder) for folder in (folder_a, folder_b)]
     shared = [name for name in runs[0]["tasks"] if name in runs[1]["tasks"]]
@@ -162,7 +162,7 @@ def _compared(name: str, task: Task, rules: str, folder_a: Path, folder_b: Path)
     totals_a = task.totals([a[one] for one in judged], rules)
     totals_b = task.totals([b[one] for one in judged], rules)
     metrics = [metric for metric in totals_a if metric in totals_b]
-    # so many that the smallest p-value there can be stays below 5 % after the correction
+    # enough that the smallest possible p-value is below 5 % after the correction
     num_resamples = max(2000, 100 * len(metrics))
     gaps = {
         metric: difference_of(totals_b[metric], totals_a[metric], num_resamples=num_resamples) for metric in metrics

@@ -1,4 +1,4 @@
-"""Rows of a benchmark: from a folder or file beside us, or from a pinned revision on the Hub; and rows to samples."""
+"""Load the rows of a benchmark from a local folder or file, or from a pinned revision on the Hub; rows to dialogues."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from eval_tasks.task import Row
 from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Turn
 from mmcr_dataset.record.plain_text import escape_special_tokens, find_unsafe_character
 
-_INDEX_LENGTH = 64  # an image in base64 is longer, an index shorter
+_INDEX_LENGTH = 64  # characters: base64 images are longer, indices shorter
 
 
 @dataclass(frozen=True, slots=True)
 class HubRows:
-    """Where a benchmark lies on the Hub."""
+    """A data set on the Hub: its id, split, configuration and pinned revision."""
 
     name: str
     split: str
@@ -30,12 +30,12 @@ def load_rows(data: str | None, hub: HubRows, stem: str | None = None) -> Iterat
     """The rows of a benchmark, images as undecoded bytes or base64.
 
     Args:
-        data: a file, a folder, or an id on the Hub; None takes `hub`.
-        hub: the benchmark's own place.
-        stem: beginning of the file's name where a folder holds several tables.
+        data: a file, a folder, or a Hub id; None for `hub`.
+        hub: the benchmark's default data set.
+        stem: file name prefix of the table in a folder with several.
 
     Raises:
-        ValueError: the place isn't there or can't be read.
+        ValueError: the data doesn't exist or can't be read.
     """
     if data is not None and (Path(data).exists() or data.startswith((".", "/")) or data.count("/") != 1):
         for path in table_files(Path(data), stem):
@@ -56,21 +56,21 @@ def load_rows(data: str | None, hub: HubRows, stem: str | None = None) -> Iterat
 
 
 def _with_shared_images(path: Path) -> Iterator[Row]:
-    """Rows of a file; a row whose `image` is another row's index gets that row's image (VLMEvalKit's rotations)."""
+    """Rows of a file; an `image` that is the index of another row is resolved to its image (VLMEvalKit's rotations)."""
     images: dict[str, str] = {}
     for number, row in enumerate(read_table(path), start=1):
         image = row.get("image")
         if isinstance(image, str) and len(image) <= _INDEX_LENGTH:
             if image not in images:
-                raise ValueError(f"{path} row {number}: image {image!r} names no earlier row's index")
+                raise ValueError(f"{path} row {number}: image {image!r} is not the index of an earlier row")
             row = {**row, "image": images[image]}
         elif isinstance(image, str):
             images[str(row.get("index"))] = image
         yield row
 
 
-def need(row: Row, names: Sequence[str], place: str) -> list[Any]:
-    """The cells of these columns.
+def require_cells(row: Row, names: Sequence[str], place: str) -> list[Any]:
+    """The cells of these required columns.
 
     Raises:
         ValueError: one is missing or empty.
@@ -82,12 +82,12 @@ def need(row: Row, names: Sequence[str], place: str) -> list[Any]:
 
 
 def images_of(row: Row, place: str) -> list[DialogueImage]:
-    """The images of a row's `image` column; none where other people's predictions came without them."""
+    """The images of a row's `image` column; none for prediction files without images."""
     return [DialogueImage(image_bytes(one, place)) for one in to_list(row.get("image"), place)]
 
 
 def to_text(value: object) -> str:
-    """A cell as text that may stand in a dialogue: special tokens made harmless, unsafe characters left out."""
+    """A cell as sanitized text: special tokens escaped, unsafe characters removed."""
     text = escape_special_tokens(str(value).replace("\r\n", "\n").replace("\r", "\n"))
     while (character := find_unsafe_character(text)) is not None:
         text = text.replace(character, "")
@@ -97,8 +97,15 @@ def to_text(value: object) -> str:
 _PLACE = re.compile(r"<image\s*(\d+)>", re.IGNORECASE)
 
 
-def one_turn(sample_id: str, images: Sequence[DialogueImage], text: str, reference: str) -> Dialogue:
-    """A dialogue of one question: the images first, or at their `<image 1>` where the text has such places."""
+def single_turn_dialogue(sample_id: str, images: Sequence[DialogueImage], text: str, reference: str) -> Dialogue:
+    """A single-turn dialogue: the images first, or at the placeholders `<image 1>` of the text.
+
+    Args:
+        sample_id: id of the dialogue.
+        images: its images.
+        text: the prompt.
+        reference: the reference answer.
+    """
     places = [int(number) for number in _PLACE.findall(text)]
     if places and images:
         blocks, shown = _interleaved(text, images)
@@ -110,7 +117,7 @@ def one_turn(sample_id: str, images: Sequence[DialogueImage], text: str, referen
 
 
 def _interleaved(text: str, images: Sequence[DialogueImage]) -> tuple[list[Block], list[DialogueImage]]:
-    """Blocks with each image at its place; a place named twice shows its image once."""
+    """Blocks with each image at its placeholder; a repeated placeholder shows its image once."""
     blocks: list[Block] = []
     shown: list[DialogueImage] = []
     numbers: set[int] = set()

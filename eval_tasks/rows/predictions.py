@@ -1,7 +1,7 @@
-"""Other people's predictions as samples with replies: scored by the same functions as our own runs.
+"""Read prediction files of other harnesses, to be scored by the same functions as our own runs.
 
-A table whose rows hold the question's gold beside the prediction (VLMEvalKit's result files, lmms-eval's logs) is read
-here; official formats of a benchmark are read by its task.
+Tables with prediction and gold in each row (VLMEvalKit's result files, lmms-eval's logs) are read here; the official
+formats of a benchmark are read by its task.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ REPLY_COLUMNS = (
 )
 ALIASES = {"gt_answer": "answer", "ground_truth": "answer", "gold": "answer", "label": "answer", "gt": "answer"}
 ALIASES |= {"answers": "answer", "prompt": "question", "l2-category": "l2_category", "q_id": "question_id"}
-# Columns that name a question, best first; HallusionBench's own file names it by six of them.
+# Columns that identify a question, best first; HallusionBench's own file needs six of them.
 GOLD_KEYS = (
     *(("index",), ("category", "subcategory", "visual_input", "set_id", "figure_id", "question_id")),
     *(("question_id",), ("id",), ("pid",)),
 )
-# Texts that pandas, and with it VLMEvalKit, reads as an empty cell: options and replies of these words are lost there.
+# Texts that pandas, and so VLMEvalKit, reads as an empty cell: such options and replies are lost there.
 EMPTY_FOR_PANDAS = frozenset(
     {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"}
     | {"<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"}
@@ -34,15 +34,15 @@ _IMAGE = re.compile(r"(decoded_)?image(_\d+)?", re.IGNORECASE)
 
 
 def read_predictions(path: Path, data: str | None, verdicts: str | None = None) -> Predictions:
-    """Rows with their replies from a table; what has no gold gets it from `data`, row by row by their key.
+    """Rows with their replies from a table; gold answers it lacks are joined from `data` by key.
 
     Args:
         path: the file, or a folder with one table.
-        data: the benchmark's own file.
-        verdicts: the column in which a judge's word is stored, where the benchmark has one.
+        data: the benchmark's own file, for gold answers.
+        verdicts: column of stored judge verdicts, None for none.
 
     Raises:
-        ValueError: no column of replies, or no gold.
+        ValueError: no rows, no column of replies, or no gold.
     """
     rows = read_rows(path)
     if not rows:
@@ -52,7 +52,7 @@ def read_predictions(path: Path, data: str | None, verdicts: str | None = None) 
     if reply is None:
         raise ValueError(f"{path}: no column of replies ({', '.join(REPLY_COLUMNS)}); it has {sorted(columns)}")
     letters = dict.fromkeys(name for name in columns if len(name) == 1 and name in ascii_uppercase)  # an empty option
-    blank = "nan" if _is_for_pandas(table_files(path)[0]) else ""  # what VLMEvalKit makes of a cell that is lost
+    blank = "nan" if _is_for_pandas(table_files(path)[0]) else ""  # VLMEvalKit's text of an empty cell
     found: list[tuple[Row, str]] = [({**letters, **row}, str(row.get(reply, blank))) for row in rows]
     if "answer" not in columns:
         if data is None:
@@ -64,12 +64,12 @@ def read_predictions(path: Path, data: str | None, verdicts: str | None = None) 
 
 
 def read_rows(place: Path) -> list[Row]:
-    """A table's rows with columns in our names, without images."""
+    """The rows of a table with normalized column names, without images."""
     return [_renamed(row) for file in table_files(place) for row in _cells(file)]
 
 
 def _cells(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows without their images, which scoring doesn't need."""
+    """The rows without images and without cells that pandas reads as empty."""
     as_pandas = _is_for_pandas(path)
     for row in read_table(path):
         cells = _of_log(row)
@@ -85,7 +85,7 @@ def _is_for_pandas(path: Path) -> bool:
 
 
 def _of_log(row: dict[str, Any]) -> dict[str, Any]:
-    """A line of lmms-eval's samples log as a row: the benchmark's own columns, the gold and the raw reply."""
+    """A line of lmms-eval's samples log as a row: the benchmark's columns, the gold and the raw reply."""
     doc, said = row.get("doc"), row.get("resps", row.get("filtered_resps"))
     if not isinstance(doc, dict) or said is None:
         return row
@@ -95,7 +95,7 @@ def _of_log(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with columns in our names, those it already has first; letters A, B, ... stay as they are."""
+    """The row with normalized column names, which take precedence over aliases; letters A, B, ... are unchanged."""
     named = {name if len(name) == 1 else name.strip().lower(): cell for name, cell in row.items()}
     return {ALIASES[name]: cell for name, cell in named.items() if name in ALIASES} | {
         name: cell for name, cell in named.items() if name not in ALIASES
@@ -103,15 +103,15 @@ def _renamed(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def join_gold(found: Sequence[tuple[Row, str]], gold: Sequence[Row], path: Path) -> Iterator[tuple[Row, str]]:
-    """Each reply's row filled from the gold row of the same key.
+    """Join each reply's row with the gold row of the same key.
 
     Raises:
-        ValueError: no columns name a question in both files, each gold once, or no reply's question is in the gold.
+        ValueError: the files have no common unique key, or none of the replies' keys is in the gold.
     """
     rows = [row for row, _ in found]
     pairs = [(names, names) for names in GOLD_KEYS]
     pairs += [(a, b) for a in GOLD_KEYS for b in GOLD_KEYS if a != b and len(a) == len(b) == 1]
-    why = f"no column names each question in both files; expected one of {', '.join(names[0] for names in GOLD_KEYS)}"
+    why = f"no column identifies questions in both files; expected one of {', '.join(key[0] for key in GOLD_KEYS)}"
     for said_names, gold_names in pairs:
         said_keys, gold_keys = _keys(rows, said_names), _keys(gold, gold_names)
         if said_keys is None or gold_keys is None or len(set(gold_keys)) < len(gold_keys):
@@ -127,7 +127,7 @@ def join_gold(found: Sequence[tuple[Row, str]], gold: Sequence[Row], path: Path)
 
 
 def _keys(rows: Sequence[Row], names: tuple[str, ...]) -> list[tuple[str, ...]] | None:
-    """The rows' values of these columns, 7 and 7.0 alike; None where a row lacks one."""
+    """The rows' keys in these columns, 7.0 as 7; None if a row lacks one."""
     if not all(name in row for row in rows for name in names):
         return None
     return [tuple(re.sub(r"\.0$", "", str(row[name]).strip()) for name in names) for row in rows]

@@ -1,4 +1,4 @@
-"""Tables of other programs as rows: TSV and CSV, XLSX, JSON, JSON Lines, Parquet; a folder of shards as one table."""
+"""Read tables as rows: TSV and CSV, XLSX, JSON, JSON Lines, Parquet; a folder of shards as one table."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 SUFFIXES = (".parquet", ".tsv", ".csv", ".xlsx", ".jsonl", ".json")
-_PICKLE = "a pickle can run any program when it is opened, so it never is; the table beside it holds the replies"
-_REFUSED = dict.fromkeys((".pkl", ".pickle"), _PICKLE) | {".xls": "the old form of Excel; save it as .xlsx"}
+_PICKLE = "a pickle can execute code when it is loaded, so it is refused; use the table that holds the replies"
+_REFUSED = dict.fromkeys((".pkl", ".pickle"), _PICKLE) | {".xls": "the old format of Excel; save it as .xlsx"}
 
 
 def read_table(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file; empty cells are left out of a row.
+    """The rows of a file, without empty cells.
 
     Raises:
-        ValueError: the file isn't there, is of another kind, or is broken; names the file.
+        ValueError: the file is missing, of another format, or malformed.
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
@@ -38,14 +38,14 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def table_files(place: Path, stem: str | None = None) -> list[Path]:
-    """The files of a table: the file itself, or a folder's Parquet shards, else its one other table.
+    """The files of a table: the file itself, or a folder's Parquet shards, else its only table.
 
     Args:
         place: a file or a folder.
-        stem: beginning of the file's name where a folder holds several tables.
+        stem: file name prefix of the table in a folder with several.
 
     Raises:
-        ValueError: nothing is there, or it isn't clear which file is meant.
+        ValueError: there is no table, or the choice is ambiguous.
     """
     if place.is_file():
         return [place]
@@ -58,7 +58,7 @@ def table_files(place: Path, stem: str | None = None) -> list[Path]:
             return found
         if len(found) > 1:
             names = ", ".join(path.name for path in found[:5])
-            raise ValueError(f"{place} holds several {suffix} files ({names}); name the one that is meant")
+            raise ValueError(f"{place} holds several {suffix} files ({names}); name one of them")
         if found:
             return found
     raise ValueError(f"{place}: no table in it; expected one of {', '.join(SUFFIXES)}")
@@ -118,10 +118,10 @@ def _object(value: Any, place: str) -> Mapping[str, Any]:  # noqa: ANN401  (any 
 
 
 def load_json(path: Path) -> Any:  # noqa: ANN401  (any JSON value)
-    """What a JSON file holds; a list where it is JSON Lines in spite of its name.
+    """The value of a JSON file; a list if its content is JSON Lines.
 
     Raises:
-        ValueError: the file isn't JSON; names it.
+        ValueError: the file isn't JSON.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -134,10 +134,10 @@ def load_json(path: Path) -> Any:  # noqa: ANN401  (any JSON value)
 
 
 def json_value(text: str, place: str) -> Any:  # noqa: ANN401  (any JSON value)
-    """A JSON value.
+    """Parse JSON.
 
     Raises:
-        ValueError: the text isn't JSON; names the place.
+        ValueError: the text isn't JSON; the message starts with `place`.
     """
     try:
         return json.loads(text)
@@ -158,10 +158,10 @@ def _read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def to_list(value: Any, place: str) -> list[Any]:  # noqa: ANN401  (a cell holds a list or its text)
-    """A cell that holds a list, or the text of one (`"['a', 'b']"`); any other text is a list of itself.
+    """A cell as a list: a list, its text (`"['a', 'b']"`), or a single value.
 
     Raises:
-        ValueError: the text begins like a list and isn't one.
+        ValueError: the text starts like a list but can't be parsed.
     """
     if isinstance(value, list | tuple):
         return list(value)
@@ -169,12 +169,12 @@ def to_list(value: Any, place: str) -> list[Any]:  # noqa: ANN401  (a cell holds
         try:
             return list(literal_eval(value))
         except (ValueError, SyntaxError, TypeError) as error:
-            raise ValueError(f"{place}: {value[:60]!r} begins like a list and isn't one") from error
+            raise ValueError(f"{place}: {value[:60]!r} starts like a list but can't be parsed") from error
     return [] if value is None else [value]
 
 
 def image_bytes(value: Any, place: str) -> bytes:  # noqa: ANN401  (a cell's form depends on the file)
-    """The bytes of one image: raw, base64 text, or the `{bytes, path}` that data sets hold.
+    """The bytes of one image: raw, base64 text, or the `{bytes, path}` of `datasets`.
 
     Raises:
         ValueError: the cell is none of these.
@@ -187,5 +187,5 @@ def image_bytes(value: Any, place: str) -> bytes:  # noqa: ANN401  (a cell's for
         try:
             return base64.b64decode(value.split(",", 1)[-1] if value.startswith("data:") else value, validate=True)
         except (binascii.Error, ValueError) as error:
-            raise ValueError(f"{place}: {value[:40]!r} is no image in base64 ({error})") from error
+            raise ValueError(f"{place}: {value[:40]!r} is not an image in base64 ({error})") from error
     raise ValueError(f"{place}: an image is missing (found {type(value).__name__})")

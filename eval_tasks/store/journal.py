@@ -1,7 +1,7 @@
-"""The journal of a run: every reply of every turn, appended and flushed before the next turn is asked.
+"""The journal of a run: every reply, appended and flushed before the next turn is asked.
 
-After a kill the same command resumes inside that dialogue. The key of a reply holds everything that shaped
-it, so a changed prompt, image, model or decoding is asked again. Failures are written too, and are asked again.
+An interrupted run resumes within a dialogue. The key of a reply covers everything it depends on, so a changed prompt,
+image, model or decoding setting is asked again. Failures are logged, and retried.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ from mmcr_dataset.record.messages import images_in, to_messages, without_images
 def reply_key(
     task: Task, sample: Sample, replies: Sequence[str], model: dict[str, Any], decoding: dict[str, Any]
 ) -> str:
-    """Hash of task and version, sample, exact messages, images, model and revision, decoding."""
+    """Key of a reply: hash of task and version, sample id, messages, images, model and revision, decoding.
+
+    Args:
+        task: the task.
+        sample: the sample.
+        replies: replies of the earlier turns.
+        model: name and revision.
+        decoding: decoding settings.
+    """
     messages = to_messages(sample.dialogue, replies)
     request = {
         "task": [task.name, task.version],
@@ -35,15 +43,15 @@ def reply_key(
 
 
 def journal_name(rank: int) -> str:
-    """The file of one process of a run."""
+    """File name of the journal of a rank."""
     return f"journal-{rank}.jsonl" if rank else "journal.jsonl"
 
 
 class Journal:
-    """An open journal file, one process at a time; replies in the folder's other journals are known too.
+    """An open journal file, locked by one process; replies in the folder's other journals are found too.
 
     Raises:
-        ValueError: another process writes it, or a line in its middle is broken.
+        ValueError: another process writes it, or a line other than the last is malformed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,7 +74,7 @@ class Journal:
                 self._read(other, other.read_bytes())
 
     def _read(self, path: Path, content: bytes) -> int:
-        """Take in the replies; the number of bytes after the last line break, which a kill truncated."""
+        """Load the replies; returns the number of bytes of a truncated last line."""
         lines = content.split(b"\n")
         torn = lines.pop()
         for number, line in enumerate(lines, start=1):
@@ -75,20 +83,34 @@ class Journal:
                 if entry["reply"] is not None:
                     self._replies[entry["key"]] = entry["reply"]
             except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path} line {number} is no journal entry ({error}); mend or remove it") from error
+                raise ValueError(f"{path} line {number} is not a journal entry ({error}); fix or remove it") from error
         return len(torn)
 
     def find(self, key: str) -> str | None:
-        """The reply that was given, None if there is none yet."""
+        """The stored reply, None if there is none yet."""
         return self._replies.get(key)
 
     def store(self, key: str, sample: Sample, turn: int, reply: str) -> None:
-        """Put a reply on disk."""
+        """Store a reply.
+
+        Args:
+            key: `reply_key` of the reply.
+            sample: the sample.
+            turn: number of the turn, from 1.
+            reply: the reply.
+        """
         self._replies[key] = reply
         self._write({"key": key, "id": sample.dialogue.id, "turn": turn, "reply": reply})
 
     def store_failure(self, key: str, sample: Sample, turn: int, failure: Failure) -> None:
-        """Remember that a turn failed, and why."""
+        """Log a failed turn.
+
+        Args:
+            key: `reply_key` of the missing reply.
+            sample: the sample.
+            turn: number of the turn, from 1.
+            failure: the reason.
+        """
         self._write({"key": key, "id": sample.dialogue.id, "turn": turn, "reply": None, **failure._asdict()})
 
     def _write(self, entry: dict[str, Any]) -> None:

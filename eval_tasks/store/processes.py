@@ -1,4 +1,4 @@
-"""Several processes of one run, each with its share of the samples: `accelerate launch -m eval_tasks ...`."""
+"""Data-parallel evaluation: each rank answers a part of the samples (`accelerate launch -m eval_tasks ...`)."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from typing import Any, NamedTuple
 from eval_tasks.task import Scored
 
 Answered = dict[str, list[Scored]]  # by the name of the task
-_LONGEST_WAIT = timedelta(days=7)  # of the first process to be ready for the last
+_GATHER_TIMEOUT = timedelta(days=7)  # ranks may finish at very different times
 
 
-class Share(NamedTuple):
-    """This process and how many there are: it takes samples `rank`, `rank + total`, ..."""
+class Process(NamedTuple):
+    """Rank and world size of this process; it answers samples `rank`, `rank + world_size`, ..."""
 
     rank: int
-    total: int
+    world_size: int
 
 
-def my_share() -> Share:
-    """From the environment that accelerate and torchrun set; a process alone has rank 0 of 1."""
-    return Share(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+def this_process() -> Process:
+    """From the environment variables of accelerate and torchrun; rank 0 of 1 without them."""
+    return Process(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
-def join_shares(answered: Answered, share: Share) -> Answered | None:
-    """All samples in the order of their samples for rank 0, when every process has its own; None for the others."""
-    if share.total == 1:
+def gather_answers(answered: Answered, process: Process) -> Answered | None:
+    """Gather the samples of all ranks on rank 0, in their original order; None on the other ranks."""
+    if process.world_size == 1:
         return answered
     import torch.distributed as processes
 
-    processes.init_process_group("gloo", timeout=_LONGEST_WAIT)
+    processes.init_process_group("gloo", timeout=_GATHER_TIMEOUT)
     try:
-        gathered: list[Any] | None = [None] * share.total if share.rank == 0 else None
+        gathered: list[Any] | None = [None] * process.world_size if process.rank == 0 else None
         processes.gather_object(answered, gathered)
     finally:
         processes.destroy_process_group()
-    return None if gathered is None else {name: _in_turn(gathered, name) for name in answered}
+    return None if gathered is None else {name: _interleave(gathered, name) for name in answered}
 
 
-def _in_turn(gathered: list[Answered], name: str) -> list[Scored]:
-    """One sample of each process in turn, until none has any left."""
-    shares = [one[name] for one in gathered]
-    return [shares[number % len(shares)][number // len(shares)] for number in range(sum(map(len, shares)))]
+def _interleave(gathered: list[Answered], name: str) -> list[Scored]:
+    """Round-robin over the ranks."""
+    parts = [one[name] for one in gathered]
+    return [parts[number % len(parts)][number // len(parts)] for number in range(sum(map(len, parts)))]

@@ -1,6 +1,6 @@
-"""The folder of a run: its journal and ledgers, samples.jsonl (what was asked, said and scored), results.json.
+"""The folder of a run: journal, ledgers, samples.jsonl (dialogues, replies, scores) and results.json.
 
-`samples.jsonl` holds everything but the image bytes, so that a run is scored again without its data.
+`samples.jsonl` holds everything except image bytes, so that a run can be scored again without its data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FORMAT = 1
 
 
 def to_record(task: str, scored: Scored) -> dict[str, Any]:
-    """A scored sample as a JSON object, image bytes left out."""
+    """A scored sample as a JSON object, without image bytes."""
     sample = scored.sample
     return {
         "task": task,
@@ -58,12 +58,12 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
     """The objects of samples.jsonl.
 
     Raises:
-        ValueError: the file isn't there, or a line is broken.
+        ValueError: the file is missing, or a line is malformed.
     """
     path = folder / "samples.jsonl"
     if not path.is_file():
         raise ValueError(
-            f"{folder} is no finished run: it has no samples.jsonl; run python -m eval_tasks --output_dir {folder}"
+            f"{folder} is not a finished run: it has no samples.jsonl; run python -m eval_tasks --output_dir {folder}"
         )
     yield from read_jsonl(path, "score the run again")
 
@@ -74,14 +74,14 @@ def write_records(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """results.json of a run.
+    """Read results.json of a run.
 
     Raises:
-        ValueError: it isn't there, isn't JSON, or has another format.
+        ValueError: it is missing, isn't JSON, or has another format version.
     """
     path = folder / "results.json"
     if not path.is_file():
-        raise ValueError(f"{folder} is no finished run: it has no results.json")
+        raise ValueError(f"{folder} is not a finished run: it has no results.json")
     try:
         results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -98,5 +98,5 @@ def write_results(folder: Path, results: Mapping[str, Any]) -> None:
 
 
 def finite(value: float) -> float | None:
-    """The value for JSON, which has no infinity: None where an interval has no end."""
+    """The value for JSON, which has no infinity: None for an unbounded end of an interval."""
     return value if math.isfinite(value) else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, YES_OR_NO
 from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
+from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task, Total, Unit
 
@@ -29,16 +29,22 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
 
 
 def to_sample(row: Row, rules: str, number: int) -> Sample:
-    """The sample of a row; the gold is Yes or No, or 1 or 0 as in the official file."""
+    """The sample of a row; the gold is Yes or No, or 1 or 0 as in the official file.
+
+    Raises:
+        ValueError: a column is missing, or index or gold are malformed.
+    """
     place = f"HallusionBench row {number}"
     name = row.get("index")
     if name is None:
-        parts = need(row, ("category", "subcategory", "visual_input", "set_id", "figure_id", "question_id"), place)
+        parts = require_cells(
+            row, ("category", "subcategory", "visual_input", "set_id", "figure_id", "question_id"), place
+        )
         name = "_".join(map(str, parts))
     cells = str(name).split("_")
     if len(cells) != 6:
         raise ValueError(f"{place}: index {name!r}, expected CATEGORY_SUB_INPUT_SET_FIGURE_QUESTION")
-    question, answer = need(row, ("question", "answer" if "answer" in row else "gt_answer"), place)
+    question, answer = require_cells(row, ("question", "answer" if "answer" in row else "gt_answer"), place)
     gold = {"1": "yes", "0": "no"}.get(str(answer), str(answer).lower())
     if gold not in ("yes", "no"):
         raise ValueError(f"{place}: the answer is {answer!r}, expected Yes or No")
@@ -46,18 +52,18 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     target = {"answer": gold, "category": category, "sub": f"{category}_{sub}"}
     target |= {"figure": f"{set_id}/{figure}", "question": f"{set_id}/{question_id}"}
     text = str(question) + (YES_OR_NO if rules.endswith(":34B") else "") + (ONE_WORD if rules in OVIS2_RULES else "")
-    dialogue = one_turn(str(name), images_of(row, place), text, gold)
+    dialogue = single_turn_dialogue(str(name), images_of(row, place), text, gold)
     return Sample(dialogue, target, group=f"{category}_{sub}/{set_id}")
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
-    """1 for the right word."""
+    """1 for the right answer. Args: see `Task.score`."""
     said = yes_no_of(sample, replies, rules, verdict)
     return {"accuracy": None if said is None else float(said == sample.target["answer"])}
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """The mean of the three accuracies, each of them, and each of them by category."""
+    """The mean of the three accuracies, and each of them, in total and by category."""
     units = _units(scored)
     found = {"average": Total(units, dict.fromkeys(PARTS, 100 / 3))}
     found |= {part: Total([unit for unit in units if unit.part == part], {part: 100.0}) for part in PARTS}
@@ -83,7 +89,7 @@ def _units(scored: Sequence[Scored]) -> list[Unit]:
 
 
 def predictions(path: Path, data: str | None) -> Predictions:
-    """A table, or the official JSON with its gold in `data`; questions without an image are left out."""
+    """Predictions of a table, or of the official JSON with its gold in `data`; without text-only questions."""
     found = read_predictions(path, data, verdicts="extracted")
     rows = [one for one in found.rows if str(one.row.get("visual_input", "1")) != "0"]
     num_without = len(found.rows) - len(rows)

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 
-from eval_tasks.readers.judged_answer import fenced
+from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.math_answer import is_plain_answer, normal_answer, read_answer
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
+from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.predictions import join_gold, read_predictions, read_rows
 from eval_tasks.rows.table_files import load_json, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
@@ -33,8 +33,8 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
 def to_sample(row: Row, rules: str, number: int) -> Sample:
     """The sample of a row; the image is `decoded_image` on the Hub, where `image` is a path."""
     place = f"MathVista row {number}"
-    (question,) = need(row, ("query" if "query" in row else "question",), place)
-    (answer,) = need(row, ("answer",), place)
+    (question,) = require_cells(row, ("query" if "query" in row else "question",), place)
+    (answer,) = require_cells(row, ("answer",), place)
     choices = [str(one) for one in to_list(row.get("choices"), place)]
     metadata = row.get("metadata") or {}
     target = {
@@ -51,7 +51,7 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     images = [] if isinstance(row.get("image"), str) and "/" in row["image"][:12] else images_of(row, place)
     sample_id = str(row.get("pid", row.get("index", number)))
     text = str(question) + (STEP_BY_STEP if asks_for_reasons("mathvista", rules) else "")
-    return Sample(one_turn(sample_id, images, text, str(answer)), target, group=sample_id)
+    return Sample(single_turn_dialogue(sample_id, images, text, str(answer)), target, group=sample_id)
 
 
 def _letter(answer: str, choices: Sequence[str]) -> str | None:
@@ -59,7 +59,7 @@ def _letter(answer: str, choices: Sequence[str]) -> str | None:
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
-    """1 for the gold answer; what was extracted comes from the judge, else straight from the reply."""
+    """1 for the gold answer, extracted by the judge or else by rules. Args: see `Task.score`."""
     target, said = sample.target, read(sample, replies, rules, verdict)
     if rules.startswith("vlmevalkit"):
         gold = target["answer_option"] if target["question_type"] == "multi_choice" else target["answer"]
@@ -73,7 +73,7 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
-    """The answer in the gold's form, from the judge's extraction or from the reply."""
+    """The answer in the gold's format, from the judge's extraction or from the reply. Args: see `Task.score`."""
     if rules.startswith("vlmevalkit"):
         text = final_answer(replies[0], "mathvista", rules) if verdict is None else str(verdict)
         return read_answer(text, sample.target, rules)
@@ -83,9 +83,9 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) ->
 
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
-    """Ask for the answer that a reply gives, as the question wants it written."""
+    """The judge's prompt: extract the final answer of a reply, in the format the question asks for."""
     question = sample.dialogue.turns[0].human_text.removesuffix(STEP_BY_STEP)
-    said = fenced(final_answer(replies[0], "mathvista", rules))
+    said = fence_reply(final_answer(replies[0], "mathvista", rules))
     return (
         "Copy the final answer out of a reply to a question, written as the question's hint asks for it: a letter of "
         "the choices, a number, or a list. Add nothing. Say None if the reply gives no answer.\n\n"
@@ -94,7 +94,7 @@ def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """Accuracy, and that of each kind of task."""
+    """Accuracy, and accuracy by kind of task."""
     return {"accuracy": mean_total(scored, "accuracy")} | totals_by(
         [one for one in scored if one.sample.target["task"]], "task"
     )
@@ -103,7 +103,10 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
 def predictions(path: Path, data: str | None) -> Predictions:
     """A table, or the official results `{"1": {"query": ..., "response": ..., "extraction": ...}}`, or a list of them.
 
-    A result without its gold gets it from `data`; one without an extraction is read as a reply is.
+    Missing gold answers are joined from `data`; results without an extraction are parsed by rules.
+
+    Raises:
+        ValueError: there are no gold answers.
     """
     value = load_json(path) if path.suffix == ".json" else None
     items = value

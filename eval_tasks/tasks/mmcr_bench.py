@@ -16,24 +16,24 @@ from mmcr_dataset.record.load import load_dialogues
 
 
 def samples(data: str | None, rules: str) -> Iterator[Sample]:
-    """Dialogues of the bench; those of one topic are drawn together."""
+    """Dialogues of the bench; a group is a topic."""
     for dialogue in load_dialogues(data or "mmcr-bench", split=None):
         yield Sample(dialogue, {"domain": dialogue.domain}, group=dialogue.topic or dialogue.id)
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Judgement) -> Points:
-    """The judge's scores as they are reported, up to 100."""
+    """The judge's scores on the reported scale, up to 100. Args: see `Task.score`."""
     return verdict.points or {}
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """The mean of each score the judge gives; the overall score first."""
+    """The mean of each of the judge's scores; the overall score first."""
     metrics = dict.fromkeys(metric for one in scored for metric in one.points)
     return {metric: mean_total(scored, metric, scale=1.0) for metric in sorted(metrics, key=lambda m: m != "overall")}
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Judgement) -> str:
-    """The judge's own scores, up to 10, or the overlap."""
+    """The judge's raw scores, up to 10, or the overlap. Args: see `Task.score`."""
     return ", ".join(f"{name} {score:g}" for name, score in (verdict.scores or {}).items())
 
 

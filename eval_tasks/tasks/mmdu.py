@@ -4,9 +4,9 @@ Source: benchmark.json with its images in one folder (--data FOLDER; Hub laolao7
 Licence: CC BY-NC 4.0 · Rows: 110 dialogues, more than 1600 questions
 Metric: mean over judged turns of six dimensions and an overall score, x 10 · Paper: arXiv 2406.11833
 
-As published: the model's own replies are the history; one judgement a turn, of that turn's question, reference and
-reply without the history; the seven keys and their order; the mean over all turns that have a judgement. As in
-VLMEvalKit the judge reads text only. Ours: the words of the rubric, and a verdict is seven integers of 1..10 or none.
+As published: the model's own replies are the history; one judgement per turn, of that turn's question, reference and
+reply without the history; the seven keys and their order; the mean over all judged turns. As in VLMEvalKit the judge
+reads text only. Ours: the text of the rubric, and a verdict must be seven integers of 1..10.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.readers.judged_answer import fenced
-from eval_tasks.rows.hub_rows import need, to_text
+from eval_tasks.readers.judged_answer import fence_reply
+from eval_tasks.rows.hub_rows import require_cells, to_text
 from eval_tasks.rows.table_files import image_bytes, load_json, read_table, to_list
 from eval_tasks.task import Points, Sample, Scored, Task, Total, Unit
 from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Turn
@@ -58,7 +58,11 @@ _PAIR = re.compile(r"\s*(['\"])([^'\"]+)\1\s*:\s*([0-9]{1,2})\s*(?:,|\Z)")
 
 
 def samples(data: str | None, rules: str) -> Iterator[Sample]:
-    """One sample a dialogue."""
+    """One sample per dialogue.
+
+    Raises:
+        ValueError: `data` has no benchmark, or a dialogue is malformed.
+    """
     place = Path(data or "mmdu")
     table = next(iter(sorted(place.glob("MMDU*.tsv"))), None) if place.is_dir() else place
     content = place / "benchmark.json" if place.is_dir() else place
@@ -68,7 +72,7 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
             yield _of_item(item, content.parent, images)
     elif table is not None and table.is_file():
         for number, row in enumerate(read_table(table), start=1):
-            questions, answers, cells = need(row, ("question", "answer", "image"), f"MMDU row {number}")
+            questions, answers, cells = require_cells(row, ("question", "answer", "image"), f"MMDU row {number}")
             name = f"{table} row {number}"
             found = [image_bytes(one, name) for one in to_list(cells, name)]
             asked, said = ([str(one) for one in to_list(cell, name)] for cell in (questions, answers))
@@ -80,9 +84,9 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
 
 
 def _of_item(item: Mapping[str, Any], folder: Path, images: Mapping[str, Path]) -> Sample:
-    """The sample of one object of benchmark.json; an image is found at its path, else by its name."""
+    """The sample of one object of benchmark.json; images are found by path, else by file name."""
     place = f"MMDU dialogue {item.get('id')}"
-    said, names = need(item, ("conversations", "image"), place)
+    said, names = require_cells(item, ("conversations", "image"), place)
     questions = [str(one["value"]) for one in said if one["from"] in ("user", "human")]
     answers = [str(one["value"]) for one in said if one["from"] in ("assistant", "gpt")]
     if len(questions) != len(answers) or 2 * len(questions) != len(said):
@@ -97,10 +101,10 @@ def _of_item(item: Mapping[str, Any], folder: Path, images: Mapping[str, Path]) 
 
 
 def to_sample(name: str, asked: Sequence[tuple[str, str]], images: Sequence[bytes]) -> Sample:
-    """The sample of a dialogue; each `<ImageHere>` takes the next image.
+    """The sample of a dialogue; each `<ImageHere>` is replaced by the next image.
 
     Raises:
-        ValueError: not as many marks as images.
+        ValueError: the numbers of placeholders and images differ.
     """
     num_marks = sum(question.count(MARK) for question, _ in asked)
     if num_marks != len(images):
@@ -120,7 +124,7 @@ def to_sample(name: str, asked: Sequence[tuple[str, str]], images: Sequence[byte
 
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> list[str]:
-    """One prompt a turn: the rubric, the question, its reference and the reply."""
+    """The judge's prompts, one per turn: the rubric, the question, its reference and the reply."""
     scales = "\n".join(f"{KEYS[name]}: {_BANDS[name]}" for name in _ORDER)
     form = "{" + ", ".join(f"'{KEYS[name]}': SCORE" for name in _ORDER) + "}"
     instructions = (
@@ -132,13 +136,13 @@ def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> list[str]:
     end = f"End with one dictionary on a line of its own and nothing after it:\n{form}"
     return [
         f"{instructions}\nQuestion:\n{turn.human_text}\n\nReference answer:\n{turn.assistant}\n\n"
-        f"{fenced(reply)}\n\n{end}"
+        f"{fence_reply(reply)}\n\n{end}"
         for turn, reply in zip(sample.dialogue.turns, replies, strict=True)
     ]
 
 
 def read_scores(verdict: str, reply: str) -> dict[str, int] | None:
-    """The seven scores of the dictionary that ends a verdict; None if it isn't one, or stands in the judged reply.
+    """The seven scores of the dictionary that ends a verdict; None if malformed, or copied from the judged reply.
 
     Example: `"... {'Creativity': 9, ..., 'Overall Score': 7}"` -> `{"creativity": 9, ..., "overall": 7}`
     """
@@ -160,7 +164,7 @@ def _to_scores(dictionary: str) -> dict[str, int] | None:
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> Points:
-    """Mean of each score over the judged turns, 1..10, and how many these are; None if one can't be read."""
+    """Mean of each score over the judged turns, 1..10; None if one can't be parsed. Args: see `Task.score`."""
     read = [read_scores(said, replies[turn]) for turn, said in (verdict or {}).items()]
     scores = [one for one in read if one is not None]
     if not scores or len(scores) < len(read):
@@ -170,13 +174,13 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[i
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> str | None:
-    """The overall score of each judged turn."""
+    """The overall score of each judged turn. Args: see `Task.score`."""
     said = {turn: read_scores(text, replies[turn]) for turn, text in (verdict or {}).items()}
     return ", ".join(f"turn {turn + 1}: {scores['overall']}" for turn, scores in said.items() if scores) or None
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """The mean of each score over all judged turns; the turns of a dialogue without replies or verdicts count 0."""
+    """The mean of each score over all judged turns; dialogues without replies count as 0."""
     return {name: Total(_units(scored, name), {"": SCALE}) for name in KEYS}
 
 

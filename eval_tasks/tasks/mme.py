@@ -13,7 +13,7 @@ from pathlib import Path
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES
 from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
+from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import read_table
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total, Unit
@@ -30,20 +30,24 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
 
 
 def to_sample(row: Row, rules: str, number: int = 0) -> Sample:
-    """The sample of a row."""
+    """The sample of a row.
+
+    Raises:
+        ValueError: a column is missing, or the gold isn't Yes or No.
+    """
     place = f"MME row {number}"
-    question, answer, category = need(row, ("question", "answer", "category"), place)
+    question, answer, category = require_cells(row, ("question", "answer", "category"), place)
     if str(answer).lower() not in ("yes", "no"):
         raise ValueError(f"{place}: the answer is {answer!r}, expected Yes or No")
-    image = row.get("image_path") or need(row, ("question_id",), place)[0]
+    image = row.get("image_path") or require_cells(row, ("question_id",), place)[0]
     sample_id = str(row.get("index", f"{image}#{number}"))
     target = {"answer": str(answer).lower(), "category": str(category)}
-    dialogue = one_turn(sample_id, images_of(row, place), to_prompt(str(question), rules), str(answer))
+    dialogue = single_turn_dialogue(sample_id, images_of(row, place), to_prompt(str(question), rules), str(answer))
     return Sample(dialogue, target, group=f"{category}/{image}")
 
 
 def to_prompt(question: str, rules: str) -> str:
-    """The question as each harness puts it."""
+    """The prompt of a question by the rules of a harness."""
     if rules.startswith("lmms-eval"):
         return question.replace(ASKED, ONE_WORD)
     if rules in OVIS2_RULES:
@@ -52,7 +56,7 @@ def to_prompt(question: str, rules: str) -> str:
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
-    """1 for the right word."""
+    """1 for the right answer. Args: see `Task.score`."""
     said = yes_no_of(sample, replies, rules, verdict)
     return {"accuracy": None if said is None else float(said == sample.target["answer"])}
 
@@ -85,7 +89,7 @@ def _part(units: Sequence[Unit], weights: dict[str, dict[str, float]], categorie
 
 
 def predictions(path: Path, data: str | None) -> Predictions:
-    """A table, the official folder of text files, or LLaVA's answers with their gold in `data`."""
+    """Predictions of a table, of the official folder of text files, or of LLaVA with its gold in `data`."""
     if path.is_dir() and any(path.glob("*.txt")):
         return Predictions([Prediction(row, reply) for row, reply in read_folder(path)], rules="official")
     first = next(read_table(path)) if path.suffix == ".jsonl" else {}
@@ -95,7 +99,7 @@ def predictions(path: Path, data: str | None) -> Predictions:
 
 
 def _with_gold(path: Path, data: str | None) -> Predictions:
-    """Answers that name `SUBTASK/.../IMAGE` and the question; both find the gold."""
+    """Answers with `SUBTASK/.../IMAGE` and the question, which are the key of the gold."""
     if data is None:
         raise ValueError(f"{path} holds no gold answers; pass --data with MME's text files or table")
     place = Path(data)
@@ -117,7 +121,11 @@ def _key(category: str, image: str, question: str) -> tuple[str, str, str]:
 
 
 def read_folder(folder: Path) -> Iterator[tuple[Row, str]]:
-    """Rows and replies of the official form: one text file a sub-task, `image, question, gold, reply` by tabs."""
+    """Rows and replies of the official format: a text file per sub-task, tab-separated `image, question, gold, reply`.
+
+    Raises:
+        ValueError: a line doesn't have four fields.
+    """
     for path in sorted(folder.glob("*.txt")):
         for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
             if not line.strip():

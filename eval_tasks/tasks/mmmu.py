@@ -1,4 +1,4 @@
-"""MMMU: college questions of 30 subjects, lettered or open, images between the words; validation split.
+"""MMMU: college questions of 30 subjects, multiple-choice or open, interleaved images; validation split.
 
 Source: Hub lmms-lab-encoder/MMMU (split validation), or VLMEvalKit's MMMU_DEV_VAL.tsv
 Licence: Apache-2.0 · Rows: 900
@@ -14,7 +14,7 @@ from string import ascii_uppercase
 from eval_tasks.readers.mmmu_answer import is_open_right, read_choice, read_open
 from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, options_of, read_letter, to_prompt
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.rows.hub_rows import HubRows, load_rows, need, one_turn
+from eval_tasks.rows.hub_rows import HubRows, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import image_bytes, load_json, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
@@ -33,9 +33,9 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
 
 
 def to_sample(row: Row, rules: str, number: int) -> Sample:
-    """The sample of a row; an open question may have several golds."""
+    """The sample of a row; an open question may have several gold answers."""
     place = f"MMMU row {number}"
-    answer = need(row, ("answer",), place)[0]
+    answer = require_cells(row, ("answer",), place)[0]
     golds = [str(one) for one in to_list(answer, place)]
     lettered = options_of(row, place)
     is_open = str(row.get("question_type", "multiple-choice" if lettered else "open")) != "multiple-choice"
@@ -50,11 +50,11 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
         "category": row.get("category", row.get("field", row.get("subject"))),
     }
     text = _prompt(str(row.get("question", "(question not in the file)")), options, is_open, rules)
-    return Sample(one_turn(sample_id, _images(row, place), text, golds[0]), target, group=sample_id)
+    return Sample(single_turn_dialogue(sample_id, _images(row, place), text, golds[0]), target, group=sample_id)
 
 
 def _as_choice(answer: str, options: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """The gold and the options by which VLMEvalKit scores; where there is no A, its text is the gold's."""
+    """Gold and options as VLMEvalKit scores them; an open question gets its gold as option A."""
     if "A" in options:
         return answer, options
     made = options | {"A": answer, "B": "Other Answers"}
@@ -76,7 +76,7 @@ def _images(row: Row, place: str) -> list[DialogueImage]:
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
-    """1 for the right letter or the right words."""
+    """1 for the right letter or the right text. Args: see `Task.score`."""
     target, reply = sample.target, replies[0]
     if target["is_open"] and not rules.startswith("vlmevalkit"):
         return {"accuracy": float(is_open_right(read_open(reply), target["answers"]))}
@@ -86,7 +86,7 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
-    """The letter in a reply, or the values of an open one."""
+    """The letter in a reply, or the candidates of an open one. Args: see `Task.score`."""
     target, reply = sample.target, replies[0]
     if rules.startswith("vlmevalkit"):
         return read_letter(
@@ -98,7 +98,7 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) ->
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """Accuracy of the validation split and of its subjects; other splits by their name."""
+    """Accuracy of the validation split, of its subjects, and of other splits."""
     splits: dict[str, list[Scored]] = {}
     for one in scored:
         splits.setdefault(one.sample.target["split"], []).append(one)
@@ -111,9 +111,9 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
 def predictions(path: Path, data: str | None) -> Predictions:
     """A table; a folder of official `SUBJECT/output.json`; or official answers `{"validation_Art_1": "C"}`.
 
-    Golds of the last come from `data`, else from `answer_dict_val.json` beside the file or one folder up. A folder that
-    holds such answers (`total_val_output.json`) is read from them: there the official parser has done its random
-    guesses, which ours never makes.
+    Gold of the last comes from `data`, else from `answer_dict_val.json` next to the file or one folder up. A folder
+    with such answers (`total_val_output.json`) is read from them: they include the official parser's random guesses,
+    which ours never makes.
     """
     if path.is_dir():
         total = path / "total_val_output.json"

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.readers.judged_answer import fenced
+from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import CAREFULLY, asks_for_reasons
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
+from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import load_json, read_table, table_files
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
@@ -36,19 +36,19 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
 def to_sample(row: Row, rules: str, number: int) -> Sample:
     """The sample of a row; `<AND>` and `<OR>` join the parts of a gold answer."""
     place = f"MM-Vet row {number}"
-    question, answer = need(row, ("question", "answer"), place)
+    question, answer = require_cells(row, ("question", "answer"), place)
     category = row.get("category", row.get("capability", ""))
     capabilities = category.split(",") if isinstance(category, str) else list(category)
     sample_id = str(row.get("index", row.get("question_id", number)))
     text = (REASON_FIRST if rules.startswith("lmms-eval") else "") + str(question)
     text += CAREFULLY if asks_for_reasons("mmvet", rules) else ""
-    dialogue = one_turn(sample_id, images_of(row, place), text, str(answer))
+    dialogue = single_turn_dialogue(sample_id, images_of(row, place), text, str(answer))
     target = {"question": str(question), "answer": str(answer), "capabilities": [c.strip() for c in capabilities if c]}
     return Sample(dialogue, target, group=sample_id)
 
 
 def read_grade(verdict: object) -> float | None:
-    """The grade in what the judge said, None if it isn't a number from 0 to 1."""
+    """The grade in the judge's reply, None if it isn't a number from 0 to 1."""
     try:
         grade = float(str(verdict).strip().split()[0]) if str(verdict).strip() else -1.0
     except ValueError:
@@ -57,13 +57,13 @@ def read_grade(verdict: object) -> float | None:
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Any) -> Points:  # noqa: ANN401
-    """The judge's grade; several grades are averaged."""
+    """The judge's grade, the mean of several. Args: see `Task.score`."""
     grades = _grades(verdict)
     return {"grade": sum(grades) / len(grades) if grades else None}
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Any) -> str | None:  # noqa: ANN401
-    """The judge's grade, or its grades."""
+    """The judge's grades. Args: see `Task.score`."""
     return ", ".join(f"{grade:g}" for grade in _grades(verdict)) or None
 
 
@@ -81,7 +81,7 @@ _EXAMPLES = (
 
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
-    """Ask for the grade of a reply, with graded examples (the official way: arXiv 2308.02490, table 1)."""
+    """The judge's few-shot prompt for the grade of a reply (as the official one: arXiv 2308.02490, table 1)."""
     target = sample.target
     gold = target["answer"].replace("<AND>", " <AND> ").replace("<OR>", " <OR> ")
     shown = "\n".join(f"{question} | {right} | {said} | {grade}" for question, right, said, grade in _EXAMPLES)
@@ -89,12 +89,12 @@ def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
         "Grade how right a reply to a question is, from 0.0 (wrong) to 1.0 (right), in steps of 0.1. The true answer "
         "may ask for all of its parts (<AND>) or for any of them (<OR>). Say the number and nothing else.\n\n"
         f"Question | True answer | Reply | Grade\n{shown}\n\n"
-        f"Question: {target['question']}\nTrue answer: {gold}\n{fenced(replies[0])}\n\nThe grade:"
+        f"Question: {target['question']}\nTrue answer: {gold}\n{fence_reply(replies[0])}\n\nThe grade:"
     )
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """The mean grade, and that of the samples that need each capability."""
+    """The mean grade, in total and by required capability."""
     found = {"score": mean_total(scored, "grade")}
     for name in CAPABILITIES:
         members = [one for one in scored if name in one.sample.target["capabilities"]]
@@ -106,8 +106,11 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
 def predictions(path: Path, data: str | None) -> Predictions:
     """A graded table, the official grades `{"v1_0": {"score": [...]}}`, or answers `{"v1_0": "..."}`.
 
-    Questions and capabilities of the latter two come from `data`, else from a table beside the file; `v1_k` is the
-    table's index k + 1. Grades without a table give the mean grade alone.
+    Questions and capabilities of the latter two come from `data`, else from a table next to the file; `v1_k` is index
+    k + 1 of the table. Grades without a table only have a mean grade.
+
+    Raises:
+        ValueError: there is no table for answers, or it lacks one of them.
     """
     value = load_json(path) if path.suffix == ".json" else None
     if not isinstance(value, dict) or not all(isinstance(one, str) or "score" in one for one in value.values()):

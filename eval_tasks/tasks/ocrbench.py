@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, need, one_turn
+from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.table_files import to_list
 from eval_tasks.task import Points, Row, Sample, Scored, Task, Total
 from eval_tasks.totals import mean_total
@@ -30,21 +30,21 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
 def to_sample(row: Row, rules: str, number: int) -> Sample:
     """The sample of a row; `answer` is one text or a list of them."""
     place = f"OCRBench row {number}"
-    question, answer = need(row, ("question", "answer" if "answer" in row else "answers"), place)
+    question, answer = require_cells(row, ("question", "answer" if "answer" in row else "answers"), place)
     category = str(row.get("category", row.get("question_type", row.get("type"))))
     answers = [str(one) for one in to_list(answer, place)]
     sample_id = str(row.get("index", row.get("id", number)))
-    dialogue = one_turn(sample_id, images_of(row, place), str(question), answers[0])
+    dialogue = single_turn_dialogue(sample_id, images_of(row, place), str(question), answers[0])
     return Sample(dialogue, {"answers": answers, "category": category}, group=sample_id)
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
-    """1 if a gold answer stands in the reply; formulas keep their case and lose their spaces."""
+    """1 if the reply contains a gold answer; in formulas case matters, spaces don't. Args: see `Task.score`."""
     return {"accuracy": float(bool(read(sample, replies, rules, verdict)))}
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str:
-    """The gold answers that stand in the reply."""
+    """The gold answers contained in the reply. Args: see `Task.score`."""
     is_formula = sample.target["category"] == FORMULAS
 
     def plain(text: str) -> str:
@@ -58,7 +58,7 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) ->
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """Right answers in hundredths, their number, and the number in each of the five groups."""
+    """Accuracy, the number of right answers, and their number in each of the five groups."""
     groups: dict[str, list[Scored]] = {"Text Recognition": []}
     for one in scored:
         category = one.sample.target["category"]

@@ -1,4 +1,4 @@
-"""ScienceQA: school questions with lettered options, the part that has an image.
+"""ScienceQA: multiple-choice school questions, the part with images.
 
 Source: VLMEvalKit's ScienceQA_{TEST,VAL}.tsv, or Hub lmms-lab-encoder/ScienceQA (config ScienceQA-IMG, split test)
 Licence: CC BY-NC-SA 4.0 · Rows: 2017 (test), 2097 (val)
@@ -32,7 +32,7 @@ ROWS = ChoiceRows(
 def predictions(path: Path, data: str | None) -> Predictions:
     """A table, or LLaVA's output: `{"correct": [...], "incorrect": [...]}` of all 4241 questions.
 
-    The subject is `with image` or `text only` there, so that both numbers LLaVA prints are among the totals.
+    The subject is `with image` or `text only`, so that the totals include both numbers that LLaVA reports.
     """
     value = load_json(path) if path.suffix == ".json" else None
     if not isinstance(value, dict) or "correct" not in value or "incorrect" not in value:
@@ -51,7 +51,7 @@ def predictions(path: Path, data: str | None) -> Predictions:
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """Accuracy of the questions with an image, and of each subject; `all` where questions without one are there."""
+    """Accuracy of the questions with an image, and by subject; `all` if there are text-only questions."""
     with_image = [one for one in scored if one.sample.target["subject"] != "text only"]
     if len(with_image) == len(scored):
         return ROWS.totals(scored, rules)

@@ -18,7 +18,7 @@ ROWS = ChoiceRows(HubRows("lmms-lab-encoder/SEED-Bench", "test"), stem="SEEDBenc
 
 
 def predictions(path: Path, data: str | None) -> Predictions:
-    """The replies about images: ids of questions about videos begin with `v`."""
+    """Predictions without video questions, whose ids start with `v`."""
     found = read_predictions(path, data)
     rows = [one for one in found.rows if not str(one.row.get("question_id", "")).startswith("v")]
     return Predictions(rows, left_out={**found.left_out, "about videos": len(found.rows) - len(rows)})

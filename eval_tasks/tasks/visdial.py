@@ -4,8 +4,8 @@ Source: visdial_1.0_val.json with its images VisualDialog_val2018/*.jpg in one f
 Licence: CC BY 4.0 (annotations) · Rows: 2064
 Metric: share of tenth answers that a chat model calls right · Paper: arXiv 1611.08669, used as in arXiv 2503.18533
 
-Chosen by us, where the paper doesn't say: the caption isn't shown, nothing is said about the answer's length, and the
-judge says right or wrong.
+Our choices where the paper gives no details: the caption isn't shown, the prompt doesn't mention the answer's length,
+and the judge says right or wrong.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.readers.judged_answer import fenced
+from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.rows.hub_rows import to_text
 from eval_tasks.rows.table_files import load_json
 from eval_tasks.task import Points, Sample, Scored, Task, Total
@@ -25,7 +25,11 @@ NUM_ROUNDS = 10
 
 
 def samples(data: str | None, rules: str) -> Iterator[Sample]:
-    """One sample a dialogue; the first nine rounds are given."""
+    """One sample per dialogue; the first nine rounds are given.
+
+    Raises:
+        ValueError: the folder lacks the JSON file or an image.
+    """
     folder = Path(data or "visdial")
     files = sorted(folder.glob("visdial*val*.json")) if folder.is_dir() else []
     if len(files) != 1:
@@ -40,7 +44,17 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
 
 
 def to_dialogue_sample(entry: dict[str, Any], questions: Sequence[str], answers: Sequence[str], image: bytes) -> Sample:
-    """The sample of one dialogue, whose questions and answers are given by their number."""
+    """The sample of one dialogue.
+
+    Args:
+        entry: object of `dialogs`, with indices of questions and answers.
+        questions: all questions.
+        answers: all answers.
+        image: the image's bytes.
+
+    Raises:
+        ValueError: not ten rounds with answers.
+    """
     image_id, rounds = str(entry["image_id"]), entry["dialog"]
     if len(rounds) != NUM_ROUNDS or any("answer" not in one for one in rounds):
         raise ValueError(f"VisDial image {image_id}: expected {NUM_ROUNDS} rounds with their answers")
@@ -54,27 +68,27 @@ def to_dialogue_sample(entry: dict[str, Any], questions: Sequence[str], answers:
 
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
-    """Ask whether the tenth answer is right, from accuracy alone."""
+    """The judge's prompt: is the tenth answer right?"""
     return (
         "Is a reply to a question about a picture right? The true answer is given; other words for the same are right. "
         "Say Right or Wrong and nothing else.\n\n"
         f"Question: {sample.target['question']}\nTrue answer: {sample.target['answer']}\n"
-        f"{fenced(replies[0])}\n\nRight or Wrong:"
+        f"{fence_reply(replies[0])}\n\nRight or Wrong:"
     )
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
-    """1 for Right; None without a verdict."""
+    """1 for Right, 0 for Wrong, None without a verdict. Args: see `Task.score`."""
     return {"accuracy": {"right": 1.0, "wrong": 0.0}.get(read(sample, replies, rules, verdict) or "")}
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
-    """The judge's word."""
+    """The judge's verdict, normalized. Args: see `Task.score`."""
     return str(verdict or "").strip().strip(".*").lower() or None
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """The share of right answers."""
+    """The share of right tenth answers."""
     return {"accuracy": mean_total(scored, "accuracy")}
 
 

@@ -1,4 +1,4 @@
-"""The judge that asks a chat model: one request a dialogue, through the ledger, read by `verdict`."""
+"""LLM judge at an OpenAI-compatible endpoint: one request per dialogue, cached in the ledger, parsed by `verdict`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from mmcr_dataset.record.messages import Question, to_messages, to_openai
 
 CHARACTERS_A_TOKEN = 4  # English text
 TOKENS_A_VERDICT = 600  # an explanation of five dimensions and the dictionary
-MAX_SIDE_PX = 1024  # images shown to a judge
-_REFUSED_FORM = ("http_400", "http_422")  # how servers say that they don't know a field of the request
-_BROKEN_BY_FORM = "http_500"  # what some say instead (llama.cpp's); believed only while no schema was ever answered
+MAX_SIDE_PX = 1024  # images are downscaled to this for a judge
+_SCHEMA_REFUSED = ("http_400", "http_422")  # replies of servers that don't support a field of the request
+_SCHEMA_CRASHED = "http_500"  # of some servers (llama.cpp); counts as refusal only if no schema request ever succeeded
 _SCHEMA_FORM = {
     "type": "json_schema",
     "json_schema": {"name": "verdict", "strict": True, "schema": verdict_schema()},
@@ -37,8 +37,8 @@ _SCHEMA_FORM = {
 class ApiJudge:
     """The paper's judge at an OpenAI-compatible endpoint.
 
-    Asks for the verdict as JSON by schema; an endpoint that refuses the schema is asked for text that ends with a
-    dictionary. Which of the two was used stands in each judgement.
+    Requests the verdict as structured output (JSON schema); if the endpoint doesn't support that, as text that ends
+    with a dictionary. Each judgement records which of the two was used (`with_schema`).
     """
 
     def __init__(self, endpoint: Endpoint, ledger_path: Path, spec: JudgeSpec) -> None:
@@ -52,7 +52,7 @@ class ApiJudge:
         self._answered_schema = False
 
     def describe(self) -> dict[str, object]:
-        """Model, prompt version and decoding."""
+        """Model, prompt version and decoding settings."""
         return {
             "judge": self.name,
             "is_offline": False,
@@ -64,7 +64,7 @@ class ApiJudge:
         }
 
     def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
-        """About what judging costs, images aside; None if the model's price isn't known."""
+        """Estimated cost of judging, without images; None if the model's price is unknown."""
         price = find_price(self.endpoint.model)
         if price is None:
             return None
@@ -73,24 +73,33 @@ class ApiJudge:
         return self.spec.repeats * price.cost_usd(tokens_in, TOKENS_A_VERDICT * len(asked))
 
     def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
-        """One judgement a dialogue; asks concurrently, what the ledger holds is not asked again.
+        """One judgement per dialogue; requests run concurrently, replies in the ledger are reused.
 
         Raises:
-            EndpointUnusable: no request can succeed (key, quota, model name); what was answered is kept.
-            ValueError: the images are to be judged too, and a dialogue has none of their bytes.
+            EndpointUnusable: no request can succeed (key, quota, model name); received replies are kept.
+            ValueError: the judge needs images, and a dialogue has no image bytes.
         """
-        assert self.spec.repeats == 1, "repeats are put together by PanelJudge"
+        assert self.spec.repeats == 1, "repeats are combined by PanelJudge"
         return asyncio.run(self.judge_all(dialogues, replies))[0]
 
     async def judge_all(
         self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]], ended: asyncio.Event | None = None
     ) -> list[list[Judgement]]:
-        """Judgements by repeat, then by dialogue; `ended` and what is raised as in `ask_all`, and as `score` raises."""
+        """Judgements by repeat, then by dialogue.
+
+        Args:
+            dialogues: what is judged.
+            replies: one list per dialogue, one reply per turn.
+            ended: see `ask_all`.
+
+        Raises:
+            ValueError: as in `score`.
+        """
         check_replies(dialogues, replies)
         if self.spec.images and not all(image.data for dialogue in dialogues for image in dialogue.images):
             raise ValueError(
-                "?images=yes: these dialogues come without image bytes (a stored run keeps none); name the bench "
-                "that has them (--bench), or judge without it"
+                "?images=yes: these dialogues have no image bytes (a stored run keeps none); name the bench that "
+                "has them (--bench), or judge without images"
             )
         repeats = range(self.spec.repeats)
         asked = [
@@ -104,7 +113,7 @@ class ApiJudge:
                     bar.update()
                     return judgement
 
-                # the first tells whether the endpoint takes the schema, so that the others don't all find out
+                # the first request shows whether the endpoint supports the schema, so that the others needn't retry
                 judgements = [await judge(*one) for one in asked[:1]]
                 others = (judge(*one) for one in asked[1:])
                 judgements += await ask_all(others, 2 * self.endpoint.max_in_flight, ended)
@@ -132,7 +141,7 @@ class ApiJudge:
         return Judgement(scores, detail=detail | {"explanation": verdict.explanation})
 
     def _to_messages(self, dialogue: Dialogue, given: Sequence[str]) -> list[dict[str, Any]]:
-        """The question, with the images after it if the judge is to see them."""
+        """The judge's prompt, followed by the images if it sees them."""
         messages: list[dict[str, Any]] = [*to_judge_messages(dialogue, given, self.spec.images)]
         if self.spec.images:
             asked = Question(messages[-1]["content"], dialogue.images)
@@ -140,7 +149,7 @@ class ApiJudge:
         return messages
 
     async def _ask(self, client: ChatClient, messages: Sequence[dict[str, Any]], repeat: int) -> tuple[Reply, bool]:
-        """The judge's reply, and whether the schema was asked for; the seed tells the repeats apart."""
+        """The judge's reply, and whether the schema was used; repeats differ by their seed."""
         seed = repeat if self.spec.repeats > 1 else None
         decoding: dict[str, Any] = {"temperature": self.spec.temperature, "seed": seed}
         if self._takes_schema:
@@ -149,8 +158,8 @@ class ApiJudge:
                 self._answered_schema = True
                 return reply, True
             except RequestFailed as failure:
-                broken = failure.reason == _BROKEN_BY_FORM and not self._answered_schema
-                if failure.reason not in _REFUSED_FORM and not broken:
+                crashed = failure.reason == _SCHEMA_CRASHED and not self._answered_schema
+                if failure.reason not in _SCHEMA_REFUSED and not crashed:
                     raise
         reply = await client.ask(messages, **decoding)
         self._takes_schema = False

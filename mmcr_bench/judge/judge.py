@@ -1,7 +1,7 @@
-"""Judges: what a model replied to a dialogue -> scores. `open_judge` gives one by its spec.
+"""Judges: a model's replies to a dialogue -> scores. `open_judge` opens one from its spec.
 
-`offline` compares words with the reference and asks nobody; it is for demos and tests, its only score is
-`reference_overlap`, and its numbers never stand beside a rubric's.
+`offline` is the word F1 with the references, without a model; it is for demos and tests. Its only score is
+`reference_overlap`, which isn't comparable with rubric scores.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
 
     Args:
         spec: `offline`, `api:URL#MODEL`, or several of these for a panel (judge_spec.HELP).
-        ledger_path: where paid judgements are kept; None is `judge_ledger.sqlite3` in the current folder.
+        ledger_path: SQLite file that stores paid judgements; None is `judge_ledger.sqlite3` in the current folder.
 
     Raises:
         ValueError: the spec names no judge.
@@ -40,13 +40,13 @@ def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
 
 
 def show_cost(judge: Judge, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]], times: int = 1) -> str:
-    """What judging is about to cost, in words; empty for the offline judge.
+    """A line with the estimated cost of judging; empty for the offline judge.
 
     Args:
-        judge: who is asked.
+        judge: the judge.
         dialogues: what is judged.
-        replies: to it.
-        times: how often as many are judged.
+        replies: one list per dialogue, one reply per turn.
+        times: multiplier of the number of dialogues.
     """
     if judge.is_offline:
         return ""
@@ -56,7 +56,7 @@ def show_cost(judge: Judge, dialogues: Sequence[Dialogue], replies: Sequence[Seq
 
 
 def word_f1(reply: str, reference: str) -> float:
-    """Harmonic mean of precision and recall over lower-case words, counted with repetition, 0..1.
+    """Harmonic mean of precision and recall over lower-case words, as multisets, 0..1.
 
     Source: the token F1 of SQuAD (arXiv 1606.05250, section 6.1), articles kept.
     """
@@ -66,7 +66,7 @@ def word_f1(reply: str, reference: str) -> float:
 
 
 class OfflineJudge:
-    """Word F1 of each reply and its reference, mean over the turns, 0..100."""
+    """Word F1 of each reply with its reference, mean over the turns, 0..100."""
 
     def __init__(self) -> None:
         self.name = "offline"
@@ -74,15 +74,15 @@ class OfflineJudge:
         self.names: tuple[str, ...] = (OVERLAP,)
 
     def describe(self) -> dict[str, object]:
-        """That no model judged."""
+        """Name and definition of the score."""
         return {"judge": self.name, "is_offline": True, "score": "word F1 of reply and reference, mean over turns"}
 
     def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
-        """Nothing is paid."""
+        """Zero: no request is made."""
         return 0.0
 
     def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
-        """One `reference_overlap` a dialogue."""
+        """One `reference_overlap` per dialogue."""
         check_replies(dialogues, replies)
         judgements = []
         for dialogue, given in zip(dialogues, replies, strict=True):

@@ -1,4 +1,4 @@
-"""How a judge is named on a command line: `offline`, one endpoint, or a panel of several."""
+"""Judge specs of the command line: `offline`, one endpoint, or a panel of several."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class JudgeSpec:
     """One judge at an endpoint.
 
     Attributes:
-        base_url: of the endpoint.
-        model: its name there.
-        repeats: how often each dialogue is judged; the mean counts.
-        temperature: None for the endpoint's default, which some models insist on.
-        images: True shows the images too; the paper's judge reads text only.
-        api_version: for Azure.
+        base_url: base URL of the endpoint.
+        model: model name at the endpoint.
+        repeats: number of judgements per dialogue, averaged.
+        temperature: None for the endpoint's default, which some models require.
+        images: True sends the images too; the paper's judge reads text only.
+        api_version: API version, for Azure.
     """
 
     base_url: str
@@ -30,14 +30,14 @@ class JudgeSpec:
     api_version: str | None = None
 
     def endpoint(self) -> Endpoint:
-        """Where it is asked."""
+        """The endpoint of this judge."""
         return Endpoint(self.base_url, self.model, api_version=self.api_version)
 
 
 def read_judge_specs(spec: str) -> list[JudgeSpec]:
-    """The judges a spec names; none for `offline`.
+    """Parse a judge spec; an empty list for `offline`.
 
-    Example: `"api:http://a/v1#m?repeats=3,api:http://b/v1#n"` -> two judges, the first asked three times
+    Example: `"api:http://a/v1#m?repeats=3,api:http://b/v1#n"` -> two judges, the first with three repeats
 
     Raises:
         ValueError: the spec names no judge.
@@ -52,7 +52,7 @@ def _read_one(part: str, spec: str) -> JudgeSpec:
     endpoint, options = read_endpoint_and_options(part, "judge", form, ("repeats", "temperature", "images"))
     try:
         repeats = int(options.get("repeats", "1"))
-        given = options.get("temperature", "0" if repeats == 1 else "1")  # at 0 the repeats would be copies
+        given = options.get("temperature", "0" if repeats == 1 else "1")  # at 0 the repeats would be identical
         temperature = None if given == "none" else float(given)
     except ValueError as error:
         raise ValueError(f"judge {spec!r}: repeats and temperature must be numbers ({error})") from error

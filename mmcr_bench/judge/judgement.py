@@ -1,4 +1,4 @@
-"""What a judge is, and what it says about one dialogue."""
+"""The judge protocol, and the judgement of one dialogue."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ OVERLAP = "reference_overlap"
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a judge said about one dialogue.
+    """A judge's verdict on one dialogue.
 
     Attributes:
-        scores: by name; 1..10 for the rubric's dimensions, 0..100 for `reference_overlap`; None if there is no verdict.
-        reason: why there is none, a short name for counting; None if there are scores.
-        detail: what the scores come from: the raw reply, model and snapshot, date, tokens, explanation.
+        scores: by name; 1..10 for the rubric's dimensions, 0..100 for `reference_overlap`; None without a verdict.
+        reason: short error code for counting if there is no verdict; None if there are scores.
+        detail: provenance: the raw reply, model snapshot, date, token counts, explanation.
     """
 
     scores: dict[str, float] | None
@@ -28,7 +28,7 @@ class Judgement:
 
     @property
     def points(self) -> dict[str, float] | None:
-        """The scores as they are reported, all of them up to 100; None if there are none."""
+        """The scores on the reported scale, up to 100; None without a verdict."""
         if self.scores is None:
             return None
         return {name: score if name == OVERLAP else score * REPORTED_FACTOR for name, score in self.scores.items()}
@@ -38,9 +38,9 @@ class Judge(Protocol):
     """Scores dialogues.
 
     Attributes:
-        name: `offline`, or the name of the model that judges.
-        is_offline: True if no model judges; such scores are no scores of the bench.
-        names: the scores it gives.
+        name: `offline`, or the name of the judge model.
+        is_offline: True without a judge model; such scores are not scores of the bench.
+        names: names of the scores.
     """
 
     name: str
@@ -48,34 +48,34 @@ class Judge(Protocol):
     names: tuple[str, ...]
 
     def describe(self) -> dict[str, object]:
-        """What must be stored with a score so that it can be made again."""
+        """Settings that must be stored with a score for reproducibility."""
         ...
 
     def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
-        """About what judging costs if nothing was paid before; None if a price isn't known."""
+        """Estimated cost of judging with an empty ledger; None if a price is unknown."""
         ...
 
     def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
-        """One judgement a dialogue, in order.
+        """One judgement per dialogue, in order.
 
         Raises:
-            ValueError: not one list of replies a dialogue, or not one reply a turn.
+            ValueError: not one list of replies per dialogue, or not one reply per turn.
         """
         ...
 
 
 def check_replies(dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> None:
-    """One list of replies a dialogue, one reply a turn.
+    """Check that there is one list of replies per dialogue and one reply per turn.
 
     Raises:
         ValueError: otherwise, naming the dialogue.
     """
     if len(dialogues) != len(replies):
-        raise ValueError(f"{len(dialogues)} dialogues but {len(replies)} lists of replies; pass one list a dialogue")
+        raise ValueError(f"{len(dialogues)} dialogues but {len(replies)} lists of replies; pass one list per dialogue")
     for dialogue, given in zip(dialogues, replies, strict=True):
         if isinstance(given, str) or len(given) != len(dialogue.turns):
             what = "a text" if isinstance(given, str) else f"{len(given)} replies"
             raise ValueError(
-                f"dialogue {dialogue.id!r}: {what} for {len(dialogue.turns)} turns; pass a list with one reply a turn, "
-                "an empty text where the model said nothing"
+                f"dialogue {dialogue.id!r}: {what} for {len(dialogue.turns)} turns; pass a list with one reply per "
+                "turn, an empty string where the model gave none"
             )

@@ -1,4 +1,4 @@
-"""Several judges, or one judge several times: the mean of what they say, and how far they are apart."""
+"""A panel of judges, or repeated judgements of one judge: mean score and standard deviation."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mmcr_dataset.record.dialogue import Dialogue
 class PanelJudge:
     """The mean over judges of each judge's mean over its repeats.
 
-    A dialogue that one of the judges never gave a readable verdict for has no score: a mean over fewer judges would
-    be another panel's.
+    A dialogue has no score if one of the judges returned no readable verdict for it: a mean over fewer judges would not
+    be comparable.
     """
 
     def __init__(self, judges: Sequence[ApiJudge]) -> None:
@@ -27,16 +27,16 @@ class PanelJudge:
         self.names = NAMES
 
     def describe(self) -> dict[str, object]:
-        """Every judge with its number of repeats."""
+        """Settings of every judge."""
         return {"judge": self.name, "is_offline": False, "panel": [judge.describe() for judge in self.judges]}
 
     def estimate_usd(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> float | None:
-        """The sum over all judges and repeats; None if one price isn't known."""
+        """Estimated cost over all judges and repeats; None if a price is unknown."""
         costs = [judge.estimate_usd(dialogues, replies) for judge in self.judges]
         return sum(known) if len(known := [cost for cost in costs if cost is not None]) == len(costs) else None
 
     def score(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> list[Judgement]:
-        """One judgement a dialogue; its detail holds every single one. The judges are asked in parallel."""
+        """One judgement per dialogue, with the members' in its detail. The judges run concurrently."""
         given = asyncio.run(self._judge_all(dialogues, replies))
         return [
             self._combine([[judgements[place] for judgements in repeats] for repeats in given])
@@ -46,7 +46,7 @@ class PanelJudge:
     async def _judge_all(
         self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]
     ) -> list[list[list[Judgement]]]:
-        """Judgements by judge, repeat and dialogue; if one judge fails, none asks anything more."""
+        """Judgements by judge, repeat and dialogue; if one judge fails, no further requests are sent."""
         ended = asyncio.Event()
         asks = (judge.judge_all(dialogues, replies, ended) for judge in self.judges)
         return await ask_all(asks, len(self.judges), ended)

@@ -1,4 +1,4 @@
-"""What the rubric's penalties are due for, measured: length and repetition. Kept beside the judge's scores. Pure."""
+"""Deterministic measurement of what the rubric penalizes: length and repetition. Stored beside the judge's scores."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from mmcr_bench.judge.rubric import LENGTH_TOLERANCE
 
-_WORDS_MIN = 5  # shorter sentences ("Yes, it does.") repeat without being repetition
+_WORDS_MIN = 5  # shorter sentences ("Yes, it does.") may recur without counting as repetition
 
 
 @dataclass(frozen=True, slots=True)
 class Penalties:
-    """Measured on one dialogue.
+    """Measurements of one dialogue.
 
     Attributes:
-        length_ratio: words of all replies over words of all references.
-        length_due: the ratio is off by more than the tolerance, which costs one point of precision.
-        num_repeats: sentences of five words or more that were said before, each of which costs one of redundancy.
+        length_ratio: words of all replies / words of all references.
+        length_due: the ratio deviates from 1 by more than the tolerance: one point off precision.
+        num_repeats: repeated sentences of five words or more: one point off redundancy each.
     """
 
     length_ratio: float
@@ -27,7 +27,7 @@ class Penalties:
 
 
 def measure_penalties(references: Sequence[str], replies: Sequence[str]) -> Penalties:
-    """The penalties that are due by the rubric's wording."""
+    """The penalties that the rubric requires for these replies."""
     ratio = sum(map(_count_words, replies)) / max(1, sum(map(_count_words, references)))
     seen: set[str] = set()
     num_repeats = 0

@@ -1,7 +1,7 @@
 """The rubric: five dimensions and the overall score of the paper, and the judge's prompt (paper 3.3, appendix F).
 
-The scale, the five bands, the penalties and the keys of the verdict are the paper's; `prompt_sha256` names the version
-of our wording and is stored with every score.
+The scale, the five bands, the penalties and the keys of the verdict are the paper's; `prompt_sha256` identifies the
+version of the prompt and is stored with every score.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ LENGTH_TOLERANCE = 0.2  # paper appendix F: a length off by more than 20 % costs
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """One thing that is scored.
+    """One scored dimension.
 
     Attributes:
-        name: how we call it in results.
-        key: how the judge's verdict calls it.
-        title: the heading in the prompt.
-        bands: what a score of 1-2, 3-4, 5-6, 7-8, 9-10 means.
+        name: name in results.
+        key: key in the judge's verdict.
+        title: heading in the prompt.
+        bands: descriptions of the scores 1-2, 3-4, 5-6, 7-8, 9-10.
     """
 
     name: str
@@ -153,24 +153,24 @@ def _show_dimensions() -> str:
 
 
 def _show_example() -> str:
-    """The form of the verdict; words stand for the scores, so that the example can't be copied as a verdict."""
+    """The format of the verdict; with placeholders for the scores, so that the example can't be copied as a verdict."""
     return "{" + ", ".join(f"'{dimension.key}': SCORE" for dimension in DIMENSIONS) + "}"
 
 
 def system_prompt(images: bool = False) -> str:
-    """The judge's instructions, for one that reads text only (the paper's) or one that sees the images."""
+    """The judge's system prompt, text-only (the paper's) or with images."""
     sees = _SEES_IMAGES if images else _SEES_NO_IMAGES
     return "\n\n".join([_TASK.format(images=sees), "Scales:\n\n" + _show_dimensions(), _PENALTIES])
 
 
 def prompt_sha256(images: bool = False) -> str:
-    """Hash of everything we say to the judge apart from the judged texts: the version of the prompt."""
+    """Hash of the whole prompt without the judged texts: the version of the prompt."""
     said = [system_prompt(images), _DATA_RULE, _ANSWER, _show_example()]
     return hashlib.sha256("\x1f".join(said).encode()).hexdigest()
 
 
 def verdict_schema() -> dict[str, Any]:
-    """JSON schema of a verdict: the explanation first, then one integer a dimension."""
+    """JSON schema of a verdict: the explanation first, then one integer per dimension."""
     score = {"type": "integer", "minimum": SCORE_MIN, "maximum": SCORE_MAX}
     properties: dict[str, Any] = {"Explanation": {"type": "string"}}
     properties |= {dimension.key: score for dimension in DIMENSIONS}
@@ -178,7 +178,7 @@ def verdict_schema() -> dict[str, Any]:
 
 
 def _marked(letter: str, number: int, text: str) -> list[str]:
-    """The text with its mark before each line, whatever breaks the line."""
+    """The sanitized text with a prefix before each line, for any kind of line break (prompt injection)."""
     lines = clean_text(text).splitlines()
     return [f"{letter}{number}| {line}" for line in lines] or [f"{letter}{number}|"]
 
@@ -197,18 +197,18 @@ def _show_material(dialogue: Dialogue, replies: Sequence[str]) -> str:
 
 
 def to_judge_messages(dialogue: Dialogue, replies: Sequence[str], images: bool = False) -> list[dict[str, str]]:
-    """What the judge is asked about one dialogue: text only, questions, references and replies turn by turn.
+    """The judge's prompt for one dialogue: questions, references and replies turn by turn, text only.
 
-    The code of the fence is a hash of the material, so that no text can hold it. With `images` the words say that the
-    images follow; the caller adds them.
+    Against prompt injection the code of the fence is a hash of the material, so that no judged text can contain it.
+    With `images` the prompt says that the images follow; the caller adds them.
 
     Raises:
         ValueError: the number of replies and of turns differ.
     """
     if len(replies) != len(dialogue.turns):
         raise ValueError(
-            f"dialogue {dialogue.id!r} has {len(dialogue.turns)} turns and {len(replies)} replies; pass one a turn, "
-            "an empty text where the model said nothing"
+            f"dialogue {dialogue.id!r} has {len(dialogue.turns)} turns and {len(replies)} replies; pass one per turn, "
+            "an empty string where the model gave none"
         )
     material = _show_material(dialogue, replies)
     fence = hashlib.sha256(material.encode()).hexdigest()[:12]

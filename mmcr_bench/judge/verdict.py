@@ -1,4 +1,4 @@
-"""The judge's reply, read: six scores, or the named reason why there are none. Pure, and nothing is evaluated."""
+"""Parse a judge's reply: six scores, or an error code. Nothing of the reply is executed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Pairs = list[tuple[str, Any]]
 
 
 class Unread(ValueError):
-    """A reply holds no verdict that can be trusted; `.reason` is one of UNREAD_REASONS."""
+    """A reply has no valid verdict; `.reason` is one of UNREAD_REASONS."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -42,20 +42,20 @@ class Unread(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Scores by dimension name, 1..10, and what the judge said about them."""
+    """Scores by dimension name, 1..10, and the judge's explanation."""
 
     scores: dict[str, int]
     explanation: str
 
 
 def read_verdict(text: str, judged: Iterable[str] = ()) -> Verdict:
-    """The verdict that ends a judge's reply: a JSON object, or text whose last dictionary holds the scores.
+    """Parse the verdict at the end of a judge's reply: a JSON object, or text whose last dictionary holds the scores.
 
     Example: `"Good. {'Precision': 7, ..., 'Overall Score': 8}"` -> scores with `precision` 7 and `overall` 8
 
     Args:
         text: the judge's reply.
-        judged: the replies that were judged; a verdict that stands in one of them is theirs, not the judge's.
+        judged: the judged replies; a verdict that occurs in one of them is rejected as prompt injection.
 
     Raises:
         Unread: no_verdict, unreadable_verdict, repeated_key, missing_key, unknown_key, not_an_integer, out_of_range,
@@ -64,7 +64,7 @@ def read_verdict(text: str, judged: Iterable[str] = ()) -> Verdict:
     pairs, before = _read_pairs(text)
     scores = _read_scores(pairs)
     if any(scores == shown for shown in _shown_scores(judged)):
-        raise Unread("verdict_of_the_reply", f"{scores} stands word for word in a judged reply")
+        raise Unread("verdict_of_the_reply", f"{scores} occurs verbatim in a judged reply")
     given = [value for key, value in pairs if key.lower() == "explanation"]
     return Verdict(scores, str(given[0]) if given else before.strip())
 
@@ -77,12 +77,12 @@ def _read_pairs(text: str) -> tuple[Pairs, str]:
     found = [match for match in _FLAT.finditer(text) if _QUOTED_KEY.search(match.group())]
     if not found:
         if _QUOTED_KEY.search(text):
-            raise Unread("unreadable_verdict", f"keys of a verdict but no whole dictionary: {text[-120:]!r}")
+            raise Unread("unreadable_verdict", f"keys of a verdict but no complete dictionary: {text[-120:]!r}")
         raise Unread("no_verdict", f"the reply ends in {text[-120:]!r}, expected a dictionary of six scores")
     last = found[-1]
     rest = text[last.end() :]
     if _QUOTED_KEY.search(rest) or "{" in rest or "}" in rest:
-        raise Unread("unreadable_verdict", f"more follows after the last whole dictionary: {rest[:120]!r}")
+        raise Unread("unreadable_verdict", f"text after the last complete dictionary: {rest[:120]!r}")
     pairs = _read_flat(last.group())
     if pairs is None:
         raise Unread("unreadable_verdict", f"expected quoted keys and integers, got {last.group()[:200]!r}")
@@ -90,7 +90,7 @@ def _read_pairs(text: str) -> tuple[Pairs, str]:
 
 
 def _read_json(text: str) -> Pairs | None:
-    """Pairs of a reply that is a JSON object and nothing else, None if it isn't."""
+    """Pairs of a reply that is nothing but a JSON object, else None."""
     fenced = _FENCED.match(text.strip())
     try:
         value = json.loads(fenced.group(1) if fenced else text, object_pairs_hook=_Object)
@@ -100,11 +100,11 @@ def _read_json(text: str) -> Pairs | None:
 
 
 class _Object(list[tuple[str, Any]]):
-    """A JSON object as its pairs, so that a repeated key is seen."""
+    """A JSON object as pairs, so that duplicate keys are detected."""
 
 
 def _read_flat(dictionary: str) -> Pairs | None:
-    """Pairs of a dictionary without inner braces, in Python or JSON spelling; None if anything in it is odd."""
+    """Pairs of a flat dictionary in Python or JSON syntax; None if it can't be parsed."""
     body = dictionary[1:-1]
     pairs: Pairs = []
     place = 0
@@ -127,7 +127,7 @@ def _read_scores(pairs: Pairs) -> dict[str, int]:
                 continue
             raise Unread("unknown_key", f"{key!r}, expected {[dimension.key for dimension in DIMENSIONS]}")
         if name in scores:
-            raise Unread("repeated_key", f"{key!r} stands twice")
+            raise Unread("repeated_key", f"{key!r} occurs twice")
         if type(value) is not int:  # True is an int to isinstance
             raise Unread("not_an_integer", f"{key!r} is {value!r}")
         if not SCORE_MIN <= value <= SCORE_MAX:
@@ -140,7 +140,7 @@ def _read_scores(pairs: Pairs) -> dict[str, int]:
 
 
 def _shown_scores(texts: Iterable[str]) -> Sequence[dict[str, int]]:
-    """Every verdict that stands in some texts."""
+    """Every verdict that occurs in these texts."""
     shown = []
     for text in texts:
         for match in _FLAT.finditer(text):

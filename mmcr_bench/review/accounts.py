@@ -1,4 +1,4 @@
-"""Who may review: names, scrypt-hashed passwords, sessions, and a brake on guessing."""
+"""User accounts of the review: names, scrypt-hashed passwords, sessions, rate limit of failed logins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS session (
 ) WITHOUT ROWID;
 """
 SESSION_S = 12 * 3600
-FAILURES_MAX = 5  # wrong passwords for a name within WINDOW_S, then it waits
+FAILURES_MAX = 5  # failed logins of a name within WINDOW_S before it is locked out
 WINDOW_S = 300.0
 PASSWORD_MIN = 10
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
@@ -30,8 +30,8 @@ Role = Literal["expert", "keeper"]
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Who is logged in; a keeper sees agreement and progress of all, and doesn't mark."""
+class User:
+    """The logged-in user; a keeper sees agreement and progress of all experts, and doesn't annotate."""
 
     name: str
     role: Role
@@ -48,10 +48,10 @@ class Accounts:
         self._lock = threading.Lock()
 
     def add(self, name: str, password: str, role: Role = "expert") -> None:
-        """Make an account, or give one a new password (which ends its sessions).
+        """Create an account, or reset its password (which ends its sessions).
 
         Raises:
-            ValueError: the name is odd, or the password is too short.
+            ValueError: the name is invalid, or the password is too short.
         """
         if not _NAME.fullmatch(name):
             raise ValueError(f"name {name!r}: expected a letter, then up to 31 letters, digits, dots, dashes")
@@ -70,7 +70,7 @@ class Accounts:
         return [str(name) for (name,) in rows]
 
     def log_in(self, name: str, password: str, now: float | None = None) -> str | None:
-        """A new session's token, None if name and password don't fit or too many were wrong of late."""
+        """Token of a new session; None for wrong credentials or too many recent failures."""
         now = time.time() if now is None else now
         with self._lock:
             recent = [at for at in self._failures.get(name, []) if now - at < WINDOW_S]
@@ -78,7 +78,7 @@ class Accounts:
             if len(recent) >= FAILURES_MAX:
                 return None
             row = self._db.execute("SELECT salt, hash FROM account WHERE name = ?", (name,)).fetchone()
-        salt, known_hash = row or (b"\0" * 16, b"\0" * 32)  # an unknown name costs the same time
+        salt, known_hash = row or (b"\0" * 16, b"\0" * 32)  # an unknown name takes the same time
         fits = hmac.compare_digest(_scrypt(password, salt), known_hash)
         with self._lock:
             if row is None or not fits:
@@ -90,8 +90,8 @@ class Accounts:
             self._db.execute("INSERT INTO session VALUES (?, ?, ?)", (_sha256(token), name, now + SESSION_S))
         return token
 
-    def who(self, token: str | None, now: float | None = None) -> Person | None:
-        """Whose session a token is, None if it is nobody's or has ended."""
+    def user_of(self, token: str | None, now: float | None = None) -> User | None:
+        """The user of a session token, None if it is unknown or expired."""
         if not token:
             return None
         query = (
@@ -100,7 +100,7 @@ class Accounts:
         )
         with self._lock:
             row = self._db.execute(query, (_sha256(token), time.time() if now is None else now)).fetchone()
-        return Person(row[0], row[1], _sha256("csrf " + token)) if row else None
+        return User(row[0], row[1], _sha256("csrf " + token)) if row else None
 
     def log_out(self, token: str) -> None:
         """End a session."""

@@ -1,4 +1,4 @@
-"""The commands of `python -m mmcr_bench review`: start, account, serve, rewrite, status, export, import."""
+"""Implementation of `python -m mmcr_bench review`: start, account, serve, rewrite, status, export, import."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmcr_dataset.publish.markdown_table import to_table
 
 logger = logging.getLogger(__name__)
 
-ITEMS_AT_ONCE = 50  # items whose images are in memory together
+ITEMS_AT_ONCE = 50  # items whose images are in memory at the same time
 
 
 def start(review: Path, bench: Path, num_experts: int) -> str:
@@ -28,20 +28,20 @@ def start(review: Path, bench: Path, num_experts: int) -> str:
     from mmcr_bench.select.candidates import load_by_id, read_ids
 
     if review.exists():
-        raise ValueError(f"{review}: a review stands there; go on with `review serve`, or name another file")
+        raise ValueError(f"{review}: already holds a review; resume it with `review serve`, or name another file")
     ids = sorted(read_ids(bench))
     if not ids:
-        raise ValueError(f"{bench}: no bench there; draw one with `python -m mmcr_bench build`")
+        raise ValueError(f"{bench}: no bench found; draw one with `python -m mmcr_bench build`")
     log = ReviewLog(review, num_experts)
     for begin in range(0, len(ids), ITEMS_AT_ONCE):
         for dialogue in load_by_id([bench], ids[begin : begin + ITEMS_AT_ONCE]):
             log.add_dialogue(Event("opened", dialogue.id, 1, "build", time.time()), dialogue)
     log.close()
-    return f"{review}: {len(ids)} items wait for {num_experts} experts; make their accounts with `review account`"
+    return f"{review}: {len(ids)} items to annotate by {num_experts} experts; create accounts with `review account`"
 
 
 def account(review: Path, name: str, role: Role) -> str:
-    """Make an account; the password is asked for, or read from standard input where that is no terminal."""
+    """Create an account; the password is prompted for, or read from standard input if that is not a terminal."""
     accounts = Accounts(open_database(_existing(review)))
     asked = f"Password for {name}: "
     accounts.add(name, getpass.getpass(asked) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n"), role)
@@ -58,13 +58,20 @@ def serve(review: Path, host: str, port: int) -> str:
     experts = accounts.names("expert")
     print(f"review of {len(log.items())} items by {len(experts)} experts on http://{host}:{port}", flush=True)
     if host not in ("127.0.0.1", "localhost"):
-        logger.warning("passwords travel unencrypted unless a proxy with TLS stands before this address")
+        logger.warning("passwords are sent unencrypted unless a TLS proxy is in front of this address")
     uvicorn.run(make_app(log, accounts), host=host, port=port, log_level="warning", server_header=False)
     return "stopped"
 
 
 def rewrite(review: Path, endpoint: str, ledger: Path, dataset: Path, seed: int) -> str:
-    """Regenerate flagged items, draw others for those that failed too often.
+    """Regenerate flagged items; items that failed too often are replaced by a new draw.
+
+    Args:
+        review: SQLite file of the review.
+        endpoint: `offline` or URL#MODEL of the writer.
+        ledger: SQLite file that stores paid replies.
+        dataset: folder that replacements are drawn from.
+        seed: seed of the draw.
 
     Raises:
         ValueError: the endpoint is neither `offline` nor URL#MODEL.
@@ -97,27 +104,27 @@ def status(review: Path) -> str:
 
 
 def agreement(review: Path) -> str:
-    """How far the experts of a review agree."""
+    """Inter-annotator agreement of a review as a Markdown table."""
     rows = show_agreement(ReviewLog(_existing(review)), num_resamples=2000)
     notes = [f"\n{row[0]}" for row in rows if len(row) == 1]
     return "\n".join([to_table(AGREEMENT_COLUMNS, [row for row in rows if len(row) > 1]), *notes])
 
 
 def export(review: Path, file: Path) -> str:
-    """Write everything but accounts as JSON lines."""
+    """Write everything except the accounts as JSON lines."""
     lines = list(export_lines(ReviewLog(_existing(review))))
     file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return f"{file}: {len(lines)} lines"
 
 
 def import_file(review: Path, file: Path, num_experts: int) -> str:
-    """Make a review from an export.
+    """Create a review from an export.
 
     Raises:
-        ValueError: the review exists, or the file isn't whole.
+        ValueError: the review exists, or the file is incomplete.
     """
     if review.exists():
-        raise ValueError(f"{review}: a review stands there; name another file")
+        raise ValueError(f"{review}: already holds a review; name another file")
     with file.open(encoding="utf-8") as lines:
         count = import_lines(ReviewLog(review, num_experts), lines)
     return f"{review}: {count} events"
@@ -126,6 +133,6 @@ def import_file(review: Path, file: Path, num_experts: int) -> str:
 def _existing(review: Path) -> Path:
     if not review.is_file():
         raise ValueError(
-            f"{review}: no review there; begin one with `python -m mmcr_bench review start {review} BENCH`"
+            f"{review}: no review found; start one with `python -m mmcr_bench review start {review} BENCH`"
         )
     return review

@@ -1,7 +1,7 @@
-"""The review on disk: an append-only SQLite log of events, and the images they speak of.
+"""The review on disk: an append-only SQLite event log, and the images it refers to.
 
-Nothing can be changed or deleted (triggers see to it). An event is checked against the state and written in one
-transaction, so two experts at once never lose a mark, also not from two processes.
+Triggers forbid updates and deletions. An event is validated and written in one transaction, so concurrent experts
+never lose a mark, even from different processes.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON event BEGIN SELECT RAISE
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """A connection that survives a power cut and waits for other writers.
+    """A durable connection (WAL, full sync) that waits for other writers.
 
     Raises:
-        ValueError: the file is no SQLite database.
+        ValueError: the file is not an SQLite database.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -49,7 +49,7 @@ class ReviewLog:
     """An open review file.
 
     Attributes:
-        num_experts: how many must mark an item; fixed when the file is made.
+        num_experts: number of experts who must annotate each item; fixed when the file is created.
     """
 
     def __init__(self, path: Path, num_experts: int = NUM_EXPERTS) -> None:
@@ -68,22 +68,22 @@ class ReviewLog:
         self._db.close()
 
     def items(self) -> Mapping[str, Item]:
-        """The review as it stands, by item name."""
+        """Current state of the review, by item name."""
         with self._lock:
             self._catch_up()
             return dict(self._items)
 
     def events(self) -> list[Event]:
-        """Everything that happened, oldest first."""
+        """All events, oldest first."""
         with self._lock:
             self._catch_up()
             return list(self._events)
 
     def append(self, event: Event) -> Item:
-        """Write an event if it fits; returns the item after it.
+        """Append an event if it is valid; returns the item after it.
 
         Raises:
-            ReviewConflict: it doesn't fit; nothing is written.
+            ReviewConflict: the event is invalid in the current state; nothing is written.
         """
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
@@ -99,7 +99,7 @@ class ReviewLog:
             return item
 
     def _catch_up(self) -> None:
-        """Apply what this or another process has written since."""
+        """Apply the events that this or another process has written since the last call."""
         rows = self._db.execute("SELECT value FROM event WHERE seq > ? ORDER BY seq", (len(self._events),)).fetchall()
         for (text,) in rows:
             event = to_event(json.loads(text))
@@ -107,7 +107,7 @@ class ReviewLog:
             self._events.append(event)
 
     def add_dialogue(self, event: Event, dialogue: Dialogue) -> Item:
-        """Write an event that brings a dialogue, its images first."""
+        """Append an event that carries a dialogue; its images are written first."""
         with self._lock:
             for image in dialogue.images:
                 self._db.execute("INSERT OR IGNORE INTO image VALUES (?, ?)", (image.sha256, image.data))
@@ -121,13 +121,13 @@ class ReviewLog:
         return ((sha256, self.image(sha256) or b"") for sha256 in hashes)
 
     def image(self, sha256: str) -> bytes | None:
-        """The bytes of an image of the review, None if it has none of this hash."""
+        """The bytes of an image by its hash, None if unknown."""
         with self._lock:
             row = self._db.execute("SELECT data FROM image WHERE sha256 = ?", (sha256,)).fetchone()
         return None if row is None else bytes(row[0])
 
     def dialogue(self, item: Item) -> Dialogue:
-        """The current version of an item with its images."""
+        """The current dialogue of an item with its images."""
         images: dict[str, bytes] = {}
         for image in image_entries(item.dialogue):
             data = self.image(image["sha256"])
@@ -137,7 +137,7 @@ class ReviewLog:
 
 
 def to_marks(events: Iterable[Event]) -> list[Mark]:
-    """The marks that count, all versions: an expert's last one on each, unless withdrawn."""
+    """The valid marks of all versions: each expert's last one, unless withdrawn."""
     last: dict[tuple[str, str], Mark] = {}
     for event in events:
         key = (f"{event.item}#{event.version}", event.actor)
@@ -157,10 +157,10 @@ def export_lines(log: ReviewLog) -> Iterator[str]:
 
 
 def import_lines(log: ReviewLog, lines: Iterable[str]) -> int:
-    """Write exported lines into an empty review; returns the number of events.
+    """Import exported lines into an empty review; returns the number of events.
 
     Raises:
-        ValueError: the review isn't empty, a line is broken or doesn't fit, or an image is missing.
+        ValueError: the review isn't empty, a line is malformed or conflicts, or an image is missing.
     """
     if log.events():
         raise ValueError("the review has events already; import into a new file")
@@ -178,7 +178,7 @@ def import_lines(log: ReviewLog, lines: Iterable[str]) -> int:
             else:
                 log.add_dialogue(event, from_json(event.dialogue, images))
         except KeyError as error:
-            raise ValueError(f"line {number}: nothing for {error}; the file is not whole") from error
+            raise ValueError(f"line {number}: {error} is missing; the file is incomplete") from error
         except (TypeError, ValueError) as error:
             raise ValueError(f"line {number}: {error}") from error
     return len(log.events())

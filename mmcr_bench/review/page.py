@@ -1,6 +1,6 @@
-"""The experts' web page: log in, look at a dialogue, pass or flag it by keyboard, go on. Plain forms, no framework.
+"""The experts' web page: log in, read a dialogue, pass or flag it by keyboard, next item. Plain HTML forms.
 
-Every text of a dialogue is shown literally; the policy in the headers lets nothing run or load that isn't ours.
+Every text of a dialogue is escaped; the Content-Security-Policy blocks foreign scripts and resources.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 
 from mmcr_bench.judge.rubric import DIMENSIONS
-from mmcr_bench.review.accounts import SESSION_S, Accounts, Person
+from mmcr_bench.review.accounts import SESSION_S, Accounts, User
 from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.progress import next_item, show_agreement, to_progress
 from mmcr_bench.review.rounds import CRITERIA, Event, Item, Kind, ReviewConflict
@@ -41,7 +41,7 @@ Form = Mapping[str, list[str]]
 
 
 class Refused(Exception):
-    """A request that gets an error page: status and what to tell the person."""
+    """A request that is answered with an error page: HTTP status and message for the user."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class Refused(Exception):
 
 
 class Pages:
-    """The handlers; one method a page."""
+    """The request handlers, one method per page."""
 
     def __init__(self, log: ReviewLog, accounts: Accounts) -> None:
         self.log = log
@@ -62,29 +62,33 @@ class Pages:
         self._static = {name: folder.joinpath(name).read_bytes() for name in _STATIC}
 
     def show(self, template: str, status: int = 200, **values: object) -> HTMLResponse:
-        """A page; every value is escaped."""
+        """Render a template; every value is escaped."""
         return HTMLResponse(self._templates.get_template(template).render(**values), status)
 
-    def person(self, request: Request) -> Person | None:
-        """Who asks, None if nobody is logged in."""
-        return self.accounts.who(request.cookies.get(COOKIE))
+    def user(self, request: Request) -> User | None:
+        """The logged-in user, None if there is none."""
+        return self.accounts.user_of(request.cookies.get(COOKIE))
 
     async def static(self, name: str) -> Response:
-        """Style and script."""
+        """Stylesheet and script.
+
+        Raises:
+            Refused: there is no such file.
+        """
         if name not in self._static:
             raise Refused(404, "There is no such page.")
         return Response(self._static[name], media_type=_STATIC[name])
 
     async def login(self, request: Request) -> Response:
-        """The form to log in."""
-        return self.show("login.html", person=None, failed=False)
+        """The login form."""
+        return self.show("login.html", user=None, failed=False)
 
     async def log_in(self, request: Request) -> Response:
-        """Check name and password, begin a session."""
+        """Check name and password, start a session."""
         form = await read_form(request)
         token = await run_in_threadpool(self.accounts.log_in, first(form, "name"), first(form, "password"))
         if token is None:
-            return self.show("login.html", 401, person=None, failed=True)
+            return self.show("login.html", 401, user=None, failed=True)
         response = RedirectResponse("/", 303)
         secure = request.url.scheme == "https"
         response.set_cookie(COOKIE, token, max_age=SESSION_S, httponly=True, samesite="strict", secure=secure)
@@ -98,71 +102,79 @@ class Pages:
 
     async def start(self, request: Request) -> Response:
         """An expert's next item, or the keeper's overview."""
-        person = self.person(request)
-        if person is None:
+        user = self.user(request)
+        if user is None:
             return RedirectResponse("/login", 303)
-        if person.role == "keeper":
+        if user.role == "keeper":
             return RedirectResponse("/progress", 303)
         items = self.log.items()
-        name = next_item(items, person.name, self.log.num_experts)
+        name = next_item(items, user.name, self.log.num_experts)
         done = request.query_params.get("done")
         if name is None:
-            return self.show("done.html", person=person, done=items.get(done or ""), **self._counts(items, person))
-        return self._show_item(person, items, items[name], items.get(done or ""))
+            return self.show("done.html", user=user, done=items.get(done or ""), **self._counts(items, user))
+        return self._show_item(user, items, items[name], items.get(done or ""))
 
     async def item(self, request: Request, name: str) -> Response:
-        """One item by its name."""
-        person = self._expert(request)
+        """One item by its name.
+
+        Raises:
+            Refused: the user is no expert, or there is no such item.
+        """
+        user = self._expert(request)
         items = self.log.items()
         if name not in items:
             raise Refused(404, "This item is not in the review.")
-        return self._show_item(person, items, items[name], None)
+        return self._show_item(user, items, items[name], None)
 
-    def _show_item(self, person: Person, items: Mapping[str, Item], item: Item, done: Item | None) -> HTMLResponse:
-        mine = item.marks.get(person.name)
+    def _show_item(self, user: User, items: Mapping[str, Item], item: Item, done: Item | None) -> HTMLResponse:
+        mine = item.marks.get(user.name)
         return self.show(
             "item.html",
-            person=person,
+            user=user,
             item=item,
             turns=to_shown_turns(item.dialogue),
             mine=mine,
-            done=done if done is not None and person.name in done.marks else None,
+            done=done if done is not None and user.name in done.marks else None,
             criteria=[dimension for dimension in DIMENSIONS if dimension.name in CRITERIA],
             note_max=NOTE_MAX,
-            **self._counts(items, person),
+            **self._counts(items, user),
         )
 
-    def _counts(self, items: Mapping[str, Item], person: Person) -> dict[str, int]:
-        return {"num_items": len(items), "num_mine": sum(person.name in item.marks for item in items.values())}
+    def _counts(self, items: Mapping[str, Item], user: User) -> dict[str, int]:
+        return {"num_items": len(items), "num_mine": sum(user.name in item.marks for item in items.values())}
 
     async def mark(self, request: Request, name: str) -> Response:
         """Store an expert's mark."""
-        person, form = await self._posted(request, "expert")
+        user, form = await self._posted(request, "expert")
         note = first(form, "note")[:NOTE_MAX]
-        await self._append("marked", name, person, form, tuple(form.get("flag", [])), note)
+        await self._append("marked", name, user, form, tuple(form.get("flag", [])), note)
         return RedirectResponse(f"/?done={quote(name, safe='')}", 303)
 
     async def undo(self, request: Request, name: str) -> Response:
-        """Take an expert's mark back."""
-        person, form = await self._posted(request, "expert")
-        await self._append("withdrawn", name, person, form)
+        """Withdraw an expert's mark."""
+        user, form = await self._posted(request, "expert")
+        await self._append("withdrawn", name, user, form)
         return RedirectResponse(f"/item/{quote(name, safe='')}", 303)
 
     async def _append(
-        self, kind: Kind, name: str, person: Person, form: Form, flags: tuple[str, ...] = (), note: str = ""
+        self, kind: Kind, name: str, user: User, form: Form, flags: tuple[str, ...] = (), note: str = ""
     ) -> None:
         version = first(form, "version")
         if not version.isascii() or not version.isdigit() or len(version) > 6:
             raise Refused(400, "The form names no version.")
-        event = Event(kind, name, int(version), person.name, time.time(), flags, note)
+        event = Event(kind, name, int(version), user.name, time.time(), flags, note)
         try:
             await run_in_threadpool(self.log.append, event)
         except ReviewConflict as conflict:
             raise Refused(409, conflict.detail) from conflict
 
     async def image(self, request: Request, sha256: str) -> Response:
-        """An image of the review, as its bytes are."""
-        if self.person(request) is None:
+        """The unchanged bytes of an image.
+
+        Raises:
+            Refused: nobody is logged in, or the image is unknown or can't be decoded.
+        """
+        if self.user(request) is None:
             raise Refused(403, "Log in first.")
         data = await run_in_threadpool(self.log.image, sha256)
         if data is None:
@@ -175,33 +187,37 @@ class Pages:
         return Response(data, media_type=f"image/{kind}", headers=headers)
 
     async def progress(self, request: Request) -> Response:
-        """The keeper's overview: status, experts, agreement."""
-        person = self.person(request)
-        if person is None or person.role != "keeper":
+        """The keeper's overview: status, experts, agreement.
+
+        Raises:
+            Refused: the user isn't the keeper.
+        """
+        user = self.user(request)
+        if user is None or user.role != "keeper":
             raise Refused(403, "Only the keeper of the review sees this page.")
         progress = to_progress(self.log, self.accounts.names("expert"))
         agreement = await run_in_threadpool(show_agreement, self.log)
-        return self.show("progress.html", person=person, progress=progress, agreement=agreement)
+        return self.show("progress.html", user=user, progress=progress, agreement=agreement)
 
-    def _expert(self, request: Request) -> Person:
-        person = self.person(request)
-        if person is None or person.role != "expert":
+    def _expert(self, request: Request) -> User:
+        user = self.user(request)
+        if user is None or user.role != "expert":
             raise Refused(403, "Log in as an expert to review.")
-        return person
+        return user
 
-    async def _posted(self, request: Request, role: str | None = None) -> tuple[Person, Form]:
-        """The person behind a form and its fields; a form that isn't ours is refused."""
+    async def _posted(self, request: Request, role: str | None = None) -> tuple[User, Form]:
+        """The user who sent a form, and its fields; refuses a form without our CSRF token."""
         form = await read_form(request)
-        person = self.person(request)
-        if person is None or (role is not None and person.role != role):
+        user = self.user(request)
+        if user is None or (role is not None and user.role != role):
             raise Refused(403, "Log in first.")
-        if not hmac.compare_digest(first(form, "csrf").encode(), person.csrf.encode()):
+        if not hmac.compare_digest(first(form, "csrf").encode(), user.csrf.encode()):
             raise Refused(403, "This form was not sent from the review page; load the page again.")
-        return person, form
+        return user, form
 
 
 async def read_form(request: Request) -> Form:
-    """Fields of a form that was sent from our own page.
+    """Fields of a same-origin form.
 
     Raises:
         Refused: another site sent it, or it is too large.
@@ -223,7 +239,7 @@ def first(form: Form, name: str) -> str:
 
 
 def to_shown_turns(dialogue: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Turns for the page: blocks with the images' hashes in place of their numbers."""
+    """Turns for the template: image blocks with number and hash."""
     hashes = [image["sha256"] for image in image_entries(dialogue)]
     return [
         {
@@ -264,6 +280,6 @@ def make_app(log: ReviewLog, accounts: Accounts) -> FastAPI:
 
     @app.exception_handler(Refused)
     async def show_refusal(request: Request, refused: Refused) -> Response:
-        return pages.show("refused.html", refused.status, person=None, message=refused.message)
+        return pages.show("refused.html", refused.status, user=None, message=refused.message)
 
     return app

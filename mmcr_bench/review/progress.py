@@ -1,4 +1,4 @@
-"""Where a review stands: whose turn, how many items in which state, how far the experts agree."""
+"""Progress of a review: next item of each expert, items by status, inter-annotator agreement."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Progress:
         by_status: items that are open, passed, to regenerate, to replace.
         by_round: open items by round.
         by_expert: current versions that each expert has marked.
-        num_items: all.
-        num_marks: marks ever made and not withdrawn, all versions.
-        num_regenerated: versions regenerated.
-        num_replaced: items that were redrawn.
+        num_items: number of items.
+        num_marks: marks not withdrawn, over all versions.
+        num_regenerated: number of regenerated versions.
+        num_replaced: number of redrawn items.
     """
 
     by_status: Mapping[str, int]
@@ -37,7 +37,7 @@ class Progress:
 
 
 def to_progress(log: ReviewLog, experts: Sequence[str]) -> Progress:
-    """The counts as they are now."""
+    """The current counts."""
     items, events = log.items(), log.events()
     status = Counter(item.status(log.num_experts) for item in items.values())
     kinds = Counter(event.kind for event in events)
@@ -53,7 +53,7 @@ def to_progress(log: ReviewLog, experts: Sequence[str]) -> Progress:
 
 
 def next_item(items: Mapping[str, Item], expert: str, num_experts: int) -> str | None:
-    """The item an expert should look at now, None if nothing waits for them; each expert has an order of their own."""
+    """An expert's next open item, None if there is none; the order differs between experts."""
     waiting = [item.name for item in items.values() if expert not in item.marks and item.status(num_experts) == "open"]
     return min(waiting, key=lambda name: hashlib.sha256(f"{expert}\x1f{name}".encode()).digest(), default=None)
 
@@ -62,7 +62,7 @@ AGREEMENT_COLUMNS = ("criterion", "items", "flagged", "raw", "Krippendorff's alp
 
 
 def show_agreement(log: ReviewLog, num_resamples: int = 300) -> list[list[str]]:
-    """Rows of the agreement table, cells as text; a single row with the reason where there is nothing to measure."""
+    """Rows of the agreement table; a single row with the reason if agreement can't be measured."""
     marks = to_marks(log.events())
     try:
         found = measure_agreement(marks, CRITERIA, num_resamples)

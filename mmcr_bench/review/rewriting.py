@@ -1,4 +1,4 @@
-"""What follows a flag: the writer regenerates the dialogue, or another of the same topic takes its place."""
+"""Handling of flagged items: the writer regenerates the dialogue, or another of the same topic replaces it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.rounds import Event, Item
 from mmcr_bench.select.candidates import load_by_id, read_candidates
 from mmcr_bench.select.draw import Candidate as DrawCandidate
-from mmcr_bench.select.draw import Images, add_images, find_sharing, shows_any, to_order
+from mmcr_bench.select.draw import Images, add_images, draw_order, find_contaminated, shares_image
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.generate.dialogues import write_dialogues
@@ -22,19 +22,19 @@ from mmcr_dataset.publish.remove import remove_rows
 from mmcr_dataset.record.dialogue import Dialogue, Turn, image_entries
 from mmcr_dataset.stage.stages import Removed
 
-ATTEMPTS_MAX = 3  # unusable replies of the writer in a row, then another dialogue is drawn
-_PASSING = ("timeout", "connection")  # failures that say nothing about the item: the next call tries again
+ATTEMPTS_MAX = 3  # consecutive unusable replies of the writer before the item is replaced
+_TRANSIENT = ("timeout", "connection")  # failures of the endpoint, not of the item: retried in the next call
 
 
 @dataclass(frozen=True, slots=True)
 class Rewriting:
-    """What was done.
+    """Result of a rewrite.
 
     Attributes:
-        num_regenerated: items regenerated.
-        num_replaced: items redrawn.
+        num_regenerated: number of regenerated items.
+        num_replaced: number of redrawn items.
         failures: unusable or missing replies of the writer, by reason.
-        shortages: items for which the data set has no other dialogue, by topic.
+        shortages: items without a replacement in the data set, by topic.
     """
 
     num_regenerated: int
@@ -44,17 +44,17 @@ class Rewriting:
 
 
 def rewrite_flagged(log: ReviewLog, settings: WriterSettings, ledger_path: Path, dataset: Path, seed: int) -> Rewriting:
-    """Give every flagged item a new version.
+    """Create a new version of every flagged item.
 
-    An item whose writer gives nothing usable three times is redrawn; one that the endpoint could not answer stays
-    flagged for the next call.
+    An item with three unusable replies of the writer is redrawn; one that failed with an endpoint error stays flagged
+    for the next call.
 
     Args:
         log: the review.
-        settings: the writer.
-        ledger_path: where paid replies are kept.
-        dataset: folder that replacements are drawn from; they and their look-alikes leave it.
-        seed: of that draw.
+        settings: settings of the writer.
+        ledger_path: SQLite file that stores paid replies.
+        dataset: folder that replacements are drawn from; they and dialogues sharing their images are removed from it.
+        seed: seed of the draw.
     """
     items = log.items().values()
     waiting = [item for item in items if item.status(log.num_experts) == "regenerate"]
@@ -63,7 +63,7 @@ def rewrite_flagged(log: ReviewLog, settings: WriterSettings, ledger_path: Path,
     failures: Counter[str] = Counter()
     for attempt in range(1, ATTEMPTS_MAX + 1):
         candidates = [_to_candidate(log, item, attempt, settings.writer) for item in waiting]
-        written = write_dialogues(candidates, settings, ledger_path, _be_quiet)
+        written = write_dialogues(candidates, settings, ledger_path, _no_progress)
         unusable: list[Item] = []
         for item, found in zip(waiting, written, strict=True):
             reason = _store_version(log, item, found, settings.writer)
@@ -71,7 +71,7 @@ def rewrite_flagged(log: ReviewLog, settings: WriterSettings, ledger_path: Path,
                 num_regenerated += 1
                 continue
             failures[reason] += 1
-            if reason not in _PASSING and not reason.startswith("http_"):
+            if reason not in _TRANSIENT and not reason.startswith("http_"):
                 unusable.append(item)
         waiting = unusable
     failed += waiting
@@ -80,7 +80,7 @@ def rewrite_flagged(log: ReviewLog, settings: WriterSettings, ledger_path: Path,
 
 
 def _store_version(log: ReviewLog, item: Item, found: Dialogue | Removed, writer: str) -> str | None:
-    """Put a new version into the review; None, or the reason why it can't be used."""
+    """Store a new version in the review; None, or the reason why it is unusable."""
     if isinstance(found, Removed):
         return found.reason
     before = log.dialogue(item)
@@ -94,14 +94,14 @@ def _store_version(log: ReviewLog, item: Item, found: Dialogue | Removed, writer
     return None
 
 
-def _be_quiet(note: str) -> None:
-    """A review rewrites a few items; it needs no progress line."""
+def _no_progress(note: str) -> None:
+    """Progress callback that shows nothing."""
 
 
 def _to_candidate(log: ReviewLog, item: Item, attempt: int, writer: str) -> Candidate:
-    """What the writer gets: the images, the rejected conversation, and what the experts wrote about it.
+    """Input of the writer: the images, the rejected conversation, and the experts' notes.
 
-    The offline writer quotes what it gets and can't be told what is wrong, so it gets the images alone.
+    The offline writer quotes its input and can't follow notes, so it gets the images alone.
     """
     dialogue = log.dialogue(item)
     numbers = range(1, len(dialogue.images) + 1)
@@ -118,14 +118,14 @@ def _show_turns(turns: Iterable[Turn]) -> list[str]:
 
 
 def _show_flags(item: Item) -> list[str]:
-    """One line a criterion and a note; who said it stays in the log."""
+    """One line per criterion and per note, anonymized."""
     flags = Counter(flag for mark in item.marks.values() for flag in mark.flags)
     lines = [f"{flag}: {count} of {len(item.marks)}" for flag, count in sorted(flags.items())]
     return lines + sorted(mark.note for mark in item.marks.values() if mark.flags and mark.note.strip())
 
 
 def _replace_failed(log: ReviewLog, items: Sequence[Item], dataset: Path, seed: int) -> Counter[str]:
-    """Draw a new dialogue of the same topic and kind for each item; returns what is missing, by topic."""
+    """Draw a new dialogue of the same topic and kind for each item; returns the shortages by topic."""
     candidates, _ = read_candidates([dataset])
     seen = Images()
     for event in log.events():
@@ -136,8 +136,8 @@ def _replace_failed(log: ReviewLog, items: Sequence[Item], dataset: Path, seed: 
     drawn: list[str] = []
     for item in items:
         topic, count = item.dialogue["topic"], len(image_entries(item.dialogue))
-        alike = [c for c in candidates if c.topic == topic and (len(c.phashes) > 1) == (count > 1) and c.phashes]
-        free = next((c for c in to_order(alike, seed) if c.id not in drawn and not shows_any(seen, c)), None)
+        same = [c for c in candidates if c.topic == topic and (len(c.phashes) > 1) == (count > 1) and c.phashes]
+        free = next((c for c in draw_order(same, seed) if c.id not in drawn and not shares_image(seen, c)), None)
         if free is None:
             shortages[str(topic)] += 1
             continue
@@ -146,7 +146,7 @@ def _replace_failed(log: ReviewLog, items: Sequence[Item], dataset: Path, seed: 
         (dialogue,) = load_by_id([dataset], [free.id])
         log.add_dialogue(Event("replaced", item.name, item.version + 1, "draw", time.time()), dialogue)
     why = dict.fromkeys(drawn, "drawn for the bench") | dict.fromkeys(
-        find_sharing(candidates, drawn), "shows an image of the bench"
+        find_contaminated(candidates, drawn), "shows an image of the bench"
     )
     if why:
         remove_rows(dataset, why)

@@ -1,7 +1,7 @@
-"""The rule of the review as a pure state machine over events (paper 3.3: six experts, five criteria, rounds).
+"""The review protocol as a pure state machine over events (paper 3.3: six experts, five criteria, rounds).
 
-Every expert marks the current version of an item: nothing flagged is a pass. When all have marked, an item that nobody
-flagged has passed; any flag means that it is regenerated and reviewed again, with fresh marks. An item that fails in
+Every expert marks (annotates) the current version of an item; a mark without flags is a pass. Once all have marked it,
+an item without flags has passed; a flagged one is regenerated and annotated again from scratch. An item that fails in
 more than three rounds is replaced by a new draw of the same topic, which starts at round one.
 """
 
@@ -22,7 +22,7 @@ Status = Literal["open", "passed", "regenerate", "replace"]
 
 
 class ReviewConflict(ValueError):
-    """An event doesn't fit the state; `.reason` is a short name, the message says what to do."""
+    """An event is invalid in the current state; `.reason` is an error code, the message says what to do."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -32,17 +32,17 @@ class ReviewConflict(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the log.
+    """One entry of the log.
 
     Attributes:
-        kind: opened, regenerated and replaced bring a dialogue; marked brings flags and a note; withdrawn nothing.
-        item: the place in the bench, the same through all versions.
-        version: for marked and withdrawn the version that was seen, otherwise the number of the new one.
-        actor: who did it: an expert, or the program that wrote the dialogue.
-        at: seconds since 1970.
-        flags: criteria that were flagged.
-        note: what the expert wrote.
-        dialogue: `schema.to_json` of the new version.
+        kind: opened, regenerated and replaced carry a dialogue; marked carries flags and a note; withdrawn nothing.
+        item: id of the item, stable over all versions.
+        version: for marked and withdrawn the annotated version, otherwise the number of the new one.
+        actor: the expert, or the program that wrote the dialogue.
+        at: Unix time in seconds.
+        flags: flagged criteria.
+        note: the expert's comment.
+        dialogue: `record.dialogue.to_json` of the new version.
     """
 
     kind: Kind
@@ -57,13 +57,13 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One place of the bench as it stands.
+    """Current state of one item of the bench.
 
     Attributes:
-        name: its id, kept through all versions.
-        version: counts from 1 through regenerations and replacements.
-        round: counts from 1, again from 1 after a replacement.
-        dialogue: the current version, as `schema.to_json` gives it.
+        name: id, stable over all versions.
+        version: from 1, incremented by regenerations and replacements.
+        round: from 1, reset by a replacement.
+        dialogue: the current version in the form of `record.dialogue.to_json`.
         marks: the last mark of each expert on this version.
     """
 
@@ -74,7 +74,7 @@ class Item:
     marks: Mapping[str, Event] = field(default_factory=dict)
 
     def status(self, num_experts: int) -> Status:
-        """Open until all experts have marked; then passed, or what must happen to it."""
+        """Open until all experts have marked it; then passed, or the required action."""
         if len(self.marks) < num_experts:
             return "open"
         if not any(mark.flags for mark in self.marks.values()):
@@ -83,7 +83,7 @@ class Item:
 
 
 def apply(items: Mapping[str, Item], event: Event, num_experts: int) -> Item:
-    """The item after an event; the given state stays as it is.
+    """The item after an event; the given state is not modified.
 
     Raises:
         ReviewConflict: unknown_item, known_item, stale_version, unknown_criterion, no_mark, panel_full, not_flagged,
@@ -101,14 +101,14 @@ def apply(items: Mapping[str, Item], event: Event, num_experts: int) -> Item:
     if event.version != item.version:
         raise ReviewConflict(
             "stale_version",
-            f"{event.item!r} was regenerated (version {item.version}, you saw {event.version}); look at it again",
+            f"{event.item!r} was regenerated (version {item.version}, you saw {event.version}); review it again",
         )
     return _marked(item, event, num_experts) if event.kind == "marked" else _withdrawn(item, event)
 
 
 def _dialogue_of(event: Event) -> Mapping[str, Any]:
     if event.dialogue is None:
-        raise ReviewConflict("no_dialogue", f"{event.kind} of {event.item!r} brings no dialogue")
+        raise ReviewConflict("no_dialogue", f"{event.kind} of {event.item!r} carries no dialogue")
     return event.dialogue
 
 
@@ -127,12 +127,12 @@ def _marked(item: Item, event: Event, num_experts: int) -> Item:
     if unknown:
         raise ReviewConflict("unknown_criterion", f"{sorted(unknown)}, expected some of {list(CRITERIA)}")
     if event.actor not in item.marks and len(item.marks) >= num_experts:
-        raise ReviewConflict("panel_full", f"{item.name!r} has the marks of its {num_experts} experts")
+        raise ReviewConflict("panel_full", f"{item.name!r} has been marked by its {num_experts} experts")
     return Item(item.name, item.version, item.round, item.dialogue, {**item.marks, event.actor: event})
 
 
 def _withdrawn(item: Item, event: Event) -> Item:
     if event.actor not in item.marks:
-        raise ReviewConflict("no_mark", f"{event.actor} has no mark on {item.name!r} to take back")
+        raise ReviewConflict("no_mark", f"{event.actor} has no mark on {item.name!r} to withdraw")
     marks = {expert: mark for expert, mark in item.marks.items() if expert != event.actor}
     return Item(item.name, item.version, item.round, item.dialogue, marks)

@@ -1,4 +1,4 @@
-"""Dialogues of a data set folder as candidates of the draw, and the drawn ones whole. Reads no more than it needs."""
+"""Read a data set folder: candidates of the draw (ids, topics, image hashes only), and the full drawn dialogues."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def read_ids(folder: Path) -> set[str]:
 
 
 def read_candidates(folders: Iterable[Path]) -> tuple[list[Candidate], int]:
-    """The candidates in some data set folders, and how many dialogues have an image that doesn't decode.
+    """The candidates of data set folders, and the number of dialogues with an image that can't be decoded.
 
-    The first folder wins where two hold a dialogue. Images are read only where a row lacks their hash.
+    If two folders hold a dialogue, the first wins. Images are read only where a row lacks their hash.
     """
     by_id: dict[str, Candidate] = {}
     num_undecodable = 0
@@ -48,7 +48,7 @@ def _is_hashed(row: Mapping[str, Any]) -> bool:
 
 
 def _hash_images(dialogue: Dialogue) -> tuple[str, ...] | None:
-    """Hashes of its images, None if one doesn't decode."""
+    """Perceptual hashes of the images, None if one can't be decoded."""
     try:
         return tuple(p.phash or perceptual_hash(decode_rgb(p.data)) for p in dialogue.images)
     except ImageError:
@@ -62,7 +62,7 @@ def _load_rows(path: Path, ids: Sequence[str]) -> list[Dialogue]:
 
 
 def load_by_id(folders: Iterable[Path], ids: Sequence[str]) -> list[Dialogue]:
-    """The dialogues with some ids, in the order of the ids; the first folder wins where two hold one."""
+    """The dialogues with these ids, in this order; if two folders hold one, the first wins."""
     found: dict[str, Dialogue] = {}
     for folder in folders:
         for path in sorted(folder.rglob("*.parquet")):

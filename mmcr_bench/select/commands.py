@@ -1,4 +1,4 @@
-"""The commands `tag` and `topics` of `python -m mmcr_bench`."""
+"""Implementation of `tag` and `topics` of `python -m mmcr_bench`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,23 @@ def tag(dataset: Path, out: Path, model: str) -> str:
     num_new, num_undecodable = write_labels(dataset, open_labeler(model), out)
     lines = [f"{out}: {num_new} dialogues labeled by {model}"]
     if num_undecodable:
-        lines.append(f"{num_undecodable} have an image that doesn't decode, and no labels")
+        lines.append(f"{num_undecodable} have an image that can't be decoded, and no labels")
     return "\n".join(lines)
 
 
 def topics(
     dataset: Path, labels_path: Path, out: Path, sorter: str, ledger: Path, per_domain: int, figure: Path | None
 ) -> str:
-    """Count labels, sort them, choose topics; says how many dialogues each topic has.
+    """Count labels, sort them into domains, choose topics; returns the number of dialogues of each topic as text.
+
+    Args:
+        dataset: folder of the data set.
+        labels_path: labels file written by `tag`.
+        out: topics file to write.
+        sorter: `offline` or api:URL#MODEL.
+        ledger: SQLite file that stores paid replies.
+        per_domain: number of topics per domain.
+        figure: plot file, None for none.
 
     Raises:
         ValueError: there are no labels, the sorter is unknown, or the chat model's answer can't be used.
@@ -39,14 +48,14 @@ def topics(
     dialogues = Counter(topic.synset for topic in assign_topics(labels, chosen, counts).values())
     if figure is not None:
         if not dialogues:
-            raise ValueError(f"no dialogue has a topic, so there is nothing to draw into {figure}")
+            raise ValueError(f"no dialogue has a topic, so there is nothing to plot into {figure}")
         draw_topics(chosen, dialogues, figure)
     lines = [f"{num_images} images with {len(counts)} labels; topics with their number of dialogues:"]
     for domain in DOMAINS:
         shown = [f"{topic.label} {dialogues[topic.synset]}" for topic in chosen if topic.domain == domain]
         short = f" ({per_domain - len(shown)} missing)" if len(shown) < per_domain else ""
         lines.append(f"{domain:<13}{', '.join(shown) or 'none'}{short}")
-    lines.append(f"{len(labels) - dialogues.total()} dialogues have no topic; mend {out} by hand before `build`")
+    lines.append(f"{len(labels) - dialogues.total()} dialogues have no topic; edit {out} by hand before `build`")
     return "\n".join(lines)
 
 

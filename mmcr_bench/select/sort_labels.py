@@ -1,4 +1,4 @@
-"""A chat model sorts labels into the eight domains (paper 3.3), through the ledger; every label exactly once."""
+"""Sort labels into the eight domains by a chat model (paper 3.3), cached in the ledger; each label exactly once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient, Endpoint
 from mmcr_dataset.endpoint.ledger import Ledger
 
-BATCH = 100  # labels in one question
+BATCH = 100  # labels per request
 NONE = "none"
 _PROMPT = """\
 Labels were given to photographs by an image tagger. Sort every label into the one domain that people would look for \
@@ -27,16 +27,16 @@ Labels with the number of pictures that carry them:
 
 
 def sort_by_model(counts: Mapping[str, int], endpoint: Endpoint, ledger_path: Path) -> dict[str, str]:
-    """The domain of each label, labels of no domain left out.
+    """The domain of each label; labels without a domain are omitted.
 
     Args:
-        counts: images by synset.
+        counts: number of images by synset.
         endpoint: the chat model.
-        ledger_path: where answers are remembered.
+        ledger_path: SQLite file that stores paid replies.
 
     Raises:
-        ValueError: an answer is no object, or lacks a label, or has a strange label or domain.
-        RequestFailed: a request has no answer.
+        ValueError: a reply is not a JSON object, lacks a label, or has an unknown label or domain.
+        RequestFailed: a request failed.
     """
     return asyncio.run(_sort(counts, endpoint, ledger_path))
 
@@ -54,7 +54,7 @@ async def _sort(counts: Mapping[str, int], endpoint: Endpoint, ledger_path: Path
 
 
 def _to_keys(synsets: Sequence[str]) -> dict[str, str]:
-    """A readable key for each synset; two that share a name are told apart by their number."""
+    """A readable key for each synset; synsets with the same name are disambiguated by their number."""
     names = [name_of(synset) for synset in synsets]
     return {
         name if names.count(name) == 1 else f"{name} ({synset})": synset
@@ -73,19 +73,19 @@ async def _ask(client: ChatClient, synsets: Sequence[str], counts: Mapping[str, 
 
 
 def read_sorted(text: str, keys: Mapping[str, str]) -> dict[str, str]:
-    """Domain by synset from the model's answer.
+    """Parse the model's reply into domain by synset.
 
     Raises:
-        ValueError: it is no object, or lacks a label, or has a strange label or domain.
+        ValueError: it is not a JSON object, lacks a label, or has an unknown label or domain.
     """
     start, end = text.find("{"), text.rfind("}")
     try:
         value: Any = json.loads(text[start : end + 1])
     except ValueError as error:
-        raise ValueError(f"the sorted labels are no JSON object ({error}): {text[:200]!r}") from error
-    missing, strange = keys.keys() - value.keys(), value.keys() - keys.keys()
-    if missing or strange:
-        raise ValueError(f"the model left out {sorted(missing)[:5]} and made up {sorted(strange)[:5]}; ask another one")
+        raise ValueError(f"the sorted labels are not a JSON object ({error}): {text[:200]!r}") from error
+    missing, extra = keys.keys() - value.keys(), value.keys() - keys.keys()
+    if missing or extra:
+        raise ValueError(f"the model omitted {sorted(missing)[:5]} and invented {sorted(extra)[:5]}; use another model")
     unknown = {key: domain for key, domain in value.items() if domain not in (*DOMAINS, NONE)}
     if unknown:
         raise ValueError(f"unknown domains {dict(list(unknown.items())[:5])}, expected {DOMAINS} or {NONE!r}")

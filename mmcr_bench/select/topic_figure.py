@@ -1,4 +1,4 @@
-"""The topic distribution as an image (paper Figure 3): a ring of domains with their topics around it."""
+"""Plot of the topic distribution (paper Figure 3): an inner ring of domains, an outer ring of topics."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from mmcr_bench.select.topics import DOMAINS, Topic
 
-SHARE_NAMED = 0.04  # a narrower piece has no room for its domain's name; its topics and colour tell it
-_POINTS_A_TURN = 900  # room for labels around the ring; those of thin pieces are smaller, so that none overlap
+SHARE_NAMED = 0.04  # smaller wedges have no room for the name of their domain
+_POINTS_A_TURN = 900  # total font size of the labels around the ring: smaller on thin wedges, so that none overlap
 
 
 def draw_topics(topics: Sequence[Topic], num_dialogues: Mapping[str, int], out: Path) -> None:
-    """Write the image: domains inside, topics outside, sizes by number of dialogues.
+    """Write the plot: domains inside, topics outside, wedges proportional to the number of dialogues.
 
     Args:
-        topics: what to show; topics without a dialogue are left out.
-        num_dialogues: by synset.
-        out: a file name with the ending .png, .svg or .pdf.
+        topics: the topics; those without a dialogue are omitted.
+        num_dialogues: number of dialogues by synset.
+        out: .png, .svg or .pdf file.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,7 +1,7 @@
 """Label counts -> eight domains -> forty topics -> the topic of each dialogue (paper 3.3).
 
-The labels are sorted into domains by a chat model (paper) or by their nearest ancestor in WordNet (offline); either way
-the result is a JSON file that a person can read and mend before the bench is drawn by it.
+The labels are sorted into domains by a chat model (paper) or by their nearest ancestor in WordNet (offline); the result
+is a JSON file to be reviewed and edited before the bench is drawn.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mmcr_dataset.record.dialogue import Dialogue
 
 DOMAINS = ("humanity", "artifacts", "animals", "plants", "architecture", "nature", "education", "science")
 TOPICS_A_DOMAIN = 5  # paper 3.3: "the top five most frequent tags"
-SHARE_MAX = 0.5  # a label on more of its domain's images than this says no more than the domain does
+SHARE_MAX = 0.5  # a label on a larger share of its domain's images is as general as the domain itself
 _ANCHORS = {
     "n00007846": "humanity",  # person
     "n00021265": "humanity",  # food: nutrient
@@ -60,7 +60,7 @@ _ANCHORS = {
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic of the bench: a label, its domain, and on how many images it is."""
+    """One topic of the bench: a label, its domain, and its number of images."""
 
     synset: str
     label: str
@@ -69,12 +69,12 @@ class Topic:
 
 
 def count_labels(labels: Iterable[Sequence[Labels]]) -> Counter[str]:
-    """On how many images each label is."""
+    """Number of images with each label."""
     return Counter(synset for images in labels for image in images for synset in set(image))
 
 
 def sort_offline(synsets: Iterable[str]) -> dict[str, str]:
-    """The domain of each label by its nearest ancestor that stands for one; labels without any are left out."""
+    """The domain of each label by its nearest anchor among its ancestors; labels without one are omitted."""
     domains: dict[str, str] = {}
     for synset in synsets:
         nearest = next((one for one in reversed(path_of(synset)) if one in _ANCHORS), None)
@@ -86,11 +86,11 @@ def sort_offline(synsets: Iterable[str]) -> dict[str, str]:
 def choose_topics(
     counts: Mapping[str, int], domains: Mapping[str, str], per_domain: int = TOPICS_A_DOMAIN
 ) -> list[Topic]:
-    """The most frequent labels of each domain, none within another.
+    """The most frequent labels of each domain, none a descendant of another.
 
-    A label on more than half of its domain's images, as far as its most frequent label tells, is passed over where
-    enough others are left: "animal" is no topic of the animals. Neither is a label within a chosen one, so that
-    topics don't share their images.
+    A label on more than half of the images of its domain's most frequent label is skipped if enough others are left:
+    "animal" is no topic of the animals. Ancestors and descendants of a chosen label are skipped too, so that topics
+    don't share images.
     """
     topics: list[Topic] = []
     for domain in DOMAINS:
@@ -104,7 +104,7 @@ def choose_topics(
 
 
 def _choose(synsets: Sequence[str], number: int, chosen: Sequence[str]) -> list[str]:
-    """The first labels that neither lie within a chosen one, nor hold one, nor share its name, added to the chosen."""
+    """The chosen labels plus the first ones that are no ancestor, descendant or namesake of a chosen one."""
     found = list(chosen)
     for synset in synsets:
         if len(found) == number:
@@ -118,7 +118,7 @@ def _choose(synsets: Sequence[str], number: int, chosen: Sequence[str]) -> list[
 def assign_topics(
     labels: Mapping[str, Sequence[Labels]], topics: Sequence[Topic], counts: Mapping[str, int]
 ) -> dict[str, Topic]:
-    """The topic of each dialogue one of whose images has its label; of several the rarest, which needs it most."""
+    """The topic of each dialogue with a topic's label on one of its images; of several topics the rarest."""
     by_synset = {topic.synset: topic for topic in topics}
     assigned: dict[str, Topic] = {}
     for id_, images in labels.items():
@@ -161,7 +161,14 @@ def load_tagging(labels_path: Path, topics_path: Path) -> Tagging:
 
 
 def write_topics(path: Path, topics: Sequence[Topic], num_images: int, sorter: str) -> None:
-    """Write the topics for a person to read and mend."""
+    """Write the topics to a JSON file for review.
+
+    Args:
+        path: output file.
+        topics: the topics.
+        num_images: number of labeled images.
+        sorter: how the labels were sorted into domains.
+    """
     by_domain: dict[str, list[dict[str, object]]] = defaultdict(list)
     for topic in topics:
         by_domain[topic.domain].append({"synset": topic.synset, "label": topic.label, "num_images": topic.num_images})
@@ -170,10 +177,10 @@ def write_topics(path: Path, topics: Sequence[Topic], num_images: int, sorter: s
 
 
 def read_topics(path: Path) -> list[Topic]:
-    """The topics of a file, as `write_topics` or a person left them.
+    """Read the topics of a file, as written by `write_topics` and edited by hand.
 
     Raises:
-        ValueError: the file is broken, a domain or synset is unknown, or a synset stands twice.
+        ValueError: the file is malformed, a domain or synset is unknown, or a synset occurs twice.
     """
     topics: list[Topic] = []
     try:
@@ -183,15 +190,13 @@ def read_topics(path: Path) -> list[Topic]:
                 raise ValueError(f"domain {domain!r}, expected some of {list(DOMAINS)}")
             for entry in entries:
                 path_of(entry["synset"])
-                num_images = int(
-                    entry["num_images" if "num_images" in entry else "num_pictures"]
-                )  # name of version 0.1
-                topics.append(Topic(entry["synset"], str(entry["label"]), domain, num_images))
+                key = "num_images" if "num_images" in entry else "num_pictures"  # name of version 0.1
+                topics.append(Topic(entry["synset"], str(entry["label"]), domain, int(entry[key])))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"{path}: no list of topics ({error}); write one with `python -m mmcr_bench topics`"
+            f"{path}: not a valid topics file ({error}); write one with `python -m mmcr_bench topics`"
         ) from error
     twice = [synset for synset, count in Counter(topic.synset for topic in topics).items() if count > 1]
     if twice:
-        raise ValueError(f"{path}: {twice} stands in two places; every topic belongs to one domain")
+        raise ValueError(f"{path}: {twice} occurs twice; every topic belongs to one domain")
     return topics

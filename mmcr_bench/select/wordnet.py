@@ -1,7 +1,7 @@
-"""The tree of the labels: each ImageNet class with its ancestors in WordNet 3.0, along the first hypernym.
+"""The label hierarchy: each ImageNet class with its ancestors in WordNet 3.0, along the first hypernym.
 
-The table beside this file, wordnet_nouns.txt, holds the classes of ImageNet-1k and ImageNet-21k-P and all their
-ancestors (12,945 synsets); its licence is wordnet_nouns.LICENSE.txt.
+wordnet_nouns.txt holds the classes of ImageNet-1k and ImageNet-21k-P and all their ancestors (12,945 synsets); its
+licence is wordnet_nouns.LICENSE.txt.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
-# Too general to say what an image shows; they head the path of nearly everything.
+# Too general to describe an image: ancestors of nearly every class.
 GENERAL = frozenset(
     {
         "n00001740",  # entity
@@ -39,7 +39,7 @@ def _table() -> dict[str, tuple[str, str]]:
 
 
 def name_of(synset: str) -> str:
-    """First word of a synset.
+    """First lemma of a synset.
 
     Example: `"n02084071"` -> `"dog"`
     """
@@ -58,7 +58,7 @@ def path_of(synset: str) -> tuple[str, ...]:
 
 
 def levels_of(synsets: Sequence[str]) -> list[int]:
-    """How many ancestors of each class are classes too: the levels that the 21k labeler scores one by one.
+    """Number of ancestors of each class that are classes too: the levels that the 21k labeler scores separately.
 
     Source: Ridnik et al., "ImageNet-21K Pretraining for the Masses" (2021), semantic softmax.
     """

@@ -1,7 +1,9 @@
-"""How far experts agree, and what the any-of-six rule costs. Marks come from a review (pass or flag, by criterion).
+"""Inter-annotator agreement of a review (pass or flag, by criterion), and the cost of the any-flag rule.
 
-Where nearly everything passes, Krippendorff's alpha is low although the experts agree (the prevalence paradox), so
-Gwet's AC1 and the raw share stand beside it.
+If nearly everything passes, Krippendorff's alpha is low although the experts agree (the prevalence paradox), so Gwet's
+AC1 and the raw agreement are reported too.
+
+Shapes: N items, K categories (pass, flag), R resamples.
 """
 
 from __future__ import annotations
@@ -14,17 +16,17 @@ from numpy.typing import NDArray
 
 from mmcr_bench.intervals import Interval, bootstrap_statistic
 
-Counts = NDArray[np.int64]  # items x 2: how many experts passed an item, how many flagged it
+Counts = NDArray[np.int64]  # [N, K]: number of experts who put an item into each category
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What one expert said about one version of an item.
+    """One expert's annotation of one version of an item.
 
     Attributes:
-        item: which version of which item.
-        expert: name.
-        flags: the criteria that were flagged; empty is a pass.
+        item: item and version.
+        expert: name of the expert.
+        flags: flagged criteria; empty is a pass.
     """
 
     item: str
@@ -37,10 +39,10 @@ class Agreement:
     """Agreement on one criterion.
 
     Attributes:
-        num_items: items that at least two experts marked.
+        num_items: items marked by at least two experts.
         flagged: share of flags among all marks.
-        raw: share of pairs of experts that say the same.
-        alpha: Krippendorff's alpha, nominal; None where nobody or everybody flags, there is nothing to agree on then.
+        raw: share of agreeing pairs of experts.
+        alpha: Krippendorff's alpha, nominal; None if all marks are equal, where it is undefined.
         ac1: Gwet's AC1.
     """
 
@@ -55,6 +57,12 @@ def measure_agreement(
     marks: Iterable[Mark], criteria: Sequence[str], num_resamples: int = 1000, seed: int = 0
 ) -> dict[str, Agreement]:
     """Agreement by criterion, and under `any` on whether an item is flagged at all.
+
+    Args:
+        marks: one per item and expert.
+        criteria: the criteria that can be flagged.
+        num_resamples: number of bootstrap resamples.
+        seed: random seed.
 
     Raises:
         ValueError: an expert marked an item twice, flagged an unknown criterion, or no item has two marks.
@@ -85,49 +93,49 @@ def _group(marks: Iterable[Mark], criteria: Sequence[str]) -> dict[str, dict[str
             raise ValueError(f"item {mark.item!r}: {mark.expert} flags {sorted(unknown)}, expected some of {criteria}")
         given = by_item.setdefault(mark.item, {})
         if mark.expert in given:
-            raise ValueError(f"item {mark.item!r}: {mark.expert} marked it twice; pass the last mark only")
+            raise ValueError(f"item {mark.item!r}: {mark.expert} marked it twice; pass only the last mark")
         given[mark.expert] = mark.flags
     several = {item: given for item, given in by_item.items() if len(given) > 1}
     if not several:
-        raise ValueError(f"none of {len(by_item)} items has the marks of two experts; agreement needs two")
+        raise ValueError(f"none of {len(by_item)} items has been marked by two experts; agreement needs two")
     return several
 
 
-def raw_agreement(counts: Counts) -> float | None:
-    """Share of pairs of experts that say the same, mean over items; every row needs two marks."""
-    total = counts.sum(axis=1)
-    return float(((counts * (counts - 1)).sum(axis=1) / (total * (total - 1))).mean())
+def raw_agreement(counts_NK: Counts) -> float | None:
+    """Share of agreeing pairs of experts, mean over items; every item needs two marks."""
+    total_N = counts_NK.sum(axis=1)
+    return float(((counts_NK * (counts_NK - 1)).sum(axis=1) / (total_N * (total_N - 1))).mean())
 
 
-def gwet_ac1(counts: NDArray[np.int64]) -> float | None:
-    """Gwet's AC1 for any number of experts and categories, items x categories.
+def gwet_ac1(counts_NK: Counts) -> float | None:
+    """Gwet's AC1 for any number of experts and categories.
 
     Source: Gwet, "Computing inter-rater reliability and its variance in the presence of high agreement" (2008), with
     the treatment of missing marks of his handbook (4th edition, chapter 5).
     """
-    total = counts.sum(axis=1)
-    shares = (counts[total > 0] / total[total > 0][:, None]).mean(axis=0)
-    chance = float((shares * (1 - shares)).sum() / (counts.shape[1] - 1))
-    observed = raw_agreement(counts[total > 1])
+    total_N = counts_NK.sum(axis=1)
+    shares = (counts_NK[total_N > 0] / total_N[total_N > 0][:, None]).mean(axis=0)
+    chance = float((shares * (1 - shares)).sum() / (counts_NK.shape[1] - 1))
+    observed = raw_agreement(counts_NK[total_N > 1])
     return None if observed is None else (observed - chance) / (1 - chance)
 
 
-def krippendorff_alpha(counts: NDArray[np.int64]) -> float | None:
-    """Krippendorff's alpha, nominal; None where all marks are one category."""
+def krippendorff_alpha(counts_NK: Counts) -> float | None:
+    """Krippendorff's alpha, nominal; None if all marks are of one category."""
     import krippendorff
 
-    if (counts.sum(axis=0) > 0).sum() < 2:
+    if (counts_NK.sum(axis=0) > 0).sum() < 2:
         return None
-    return float(krippendorff.alpha(value_counts=counts, level_of_measurement="nominal"))
+    return float(krippendorff.alpha(value_counts=counts_NK, level_of_measurement="nominal"))
 
 
 @dataclass(frozen=True, slots=True)
 class FalseFlags:
-    """What flags on good items cost.
+    """False positives: the cost of flags on good items.
 
     Attributes:
-        by_expert: share of items flagged among those that most of the other experts passed.
-        regenerated: expected share of good items that at least one expert flags, so that they are made again.
+        by_expert: share flagged by each expert among the items that most other experts passed.
+        regenerated: expected share of good items flagged by at least one expert, and so regenerated.
     """
 
     by_expert: Mapping[str, float]
@@ -135,9 +143,9 @@ class FalseFlags:
 
 
 def count_false_flags(marks: Iterable[Mark]) -> FalseFlags:
-    """How often each expert flags what most others pass, and what the any-of-all rule makes of it.
+    """Rate at which each expert flags what most others pass, and its effect under the any-flag rule.
 
-    A flag alone may be the only one that is right; the number says what the rule costs if it isn't.
+    A single flag may still be correct; the number is the cost of the rule if it isn't.
     """
     by_item: dict[str, dict[str, bool]] = {}
     for mark in marks:

@@ -1,6 +1,6 @@
-"""From an old judge to a new one: both on the same replies, so that scores of before can be read with scores of after.
+"""Calibrate a new judge against an old one on the same replies, so that their scores can be compared.
 
-The paper's judge model is switched off by its vendor; a new judge's scores are other numbers, this says by how much.
+Vendors retire judge models, as the paper's; the scores of another judge are on a different scale.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from mmcr_bench.trust.score_pairs import Comparison, compare_scorers, show_compa
 
 
 def bridge_judges(run: Run, new: Judge, out: Path) -> str:
-    """Let a new judge score the replies of a judged run; writes `out` as JSON and returns the table.
+    """Score the replies of a judged run with a new judge; writes `out` as JSON and returns the table.
 
     Raises:
-        ValueError: the run was not judged by a rubric, the new judge is the offline one, or too few are scored by both.
+        ValueError: the run has no rubric scores, the new judge is the offline one, or too few are scored by both.
     """
     if not run.scores:
         raise ValueError(f"run {run.name}: its dialogues have no rubric scores; judge it with an api: judge first")
     if new.is_offline:
-        raise ValueError("the offline judge knows no rubric; a bridge leads to a judge at an endpoint")
+        raise ValueError("the offline judge has no rubric; name a judge at an endpoint (api:URL#MODEL)")
     judgements = new.score(run.dialogues, run.replies)
     pairs = list(zip(run.dialogues, judgements, strict=True))
     scores = {dialogue.id: judgement.scores for dialogue, judgement in pairs if judgement.scores is not None}

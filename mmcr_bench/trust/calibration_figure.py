@@ -1,4 +1,4 @@
-"""Calibration of one scorer against another as an image: what the second gave where the first gave 1, 2, ... 10."""
+"""Calibration plot of one scorer against another: mean score of the second at each score of the first."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _COLUMNS = 3
 
 
 def draw_calibration(comparisons: Mapping[str, Comparison], first: str, second: str, out: Path) -> None:
-    """Write the image: one panel a dimension, dots as large as the number of dialogues, the fitted line.
+    """Write the plot: one panel per dimension, markers scaled by the number of dialogues, the fitted line.
 
     Args:
         comparisons: by dimension.
         first: name of the scorer on the x axis.
         second: name of the scorer on the y axis.
-        out: a file name with the ending .png, .svg or .pdf.
+        out: .png, .svg or .pdf file.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

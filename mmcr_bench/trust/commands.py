@@ -1,4 +1,4 @@
-"""The commands that say how far a judge can be trusted: agreement with experts, canaries, bridge, self-preference."""
+"""Implementation of the commands that validate a judge: agreement with experts, canaries, bridge, self-preference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ log = logging.getLogger(__name__)
 
 
 def judge_agreement(run: Path, experts: Path, figure: Path | None = None) -> str:
-    """How far the judge of a run agrees with experts who scored the same replies; `figure` gets the calibration."""
+    """Agreement of a run's judge with experts who scored the same replies, as text.
+
+    Args:
+        run: folder of the judged run.
+        experts: JSON lines file of the experts' scores.
+        figure: calibration plot to write, None for none.
+
+    Raises:
+        ValueError: run and experts have no dimension in common, or as in `read_run` and `read_expert_scores`.
+    """
     from mmcr_bench.trust.runs import read_expert_scores, read_run
     from mmcr_bench.trust.score_pairs import compare_scorers, show_comparisons
 
@@ -29,14 +38,14 @@ def judge_agreement(run: Path, experts: Path, figure: Path | None = None) -> str
 
 
 def canaries(bench: str, split: str, judge_spec: str, ledger: Path, limit: int) -> tuple[str, bool]:
-    """Whether a judge is fit, as text and as a fact.
+    """Check a judge on canaries; returns the report, and whether it passed.
 
     Args:
         bench: folder or Hub id of the bench.
-        split: its split.
+        split: split of the bench.
         judge_spec: see `judge_spec.HELP`.
-        ledger: where paid judgements are kept.
-        limit: dialogues that canaries are made from.
+        ledger: SQLite file that stores paid judgements.
+        limit: number of dialogues that canaries are made from.
     """
     from mmcr_bench.trust.canaries import CANARIES, check_judge
     from mmcr_dataset.record.load import load_dialogues
@@ -49,7 +58,7 @@ def canaries(bench: str, split: str, judge_spec: str, ledger: Path, limit: int) 
 
 
 def penalties(run: Path) -> str:
-    """Whether the judge of a run takes off what its rubric says is due."""
+    """Penalties applied by the judge of a run against those its rubric requires, as text."""
     from mmcr_bench.trust.penalty_report import measure_effects, show_effects
     from mmcr_bench.trust.runs import read_run
 
@@ -57,7 +66,15 @@ def penalties(run: Path) -> str:
 
 
 def bridge(old: Path, new: str, ledger: Path, out: Path, bench: str | None = None) -> str:
-    """A new judge on the replies of a judged run; `bench` has the images, for a judge that sees them."""
+    """Compare a new judge with the old one on the replies of a judged run, as text.
+
+    Args:
+        old: folder of the run scored by the old judge.
+        new: spec of the new judge.
+        ledger: SQLite file that stores paid judgements.
+        out: JSON file to write.
+        bench: folder or Hub id with the images, for a judge that sees them.
+    """
     from mmcr_bench.trust.bridge import bridge_judges
     from mmcr_bench.trust.runs import read_run
 
@@ -69,14 +86,17 @@ def bridge(old: Path, new: str, ledger: Path, out: Path, bench: str | None = Non
 def self_preference(
     runs: Sequence[str], judges: Sequence[str], generator: str | None, ledger: Path, bench: str | None = None
 ) -> str:
-    """Several models' replies by several families' judges.
+    """Self-preference bias of judges, as text.
 
     Args:
         runs: each `FAMILY=RUN_FOLDER`.
         judges: each `FAMILY=SPEC`.
-        generator: family that wrote the references.
-        ledger: where paid judgements are kept.
-        bench: folder or Hub id that has the images, for judges that see them.
+        generator: model family that wrote the references.
+        ledger: SQLite file that stores paid judgements.
+        bench: folder or Hub id with the images, for judges that see them.
+
+    Raises:
+        ValueError: two runs or two judges have the same family and name, or a run or judge can't be opened.
     """
     from mmcr_bench.trust.runs import read_run
     from mmcr_bench.trust.self_preference import Member, show_study, study_self_preference
@@ -87,7 +107,7 @@ def self_preference(
     opened = [(family, open_judge(spec, ledger)) for family, spec in map(_split_family, judges)]
     named = {Member(family, judge.name): judge for family, judge in opened}
     if len(read) < len(runs) or len(named) < len(judges):
-        raise ValueError("two runs or two judges have the same family and name; each must be its own")
+        raise ValueError("two runs or two judges have the same family and name; they must be unique")
     costs = [judge.estimate_usd(run.dialogues, run.replies) for _, judge in opened for run in read.values()]
     known = [cost for cost in costs if cost is not None]
     usd, unknown = sum(known), len(costs) - len(known)

@@ -1,7 +1,9 @@
-"""Does a judge take off the points that its rubric says are due? Measured penalties against the scores it gave.
+"""Does a judge apply the penalties of its rubric? Score differences against measured penalties.
 
-A difference is not the penalty alone: replies that are too long may be worse in other ways. A judge that takes nothing
-off at all shows, though, and so does one that takes off much more than the rubric says.
+The difference is confounded: replies that are too long may be worse in other ways. It still reveals a judge that
+applies no penalty, or much more than the rubric says.
+
+Shapes: N dialogues.
 """
 
 from __future__ import annotations
@@ -23,14 +25,14 @@ class PenaltyEffect:
     """One penalty of the rubric in a judged run.
 
     Attributes:
-        name: of the penalty.
-        dimension: the score that it is taken off.
-        num_due: dialogues for which it is measurably due.
-        num_dialogues: dialogues with a score.
+        name: name of the penalty.
+        dimension: the score it is taken off.
+        num_due: number of dialogues for which it is due.
+        num_dialogues: number of dialogues with a score.
         with_due: mean score (1..10) where it is due, None if nowhere.
         without: mean score where it is not due, None if due everywhere.
-        difference: the former minus the latter with its interval, None where one of them is missing.
-        expected: what the rubric says: points times how often it is due, mean over the dialogues where it is.
+        difference: the former minus the latter with its interval, None if one of them is missing.
+        expected: mean penalty by the rubric over the dialogues where it is due.
     """
 
     name: str
@@ -47,7 +49,7 @@ def measure_effects(run: Run, num_resamples: int = 2000) -> list[PenaltyEffect]:
     """Length against precision, repetition against redundancy.
 
     Raises:
-        ValueError: the run was not judged by a rubric.
+        ValueError: the run has no rubric scores.
     """
     judged = [(d, r) for d, r in zip(run.dialogues, run.replies, strict=True) if d.id in run.scores]
     if not judged:
@@ -87,7 +89,7 @@ def _measure(
 
 
 def show_effects(effects: Sequence[PenaltyEffect]) -> str:
-    """A Markdown table, one line a penalty."""
+    """A Markdown table, one line per penalty."""
     header = ["penalty", "off", "due for", "mean where due", "elsewhere", "difference", "by the rubric"]
     rows = []
     for effect in effects:

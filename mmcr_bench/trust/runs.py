@@ -1,4 +1,4 @@
-"""What a model said in a finished evaluation run, for judging it again; read from the run's `samples.jsonl`."""
+"""Read a model's replies and scores from `samples.jsonl` of a finished evaluation run, to judge them again."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Run:
     """Dialogues of the bench with a model's replies.
 
     Attributes:
-        name: of the run's folder.
-        dialogues: without image bytes, unless the bench was named too.
-        replies: one list a dialogue, one reply a turn.
-        scores: 1..10 by dialogue id and dimension, of those that were judged by a rubric.
-        num_failed: dialogues left out because the model did not answer every turn.
+        name: name of the run's folder.
+        dialogues: without image bytes, unless the bench was given too.
+        replies: one list per dialogue, one reply per turn.
+        scores: 1..10 by dialogue id and dimension, of the dialogues with rubric scores.
+        num_failed: dialogues excluded because the model did not answer every turn.
     """
 
     name: str
@@ -34,14 +34,14 @@ class Run:
 
 
 def read_run(folder: Path, bench: str | None = None) -> Run:
-    """A run folder of `python -m eval_tasks` that holds the task mmcr_bench.
+    """Read a run folder of `python -m eval_tasks` with the task mmcr_bench.
 
     Args:
-        folder: of the run.
-        bench: folder or Hub id that the run was about: its images are put back into the dialogues.
+        folder: folder of the run.
+        bench: folder or Hub id of the evaluated bench, to restore the images of the dialogues; None for no images.
 
     Raises:
-        ValueError: there is no run, it lacks the task, a line of it is broken, or the bench lacks an image.
+        ValueError: there is no run, it lacks the task, a line is malformed, or the bench lacks an image.
     """
     path = folder / "samples.jsonl"
     data = _read_images(bench) if bench is not None else None
@@ -64,7 +64,7 @@ def read_run(folder: Path, bench: str | None = None) -> Run:
                 continue
             points = {name: value["points"][name] / REPORTED_FACTOR for name in NAMES if name in value["points"]}
         except (KeyError, TypeError, InvalidDialogue) as error:
-            raise ValueError(f"{path} line {number}: no sample of a run ({error!r}); make the run again") from error
+            raise ValueError(f"{path} line {number}: not a sample of a run ({error!r}); run it again") from error
         dialogues.append(dialogue)
         replies.append(tuple(value["replies"]))
         if points:
@@ -82,15 +82,15 @@ def _read_images(bench: str) -> dict[str, bytes]:
 
 
 def read_expert_scores(path: Path) -> dict[str, dict[str, float]]:
-    """Scores that experts gave to the same replies, the mean over experts; by dialogue id and dimension.
+    """Experts' scores of the same replies, mean over experts, by dialogue id and dimension.
 
-    One JSON object a line: `{"id": "...", "expert": "ann", "scores": {"precision": 7, ...}}`.
+    One JSON object per line: `{"id": "...", "expert": "ann", "scores": {"precision": 7, ...}}`.
 
     Raises:
-        ValueError: a line is broken, a name is unknown, or a score is out of 1..10.
+        ValueError: a line is malformed, a name is unknown, or a score is out of 1..10.
     """
     given: dict[str, dict[str, list[float]]] = {}
-    for number, value in enumerate(read_jsonl(path, "mend or remove the line"), start=1):
+    for number, value in enumerate(read_jsonl(path, "fix or remove the line"), start=1):
         if not isinstance(value.get("scores"), dict) or not isinstance(value.get("id"), str):
             raise ValueError(f"{path} line {number}: expected an object with `id` and `scores`")
         for name, score in value["scores"].items():

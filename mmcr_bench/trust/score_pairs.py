@@ -1,4 +1,7 @@
-"""Two scorers on the same replies: judge and experts, or an old judge and a new one. Shift, rank agreement, mapping."""
+"""Compare two scorers on the same replies (judge and experts, or two judges): shift, correlation, linear mapping.
+
+Shapes: N dialogues.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from mmcr_bench.intervals import Interval, bootstrap_interval, bootstrap_statist
 from mmcr_dataset.publish.markdown_table import to_table
 
 Scores = Mapping[str, Mapping[str, float]]  # by dialogue id, then by dimension
-Pairs = NDArray[np.float64]  # dialogues x 2
+Pairs = NDArray[np.float64]  # [N, 2]: first and second score
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +24,13 @@ class Comparison:
     """One dimension, second scorer against the first.
 
     Attributes:
-        num_dialogues: scored by both.
+        num_dialogues: dialogues scored by both.
         shift: mean of second minus first.
-        pearson: linear agreement; None where a scorer gives one score to nearly everything.
-        spearman: agreement of ranks, None as above.
-        kendall: tau-b, None as above.
-        slope: of the least-squares line second = intercept + slope * first; None where the first doesn't vary.
-        intercept: of that line.
+        pearson: Pearson's r; None if a scorer's scores hardly vary.
+        spearman: Spearman's rho, None as above.
+        kendall: Kendall's tau-b, None as above.
+        slope: slope of the least-squares line second = intercept + slope * first; None if the first doesn't vary.
+        intercept: intercept of that line.
         calibration: first score (rounded) -> mean second score and number of dialogues.
     """
 
@@ -44,7 +47,14 @@ class Comparison:
 def compare_scorers(
     first: Scores, second: Scores, names: Sequence[str], num_resamples: int = 500, seed: int = 0
 ) -> dict[str, Comparison]:
-    """Both scorers by dimension, over the dialogues that both scored; intervals by resampling dialogues.
+    """Compare two scorers by dimension, over the dialogues scored by both; intervals by bootstrap over dialogues.
+
+    Args:
+        first: scores of the first.
+        second: scores of the second.
+        names: dimensions to compare.
+        num_resamples: number of bootstrap resamples.
+        seed: random seed.
 
     Raises:
         ValueError: fewer than three dialogues have both scores of a dimension.
@@ -55,7 +65,7 @@ def compare_scorers(
         if len(shared) < 3:
             raise ValueError(
                 f"{name}: {len(shared)} dialogues are scored by both ({len(first)} by the first, {len(second)} by the "
-                "second), at least 3 are needed; do both speak of the same dialogues?"
+                "second), at least 3 are needed; are both from the same dialogues?"
             )
         pairs = np.array([(first[id_][name], second[id_][name]) for id_ in shared], dtype=np.float64)
         found[name] = _compare(pairs, num_resamples, seed)
@@ -82,21 +92,21 @@ def _compare(pairs: Pairs, num_resamples: int, seed: int) -> Comparison:
 
 
 def pearson(pairs: Pairs) -> float | None:
-    """Pearson's r, None if one side doesn't vary."""
+    """Pearson's r, None if one scorer doesn't vary."""
     centred = pairs - pairs.mean(axis=0)
     scale = float(np.sqrt((centred**2).sum(axis=0).prod()))
     return float((centred[:, 0] * centred[:, 1]).sum()) / scale if scale > 1e-12 else None
 
 
 def spearman(pairs: Pairs) -> float | None:
-    """Spearman's rho: Pearson's r of the ranks, ties share theirs."""
+    """Spearman's rho: Pearson's r of the ranks, average ranks for ties."""
     from scipy.stats import rankdata
 
     return pearson(np.asarray(rankdata(pairs, axis=0), dtype=np.float64))
 
 
 def kendall(pairs: Pairs) -> float | None:
-    """Kendall's tau-b, None if one side doesn't vary."""
+    """Kendall's tau-b, None if one scorer doesn't vary."""
     from scipy.stats import kendalltau
 
     tau = float(kendalltau(pairs[:, 0], pairs[:, 1]).statistic)
@@ -104,20 +114,20 @@ def kendall(pairs: Pairs) -> float | None:
 
 
 def slope(pairs: Pairs) -> float | None:
-    """Slope of the least-squares line, None if the first side doesn't vary."""
+    """Slope of the least-squares line, None if the first scorer doesn't vary."""
     centred = pairs - pairs.mean(axis=0)
     spread = float((centred[:, 0] ** 2).sum())
     return float((centred[:, 0] * centred[:, 1]).sum()) / spread if spread > 1e-12 else None
 
 
 def intercept(pairs: Pairs) -> float | None:
-    """Where the least-squares line crosses 0, None if the first side doesn't vary."""
+    """Intercept of the least-squares line, None if the first scorer doesn't vary."""
     rise = slope(pairs)
     return None if rise is None else float(pairs[:, 1].mean() - rise * pairs[:, 0].mean())
 
 
 def show_comparisons(comparisons: Mapping[str, Comparison], first: str, second: str) -> str:
-    """A Markdown table, one line a dimension, and the calibration below it."""
+    """Markdown tables: one line per dimension, and the calibration."""
 
     def cell(interval: Interval | None) -> str:
         return "-" if interval is None else f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"

@@ -1,7 +1,7 @@
-"""Do judges favour models of their own family? Replies of several models, judges of several families, one number each.
+"""Self-preference bias: do judges favour models of their own family?
 
-The bias of a judge is how much more it raises its own family's models above the others than judges of other families
-do on the same dialogues. A family that is simply better is better for every judge, and cancels out.
+The bias of a judge is the lead it gives its own family's models over the others, minus the lead that judges of other
+families give them on the same dialogues. True quality differences are the same for all judges and cancel out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ByDialogue = Mapping[str, float]  # a score by dialogue id
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A judge or a model's run with its family."""
+    """A judge, or a model's run, with its model family."""
 
     family: str
     name: str
@@ -33,10 +33,10 @@ class Bias:
     """One judge's preference for its own family.
 
     Attributes:
-        judge: which.
-        num_dialogues: that all judges scored for all models.
-        difference: own lead minus the lead that other families' judges give, in points of the reported scale (0..100).
-        corrected_p: p-value corrected for the number of judges.
+        judge: the judge.
+        num_dialogues: dialogues scored by all judges for all models.
+        difference: own lead minus the lead by other families' judges, in points of the reported scale (0..100).
+        corrected_p: p-value, Holm-corrected for the number of judges.
     """
 
     judge: Member
@@ -47,13 +47,13 @@ class Bias:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """All scores and what they say.
+    """Result of the study.
 
     Attributes:
         means: mean overall score, 0..100, by judge and model.
-        biases: of the judges whose family has a model here, and others to compare with.
-        skipped: why the other judges have no number, by name.
-        num_unread: judgements without a readable verdict.
+        biases: of the judges with models of their own and of other families, and judges of other families.
+        skipped: why the other judges have no estimate, by name.
+        num_unread: number of judgements without a readable verdict.
     """
 
     means: Mapping[Member, Mapping[Member, float]]
@@ -65,7 +65,7 @@ class Study:
 def study_self_preference(
     runs: Mapping[Member, Run], judges: Mapping[Member, Judge], dimension: str = "overall"
 ) -> Study:
-    """Let every judge score every run, and measure each judge's preference for its own family.
+    """Score every run with every judge, and estimate each judge's preference for its own family.
 
     Raises:
         ValueError: fewer than two judges or runs, an offline judge, or no dialogue that all judges scored for all runs.
@@ -76,7 +76,7 @@ def study_self_preference(
     num_unread = 0
     for member, judge in judges.items():
         if judge.is_offline:
-            raise ValueError("the offline judge has no family and knows no rubric; name judges at endpoints")
+            raise ValueError("the offline judge has no family and no rubric; name judges at endpoints")
         scores[member] = {}
         for model, run in runs.items():
             judgements = judge.score(run.dialogues, run.replies)
@@ -119,7 +119,7 @@ def _measure(
 
 
 def _leads(by_model: Mapping[Member, ByDialogue], family: str, ids: Sequence[str]) -> list[float]:
-    """On each dialogue: mean score of the family's models minus that of all others."""
+    """For each dialogue: mean score of the family's models minus that of all others."""
     own = [given for model, given in by_model.items() if model.family == family]
     others = [given for model, given in by_model.items() if model.family != family]
     return [fmean(given[id_] for given in own) - fmean(given[id_] for given in others) for id_ in ids]

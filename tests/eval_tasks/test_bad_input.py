@@ -77,7 +77,10 @@ def test_image_that_does_not_decode_fails_its_samples_only(tmp_path: Path, tiny_
         ({"index": 1}, "two samples have the id '1'"),
         ({"answer": "E"}, "expected one of A, B"),
         ({"question": None}, "no 'question'"),
-        ({"image": "not base64 at all, and longer than an index of another row could ever be"}, "no image in base64"),
+        (
+            {"image": "not base64 at all, and longer than an index of another row could ever be"},
+            "not an image in base64",
+        ),
     ],
     ids=["id twice", "wrong gold", "no question", "no image"],
 )

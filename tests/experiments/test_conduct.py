@@ -68,7 +68,7 @@ def test_data_volume_trains_and_evaluates_every_arm_from_one_start(
     table = (out / "table.md").read_text()
     assert table in capsys.readouterr().out
     assert "| 20 dialogues | 2 | 20 of " in table
-    assert "they mean nothing else" in table
+    assert "only show that the experiment runs" in table
     assert "over the seeds" in table
 
 
@@ -153,7 +153,7 @@ def test_command_left_behind_by_kill_9_keeps_the_folder(
         process.kill()
     try:
         assert run(DataVolume, words) == 2
-        assert "is in use by another run, or by a command that one left behind" in capsys.readouterr().err
+        assert "is in use by another run, or by a command it left running" in capsys.readouterr().err
     finally:
         os.kill(int(child), signal.SIGKILL)
 
@@ -200,7 +200,7 @@ def test_mmdu_or_mmcr_trains_both_at_equal_volume_and_compares_them(
     assert [arm["label"] for arm in found["arms"]] == ["mmdu", "mmcr"]
     assert "paper:" not in table  # it has no number for the quiz
     assert "Each arm trains on 40 dialogues" in table
-    assert "with one seed nobody knows" in table
+    assert "with one seed the variance between trainings of an arm is unknown" in table
 
 
 def test_topic_balance_takes_the_largest_equal_volume_and_topics_from_a_file(
@@ -237,27 +237,32 @@ def test_topic_balance_with_the_topics_that_mmcr_bench_found(
 @pytest.mark.parametrize(
     ("experiment", "places", "more", "said"),
     [
-        (DataVolume, ["mmcr"], "--volumes 101", "has 100 rows, 101 are asked for"),
+        (DataVolume, ["mmcr"], "--volumes 101", "has 100 rows, 101 are requested"),
         (DataVolume, ["mmcr"], "--volumes 0", "no arm to train"),
         (DataVolume, ["mmcr"], "--volumes -1", "--volumes -1: expected 0 or more"),
         (DataVolume, ["mmcr", "mmdu"], "--volumes 1", "expected the one whose volume changes"),
         (DataVolume, ["mmcr"], "--volumes 1 --train_flags=--epoch", "Perhaps you meant: --epochs"),
-        (DataVolume, ["mmcr"], "--volumes 1 --train_flags=--streaming=1", "--streaming true: nobody knows"),
+        (
+            DataVolume,
+            ["mmcr"],
+            "--volumes 1 --train_flags=--streaming=1",
+            "--streaming true: the number of rows is unknown",
+        ),
         (
             DataVolume,
             ["mmcr"],
             "--volumes 1 --config streamed.yaml",
-            "streamed.yaml: streaming; arms take rows by number",
+            "streamed.yaml: streaming; arms need indexed rows",
         ),
         (DataVolume, ["mmcr"], "--volumes 1 --config nowhere.yaml", "nowhere.yaml: no such file"),
         (MmduOrMmcr, ["mmcr"], "", "expected the two to compare"),
-        (MmduOrMmcr, ["mmcr", "mmdu"], "--rows 41", "mmdu has 40 rows, 41 are asked for"),
-        (MmduOrMmcr, ["mmcr", "ORG/other"], "", "ORG/other: no folder, so its rows aren't counted"),
+        (MmduOrMmcr, ["mmcr", "mmdu"], "--rows 41", "mmdu has 40 rows, 41 are requested"),
+        (MmduOrMmcr, ["mmcr", "ORG/other"], "", "ORG/other: not a folder, so its rows aren't counted"),
         (NumberOfTurns, ["mmcr"], "--turns 0", "--turns 0: expected 1 or more"),
         (TopicBalance, ["mmcr"], "--topic cat", "0 rows on 'cat'"),
         (TopicBalance, ["mmcr"], "--rows 63", "50 rows on 'cats' and 50 others give at most 62 rows with 80 %"),
-        (TopicBalance, ["mmcr"], "--labels l.jsonl", "--labels and --topics belong together"),
-        (TopicBalance, ["ORG/other"], "", "say --topic and --rows"),
+        (TopicBalance, ["mmcr"], "--labels l.jsonl", "--labels and --topics need each other"),
+        (TopicBalance, ["ORG/other"], "", "set --topic and --rows"),
     ],
 )
 def test_experiment_that_cannot_be_is_one_line_and_exit_code_2_before_anything_is_trained(

@@ -15,7 +15,7 @@ from experiments.estimates import Runs
 from experiments.figures import write_figure
 from experiments.result_table import differences_of, show_results, write_results
 from experiments.scores import BASE, Measure, Scores, load_scores, to_measures
-from experiments.volumes import Look, equal_token_rows, read_look
+from experiments.volumes import DryRun, equal_token_rows, read_dry_run
 from tests.experiments.conftest import QUIZ
 
 
@@ -38,7 +38,7 @@ def test_load_scores_leaves_out_what_one_run_has_no_judgement_of(tmp_path: Path)
     (measure,) = scores.measures
     runs = scores.runs[measure.label]
     assert [runs[name].values_S.tolist() for name in (BASE, "arm")] == [[pytest.approx(100 / 23)]] * 2
-    assert scores.notes == ["quiz: 1 of 24 samples are left out, a run's judge gave no judgement"]
+    assert scores.notes == ["quiz: 1 of 24 samples are excluded, unjudged in at least one run"]
     assert runs[BASE].num_groups == 8
 
 
@@ -145,20 +145,20 @@ def test_figure_is_drawn_along_an_axis_or_as_differences_also_where_an_interval_
 
 
 def test_equal_tokens_are_those_of_the_arm_that_has_fewest() -> None:
-    looks = [Look(1000, 10, 500), Look(400, 10, 2000), Look(10_000, 10, 1000)]
-    caps = equal_token_rows(looks, None)
+    runs = [DryRun(1000, 10, 500), DryRun(400, 10, 2000), DryRun(10_000, 10, 1000)]
+    caps = equal_token_rows(runs, None)
     assert caps == [1000, 250, 500]
-    assert {cap * look.tokens_a_dialogue for cap, look in zip(caps, looks, strict=True)} == {50_000}
-    assert equal_token_rows(looks, 100) == [100, 25, 50]
+    assert {cap * run.tokens_a_dialogue for cap, run in zip(caps, runs, strict=True)} == {50_000}
+    assert equal_token_rows(runs, 100) == [100, 25, 50]
 
 
 def test_look_at_data_that_cannot_be_trained_is_an_error(tmp_path: Path) -> None:
     at = {"dialogues": 0, "trained_tokens": 0, "skipped": 9}
     (tmp_path / "dry_run.json").write_text(json.dumps({"data": [{"rows": 9}], "looked_at": at}))
-    with pytest.raises(ValueError, match=r"not one can be trained \(9 skipped\)"):
-        read_look(tmp_path)
+    with pytest.raises(ValueError, match=r"none of the encoded dialogues can be trained \(9 skipped\)"):
+        read_dry_run(tmp_path)
 
 
 def test_two_arms_of_one_name_are_refused() -> None:
-    with pytest.raises(ValueError, match="two arms are called a"):
+    with pytest.raises(ValueError, match="duplicate arms a"):
         Experiment("t", [Arm("a", "a", ["d"], [1]), Arm("a", "a", ["d"], [2])])

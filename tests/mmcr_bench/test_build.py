@@ -111,7 +111,7 @@ def test_build_passes_over_an_image_that_does_not_decode(tmp_path: Path, capsys:
     broken = patchwork_dialogue("broken", [patchwork(1)[:200]], hashed=False)
     write_dataset([broken, *some_dialogues()], dataset)
     assert build(dataset, "--single", "12", "--multi", "0") == 0
-    assert "not drawn  1 with an image that doesn't decode" in capsys.readouterr().out
+    assert "not drawn  1 with an image that can't be decoded" in capsys.readouterr().out
     assert "broken" not in read_ids(tmp_path / "mmcr-bench")
 
 
@@ -119,20 +119,20 @@ def test_build_leaves_something_to_train_on(tmp_path: Path, capsys: pytest.Captu
     dataset = tmp_path / "mmcr-310k"
     write_dataset(some_dialogues(), dataset)
     assert build(dataset, "--single", "12", "--multi", "12") == 2
-    assert "nothing is left to train on" in capsys.readouterr().err
+    assert "nothing would be left to train on" in capsys.readouterr().err
     assert len(read_ids(dataset)) == 36
     assert not (tmp_path / "mmcr-bench").exists()
 
 
 def test_build_refuses_what_it_must_not_touch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build(tmp_path / "nothing") == 2
-    assert "no data set there" in capsys.readouterr().err
+    assert "no data set found" in capsys.readouterr().err
     dataset = tmp_path / "mmcr-310k"
     write_dataset(some_dialogues(), dataset)
     (tmp_path / "mmcr-bench").mkdir()
     (tmp_path / "mmcr-bench" / "thesis.txt").write_text("mine")
     assert build(dataset, "--overwrite") == 2
-    assert "is no bench" in capsys.readouterr().err
+    assert "is not a bench" in capsys.readouterr().err
     assert (tmp_path / "mmcr-bench" / "thesis.txt").read_text() == "mine"
 
 

@@ -101,16 +101,16 @@ def test_review_export_and_import(review: Path, tmp_path: Path, capsys: pytest.C
     assert main(["review", "import", str(copy), str(tmp_path / "review.jsonl"), "--experts", "2"]) == 0
     assert ReviewLog(copy).items() == ReviewLog(review).items()
     assert main(["review", "import", str(copy), str(tmp_path / "review.jsonl")]) == 2
-    assert "a review stands there" in capsys.readouterr().err
+    assert "already holds a review" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["review", "status", "missing"], "no review there"),
-        (["review", "start", "new.sqlite3", "missing"], "no bench there"),
-        (["agreement", "missing"], "no review there"),
-        (["agreement"], "name a REVIEW"),
+        (["review", "status", "missing"], "no review found"),
+        (["review", "start", "new.sqlite3", "missing"], "no bench found"),
+        (["agreement", "missing"], "no review found"),
+        (["agreement"], "give a REVIEW"),
         (["agreement", "--run", "missing", "--experts", "x"], "no finished run"),
         (["bridge", "--old", "missing", "--new", "offline"], "no finished run"),
     ],
@@ -210,7 +210,7 @@ def test_penalties_show_whether_the_judge_takes_them_off(tmp_path: Path, capsys:
 
 def test_bridge_to_the_offline_judge_is_refused(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bridge", "--old", str(run_folder), "--new", "offline"]) == 2
-    assert "knows no rubric" in capsys.readouterr().err
+    assert "no rubric" in capsys.readouterr().err
 
 
 def test_judge_against_experts(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ def test_freeze_writes_a_loadable_checked_version(
     assert "| clarity | 6 | 8.3% |" in card
     assert main(["freeze", "--check", str(out)]) == 0
     assert main(["freeze", str(review), "--out", str(out), "--version", "1.2.1"]) == 2
-    assert "never changed" in capsys.readouterr().err
+    assert "immutable" in capsys.readouterr().err
 
 
 def test_freeze_twice_gives_the_same_files(review: Path, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_frozen_item_that_was_changed_is_found(
     rows[0]["topic"] = "another"
     write_shard(to_row_groups(type(table).from_pylist(rows[:-1], schema=table.schema)), shard)
     assert main(["freeze", "--check", str(out)]) == 2
-    assert f"2 items are not what was written: {rows[0]['id']}, {rows[-1]['id']}" in capsys.readouterr().err
+    assert f"2 items don't match their checksums: {rows[0]['id']}, {rows[-1]['id']}" in capsys.readouterr().err
 
 
 def test_freeze_of_an_unfinished_review_says_what_is_left(
@@ -88,8 +88,8 @@ def test_freeze_of_an_unfinished_review_says_what_is_left(
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["freeze"], "name a REVIEW"),
-        (["freeze", "missing", "--out", "new"], "no review there"),
+        (["freeze"], "give a REVIEW"),
+        (["freeze", "missing", "--out", "new"], "no such review"),
         (["freeze", "missing", "--out", "new", "--version", "one"], "three numbers"),
         (["freeze", "--check", "."], "no checksums.json"),
     ],

@@ -82,4 +82,4 @@ def test_judge_with_images_is_refused_where_the_run_kept_none(
 ) -> None:
     arguments = ["bridge", "--old", str(run_folder), "--new", "api:http://127.0.0.1:9/v1#new?images=yes"]
     assert main([*arguments, "--ledger", str(tmp_path / "ledger")]) == 2
-    assert "judge without it" in capsys.readouterr().err
+    assert "judge without images" in capsys.readouterr().err

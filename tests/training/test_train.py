@@ -144,7 +144,7 @@ def test_train_checkpoint_with_cut_weights_is_refused(data_folder: Path, tmp_pat
 
 
 def test_train_without_one_trained_token_says_so(data_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"not one token was trained; rows skipped: \{'too_long': 8\}"):
+    with pytest.raises(ValueError, match=r"no token was trained; rows skipped: \{'too_long': 8\}"):
         train(settings(data_folder, tmp_path / "o", bin_tokens=40))
 
 

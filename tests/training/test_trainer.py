@@ -30,7 +30,7 @@ def train_one_step(
     micro_batches: int,
     packing: bool,
     average: LossAverage = "token",
-    pixels_as_bytes: bool = True,
+    uint8_pixels: bool = True,
 ) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and weights after one plain gradient step over all dialogues."""
     model, processor = built
@@ -45,7 +45,7 @@ def train_one_step(
     trainer = DialogueTrainer(
         model=model, processing_class=processor, args=args, train_dataset=rows,
         data_collator=Collator(
-            Encoder(processor, pixels_as_bytes=pixels_as_bytes and load_family(family).pixels_as_bytes),
+            Encoder(processor, uint8_pixels=uint8_pixels and load_family(family).uint8_pixels),
             load_family(family), packing,
             merge_size_of(load_family(family), model.config) if packing else None, average,
         ),
@@ -61,13 +61,13 @@ def farthest(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) ->
     return max(float((first[n] - second[n]).abs().max() / first[n].abs().max().clamp(min=1e-3)) for n in first)
 
 
-@pytest.mark.parametrize("family", [name for name in family_names() if load_family(name).pixels_as_bytes])
+@pytest.mark.parametrize("family", [name for name in family_names() if load_family(name).uint8_pixels])
 def test_step_is_the_same_to_the_bit_with_pixels_as_bytes(
     family: str, build_family: Callable[..., tuple[Any, Any]], data_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "out").mkdir()
     in_bytes, in_floats = (
-        train_one_step(family, build_family(family), data_folder, tmp_path / "out", 2, True, pixels_as_bytes=as_bytes)
+        train_one_step(family, build_family(family), data_folder, tmp_path / "out", 2, True, uint8_pixels=as_bytes)
         for as_bytes in (True, False)
     )
     assert in_bytes[0] == in_floats[0]

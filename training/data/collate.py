@@ -1,4 +1,4 @@
-"""The collator: rows -> one batch of tensors, padded or packed, and the rows that could not be encoded, with reasons.
+"""The collator: rows -> one batch of tensors, padded or packed, and the skipped rows with reasons.
 
 Shapes: B dialogues, T tokens of the longest.
 """
@@ -22,17 +22,17 @@ from training.data.loss_mask import NO_LOSS
 from training.data.packing import pack
 from training.families.family import Family
 
-SKIPPED = "skipped"  # key of a batch: the rows left out, as (row id, reason, message)
-REAL_TOKENS = "real_tokens"  # key of a batch: tokens of its dialogues, without padding and the blank
-WEIGHTS = "loss_weights"  # key of a batch: weight of each token's loss, 0 where there is none
+SKIPPED = "skipped"  # key of a batch: the skipped rows, as (row id, reason, message)
+REAL_TOKENS = "real_tokens"  # key of a batch: tokens of its dialogues, without padding and the dummy
+WEIGHTS = "loss_weights"  # key of a batch: loss weight of each token, 0 for masked ones
 
-_BLANK_SIDE_PX = 56  # two patches of 28 px, the smallest that every family takes
+_DUMMY_SIDE_PX = 56  # two patches of 28 px, the smallest image that every family supports
 
 LossAverage = Literal["token", "dialogue", "square_root"]
 
 
 def pad(dialogues: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
-    """One row a dialogue, right-padded to the longest; without the images."""
+    """Pad: one row per dialogue, right-padded to the longest [B, T]; without the images."""
     input_ids_BT = pad_sequence([d.input_ids_T for d in dialogues], batch_first=True, padding_value=pad_id)
     labels_BT = pad_sequence([d.labels_T for d in dialogues], batch_first=True, padding_value=NO_LOSS)
     lengths_B = torch.tensor([len(d) for d in dialogues])
@@ -47,20 +47,19 @@ def pad(dialogues: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
 def loss_weight(dialogue: Encoded, average: LossAverage) -> float:
     """Loss weight of each trained token of a dialogue, before the division by the step's sum of weights.
 
-    `token` counts every token alike; `dialogue` every dialogue, however long its answers; `square_root` lies between.
+    `token` weights all tokens equally, `dialogue` all dialogues equally; `square_root` is in between.
     """
     exponent = {"token": 0.0, "square_root": -0.5, "dialogue": -1.0}[average]
     return float(max(1, dialogue.num_trained) ** exponent)
 
 
-def blank_dialogue(encoder: Encoder) -> Encoded:
-    """A small white image and no loss.
+def dummy_dialogue(encoder: Encoder) -> Encoded:
+    """A dummy dialogue with a small white image and no loss.
 
-    It lies beside dialogues of text alone, so that every micro-batch runs the image layers: processes that share
-    weights or gradients (DDP, FSDP2) must all run the same layers.
+    It is added to text-only micro-batches, so that all ranks run the image layers, as DDP and FSDP2 require.
     """
     white = io.BytesIO()
-    Image.new("RGB", (_BLANK_SIDE_PX, _BLANK_SIDE_PX), "white").save(white, "PNG")
+    Image.new("RGB", (_DUMMY_SIDE_PX, _DUMMY_SIDE_PX), "white").save(white, "PNG")
     dialogue = Dialogue("blank", (Turn(introduce([1], "?"), "."),), (DialogueImage(white.getvalue()),))
     encoded = dataclasses.replace(encoder, max_length_tokens=None).encode(dialogue)
     return dataclasses.replace(encoded, labels_T=torch.full_like(encoded.labels_T, NO_LOSS))
@@ -68,15 +67,15 @@ def blank_dialogue(encoder: Encoder) -> Encoded:
 
 @dataclass(frozen=True)
 class Collator:
-    """Rows -> batch, in a worker. A row that can't be trained is left out and listed under `skipped`.
+    """Rows -> batch, in a data loader worker. A row that can't be trained is skipped and listed under `skipped`.
 
     Attributes:
-        encoder: one dialogue -> tensors.
-        family: knows how to join image tensors.
-        packing: True lays dialogues in parallel in one row, False pads them to the longest.
-        merge_size: of a family with positions in three dimensions (`merge_size_of`), None where they are plain.
-        average: what the loss is a mean over.
-        bin_tokens: packing: a dialogue for which no room is left is left out by name; None for no limit.
+        encoder: encodes one dialogue.
+        family: the model family, which joins image tensors.
+        packing: True packs the dialogues into one row, False pads them to the longest.
+        merge_size: spatial merge size of a family with M-RoPE (`merge_size_of`), else None.
+        average: unit that the loss is averaged over.
+        bin_tokens: packing: a dialogue that doesn't fit is skipped; None for no limit.
     """
 
     encoder: Encoder
@@ -87,12 +86,12 @@ class Collator:
     bin_tokens: int | None = None
 
     @functools.cached_property
-    def blank(self) -> Encoded:
-        """The placeholder image of a batch without images."""
-        return blank_dialogue(self.encoder)
+    def dummy(self) -> Encoded:
+        """The dummy dialogue of a batch without images."""
+        return dummy_dialogue(self.encoder)
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """The batch of these rows, with the blank dialogue if none of them shows an image."""
+        """The batch of these rows, with the dummy dialogue if none of them has an image."""
         dialogues: list[Encoded] = []
         skipped: list[tuple[str, str, str]] = []
         for row in rows:
@@ -104,7 +103,7 @@ class Collator:
                 skipped.append((error.row_id, error.reason, str(error)))
         real_tokens = sum(map(len, dialogues))
         if not any(dialogue.images for dialogue in dialogues):
-            dialogues.append(self.blank)
+            dialogues.append(self.dummy)
         pad_id = self.encoder.processor.tokenizer.pad_token_id
         batch = pack(dialogues, self.merge_size) if self.packing else pad(dialogues, pad_id)
         images = self.family.join_images([dialogue.images for dialogue in dialogues if dialogue.images])
@@ -116,7 +115,7 @@ class Collator:
             return
         taken = sum(map(len, dialogues))
         if not encoded.images and not any(dialogue.images for dialogue in dialogues):
-            taken += len(self.blank)
+            taken += len(self.dummy)
         if taken + len(encoded) > self.bin_tokens:
             detail = f"{len(encoded)} tokens beside {taken} others, bin_tokens is {self.bin_tokens}"
             raise Skipped(encoded.id, "no_room", detail)

@@ -1,4 +1,4 @@
-"""Encode a dialogue: token ids, labels, image tensors; or the named reason why it can't be trained.
+"""Encode a dialogue: token ids, labels, image tensors; or the reason why it is skipped.
 
 Shapes: T tokens of one dialogue.
 """
@@ -18,14 +18,14 @@ from mmcr_dataset.record.images import ImageError, ImageLimits, decode_rgb
 from mmcr_dataset.record.messages import to_messages
 from mmcr_dataset.record.row import from_row
 from training.data.loss_mask import NO_LOSS, shift_spans, spans_to_mask
-from training.data.pixels import ask_for_bytes
+from training.data.pixels import uint8_kwargs
 
 _TEXT_OUTPUTS = ("input_ids", "attention_mask", "offset_mapping", "text_replacement_offsets")
-LIMITS = ImageLimits(side_min_px=1, aspect_max=1000.0)  # a row's images were judged when it was built
+LIMITS = ImageLimits(side_min_px=1, aspect_max=1000.0)  # loose: images were filtered when the data set was built
 
 
 class Skipped(ValueError):
-    """A row can't be trained; `.reason` is a short name for counting, the message says which row and why."""
+    """A row can't be trained; `.reason` is an error code for counting, the message names the row and the cause."""
 
     def __init__(self, row_id: str, reason: str, detail: str) -> None:
         super().__init__(f"row {row_id!r}: {reason}: {detail}")
@@ -38,11 +38,11 @@ class Encoded:
     """One dialogue as tensors.
 
     Attributes:
-        id: the row's id.
-        input_ids_T: its tokens.
-        labels_T: the same where an answer is, -100 elsewhere.
-        images: what the processor made of the images (`pixel_values`, ...); empty for a dialogue of text alone.
-        token_types_T: `mm_token_type_ids` where the family has them.
+        id: id of the row.
+        input_ids_T: token ids.
+        labels_T: token ids of the answers, -100 elsewhere.
+        images: image outputs of the processor (`pixel_values`, ...); empty for a text-only dialogue.
+        token_types_T: `mm_token_type_ids` if the family has them.
     """
 
     id: str
@@ -56,7 +56,7 @@ class Encoded:
 
     @property
     def num_trained(self) -> int:
-        """How many tokens carry loss."""
+        """Number of tokens with loss."""
         return int((self.labels_T != NO_LOSS).sum())
 
 
@@ -64,7 +64,7 @@ def to_dialogue(row: Mapping[str, Any]) -> Dialogue:
     """The dialogue of a row with undecoded images.
 
     Raises:
-        Skipped: the row breaks an invariant (more marks than images, unknown roles, ...); the reason is its name.
+        Skipped: the row violates an invariant (more placeholders than images, unknown roles, ...), named in `.reason`.
     """
     try:
         return from_row(row)
@@ -76,26 +76,26 @@ def to_dialogue(row: Mapping[str, Any]) -> Dialogue:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Turns dialogues into tensors with one processor.
+    """Encodes dialogues with a processor.
 
     Attributes:
-        processor: the family's processor, its `chat_template` the one with generation marks.
-        max_length_tokens: longer dialogues are refused by name, never cut; None for no limit.
-        pixels_as_bytes: `pixel_values` are what `to_floats` of pixels.py reads, where the processor can give that.
+        processor: the family's processor, whose `chat_template` marks the generated spans.
+        max_length_tokens: longer dialogues are skipped, never truncated; None for no limit.
+        uint8_pixels: leave `pixel_values` as uint8 for `rescale_and_normalize` of pixels.py, if the processor can.
     """
 
     processor: Any
     max_length_tokens: int | None = None
-    pixels_as_bytes: bool = False
+    uint8_pixels: bool = False
 
     @functools.cached_property
     def _images_kwargs(self) -> dict[str, Any]:
-        bytes_kwargs = ask_for_bytes(self.processor.image_processor) if self.pixels_as_bytes else {}
-        # decoded as RGB already; tensors for the images alone, because transformers walks those of texts slowly
-        return {"return_tensors": "pt", "do_convert_rgb": False} | bytes_kwargs
+        kwargs = uint8_kwargs(self.processor.image_processor) if self.uint8_pixels else {}
+        # images are RGB already; tensors for images only, since transformers converts text outputs slowly
+        return {"return_tensors": "pt", "do_convert_rgb": False} | kwargs
 
     def render(self, dialogue: Dialogue) -> tuple[str, list[tuple[int, int]]]:
-        """The text of a whole dialogue and the character spans of its answers with their ends of turn."""
+        """Render the chat template: the text, and the character spans of the answers with their end-of-turn tokens."""
         from transformers.utils.chat_template_utils import render_jinja_template
 
         texts, spans = render_jinja_template(
@@ -107,10 +107,10 @@ class Encoder:
         return texts[0], spans[0]
 
     def encode(self, dialogue: Dialogue) -> Encoded:
-        """The dialogue as tensors; loss on the assistant's tokens and their end of turn only.
+        """Encode a dialogue; loss only on the assistant's tokens with their end of turn.
 
         Raises:
-            Skipped: corrupt_image and its like, alternation, processor_refused, no_trained_tokens, too_long.
+            Skipped: an image error such as corrupt_image, alternation, processor_refused, no_trained_tokens, too_long.
         """
         text, spans = self.render(dialogue)
         if len(spans) != len(dialogue.turns):
@@ -132,14 +132,14 @@ class Encoder:
                 return_text_replacement_offsets=True,
                 images_kwargs=self._images_kwargs,
             )
-        except ValueError as error:  # Qwen-VL's takes no side more than 200 times as long as the other
+        except ValueError as error:  # Qwen-VL's processor refuses aspect ratios above 200
             raise Skipped(dialogue.id, "processor_refused", str(error)) from error
         input_ids_T = torch.tensor(out["input_ids"][0])
         self._check_length(dialogue, len(input_ids_T))
         replacements = (out.get("text_replacement_offsets") or [[]])[0]
         mask_T = spans_to_mask(np.array(out["offset_mapping"][0]), shift_spans(np.array(spans), replacements))
         if not mask_T.any():
-            raise Skipped(dialogue.id, "no_trained_tokens", "no token of the dialogue lies in an answer")
+            raise Skipped(dialogue.id, "no_trained_tokens", "no token of the dialogue is part of an answer")
         labels_T = torch.where(torch.from_numpy(mask_T), input_ids_T, NO_LOSS)
         types = out.pop("mm_token_type_ids", None)
         return Encoded(
@@ -155,5 +155,5 @@ class Encoder:
             raise Skipped(
                 dialogue.id,
                 "too_long",
-                f"{length_tokens} tokens, max_length_tokens is {self.max_length_tokens}; a dialogue is never cut",
+                f"{length_tokens} tokens, max_length_tokens is {self.max_length_tokens}; dialogues are never truncated",
             )

@@ -1,6 +1,6 @@
-"""Length of a row in tokens without decoding its images: text through the tokenizer, images by their size alone.
+"""Length of a row in tokens without decoding its images: text by the tokenizer, images by their size.
 
-Exact, so that a bin filled by these lengths is never larger than it may be.
+Exact, so that a bin packed by these lengths never exceeds its size.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from mmcr_dataset.record.messages import Question, to_messages
 from training.data.encode import LIMITS, Encoder, to_dialogue
 from training.families.family import Family
 
-_ORIENTATION = 0x0112  # EXIF tag; its values 5 to 8 turn an image on its side
+_ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 swap width and height
 
 
 class Length(NamedTuple):
-    """Tokens of a row, 0 if it can't be trained, and whether it shows images."""
+    """Number of tokens of a row, 0 if it can't be trained, and whether it has images."""
 
     tokens: int
     has_images: bool
@@ -36,9 +36,9 @@ class Measurer:
     family: Family
 
     def measure(self, row: Mapping[str, Any]) -> Length:
-        """The length of a row; what can't be trained counts nothing here and is named when it is encoded."""
+        """The length of a row; 0 if it can't be trained, which is reported when it is encoded."""
         processor = self.encoder.processor
-        count = self.family.count_image_tokens or _count_by_doing
+        count = self.family.count_image_tokens or _count_with_processor
         try:
             dialogue = to_dialogue(row)
             sizes = [_upright_size(image.data) for image in dialogue.images]
@@ -52,7 +52,7 @@ class Measurer:
 
 
 def _upright_size(data: bytes) -> tuple[int, int]:
-    """Width and height after EXIF orientation, as `decode_rgb` gives them; of a PNG only the header chunks are read."""
+    """Width and height after EXIF orientation, as in `decode_rgb`; of a PNG only the header chunks are read."""
     image = open_image(data, LIMITS)
     width, height = image.size
     tagged = image.format != "PNG" or "exif" in image.info
@@ -60,8 +60,8 @@ def _upright_size(data: bytes) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=65536)
-def _count_by_doing(processor: Any, width: int, height: int, several: bool) -> int:
-    """Tokens of an image of that size, by running the processor: for a family that has no formula."""
+def _count_with_processor(processor: Any, width: int, height: int, several: bool) -> int:
+    """Tokens of an image of this size, by running the processor: for a family without a formula."""
     count = 2 if several else 1
     text = processor.apply_chat_template(to_messages(Question("", (DialogueImage(b""),) * count)))
     images = [Image.new("RGB", (width, height), (90, 120, 150))] * count

@@ -11,31 +11,31 @@ import numpy as np
 
 from mmcr_dataset.record.load import load_rows
 from training.config import TrainConfig
-from training.data.first_turns import count_shown, keep_first_turns, show_cut
+from training.data.first_turns import count_truncated, keep_first_turns, show_truncated
 from training.data.row_order import ShuffledStream
-from training.data.topics import Topics, check_share, in_turn, read_topics, show_topics, with_share
+from training.data.topics import Topics, check_share, read_topics, round_robin, show_topics, with_share
 
 _COLUMNS = ["id", "images", "messages"]
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one data set contributes to a mixture."""
+    """The contribution of one data set to a mixture."""
 
     name: str
-    num_rows: int | None  # of a stream nobody knows
+    num_rows: int | None  # None for a stream
     num_taken: int
-    notes: tuple[str, ...] = ()  # how it was drawn and cut
+    notes: tuple[str, ...] = ()  # about sampling and truncation
 
 
 def count_taken(sizes: Sequence[int], weights: Sequence[float], caps: Sequence[int], temperature: float) -> list[int]:
-    """How many rows each set gives.
+    """Number of rows to take from each data set.
 
     Args:
-        sizes: rows of each set.
+        sizes: number of rows of each set.
         weights: 1 takes every row once, 0.5 half of them, 2 every row twice.
-        caps: at most so many rows; 0 for no cap.
-        temperature: 1 leaves the shares; above 1 they come closer to each other, the sum staying as it is.
+        caps: maximum number of rows; 0 for no limit.
+        temperature: above 1 flattens the shares at a constant sum.
     """
     wanted = np.array([size * weight for size, weight in zip(sizes, weights, strict=True)], dtype=np.float64)
     if temperature != 1 and wanted.sum() > 0:
@@ -51,20 +51,20 @@ def draw_rows(
     topics: Topics | None = None,
     dominant: tuple[str, float] | None = None,
 ) -> list[int]:
-    """Row numbers, every row as often as any other within one; a smaller draw of a seed is a subset of a larger one.
+    """Sample row indices, without replacement in each pass; at one seed a smaller sample is a subset of a larger one.
 
     Args:
-        num_rows: of the set.
-        count: how many are drawn.
-        seed: of the draw.
-        topics: one a row; drawn in turn instead of by their size.
-        dominant: a topic and its share in percent, instead of the turns.
+        num_rows: number of rows of the set.
+        count: number of rows to sample.
+        seed: random seed.
+        topics: topic of each row, to balance them (round-robin).
+        dominant: a topic and its share in percent, instead of balancing.
     """
     if not num_rows:
         return []
     order = [int(row) for row in np.random.default_rng(seed).permutation(num_rows)]
     if topics is not None:
-        order = in_turn(order, topics) if dominant is None else with_share(order, topics, *dominant)
+        order = round_robin(order, topics) if dominant is None else with_share(order, topics, *dominant)
     rounds, rest = divmod(count, num_rows)
     return list(range(num_rows)) * rounds + order[:rest]
 
@@ -72,16 +72,16 @@ def draw_rows(
 def _load(name: str, config: TrainConfig) -> Any:
     try:
         return load_rows(name, config.data_config, revision=config.data_revision, streaming=config.streaming)
-    except OSError as error:  # not there, not for us, or no connection
+    except OSError as error:  # missing, no access, or no connection
         said = str(error).strip().partition("\n")[0]
         raise ValueError(f"--data {name}: can't be loaded ({type(error).__name__}: {said})") from error
 
 
 def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
-    """The rows of a run as one `datasets.Dataset`, and what each set gave.
+    """The rows of a run as one `datasets.Dataset`, and the share of each data set.
 
     Raises:
-        ValueError: a set is missing, has no row, or not the topics that are asked for; nothing is taken at all.
+        ValueError: a set is missing, lacks the requested topics, or no rows are taken.
     """
     from datasets import concatenate_datasets
 
@@ -90,7 +90,7 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
     caps = config.data_caps or [0] * len(sets)
     taken = count_taken([len(rows) for rows in sets], weights, caps, config.data_temperature)
     if not sum(taken):
-        raise ValueError(f"--data {' '.join(config.data)}: not one row is taken; raise --data_weights or --data_caps")
+        raise ValueError(f"--data {' '.join(config.data)}: no rows are taken; raise --data_weights or --data_caps")
     parts, shares = [], []
     for number, (name, rows, count) in enumerate(zip(config.data, sets, taken, strict=True)):
         topics = _topics_of(name, rows, config) if config.balance_topics or config.dominant_topic is not None else None
@@ -102,7 +102,7 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
         parts.append(part)
         notes = [] if topics is None or not drawn else [show_topics([topics[row] for row in drawn])]
         if config.turns_max:
-            notes.append(show_cut(config.turns_max, *count_shown(part, config.turns_max)))
+            notes.append(show_truncated(config.turns_max, *count_truncated(part, config.turns_max)))
         shares.append(Share(name, len(rows), count, tuple(notes)))
     mixture = concatenate_datasets([part for part in parts if len(part)])
     return keep_first_turns(mixture, config.turns_max) if config.turns_max else mixture, shares
@@ -112,7 +112,7 @@ def _topics_of(name: str, rows: Any, config: TrainConfig) -> Topics:
     """The topic of each row.
 
     Raises:
-        ValueError: not one row has a topic.
+        ValueError: no row has a topic.
     """
     if config.topic_file is not None:
         given = read_topics(Path(config.topic_file))
@@ -121,12 +121,12 @@ def _topics_of(name: str, rows: Any, config: TrainConfig) -> Topics:
         topics = rows["topic"][:] if "topic" in rows.column_names else []
     if len(rows) and not any(topics):
         where = config.topic_file or "its column 'topic'"
-        raise ValueError(f"{name}: not one row has a topic in {where}; name a --topic_file of its ids, or draw without")
+        raise ValueError(f"{name}: no row has a topic in {where}; pass a --topic_file with its ids, or omit topics")
     return topics
 
 
 def load_streams(config: TrainConfig) -> tuple[ShuffledStream, list[Share]]:
-    """The rows of a run as a stream, without an index, and what each set will contribute by its weight.
+    """The rows of a run as a stream, without an index, and the expected share of each data set.
 
     Raises:
         ValueError: a set is missing.
@@ -148,7 +148,7 @@ def load_streams(config: TrainConfig) -> tuple[ShuffledStream, list[Share]]:
 
 
 def show_mixture(shares: Sequence[Share]) -> str:
-    """The composition as a table, with a line for each note."""
+    """The mixture as a table, with a line for each note."""
     total = sum(share.num_taken for share in shares)
     width = max(len("data set"), *(len(share.name) for share in shares))
     lines = [f"{'data set':<{width}} {'rows':>10} {'taken':>10} {'share':>7}"]
@@ -160,7 +160,7 @@ def show_mixture(shares: Sequence[Share]) -> str:
 
 
 def write_mixture_image(shares: Sequence[Share], path: Path) -> None:
-    """The composition as bars."""
+    """The mixture as a bar chart."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 1 + 0.5 * len(shares)), layout="constrained")

@@ -1,7 +1,7 @@
 """Packing: whole dialogues in one sequence, each attending only to itself; no padding, nothing truncated.
 
-A packed row has no attention mask. Its positions start again at 0 with each dialogue, and transformers keeps attention
-inside a dialogue by that; models with positions in three dimensions (M-RoPE) get a first row of plain positions for it.
+A packed row has no attention mask. Its position ids restart at 0 with each dialogue, from which transformers derives
+the block-diagonal mask; models with M-RoPE get an additional first row of plain position ids for that.
 
 Shapes: L tokens of a bin, N dialogues in it.
 """
@@ -19,7 +19,7 @@ from training.data.encode import Encoded
 from training.data.loss_mask import NO_LOSS
 from training.families.family import Family
 
-_ENDING = 2.6  # a bin is nearly full when this many dialogues of median length are more than it has room for
+_ENDING = 2.6  # a bin is nearly full when fewer than this many dialogues of median length fit
 
 
 def merge_size_of(family: Family, model_config: Any) -> int | None:
@@ -31,12 +31,12 @@ def pack(dialogues: Sequence[Encoded], merge_size: int | None) -> dict[str, torc
     """Pack all dialogues into one row, without the images.
 
     Returns:
-        `input_ids`, `labels` [1, L]; `position_ids` [1, L], or [4, 1, L] with M-RoPE; `cu_seq_lens` [N + 1]: where each
-        dialogue begins, and the end; `mm_token_type_ids` [1, L] where the family has them.
+        `input_ids`, `labels` [1, L]; `position_ids` [1, L], or [4, 1, L] with M-RoPE; `cu_seq_lens` [N + 1], the
+        boundaries of the dialogues; `mm_token_type_ids` [1, L] if the family has them.
     """
     labels = [dialogue.labels_T.clone() for dialogue in dialogues]
     for labels_T in labels:
-        labels_T[0] = NO_LOSS  # nobody's next token: it would be predicted from the dialogue before
+        labels_T[0] = NO_LOSS  # would be predicted from the last token of the dialogue before
     lengths_N = torch.tensor([len(dialogue) for dialogue in dialogues])
     packed = {
         "input_ids": torch.cat([dialogue.input_ids_T for dialogue in dialogues])[None],
@@ -56,20 +56,20 @@ def _token_types(dialogue: Encoded) -> torch.Tensor:
 
 
 def _positions_in_three(dialogue: Encoded, merge_size: int) -> torch.Tensor:
-    """M-RoPE positions [3, T] in time, height and width; plain ones for a dialogue without images."""
+    """M-RoPE positions [3, T] in time, height and width; plain ones for a text-only dialogue."""
     if not dialogue.images:
         return torch.arange(len(dialogue)).expand(3, -1)
     return m_rope_positions(_token_types(dialogue), dialogue.images["image_grid_thw"], merge_size)
 
 
 def m_rope_positions(token_types_T: torch.Tensor, grids_N3: torch.Tensor, merge_size: int) -> torch.Tensor:
-    """M-RoPE positions [3, T] in time, height and width, as `get_rope_index` of the Qwen-VL models gives them.
+    """M-RoPE positions [3, T] in time, height and width, equal to `get_rope_index` of the Qwen-VL models.
 
-    An image's tokens share their time; the text after it goes on behind its longer side.
+    An image's tokens have the same time; the text after it continues from its longer side.
 
     Args:
-        token_types_T: 1 where an image's token is.
-        grids_N3: frames (1), rows and columns of patches of each of the N images.
+        token_types_T: 1 for tokens of an image.
+        grids_N3: frames (1), rows and columns of patches of each of N images.
         merge_size: patches along a side of a token.
 
     Source: Qwen2-VL (arXiv 2409.12191), section 2.1.
@@ -91,8 +91,8 @@ def m_rope_positions(token_types_T: torch.Tensor, grids_N3: torch.Tensor, merge_
 def fill_bins(lengths: Sequence[int], room: int) -> list[list[int]]:
     """Bin packing: indices of the dialogues by bin, few bins and none larger than `room` tokens.
 
-    Every dialogue is in exactly one bin. A bin takes the longest that fit, and last the two that fill it best. The
-    fullest bins come first, so that processes that take one each by turns wait little for one another.
+    A bin takes the longest dialogues that fit, and last the two that fill it best. Bins are sorted by size, so that
+    ranks which take one each in round-robin order have similar work.
     """
     assert max(lengths, default=0) <= room, f"a dialogue of {max(lengths)} tokens for bins of {room}"
     rest = sorted((length, index) for index, length in enumerate(lengths))
@@ -100,7 +100,7 @@ def fill_bins(lengths: Sequence[int], room: int) -> list[list[int]]:
     while rest:
         load, one = 0, []
         while chosen := _choose(rest, room - load):
-            for place in chosen:  # the later place first, so that the other stays where it is
+            for place in chosen:  # the larger index first, so that the other stays valid
                 length, index = rest.pop(place)
                 load += length
                 one.append(index)
@@ -109,7 +109,7 @@ def fill_bins(lengths: Sequence[int], room: int) -> list[list[int]]:
 
 
 def _choose(rest: Sequence[tuple[int, int]], room: int) -> tuple[int, ...]:
-    """Places of what a bin takes next from dialogues sorted by length: the longest that fits, or two to fill it."""
+    """Indices of the next dialogues of a bin, in a list sorted by length: the longest that fits, or two to fill it."""
     fitting = bisect.bisect_right(rest, room, key=lambda entry: entry[0])
     if not fitting:
         return ()
@@ -129,9 +129,9 @@ def _choose(rest: Sequence[tuple[int, int]], room: int) -> tuple[int, ...]:
 
 
 def spread_evenly(lengths: Sequence[int], num_bins: int) -> list[list[int]]:
-    """Indices of the dialogues by bin, a given number of bins nearly equal: longest first, each into the least full.
+    """Indices of the dialogues by bin, balanced over `num_bins`: longest first, each into the least full bin.
 
-    Every dialogue is in exactly one bin. Bins stay empty where there are fewer dialogues than bins.
+    Bins stay empty if there are fewer dialogues than bins.
     """
     bins: list[list[int]] = [[] for _ in range(num_bins)]
     heap = [(0, number) for number in range(num_bins)]

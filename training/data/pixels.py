@@ -1,9 +1,8 @@
-"""Pixels leave the data loader's workers as uint8; rescaling and normalizing run on the device.
+"""Pixels leave the data loader's workers as uint8; rescaling and normalization run on the device.
 
-An image processor ends with pixels as floats, each channel less its mean and divided by its deviation, and Qwen-VL's
-writes every patch twice, as two frames of a film. That is four or eight times the bytes to write, to hand from process
-to process and to bring to the GPU. Here it is asked to stop before, and `to_floats` does the rest: the very same
-numbers (test_pixels.py).
+An image processor returns normalized float32 pixels, and Qwen-VL's repeats every patch for two video frames. That is 4
+or 8 times the bytes to transfer between processes and to the GPU. Here it stops before, and `rescale_and_normalize`
+does the rest, bit-equal (test_pixels.py).
 
 Shapes: N patches or tiles, S side of a tile, P values of a patch.
 """
@@ -17,11 +16,10 @@ import torch
 _FRAMES = "temporal_patch_size"
 
 
-def ask_for_bytes(image_processor: Any) -> dict[str, Any]:
-    """Arguments that make the image processor stop at uint8; empty if it can't.
+def uint8_kwargs(image_processor: Any) -> dict[str, Any]:
+    """Arguments that make the image processor return uint8; empty if it isn't supported.
 
-    It can't if it fills up with zeros after the division, or has a way of its own to it: only processors of
-    transformers' torchvision kind that divide at all are asked.
+    Supported are processors with transformers' torchvision backend that rescale and normalize.
     """
     from transformers.image_processing_backends import TorchvisionBackend
 
@@ -33,12 +31,12 @@ def ask_for_bytes(image_processor: Any) -> dict[str, Any]:
     return options | ({_FRAMES: 1} if hasattr(image_processor, _FRAMES) else {})
 
 
-def to_floats(pixels: torch.Tensor, image_processor: Any) -> torch.Tensor:
-    """Rescale and normalize uint8 pixels as the image processor would have; floats stay as they are.
+def rescale_and_normalize(pixels: torch.Tensor, image_processor: Any) -> torch.Tensor:
+    """Rescale and normalize uint8 pixels like the image processor; float pixels are returned unchanged.
 
     Args:
-        pixels: bytes [N, 3, S, S], or [N, P] in the order channel, frame, row, column.
-        image_processor: knows mean, deviation and the number of frames.
+        pixels: [N, 3, S, S], or [N, P] in the order channel, frame, row, column.
+        image_processor: defines mean, standard deviation and number of frames.
     """
     if pixels.dtype != torch.uint8:
         return pixels

@@ -1,4 +1,4 @@
-"""Shuffling: the order in which rows are trained, as row numbers of a data set or rows of a shuffled stream."""
+"""Shuffling: the order of rows, as row indices of a data set or rows of a shuffled stream."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 from torch.utils.data import Dataset
 
-Item = Any  # a row number, or of a stream the row itself
+Item = Any  # a row index, or of a stream the row itself
 
 
 class RowOrder(Protocol):
-    """Protocol of a row order, as a plan of steps uses it."""
+    """Protocol of a row order."""
 
     @property
     def num_rows(self) -> int | None:
@@ -28,7 +28,7 @@ class RowOrder(Protocol):
 
 @dataclass(frozen=True)
 class ShuffledRows:
-    """Row numbers in an order that seed and epoch alone decide."""
+    """Row indices shuffled by seed and epoch."""
 
     num_rows: int
     seed: int = 0
@@ -41,25 +41,25 @@ class ShuffledRows:
 
 @dataclass(frozen=True)
 class ShuffledStream:
-    """Rows of `datasets.IterableDataset`s, repeated without end, every epoch shuffled with another seed.
+    """Interleaved rows of `datasets.IterableDataset`s, repeated endlessly, each epoch with another seed.
 
-    Every process reads the whole stream and trains its own part, so that the steps are the same on any number of them.
+    Every rank reads the whole stream and trains its part, so that the steps don't depend on the number of ranks.
 
     Attributes:
         sets: the streams.
-        weights: one a stream: how often it is drawn from.
-        held: rows of each stream held at once; the next is drawn among them.
-        seed: of the draws.
+        weights: sampling weight of each stream.
+        buffer_size: rows in the shuffle buffer of each stream.
+        seed: random seed.
     """
 
     sets: Sequence[Any]
     weights: Sequence[float]
-    held: int = 1000
+    buffer_size: int = 1000
     seed: int = 0
 
     @property
     def num_rows(self) -> None:
-        """A stream has no known end."""
+        """Unknown for a stream."""
         return
 
     def items(self, epoch: int, begin: int) -> Iterator[dict[str, Any]]:
@@ -73,35 +73,35 @@ class ShuffledStream:
     def _mixed(self) -> Iterator[dict[str, Any]]:
         rng = np.random.default_rng(self.seed)
         shares = np.array(self.weights) / sum(self.weights)
-        passes = [self._over_and_over(number) for number in range(len(self.sets))]
+        passes = [self._repeat(number) for number in range(len(self.sets))]
         while True:
             yield next(passes[int(rng.choice(len(passes), p=shares))])
 
-    def _over_and_over(self, number: int) -> Iterator[dict[str, Any]]:
+    def _repeat(self, number: int) -> Iterator[dict[str, Any]]:
         for epoch in itertools.count():
             rng = np.random.default_rng([self.seed, number, epoch])
-            held: list[dict[str, Any]] = []
+            buffer: list[dict[str, Any]] = []
             row = None
             for row in self.sets[number]:
-                if len(held) < self.held:
-                    held.append(row)
+                if len(buffer) < self.buffer_size:
+                    buffer.append(row)
                     continue
-                place = int(rng.integers(len(held)))
-                yield held[place]
-                held[place] = row
+                place = int(rng.integers(len(buffer)))
+                yield buffer[place]
+                buffer[place] = row
             if row is None:
-                raise ValueError(f"--data: stream number {number + 1} has no row")
-            yield from (held[place] for place in rng.permutation(len(held)))
+                raise ValueError(f"--data: stream number {number + 1} has no rows")
+            yield from (buffer[place] for place in rng.permutation(len(buffer)))
 
 
 def first_rows(rows: Any, count: int = 1000) -> Iterator[dict[str, Any]]:
-    """Some rows of a data set or a ShuffledStream."""
+    """The first rows of a data set or a ShuffledStream."""
     sets = rows.sets if isinstance(rows, ShuffledStream) else [rows]
     return itertools.islice(itertools.chain.from_iterable(sets), count)
 
 
-class PickedRows(Dataset[Any]):
-    """The row of an item, in a worker: a number is looked up, a row of a stream is passed through."""
+class ItemDataset(Dataset[Any]):
+    """Item -> row, in a worker: an index is looked up, a row of a stream is passed through."""
 
     def __init__(self, rows: Any) -> None:
         self.rows = rows

@@ -1,4 +1,4 @@
-"""The data loader: steps as iterators of micro-batches, which workers decode and encode ahead of time (prefetch)."""
+"""The data loader: steps as iterators of micro-batches, which workers decode, encode and prefetch."""
 
 from __future__ import annotations
 
@@ -15,22 +15,30 @@ from torch.utils.data import DataLoader
 from training.config import TrainConfig
 from training.data.collate import Collator
 from training.data.lengths import Length, Measurer
-from training.data.row_order import Item, PickedRows, ShuffledRows, ShuffledStream
-from training.data.steps import Measure, StepPlan, cut_by_tokens, cut_evenly
+from training.data.row_order import Item, ItemDataset, ShuffledRows, ShuffledStream
+from training.data.steps import Measure, StepPlan, split_by_tokens, split_evenly
 
-_ROWS_AT_ONCE = 32  # rows that a worker measures for one answer
+_ROWS_AT_ONCE = 32  # rows per task of a measuring worker
 
 
 @dataclass(frozen=True)
 class Step:
-    """The micro-batches of one step on this process, an iterator; made while the step is trained."""
+    """The micro-batches of one step on this rank, a lazy iterator."""
 
     num_batches: int
     batches: Iterator[dict[str, Any]]
 
 
 class StepLoader:
-    """The steps of the plan. Micro-batches come from `num_workers` processes, in order, with a prefetch of two each."""
+    """The steps of the plan, with micro-batches from `num_workers` workers, in order, with prefetch factor 2.
+
+    Args:
+        plan: the batch sampler.
+        rows: a data set, or a ShuffledStream.
+        collate: rows -> micro-batch.
+        num_workers: number of workers; 0 for this process.
+        pin: pin memory.
+    """
 
     def __init__(
         self, plan: StepPlan, rows: Any, collate: Callable[[list[Any]], dict[str, Any]], num_workers: int, pin: bool
@@ -41,19 +49,19 @@ class StepLoader:
 
     def __len__(self) -> int:
         if self.plan.num_steps is None:
-            raise TypeError("a stream has no length")
+            raise TypeError("a stream has no length")  # the trainer then needs max_steps
         return self.plan.num_steps
 
     def __iter__(self) -> Iterator[Step]:
         batches = iter(
             DataLoader(
-                PickedRows(self.dataset),
+                ItemDataset(self.dataset),
                 batch_sampler=self.plan,
                 collate_fn=self._collate,
                 num_workers=self._num_workers,
                 pin_memory=self._pin,
                 prefetch_factor=2 if self._num_workers else None,
-                generator=torch.Generator(),  # leaves the random numbers of the model alone
+                generator=torch.Generator(),  # leaves the global random state alone
             )
         )
         for first in batches:
@@ -64,8 +72,8 @@ class StepLoader:
 
 
 @dataclass(frozen=True)
-class MeasureAhead:
-    """Measures lengths in `num_workers` processes, ahead of the consumer; with 0 in this one."""
+class LengthPrefetcher:
+    """Measures lengths in `num_workers` workers with prefetch; with 0 in this process."""
 
     measurer: Measurer
     rows: Any
@@ -75,7 +83,7 @@ class MeasureAhead:
         """The items with their lengths, in order."""
         asked: deque[tuple[Item, ...]] = deque()
         lengths = DataLoader(
-            PickedRows(self.rows),
+            ItemDataset(self.rows),
             batch_sampler=_chunks(items, asked),
             collate_fn=self._measure,
             num_workers=self.num_workers,
@@ -90,7 +98,7 @@ class MeasureAhead:
 
 
 def _chunks(items: Iterable[Item], asked: deque[tuple[Item, ...]]) -> Iterator[list[Item]]:
-    """The items in small lists, each noted when it is handed out."""
+    """The items in chunks, each also appended to `asked`."""
     iterator = iter(items)
     while chunk := list(itertools.islice(iterator, _ROWS_AT_ONCE)):
         asked.append(tuple(chunk))
@@ -100,20 +108,20 @@ def _chunks(items: Iterable[Item], asked: deque[tuple[Item, ...]]) -> Iterator[l
 def plan_steps(
     config: TrainConfig, rows: Any, collator: Collator, num_processes: int = 1, process_index: int = 0
 ) -> StepPlan:
-    """The plan of a run: bins by measured lengths, or without packing a fixed micro-batch size.
+    """The batch sampler of a run: bins by measured lengths, or without packing a fixed micro-batch size.
 
     Args:
         config: the settings.
         rows: a data set, or a ShuffledStream.
-        collator: knows how long a row will be.
-        num_processes: over how many it is shared out.
-        process_index: which of them this is.
+        collator: the collator, to measure lengths.
+        num_processes: world size.
+        process_index: rank.
     """
     order = rows if isinstance(rows, ShuffledStream) else ShuffledRows(len(rows), config.seed)
     measure: Measure | None = None
-    cut: Any = functools.partial(cut_evenly, dialogues_at_once=config.micro_batch_dialogues)
+    split: Any = functools.partial(split_evenly, micro_batch_size=config.micro_batch_dialogues)
     if config.packing:
         measurers = -(-config.num_workers // 4)  # measuring takes a fraction of encoding
-        measure = MeasureAhead(Measurer(collator.encoder, collator.family), rows, measurers)
-        cut = functools.partial(cut_by_tokens, bin_tokens=config.bin_tokens, blank_tokens=len(collator.blank))
-    return StepPlan(order, config.global_batch_dialogues, cut, measure, num_processes, process_index)
+        measure = LengthPrefetcher(Measurer(collator.encoder, collator.family), rows, measurers)
+        split = functools.partial(split_by_tokens, bin_tokens=config.bin_tokens, dummy_tokens=len(collator.dummy))
+    return StepPlan(order, config.global_batch_dialogues, split, measure, num_processes, process_index)

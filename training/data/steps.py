@@ -1,7 +1,7 @@
-"""The batch sampler: which dialogues make up a step, and how gradient accumulation splits it into micro-batches.
+"""The batch sampler: the dialogues of each step (global batch), split into micro-batches for gradient accumulation.
 
-A step's dialogues are the same on any number of processes and workers; micro-batch number i of a step goes to process
-i modulo their number.
+The dialogues of a step don't depend on the number of ranks and workers; micro-batch i of a step goes to rank
+i modulo the world size.
 """
 
 from __future__ import annotations
@@ -16,28 +16,37 @@ from training.data.lengths import Length
 from training.data.packing import fill_bins, spread_evenly
 from training.data.row_order import Item, RowOrder
 
-Cut = Callable[[Sequence[Length | None], int], list[list[int]]]
+Split = Callable[[Sequence[Length | None], int], list[list[int]]]
 Measure = Callable[[Iterable[Item]], Iterator[tuple[Item, Length]]]
 
 
-def cut_evenly(lengths: Sequence[Any], num_processes: int, dialogues_at_once: int) -> list[list[int]]:
-    """Split a step into micro-batches of at most so many dialogues; their number is a multiple of the processes."""
-    wanted = -(-len(lengths) // dialogues_at_once)
+def split_evenly(lengths: Sequence[Any], num_processes: int, micro_batch_size: int) -> list[list[int]]:
+    """Split a step into micro-batches of at most `micro_batch_size`; their number is a multiple of `num_processes`."""
+    wanted = -(-len(lengths) // micro_batch_size)
     return spread_evenly([1] * len(lengths), _round_up(wanted, num_processes))
 
 
-def cut_by_tokens(lengths: Sequence[Length], num_processes: int, bin_tokens: int, blank_tokens: int) -> list[list[int]]:
-    """Split a step into bins of at most `bin_tokens` tokens; their number is a multiple of the processes.
+def split_by_tokens(
+    lengths: Sequence[Length], num_processes: int, bin_tokens: int, dummy_tokens: int
+) -> list[list[int]]:
+    """Split a step into bins of at most `bin_tokens`; their number is a multiple of `num_processes`.
 
-    A bin of text alone gets a blank image (see Collator), for which a step that has text alone leaves room.
+    Args:
+        lengths: of the dialogues of the step.
+        num_processes: world size.
+        bin_tokens: maximum tokens of a bin.
+        dummy_tokens: length of the dummy dialogue of a text-only bin, reserved in steps with text-only dialogues.
+
+    Returns:
+        Indices of the dialogues by bin.
     """
-    room = bin_tokens - (0 if all(length.has_images or not length.tokens for length in lengths) else blank_tokens)
+    room = bin_tokens - (0 if all(length.has_images or not length.tokens for length in lengths) else dummy_tokens)
     tokens = [length.tokens for length in lengths]
     alone = [[index] for index, length in enumerate(tokens) if length > room]
     shared = [index for index, length in enumerate(tokens) if length <= room]
     bins = alone + [[shared[place] for place in one] for one in fill_bins([tokens[index] for index in shared], room)]
     count = _round_up(len(bins), num_processes)
-    if count > len(bins) and not alone:  # rather all bins a little emptier than some processes without work
+    if count > len(bins) and not alone:  # balanced bins rather than idle ranks
         even = spread_evenly(tokens, count)
         if max(sum(tokens[index] for index in one) for one in even) <= room:
             return even
@@ -50,21 +59,21 @@ def _round_up(count: int, multiple: int) -> int:
 
 @dataclass
 class StepPlan:
-    """A batch sampler: lists of items, the micro-batches of one process; their number differs from step to step.
+    """A batch sampler: lists of items, the micro-batches of one rank; their number differs between steps.
 
     Attributes:
         order: the rows of an epoch, in order.
-        dialogues_a_step: the global batch.
-        cut: lengths of a step's dialogues, number of processes -> indices by micro-batch.
-        measure: items -> items with their lengths, asked for as steps come; None where `cut` needs no lengths.
-        num_processes: how many share the micro-batches of a step.
-        process_index: which of them this one is.
-        counts: micro-batches of the steps that were yielded and not yet taken by the loader.
+        dialogues_a_step: global batch size.
+        split: (lengths of a step's dialogues, world size) -> indices by micro-batch.
+        measure: items -> items with their lengths, lazily; None if `split` needs no lengths.
+        num_processes: world size.
+        process_index: rank.
+        counts: number of micro-batches of the steps yielded but not yet consumed by the loader.
     """
 
     order: RowOrder
     dialogues_a_step: int
-    cut: Cut
+    split: Split
     measure: Measure | None = None
     num_processes: int = 1
     process_index: int = 0
@@ -77,23 +86,23 @@ class StepPlan:
         """Steps of an epoch, None for a stream."""
         return None if self.order.num_rows is None else -(-self.order.num_rows // self.dialogues_a_step)
 
-    def go_to(self, step: int) -> None:
-        """Resume: the next epoch begins at this step, counted from the beginning of the run."""
+    def seek(self, step: int) -> None:
+        """Resume: the next epoch starts at this step, counted from the start of the run."""
         self._epoch, self._begin = divmod(step, self.num_steps) if self.num_steps else (0, step)
 
     def show(self) -> str:
-        """The plan in a line."""
+        """A line about the plan."""
         rows = "a stream of dialogues" if self.order.num_rows is None else f"{self.order.num_rows:,} dialogues"
         steps = "" if self.num_steps is None else f"{self.num_steps:,} steps an epoch of "
         processes = f"{self.num_processes} process{'es' if self.num_processes > 1 else ''}"
         return f"{rows}: {steps}{self.dialogues_a_step:,} dialogues a step over {processes}"
 
     def steps(self) -> Iterator[list[list[Item]]]:
-        """The micro-batches of each step, over all processes."""
+        """The micro-batches of each step, over all ranks."""
         items = self.order.items(self._epoch, self._begin * self.dialogues_a_step)
         measured = zip(items, itertools.repeat(None)) if self.measure is None else self.measure(items)
         while step := list(itertools.islice(measured, self.dialogues_a_step)):
-            bins = self.cut([length for _, length in step], self.num_processes)
+            bins = self.split([length for _, length in step], self.num_processes)
             yield [[step[index][0] for index in one] for one in bins]
 
     def __iter__(self) -> Iterator[list[Item]]:

@@ -1,6 +1,6 @@
-"""Rows drawn by topic: balanced (round-robin), or one dominant topic with a given share.
+"""Sampling by topic: balanced (round-robin), or one dominant topic with a given share.
 
-An order made here has the wanted shares in each of its beginnings, so that a smaller draw is part of a larger one.
+An order has the wanted shares in each of its prefixes, so that a smaller sample is a subset of a larger one.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from mmcr_dataset.stage.stages import read_jsonl
 
-Topics = Sequence[str | None]  # one a row
+Topics = Sequence[str | None]  # one per row
 
 
 def read_topics(path: Path) -> dict[str, str | None]:
-    """Row id -> topic of a file of JSON lines `{"id": ..., "topic": ...}`.
+    """Row id -> topic, from JSON lines `{"id": ..., "topic": ...}`.
 
     Raises:
-        ValueError: no such file, or a line of another form.
+        ValueError: no such file, or a malformed line.
     """
     if not path.is_file():
         raise ValueError(f"--topic_file {path}: no such file; it has a line {{'id': ..., 'topic': ...}} for each row")
@@ -31,8 +31,8 @@ def read_topics(path: Path) -> dict[str, str | None]:
     return topics
 
 
-def in_turn(order: Sequence[int], topics: Topics) -> list[int]:
-    """The rows in round-robin order of their topics: one of each, then a second of each, as long as there are any."""
+def round_robin(order: Sequence[int], topics: Topics) -> list[int]:
+    """The rows in round-robin order of their topics: one of each, then a second of each, and so on."""
     seen: dict[str | None, int] = defaultdict(int)
     placed = []
     for place, row in enumerate(order):
@@ -42,7 +42,14 @@ def in_turn(order: Sequence[int], topics: Topics) -> list[int]:
 
 
 def with_share(order: Sequence[int], topics: Topics, topic: str, percent: float) -> list[int]:
-    """The rows reordered so that the topic has its share in every prefix, as long as there are rows of both kinds."""
+    """The rows reordered so that a topic has its share in every prefix, as far as there are enough rows.
+
+    Args:
+        order: row indices.
+        topics: topic of each row.
+        topic: the dominant topic.
+        percent: its share.
+    """
     apart = {True: 100 / percent, False: 100 / (100 - percent) if percent < 100 else math.inf}
     seen = {True: 0, False: 0}
     placed = []
@@ -54,7 +61,14 @@ def with_share(order: Sequence[int], topics: Topics, topic: str, percent: float)
 
 
 def check_share(name: str, topics: Topics, count: int, topic: str, percent: float) -> None:
-    """Whether so many rows can be drawn with that share of a topic.
+    """Check that `count` rows with this share of a topic can be sampled.
+
+    Args:
+        name: name of the data set, for the message.
+        topics: topic of each row.
+        count: number of rows to sample.
+        topic: the dominant topic.
+        percent: its share.
 
     Raises:
         ValueError: the set has too few rows of the topic, or of the others.
@@ -69,7 +83,7 @@ def check_share(name: str, topics: Topics, count: int, topic: str, percent: floa
 
 
 def show_topics(drawn: Topics, most: int = 3) -> str:
-    """How the drawn rows spread over topics, in a line."""
+    """A line about the distribution of the sampled rows over topics."""
     counts: Mapping[str | None, int] = Counter(drawn)
     named = sorted((topic for topic in counts if topic is not None), key=lambda topic: (-counts[topic], topic))
     without = f", {counts[None]} rows without one" if None in counts else ""

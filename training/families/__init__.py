@@ -6,7 +6,7 @@ import importlib
 import json
 from pathlib import Path
 
-from mmcr_dataset.command_flags import near
+from mmcr_dataset.command_flags import suggest
 from training.families.family import Family
 
 TINY = "tiny:"  # `tiny:ovis2` names a small model of that family with random weights, built on the spot
@@ -25,7 +25,7 @@ def load_family(name: str) -> Family:
     """
     names = family_names()
     if name not in names:
-        raise ValueError(f"no model family {name!r}{near(name, names)}; there are {', '.join(names)}")
+        raise ValueError(f"no model family {name!r}{suggest(name, names)}; there are {', '.join(names)}")
     family = importlib.import_module(f"training.families.{name}").FAMILY
     assert isinstance(family, Family), f"training/families/{name}.py must hold FAMILY"
     return family

@@ -1,6 +1,6 @@
-"""The contract of a model family: its chat template, special tokens, parts, and a tiny model of its kind.
+"""The interface of a model family: chat template, special tokens, parts, and a tiny model of its architecture.
 
-Adding a family is one file in training/families/ that holds FAMILY.
+To add a family, add a file with FAMILY to training/families/.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Images = dict[str, Any]  # what a processor made of one dialogue's images: name -> tensor
+Images = dict[str, Any]  # image outputs of a processor for one dialogue: name -> tensor
 
 
 def concatenate_images(images: Sequence[Images]) -> Images:
-    """The image tensors of several dialogues, joined along their first dimension, in order."""
+    """The image tensors of several dialogues, concatenated along their first dimension."""
     import torch
 
     if len(images) == 1:
@@ -23,34 +23,41 @@ def concatenate_images(images: Sequence[Images]) -> Images:
 
 
 def count_patch_tokens(processor: Any, width: int, height: int, several: bool) -> int:
-    """Tokens of an image between its start and its end, for the Qwen-VL families."""
+    """Tokens of an image without its start and end tokens, for the Qwen-VL families.
+
+    Args:
+        processor: the family's processor.
+        width: of the image in pixels.
+        height: of the image in pixels.
+        several: whether the dialogue has several images.
+    """
     num_patches = processor.image_processor.get_number_of_image_patches(height, width)
     return int(num_patches) // int(processor.image_processor.merge_size) ** 2
 
 
-def _nothing_else(model: Any) -> None:
+def _save_nothing(model: Any) -> None:
     pass
 
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of vision-language model: everything that training needs to know about it.
+    """A family of vision-language models: everything that training needs to know about it.
 
     Attributes:
-        model_type: what `config.json` of a checkpoint says.
-        chat_template: Jinja text with `{% generation %}` around what carries loss; saved with the checkpoint, so that
-            evaluation asks the text that was trained.
-        parts: name of a part -> beginnings of its parameters' names; what `freeze` can name.
-        special_tokens: what a tokenizer of a tiny model must hold.
-        end_of_turn: the token that ends an answer, and is trained.
-        to_tiny: a tokenizer -> a small model with random weights and its processor, of the family's true classes.
+        model_type: `model_type` of a checkpoint's `config.json`.
+        chat_template: Jinja template with `{% generation %}` around the spans with loss; saved with the checkpoint, so
+            that evaluation uses the same template.
+        parts: name of a part (for `freeze`) -> prefixes of its parameters' names.
+        special_tokens: special tokens of a tiny model's tokenizer.
+        end_of_turn: the token that ends an answer; it has loss.
+        to_tiny: a tokenizer -> a small model with random weights and its processor, of the family's real classes.
         join_images: the image tensors of several dialogues -> those of one batch.
         count_image_tokens: (processor, width, height, whether it is one of several) -> tokens of an image, without
-            decoding it; None finds out by letting the processor do it, which is slow.
-        has_m_rope: positions are in time, height and width (packing.m_rope_positions).
-        pixels_as_bytes: its image processor ends with mean and deviation and nothing after, so pixels can leave the
-            workers as bytes (pixels.py).
-        save_memory: what else can be computed again instead of kept, besides the layers.
+            decoding it; None runs the processor, which is slow.
+        has_m_rope: M-RoPE: positions in time, height and width (packing.m_rope_positions).
+        uint8_pixels: its image processor ends with normalization, so that pixels can leave the workers as uint8
+            (pixels.py).
+        save_memory: applied with gradient checkpointing of the vision part, for modules other than its layers.
     """
 
     model_type: str
@@ -62,12 +69,12 @@ class Family:
     join_images: Callable[[Sequence[Images]], Images] = concatenate_images
     count_image_tokens: Callable[[Any, int, int, bool], int] | None = None
     has_m_rope: bool = False
-    pixels_as_bytes: bool = False
-    save_memory: Callable[[Any], None] = _nothing_else
+    uint8_pixels: bool = False
+    save_memory: Callable[[Any], None] = _save_nothing
 
 
 def tiny_text_settings(tokenizer: Any, end_of_turn: str, width: int = 128) -> dict[str, Any]:
-    """Settings of the small language model that every tiny model has."""
+    """Configuration of the language part of tiny models."""
     return {
         "vocab_size": len(tokenizer),
         "hidden_size": width,
@@ -84,12 +91,12 @@ def tiny_text_settings(tokenizer: Any, end_of_turn: str, width: int = 128) -> di
 
 
 def chatml_template(image: str, system: str | None) -> str:
-    """A ChatML template whose loss covers each answer and its `<|im_end|>`, not the line break after it.
+    """A ChatML template with loss on each answer and its `<|im_end|>`, not on the line break after it.
 
-    An image block becomes `image` and nothing more: the line break after it is in the dialogue's own text.
+    An image block is rendered as `image` without a line break, which is part of the dialogue's text.
 
     Args:
-        image: what the family's processor reads as one image.
+        image: the image placeholder of the family's processor.
         system: the family's system prompt, None for none.
     """
     opening = f"<|im_start|>system\\n{system}<|im_end|>\\n" if system else ""

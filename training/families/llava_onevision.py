@@ -1,6 +1,6 @@
-"""LLaVA-OneVision (arXiv 2408.03326): tiles of any grid for one image, one tile each for several.
+"""LLaVA-OneVision (arXiv 2408.03326): a grid of tiles for a single image, one tile each for several.
 
-Its own template puts every image before the text; ours shows each where the person says `Image_n`.
+Its original template moves all images before the text; ours keeps each at its place in the text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from training.families.family import Family, Images, chatml_template, concatenat
 
 
 def _join_images(images: Sequence[Images]) -> Images:
-    """All images, padded with empty tiles to the largest number; the model drops the padding."""
+    """All images, padded with empty tiles to the largest number of tiles; the model drops the padding."""
     from torch.nn.functional import pad
 
     most = max((one["pixel_values"].shape[1] for one in images), default=0)

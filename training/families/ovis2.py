@@ -1,6 +1,6 @@
-"""Ovis2 (AIDC-AI, arXiv 2405.20797): a visual vocabulary before a Qwen2.5 language model.
+"""Ovis2 (AIDC-AI, arXiv 2405.20797): a visual vocabulary in front of a Qwen2.5 language model.
 
-Labels are those of the original code: each answer and its `<|im_end|>`, not the line break after it.
+Labels as in the original code: each answer and its `<|im_end|>`, not the line break after it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _count_image_tokens(processor: Any, width: int, height: int, several: bool) 
         tiles = math.prod(get_min_tile_covering_grid((height, width), side_px, images.max_patches))
     else:
         tiles = 1
-    whole, rest = int(processor.image_seq_length), 3  # beginning, a mark after the whole image, end
+    whole, rest = int(processor.image_seq_length), 3  # start, separator after the thumbnail, end
     return whole + rest + (tiles * (whole + 1) - 1 if tiles > 1 else 0)
 
 
@@ -87,7 +87,7 @@ FAMILY = Family(
     special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<IMG_ATOM>", *_INDICATORS),
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
-    pixels_as_bytes=True,
+    uint8_pixels=True,
     count_image_tokens=_count_image_tokens,
     save_memory=_save_memory,
 )

@@ -1,4 +1,4 @@
-"""Qwen2.5-VL (Alibaba, arXiv 2502.13923): images of any size, positions in three dimensions."""
+"""Qwen2.5-VL (Alibaba, arXiv 2502.13923): native resolution, M-RoPE."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ FAMILY = Family(
     ),
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
-    pixels_as_bytes=True,
+    uint8_pixels=True,
     count_image_tokens=count_patch_tokens,
     has_m_rope=True,
 )  # fmt: skip

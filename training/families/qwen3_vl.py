@@ -1,4 +1,4 @@
-"""Qwen3-VL (Alibaba, arXiv 2511.21631): as Qwen2.5-VL, with features of several depths; no system prompt of its own."""
+"""Qwen3-VL (Alibaba, arXiv 2511.21631): as Qwen2.5-VL, with DeepStack features and without a system prompt."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ FAMILY = Family(
     ),
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
-    pixels_as_bytes=True,
+    uint8_pixels=True,
     count_image_tokens=count_patch_tokens,
     has_m_rope=True,
 )  # fmt: skip

@@ -1,6 +1,6 @@
-"""SmolVLM / SmolVLM2 (Hugging Face, arXiv 2504.05299), the Idefics3 line: images cut into rows and columns.
+"""SmolVLM / SmolVLM2 (Hugging Face, arXiv 2504.05299), of the Idefics3 family: images as rows and columns of tiles.
 
-Its cue is `Assistant:`, so the blank before an answer belongs to what is trained.
+Its generation prompt is `Assistant:`, so the space before an answer has loss.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TEMPLATE = (
 
 
 def _join_images(images: Sequence[Images]) -> Images:
-    """One row with all tiles in order; padding tiles would only be dropped by the model."""
+    """One row with all tiles in order, without padding tiles, which the model would drop."""
     import torch
 
     names = {name: None for one in images for name in one}

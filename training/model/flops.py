@@ -1,8 +1,8 @@
-"""FLOPs of a training step, counted from a model's weights and its configuration, for MFU.
+"""FLOPs of a training step from a model's weights and configuration, for MFU.
 
-Two a weight and unit forward (a patch in the image layers, an image token in the connector, a token in the language
-layers, a trained token in the head), attention over whole dialogues and tiles besides, and as much again for each of
-the two ways back, where they are taken. What is computed twice to save memory counts once.
+Forward: 2 per weight and unit (a patch in the image layers, an image token in the connector, a token in the language
+layers, a trained token in the head), plus attention within dialogues and tiles. Backward: as much again for the
+gradients of inputs and of weights, where they are computed. Recomputation (gradient checkpointing) doesn't count.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from training.data.loss_mask import NO_LOSS
 from training.families.family import Family
 from training.model.trainable import bare_name
 
-# Dense bfloat16 peaks in TFLOP/s as the makers' data sheets give them; the first name that fits decides.
+# Dense bfloat16 peaks in TFLOP/s from the vendors' data sheets; the first name contained in the GPU's name counts.
 PEAK_TFLOPS = {
     "B200": 2250.0, "H200": 989.0, "H100 PCIe": 756.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0,
     "MI300X": 1307.0,
 }  # fmt: skip
-_LOOKED_UP = ("embed_tokens", "position_embedding", "pos_embed")  # tables: a row is read, nothing is multiplied
-_PARTS = ("vision", "connector", "language")  # the order in which an image passes them
+_LOOKED_UP = ("embed_tokens", "position_embedding", "pos_embed")  # embedding tables: no matrix product
+_PARTS = ("vision", "connector", "language")  # in forward order
 
 
-def peak_tflops(card: str) -> float | None:
+def peak_tflops(gpu_name: str) -> float | None:
     """Peak TFLOPS of a GPU in bfloat16, by its name; None if it is not in the table."""
-    return next((tflops for name, tflops in PEAK_TFLOPS.items() if name.lower() in card.lower()), None)
+    return next((tflops for name, tflops in PEAK_TFLOPS.items() if name.lower() in gpu_name.lower()), None)
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class FlopFormula:
     """Counts the FLOPs of micro-batches, forward and backward.
 
     Attributes:
-        weights: of each part, those that are multiplied, and of the head.
-        passes: of each part, how often it is gone through: forward, back to its input, back to its weights.
-        config: the model's.
+        weights: number of weights in matrix products, by part and of the head.
+        passes: number of passes by part, 1 to 3: forward, gradients of inputs, gradients of weights.
+        config: configuration of the model.
     """
 
     weights: Mapping[str, int]
@@ -44,7 +44,7 @@ class FlopFormula:
     config: Any
 
     def count(self, batch: Mapping[str, Any]) -> float:
-        """Operations of one batch of a Collator."""
+        """FLOPs of one batch of a Collator."""
         lengths = batch["cu_seq_lens"].diff() if "cu_seq_lens" in batch else batch["attention_mask"].sum(1)
         text = self.config.get_text_config()
         width = text.num_attention_heads * (
@@ -66,7 +66,7 @@ class FlopFormula:
         layers = getattr(vision, "num_hidden_layers", None) or vision.depth
         seen: float = float((patches.double() ** 2).sum()) * layers
         full = getattr(vision, "fullatt_block_indexes", None)
-        if full is not None:  # the other layers see a window
+        if full is not None:  # the other layers use window attention
             window = (vision.window_size // vision.patch_size) ** 2
             in_windows = float((patches * patches.clamp(max=window)).sum())
             seen = seen / layers * len(full) + in_windows * (layers - len(full))
@@ -79,20 +79,20 @@ def _both_ways(passes: int) -> int:
 
 
 def _tile_patches(config: Any, batch: Mapping[str, Any]) -> Any:
-    """Patches of each image, or of each tile where images are cut into tiles."""
+    """Number of patches of each image, or of each tile."""
     import torch
 
     if "image_grid_thw" in batch:
         return batch["image_grid_thw"].prod(1)
     pixels = batch["pixel_values"]
     corners = pixels[..., 0, 0].reshape(-1, pixels.shape[-3])
-    filled = corners.any(dim=1)  # tiles that fill an image up to the most tiles are empty; none is among bytes
+    filled = corners.any(dim=1)  # padding tiles are all zero; uint8 pixels have none
     num_tiles = len(filled) if pixels.dtype == torch.uint8 else int(filled.sum())
     return torch.full((num_tiles,), (int(pixels.shape[-1]) // int(config.vision_config.patch_size)) ** 2)
 
 
 def flop_formula(model: Any, family: Family) -> FlopFormula:
-    """The formula of a model as it is about to be trained."""
+    """The formula of a model with its currently trainable parameters."""
     weights = dict.fromkeys((*_PARTS, "head"), 0)
     trained = dict.fromkeys((*_PARTS, "head"), 0)
     for name, parameter in model.named_parameters():

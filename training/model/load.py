@@ -16,10 +16,10 @@ from training.model.varlen import register_varlen
 def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, Any]]) -> tuple[Any, Any]:
     """The model in float32 and its processor with our chat template.
 
-    `tiny:FAMILY` builds one, its tokenizer trained on the rows' texts, and keeps it under `base/` of the output folder.
+    `tiny:FAMILY` builds one with a tokenizer trained on the rows' texts, and saves it in `base/` of the output folder.
 
     Raises:
-        ValueError: no row to train the tokenizer on; the checkpoint has no image processor.
+        ValueError: no row to train the tokenizer on, or the checkpoint can't be loaded.
     """
     tiny = config.model.startswith(TINY)
     model, processor = _build_tiny(config, family, rows) if tiny else _load_checkpoint(config, family)
@@ -29,7 +29,7 @@ def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, 
 
 
 def encoding_processor(config: TrainConfig, family: Family, processor: Any) -> Any:
-    """The processor that encodes: the checkpoint's own, or for Ovis2 one that cuts images as its authors do.
+    """The processor for encoding: the checkpoint's own, or for Ovis2 one with the authors' tiling.
 
     Raises:
         ValueError: the family has no other tiling.
@@ -37,7 +37,7 @@ def encoding_processor(config: TrainConfig, family: Family, processor: Any) -> A
     if config.image_tiling == "checkpoint":
         return processor
     if family.model_type != "ovis2":
-        raise ValueError(f"--image_tiling original is Ovis2's, {config.model} is a {family.model_type}; leave it out")
+        raise ValueError(f"--image_tiling original is for Ovis2, {config.model} is a {family.model_type}; omit it")
     from training.ovis2.tiling import with_original_tiling
 
     return with_original_tiling(processor, config.tiles_single, config.tiles_multi)
@@ -53,7 +53,7 @@ def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str,
         try:
             dialogues.append(to_dialogue(row))
         except Skipped:
-            continue  # named and counted when training comes to it
+            continue  # reported and counted when it is encoded for training
     if not dialogues:
         raise ValueError(f"{' '.join(config.data)}: no usable row to train the tokenizer of {config.model} on")
     model, processor = build_tiny(family, dialogues, config.seed)
@@ -76,7 +76,7 @@ def _load_checkpoint(config: TrainConfig, family: Family) -> tuple[Any, Any]:
             f"{config.model}: no image processor or tokenizer; expected a vision-language checkpoint with its "
             f"processor files ({error})"
         ) from error
-    # At learning rates near 2e-6 most bfloat16 weights would not change in a step: the weights stay float32.
+    # Weights stay float32: at learning rates near 2e-6 most updates are below the precision of bfloat16.
     try:
         model = AutoModelForImageTextToText.from_pretrained(config.model, revision=config.revision, dtype=torch.float32)
     except (OSError, SafetensorError) as error:

@@ -1,4 +1,4 @@
-"""A tiny model of a family with random weights and a tokenizer trained on the fly: for demos, tests and benchmarks."""
+"""A tiny model of a family with random weights and a tokenizer trained on the data: for demos, tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from mmcr_dataset.record.dialogue import Dialogue
 from training.families.family import Family
 
-VOCABULARY = 2048  # tokens: enough to keep a dialogue short, few enough to learn on a CPU
-_FRAME = "system\nYou are a helpful assistant.user\nassistant\nUser: Assistant: Image_1: "  # what templates add
+VOCABULARY = 2048  # tokens: large enough for short sequences, small enough to train on a CPU
+_FRAME = "system\nYou are a helpful assistant.user\nassistant\nUser: Assistant: Image_1: "  # text of chat templates
 
 
 def train_tokenizer(texts: Iterable[str], family: Family, vocabulary: int = VOCABULARY) -> Any:
@@ -45,7 +45,7 @@ def dialogue_texts(dialogues: Iterable[Dialogue]) -> Iterable[str]:
 
 
 def build_tiny(family: Family, dialogues: Iterable[Dialogue], seed: int) -> tuple[Any, Any]:
-    """A small model with random weights and its processor, of the family's true classes."""
+    """A small model with random weights and its processor, of the family's real classes."""
     import torch
 
     tokenizer = train_tokenizer(dialogue_texts(dialogues), family)

@@ -1,4 +1,4 @@
-"""Which parts of a model train, which are frozen, and how many parameters each has."""
+"""Trainable and frozen parts of a model: freezing, LoRA, gradient checkpointing, parameter counts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.families.family import Family
 
 @dataclass(frozen=True)
 class PartCount:
-    """Parameters of one part of a model."""
+    """Parameter counts of one part of a model."""
 
     part: str
     num_trained: int
@@ -36,7 +36,7 @@ def freeze_parts(model: Any, family: Family, parts: Sequence[str]) -> None:
 
 
 def count_parts(model: Any, family: Family) -> list[PartCount]:
-    """Trained and frozen parameters of each part; what belongs to none is called `other`."""
+    """Trained and frozen parameters of each part; those of no part are called `other`."""
     counts: dict[str, list[int]] = {part: [0, 0] for part in (*family.parts, "other")}
     for name, parameter in model.named_parameters():
         part = next((part for part, prefixes in family.parts.items() if bare_name(name).startswith(prefixes)), "other")
@@ -45,14 +45,14 @@ def count_parts(model: Any, family: Family) -> list[PartCount]:
 
 
 def show_parts(counts: Sequence[PartCount]) -> str:
-    """The counts as a small table."""
+    """The counts as a table."""
     lines = [f"{'part':<10} {'trained':>14} {'frozen':>14}"]
     lines += [f"{count.part:<10} {count.num_trained:>14,} {count.num_frozen:>14,}" for count in counts]
     return "\n".join(lines)
 
 
 def add_lora(model: Any, family: Family, rank: int) -> Any:
-    """The model with LoRA adapters on every linear layer of the language part; only they train."""
+    """The model with LoRA adapters on every linear layer of the language part; all else is frozen."""
     from peft import LoraConfig, get_peft_model
 
     language = re.escape(family.parts["language"][0])
@@ -64,7 +64,7 @@ def add_lora(model: Any, family: Family, rank: int) -> Any:
 def checkpoint_parts(model: Any, family: Family, parts: Sequence[str]) -> None:
     """Gradient checkpointing in the layers of these parts: activations are recomputed in the backward pass.
 
-    The vision part comes first: its layers hold more than the language's and cost less to repeat.
+    The vision part saves most: its layers have more activations than the language part's and cost less to recompute.
     """
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     prefixes = tuple(prefix for part in parts for prefix in family.parts[part])

@@ -1,9 +1,9 @@
-"""Attention `varlen`: packed dialogues through torch's own variable-length flash attention, without an extra wheel.
+"""Attention `varlen`: torch's variable-length flash attention for packed dialogues, without an extra package.
 
-On a GPU `torch.nn.attention.varlen`; elsewhere scaled-dot-product attention a dialogue. Both skip what lies between
-dialogues, where the masked kinds compute and discard it.
+On a GPU `torch.nn.attention.varlen`; elsewhere scaled-dot-product attention per dialogue. Neither computes attention
+across dialogues, which masked implementations compute and discard.
 
-Shapes: H heads, L tokens of a bin, D width of a head.
+Shapes: H heads, L tokens of a bin, D head size, N dialogues.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NAME = "dialogue_varlen"
 
 
 def register_varlen() -> str:
-    """Make the attention known to transformers; returns the name to load a model's language part with."""
+    """Register the attention with transformers; returns its name."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, attend)
@@ -37,7 +37,19 @@ def attend(
     max_length_q: int | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention inside each dialogue; without `cu_seq_lens_q` (generation) plain attention.
+    """Causal attention within each dialogue; without `cu_seq_lens_q` (generation) plain attention.
+
+    Args:
+        module: the attention layer.
+        query_1HLD: queries.
+        key_1HLD: keys, possibly of fewer heads (GQA).
+        value_1HLD: values, like the keys.
+        attention_mask: [1, 1, L, L] in generation; None for packed rows.
+        scaling: scale of the scores.
+        dropout: ignored.
+        cu_seq_lens_q: boundaries of the dialogues, shape [N + 1].
+        max_length_q: length of the longest dialogue.
+        **kwargs: ignored.
 
     Returns:
         [1, L, H, D], and no weights.

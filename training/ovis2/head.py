@@ -1,9 +1,9 @@
 """Ovis2's visual head in chunks: probabilities over 65,536 visual words are recomputed in the backward pass.
 
-Unchanged, each visual token keeps 0.4 to 0.8 MB for the way back (gigabytes for a full bin); in pieces only the head's
-input stays.
+The original head keeps 0.4 to 0.8 MB per visual token for the backward pass (gigabytes for a full bin); in chunks only
+its input is kept.
 
-Shapes: N tiles, V visual tokens of a tile, D width of the head's input, H width of the language model.
+Shapes: N tiles, V visual tokens of a tile, D width of the head's input, H hidden size of the language model.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import torch
 from torch.nn.functional import softmax
 from torch.utils.checkpoint import checkpoint
 
-PIECE_TOKENS = 512  # visual tokens at once: 65,536 probabilities each are 134 MB in float32
+PIECE_TOKENS = 512  # visual tokens per chunk: with 65,536 probabilities each 134 MB in float32
 
 
 def chunk_visual_head(model: Any) -> None:
-    """Make an Ovis2 model compute its image features in chunks; the same numbers, less memory."""
+    """Make an Ovis2 model compute its image features in chunks; same results, less memory."""
     model.model.get_image_features = types.MethodType(_image_features, model.model)
 
 
 def _image_features(core: Any, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
-    """Image features [N, V, H] and the indicators', as `Ovis2Model.get_image_features` gives them."""
+    """Image features [N, V, H] and those of the indicators, as `Ovis2Model.get_image_features`."""
     from transformers.models.ovis2.modeling_ovis2 import BaseModelOutputWithVisualIndicatorFeatures
 
     tower, table = core.vision_tower, core.visual_embeddings_table
     if tower.config.tokenize_function != "softmax":
         raise ValueError(
-            f"the visual head in pieces knows tokenize_function softmax, this checkpoint has "
+            f"the chunked visual head supports tokenize_function softmax, this checkpoint has "
             f"{tower.config.tokenize_function!r}; use --gradient_checkpointing none"
         )
     hidden_NVD = _merge_neighbours(tower.transformer(pixel_values)[0], tower.config.hidden_stride)
@@ -51,7 +51,7 @@ def _image_features(core: Any, pixel_values: torch.Tensor, **kwargs: Any) -> Any
 
 
 def _merge_neighbours(hidden_NTC: torch.Tensor, stride: int) -> torch.Tensor:
-    """Patches of each stride x stride square side by side in one token."""
+    """Concatenate the patches of each stride x stride square into one token."""
     num_tiles, num_patches, width = hidden_NTC.shape
     side = round(num_patches**0.5)
     assert side**2 == num_patches, f"{num_patches} patches don't form a square"

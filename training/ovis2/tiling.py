@@ -1,8 +1,8 @@
-"""Ovis2's image tiling as its authors do it: grid as rows x columns, aspect ratio kept, zero-padded to a square.
+"""Ovis2's original image tiling: grid as rows x columns, aspect ratio kept, zero-padded to a square.
 
-The processor in transformers transposes grids that aren't square and stretches tiles. Choose this one
-(`--image_tiling original`) for a checkpoint that the authors' code will run; one that transformers will run wants its
-own processor, so that what is trained is what is asked.
+The processor in transformers transposes non-square grids and stretches tiles. Use this one
+(`--image_tiling original`) for a checkpoint to be run by the authors' code; for inference with transformers train with
+its own processor, so that training and inference match.
 
 Source: AIDC-AI/Ovis at 58b0ad6, ovis/model/visual_tokenizer/base_visual_tokenizer.py, `preprocess_image`.
 Shapes: N tiles, S side of a tile.
@@ -20,13 +20,20 @@ import torch
 from PIL import Image
 from transformers import BatchFeature, Ovis2ImageProcessor
 
-COVERED_MIN = 0.9  # a grid is good enough when its tiles show more than this share of the pixels at full size
+COVERED_MIN = 0.9  # a grid is good enough when its tiles cover more than this share of the pixels at full resolution
 
 Box = tuple[int, int, int, int]  # left, upper, right, lower in pixels
 
 
 def grid_boxes(width: int, height: int, rows: int, columns: int) -> list[Box]:
-    """The cells of a grid, row by row; the last row and column take the rest of the division."""
+    """The cells of a grid, row by row; the last row and column include the remainder.
+
+    Args:
+        width: of the image in pixels.
+        height: of the image in pixels.
+        rows: rows of the grid.
+        columns: columns of the grid.
+    """
     down, across = height // rows, width // columns
     return [
         (
@@ -40,14 +47,21 @@ def grid_boxes(width: int, height: int, rows: int, columns: int) -> list[Box]:
 
 
 def _covered_px(box: Box, side_px: int) -> float:
-    """Pixels of a cell that survive when its longer side is brought to a tile's."""
+    """Pixels of a cell after its longer side is downscaled to a tile's."""
     long, short = sorted((box[2] - box[0], box[3] - box[1]), reverse=True)
     return long * short if long <= side_px else side_px * (short / long * side_px)
 
 
 @functools.lru_cache(maxsize=4096)
 def choose_grid(width: int, height: int, side_px: int, max_tiles: int) -> tuple[int, int]:
-    """Rows and columns: the fewest tiles that cover enough of the image, else those that cover most of it."""
+    """Rows and columns: the fewest tiles that cover enough of the image, else those that cover most of it.
+
+    Args:
+        width: of the image in pixels.
+        height: of the image in pixels.
+        side_px: side of a tile in pixels.
+        max_tiles: maximum number of tiles.
+    """
     counts = range(1, max_tiles + 1)
     covered = {
         (rows, columns): sum(_covered_px(box, side_px) for box in grid_boxes(width, height, rows, columns))
@@ -62,7 +76,7 @@ def choose_grid(width: int, height: int, side_px: int, max_tiles: int) -> tuple[
 
 
 class OriginalTiling(Ovis2ImageProcessor):  # type: ignore[misc]  # transformers is not typed
-    """Replaces a checkpoint's image processor while encoding; size, mean and deviation are the checkpoint's."""
+    """Image processor with the original tiling; size, mean and standard deviation are the checkpoint's."""
 
     tiles_single: int
     tiles_multi: int
@@ -89,7 +103,7 @@ class OriginalTiling(Ovis2ImageProcessor):  # type: ignore[misc]  # transformers
         return BatchFeature({"pixel_values": torch.from_numpy(tiles_N3SS), "grids": torch.tensor(grids)})
 
     def _fill(self, tile_3SS: Any, image: Image.Image, box: Box) -> None:
-        """Resize a cell of the image to a tile (letterbox) and normalize it."""
+        """Resize a cell of the image into a tile [3, S, S] (letterbox) and normalize it."""
         side_px = tile_3SS.shape[1]
         width, height = box[2] - box[0], box[3] - box[1]
         if width >= height:
@@ -104,7 +118,7 @@ class OriginalTiling(Ovis2ImageProcessor):  # type: ignore[misc]  # transformers
 
 
 def with_original_tiling(processor: Any, tiles_single: int, tiles_multi: int) -> Any:
-    """A copy of an Ovis2 processor that tiles images as the authors do; the processor itself is unchanged."""
+    """A copy of an Ovis2 processor with the original tiling."""
     tiling = OriginalTiling(**{
         name: getattr(processor.image_processor, name) for name in ("size", "image_mean", "image_std")
     })  # fmt: skip

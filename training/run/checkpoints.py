@@ -1,7 +1,7 @@
 """Checkpoints to resume from: when they are written, and which of them are complete.
 
-The last file of a checkpoint is `complete.json`. A folder without it was cut off while being written (kill, full disk)
-and is never resumed from.
+The last file of a checkpoint is `complete.json`. A folder without it is incomplete (killed, full disk) and is never
+resumed from.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def write_complete(checkpoint: Path, counts: dict[str, Any]) -> None:
 
 
 def read_complete(checkpoint: Path) -> dict[str, Any]:
-    """The counts that `write_complete` kept."""
+    """The counts written by `write_complete`."""
     counts: dict[str, Any] = json.loads((checkpoint / COMPLETE).read_text(encoding="utf-8"))
     return counts
 
 
-def keep_lines_up_to(log_path: Path, step: int) -> None:
-    """Drop the lines of later steps from a log: the resumed run writes them again."""
+def truncate_log(log_path: Path, step: int) -> None:
+    """Remove the lines of later steps from a log: the resumed run writes them again."""
     if log_path.is_file():
         lines = log_path.read_text(encoding="utf-8").splitlines()
         whole = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
@@ -54,7 +54,7 @@ def keep_lines_up_to(log_path: Path, step: int) -> None:
 
 
 class SaveEvery(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """Asks for a checkpoint every so many minutes, by the clock of the first process, or every so many steps."""
+    """Saves a checkpoint every `minutes` (by the clock of rank 0) or every `steps`; 0 for never."""
 
     def __init__(self, minutes: float, steps: int) -> None:
         self.minutes = minutes
@@ -62,7 +62,7 @@ class SaveEvery(TrainerCallback):  # type: ignore[misc]  # transformers is not t
         self._saved_s = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Decide after a step."""
+        """Set `should_save` if a checkpoint is due."""
         due = bool(self.steps) and state.global_step % self.steps == 0
         if self.minutes and not due:
             late = time.monotonic() - self._saved_s >= 60 * self.minutes

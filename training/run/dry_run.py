@@ -1,4 +1,4 @@
-"""Dry run: parts, steps, tokens and memory of a run before it starts. Everything is built, nothing is trained."""
+"""Dry run: parts, steps, tokens and memory of a run, without training."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from typing import Any, NamedTuple
 from training.data.collate import SKIPPED, Collator
 from training.data.loss_mask import NO_LOSS
 from training.data.mixture import Share
-from training.data.row_order import PickedRows
+from training.data.row_order import ItemDataset
 from training.data.steps import StepPlan
 from training.model.trainable import PartCount
 
 _WEIGHT_BYTES = 4  # float32
 _TRAINED_BYTES = 4 + 8  # gradient, and Adam's two moments
-_LOOKED_AT = 8  # micro-batches; a step of the paper has more than a hundred
+_NUM_ENCODED = 8  # micro-batches; a step of the paper has more than a hundred
 
 
-class Ahead(NamedTuple):
-    """What the first micro-batches of a run hold."""
+class FirstBatches(NamedTuple):
+    """Counts of the first micro-batches of a run."""
 
-    dialogues: int  # looked at, and not skipped
+    dialogues: int  # encoded, without skipped ones
     tokens: int
     trained_tokens: int
-    largest_tokens: int  # of one micro-batch
+    largest_tokens: int  # of a micro-batch
     skipped: int
     micro_batches: int
     micro_batches_a_step: int
 
 
-def look_ahead(plan: StepPlan, rows: Any, collator: Collator) -> Ahead:
-    """Encode the first micro-batches of the first step."""
-    step, picked = next(plan.steps()), PickedRows(rows)
-    looked_at = step[:_LOOKED_AT]
-    collated = [collator([picked[item] for item in batch]) for batch in looked_at]
+def encode_first_batches(plan: StepPlan, rows: Any, collator: Collator) -> FirstBatches:
+    """Encode and count the first micro-batches of the first step."""
+    step, picked = next(plan.steps()), ItemDataset(rows)
+    encoded = step[:_NUM_ENCODED]
+    collated = [collator([picked[item] for item in batch]) for batch in encoded]
     tokens = [int(batch["input_ids"].numel()) for batch in collated]
     skipped = sum(len(batch[SKIPPED]) for batch in collated)
-    return Ahead(
-        dialogues=sum(map(len, looked_at)) - skipped,
+    return FirstBatches(
+        dialogues=sum(map(len, encoded)) - skipped,
         tokens=sum(tokens),
         trained_tokens=sum(int((batch["labels"] != NO_LOSS).sum()) for batch in collated),
         largest_tokens=max(tokens),
@@ -49,16 +49,16 @@ def look_ahead(plan: StepPlan, rows: Any, collator: Collator) -> Ahead:
     )
 
 
-def show_dry_run(ahead: Ahead, counts: Sequence[PartCount]) -> str:
-    """Tokens of the first step and the memory that weights, gradients and optimizer take."""
-    scale = ahead.micro_batches_a_step / ahead.micro_batches
+def show_dry_run(first: FirstBatches, counts: Sequence[PartCount]) -> str:
+    """Tokens of the first step, and the memory of weights, gradients and optimizer states."""
+    scale = first.micro_batches_a_step / first.micro_batches
     num_trained, num_frozen = (sum(getattr(count, key) for count in counts) for key in ("num_trained", "num_frozen"))
     memory_gb = (_WEIGHT_BYTES * (num_trained + num_frozen) + _TRAINED_BYTES * num_trained) / 1e9
     return "\n".join(
         [
-            f"tokens a step     about {ahead.tokens * scale:,.0f}, of them trained {ahead.trained_tokens * scale:,.0f}",
-            f"tokens at once    {ahead.largest_tokens:,} in the largest of {ahead.micro_batches} looked at "
-            f"of {ahead.micro_batches_a_step} micro-batches; {ahead.skipped} rows skipped",
+            f"tokens a step     about {first.tokens * scale:,.0f}, of them trained {first.trained_tokens * scale:,.0f}",
+            f"micro-batch       at most {first.largest_tokens:,} tokens in {first.micro_batches} encoded of "
+            f"{first.micro_batches_a_step} micro-batches; {first.skipped} rows skipped",
             f"memory            {memory_gb:,.2f} GB for weights, gradients and Adam, before activations; "
             "divide by the processes under FSDP2 or ZeRO-3",
             "dry run: nothing was trained",
@@ -66,11 +66,18 @@ def show_dry_run(ahead: Ahead, counts: Sequence[PartCount]) -> str:
     )
 
 
-def write_dry_run(path: Path, shares: Sequence[Share], num_steps: int | None, ahead: Ahead) -> None:
-    """The dry run as JSON: rows of each set, steps an epoch, the first micro-batches."""
+def write_dry_run(path: Path, shares: Sequence[Share], num_steps: int | None, first: FirstBatches) -> None:
+    """Write the dry run as JSON.
+
+    Args:
+        path: output file.
+        shares: rows of each data set.
+        num_steps: steps per epoch, None for a stream.
+        first: counts of the first micro-batches.
+    """
     facts = {
         "data": [{"name": share.name, "rows": share.num_rows, "taken": share.num_taken} for share in shares],
         "steps_an_epoch": num_steps,
-        "looked_at": ahead._asdict(),
+        "looked_at": first._asdict(),
     }
     path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

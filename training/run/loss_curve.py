@@ -1,4 +1,4 @@
-"""The loss curve of a run, drawn from its log.jsonl."""
+"""Plot of the loss curve of a run, from its log.jsonl."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from mmcr_dataset.stage.stages import read_jsonl
 
 
 def write_loss_curve(log_path: Path, image_path: Path, title: str) -> None:
-    """Draw loss over trained tokens, with the learning rate beside it.
+    """Plot loss and learning rate over trained tokens.
 
     Raises:
-        ValueError: the log has no line.
+        ValueError: the log is empty.
     """
     from matplotlib.figure import Figure
 
     lines = list(read_jsonl(log_path))
     if not lines:
-        raise ValueError(f"{log_path}: no logged step, nothing to draw; lower --log_every_steps")
+        raise ValueError(f"{log_path}: no logged step, nothing to plot; lower --log_every_steps")
     tokens = [line["trained_tokens"] for line in lines]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()

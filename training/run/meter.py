@@ -14,7 +14,7 @@ from training.model.flops import peak_tflops
 
 
 def peak_flops(given_tflops: float) -> float | None:
-    """Peak FLOPs a second of one GPU: as given, or by its name; None on a CPU or an unknown GPU."""
+    """Peak FLOP/s of one GPU: as given, or by its name; None on a CPU or an unknown GPU."""
     tflops: float | None = given_tflops
     if not given_tflops:
         tflops = peak_tflops(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
@@ -27,12 +27,12 @@ def _no_flops(batch: Mapping[str, Any]) -> float:
 
 @dataclass
 class Meter:
-    """Accumulates steps and gives the rates since the last reading.
+    """Accumulates steps and reports the rates since the last reading.
 
     Attributes:
-        flops_of: operations of a micro-batch.
-        peak_flops: operations a second of one GPU, None where nobody knows.
-        num_processes: GPUs at work.
+        flops_of: FLOPs of a micro-batch.
+        peak_flops: peak FLOP/s of one GPU, None if unknown.
+        num_processes: number of GPUs.
     """
 
     flops_of: Callable[[Mapping[str, Any]], float] = _no_flops
@@ -44,15 +44,15 @@ class Meter:
     _begin_s: float = field(default_factory=lambda: time.perf_counter(), init=False)
 
     def add(self, trained_tokens: int, real_tokens: int, flops: float) -> None:
-        """Count a step, over all processes."""
+        """Add a step, summed over all ranks."""
         self._trained += trained_tokens
         self._real += real_tokens
         self._flops += flops
 
     def read(self, steps_left: int, steps_read: int) -> dict[str, float]:
-        """Rates since the last reading, of `steps_read` steps; the meter begins again.
+        """Rates since the last reading, of `steps_read` steps; resets the meter.
 
-        `mfu` is the share of the peak that the operations of the model use, left out where the peak is not known.
+        `mfu` (model FLOPs utilization) is missing if the peak is unknown.
         """
         now_s = time.perf_counter()
         passed_s = max(now_s - self._begin_s, 1e-9)
@@ -69,7 +69,7 @@ class Meter:
 
 
 def _peak_memory_gb() -> float:
-    """Peak memory of this process so far: of the GPU, without one of the machine."""
+    """Peak memory of this process so far: of the GPU if there is one, else RSS."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

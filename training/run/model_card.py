@@ -10,16 +10,16 @@ from typing import Any
 
 from mmcr_dataset.publish.markdown_table import to_table
 
-FACTS = "training.json"  # beside the weights: what the card says, for a card that is written again with scores
+FACTS = "training.json"  # next to the weights: data of the card, to rewrite it with scores
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 def write_card(folder: Path, facts: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -> None:
-    """Write README.md and the facts into a model's folder; `loss.png` is shown if it is there.
+    """Write README.md and the facts into a model's folder; `loss.png` is included if it exists.
 
     Args:
-        folder: the model.
-        facts: as `run_facts` gives them.
+        folder: folder of the model.
+        facts: result of `run_facts`.
         scores: results.json of an evaluation run.
     """
     (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
@@ -32,10 +32,10 @@ def write_card(folder: Path, facts: Mapping[str, Any], scores: Mapping[str, Any]
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """What was noted when the model was trained.
+    """The facts of a trained model.
 
     Raises:
-        ValueError: the folder is no finished run of ours.
+        ValueError: the folder isn't final/ of a training run.
     """
     path = folder / FACTS
     if not path.is_file() or not (folder / "config.json").is_file():
@@ -48,7 +48,7 @@ def read_scores(run: Path) -> dict[str, Any]:
     """The results of an evaluation run.
 
     Raises:
-        ValueError: there are none, or not in the form that the card knows.
+        ValueError: there are none, or they are malformed.
     """
     path = run / "results.json"
     if not path.is_file():
@@ -63,7 +63,7 @@ def read_scores(run: Path) -> dict[str, Any]:
 
 
 def _bare(name: str) -> str:
-    """A name without the folders of the machine it was trained on."""
+    """A Hub id, or the last part of a local path."""
     return name if _HUB_ID.fullmatch(name) and not Path(name).exists() else Path(name).name
 
 
@@ -114,13 +114,13 @@ def _show_scores(results: Mapping[str, Any]) -> str:
 def run_facts(
     settings: Mapping[str, Any], family: str, shares: Sequence[Any], run: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a card says of a run, without the folders of this machine.
+    """The facts of a run for its card, without local paths.
 
     Args:
         settings: fields of the configuration.
-        family: of the model.
-        shares: what each data set gave (`training.data.mixture.Share`).
-        run: what it did: steps, tokens, seconds, ...
+        family: model family.
+        shares: share of each data set (`training.data.mixture.Share`).
+        run: steps, tokens, seconds, ...
     """
     import platform
     from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""One line of progress: step, loss, throughput, MFU, memory, time left."""
+"""Progress log: step, loss, throughput, MFU, memory, ETA."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 log = logging.getLogger(__name__)
 
-_EVERY_S = 5.0  # a line each step would bury everything else
+_EVERY_S = 5.0
 
 
 class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
@@ -21,7 +21,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is no
         self._shown_s = 0.0
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Print the line if it is time."""
+        """Log the line if it is due. Args: see `TrainerCallback.on_log`."""
         now_s = time.perf_counter()
         if not state.is_world_process_zero or not logs or "loss" not in logs:
             return
@@ -32,7 +32,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]  # transformers is no
 
 
 def show_progress(logs: Mapping[str, float]) -> str:
-    """A logged step in a line."""
+    """A line about a logged step."""
     mfu = f"  {logs['mfu']:.1%} of peak" if "mfu" in logs else ""
     return (
         f"loss {logs['loss']:.4f}  lr {logs['learning_rate']:.3g}  {logs['trained_tokens']:,} trained tokens  "

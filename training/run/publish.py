@@ -1,4 +1,4 @@
-"""A trained model's folder to the Hub."""
+"""Upload a trained model to the Hub."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from mmcr_dataset.publish.hub import connection_errors
 
 
 def check_repo_id(flag: str, repo_id: str) -> None:
-    """Raise ValueError unless it is ORG/NAME."""
+    """Check that a repository id has the form ORG/NAME.
+
+    Raises:
+        ValueError: it hasn't.
+    """
     org, _, name = repo_id.partition("/")
     if not org or not name or "/" in name:
-        raise ValueError(f"{flag} {repo_id!r}: expected ORG/NAME, a bare name is not found on the Hub")
+        raise ValueError(f"{flag} {repo_id!r}: expected ORG/NAME")
 
 
 def open_repo(repo_id: str, private: bool = False) -> None:
-    """Create the repository if needed and check write access: called before a run starts rather than after it.
+    """Create the repository if needed and check write access; called before a run starts.
 
     Raises:
         ValueError: the Hub refuses or doesn't answer.
@@ -26,12 +30,12 @@ def open_repo(repo_id: str, private: bool = False) -> None:
         HfApi().create_repo(repo_id, private=private, exist_ok=True)
     except connection_errors() as error:
         raise ValueError(
-            f"{repo_id}: the Hub does not take it ({error}); log in as somebody who may write there: `hf auth login`"
+            f"{repo_id}: no write access ({error}); log in as a user with write access: `hf auth login`"
         ) from error
 
 
 def publish(folder: Path, repo_id: str, private: bool = False) -> str:
-    """Upload a model's folder; the address of the commit. Nothing is sent twice.
+    """Upload a model's folder; returns the URL of the commit. Uploaded files are not sent again.
 
     Raises:
         ValueError: the Hub refuses or doesn't answer.
@@ -43,7 +47,7 @@ def publish(folder: Path, repo_id: str, private: bool = False) -> str:
         commit = HfApi().upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Trained model")
     except connection_errors() as error:
         raise ValueError(
-            f"{folder} is whole, but did not reach {repo_id} ({error}); send it with "
+            f"{folder} is complete, but the upload to {repo_id} failed ({error}); upload it with "
             f"`python -m training publish {folder} --push_to {repo_id}`"
         ) from error
     return str(commit.commit_url)

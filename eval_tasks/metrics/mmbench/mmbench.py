@@ -1,4 +1,4 @@
-"""MMBench: the share of questions whose rotations are all right.
+"""MMBench: share of questions with all rotations correct (circular evaluation).
 
 Load with `evaluate.load("eval_tasks/metrics/mmbench", RULES)`.
 """

@@ -1,7 +1,7 @@
-"""MMCR overlap: words that the replies of a dialogue share with its reference answers, up to 100.
+"""MMCR overlap: word F1 of the replies of a dialogue with its references, up to 100.
 
-Load with `evaluate.load("eval_tasks/metrics/mmcr_overlap")`. A check without a judge: what `--judge offline`
-gives, never a score of MMCR-Bench.
+Load with `evaluate.load("eval_tasks/metrics/mmcr_overlap")`. The score of `--judge offline`, for checks without a
+judge; it is not a score of MMCR-Bench.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mmcr_bench.judge.judgement import OVERLAP
 
 
 class MMCROverlap(evaluate.Metric):  # type: ignore[misc]  # evaluate is not typed
-    """Word F1 of each reply and its reference, mean over the turns of a dialogue, then over the dialogues."""
+    """Word F1 of each reply with its reference, mean over the turns of a dialogue, then over the dialogues."""
 
     def _info(self) -> evaluate.MetricInfo:
         turns = Sequence(Value("string"))
@@ -26,7 +26,7 @@ class MMCROverlap(evaluate.Metric):  # type: ignore[misc]  # evaluate is not typ
         for number, (replies, expected) in enumerate(zip(predictions, references, strict=True)):
             if not expected or len(replies) != len(expected):
                 raise ValueError(
-                    f"dialogue {number}: {len(replies)} replies for {len(expected)} references; pass one a turn"
+                    f"dialogue {number}: {len(replies)} replies for {len(expected)} references; pass one per turn"
                 )
             means.append(sum(map(word_f1, replies, expected)) / len(expected))
         return {OVERLAP: 100 * sum(means) / len(means)}

@@ -1,4 +1,4 @@
-"""Lettered questions: the share of right letters.
+"""Multiple-choice questions: share of correct letters.
 
 Load with `evaluate.load("eval_tasks/metrics/multiple_choice", RULES)`.
 """

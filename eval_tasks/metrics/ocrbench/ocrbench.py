@@ -1,4 +1,4 @@
-"""OCRBench: how often a gold answer stands in the reply.
+"""OCRBench: share of replies that contain a gold answer.
 
 Load with `evaluate.load("eval_tasks/metrics/ocrbench", RULES)`.
 """

@@ -12,13 +12,13 @@ from tests.fake_chat_server import FakeChatServer
 
 NUM_SAMPLES = 40
 DIGITS = '''"""Digits: each digit of a reply is the points of a metric of its own."""
-from eval_tasks.rows.hub_rows import one_turn
+from eval_tasks.rows.hub_rows import single_turn_dialogue
 from eval_tasks.task import Sample, Task
 from eval_tasks.totals import mean_total
 METRICS = [f"digit_{n}" for n in range(6)]
 def samples(data, rules):
     for n in range(40):
-        yield Sample(one_turn(f"s{n}", [], f"Which digits are in {n}?", "000000"), None, group=str(n))
+        yield Sample(single_turn_dialogue(f"s{n}", [], f"Which digits are in {n}?", "000000"), None, group=str(n))
 def score(sample, replies, rules, verdict):
     return {metric: float(digit) for metric, digit in zip(METRICS, replies[0])}
 def totals(scored, rules):
@@ -51,12 +51,12 @@ def test_metrics_of_a_task_are_corrected_for_their_number(
 
 
 JUDGED = '''"""Judged: a chat model says 1 or 0 about each reply."""
-from eval_tasks.rows.hub_rows import one_turn
+from eval_tasks.rows.hub_rows import single_turn_dialogue
 from eval_tasks.task import Sample, Task
 from eval_tasks.totals import mean_total
 def samples(data, rules):
     for n in range(3):
-        yield Sample(one_turn(f"s{n}", [], f"What is {n}?", "one"), None, group=str(n))
+        yield Sample(single_turn_dialogue(f"s{n}", [], f"What is {n}?", "one"), None, group=str(n))
 def score(sample, replies, rules, verdict):
     return {"right": {"1": 1.0, "0": 0.0}.get(verdict)}
 def to_judge(sample, replies, rules):

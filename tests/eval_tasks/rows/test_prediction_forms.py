@@ -168,7 +168,7 @@ def test_gold_that_a_column_does_not_name_once_is_never_joined_by_it(
     gold = write_jsonl(tmp_path / "gold.jsonl", [{"question_id": 1, "answer": letter, "A": "x"} for letter in "AA"])
     said = write_jsonl(tmp_path / "p.jsonl", [{"question_id": 1, "prediction": "A"}])
     assert main(["score", "--task", "ai2d", "--predictions", str(said), "--data", str(gold)]) == 2
-    assert "no column names each question in both files" in capsys.readouterr().err
+    assert "no column identifies questions in both files" in capsys.readouterr().err
 
 
 def test_seedbench_replies_and_gold_without_questions_or_options(tmp_path: Path, score: Score) -> None:
@@ -279,7 +279,7 @@ def test_lmms_eval_log_is_read_with_its_own_gold_and_raw_replies(tmp_path: Path,
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("m_gpt4.pkl", "a pickle can run any program"), ("m.xls", "save it as .xlsx"), ("m.tsv", "not UTF-8")],
+    [("m_gpt4.pkl", "a pickle can execute code"), ("m.xls", "save it as .xlsx"), ("m.tsv", "not UTF-8")],
 )
 def test_files_that_are_never_opened_say_why(
     name: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -24,7 +24,7 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
         ([{**ROW, "prediction": None}], "no column of replies"),
         ([{**ROW, "answer": None}], "--data"),
         ([{**ROW, "answer": "D"}], "expected one of A, B"),
-        ([ROW, ROW], "there twice"),
+        ([ROW, ROW], "occurs twice"),
         ([], "no rows"),
         ([ROW, {name: cell for name, cell in ROW.items() if name != "answer"}], "no 'answer'"),
     ],

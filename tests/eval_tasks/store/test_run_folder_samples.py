@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eval_tasks.models.scripted import ScriptedModel
 from eval_tasks.registry import find_tasks, load_task
-from eval_tasks.run import Asking, answer_samples
+from eval_tasks.run import RunContext, answer_samples
 from eval_tasks.store.journal import Journal
 from eval_tasks.store.run_folder import from_record, to_record
 
@@ -19,7 +19,7 @@ def test_answered_samples_hold_hashes_and_survive_the_file(tmp_path: Path, bench
     (tmp_path / "said.json").write_text('{"*": "words"}')
     decoding = {"temperature": 0, "max_new_tokens": 8}
     with Journal(tmp_path / "journal.jsonl") as journal:
-        asking = Asking(ScriptedModel(tmp_path / "said.json"), journal, {}, decoding)
+        asking = RunContext(ScriptedModel(tmp_path / "said.json"), journal, {}, decoding)
         answered = asyncio.run(answer_samples(task, samples, asking))
     assert [len(one.replies) for one in answered] == [len(sample.dialogue.turns) for sample in samples]
     for one, sample in zip(answered, samples, strict=True):

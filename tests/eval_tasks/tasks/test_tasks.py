@@ -76,7 +76,7 @@ def test_an_image_that_is_no_base64_names_its_row(tmp_path: Path) -> None:
     path = write_tsv(
         tmp_path / "AI2D.tsv", [{"index": 1, "question": "Which?", "A": "x", "answer": "A", "image": "é" * 90}]
     )
-    with pytest.raises(ValueError, match=r"row 0.*no image in base64"):
+    with pytest.raises(ValueError, match=r"row 0.*not an image in base64"):
         list(mmbench.ROWS.samples(str(path), "vlmevalkit@2025-03"))
 
 

@@ -214,10 +214,10 @@ def test_account_logs_in_with_the_right_password_only(tmp_path: Path) -> None:
     accounts = Accounts(open_database(tmp_path / "review.sqlite3"))
     accounts.add("ann", "correct horse")
     token = accounts.log_in("ann", "correct horse", now=0.0)
-    person = accounts.who(token, now=1.0)
-    assert person is not None
-    assert (person.name, person.role) == ("ann", "expert")
-    assert accounts.who(token, now=SESSION_S + 1.0) is None
+    user = accounts.user_of(token, now=1.0)
+    assert user is not None
+    assert (user.name, user.role) == ("ann", "expert")
+    assert accounts.user_of(token, now=SESSION_S + 1.0) is None
     assert accounts.log_in("ann", "correct house", now=0.0) is None
     assert accounts.log_in("eve", "correct horse", now=0.0) is None
     assert b"correct horse" not in (tmp_path / "review.sqlite3").read_bytes()
@@ -239,7 +239,7 @@ def test_account_new_password_ends_old_sessions(tmp_path: Path) -> None:
     accounts.add("ann", "correct horse")
     token = accounts.log_in("ann", "correct horse")
     accounts.add("ann", "battery staple")
-    assert accounts.who(token) is None
+    assert accounts.user_of(token) is None
     with pytest.raises(ValueError, match="at least 10"):
         accounts.add("ann", "short")
     with pytest.raises(ValueError, match="expected a letter"):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcr_bench.select.draw import Candidate, draw_bench, find_sharing
+from mmcr_bench.select.draw import Candidate, draw_bench, find_contaminated
 from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, hash_distance
 
 PHASHES = [f"{random.Random(number).getrandbits(64):016x}" for number in range(40)]
@@ -53,7 +53,7 @@ def test_draw_of_any_candidates_keeps_its_promises(
     hashes = [(row.id, phash) for row in chosen for phash in row.phashes]
     assert not any(near(one, two) for n, (a, one) in enumerate(hashes) for b, two in hashes[:n] if a != b)
 
-    sharing = set(find_sharing(rows, found.ids))
+    sharing = set(find_contaminated(rows, found.ids))
     for row in rows:
         shows_drawn = any(near(one, two) for one in row.phashes for _, two in hashes)
         assert (row.id in sharing) == (shows_drawn and row.id not in found.ids)

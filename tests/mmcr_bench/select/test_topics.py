@@ -157,7 +157,7 @@ def test_topics_to_bench(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert Counter(dialogue.domain for dialogue in bench) == {"animals": 3, "artifacts": 3}
     assert all(dialogue.topic and dialogue.images[0].labels for dialogue in bench)
     assert main(arguments) == 2
-    assert "go together" in capsys.readouterr().err
+    assert "need each other" in capsys.readouterr().err
 
 
 def test_labels_are_sorted_by_a_chat_model_once(
@@ -182,9 +182,9 @@ def test_labels_are_sorted_by_a_chat_model_once(
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("I would put dogs with the animals.", "no JSON object"),
-        ('{"dog": "animals"}', "left out \\['cat'\\]"),
-        ('{"dog": "animals", "cat": "animals", "cow": "animals"}', "made up \\['cow'\\]"),
+        ("I would put dogs with the animals.", "not a JSON object"),
+        ('{"dog": "animals"}', "omitted \\['cat'\\]"),
+        ('{"dog": "animals", "cat": "animals", "cow": "animals"}', "invented \\['cow'\\]"),
         ('{"dog": "animals", "cat": "pets"}', "unknown domains"),
     ],
 )
@@ -216,5 +216,5 @@ def test_timm_labeler_reads_both_kinds_of_network() -> None:
         found = TimmLabeler(name, pretrained=False).label([image, image])
         assert len(found) == 2
         assert found[0] == found[1]
-    with pytest.raises(ValueError, match="timm knows no model 'resnet_of_mine'"):
+    with pytest.raises(ValueError, match="timm has no model 'resnet_of_mine'"):
         TimmLabeler("resnet_of_mine")

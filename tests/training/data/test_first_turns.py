@@ -13,7 +13,7 @@ from mmcr_dataset.record.dialogue import Dialogue
 from tests.training.test_train import settings
 from training.data.collate import Collator
 from training.data.encode import Encoder, Skipped, to_dialogue
-from training.data.first_turns import cut_row
+from training.data.first_turns import truncate_row
 from training.data.loss_mask import NO_LOSS
 from training.data.mixture import load_mixture, load_streams, show_mixture
 from training.families import load_family
@@ -65,10 +65,10 @@ def test_cut_row_that_was_broken_stays_broken(change: dict[str, Any]) -> None:
 
     turn = [message("user", "image", "text"), message("assistant", "text")]
     row = {"id": "r", "images": [{"bytes": b"1"}, {"bytes": b"2"}], "messages": turn * 2}
-    assert len(to_dialogue(cut_row(row, 1)).images) == 1
+    assert len(to_dialogue(truncate_row(row, 1)).images) == 1
     for broken in (row | change, row | {"images": [*row["images"], {"bytes": b"3"}]}):
         with pytest.raises(Skipped):
-            to_dialogue(cut_row(broken, 1))
+            to_dialogue(truncate_row(broken, 1))
 
 
 def test_train_with_turns_max_trains_the_tokens_of_those_turns(data_folder: Path, tmp_path: Path) -> None:

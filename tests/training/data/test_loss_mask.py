@@ -20,7 +20,7 @@ def test_shift_spans_moves_a_span_by_the_growth_of_the_placeholders_before_it() 
 
 @pytest.mark.parametrize("spans", [[[5, 9], [7, 12]], [[5, 9], [1, 3]], [[4, 4]]])
 def test_spans_to_mask_spans_that_do_not_alternate_are_refused(spans: list[list[int]]) -> None:
-    with pytest.raises(ValueError, match="in order and apart"):
+    with pytest.raises(ValueError, match="sorted and disjoint"):
         spans_to_mask(np.array([[0, 3], [3, 6]]), np.array(spans))
 
 

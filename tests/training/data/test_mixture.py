@@ -148,7 +148,7 @@ def test_mixture_topic_file_wins_over_the_rows_own(two_sets: tuple[str, str], tm
         ({"dominant_topic": "b", "dominant_percent": 50.0}, "lower --data_caps to 6"),
         ({"dominant_topic": "a", "dominant_percent": 10.0}, "lower --data_caps to 6"),
         ({"balance_topics": True, "topic_file": "nowhere"}, "--topic_file nowhere: no such file"),
-        ({"balance_topics": True, "topic_file": "EMPTY"}, "not one row has a topic in"),
+        ({"balance_topics": True, "topic_file": "EMPTY"}, "no row has a topic in"),
         ({"balance_topics": True, "topic_file": "BROKEN"}, "BROKEN line 1: expected"),
     ],
 )

@@ -20,17 +20,17 @@ from training.data.loss_mask import NO_LOSS
 from training.data.packing import merge_size_of
 from training.data.row_order import ShuffledRows
 from training.data.step_loader import StepLoader, plan_steps
-from training.data.steps import StepPlan, cut_by_tokens, cut_evenly
+from training.data.steps import StepPlan, split_by_tokens, split_evenly
 from training.families import family_names, load_family
 from training.ovis2.tiling import with_original_tiling
 
 
 def by_tokens(lengths: Sequence[Any], num_processes: int) -> list[list[int]]:
-    return cut_by_tokens(lengths, num_processes, bin_tokens=100, blank_tokens=9)
+    return split_by_tokens(lengths, num_processes, bin_tokens=100, dummy_tokens=9)
 
 
 def three_at_once(lengths: Sequence[Any], num_processes: int) -> list[list[int]]:
-    return cut_evenly(lengths, num_processes, dialogues_at_once=3)
+    return split_evenly(lengths, num_processes, micro_batch_size=3)
 
 
 def lengths_of(items: Any) -> Any:
@@ -50,15 +50,15 @@ def test_plan_every_dialogue_once_an_epoch_in_steps_of_the_global_batch(packed: 
 def test_plan_same_seed_same_order_other_epoch_other_order() -> None:
     first, second = (StepPlan(ShuffledRows(50, seed=1), 8, three_at_once) for _ in range(2))
     assert list(first) == list(second)
-    second.go_to(7)  # of an epoch of seven steps
+    second.seek(7)  # of an epoch of seven steps
     assert list(first) != list(second)
     assert list(first) != list(StepPlan(ShuffledRows(50, seed=2), 8, three_at_once))
 
 
 def test_plan_that_begins_inside_the_second_epoch_has_the_steps_that_are_left() -> None:
     whole, later = (StepPlan(ShuffledRows(50, seed=1), 8, by_tokens, lengths_of) for _ in range(2))
-    whole.go_to(7)
-    later.go_to(7 + 3)
+    whole.seek(7)
+    later.seek(7 + 3)
     assert list(later.steps()) == list(whole.steps())[3:]
 
 
@@ -177,11 +177,11 @@ def test_collator_adds_a_blank_image_to_text_alone_and_keeps_room_for_it(
     length = len(Encoder(processor).encode(words))
     collator = Collator(Encoder(processor), load_family("ovis2"), packing=True)
     batch, empty = collator([to_row(words)]), collator([])
-    assert batch["input_ids"].shape[1] == length + len(collator.blank)
+    assert batch["input_ids"].shape[1] == length + len(collator.dummy)
     assert batch["pixel_values"].shape == empty["pixel_values"].shape == (1, 3, 56, 56)
     assert (batch["labels"] != NO_LOSS).sum() > 0
     assert (empty["labels"] != NO_LOSS).sum() == 0
-    full = Collator(Encoder(processor), load_family("ovis2"), packing=True, bin_tokens=length + len(collator.blank) - 1)
+    full = Collator(Encoder(processor), load_family("ovis2"), packing=True, bin_tokens=length + len(collator.dummy) - 1)
     assert [why for _, why, _ in full([to_row(words)])[SKIPPED]] == ["no_room"]
 
 

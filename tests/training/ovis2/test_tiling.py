@@ -75,7 +75,7 @@ def test_train_with_original_tiling_saves_the_checkpoints_own_processor(data_fol
 
 
 def test_original_tiling_of_another_family_is_refused(data_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="--image_tiling original is Ovis2's, tiny:smolvlm is a smolvlm"):
+    with pytest.raises(ValueError, match="--image_tiling original is for Ovis2, tiny:smolvlm is a smolvlm"):
         train(settings(data_folder, tmp_path / "o", model="tiny:smolvlm", image_tiling="original"))
 
 

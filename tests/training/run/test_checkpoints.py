@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.test_train import ROOT, read_log, settings
-from training.run.checkpoints import find_checkpoint, keep_lines_up_to, write_complete
+from training.run.checkpoints import find_checkpoint, truncate_log, write_complete
 from training.train import train
 
 
@@ -50,7 +50,7 @@ def test_find_checkpoint_takes_the_newest_whole_one(tmp_path: Path) -> None:
 def test_keep_lines_up_to_drops_later_steps_and_a_line_cut_off(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"step": 4, "lo')
-    keep_lines_up_to(log, 2)
+    truncate_log(log, 2)
     assert log.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 

@@ -213,7 +213,7 @@ DAMAGES: dict[str, tuple[Callable[[list[dict[str, object]]], None], str]] = {
     "dialogue": (tell_another, "row 0: same_dialogue"),
     "id": (
         lambda rows: rows[1].update(id=rows[0]["id"]),
-        "stands at single/train-00000-of-00001.parquet row 0 already",
+        "also at single/train-00000-of-00001.parquet row 0",
     ),
     "count": (lambda rows: rows[2].update(num_turns=7), "num_turns or num_images is wrong: 7, 1"),
     "lost row": (lambda rows: rows.pop(), "counts 6 rows, the shards have 5"),

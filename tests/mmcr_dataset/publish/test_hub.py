@@ -175,7 +175,7 @@ def test_publish_offline_rows_do_not_take_the_papers_name(
     with LocalHub() as hub:
         said = publish(hub, tmp_path, tmp_path / "mmcr-310k")
         assert said.returncode == 2
-        assert "--allow-offline" in said.stderr
+        assert "--allow_offline" in said.stderr
         assert hub.repos == {}
         assert publish(hub, tmp_path, tmp_path / "mmcr-310k", "--allow-offline").returncode == 0
 

@@ -277,7 +277,11 @@ class Ledger:
 
 @contextmanager
 def ledger_errors(path: Path) -> Iterator[None]:
-    """Convert SQLite errors inside to LedgerError."""
+    """Convert SQLite errors inside.
+
+    Raises:
+        LedgerError: an SQLite error was raised.
+    """
     try:
         yield
     except sqlite3.Error as error:

@@ -175,7 +175,7 @@ def test_publish_offline_rows_do_not_take_the_papers_name(
     with LocalHub() as hub:
         said = publish(hub, tmp_path, tmp_path / "mmcr-310k")
         assert said.returncode == 2
-        assert "--allow-offline" in said.stderr
+        assert "--allow_offline" in said.stderr
         assert hub.repos == {}
         assert publish(hub, tmp_path, tmp_path / "mmcr-310k", "--allow-offline").returncode == 0
 
@@ -213,7 +213,7 @@ DAMAGES: dict[str, tuple[Callable[[list[dict[str, object]]], None], str]] = {
     "dialogue": (tell_another, "row 0: same_dialogue"),
     "id": (
         lambda rows: rows[1].update(id=rows[0]["id"]),
-        "stands at single/train-00000-of-00001.parquet row 0 already",
+        "also at single/train-00000-of-00001.parquet row 0",
     ),
     "count": (lambda rows: rows[2].update(num_turns=7), "num_turns or num_images is wrong: 7, 1"),
     "lost row": (lambda rows: rows.pop(), "counts 6 rows, the shards have 5"),

@@ -69,7 +69,7 @@ def test_data_volume_trains_and_evaluates_every_arm_from_one_start(
     assert table in capsys.readouterr().out
     assert "| 20 dialogues | 2 | 20 of " in table
     assert "only show that the experiment runs" in table
-    assert "over the seeds" in table
+    assert "and the seeds" in table
 
 
 def test_experiment_that_is_run_again_runs_nothing_and_a_further_arm_alone(
@@ -92,7 +92,7 @@ def test_failed_arm_is_named_the_others_go_on_and_it_alone_is_tried_again(
     fake.tell("fail", "volume_40")
     assert run(DataVolume, words) == 1
     said = capsys.readouterr()
-    assert "error: arm volume_40, seed 0: exit code 2; its log is " in said.err
+    assert "error: arm volume_40, seed 0: exit code 2; log " in said.err
     assert "the disk is full" in said.err
     assert "## Failed" in said.out
     found = results_of(tmp_path / "out")
@@ -178,7 +178,7 @@ def test_number_of_turns_gives_every_arm_the_same_trained_tokens(
 ) -> None:
     words = flags(sets["mmcr"], more="--turns 8 1 2")
     assert run(NumberOfTurns, [*words, "--dry_run"]) == 0
-    assert "turns_1, seed 0: its rows follow from the dry runs that come first" in capsys.readouterr().out
+    assert "turns_1, seed 0: its rows depend on the dry runs that are run first" in capsys.readouterr().out
     assert run(NumberOfTurns, words) == 0
     arms = {arm["name"]: arm for arm in results_of(tmp_path / "out")["arms"]}
     assert [arm["caps"] for arm in arms.values()] == [[100], [50], [12]]

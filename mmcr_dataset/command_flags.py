@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import inspect
 import io
 import logging
 import os
@@ -28,6 +29,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 C = TypeVar("C")
+COMMON_HELP = "-v, --verbose (debug log, tracebacks) and -q, --quiet (warnings only)"
+_RECIPE_HELP = "--config FILE.yaml (flags as YAML; the command line wins), "
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,7 @@ def parse(command: type[C], words: Sequence[str], name: str, default: C | None =
     import tyro
 
     words = _rename_flags(command, _with_recipe(command, words), name)
+    about = (inspect.getdoc(command) or "").partition("Attributes:")[0].strip()
     stderr = io.StringIO()
     wide = not {"-h", "--help"} & set(words)  # keeps error messages on one line
     try:
@@ -56,6 +60,7 @@ def parse(command: type[C], words: Sequence[str], name: str, default: C | None =
             return tyro.cli(
                 command,
                 prog=name,
+                description=f"{about}\n\nTakes also {'' if _has_config(command) else _RECIPE_HELP}{COMMON_HELP}.",
                 args=words,
                 default=default if default is not None else tyro.MISSING_NONPROP,
                 use_underscores=True,
@@ -67,9 +72,14 @@ def parse(command: type[C], words: Sequence[str], name: str, default: C | None =
         raise ValueError(_show_error(stderr.getvalue(), name)) from stop
 
 
+def _has_config(command: type[Any]) -> bool:
+    """True if `--config` is a flag of the command's own."""
+    return "config" in {one.name for one in dataclasses.fields(command)}
+
+
 def _with_recipe(command: type[Any], words: Sequence[str]) -> list[str]:
     """The arguments, after the flags of each `--config FILE.yaml`, unless the command has a field `config`."""
-    if "config" in {one.name for one in dataclasses.fields(command)}:
+    if _has_config(command):
         return list(words)
     recipe: list[str] = []
     rest: list[str] = []

@@ -20,10 +20,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mmcr_dataset.command_flags import parse, suggest
+from mmcr_dataset.command_flags import COMMON_HELP, parse, suggest
 
 PACKAGES = ("mmcr_dataset", "mmcr_bench", "training", "eval_tasks", "experiments")
-COMMON_HELP = "-v, --verbose (debug log and tracebacks) and -q, --quiet (warnings only)"
 log = logging.getLogger(__name__)
 Commands = Mapping[str, "str | Commands"]  # name -> `module:Class`, or its subcommands
 

@@ -81,6 +81,7 @@ def train(config: TrainConfig) -> Path:
     from training.run.publish import open_repo, publish
     from training.trainer import DialogueTrainer, to_sft_config
 
+    report = print if config.dry_run else log.info  # of a dry run it is the result
     out = Path(config.output_dir)
     out.mkdir(parents=True, exist_ok=True)
     log_path = out / "log.jsonl"
@@ -96,7 +97,7 @@ def train(config: TrainConfig) -> Path:
     with processes.main_process_first():  # rank 0 writes the cache, the others read it
         rows, shares = load_streams(config) if config.streaming else load_mixture(config)
     if processes.is_main_process:
-        log.info("%s", show_mixture(shares))
+        report(show_mixture(shares))
         write_mixture_image(shares, out / "mixture.png")
     model, processor = load_model(config, family, first_rows(rows))
     freeze_parts(model, family, config.freeze)
@@ -106,7 +107,7 @@ def train(config: TrainConfig) -> Path:
         checkpoint_parts(model, family, ["vision"] if config.gradient_checkpointing == "vision" else list(family.parts))
     counts = count_parts(model, family)
     if processes.is_main_process:
-        log.info("%s", show_parts(counts))
+        report(show_parts(counts))
 
     # data
     collator = Collator(
@@ -119,7 +120,7 @@ def train(config: TrainConfig) -> Path:
     )
     plan = plan_steps(config, rows, collator, processes.num_processes, processes.process_index)
     if processes.is_main_process:
-        log.info("%s", plan.show())
+        report(plan.show())
 
     if config.dry_run:
         first = encode_first_batches(plan, rows, collator)

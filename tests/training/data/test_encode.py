@@ -63,7 +63,7 @@ def test_ovis2_text_is_the_papers_mark_once_and_one_line_break(
     text, _ = Encoder(processor).render(make_dialogue(num_images=1, num_turns=1, seed=1))
     assert text == (
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-        "<|im_start|>user\nImage_1: <image>\nQuestion 1 about image 1 of dialogue 1?<|im_end|>\n"
+        "<|im_start|>user\nImage_1: <image>\nQuestion 1 about picture 1 of dialogue 1?<|im_end|>\n"
         "<|im_start|>assistant\nAnswer 1: image 1 shows gradient 1.<|im_end|>\n"
     )
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training.settings import main as print_settings
 
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, Turn
+from training.__main__ import main
 from training.config import TrainConfig
 from training.data.mixture import count_taken, draw_rows, load_mixture, show_mixture
 
@@ -163,9 +163,7 @@ def test_mixture_topics_that_cannot_be_had_are_refused(
 
 
 def test_settings_command_prints_what_would_be_trained(capsys: pytest.CaptureFixture[str]) -> None:
-    print_settings(["--model", "m", "--epochs", "3"])
+    assert main(["settings", "--model", "m", "--epochs", "3"]) == 0
     assert json.loads(capsys.readouterr().out) == dataclasses.asdict(TrainConfig(model="m", epochs=3.0))
-    with pytest.raises(SystemExit) as end:
-        print_settings(["--model", "m", "--epoch", "3"])
-    assert end.value.code == 2
-    assert "did you mean epochs?" in capsys.readouterr().err
+    assert main(["settings", "--model", "m", "--epoch", "3"]) == 2
+    assert "Perhaps you meant: --epochs" in capsys.readouterr().err

@@ -49,12 +49,12 @@ def test_streams_are_drawn_by_their_weights(data_folder: Path, words_folder: Pat
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_streamed_run_resumed_is_the_run_that_never_stopped_and_names_bad_rows(
-    num_workers: int, words_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    num_workers: int, words_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Twelve steps of eight: more than two passes, so the bad row comes up at least twice."""
     whole = {"global_batch_dialogues": 8, "max_steps": 12}
     train(streamed(words_folder, tmp_path / "whole", **whole))
-    assert "skipped row 'broken': not_an_image" in capsys.readouterr().out
+    assert "skipped row 'broken': not_an_image" in caplog.text
     cut = whole | {"num_workers": num_workers, "checkpoint_steps": 7}
     train(streamed(words_folder, tmp_path / "cut", **(cut | {"max_steps": 7})))
     train(streamed(words_folder, tmp_path / "cut", **cut, resume=True))

@@ -71,10 +71,11 @@ def test_meter_reads_rates_since_the_last_reading_and_the_share_of_all_peaks(mon
     assert meter.read(steps_left=0, steps_read=1)["real_tokens_a_second"] == 2.0
 
 
-def test_train_tells_the_share_of_a_peak_that_is_given(data_folder: Path, tmp_path: Path, capsys: Any) -> None:
+def test_train_tells_the_share_of_a_peak_that_is_given(data_folder: Path, tmp_path: Path, caplog: Any) -> None:
+    caplog.set_level("INFO", logger="training")
     train(settings(data_folder, tmp_path / "o", max_steps=1, peak_tflops=0.001))
     assert read_log(tmp_path / "o")[0]["mfu"] > 0
-    assert "% of peak" in capsys.readouterr().out
+    assert "% of peak" in caplog.text
 
 
 def test_peak_tflops_of_a_card_by_its_name() -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from tests.training.local_model_hub import LocalModelHub
 from tests.training.test_train import ROOT, settings
-from training.run.publish import main
+from training.__main__ import main
 from training.train import train
 
 REPO = "tester/tiny-mmcr"
@@ -107,7 +107,7 @@ def test_push_to_a_hub_that_does_not_answer_is_told_before_training(data_folder:
     ("words", "said"),
     [
         (["nowhere", "--to", "a/b"], "no training.json beside a config.json"),
-        (["{final}", "--to", "name"], "--to 'name': expected ORG/NAME"),
+        (["{final}", "--to", "name"], "--push_to 'name': expected ORG/NAME"),
         (["{final}", "--to", "a/b", "--scores", "{final}"], "no results.json"),
         (["{final}", "--to", "a/b", "--scores", "{broken}"], "not the results of an evaluation run (KeyError"),
     ],
@@ -123,7 +123,5 @@ def test_publish_of_what_is_not_there_is_one_line_and_exit_code_2(
     ):
         folder.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    with pytest.raises(SystemExit) as end:
-        main([word.format(final=final, broken=broken) for word in words])
-    assert end.value.code == 2
+    assert main(["publish", *(word.format(final=final, broken=broken) for word in words)]) == 2
     assert said in capsys.readouterr().err

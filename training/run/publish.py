@@ -30,7 +30,8 @@ def open_repo(repo_id: str, private: bool = False) -> None:
         HfApi().create_repo(repo_id, private=private, exist_ok=True)
     except connection_errors() as error:
         raise ValueError(
-            f"{repo_id}: the Hub does not take it ({error}); check the connection and log in as a user with write access: `hf auth login`"
+            f"{repo_id}: the Hub does not take it ({error}); check the connection, and log in as a user with write "
+            "access: `hf auth login`"
         ) from error
 
 

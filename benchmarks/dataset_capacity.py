@@ -73,12 +73,20 @@ def main() -> None:
     """Measure, compute, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--candidates", type=int, default=1_600_000)
-    parser.add_argument("--in-flight", type=int, default=64, help="requests in flight per machine")
-    parser.add_argument("--latency-s", type=float, default=30.0, help="latency of a request at your endpoint")
-    parser.add_argument("--images-a-s", type=float, default=200.0, help="download rate, images per second")
+    parser.add_argument("--in_flight", "--in-flight", type=int, default=64, help="requests in flight per machine")
+    parser.add_argument(
+        "--latency_s", "--latency-s", type=float, default=30.0, help="latency of a request at your endpoint"
+    )
+    parser.add_argument(
+        "--images_a_s", "--images-a-s", type=float, default=200.0, help="download rate, images per second"
+    )
     parser.add_argument("--model", default="gpt-4o")
-    parser.add_argument("--prompt-tokens", type=float, default=3000, help="per request, including images")
-    parser.add_argument("--reply-tokens", type=float, default=1925, help="paper, Table 1: 3/4 of 1400, 1/4 of 3500")
+    parser.add_argument(
+        "--prompt_tokens", "--prompt-tokens", type=float, default=3000, help="per request, including images"
+    )
+    parser.add_argument(
+        "--reply_tokens", "--reply-tokens", type=float, default=1925, help="paper, Table 1: 3/4 of 1400, 1/4 of 3500"
+    )
     parser.add_argument("--measured", type=int, default=1000, help="candidates that are measured")
     args = parser.parse_args()
     print("\n".join(show(args, measure(args.measured, args.in_flight))))

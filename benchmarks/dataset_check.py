@@ -1,6 +1,6 @@
 """Rows per second of `mmcr_dataset check`, against the lower bound of any check: reading every row once.
 
-    python -m benchmarks.dataset_check [--rows 10000] [--image-kb 44]
+    python -m benchmarks.dataset_check [--rows 10000] [--image_kb 44]
 
 The lower bound is a pass over the same shards with `load_dataset`, images undecoded. Our check reads each row, compares
 its two forms of the dialogue, opens its images, hashes the shards, and runs sampled rows through TRL.
@@ -24,7 +24,7 @@ def main() -> None:
     """Check and read once each; prints both and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rows", type=int, default=10000)
-    parser.add_argument("--image-kb", type=int, default=44)
+    parser.add_argument("--image_kb", "--image-kb", type=int, default=44)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "set"

@@ -1,6 +1,6 @@
 """Images per second and peak memory of downloading: ours against img2dataset, from the same local server.
 
-    python -m benchmarks.dataset_fetch [--images 5000] [--in-flight 64] [--latency-ms 20] [--peer PYTHON]
+    python -m benchmarks.dataset_fetch [--images 5000] [--in_flight 64] [--latency_ms 20] [--peer PYTHON]
 
 Two comparisons: our fetcher alone (bytes to one file) with img2dataset without re-encoding (bytes to tar), and our
 collect stage (decoded, checked, hashed, bytes to Parquet) with img2dataset's default (decoded, resized, re-encoded, to
@@ -181,9 +181,9 @@ def main() -> None:
     """Run the sides alternately and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--images", type=int, default=5000)
-    parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--latency-ms", type=float, default=20.0)
-    parser.add_argument("--side-px", type=int, default=400)
+    parser.add_argument("--in_flight", "--in-flight", type=int, default=64)
+    parser.add_argument("--latency_ms", "--latency-ms", type=float, default=20.0)
+    parser.add_argument("--side_px", "--side-px", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peer", help="Python of an environment with img2dataset (pip install img2dataset)")
     parser.add_argument("--run", choices=("server", "bytes", "collect"), help=argparse.SUPPRESS)

@@ -5,7 +5,7 @@ ideal is `requests sent x latency / in flight`, retries included. Ours is the wh
 write and sync the ledger, parse replies, write shards. A peer keeps the replies in memory.
 
 Peers: `openai` (the vendor's async client with its own retries) and `langchain` (langchain-openai, `abatch`; pass its
-interpreter with --peer-python). Each side runs in its own process, alternately, --repeats times.
+interpreter with --peer_python). Each side runs in its own process, alternately, --repeats times.
 """
 
 from __future__ import annotations
@@ -194,13 +194,15 @@ def main() -> None:
     """Measure, or run as one of the sides."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--documents", type=int, default=2000)
-    parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--latency-s", type=float, default=0.2)
-    parser.add_argument("--error-share", type=float, default=0.05)
-    parser.add_argument("--width-px", type=int, default=640, help="images above 1024 are downscaled before sending")
+    parser.add_argument("--in_flight", "--in-flight", type=int, default=64)
+    parser.add_argument("--latency_s", "--latency-s", type=float, default=0.2)
+    parser.add_argument("--error_share", "--error-share", type=float, default=0.05)
+    parser.add_argument(
+        "--width_px", "--width-px", type=int, default=640, help="images above 1024 are downscaled before sending"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peer", action="append", default=[], choices=["openai", "langchain"])
-    parser.add_argument("--peer-python", help="interpreter with the peer installed")
+    parser.add_argument("--peer_python", "--peer-python", help="interpreter with the peer installed")
     for internal in ("--side", "--work", "--url"):
         parser.add_argument(internal, help=argparse.SUPPRESS)
     args = parser.parse_args()

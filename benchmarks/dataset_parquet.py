@@ -1,6 +1,6 @@
 """Rows per second of writing Parquet: ours against `datasets`, on the same rows.
 
-    python -m benchmarks.dataset_parquet [--rows 10000] [--image-kb 44] [--repeats 3]
+    python -m benchmarks.dataset_parquet [--rows 10000] [--image_kb 44] [--repeats 3]
 
 Peers: `Dataset.from_generator(...).to_parquet` (streams rows, with an Arrow cache on disk) and
 `Dataset.from_list(...).to_parquet` (all rows in memory). Prints the best of the repeats and the ratios.
@@ -75,7 +75,7 @@ def main() -> None:
     """Run all writers and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rows", type=int, default=10000)
-    parser.add_argument("--image-kb", type=int, default=44)
+    parser.add_argument("--image_kb", "--image-kb", type=int, default=44)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     from datasets import Dataset, disable_progress_bars

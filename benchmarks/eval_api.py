@@ -1,4 +1,4 @@
-"""Evaluation of an API model: python -m benchmarks.eval_api [--dialogues 256] [--in-flight 64] [--latency-s 0.3].
+"""Evaluation of an API model: python -m benchmarks.eval_api [--dialogues 256] [--in_flight 64] [--latency_s 0.3].
 
 A local server has a fixed latency. The ideal is `turns x dialogues / in flight x latency`; prints the ratio of the
 ideal and the time of the evaluation loop, without start-up and scoring.
@@ -39,8 +39,8 @@ def main() -> None:
     """Measure and print one line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dialogues", type=int, default=256)
-    parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--latency-s", type=float, default=0.3)
+    parser.add_argument("--in_flight", "--in-flight", type=int, default=64)
+    parser.add_argument("--latency_s", "--latency-s", type=float, default=0.3)
     args = parser.parse_args()
     reply = "An answer of a few words."
     with tempfile.TemporaryDirectory() as place, server_process(reply, args.latency_s) as base_url:

@@ -1,11 +1,11 @@
-"""Multi-turn evaluation of a local model: python -m benchmarks.eval_multi_turn [--family ovis2] [--in-proportion].
+"""Multi-turn evaluation of a local model: python -m benchmarks.eval_multi_turn [--family ovis2] [--in_proportion].
 
 Dialogues of 8 turns and 3 images: ours (batched, KV cache kept over the turns) against one dialogue at a time with a
 full prefill at every turn, as in VLMEvalKit and lmms-eval for local models. Same random weights, questions and number
 of tokens; replies are compared. The two alternate; medians are printed.
 
 By default model and vision tower fit into the CPU cache, which favours the side that runs them more often.
-`--width 768 --in-proportion --dialogues 8 --tokens 48` is more realistic: weights larger than the cache, two key-value
+`--width 768 --in_proportion --dialogues 8 --tokens 48` is more realistic: weights larger than the cache, two key-value
 heads of 64 as in Qwen2.5-0.5B, and a tower half as wide as the language model and as deep, near the smallest among the
 families' small checkpoints (Qwen3-VL-2B: 1024 x 24 and 2048 x 28).
 """
@@ -113,7 +113,10 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument(
-        "--in-proportion", action="store_true", help="a vision tower with the proportions of released models"
+        "--in_proportion",
+        "--in-proportion",
+        action="store_true",
+        help="a vision tower with the proportions of released models",
     )
     parser.add_argument("--repeats", type=int, default=1)
     args = parser.parse_args()

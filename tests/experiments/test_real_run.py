@@ -45,7 +45,7 @@ def test_experiment_trains_and_evaluates_two_arms_and_goes_on_after_a_kill(
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert weights.stat().st_mtime_ns == made_ns
-    assert "arms/volume_4/seed_0: eval is done" in ended.stdout
+    assert "arms/volume_4/seed_0: eval is done" in ended.stderr
 
     results = json.loads((out / "results.json").read_text())
     (measure,) = results["measures"]

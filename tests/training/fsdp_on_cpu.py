@@ -16,7 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def main() -> None:
+def main() -> int:
     """Set what `accelerate launch` would, and train."""
     from accelerate import PartialState
     from accelerate.utils import DistributedType
@@ -36,9 +36,9 @@ def main() -> None:
     PartialState.__init__ = begin_as_gpu
     from training.train import main as train
 
-    train(sys.argv[1:])
+    return train(sys.argv[1:])
 
 
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
-    main()
+    sys.exit(main())

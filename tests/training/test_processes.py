@@ -37,7 +37,9 @@ def launch(
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     if hub_url is not None:
         environment |= {"HF_ENDPOINT": hub_url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(out.with_name("hf"))}
-    run = subprocess.run(command, cwd=ROOT, timeout=500, env=environment, stdout=subprocess.PIPE, text=True)
+    run = subprocess.run(
+        command, cwd=ROOT, timeout=500, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     assert run.returncode == 0, run.stdout
     assert f"over {num_processes} process" in run.stdout
 

@@ -184,7 +184,14 @@ _OBJECTS: dict[str, tuple[str, ...]] = {
         "What is the image in which we find {name}?",
     ),
 }
-WORDINGS: dict[str, tuple[str, ...]] = {**_EXPLICIT, **_OBJECTS, **VALUES, **NUMBERS}
+WORDINGS: dict[str, tuple[str, ...]] = {
+    **_EXPLICIT,
+    **_OBJECTS,
+    **VALUES,
+    **NUMBERS,
+    "gone": _OBJECTS["called"],  # the words don't tell that the name is forgotten
+    "ruled": _EXPLICIT["count"],  # nor that a rule holds
+}
 # A question with its references resolved, by the node of its program.
 RESOLVED: dict[str, str] = {
     "ruled": "If each {rule_thing} counts as two, how many {things} are in {pic}?",

@@ -1,9 +1,9 @@
 """Draw a dialogue: quotas first, then a state that allows them.
 
-A plan is drawn from the quotas: which operator is asked at which turn, at which distance from the turn that it refers to.
-The turn it refers to gets an operator that can be referred to, and between the two nothing is asked that would change
-the reference. Turns without a plan take the operator that is due. Every question is drawn several times, the draw that
-the quotas need most is taken, and it must keep the limits of what can be guessed.
+A plan is drawn from the quotas: which operator is asked at which turn, at which distance from the turn it refers to.
+That turn gets an operator that can be referred to, and between the two nothing is asked that would change the reference.
+Turns without a plan take the operator that is due. Every question is drawn several times, the draw that the quotas need
+most is taken, and it must keep the limits of what can be guessed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mmcr_bench.exact.program import value_of
 from mmcr_bench.exact.quotas import Quotas
 from mmcr_bench.exact.scene import Domain, draw_scene
 from mmcr_bench.exact.state import Script, extend
-from mmcr_bench.exact.wording import NAMES, ORDINALS, REFUSAL, num_wordings
+from mmcr_bench.exact.wording import NAMES, ORDINALS, num_wordings
 
 _NUM_DRAWS = 10  # of one question
 _NUM_TRIED = 4  # of these, how many may fail the limits
@@ -227,10 +227,8 @@ def _draw_name(rng: np.random.Generator, script: Script, op: str) -> int | None:
 
 
 def _draw_nth(rng: np.random.Generator, script: Script, slots: dict[str, int]) -> int | None:
-    if "by" in slots:
-        known = len(script.state.answered.get(slots["by"], ()))
-    else:
-        known = min(len(script.turns), len(ORDINALS))
+    turns = script.state.answered.get(slots["by"], ()) if "by" in slots else script.turns
+    known = min(len(turns), len(ORDINALS))
     return int(rng.integers(known)) if known else None
 
 
@@ -254,11 +252,6 @@ def _meaning(script: Script, turn: int) -> tuple[object, ...]:
         program = program[1]
     told = script.told
     return (program[0], *(int(value_of(part, script.scenes[None], told, script.answers)[0]) for part in program[1:]))
-
-
-def is_refused(script: Script, turn: int) -> bool:
-    """Whether the true answer of a turn is the refusal."""
-    return script.answers[turn] == REFUSAL
 
 
 def all_facts(script: Script) -> Sequence[Facts]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from mmcr_bench.exact.program import Program
+from mmcr_bench.exact.program import Program, unrolled
 from mmcr_bench.exact.state import Made, Script
 from mmcr_bench.exact.wording import ORDINALS, REFUSAL
 
@@ -51,9 +51,11 @@ def _type(script: Script, attribute: int) -> str:
     return script.domain.attributes[attribute].type
 
 
-def _ask(script: Script, slots: Slots, image: Program, cell: Program, **more: bool) -> Made:
-    """A question about the attribute `attr` of a thing."""
-    attr = _told(script, "attr")
+def _ask(script: Script, slots: Slots, image: Program, cell: Program, **more: bool) -> Made | None:
+    """A question about the attribute `attr` of a thing; None if the thing was described by that attribute."""
+    attr, described = _told(script, "attr"), unrolled(cell, script.turns)
+    if described[0] == "cell_with" and script.value(described[1], slots) == slots["attr"]:
+        return None
     program = ("attr", attr, image, cell)
     return Made(program, _type(script, slots["attr"]), place=(image, cell), asked=attr, **more)
 
@@ -172,7 +174,7 @@ def _called(script: Script, slots: Slots) -> Made | None:
     if place is None:
         return None
     made = _ask(script, slots, place.image, place.cell)
-    if state.forgotten is None:
+    if made is None or state.forgotten is None:
         return made
     forgotten = ("told", state.forgotten, "name")
     return replace(made, program=("gone", forgotten, _told(script, "name"), made.program))
@@ -312,7 +314,12 @@ OPERATORS: dict[str, Operator] = {
     "recall": Operator(("nth",), _recall, by_words=True),
     "order": Operator(("by", "nth"), _order, by_words=True),
 }
-_SPEAKS = frozenset(op for op, one in OPERATORS.items() if "attr" in one.slots) | {"where", "ellipsis", "correct", "which"}
+_SPEAKS = frozenset(op for op, one in OPERATORS.items() if "attr" in one.slots) | {
+    "where",
+    "ellipsis",
+    "correct",
+    "which",
+}
 _COUNTS = frozenset({"count", "rule", "ruled", "that", "and_in", "total"})
 TOUCHES: dict[str, frozenset[str]] = {  # operators after which a reference means something else
     "focus": _SPEAKS,

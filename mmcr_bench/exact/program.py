@@ -4,6 +4,7 @@ Leaves say where knowledge comes from; everything that is known about a question
 
     ("told", turn, slot)   what the person's words of a turn say
     ("said", turn)         the assistant's answer of a turn
+    ("lit", value)         known without the dialogue, in questions whose references are resolved
 
 Nodes (`by` and `attr` are numbers of attributes, `image` and `cell` count from 0):
 
@@ -33,6 +34,7 @@ Told = Sequence[Mapping[str, Any]]  # of each turn: slot -> its value, an int or
 
 INVALID = -1  # the question has no answer in this world; it would not be asked there
 ABSENT = -2  # there is no such cell
+LEAVES = ("told", "said", "lit")
 
 
 class HasProgram(Protocol):
@@ -60,6 +62,8 @@ def value_of(program: Program, scenes: IntArray, told: Told, said: Sequence[Any]
         return np.atleast_1d(np.asarray(told[program[1]][program[2]]))
     if kind == "said":
         return np.atleast_1d(np.asarray(said[program[1]]))
+    if kind == "lit":
+        return np.array([program[1]])
     args = [value_of(part, scenes, told, said) for part in program[1:]]
     if kind in _OF_SCENE:
         return _OF_SCENE[kind](scenes, *args)
@@ -137,14 +141,14 @@ def leaves(program: Program) -> Iterator[Program]:
     """Every leaf of a program, repeats included."""
     if program[0] in ("told", "said"):
         yield program
-    else:
+    elif program[0] != "lit":
         for part in program[1:]:
             yield from leaves(part)
 
 
 def nodes(program: Program) -> Iterator[Program]:
     """Every node of a program that is not a leaf, itself included."""
-    if program[0] not in ("told", "said"):
+    if program[0] not in LEAVES:
         yield program
         for part in program[1:]:
             yield from nodes(part)
@@ -154,7 +158,7 @@ def unrolled(program: Program, turns: Sequence[HasProgram]) -> Program:
     """The program with every answer of the assistant replaced by what it is computed from."""
     if program[0] == "said":
         return unrolled(turns[program[1]].program, turns)
-    if program[0] == "told":
+    if program[0] in LEAVES:
         return program
     return (program[0], *(unrolled(part, turns) for part in program[1:]))
 

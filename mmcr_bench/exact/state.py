@@ -167,9 +167,7 @@ def _advance(script: Script, made: Made) -> State:
     attribute = attribute_of_type(script.domain, made.type)
     if attribute is not None:
         turns = (*state.answered.get(attribute, ()), t)
-        state = replace(
-            state, named={**state.named, attribute: t}, answered={**state.answered, attribute: turns}
-        )
+        state = replace(state, named={**state.named, attribute: t}, answered={**state.answered, attribute: turns})
     return _count_on(script, state, made)
 
 

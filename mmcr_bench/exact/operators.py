@@ -319,8 +319,8 @@ OPERATORS: dict[str, Operator] = {
     "total": Operator(("by", "value", "pic"), _total, setup=_COUNT, keeps="number"),
     "ruled": Operator(("by", "value", "pic"), _ruled, setup=("rule",)),
     "compare": Operator(("pic_a", "pic_b", "pic_c"), _compare, min_images=3, setup=_COUNT, keeps="counted"),
-    "recall": Operator(("nth",), _recall, by_words=True),
-    "order": Operator(("by", "nth"), _order, by_words=True),
+    "recall": Operator(("nth",), _recall, by_words=True, weight=0.5),
+    "order": Operator(("by", "nth"), _order, by_words=True, weight=0.5),
 }
 _SPEAKS = frozenset(op for op, one in OPERATORS.items() if "attr" in one.slots) | {
     "where",

@@ -16,7 +16,8 @@ from mmcr_bench.exact.quotas import Quotas
 from mmcr_bench.exact.scene import CELLS_LARGE, EMPTY, Domain
 from mmcr_bench.exact.state import Script
 
-_NUM_TRIED = 4  # operators for one place of the plan
+_NUM_TRIED = 6  # operators for one place of the plan
+_NEAR_MEAN = 0.75  # a number as near to what is expected in every image makes none of them the likely largest
 _OPEN = (0.3, 0.7)  # a yes/no question to come is open if "yes" is no more and no less likely
 
 
@@ -74,21 +75,23 @@ class Plan:
         """
         turn = len(script.turns) - 1
         missed = self.distance.get(turn, distance) != distance
-        unfit = self.prepares.get(turn) == "more" and not _is_open(script)
+        unfit = self.prepares.get(turn) in ("more", "compare") and not _leaves_open(script, self.prepares[turn])
         stays = turn in self.leaves and _num_images_spoken_of(script) < 2
         return int(missed) + int(unfit) + int(stays)
 
 
-def _is_open(script: Script) -> bool:
-    """Whether another image may have more, or not more, of what was counted last."""
+def _leaves_open(script: Script, op: str) -> bool:
+    """Whether other images may as well have more as not more of what was counted last."""
     turn, counted = script.turns[-1], script.state.counted
     if counted is None:
         return False
     filled = int((script.scenes[0, :, 0] != EMPTY).sum())
     share = 1 / len(script.domain.attributes[script.value(counted.by)].values)
+    if op == "compare":
+        return abs(script.answers[-1] - filled * share) < _NEAR_MEAN
     more = sum(
         comb(filled, number) * share**number * (1 - share) ** (filled - number)
-        for number in range(script.answers[len(script.turns) - 1] + 1, filled + 1)
+        for number in range(script.answers[-1] + 1, filled + 1)
     )
     return turn.type == "number" and _OPEN[0] <= more <= _OPEN[1]
 
@@ -112,7 +115,7 @@ def draw_plan(rng: np.random.Generator, frame: Frame, script: Script, quotas: Qu
     referring = [op for op in frame.ops if OPERATORS[op].refers]
     if not referring or last < 1:
         return plan
-    for number in range(1 + frame.num_turns // 3):
+    for number in range(1 + frame.num_turns // 2):
         for op in quotas.order_ops(rng, referring)[:_NUM_TRIED]:
             turn = last if number == 0 else int(rng.integers(1, frame.num_turns))
             distance = quotas.order_distances(rng, op, OPERATORS[op].nearest, turn)[0]

@@ -37,9 +37,9 @@ the generator asks a question only where this table decides it.
 - "your third answer": the answer to the third turn of the dialogue, whatever was asked.
 - "the second colour that you answered": the second of the answers that are a colour, in order. Those up to it all
   differ.
-- "each THING counts as two" (three, four): from this question on a number of things is the sum over them, with two (three,
-  four) for every one that is also such a THING, one for the others. It holds for "how many", "more", "most" and sums;
-  "at least two" is not asked after it.
+- "each THING counts as two" (three, four): from this question on a number of things is the sum over them, with two
+  (three, four) for every one that is also such a THING, one for the others. It holds for "how many", "more", "most"
+  and sums; "at least two" is not asked after it.
 - "has the most of them": the image with the largest number; never asked where two share it.
 
 An answer is a value's word, a number, yes or no, Image_n, a place, or the refusal (`refusal_text`).

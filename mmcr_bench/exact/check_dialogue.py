@@ -63,15 +63,9 @@ def find_dialogue_faults(rows: Sequence[tuple[Line, Words]], settings: Mapping[s
         if line["role"] in ("linked", "history", "image"):
             found += _check_programs(line, words, settings)
         faults += [f"{line['id']}: {fault}" for fault in found]
-    if "linked" in by_role:
-        for role, check in (("resolved", _check_resolved), ("alone", _check_alone)):
-            if role in by_role:
-                faults += [f"{by_role[role][0]['id']}: {fault}" for fault in check(by_role["linked"], by_role[role])]
-        for role in ("history", "image"):
-            if role in by_role:
-                faults += [
-                    f"{by_role[role][0]['id']}: {fault}" for fault in _check_pair(by_role["linked"], by_role[role])
-                ]
+    for role in sorted(by_role.keys() & _VARIANTS.keys()) if "linked" in by_role else ():
+        line, words = by_role[role]
+        faults += [f"{line['id']}: {fault}" for fault in _VARIANTS[role](by_role["linked"], (line, words))]
     return faults
 
 
@@ -102,7 +96,8 @@ def _check_row(line: Line, words: Words) -> Iterator[str]:
 
 def _check_second_solver(line: Line, words: Words) -> Iterator[str]:
     """The solver that reads only the words and the scenes must agree."""
-    from mmcr_bench.exact.resolve import Unresolved, solve_in_words
+    from mmcr_bench.exact.resolve import solve_in_words
+    from mmcr_bench.exact.resolve_memory import Unresolved
 
     try:
         found = solve_in_words(line["domain"], line["side"], line["scenes"], words.questions)
@@ -207,3 +202,6 @@ def _check_pair(linked: tuple[Line, Words], half: tuple[Line, Words]) -> Iterato
             yield "questions or earlier answers differ; a model that ignores images could tell the halves apart"
         if num_images != 1:
             yield f"{num_images} images differ, expected 1"
+
+
+_VARIANTS = {"resolved": _check_resolved, "alone": _check_alone, "history": _check_pair, "image": _check_pair}

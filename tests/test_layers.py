@@ -36,8 +36,8 @@ ROOMS = {
     "mmcr_bench": [
         "intervals judge select table_1",
         "card trust",
-        "bench_folder review",
-        "build freeze review_commands",
+        "bench_folder exact review",
+        "build exact_commands freeze review_commands",
         "commands",
         "__main__",
     ],

@@ -23,6 +23,11 @@ PROGRAM = Program(
             "export": "mmcr_bench.review.commands:ReviewExport",
             "import": "mmcr_bench.review.commands:ReviewImport",
         },
+        "exact": {
+            "build": "mmcr_bench.exact.commands:ExactBuild",
+            "check": "mmcr_bench.exact.commands:ExactCheck",
+            "show": "mmcr_bench.exact.commands:ExactShow",
+        },
         "freeze": "mmcr_bench.commands:Freeze",
         "agreement": "mmcr_bench.commands:Agreement",
         "canaries": "mmcr_bench.trust.commands:Canaries",

@@ -36,7 +36,7 @@ ROOMS = {
     "mmcr_bench": [
         "intervals judge select table_1",
         "card trust",
-        "bench_folder review",
+        "bench_folder exact review",
         "build freeze review_commands",
         "commands",
         "__main__",

@@ -1,0 +1,1 @@
+"""The controlled world: dialogues about images whose answers are computed."""

@@ -66,19 +66,22 @@ COUNTS = [
     ("Repeat your third answer.", "6"),
     ("Sum up: the last number you gave, and the number of circles in Image_1.", "7"),
 ]
+TWO_NUMBERS = "Take two numbers: the number of squares in Image_1; the number of squares in Image_2."
+THREE_NUMBERS = (
+    "the number of circles in Image_1, the number of circles in Image_3 if each blue object counts as two and "
+    "the number of crosses in Image_1"
+)
 RESOLVED = [
     ("Does Image_2 have at least two red objects?", "yes"),
     ("Does Image_1 have at least three red objects?", "no"),
-    ("Take two numbers: the number of squares in Image_1; the number of squares in Image_2. Is the first one larger than "
-     "the second?", "no"),
-    ("What is the sum of these numbers: the number of circles in Image_1, the number of circles in Image_3 if each blue "
-     "object counts as two and the number of crosses in Image_1?", "8"),
+    (f"{TWO_NUMBERS} Is the first one larger than the second?", "no"),
+    (f"What is the sum of these numbers: {THREE_NUMBERS}?", "8"),
     ("If each blue object counts as two, how many circles are in Image_3?", "6"),
     ("How many circles are in Image_3?", "3"),
     ("If each blue object counts as two, which of Image_1, Image_2 and Image_3 has the most squares?", "Image_1"),
     ("Ada is the object at the top left of Image_1. In which image is Ada?", "Image_1"),
     ("Nothing is called Bob. What is the colour of Bob?", NO),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("dialogue", [SHAPES, NAMES, COUNTS, RESOLVED])
@@ -127,29 +130,38 @@ def test_hand_made_dialogues_about_the_other_domains() -> None:
     ) == ["6", "9", "green", "second bar", "2"]
 
 
+TOP_LEFT, CIRCLES = "What is the colour of the object at the top left of Image_1?", "How many circles are in Image_1?"
 UNCLEAR = [
     ["And its shape?"],
     ["What is the colour of the object at the bottom left of Image_2?"],
     ["What is the shape of the red object in Image_2?"],
-    ["How many circles are in Image_1?", "And its colour?"],
-    ["How many circles are in Image_1?", "Where in Image_1 is the blue object?", "And in Image_2?"],
-    ["How many circles are in Image_1?", "Sorry, I meant Image_2."],
+    [CIRCLES, "And its colour?"],
+    [CIRCLES, "Where in Image_1 is the blue object?", "And in Image_2?"],
+    [CIRCLES, "Sorry, I meant Image_2."],
     ["What is the colour of Ada?"],
     ["What is the shape of the purple object in Image_1?", "And what is its colour?"],
-    ["What is the colour of the object at the top left of Image_1?", "Go back to the object before that one. What is its shape?"],
-    ["What is the colour of the object at the top left of Image_1?", "Sorry, I meant Image_2.",
-     "Go back to the object before that one. What is its shape?"],
-    ["What is the colour of the object at the top left of Image_1?", "Sorry, I meant Image_2.",
-     "Back to Image_1: take the object of it that we last spoke of. What is its shape?"],
-    ["What is the colour of the object at the top left of Image_1?", "How many objects with that shape are in Image_1?"],
-    ["What is the colour of the object at the top left of Image_1?", "How many circles are in Image_1?", "And the one at the top right?"],
-    ["How many squares are in Image_1?", "Which of Image_1, Image_2 and Image_3 has the most of what you last counted?"],
-    ["How many circles are in Image_1?", "Sum up: the last number you gave, and the number of crosses in Image_1.",
-     "What you last counted: how many of them are in Image_3?"],
+    [TOP_LEFT, "Go back to the object before that one. What is its shape?"],
+    [TOP_LEFT, "Sorry, I meant Image_2.", "Go back to the object before that one. What is its shape?"],
+    [
+        TOP_LEFT,
+        "Sorry, I meant Image_2.",
+        "Back to Image_1: take the object of it that we last spoke of. What is its shape?",
+    ],
+    [TOP_LEFT, "How many objects with that shape are in Image_1?"],
+    [TOP_LEFT, CIRCLES, "And the one at the top right?"],
+    [
+        "How many squares are in Image_1?",
+        "Which of Image_1, Image_2 and Image_3 has the most of what you last counted?",
+    ],
+    [
+        CIRCLES,
+        "Sum up: the last number you gave, and the number of crosses in Image_1.",
+        "What you last counted: how many of them are in Image_3?",
+    ],
     ["What was your third answer?"],
-    ["What is the colour of the object at the top left of Image_1?", "What was your first answer?", "Tell me the second colour that you answered."],
+    [TOP_LEFT, "What was your first answer?", "Tell me the second colour that you answered."],
     ["What is the weather like?"],
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("questions", UNCLEAR)

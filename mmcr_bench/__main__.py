@@ -23,6 +23,11 @@ PROGRAM = Program(
             "export": "mmcr_bench.review_commands:ReviewExport",
             "import": "mmcr_bench.review_commands:ReviewImport",
         },
+        "exact": {
+            "build": "mmcr_bench.exact_commands:ExactBuild",
+            "check": "mmcr_bench.exact_commands:ExactCheck",
+            "show": "mmcr_bench.exact_commands:ExactShow",
+        },
         "freeze": "mmcr_bench.commands:Freeze",
         "agreement": "mmcr_bench.commands:Agreement",
         "canaries": "mmcr_bench.commands:Canaries",

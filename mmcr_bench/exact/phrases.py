@@ -184,17 +184,24 @@ _OBJECTS: dict[str, tuple[str, ...]] = {
         "What is the image in which we find {name}?",
     ),
 }
-WORDINGS: dict[str, tuple[str, ...]] = {**_EXPLICIT, **_OBJECTS, **VALUES, **NUMBERS}
-# A question with its references resolved, by the node of its program.
+WORDINGS: dict[str, tuple[str, ...]] = {
+    **_EXPLICIT,
+    **_OBJECTS,
+    **VALUES,
+    **NUMBERS,
+    "gone": _OBJECTS["called"],  # the words don't tell that the name is forgotten
+    "ruled": _EXPLICIT["count"],  # nor that a rule holds
+}
+# Questions with their references resolved, where no operator has the words.
 RESOLVED: dict[str, str] = {
     "ruled": "If each {rule_thing} counts as two, how many {things} are in {pic}?",
     "at_least": "Does {pic} have {at_least_things}?",
     "which": "{name} is {object} of {pic}. In which image is {name}?",
     "gone": "Nothing is called {name}. What is the {attr} of {name}?",
     "add": "What is the sum of these numbers: {terms}?",
-    "term": "the number of {things} in {pic}",
-    "ruled_term": "the number of {things} in {pic} if each {rule_thing} counts as two",
-    "more": "Is {term} larger than {other}?",
+    "more": "Take two numbers: {terms}. Is the first one larger than the second?",
     "most": "Which of {pics} has the most {things}?",
     "ruled_most": "If each {rule_thing} counts as two, which of {pics} has the most {things}?",
+    "term": "the number of {things} in {pic}",
+    "ruled_term": "the number of {things} in {pic} if each {rule_thing} counts as two",
 }

@@ -129,9 +129,9 @@ def question_text(domain: Domain, side: int, op: str, slots: Mapping[str, int], 
     return fill(domain, side, WORDINGS[wording_key(op, far)][wording], slots)
 
 
-def fill(domain: Domain, side: int, template: str, slots: Mapping[str, int]) -> str:
-    """A template with its slots in words, each sentence with a capital."""
-    text = template.format_map(_words_of(domain, side, slots))
+def fill(domain: Domain, side: int, template: str, slots: Mapping[str, int], **phrases: str) -> str:
+    """A template with its slots in words and other phrases, each sentence with a capital."""
+    text = template.format_map(_words_of(domain, side, slots) | phrases)
     pieces = [piece[:1].upper() + piece[1:] for piece in text.split(". ")]
     return ". ".join(pieces)
 
@@ -162,5 +162,8 @@ def _words_of(domain: Domain, side: int, slots: Mapping[str, int]) -> dict[str, 
         words["ordinal"] = ORDINALS[slots["nth"]]
     if "least" in slots:
         words["are"] = "is" if slots["least"] == 1 else "are"
-        words["at_least"] = f"at least {NUMBER_WORDS[slots['least']]} {domain.noun}{'' if slots['least'] == 1 else 's'}"
+        number = f"at least {NUMBER_WORDS[slots['least']]}"
+        words["at_least"] = f"{number} {domain.noun}{'' if slots['least'] == 1 else 's'}"
+        if "value" in slots:
+            words["at_least_things"] = f"{number} {words['thing' if slots['least'] == 1 else 'things']}"
     return words

@@ -1,0 +1,116 @@
+"""The commands of python -m mmcr_bench exact: each a dataclass of its flags, whose `run` prints the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+SetFolder = Annotated[Path, arg(metavar="FOLDER")]
+
+
+@dataclass(frozen=True)
+class ExactBuild:
+    """Build a set of the controlled world: dialogues about generated images whose answers are computed.
+
+    Attributes:
+        output_dir: folder of the set; must not exist.
+        dialogues: number of linked dialogues (of rows for captions and places).
+        images: images of a dialogue, a number or a range within 1-8.
+        turns: turns of a dialogue, a number or a range within 1-24.
+        seed: seed of every draw; the same seed and flags give the same bytes.
+        style: rich (for real models) or plain (small images, few visual tokens).
+        domains: comma-separated: shapes, sheets (photographs), numerals, charts.
+        side: sides of the grids, comma-separated: 2, 3; charts have 3 or 4 bars for 2, and 5 or 6 for 3.
+        split: train (no held-out scene, combination or wording) or test (held-out scenes).
+        telling: all (linked, and the rest as variants), linked, resolved, alone, or the first lessons of a small model:
+            single (every question by itself), captions, places.
+        guesses: all, or none: faster, nothing is rejected because it can be guessed (training sets).
+        ops: comma-separated operators that may be asked; all by default.
+        wordings: use the first wordings of each operator only.
+    """
+
+    output_dir: Path = Path("mmcr-exact")
+    dialogues: int = 1000
+    images: str = "1-4"
+    turns: str = "4-8"
+    seed: int = 0
+    style: str = "rich"
+    domains: str = "shapes,sheets,numerals,charts"
+    side: str = "3"
+    split: str = "test"
+    telling: str = "all"
+    guesses: str = "all"
+    ops: str | None = None
+    wordings: int | None = None
+
+    def run(self) -> None:
+        """Build the set and print the number of rows of each role.
+
+        Raises:
+            ValueError: a flag has a value that is not expected, or the folder exists.
+        """
+        from mmcr_bench.exact.build import build_exact
+        from mmcr_bench.exact.operators import OPERATORS
+        from mmcr_bench.exact.settings import ExactSettings, read_range
+
+        sides = [read_range(side, "--side")[0] for side in self.side.split(",")]
+        settings = ExactSettings(
+            num_dialogues=self.dialogues,
+            images=read_range(self.images, "--images"),
+            turns=read_range(self.turns, "--turns"),
+            seed=self.seed,
+            style=self.style,
+            domains=tuple(self.domains.split(",")),
+            sides=tuple(sides),
+            split=self.split,
+            telling=self.telling,
+            guesses=self.guesses,
+            ops=tuple(OPERATORS) if self.ops is None else tuple(self.ops.split(",")),
+            num_wordings=self.wordings,
+        )
+        print(build_exact(self.output_dir, settings))
+
+
+@dataclass(frozen=True)
+class ExactCheck:
+    """Compute everything in a set again: answers (by a second solver, too), guesses, limits, balance, pairs, held-out parts.
+
+    Attributes:
+        folder: folder of the set.
+    """
+
+    folder: Positional[SetFolder]
+
+    def run(self) -> int:
+        """Print the tables and every fault; exit code 1 if there is one."""
+        from mmcr_bench.exact.check import check_exact
+
+        report = check_exact(self.folder)
+        print(report.show())
+        return 1 if report.faults else 0
+
+
+@dataclass(frozen=True)
+class ExactShow:
+    """Write a page with dialogues of a set: images, questions, answers, programs, what can be guessed.
+
+    Attributes:
+        folder: folder of the set.
+        ids: ids of rows or of linked dialogues; without any, the first ones.
+        number: how many dialogues are shown without ids.
+        output_file: the HTML page.
+    """
+
+    folder: Positional[SetFolder]
+    ids: Positional[tuple[str, ...]] = ()
+    number: int = 10
+    output_file: Path = Path("exact.html")
+
+    def run(self) -> None:
+        """Write the page and print its name."""
+        from mmcr_bench.exact.show import show_exact
+
+        print(show_exact(self.folder, self.ids, self.number, self.output_file))

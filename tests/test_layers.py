@@ -45,7 +45,7 @@ ROOMS = {
     "eval_tasks": [
         "task models",
         "totals rows store registry task_metric",
-        "readers report",
+        "exact readers report",
         "tasks scoring",
         "run score_predictions inspect_tasks metrics",
         "commands",

@@ -45,10 +45,11 @@ ROOMS = {
     "eval_tasks": [
         "task models",
         "totals rows store registry task_metric",
-        "exact readers report",
+        "readers report",
+        "exact",
         "tasks scoring",
         "run score_predictions inspect_tasks metrics",
-        "commands",
+        "commands exact_commands",
         "__main__",
     ],
     "experiments": [

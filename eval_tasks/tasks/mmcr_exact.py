@@ -11,15 +11,15 @@ own earlier error, fresh, unread); the last question in three tellings and with 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from eval_tasks.exact.mmdu_form import read_replies
+from eval_tasks.exact.points import points_of, read_answers, with_points
 from eval_tasks.exact.totals import ALONE, HISTORY, IMAGE, OWN, RESOLVED, TRUE, exact_totals
-from eval_tasks.readers.exact_answer import read_exact_answer
 from eval_tasks.task import Points, Sample, Scored, Task, Total
-from mmcr_bench.exact.exact_set import ExactItem, from_json, read_exact, solve_from, to_json, word
+from mmcr_bench.exact.exact_set import ExactItem, read_exact, to_json, word
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn
 
 DEFAULT_FOLDER = "mmcr-exact"
@@ -80,58 +80,27 @@ def _ask_for_short_answers(dialogue: Dialogue) -> Dialogue:
     return replace(dialogue, turns=(Turn((*blocks, f"{text}\n{SHORT}"), first.assistant), *dialogue.turns[1:]))
 
 
-def _read_replies(sample: Sample, replies: Sequence[str]) -> list[int | None]:
-    """The answer that each reply states."""
-    target, asked = sample.target, sample.target["turns"][sample.num_given_turns :]
-    return [
-        read_exact_answer(reply, one["type"], target["domain"], target["side"])
-        for reply, one in zip(replies, asked, strict=False)
-    ]
-
-
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
-    """Points of each asked turn. Args: see `Task.score`.
-
-    Returns:
-        `turn N`: 1 or 0, None where no answer could be read; `follows N`, only where the answer that follows from the
-        model's own earlier replies is not the true one: whether the reply is that one.
-    """
-    item = _to_item(sample)
-    given, read_ones = sample.num_given_turns, _read_replies(sample, replies)
-    known: list[int | None] = [asked.answer for asked in item.turns[:given]]
-    known += read_ones
-    following = solve_from(item, known + [None] * (len(item.turns) - len(known)))
-    points: dict[str, float | None] = {}
-    for turn, answer in enumerate(read_ones, start=given):
-        true, follows = item.turns[turn].answer, following[turn]
-        points[f"turn {turn + 1}"] = None if answer is None else float(answer == true)
-        if follows is not None and follows != true:
-            points[f"follows {turn + 1}"] = float(answer == follows)
-    return points
-
-
-def _to_item(sample: Sample) -> ExactItem:
-    line: dict[str, Any] = {name: value for name, value in sample.target.items() if name != "kind"}
-    return from_json(line, sample.dialogue)
+    """Points of each asked turn, see `points_of`. Args: see `Task.score`."""
+    return points_of(sample, replies)
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     """Accuracy first. A dialogue that failed at a turn keeps the points of the turns before it."""
-    return exact_totals([_with_points(one, rules) for one in scored])
-
-
-def _with_points(one: Scored, rules: str) -> Scored:
-    if one.failure is None or not one.replies:
-        return one
-    return replace(one, points=score(one.sample, one.replies, rules, None))
+    return exact_totals([with_points(one) for one in scored])
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str:
     """The answers as they were read, in words. Args: see `Task.score`."""
     target, asked = sample.target, sample.target["turns"][sample.num_given_turns :]
-    answers = zip(_read_replies(sample, replies), asked, strict=False)
+    answers = zip(read_answers(sample, replies), asked, strict=False)
     domain, side = target["domain"], target["side"]
     return ", ".join("?" if value is None else word(domain, side, one["type"], value) for value, one in answers)
 
 
-TASK = Task("mmcr_exact", (__doc__ or "").strip(), samples, score, totals, read=read, rules=RULES)
+def answered(path: Path, data: str | None, rules: str) -> tuple[Sequence[Scored], Mapping[str, int]]:
+    """Dialogues of a set with the replies of another harness. Args: see `Task.answered`."""
+    return read_replies(path, list(samples(data, rules)))
+
+
+TASK = Task("mmcr_exact", (__doc__ or "").strip(), samples, score, totals, read=read, rules=RULES, answered=answered)

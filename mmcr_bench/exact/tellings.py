@@ -85,9 +85,9 @@ def _text_of(script: Script, program: Program, wording: int) -> str:
 
 def _things(program: Program) -> dict[str, int]:
     """Slots of the things that a node speaks of."""
-    (by, image, value), rule = program[1:4], program[4:6] if program[0] == "count" else ()
+    (by, image, value), rule = program[1:4], program[4:7] if program[0] == "count" else ()
     slots = {"by": by, "pic": image, "value": value}
-    slots |= dict(zip(("rule_by", "rule_value"), rule, strict=False))
+    slots |= dict(zip(("rule_by", "rule_value", "times"), rule, strict=False))
     return {slot: _number(part) for slot, part in slots.items()}
 
 

@@ -83,7 +83,7 @@ class Drawer:
                 longer = self._draw_question(script, op)
                 if longer is not None:
                     return longer
-                if due is planned:
+                if due is planned and turn in self.plan.distance:
                     self.quotas.give_up(op)
         return None
 

@@ -292,6 +292,8 @@ def _order(script: Script, slots: Slots) -> Made | None:
 _MENTION = ("attr", "name", "where", "described")  # speak of a single thing without any reference
 _NAMED = ("attr", "name", "described")
 _COUNT = ("count", "that")
+_VALUE = (*_NAMED, "it", "ellipsis", "correct", "back", "return", "called", "rename", "that_one")  # answer with a value
+_NUMBER = (*_COUNT, "and_in", "ruled", "rule")
 OPERATORS: dict[str, Operator] = {
     "attr": Operator(("attr", "pic", "cell"), _attr, refers=False),
     "count": Operator(("by", "value", "pic"), _plain_count, refers=False),
@@ -311,12 +313,12 @@ OPERATORS: dict[str, Operator] = {
     "forget": Operator(("name", "attr"), _forget, setup=("name",), keeps="names"),
     "gone": Operator(("name", "attr"), _gone, by_words=True, setup=("forget",), weight=0.3, nearest=2),
     "which": Operator(("name",), _which, min_images=2, by_words=True, setup=("name",), keeps="names", asks_image=True),
-    "that": Operator(("by", "pic"), _that, setup=_NAMED, keeps="named"),
-    "same": Operator(("by", "pic", "least"), _same, setup=_NAMED, keeps="named"),
-    "that_one": Operator(("by", "attr", "pic"), _that_one, setup=_NAMED, keeps="named"),
+    "that": Operator(("by", "pic"), _that, setup=_VALUE, keeps="named"),
+    "same": Operator(("by", "pic", "least"), _same, setup=_VALUE, keeps="named"),
+    "that_one": Operator(("by", "attr", "pic"), _that_one, setup=_VALUE, keeps="named"),
     "and_in": Operator(("pic",), _and_in, min_images=2, setup=_COUNT, keeps="counted"),
     "more": Operator(("pic",), _more, min_images=2, setup=_COUNT, keeps="counted"),
-    "total": Operator(("by", "value", "pic"), _total, setup=_COUNT, keeps="number"),
+    "total": Operator(("by", "value", "pic"), _total, setup=_NUMBER, keeps="number"),
     "ruled": Operator(("by", "value", "pic"), _ruled, setup=("rule",)),
     "compare": Operator(("pic_a", "pic_b", "pic_c"), _compare, min_images=3, setup=_COUNT, keeps="counted"),
     "recall": Operator(("nth",), _recall, by_words=True, weight=0.5),

@@ -72,8 +72,7 @@ def _keys(script: Script, facts: Facts, turn: int = -1) -> list[tuple[tuple[Hash
     place = (script.domain.name, script.side)
     among = (num_shown,) if asked.type == "image" else ()
     found: list[tuple[tuple[Hashable, ...], int]] = [(("answer", *place, asked.op, asked.type, *among), answer)]
-    if OPERATORS[asked.op].refers:
-        found += [(("distance", *of), facts.distance_turns) for of in ((asked.op,), ())]
+    found += [(("distance", *of), facts.distance_turns) for of in ((asked.op,), ())]
     if "image" in facts.needs:
         found.append((("age", asked.op, num_shown), facts.image_age))
     return found

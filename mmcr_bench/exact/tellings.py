@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mmcr_bench.exact.phrases import RESOLVED, WORDINGS
-from mmcr_bench.exact.program import Program, images_of, unrolled
+from mmcr_bench.exact.program import Program, images_of
 from mmcr_bench.exact.state import Script
 from mmcr_bench.exact.wording import fill, join_words, question_text
 
@@ -118,5 +118,5 @@ def images_needed(script: Script, turn: int) -> list[int]:
     asked = script.turns[turn]
     if asked.type == "image":
         return list(range(script.num_shown(turn)))
-    program = unrolled(asked.program, script.turns)
+    program = resolved_program(script, asked.program)
     return sorted(images_of(program, script.scenes, script.told, script.answers))

@@ -52,7 +52,7 @@ def exact_totals(scored: Sequence[Scored]) -> dict[str, Total]:
     for one in questions:
         for name, points in _parts_of(one):
             units.setdefault(name, []).append(Unit(one.group, points))
-    for name, unit in [*_tellings(scored), *_pairs(scored)]:
+    for name, unit in [*_above_guess(questions), *_tellings(scored), *_pairs(scored)]:
         units.setdefault(name, []).append(unit)
     first = ("accuracy", "referring", "explicit", "above_guess", "pair_history", "pair_image")
     names = [*(name for name in first if name in units), *sorted(units.keys() - set(first), key=_order)]
@@ -100,9 +100,6 @@ def _parts_of(one: Question) -> Iterator[tuple[str, float]]:
     """(metric, points) of a question besides `accuracy`."""
     asked, facts = one.asked, one.asked["facts"]
     yield "referring" if facts["distance_turns"] else "explicit", one.points
-    guess = best_guess(asked)
-    if guess is not None and guess < 1:
-        yield "above_guess", (one.points - guess) / (1 - guess)
     yield f"op_{asked['op']}", one.points
     yield f"domain_{one.domain}", one.points
     yield f"image_age_{facts['image_age']}", one.points
@@ -118,6 +115,14 @@ def _parts_of(one: Question) -> Iterator[tuple[str, float]]:
     yield "errors_fresh", float(one.is_read and not one.points and not is_carried)
     if one.follows is not None:
         yield "follows_own_errors", float(one.follows)
+
+
+def _above_guess(questions: Sequence[Question]) -> Iterator[tuple[str, Unit]]:
+    """Units whose mean is (accuracy - guess) / (1 - guess), of the means over all questions with a guess."""
+    guesses = [(one, guess) for one in questions if (guess := best_guess(one.asked)) is not None]
+    room = sum(1 - guess for _, guess in guesses) / max(1, len(guesses))
+    if room > 0:
+        yield from (("above_guess", Unit(one.group, (one.points - guess) / room)) for one, guess in guesses)
 
 
 def _tellings(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:

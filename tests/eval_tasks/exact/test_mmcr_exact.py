@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from eval_tasks.__main__ import main
+from eval_tasks.exact.totals import best_guess
 from eval_tasks.task import Failure, Sample, Scored, Task
 from eval_tasks.tasks.mmcr_exact import SHORT
 from eval_tasks.totals import interval_of
@@ -106,6 +107,14 @@ def test_a_carried_error_is_the_answer_that_follows_from_an_own_wrong_one(
     assert task.score(sample, replies("no idea"), RULES, None)[f"turn {turn + 1}"] is None
     unread = tuple("no idea" if place == target else said for place, said in enumerate(replies(wrong)))
     assert name not in task.score(sample, unread, RULES, None), "nothing follows from an unread answer"
+
+
+def test_above_guess_is_what_the_guesses_leave_open(task: Task, exact_samples: list[Sample]) -> None:
+    found = values(task, exact_samples, lambda *_: "red")
+    asked = [one for sample in exact_samples if sample.target["kind"] == "own" for one in sample.target["turns"]]
+    guess = 100 * sum(best_guess(one) or 0.0 for one in asked) / len(asked)
+    assert found["above_guess"] == pytest.approx(100 * (found["accuracy"] - guess) / (100 - guess))
+    assert found["above_guess"] < 0
 
 
 def test_an_unanswered_question_counts_as_wrong(task: Task, exact_samples: list[Sample]) -> None:

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from eval_tasks.readers.exact_denials import find_denial
-from eval_tasks.readers.exact_mentions import find_mentions
+from eval_tasks.readers.exact_mentions import NO_VALUE, find_mentions
 from eval_tasks.readers.exact_numbers import Mention
 from mmcr_bench.exact.wording import REFUSAL
 
@@ -61,6 +61,7 @@ _STRONG = re.compile(
     r"\b(?:answer|total|sum|result|conclusion|conclude|altogether|final)\b(?:.*(?:\b(?:is|are|was|be|that)\b|[:=>-])|[^a-z0-9]*$)"
     r"|\ba (?:grand )?total of\b"
 )
+_OPERATOR = re.compile(r" ?(?:\+|plus\b|minus\b|- ?\d)")
 _ARITHMETIC = re.compile(r" (?:and|plus|\+|with|to) (?:the )?\n *(?:is|are|equals) (?:a total of )?")
 _WEAK = re.compile(
     r"\b(?:so|therefore|thus|hence|makes?|making|gives?|giving|get|equals?|consequently|that's|i.e)\b|=|->|→|⇒"
@@ -119,7 +120,7 @@ def _read(text: str, type_: str, domain: str, side: int) -> int | None:
         return None
     for part in _last_attempts(text):
         value = _yes_no(part) if type_ == "yesno" else _value(part, type_, domain, side)
-        if value is not None:
+        if value is not None and value > NO_VALUE:
             return value
     return None
 
@@ -168,7 +169,8 @@ def _conclusion(text: str, mentions: Sequence[Mention]) -> int | None:
     for place, one in enumerate(mentions):
         gap = _gap(text, mentions, place)
         is_total = _AFTER_TOTAL.match(text[one.end : one.end + 60])
-        if is_total or (_STRONG.search(gap) and not _UNSURE.search(gap)):
+        is_term = _OPERATOR.match(text, one.end)
+        if is_total or (_STRONG.search(gap) and not _UNSURE.search(gap) and not is_term):
             following = mentions[place + 1] if place + 1 < len(mentions) else None
             if following and following.value != one.value and _ALTERNATIVE.fullmatch(text[one.end : following.start]):
                 return None

@@ -11,6 +11,7 @@ import re
 from eval_tasks.readers.exact_numbers import NUMBER, NUMBER_WORDS, ORDINALS, Mention, find_numbers
 from mmcr_bench.exact.scene import DOMAINS, Domain
 
+NO_VALUE = -1  # numbers that are none of the attribute's values are at most this
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "red": ("crimson", "scarlet"),
     "yellow": ("gold", "golden"),
@@ -21,9 +22,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "cross": ("crosses", "plus", "plus sign", "plus signs"),
     "cat": ("cats", "kitten"),
     "coin": ("coins",),
-    "cup": ("cups", "coffee cup", "mug", "cup of coffee"),
-    "motorcycle": ("motorcycles", "motorbike", "motorbikes"),
-    "person": ("persons", "people", "woman", "man", "human"),
+    "cup": ("cups", "coffee cup", "mug", "cup of coffee", "coffee"),
+    "motorcycle": ("motorcycles", "motorbike", "motorbikes", "bike"),
+    "person": ("persons", "people", "woman", "man", "human", "astronaut"),
     "rocket": ("rockets",),
 }
 _COMPOUND = re.compile(r"\b(dark|light|bright|deep|pale)-|-(?=colou?red\b|shaped\b|bordered\b|framed\b)")
@@ -67,9 +68,8 @@ def find_mentions(text: str, type_: str, domain_name: str, side: int) -> list[Me
     values = next(attribute.values for attribute in domain.attributes if attribute.type == type_)
     if values[0].isdigit():
         numbers = find_numbers(text, _value_words(domain), is_count=False)
-        return [
-            number._replace(value=values.index(str(number.value))) for number in numbers if str(number.value) in values
-        ]
+        known = {int(value): index for index, value in enumerate(values)}
+        return [one._replace(value=known.get(one.value, NO_VALUE - one.value)) for one in numbers]
     text = _COMPOUND.sub(lambda match: match[0].replace("-", " "), text)
     names = _names(values)
     return [Mention(names[match[1]], match.start(), match.end()) for match in _pattern(values).finditer(text)]

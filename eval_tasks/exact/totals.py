@@ -28,7 +28,8 @@ class Question(NamedTuple):
         asked: its entry in `exact.jsonl`.
         domain: of the dialogue.
         points: 1 or 0; 0 without a reply.
-        is_read: an answer could be read from the reply.
+        is_answered: there is a reply.
+        is_read: an answer could be read from it.
         follows: whether the reply is the answer that follows from the model's own earlier replies; None if that is the
             true answer, or nothing follows.
     """
@@ -37,6 +38,7 @@ class Question(NamedTuple):
     asked: Mapping[str, Any]
     domain: str
     points: float
+    is_answered: bool
     is_read: bool
     follows: bool | None
 
@@ -78,6 +80,7 @@ def questions_of(one: Scored) -> list[Question]:
                 asked=asked,
                 domain=target["domain"],
                 points=points or 0.0,
+                is_answered=f"turn {turn}" in one.points,
                 is_read=points is not None,
                 follows=None if follows is None else follows > 0,
             )
@@ -110,7 +113,8 @@ def _parts_of(one: Question) -> Iterator[tuple[str, float]]:
     for kind in facts["needs"]:
         yield f"needs_{kind}", one.points
     is_carried = one.follows is True
-    yield "errors_unread", float(not one.is_read)
+    yield "errors_unanswered", float(not one.is_answered)
+    yield "errors_unread", float(one.is_answered and not one.is_read)
     yield "errors_carried", float(is_carried)
     yield "errors_fresh", float(one.is_read and not one.points and not is_carried)
     if one.follows is not None:
@@ -127,19 +131,20 @@ def _above_guess(questions: Sequence[Question]) -> Iterator[tuple[str, Unit]]:
 
 def _tellings(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:
     """The last question of each dialogue in every telling, what is lost between them, and all resolved questions."""
-    last: dict[str, dict[str, float]] = {}
+    last: dict[str, dict[str, Question]] = {}
     for one in scored:
         kind, questions = one.sample.target["kind"], questions_of(one)
-        last.setdefault(one.sample.group, {})[kind] = questions[-1].points
+        last.setdefault(one.sample.group, {})[kind] = questions[-1]
         if kind == RESOLVED:
             yield from (("resolved_accuracy", Unit(question.group, question.points)) for question in questions)
-    for group, points in last.items():
+    for group, of_kind in last.items():
         for name, kind in _LAST.items():
-            if kind in points:
-                yield name, Unit(group, points[kind])
-        for name, (easier, harder) in _COSTS.items():
-            if easier in points and harder in points:
-                yield name, Unit(group, points[easier] - points[harder])
+            if kind in of_kind:
+                yield name, Unit(group, of_kind[kind].points)
+        for name, kinds in _COSTS.items():
+            easier, harder = (of_kind.get(kind) for kind in kinds)
+            if easier and harder and easier.is_answered and harder.is_answered:  # a failure is no cost
+                yield name, Unit(group, easier.points - harder.points)
 
 
 def _pairs(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:

@@ -29,7 +29,7 @@ def test_a_perfect_model_gets_100_everywhere_and_loses_nothing(task: Task, exact
     assert {name: found[name] for name in costs} == dict.fromkeys(costs, 0.0)
     assert {name: found[name] for name in found.keys() - costs} == dict.fromkeys(found.keys() - costs, 100.0)
     assert {"pair_history", "pair_image", "above_guess", "needs_own", "hops_1", "distance_1"} <= found.keys()
-    assert len(costs) == 7
+    assert len(costs) == 8
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -121,10 +121,27 @@ def test_an_unanswered_question_counts_as_wrong(task: Task, exact_samples: list[
     own = [one for one in exact_samples if one.target["kind"] == "own"]
     scored = [task.scored(answered(one, reference), RULES) for one in own[1:]]
     num_turns = len(own[0].dialogue.turns)
+    assert num_turns > 2
     failed = Scored(own[0], own[0].dialogue.references[:2], failure=Failure("timeout", "turn 3"))
     total = task.totals([failed, *scored], RULES)["accuracy"]
     assert len(total.units) == sum(len(one.dialogue.turns) for one in own)
     assert sum(unit.points for unit in total.units) == len(total.units) - (num_turns - 2)
+    found = task.totals([failed, *scored], RULES)
+    assert found["errors_unanswered"].value == pytest.approx(100 - found["accuracy"].value)
+    assert found["errors_unread"].value == 0.0
+
+
+def test_a_failure_is_no_cost_of_context(task: Task, exact_samples: list[Sample]) -> None:
+    scored = [
+        Scored(one, (), failure=Failure("timeout", "turn 1"))
+        if one.target["kind"] == "own" and number % 3 == 0
+        else task.scored(answered(one, reference), RULES)
+        for number, one in enumerate(exact_samples)
+    ]
+    found = task.totals(scored, RULES)
+    assert found["accuracy"].value < 100
+    assert found["cost_of_context"].value == 0.0
+    assert len(found["cost_of_context"].units) < len(found["last_alone"].units)
 
 
 def test_samples_of_a_dialogue_stand_together_and_share_its_cluster(exact_samples: list[Sample]) -> None:

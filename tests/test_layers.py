@@ -37,7 +37,7 @@ ROOMS = {
         "intervals judge select table_1",
         "card trust",
         "bench_folder exact review",
-        "build freeze review_commands",
+        "build exact_commands freeze review_commands",
         "commands",
         "__main__",
     ],

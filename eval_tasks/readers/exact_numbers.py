@@ -43,6 +43,7 @@ _NOT_A_COUNT = (
 )
 _NO_EXACT_COUNT = (
     re.compile(rf"\b(?:at least|at most|up to|over|under|above|below) {NUMBER}\b"),
+    re.compile(rf"\bcounts? (?:as|for) {NUMBER}\b"),
     # a numeral's value, a bar's height
     re.compile(rf"\b(?:values?|numerals?|digits?|heights?)(?: (?:of|is|are|equal to))? {NUMBER}\b"),
 )
@@ -59,6 +60,11 @@ _PRONOUN = frozenset(
     "the this that these those which what each every another other any some no such same last next previous only not "
     "one left right top bottom middle centre center upper lower".split()
 )
+
+
+def to_number(word: str) -> int:
+    """The value of a word that `NUMBER` matches."""
+    return int(word) if word.isdigit() else NUMBER_WORDS[word]
 
 
 def find_numbers(text: str, before_one: frozenset[str], is_count: bool) -> list[Mention]:
@@ -78,8 +84,7 @@ def find_numbers(text: str, before_one: frozenset[str], is_count: bool) -> list[
         said = match[1]
         if match.start() in covered or (said in ("one", "single") and _is_pronoun(text, match.start(), before_one)):
             continue
-        value = int(said) if said.isdigit() else NUMBER_WORDS[said]
-        found.append(Mention(value, match.start(), match.end()))
+        found.append(Mention(to_number(said), match.start(), match.end()))
     is_one = [text[one.start : one.end] == "one" and bool(_ONE_OF_THEM.match(text, one.end)) for one in found]
     if any(is_one) and not all(is_one):  # `there are two: one at the left, one at the right`
         found = [one for one, is_part in zip(found, is_one, strict=True) if not is_part]

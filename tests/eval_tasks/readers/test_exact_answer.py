@@ -149,6 +149,8 @@ NUMBER_CASES = [
     ("There are 3 circles (one red, one blue, one green).", 3),
     ("There is one at the top left.", 1),
     ("Sum: 2 + 3 = 5", 5),
+    ("It is 4 + 1, which is 5.", 5),
+    ("4 (each circle counts as two)", 4),
     ("The answer is 3 (2 in the top row and 1 in the bottom row).", 3),
     ("It has 2 red circles and 1 blue one. Total: 3", 3),
     ("The answer is 2 + 3.", None),
@@ -175,6 +177,12 @@ YES_NO_CASES = [
     ("I know nothing, yesterday", None),
     ("Yes. No.", None),
     ("No red objects are there.", 0),
+    ("Correct, there are.", 1),
+    ("False.", 0),
+    ("Definitely not.", 0),
+    ("Of course!", 1),
+    ("True colours are shown here.", None),
+    ("Not really, yes", 1),
     (r"\boxed{\text{Yes}}", 1),
     ("<answer>No</answer>", 0),
 ]
@@ -196,6 +204,7 @@ IMAGE_CASES = [
     ("The answer is Image_1, since Image_2 has fewer.", 0),
     ("No image shows it.", None),
     ("Image_0", None),
+    ("Image_2 shows Bob; Image_1 does not.", 1),
     ("There is no such object.", R),
 ]
 PLACE_CASES = [  # on 2x2 cells, on 3x3 cells
@@ -216,6 +225,10 @@ PLACE_CASES = [  # on 2x2 cells, on 3x3 cells
     ("the middle of the bottom row", None, 7),
     ("middle right", None, 5),
     ("left", None, None),
+    ("in the top row, second column", 1, 1),
+    ("first row, right column", 1, 2),
+    ("second column of the bottom row", 3, 7),
+    ("right column, row 2", 3, 5),
     ("top left and bottom right", None, None),
     ("It is at the top left; the other one is at the top right.", None, None),
     ("There is no such object.", R, R),
@@ -230,6 +243,10 @@ BAR_CASES = [
     ("The last bar", 4),
     ("the middle bar", 2),
     ("sixth bar", None),
+    ("last", 4),
+    ("the second bar from the right", 3),
+    ("second from the right", 3),
+    ("the fourth one from the left", 3),
     ("the first bar or the second bar", None),
 ]
 VALUE_CASES = [  # domain, type, reply, written value

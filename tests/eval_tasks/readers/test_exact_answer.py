@@ -371,6 +371,14 @@ def test_a_value_beside_another_denial_is_read(reply: str) -> None:
     assert read_exact_answer(reply, "colour", "shapes", 3) == RED
 
 
+FRAMES = (
+    *("X", "X.", "X\n", "**X**", "*X*", "`X`", '"X"', "- X", "> X", "(X)", "So: X", "# X", "| X |", "X!", "«X»", "X。"),
+    *("The answer is X.", "Answer: X", "**Answer:** X", "Final answer: X", "The correct answer is X, I am sure."),
+    *("\\boxed{X}", "$\\boxed{\\text{X}}$", "<answer>X</answer>", '{"answer": "X"}', "<b>X</b>", "Let me look. X."),
+    *("<think>Red, or blue? Yes, no. 7 in Image_2?</think>X", "Hmm... wait, let me count again: X"),
+)
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_every_true_answer_is_read_as_itself(domain: str) -> None:
     of = DOMAINS[domain]
@@ -380,7 +388,8 @@ def test_every_true_answer_is_read_as_itself(domain: str) -> None:
         for type_, size in sizes.items():
             for value in range(size if type_ != "number" else 21):
                 text = answer_text(of, side, type_, value)
-                for reply in (text, text.capitalize(), f"**{text}**", f"The answer is {text}.", f"\\boxed{{{text}}}"):
+                for frame in FRAMES:
+                    reply = frame.replace("X", text)
                     assert read_exact_answer(reply, type_, domain, side) == value, (type_, reply)
         for type_ in (*(a.type for a in of.attributes), "cell", "image"):
             assert read_exact_answer(answer_text(of, side, type_, REFUSAL), type_, domain, side) == REFUSAL

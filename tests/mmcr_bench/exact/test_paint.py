@@ -209,3 +209,21 @@ def test_every_class_of_sheets_has_crops_inside_its_photographs() -> None:
             assert 0 <= left < right <= width
             assert 0 <= top < bottom <= height
     assert "CC0-1.0" in paint_photos.photo_licences()
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_photographs_of_a_class_look_like_no_other_class(style: str) -> None:
+    """The nearest of other tiles, at 12 x 12 pixels, is one of the same class."""
+    rng = np.random.default_rng(2)
+    px, classes = STYLES[style].cell_px[2], DOMAINS["sheets"].attributes[0].values
+
+    def tile(number: int) -> NDArray[np.float64]:
+        pixels = decoded(paint(np.array([[number, 0]] * 4), "sheets", 2, rng, style))
+        border = round(px * 0.2)
+        inside = pixels[border : px - border, border : px - border].astype(np.uint8)
+        return np.asarray(Image.fromarray(inside).resize((12, 12))).astype(np.float64)
+
+    gallery = [(number, tile(number)) for number in range(len(classes)) for _ in range(24)]
+    asked = [(number, tile(number)) for number in range(len(classes)) for _ in range(4)]
+    nearest = [min(gallery, key=lambda one: float(((one[1] - image) ** 2).sum()))[0] for _, image in asked]
+    assert nearest == [number for number, _ in asked]

@@ -217,13 +217,17 @@ def test_photographs_of_a_class_look_like_no_other_class(style: str) -> None:
     rng = np.random.default_rng(2)
     px, classes = STYLES[style].cell_px[2], DOMAINS["sheets"].attributes[0].values
 
-    def tile(number: int) -> NDArray[np.float64]:
-        pixels = decoded(paint(np.array([[number, 0]] * 4), "sheets", 2, rng, style))
-        border = round(px * 0.2)
-        inside = pixels[border : px - border, border : px - border].astype(np.uint8)
-        return np.asarray(Image.fromarray(inside).resize((12, 12))).astype(np.float64)
+    def tiles(number: int) -> list[NDArray[np.float64]]:
+        pixels = decoded(paint(np.array([[number, 0]] * 4), "sheets", 2, rng, style)).astype(np.uint8)
+        border, found = round(px * 0.2), []
+        for place in range(4):
+            top, left = place // 2 * px + border, place % 2 * px + border
+            inside = Image.fromarray(pixels[top : top + px - 2 * border, left : left + px - 2 * border])
+            found.append(np.asarray(inside.resize((12, 12))).astype(np.float64))
+        return found
 
-    gallery = [(number, tile(number)) for number in range(len(classes)) for _ in range(24)]
-    asked = [(number, tile(number)) for number in range(len(classes)) for _ in range(4)]
-    nearest = [min(gallery, key=lambda one: float(((one[1] - image) ** 2).sum()))[0] for _, image in asked]
-    assert nearest == [number for number, _ in asked]
+    gallery = [(number, one) for number in range(len(classes)) for _ in range(6) for one in tiles(number)]
+    for number in range(len(classes)):
+        for asked in tiles(number):
+            distances = [float(((one - asked) ** 2).sum()) for _, one in gallery]
+            assert gallery[int(np.argmin(distances))][0] == number

@@ -54,7 +54,7 @@ def exact_totals(scored: Sequence[Scored]) -> dict[str, Total]:
     for one in questions:
         for name, points in _parts_of(one):
             units.setdefault(name, []).append(Unit(one.group, points))
-    for name, unit in [*_above_guess(questions), *_tellings(scored), *_pairs(scored)]:
+    for name, unit in [*_above_guess(questions), *_follows(questions), *_tellings(scored), *_pairs(scored)]:
         units.setdefault(name, []).append(unit)
     first = ("accuracy", "referring", "explicit", "above_guess", "pair_history", "pair_image")
     names = [*(name for name in first if name in units), *sorted(units.keys() - set(first), key=_order)]
@@ -117,8 +117,23 @@ def _parts_of(one: Question) -> Iterator[tuple[str, float]]:
     yield "errors_unread", float(one.is_answered and not one.is_read)
     yield "errors_carried", float(is_carried)
     yield "errors_fresh", float(one.is_read and not one.points and not is_carried)
-    if one.follows is not None:
-        yield "follows_own_errors", float(one.follows)
+
+
+def _share(name: str, values: Sequence[tuple[str, float | None]]) -> list[tuple[str, Unit]]:
+    """A metric over those that have a value, with a unit for each, so that all runs have the same groups.
+
+    Args:
+        name: the metric.
+        values: group and value; None where the replies leave none.
+    """
+    share = sum(value is not None for _, value in values) / max(1, len(values))
+    return [(name, Unit(group, (value or 0.0) / share)) for group, value in values] if share else []
+
+
+def _follows(questions: Sequence[Question]) -> list[tuple[str, Unit]]:
+    """Of the questions whose answer an own earlier error changes: whether the reply is that answer."""
+    values = [(one.group, None if one.follows is None else float(one.follows)) for one in questions]
+    return _share("follows_own_errors", values)
 
 
 def _above_guess(questions: Sequence[Question]) -> Iterator[tuple[str, Unit]]:
@@ -137,14 +152,16 @@ def _tellings(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:
         last.setdefault(one.sample.group, {})[kind] = questions[-1]
         if kind == RESOLVED:
             yield from (("resolved_accuracy", Unit(question.group, question.points)) for question in questions)
-    for group, of_kind in last.items():
-        for name, kind in _LAST.items():
-            if kind in of_kind:
-                yield name, Unit(group, of_kind[kind].points)
-        for name, kinds in _COSTS.items():
-            easier, harder = (of_kind.get(kind) for kind in kinds)
-            if easier and harder and easier.is_answered and harder.is_answered:  # a failure is no cost
-                yield name, Unit(group, easier.points - harder.points)
+    for name, kind in _LAST.items():
+        yield from ((name, Unit(group, found[kind].points)) for group, found in last.items() if kind in found)
+    for name, kinds in _COSTS.items():
+        both = [(group, [found[kind] for kind in kinds]) for group, found in last.items() if found.keys() >= {*kinds}]
+        yield from _share(name, [(group, _lost(*questions)) for group, questions in both])
+
+
+def _lost(easier: Question, harder: Question) -> float | None:
+    """What is lost between two tellings; a failure is no cost."""
+    return easier.points - harder.points if easier.is_answered and harder.is_answered else None
 
 
 def _pairs(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:

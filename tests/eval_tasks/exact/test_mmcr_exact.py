@@ -141,7 +141,47 @@ def test_a_failure_is_no_cost_of_context(task: Task, exact_samples: list[Sample]
     found = task.totals(scored, RULES)
     assert found["accuracy"].value < 100
     assert found["cost_of_context"].value == 0.0
-    assert len(found["cost_of_context"].units) < len(found["last_alone"].units)
+    worse = [
+        task.scored(answered(one.sample, lambda *_: "red"), RULES)
+        if one.sample.target["kind"] == "own" and not one.failure
+        else one
+        for one in scored
+    ]
+    said = [
+        one.sample.dialogue.references[-1] for one in worse if one.sample.target["kind"] == "own" and not one.failure
+    ]
+    cost = task.totals(worse, RULES)["cost_of_context"]
+    assert cost.value == pytest.approx(100 * sum(one != "red" for one in said) / len(said))
+    assert len(cost.units) == 24 > len(said)
+
+
+def test_runs_that_fail_and_err_differently_can_be_compared(
+    exact_folder: Path, exact_samples: list[Sample], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs: list[str] = []
+    answers: dict[tuple[str, str], list[str]] = {}  # of each domain and type
+    for one in exact_samples:
+        for turn, asked in zip(one.dialogue.turns, one.target["turns"], strict=True):
+            answers.setdefault((one.target["domain"], asked["type"]), []).append(turn.assistant)
+    for seed in range(2):
+        rng = random.Random(seed)
+        said = {
+            one.dialogue.id: [
+                rng.choice([reference, reference, rng.choice(answers[one.target["domain"], asked["type"]])])
+                for reference, asked in zip(one.dialogue.references, one.target["turns"], strict=True)
+            ]
+            for one in exact_samples
+            if not one.num_given_turns
+        }
+        (tmp_path / f"{seed}.json").write_text(json.dumps({**said, "*": "$reference"}))
+        runs.append(str(tmp_path / f"run{seed}"))
+        argv = ["--model", f"scripted:{tmp_path}/{seed}.json", "--tasks", "mmcr_exact", "--data", str(exact_folder)]
+        assert main([*argv, "--output_dir", runs[-1]]) == 0
+    capsys.readouterr()
+    assert main(["compare", *runs]) == 0
+    said_of = capsys.readouterr().out
+    for metric in ("accuracy", "follows_own_errors", "cost_of_context", "pair_history"):
+        assert f"| mmcr_exact | {metric} |" in said_of
 
 
 def test_samples_of_a_dialogue_stand_together_and_share_its_cluster(exact_samples: list[Sample]) -> None:

@@ -145,13 +145,13 @@ def _above_guess(questions: Sequence[Question]) -> Iterator[tuple[str, Unit]]:
 
 
 def _tellings(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:
-    """The last question of each dialogue in every telling, what is lost between them, and all resolved questions."""
+    """The last question of each dialogue in every telling, what is lost between them; all questions of some tellings."""
     last: dict[str, dict[str, Question]] = {}
     for one in scored:
         kind, questions = one.sample.target["kind"], questions_of(one)
         last.setdefault(one.sample.group, {})[kind] = questions[-1]
-        if kind == RESOLVED:
-            yield from (("resolved_accuracy", Unit(question.group, question.points)) for question in questions)
+        if kind in (RESOLVED, ALONE):
+            yield from ((f"{kind}_accuracy", Unit(question.group, question.points)) for question in questions)
     for name, kind in _LAST.items():
         yield from ((name, Unit(group, found[kind].points)) for group, found in last.items() if kind in found)
     for name, kinds in _COSTS.items():

@@ -16,7 +16,9 @@ from eval_tasks.exact.totals import best_guess
 from eval_tasks.task import Failure, Sample, Scored, Task
 from eval_tasks.tasks.mmcr_exact import SHORT
 from eval_tasks.totals import interval_of
+from mmcr_bench.exact.build import build_exact
 from mmcr_bench.exact.exact_set import read_exact
+from mmcr_bench.exact.settings import ExactSettings
 from tests.eval_tasks.exact.conftest import RULES, answered, images_until, reference, values
 
 WORDS = "red green blue yellow circle square cross 0 1 2 3 yes no Image_1 Image_2".split()
@@ -213,6 +215,16 @@ def test_the_first_question_asks_for_short_answers_unless_the_rules_are_bare(tas
             turns = [turn.human_text for turn in sample.dialogue.turns]
             asked = [turn.human_text for turn in items[sample.dialogue.id.removesuffix("-true")].turns]
             assert turns == [f"{asked[0]}{end}", *asked[1:]]
+
+
+def test_a_set_of_single_questions_is_measured_too(task: Task, tmp_path: Path) -> None:
+    build_exact(tmp_path / "single", ExactSettings(num_dialogues=3, style="plain", telling="single", guesses="none"))
+    samples = list(task.samples(str(tmp_path / "single"), RULES))
+    assert len(samples) > 6
+    found = task.totals([task.scored(answered(one, reference), RULES) for one in samples], RULES)
+    assert found["alone_accuracy"].value == 100.0
+    assert len(found["alone_accuracy"].units) == len(samples)
+    assert "accuracy" not in found
 
 
 def test_a_missing_folder_is_one_line_with_the_command(

@@ -145,7 +145,7 @@ def _above_guess(questions: Sequence[Question]) -> Iterator[tuple[str, Unit]]:
 
 
 def _tellings(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:
-    """The last question of each dialogue in every telling, what is lost between them; all questions of some tellings."""
+    """The last question of each dialogue in every telling, what is lost between them; all of some tellings."""
     last: dict[str, dict[str, Question]] = {}
     for one in scored:
         kind, questions = one.sample.target["kind"], questions_of(one)

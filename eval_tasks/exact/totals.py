@@ -11,6 +11,7 @@ from mmcr_bench.exact.views import insufficient_views
 # What a sample asks: the linked dialogue with the model's own replies in the history; its last question after the true
 # answers; all questions resolved; the last one resolved and alone; the other halves of pairs, after the true answers.
 OWN, TRUE, RESOLVED, ALONE, HISTORY, IMAGE = "own", "true", "resolved", "alone", "history", "image"
+REST = "rest"  # part of a total without weight
 _LAST = {"last_linked": OWN, "last_true_history": TRUE, "last_resolved": RESOLVED, "last_alone": ALONE}
 _COSTS = {  # what the same last question loses: in which telling it is easier, in which it is harder
     "cost_of_context": (ALONE, OWN),
@@ -58,7 +59,12 @@ def exact_totals(scored: Sequence[Scored]) -> dict[str, Total]:
         units.setdefault(name, []).append(unit)
     first = ("accuracy", "referring", "explicit", "above_guess", "pair_history", "pair_image")
     names = [*(name for name in first if name in units), *sorted(units.keys() - set(first), key=_order)]
-    return {name: Total(units[name]) for name in names if units[name]}
+    return {name: _to_total(units[name]) for name in names if units[name]}
+
+
+def _to_total(units: Sequence[Unit]) -> Total:
+    weights = {"": 100.0, REST: 0.0} if any(unit.part for unit in units) else {"": 100.0}
+    return Total(units, weights)
 
 
 def _order(name: str) -> tuple[str, int]:
@@ -119,29 +125,30 @@ def _parts_of(one: Question) -> Iterator[tuple[str, float]]:
     yield "errors_fresh", float(one.is_read and not one.points and not is_carried)
 
 
-def _share(name: str, values: Sequence[tuple[str, float | None]]) -> list[tuple[str, Unit]]:
-    """A metric over those that have a value, with a unit for each, so that all runs have the same groups.
+def _over_some(name: str, values: Sequence[tuple[str, float | None]]) -> list[tuple[str, Unit]]:
+    """A metric over those with a value; the others keep their groups without weight, so that all runs have the same.
 
     Args:
         name: the metric.
         values: group and value; None where the replies leave none.
     """
-    share = sum(value is not None for _, value in values) / max(1, len(values))
-    return [(name, Unit(group, (value or 0.0) / share)) for group, value in values] if share else []
+    if all(value is None for _, value in values):
+        return []
+    return [(name, Unit(group, value or 0.0, REST if value is None else "")) for group, value in values]
 
 
 def _follows(questions: Sequence[Question]) -> list[tuple[str, Unit]]:
     """Of the questions whose answer an own earlier error changes: whether the reply is that answer."""
     values = [(one.group, None if one.follows is None else float(one.follows)) for one in questions]
-    return _share("follows_own_errors", values)
+    return _over_some("follows_own_errors", values)
 
 
 def _above_guess(questions: Sequence[Question]) -> Iterator[tuple[str, Unit]]:
-    """Units whose mean is (accuracy - guess) / (1 - guess), of the means over all questions with a guess."""
-    guesses = [(one, guess) for one in questions if (guess := best_guess(one.asked)) is not None]
-    room = sum(1 - guess for _, guess in guesses) / max(1, len(guesses))
-    if room > 0:
-        yield from (("above_guess", Unit(one.group, (one.points - guess) / room)) for one, guess in guesses)
+    """(points - guess) / (1 - guess) of each question whose guess leaves something open."""
+    for one in questions:
+        guess = best_guess(one.asked)
+        if guess is not None and guess < 1:
+            yield "above_guess", Unit(one.group, (one.points - guess) / (1 - guess))
 
 
 def _tellings(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:
@@ -156,7 +163,7 @@ def _tellings(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:
         yield from ((name, Unit(group, found[kind].points)) for group, found in last.items() if kind in found)
     for name, kinds in _COSTS.items():
         both = [(group, [found[kind] for kind in kinds]) for group, found in last.items() if found.keys() >= {*kinds}]
-        yield from _share(name, [(group, _lost(*questions)) for group, questions in both])
+        yield from _over_some(name, [(group, _lost(*questions)) for group, questions in both])
 
 
 def _lost(easier: Question, harder: Question) -> float | None:

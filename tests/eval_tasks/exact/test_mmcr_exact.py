@@ -112,11 +112,12 @@ def test_a_carried_error_is_the_answer_that_follows_from_an_own_wrong_one(
 
 
 def test_above_guess_is_what_the_guesses_leave_open(task: Task, exact_samples: list[Sample]) -> None:
-    found = values(task, exact_samples, lambda *_: "red")
+    found = values(task, exact_samples, lambda *_: "hmm")
     asked = [one for sample in exact_samples if sample.target["kind"] == "own" for one in sample.target["turns"]]
-    guess = 100 * sum(best_guess(one) or 0.0 for one in asked) / len(asked)
-    assert found["above_guess"] == pytest.approx(100 * (found["accuracy"] - guess) / (100 - guess))
-    assert found["above_guess"] < 0
+    guesses = [best_guess(one) for one in asked]
+    expected = [-guess / (1 - guess) for guess in guesses if guess is not None and guess < 1]
+    assert len(expected) > 0.9 * len(asked)
+    assert found["above_guess"] == pytest.approx(100 * sum(expected) / len(expected))
 
 
 def test_an_unanswered_question_counts_as_wrong(task: Task, exact_samples: list[Sample]) -> None:
@@ -155,6 +156,7 @@ def test_a_failure_is_no_cost_of_context(task: Task, exact_samples: list[Sample]
     cost = task.totals(worse, RULES)["cost_of_context"]
     assert cost.value == pytest.approx(100 * sum(one != "red" for one in said) / len(said))
     assert len(cost.units) == 24 > len(said)
+    assert len({unit.group for unit in cost.units}) == 24
 
 
 def test_runs_that_fail_and_err_differently_can_be_compared(
@@ -204,8 +206,26 @@ def test_intervals_cluster_by_dialogue(task: Task, exact_samples: list[Sample]) 
     scored = [task.scored(answered(one, lambda *_: "red"), RULES) for one in exact_samples]
     total = task.totals(scored, RULES)["accuracy"]
     assert {unit.group for unit in total.units} == {one.group for one in exact_samples}
-    interval = interval_of(total)
-    assert 0 <= interval.low <= total.value <= interval.high <= 100
+    assert total.value > 0
+
+
+def test_no_interval_leaves_the_scale(task: Task, exact_samples: list[Sample]) -> None:
+    def answer(sample: Sample, turn: int, history: Sequence[str]) -> str:
+        said = reference(sample, turn, history)
+        is_wrong = random.Random(repr((sample.dialogue.id, turn))).random() < 0.3
+        return {"red": "blue", "blue": "red", "0": "1", "1": "2", "2": "1"}.get(said, said) if is_wrong else said
+
+    scored = [task.scored(answered(one, answer), RULES) for one in exact_samples]
+    totals = task.totals(scored, RULES)
+    assert "follows_own_errors" in totals
+    for name, total in totals.items():
+        interval = interval_of(total)
+        assert {unit.group for unit in total.units} <= {one.group for one in exact_samples}
+        if interval.high < float("inf") and not name.startswith(("cost_of_", "above_")):
+            assert 0 <= interval.low <= interval.high <= 100.000001, name
+        assert interval.high <= 100.000001 or interval.high == float("inf"), name
+    for name in ("follows_own_errors", "cost_of_context"):
+        assert {unit.group for unit in totals[name].units} == {one.group for one in exact_samples}
 
 
 def test_the_first_question_asks_for_short_answers_unless_the_rules_are_bare(task: Task, exact_folder: Path) -> None:

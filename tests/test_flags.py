@@ -39,7 +39,8 @@ FLAGS = {
     "mmcr_bench review status": "",
     "mmcr_bench review export": "",
     "mmcr_bench review import": "experts",
-    "mmcr_bench exact build": "output_dir dialogues images turns seed style domains side split telling guesses ops wordings",
+    "mmcr_bench exact build": "output_dir dialogues images turns seed style domains side split telling guesses "
+    "ops wordings",
     "mmcr_bench exact check": "",
     "mmcr_bench exact show": "number output_file",
     "mmcr_bench freeze": "output_dir version check",
@@ -52,6 +53,8 @@ FLAGS = {
     "gen_kwargs log_samples tasks_from",
     "eval_tasks score": "task predictions data output_dir judge rules tasks_from",
     "eval_tasks compare": "tasks_from",
+    "eval_tasks exact figure": "output_file",
+    "eval_tasks exact export": "output_file rules",
     "eval_tasks report": "paper output_file html dataset bench data samples training tasks_from",
     "training publish": "push_to scores private",
 }

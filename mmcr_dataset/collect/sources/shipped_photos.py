@@ -124,18 +124,23 @@ def _to_document(document_id: str, names: tuple[str, ...]) -> Document | Removed
     blocks: list[str | ImageAt] = []
     licences: list[str] = []
     for name in names:
-        photo = PHOTOS[name]
-        spec = importlib.util.find_spec(photo.package)
-        assert spec is not None, photo.package
-        assert spec.origin is not None, photo.package
-        path = Path(spec.origin).parent / photo.file
-        if not path.is_file():
+        photo, path = PHOTOS[name], photo_path(name)
+        if path is None:
             return Removed(document_id, "photo_not_shipped", f"this version of {photo.package} has no {photo.file}")
         text, licence = read_docstring(photo.function) if photo.function else (photo.words, photo.licence)
         blocks += [ImageAt(path=path), text]
         if licence not in licences:
             licences.append(licence)
     return Document(document_id, tuple(blocks), Source(None, "; ".join(licences)))
+
+
+def photo_path(name: str) -> Path | None:
+    """File of a photograph; None if its package isn't installed, or this version of it has no such file."""
+    spec = importlib.util.find_spec(PHOTOS[name].package)
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / PHOTOS[name].file
+    return path if path.is_file() else None
 
 
 def read_docstring(function: str) -> tuple[str, str]:

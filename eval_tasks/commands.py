@@ -65,7 +65,7 @@ class Run:
         if self.list:
             print(show_tasks(found))
             return 0
-        from eval_tasks.report.tables import run_table
+        from eval_tasks.report.tables import exit_code, run_table
         from eval_tasks.run import RunSettings, run
 
         model, max_new_tokens = self._model(), _max_new_tokens(self.gen_kwargs, self.max_new_tokens)
@@ -82,10 +82,11 @@ class Run:
             max_new_tokens=max_new_tokens,
             batch_size=self.batch_size,
         )
-        if results := run(settings):
-            print(run_table(results))
-            print(f"\nrun folder: {out}")
-        return 0
+        if not (results := run(settings)):
+            return 0  # another process than the first
+        print(run_table(results))
+        print(f"\nrun folder: {out}")
+        return exit_code(results)
 
     def _model(self) -> str:
         if self.model is None:
@@ -137,26 +138,27 @@ class Score:
     rules: str | None = None
     tasks_from: TaskFiles = ()
 
-    def run(self) -> None:
-        """Score, and print the table of scores.
+    def run(self) -> int:
+        """Score, and print the table of scores; exit code 1 if a task has no score.
 
         Raises:
             ValueError: neither a run nor predictions are given.
         """
         if self.predictions is not None:
-            self._score_predictions(self.predictions)
-            return
+            return self._score_predictions(self.predictions)
         if self.folder is None:
             raise ValueError("give a RUN, or --task and --predictions")
-        from eval_tasks.report.tables import run_table
+        from eval_tasks.report.tables import exit_code, run_table
         from eval_tasks.run import score_again
         from eval_tasks.store.run_folder import read_results
 
         tasks = _all_tasks(self.tasks_from, list(read_results(self.folder)["tasks"]))
         data = _places(tasks, [self.data] if self.data else [])
-        print(run_table(score_again(self.folder, tasks, self.rules, self.judge, dict(data))))
+        results = score_again(self.folder, tasks, self.rules, self.judge, dict(data))
+        print(run_table(results))
+        return exit_code(results)
 
-    def _score_predictions(self, predictions: Path) -> None:
+    def _score_predictions(self, predictions: Path) -> int:
         if self.task is None or self.folder is not None:
             raise ValueError("--predictions needs --task and excludes RUN")
         judge = self.judge or "offline"
@@ -164,7 +166,7 @@ class Score:
             raise ValueError(
                 "--judge with --predictions needs --output_dir RUN, where the judge's paid replies are stored"
             )
-        from eval_tasks.report.tables import run_table
+        from eval_tasks.report.tables import exit_code, run_table
         from eval_tasks.run import JUDGE_LEDGER, prompts_hash, store
         from eval_tasks.score_predictions import score_predictions
 
@@ -180,6 +182,7 @@ class Score:
             print(f"left out: {count} {reason}")
         if self.output_dir:
             store(self.output_dir, results, records)
+        return exit_code(results)
 
 
 @dataclass(frozen=True)

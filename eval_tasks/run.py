@@ -23,6 +23,7 @@ from tqdm import tqdm
 from eval_tasks.models.model import Model, NoReply
 from eval_tasks.models.open_model import open_model
 from eval_tasks.scoring import SEED, score_answered
+from eval_tasks.store.hand_in import write_hand_in
 from eval_tasks.store.journal import Journal, journal_name, reply_key
 from eval_tasks.store.processes import Answered, Process, gather_answers, this_process
 from eval_tasks.store.run_folder import from_record, read_records, read_results, to_record, write_records, write_results
@@ -99,7 +100,9 @@ def run(settings: RunSettings) -> dict[str, Any]:
         scored, entry = score_answered(task, answered[task.name], rules, settings.judge, ledger_path, data)
         records = [to_record(task.name, one) for one in scored]
         kept += records
-        asked = {"prompts_sha256": prompts_hash(records), "limit": settings.limit, "data": data}
+        asked: dict[str, Any] = {"prompts_sha256": prompts_hash(records), "limit": settings.limit, "data": data}
+        if not all(one.sample.has_gold for one in scored):
+            asked["hand_in"] = str(write_hand_in(settings.out, task.name, scored).relative_to(settings.out))
         results["tasks"][task.name] = {**entry, **asked}
     return store(settings.out, results, kept)
 
@@ -208,6 +211,7 @@ async def answer(task: Task, sample: Sample, context: RunContext) -> Scored:
     """The replies to a sample's turns, from the journal or the model."""
     dialogue, given = sample.dialogue, sample.num_given_turns
     history = list(dialogue.references[:given])
+    truncated: list[int] = []
     for turn in range(given, len(dialogue.turns)):
         key = reply_key(task, sample, history, context.identity, context.decoding)
         reply = context.journal.find(key)
@@ -217,10 +221,12 @@ async def answer(task: Task, sample: Sample, context: RunContext) -> Scored:
             except NoReply as error:
                 failure = Failure(error.reason, f"turn {turn + 1}: {error.detail}")
                 context.journal.store_failure(key, sample, turn + 1, failure)
-                return Scored(sample, tuple(history[given:]), failure=failure)
+                return Scored(sample, tuple(history[given:]), failure=failure, truncated=tuple(truncated))
             context.journal.store(key, sample, turn + 1, reply)
+        if reply.is_truncated:
+            truncated.append(turn + 1)
         history.append(reply)
-    return Scored(sample, tuple(history[given:]))
+    return Scored(sample, tuple(history[given:]), truncated=tuple(truncated))
 
 
 def _without_bytes(one: Scored) -> Scored:

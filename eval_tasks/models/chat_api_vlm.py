@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from eval_tasks.models.model import NoReply
+from eval_tasks.models.model import NoReply, Reply
 from mmcr_dataset.endpoint.address import read_endpoint
 from mmcr_dataset.endpoint.client import ChatClient, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
@@ -37,7 +37,7 @@ class ChatApiVLM:
 
     async def __aenter__(self) -> Self:
         self._ledger = Ledger(self._ledger_path)
-        self._client = ChatClient(self._endpoint, self._ledger)
+        self._client = ChatClient(self._endpoint, self._ledger, keeps_truncated=True)
         await self._client.__aenter__()
         return self
 
@@ -49,7 +49,7 @@ class ChatApiVLM:
         """Drop the dialogue's encoded images."""
         self._urls.pop(dialogue.id, None)
 
-    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
+    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> Reply:
         """The endpoint's reply at temperature 0.
 
         Raises:
@@ -60,7 +60,8 @@ class ChatApiVLM:
                 self._urls[dialogue.id] = await asyncio.to_thread(_encode, dialogue.images)
             urls = self._urls[dialogue.id]
             messages = to_openai(to_messages(dialogue, replies), lambda image: urls[image.sha256])
-            return (await self._client.ask(messages, temperature=0.0, max_tokens=max_new_tokens)).text
+            reply = await self._client.ask(messages, temperature=0.0, max_tokens=max_new_tokens)
+            return Reply(reply.text, reply.is_truncated)
         except (ImageError, RequestFailed) as error:
             raise NoReply(error.reason, error.detail) from error
 

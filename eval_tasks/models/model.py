@@ -17,6 +17,22 @@ class NoReply(RuntimeError):
         self.detail = detail
 
 
+class Reply(str):
+    """The text of a reply.
+
+    Attributes:
+        is_truncated: it ends at the token limit.
+    """
+
+    is_truncated: bool
+
+    def __new__(cls, text: str, is_truncated: bool = False) -> Self:
+        """The text, marked if it is truncated."""
+        reply = super().__new__(cls, text)
+        reply.is_truncated = is_truncated
+        return reply
+
+
 class Model(Protocol):
     """A model that answers the next turn of a dialogue.
 
@@ -30,8 +46,8 @@ class Model(Protocol):
     revision: str
     batch_size: int
 
-    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
-        """The answer to the turn after the given replies.
+    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> Reply:
+        """The answer to the turn after the given replies; one that ends at the token limit is marked.
 
         Raises:
             NoReply: this question failed.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from eval_tasks.models.model import NoReply
+from eval_tasks.models.model import NoReply, Reply
 from mmcr_dataset.record.dialogue import Dialogue
 
 
@@ -46,7 +46,7 @@ class ScriptedModel:
     def forget(self, dialogue: Dialogue) -> None:
         """Nothing to release."""
 
-    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
+    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> Reply:
         """The scripted reply to this turn.
 
         Raises:
@@ -59,4 +59,4 @@ class ScriptedModel:
             raise NoReply(str(said["failure"]), "scripted")
         if not isinstance(said, str):
             raise NoReply("not_in_script", f"no reply for turn {len(replies) + 1} of dialogue {dialogue.id!r}")
-        return dialogue.turns[len(replies)].assistant if said == "$reference" else said
+        return Reply(dialogue.turns[len(replies)].assistant if said == "$reference" else said)

@@ -10,9 +10,11 @@ from typing import Any
 
 from eval_tasks.store.run_folder import from_record, read_records, read_results
 from eval_tasks.task import Scored, Task
-from eval_tasks.totals import difference_of
+from eval_tasks.totals import difference_of, totals_by_shape
 from mmcr_bench.intervals import LEVEL, holm
 from mmcr_dataset.publish.markdown_table import to_table
+
+NO_SCORE = "no score"
 
 
 def _counts(reasons: Mapping[str, int]) -> str:
@@ -20,8 +22,37 @@ def _counts(reasons: Mapping[str, int]) -> str:
 
 
 def _show(total: Mapping[str, Any], digits: int = 2) -> str:
+    if total["value"] is None:
+        return NO_SCORE
     value = f"{total['value']:.{digits}f}"
     return value if total["low"] is None else f"{value} [{total['low']:.2f}, {total['high']:.2f}]"
+
+
+def _judged_only(total: Mapping[str, Any], digits: int = 2) -> str:
+    """The value over the samples that have a reply and a judgement, where some have none."""
+    other = total.get("judged_only")
+    return f"{other['value']:.{digits}f} (of {other['num']})" if other else ""
+
+
+def show_losses(entry: Mapping[str, Any]) -> str:
+    """Samples that count as wrong without an answer, and truncated ones: `failed 2 (timeout 2), unread 1 of 40`."""
+    found = []
+    for name, reasons in (("failed", entry["failures"]), ("unjudged", entry["unjudged"])):
+        if reasons:
+            found.append(f"{name} {sum(reasons.values())} ({_counts(reasons)})")
+    for name, number in (("unread", entry["num_unread"]), ("truncated", entry.get("num_truncated", 0))):
+        found += [f"{name} {number}"] if number else []
+    return f"{', '.join(found)} of {entry['num_samples']}" if found else ""
+
+
+def all_totals(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The totals of a task, followed by those by number of images and turns and by turn."""
+    return {**entry["totals"], **entry.get("parts", {})}
+
+
+def exit_code(results: Mapping[str, Any]) -> int:
+    """1 if a task has no score because nothing was answered or judged, else 0."""
+    return int(any(entry.get("no_score") for entry in results["tasks"].values()))
 
 
 def _judge_of(entry: Mapping[str, Any]) -> str:
@@ -54,7 +85,7 @@ def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
         results: content of results.json.
         digits: number of decimals of the values.
     """
-    rows = []
+    rows, notes = [], []
     for name, entry in results["tasks"].items():
         shared = [
             entry["rules"],
@@ -63,10 +94,20 @@ def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
             _counts(entry["failures"]),
             str(entry["num_unread"]),
             _counts(entry["unjudged"]),
+            str(entry.get("num_truncated", 0)),
         ]
-        rows += [[name, metric, _show(total, digits), *shared] for metric, total in entry["totals"].items()]
+        rows += [
+            [name, metric, _show(total, digits), *shared, _judged_only(total, digits)]
+            for metric, total in all_totals(entry).items()
+        ]
+        if entry.get("no_score"):
+            notes.append(f"{name}: no score: {entry['no_score']}")
+        if entry.get("hand_in"):
+            said = f"{name}: its data has no gold answers, so there is no score; {show_losses(entry)}"
+            notes.append(f"{said}; to hand in: {entry['hand_in']} in the run folder")
     header = ["task", "metric", "value [95 %]", "rules", "judge", "samples", "failed", "unread", "unjudged"]
-    return "\n".join([to_table(header, rows), *(f"\n{line}" for line in show_canaries(results))])
+    header += ["truncated", "judged only"]
+    return "\n".join([to_table(header, rows), *(f"\n{line}" for line in [*notes, *show_canaries(results)])])
 
 
 Rows = tuple[list[str], list[list[str]]]  # header and lines of a table
@@ -103,9 +144,10 @@ def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
         results = read_results(folder)
         heads.append(f"{folder.name} ({results['model']['name']})")
         for name, entry in results["tasks"].items():
-            for metric, total in entry["totals"].items():
+            losses = show_losses(entry)
+            for metric, total in all_totals(entry).items():
                 line = cells.setdefault((name, metric, entry["rules"], _judge_of(entry)), {})
-                line[column] = _show(total)
+                line[column] = "; ".join(filter(None, [_show(total), losses]))
     printed = [paper_scores(name) for name in paper]
     rows = []
     for key, line in cells.items():
@@ -118,8 +160,10 @@ def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
 _OF_THE_REPLIES = ("num_asked", "judge_prompts_sha256")  # these depend on the replies, so they may differ between runs
 
 COMPARISON_NOTE = (
-    "Verdicts are corrected for the number of metrics of the task (Holm, 5 %). Detectable: the smallest difference "
-    "that a comparison of this scatter finds in 80 % of its repetitions, one metric alone."
+    "Verdicts are corrected for the number of metrics of the task (Holm, 5 %): those over all samples among "
+    "themselves, parts by category among all. Detectable: the smallest difference that a comparison of this scatter "
+    "finds in 80 % of its repetitions, one metric alone. No verdict: fewer than 5 clusters, or the two runs lost other "
+    "samples (run again with the same folder: only they are asked)."
 )
 
 
@@ -146,35 +190,68 @@ def comparison_rows(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -
         entries = [dict(results["tasks"][name]) for results in runs]
         for entry in entries:
             entry["judge"] = {key: value for key, value in entry["judge"].items() if key not in _OF_THE_REPLIES}
-        for what in ("rules", "prompts_sha256", "judge"):
+        for what in ("rules", "prompts_sha256", "judge", "version"):
             if entries[0][what] != entries[1][what]:
                 raise ValueError(
                     f"task {name}: the runs differ in {what} ({entries[0][what]} and {entries[1][what]}), so their "
                     "numbers can't be compared; run or score one of them again"
                 )
-        rows += _compared(name, tasks[name], entries[0]["rules"], folder_a, folder_b)
-    return ["task", "metric", folder_a.name, folder_b.name, "difference [95 %]", "verdict", "detectable"], rows
+        losses = [show_losses(entry) or "-" for entry in entries]
+        rows += [[*row, *losses] for row in _compared(name, tasks[name], entries[0]["rules"], folder_a, folder_b)]
+    header = ["task", "metric", folder_a.name, folder_b.name, "difference [95 %]", "verdict", "detectable"]
+    return [*header, f"lost in {folder_a.name}", f"lost in {folder_b.name}"], rows
 
 
 def _compared(name: str, task: Task, rules: str, folder_a: Path, folder_b: Path) -> list[list[str]]:
     a, b = (_scored_by_id(folder, name) for folder in (folder_a, folder_b))
-    judged = [one for one in a if one in b and a[one].unjudged is None and b[one].unjudged is None]
-    totals_a = task.totals([a[one] for one in judged], rules)
-    totals_b = task.totals([b[one] for one in judged], rules)
+    _check_same_gold(name, a, b)
+    lost_apart = sum(a[one].is_lost != b[one].is_lost for one in a)
+    totals_a, totals_b = (
+        task.totals(side, rules) | totals_by_shape(task, side, rules) for side in ([*a.values()], [b[one] for one in a])
+    )
     metrics = [metric for metric in totals_a if metric in totals_b]
     # enough that the smallest possible p-value is below 5 % after the correction
     num_resamples = max(2000, 100 * len(metrics))
     gaps = {
         metric: difference_of(totals_b[metric], totals_a[metric], num_resamples=num_resamples) for metric in metrics
     }
-    corrected = holm({metric: gap.p_value for metric, gap in gaps.items()})
+    whole = [metric for metric in metrics if not totals_a[metric].breakdown]
+    corrected = holm({metric: gaps[metric].p_value for metric in metrics})
+    corrected |= holm({metric: gaps[metric].p_value for metric in whole})
     rows = []
     for metric, gap in gaps.items():
+        pair = (totals_a[metric], totals_b[metric])
+        values = [f"{total.value:.2f}" if total.is_known else NO_SCORE for total in pair]
+        shown = f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]" if NO_SCORE not in values else "-"
         verdict = "significant" if corrected[metric] < 1 - LEVEL else "not significant"
-        shown = f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]"
-        values = [f"{totals[metric].value:.2f}" for totals in (totals_a, totals_b)]
+        if NO_SCORE in values:
+            verdict = f"no verdict: {NO_SCORE}"
+        elif lost_apart:
+            verdict = f"no verdict: {lost_apart} samples lost in one run only"
+        elif not gap.has_verdict:
+            verdict = f"no verdict: {gap.num_clusters} clusters"
         rows.append([name, metric, *values, shown, verdict, f"{gap.detectable:.2f}"])
     return rows
+
+
+def _check_same_gold(name: str, a: Mapping[str, Scored], b: Mapping[str, Scored]) -> None:
+    """The runs must have the same samples, gold answers and images: another label version is another benchmark.
+
+    Raises:
+        ValueError: they differ; the first such sample is named.
+    """
+    if a.keys() != b.keys():
+        only = sorted(a.keys() ^ b.keys())
+        raise ValueError(f"task {name}: {len(only)} samples are in one run only, such as {only[0]!r}")
+    for one in a:
+        images = [[image.sha256 for image in side[one].sample.dialogue.images] for side in (a, b)]
+        what = "gold answers" if a[one].sample.target != b[one].sample.target else ""
+        what = what or ("images" if all(images) and images[0] != images[1] else "")
+        if what:
+            raise ValueError(
+                f"task {name}: the runs differ in the {what} of sample {one!r}, so their numbers can't be compared; "
+                "see `explain`, and run one of them again on the other's data"
+            )
 
 
 def _scored_by_id(folder: Path, task: str) -> dict[str, Scored]:

@@ -8,9 +8,11 @@ Metric: number of right answers (0..1000) and a tenth of it · Paper: arXiv 2305
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
+from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.table_files import to_list
 from eval_tasks.task import Points, Row, Sample, Scored, Task, Total
 from eval_tasks.totals import mean_total
@@ -64,7 +66,7 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
         category = one.sample.target["category"]
         groups.setdefault(category if category in OWN_GROUP else "Text Recognition", []).append(one)
     found = {"accuracy": mean_total(scored, "accuracy"), "final_score": _sum(scored)}
-    return found | {name: _sum(members) for name, members in groups.items()}
+    return found | {name: replace(_sum(members), breakdown="category") for name, members in groups.items() if members}
 
 
 def _sum(scored: Sequence[Scored]) -> Total:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from eval_tasks.models.generation import TOKEN_LIMITS, GenerationSettings, LoadSettings
 from eval_tasks.registry import choose_tasks, find_tasks, load_task, show_tasks
 
 if TYPE_CHECKING:
@@ -39,7 +40,16 @@ class Run:
         max_new_tokens: maximum number of new tokens of a reply.
         batch_size: batch size of decoding (hf:), or max concurrency of requests (api:); default 8 and 16.
         model_args: as in lm-eval: pretrained=FOLDER_OR_HUB_ID,revision=COMMIT; with --model hf.
-        gen_kwargs: as in lm-eval: max_new_tokens=N (or max_gen_toks), temperature=0, do_sample=False.
+        gen_kwargs: generation settings, as in lm-eval: temperature=0.6,top_p=0.95,max_new_tokens=N; default greedy.
+        system_prompt: system message in front of every dialogue.
+        thinking: thoughts of a reasoning model: strip, keep (as part of the reply) or off (by its chat template).
+        max_thinking_tokens: tokens for thoughts, added to --max_new_tokens.
+        num_samples: answers to each sample; the mean and pass@k are reported.
+        extra_body: further fields of a server's requests, as JSON (api:).
+        dtype: data type of the weights: auto, float32, float16 or bfloat16 (hf:).
+        device_map: auto spreads the model over all devices (hf:).
+        attn_implementation: attention of the model, such as sdpa or flash_attention_2 (hf:).
+        quantization: bitsandbytes-4bit or bitsandbytes-8bit (hf:).
         log_samples: no effect: samples.jsonl is always written.
         tasks_from: file or folder with additional tasks.
     """
@@ -56,6 +66,15 @@ class Run:
     batch_size: int | None = None
     model_args: Annotated[str | None, arg(metavar="K=V,...")] = None
     gen_kwargs: Annotated[str | None, arg(metavar="K=V,...")] = None
+    system_prompt: str | None = None
+    thinking: str = "strip"
+    max_thinking_tokens: int = 0
+    num_samples: int = 1
+    extra_body: Annotated[str | None, arg(metavar="JSON")] = None
+    dtype: str = "auto"
+    device_map: str | None = None
+    attn_implementation: str | None = None
+    quantization: str | None = None
     log_samples: bool = True
     tasks_from: TaskFiles = ()
 
@@ -81,6 +100,13 @@ class Run:
             limit=self.limit,
             max_new_tokens=max_new_tokens,
             batch_size=self.batch_size,
+            thinking=self.thinking,
+            max_thinking_tokens=self.max_thinking_tokens,
+            num_samples=self.num_samples,
+            generation=GenerationSettings(
+                _gen_kwargs(self.gen_kwargs), self.system_prompt, extra_body=_extra_body(self.extra_body, model)
+            ),
+            load=LoadSettings(self.dtype, self.device_map, self.attn_implementation, self.quantization),
         )
         if not (results := run(settings)):
             return 0  # another process than the first
@@ -272,16 +298,50 @@ def _pairs(flag: str, text: str | None) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
+def _extra_body(text: str | None, model: str) -> dict[str, Any]:
+    """The object of --extra_body."""
+    import json
+
+    if text is None:
+        return {}
+    if not model.startswith("api:"):
+        raise ValueError(f"--extra_body is for a server (--model api:URL#NAME), got --model {model}")
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"--extra_body {text}: not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"--extra_body {text}: expected a JSON object")
+    return value
+
+
+def _gen_kwargs(text: str | None) -> dict[str, Any]:
+    """The generation settings of --gen_kwargs; those of greedy decoding, which is the default, are left out."""
+    import json
+
+    given: dict[str, Any] = {}
+    for name, value in _pairs("--gen_kwargs", text).items():
+        try:
+            given[name] = json.loads(value.lower() if value.lower() in ("true", "false") else value)
+        except ValueError:
+            given[name] = value
+    if "temperature" in given and not isinstance(given["temperature"], int | float):
+        raise ValueError(f"--gen_kwargs temperature={given['temperature']}: expected a number")
+    is_greedy = given.get("do_sample") is False or not given.get("temperature", given.get("do_sample"))
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in TOKEN_LIMITS and not (is_greedy and name in ("temperature", "do_sample"))
+    }
+
+
 def _max_new_tokens(gen_kwargs: str | None, default: int) -> int:
-    """The maximum number of new tokens; of other --gen_kwargs only those of greedy decoding are valid."""
+    """The maximum number of new tokens, from --gen_kwargs if it is given there."""
     for name, value in _pairs("--gen_kwargs", gen_kwargs).items():
-        if name in ("max_new_tokens", "max_gen_toks") and value.isdigit():
+        if name in TOKEN_LIMITS:
+            if not value.isdigit():
+                raise ValueError(f"--gen_kwargs {name}={value}: expected a whole number")
             default = int(value)
-        elif (name, value.lower()) not in (("temperature", "0"), ("temperature", "0.0"), ("do_sample", "false")):
-            raise ValueError(
-                f"--gen_kwargs {name}={value}: decoding is greedy; expected max_new_tokens=N, temperature=0 or "
-                "do_sample=False"
-            )
     return default
 
 

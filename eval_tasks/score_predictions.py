@@ -10,6 +10,7 @@ from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.scoring import score_samples, to_entry, without_judge
 from eval_tasks.store.run_folder import to_record
 from eval_tasks.task import Predictions, Scored, Task
+from mmcr_dataset.endpoint.thoughts import split_thoughts
 
 
 def score_predictions(
@@ -42,7 +43,8 @@ def score_predictions(
         if sample.dialogue.id in seen:
             raise ValueError(f"{path}, row {number}: the id {sample.dialogue.id!r} occurs twice")
         seen.add(sample.dialogue.id)
-        one = Scored(sample, (reply,))
+        split = split_thoughts(reply)
+        one = Scored(sample, (split.answer,), thoughts={"1": split.thoughts} if split.thoughts else {})
         scored.append(task.scored(one, chosen, verdict) if sample.has_gold else one)
     stored = sum(one.verdict is not None for one in predictions.rows)
     judged_by: dict[str, Any] = {"name": f"stored in the file ({stored})" if stored else "none", "spec": "offline"}

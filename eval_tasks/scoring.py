@@ -12,7 +12,7 @@ from typing import Any
 from eval_tasks.readers.judged_answer import ChatJudge, Place, Verdict
 from eval_tasks.store.run_folder import finite
 from eval_tasks.task import Failure, Scored, Task, Total
-from eval_tasks.totals import interval_of, totals_by_shape
+from eval_tasks.totals import interval_of, task_totals, totals_by_shape
 from mmcr_bench.judge.judge import open_judge, show_cost
 from mmcr_bench.judge.judge_spec import read_judge_specs
 from mmcr_bench.trust.canaries import CANARIES, NoCanaries, check_judge
@@ -208,7 +208,7 @@ def to_entry(task: Task, scored: Sequence[Scored], rules: str, judged_by: dict[s
         rules: scoring rules.
         judged_by: description of the judge.
     """
-    found = task.totals(scored, rules) if all(one.sample.has_gold for one in scored) else {}
+    found = task_totals(task, scored, rules) if all(one.sample.has_gold for one in scored) else {}
     return {
         "version": task.version,
         "source": task.source,
@@ -230,6 +230,7 @@ def count_losses(scored: Sequence[Scored]) -> dict[str, Any]:
         "num_unread": sum(one.is_unread and not one.is_lost for one in scored),
         "unjudged": dict(Counter(one.unjudged.reason for one in scored if one.unjudged)),
         "num_truncated": sum(bool(one.truncated) for one in scored),
+        "num_thinking": sum(bool(one.thoughts) for one in scored),
     }
 
 

@@ -60,6 +60,8 @@ class Scored:
         judged: the judge's reply and model, as a JSON value; empty without a judge.
         reading: the answer parsed from the reply or the verdict; None if there is none.
         truncated: turns whose reply ends at the token limit, from 1; they are scored like any other.
+        thoughts: turn -> what the model thought aloud before its reply, which is kept out of scores and history.
+        repeat: number of the answer, from 0, if each sample is answered several times.
     """
 
     sample: Sample
@@ -70,6 +72,8 @@ class Scored:
     judged: Mapping[str, Any] = field(default_factory=dict)
     reading: str | None = None
     truncated: tuple[int, ...] = ()
+    thoughts: Mapping[str, str] = field(default_factory=dict)
+    repeat: int = 0
 
     @property
     def is_unread(self) -> bool:

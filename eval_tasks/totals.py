@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +92,44 @@ def totals_by_subject(scored: Sequence[Scored], metric: str, scale: float, max_p
     return found
 
 
+def task_totals(task: Task, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """A task's totals; of several answers to each sample the mean, and pass@k of the main metric.
+
+    pass@k is the chance that at least one of k answers is right (arXiv 2107.03374), for k = 1, 2, 4, ... and all.
+    """
+    of: dict[int, list[Scored]] = {}
+    for one in scored:
+        of.setdefault(one.repeat, []).append(one)
+    if len(of) < 2:
+        return task.totals(scored, rules)
+    each = [task.totals(members, rules) for members in of.values()]
+    found = {metric: _mean_of([one[metric] for one in each if metric in one]) for metric in each[0]}
+    main = next(iter(each[0]), "")
+    firsts = [one[main].units for one in each if main in one]
+    if any(unit.points not in (0.0, 1.0) for units in firsts for unit in units):
+        return found
+    for k in sorted({2**power for power in range(1, 8) if 2**power < len(of)} | {len(of)}):
+        units = [_passed(same, k) for same in zip(*firsts, strict=True)]
+        found[f"{main} pass@{k}"] = replace(each[0][main], units=units)
+    return found
+
+
+def _mean_of(totals: Sequence[Total]) -> Total:
+    """The mean of totals over the same groups: their parts with a share of the weight each."""
+    units = [unit._replace(part=f"{unit.part}#{n}") for n, total in enumerate(totals) for unit in total.units]
+    weights = {
+        f"{part}#{n}": weight / len(totals) for n, total in enumerate(totals) for part, weight in total.weights.items()
+    }
+    return replace(totals[0], units=units, weights=weights)
+
+
+def _passed(same: Sequence[Unit], k: int) -> Unit:
+    """One unit of all answers: the chance that one of k of them is right."""
+    num_wrong = sum(unit.points == 0 for unit in same)
+    chance = 1 - comb(num_wrong, k) / comb(len(same), k)
+    return same[0]._replace(points=chance, is_lost=all(unit.is_lost for unit in same))
+
+
 def totals_by_shape(task: Task, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     """The main metric by number of images, number of turns and, where turns have points, position of the turn.
 
@@ -98,14 +137,14 @@ def totals_by_shape(task: Task, scored: Sequence[Scored], rules: str) -> dict[st
     """
     if not scored or not all(one.sample.has_gold for one in scored):
         return {}
-    metric = next(iter(task.totals(scored, rules)), "")
+    metric = next(iter(task_totals(task, scored, rules)), "")
     found: dict[str, Total] = {}
     for field in ("images", "turns"):
         of: dict[int, list[Scored]] = {}
         for one in scored:
             of.setdefault(len(getattr(one.sample.dialogue, field)), []).append(one)
         for value in sorted(of) if len(of) > 1 else ():
-            if metric in (totals := task.totals(of[value], rules)):
+            if metric in (totals := task_totals(task, of[value], rules)):
                 found[f"{metric}, {field} {value}"] = replace(totals[metric], breakdown=field)
     return found | _totals_by_turn(task, scored, metric)
 

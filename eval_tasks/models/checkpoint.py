@@ -18,6 +18,7 @@ from eval_tasks.models.checkpoint_revision import folder_revision
 from eval_tasks.models.generation import GenerationSettings, LoadSettings
 from eval_tasks.models.kv_cache import has_full_attention
 from eval_tasks.models.model import NoReply
+from mmcr_dataset.endpoint.thoughts import MARKS
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import ImageError, decode_rgb
 from mmcr_dataset.record.messages import Message, to_messages
@@ -134,6 +135,16 @@ class Checkpoint:
         shown = [list(images)] if images else None
         options = self.special_tokens_of(text) | options
         return self.processor(text=[text], images=shown, return_tensors="pt", **options)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids without special tokens, but with the marks of thoughts where they are special."""
+        known = self.tokenizer.added_tokens_encoder
+        marks = {known[mark] for pair in MARKS for mark in pair if mark in known}
+        special = set(self.tokenizer.all_special_ids)
+        if marks.isdisjoint(special):
+            return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        kept = [token for token in ids if token in marks or token not in special]
+        return str(self.tokenizer.decode(kept, skip_special_tokens=False))
 
     def inert(self, reply: str) -> str:
         """A reply whose special tokens are plain text: `<image>` in it shows no image."""

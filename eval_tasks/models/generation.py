@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+TOKEN_LIMITS = ("max_new_tokens", "max_gen_toks")
 QUANTIZATIONS = ("bitsandbytes-4bit", "bitsandbytes-8bit")
 
 
@@ -72,6 +73,24 @@ class GenerationSettings:
     system_prompt: str | None = None
     template_options: Mapping[str, Any] = field(default_factory=dict)
     extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+    def for_api(self, sample_id: str, turn: int, repeat: int) -> dict[str, Any]:
+        """Fields of a request to a chat API, besides messages and token limit."""
+        given = {name: value for name, value in self.gen_kwargs.items() if name not in ("do_sample", *TOKEN_LIMITS)}
+        fields: dict[str, Any] = {"temperature": 0.0, **given}
+        if self.samples:
+            fields["seed"] = self.seed_of(sample_id, turn, repeat)
+        return fields | dict(self.extra_body)
+
+    def describe(self) -> dict[str, Any]:
+        """The settings that differ from the default, for the identity of a run."""
+        found: dict[str, Any] = {
+            "gen_kwargs": dict(self.gen_kwargs),
+            "system_prompt": self.system_prompt,
+            "template_options": dict(self.template_options),
+            "extra_body": dict(self.extra_body),
+        }
+        return {name: value for name, value in found.items() if value}
 
     @property
     def samples(self) -> bool:

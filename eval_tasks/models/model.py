@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from mmcr_dataset.record.dialogue import Dialogue
 
@@ -46,13 +46,23 @@ class Model(Protocol):
     revision: str
     batch_size: int
 
-    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> Reply:
+    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int, repeat: int = 0) -> Reply:
         """The answer to the turn after the given replies; one that ends at the token limit is marked.
+
+        Args:
+            dialogue: the dialogue.
+            replies: replies of the turns before.
+            max_new_tokens: maximum number of new tokens.
+            repeat: number of the answer, if the turn is sampled several times.
 
         Raises:
             NoReply: this question failed.
             ValueError: every question to this model would fail; the run stops.
         """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What a reply depends on besides name, revision and the run's settings, as JSON values."""
         ...
 
     def forget(self, dialogue: Dialogue) -> None:

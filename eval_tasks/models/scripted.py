@@ -1,7 +1,7 @@
 """A model with scripted replies from a JSON file, for tests and dry runs.
 
 `{"d1": ["first turn", "second turn"], "d2": "every turn", "d3": {"failure": "timeout"}, "*": "all others"}`; a reply
-`"$reference"` stands for the turn's own reference.
+`"$reference"` stands for the turn's own reference. `{"repeats": [...]}` has an answer for each of several samplings.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ class ScriptedModel:
         self.revision = hashlib.sha256(text).hexdigest()[:16]
         self.batch_size = batch_size
 
+    def describe(self) -> dict[str, Any]:
+        """Nothing: the file is the revision."""
+        return {}
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -46,13 +50,15 @@ class ScriptedModel:
     def forget(self, dialogue: Dialogue) -> None:
         """Nothing to release."""
 
-    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> Reply:
+    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int, repeat: int = 0) -> Reply:
         """The scripted reply to this turn.
 
         Raises:
             NoReply: the script has a failure or nothing for this turn.
         """
         said: Any = self._said.get(dialogue.id, self._said.get("*"))
+        if isinstance(said, dict) and "repeats" in said:
+            said = said["repeats"][repeat % len(said["repeats"])]
         if isinstance(said, list):
             said = said[len(replies)] if len(replies) < len(said) else None
         if isinstance(said, dict) and "failure" in said:

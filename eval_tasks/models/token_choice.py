@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eval_tasks.models.generation import GenerationSettings
+from eval_tasks.models.generation import TOKEN_LIMITS, GenerationSettings
 
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
-_OURS = ("seed", "max_new_tokens", "max_gen_toks")  # of the run, not of transformers
+_OURS = ("seed", *TOKEN_LIMITS)  # of the run, not of transformers
 
 
 def generation_config_of(model: Any, settings: GenerationSettings, max_new_tokens: int) -> Any:

@@ -24,6 +24,7 @@ from eval_tasks.models.generation import GenerationSettings, LoadSettings
 from eval_tasks.models.kv_cache import DialogueKVCache, DialogueState, causal_mask
 from eval_tasks.models.model import NoReply, Reply
 from eval_tasks.models.token_choice import TokenChoice, generation_config_of
+from mmcr_dataset.endpoint.thoughts import MARKS
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.messages import images_in
 
@@ -188,12 +189,16 @@ class TransformersVLM:
             torch.cuda.empty_cache()
 
     def _said(self, answer: Answer) -> Reply | NoReply:
-        return answer.failure or self._to_reply(answer.state.written)
+        return answer.failure or self._to_reply(answer.state.written, answer.state.text)
 
-    def _to_reply(self, written: Sequence[int]) -> Reply:
-        """The text of a reply; truncated if it has no end, at the token limit or at that of the window."""
-        text = str(self._tokenizer.decode(written, skip_special_tokens=True)).strip()
-        return Reply(text, is_truncated=written[-1] not in self._checkpoint.ends)
+    def _to_reply(self, written: Sequence[int], rendered: str) -> Reply:
+        """The text of a reply; truncated if it has no end, at the token limit or at that of the window.
+
+        If the chat template opens the model's thoughts, the reply begins with that mark.
+        """
+        prefix = next((opening for opening, _ in MARKS if rendered.rstrip().endswith(opening)), "")
+        text = self._checkpoint.decode(written)
+        return Reply(prefix + text.strip(), is_truncated=written[-1] not in self._checkpoint.ends)
 
     def _limit(self, question: _Question, num_tokens: int) -> int:
         """Maximum number of new tokens after a prompt."""
@@ -209,7 +214,8 @@ class TransformersVLM:
         """The answer by `generate`, from a full prefill of the dialogue."""
         messages = self._checkpoint.messages_of(question.dialogue, question.replies)
         images = decoded(images_in(messages))
-        inputs = self._checkpoint.inputs_of(self._checkpoint.render(messages), images).to(self._model.device)
+        text = self._checkpoint.render(messages)
+        inputs = self._checkpoint.inputs_of(text, images).to(self._model.device)
         inputs = inputs.to(self._model.dtype)  # floating-point tensors only
         ids = inputs["input_ids"][0].tolist()
         limit = self._limit(question, len(ids))
@@ -217,7 +223,7 @@ class TransformersVLM:
         config = generation_config_of(self._model, self._checkpoint.generation, limit)
         written = self._model.generate(**inputs, generation_config=config)[0, len(ids) :].tolist()
         self._states[question.dialogue.id] = DialogueState(-1, ids=ids, written=written)
-        return self._to_reply(written)
+        return self._to_reply(written, text)
 
     def _prefill(self, question: _Question) -> Answer:
         """Prefill the new tokens of a dialogue; returns the answer with its first token."""

@@ -47,7 +47,7 @@ def samples_of_tasks(
 def _scored_by_task(run: Path, tasks: Mapping[str, Task]) -> dict[str, dict[str, Scored]]:
     found: dict[str, dict[str, Scored]] = {name: {} for name in tasks}
     for record in read_records(run):
-        if record["task"] in found:
+        if record["task"] in found and not record.get("repeat"):
             found[record["task"]][record["id"]] = from_record(record)
     return found
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from eval_tasks.store.run_folder import from_record, read_records, read_results
 from eval_tasks.task import Scored, Task
-from eval_tasks.totals import difference_of, totals_by_shape
+from eval_tasks.totals import difference_of, task_totals, totals_by_shape
 from mmcr_bench.intervals import LEVEL, holm
 from mmcr_dataset.publish.markdown_table import to_table
 
@@ -102,6 +102,11 @@ def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
         ]
         if entry.get("no_score"):
             notes.append(f"{name}: no score: {entry['no_score']}")
+        if entry.get("num_thinking"):
+            notes.append(
+                f"{name}: {entry['num_thinking']} of {entry['num_samples']} think aloud; their thoughts are "
+                "in no score and no history (--thinking)"
+            )
         if entry.get("hand_in"):
             said = f"{name}: its data has no gold answers, so there is no score; {show_losses(entry)}"
             notes.append(f"{said}; to hand in: {entry['hand_in']} in the run folder")
@@ -207,7 +212,8 @@ def _compared(name: str, task: Task, rules: str, folder_a: Path, folder_b: Path)
     _check_same_gold(name, a, b)
     lost_apart = sum(a[one].is_lost != b[one].is_lost for one in a)
     totals_a, totals_b = (
-        task.totals(side, rules) | totals_by_shape(task, side, rules) for side in ([*a.values()], [b[one] for one in a])
+        task_totals(task, side, rules) | totals_by_shape(task, side, rules)
+        for side in ([*a.values()], [b[one] for one in a])
     )
     metrics = [metric for metric in totals_a if metric in totals_b]
     # enough that the smallest possible p-value is below 5 % after the correction
@@ -255,5 +261,6 @@ def _check_same_gold(name: str, a: Mapping[str, Scored], b: Mapping[str, Scored]
 
 
 def _scored_by_id(folder: Path, task: str) -> dict[str, Scored]:
-    records = (record for record in read_records(folder) if record["task"] == task)
-    return {record["id"]: from_record(record) for record in records}
+    """The answers by the id of their sample, `ID#N` for further ones to the same."""
+    scored = [from_record(record) for record in read_records(folder) if record["task"] == task]
+    return {one.sample.dialogue.id + (f"#{one.repeat}" if one.repeat else ""): one for one in scored}

@@ -36,6 +36,8 @@ def to_record(task: str, scored: Scored) -> dict[str, Any]:
         "judged": dict(scored.judged),
         "reading": scored.reading,
         "truncated": list(scored.truncated),
+        "thoughts": dict(scored.thoughts),
+        "repeat": scored.repeat,
         "dialogue": to_json(sample.dialogue),
     }
 
@@ -56,6 +58,8 @@ def from_record(record: Mapping[str, Any]) -> Scored:
         record.get("judged", {}),
         record.get("reading"),
         tuple(record.get("truncated", ())),
+        record.get("thoughts", {}),
+        record.get("repeat", 0),
     )
 
 

@@ -230,12 +230,12 @@ class ChatClient:
             raise RetryableFailure(failure.reason, failure.detail, wait_s=0.0) from None
 
     def _adapt(self, body: bytes) -> bytes:
-        """The body for this model: without `temperature`, or with `max_completion_tokens`, if it refused the others."""
+        """The body for this model: without the fields that it refused, `max_tokens` under its newer name."""
         if not self.refused:
             return body
         request = json.loads(body)
-        if "temperature" in self.refused:
-            request.pop("temperature", None)
+        for name in self.refused - {"max_tokens"}:
+            request.pop(name, None)
         return to_body(rename_max_tokens(request) if "max_tokens" in self.refused else request)
 
     def _count_failure(self, failure: RequestFailed) -> EndpointUnusable | None:

@@ -170,14 +170,14 @@ def count_tokens(raw: Mapping[str, Any]) -> int:
     return (read_count(usage.get("prompt_tokens")) or 0) + (read_count(usage.get("completion_tokens")) or 0)
 
 
-_REFUSABLE = ("max_tokens", "temperature")  # fields that newer models refuse though the API has them
+_REFUSABLE = ("max_tokens", "temperature", "top_p", "seed")  # fields that newer models refuse though the API has them
 _NOT_TAKEN = re.compile(
     r"unsupported|not support|deprecated|not permitted|not allowed|unrecognized|unknown|only the default"
 )
 
 
 def refused_field(raw: Mapping[str, Any]) -> str | None:
-    """The field that this model never takes, `max_tokens` or `temperature`.
+    """The field that this model never takes: one of _REFUSABLE.
 
     None if it is another error, such as a value that is too large.
     """

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from eval_tasks.report.means import Mean, main_values, paper_mean, public_mean
+from eval_tasks.report.paper import show_paper
 from eval_tasks.store.run_folder import from_record, read_records, read_results
 from eval_tasks.task import Scored, Task
 from eval_tasks.totals import difference_of, task_totals, totals_by_shape
-from mmcr_bench.intervals import LEVEL, holm
+from mmcr_bench.intervals import LEVEL, Difference, holm
 from mmcr_dataset.publish.markdown_table import to_table
 
 NO_SCORE = "no score"
@@ -118,20 +118,6 @@ def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
 Rows = tuple[list[str], list[list[str]]]  # header and lines of a table
 
 
-def paper_scores(name: str) -> dict[str, float]:
-    """`task/metric` -> score of a model in the paper.
-
-    Raises:
-        ValueError: the paper has no such model.
-    """
-    models: dict[str, dict[str, float]] = json.loads(
-        resources.files("eval_tasks.report").joinpath("paper_scores.json").read_text(encoding="utf-8")
-    )["models"]
-    if name not in models:
-        raise ValueError(f"--paper {name!r}: the paper has {', '.join(models)}")
-    return models[name]
-
-
 def runs_table(folders: Sequence[Path], paper: Sequence[str] = ()) -> str:
     """Several runs as a Markdown table; see `runs_rows`."""
     return to_table(*runs_rows(folders, paper))
@@ -140,26 +126,38 @@ def runs_table(folders: Sequence[Path], paper: Sequence[str] = ()) -> str:
 def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
     """Several runs, one column each, followed by models of the paper.
 
-    A metric has a line for each combination of rules and judge. The paper's numbers, which are by VLMEvalKit of March
-    2025 and GPT-4o, are repeated on each of them.
+    A metric has a line for each combination of rules and judge. A number of the paper that isn't of the same split,
+    rules, prompts and judge is marked with the reason.
     """
     cells: dict[tuple[str, str, str, str], dict[int, str]] = {}
-    heads = []
+    entries: dict[tuple[str, str, str, str], Mapping[str, Any]] = {}
+    heads, means = [], {}
     for column, folder in enumerate(folders):
         results = read_results(folder)
         heads.append(f"{folder.name} ({results['model']['name']})")
+        means[column] = public_mean(main_values(results))
         for name, entry in results["tasks"].items():
             losses = show_losses(entry)
             for metric, total in all_totals(entry).items():
-                line = cells.setdefault((name, metric, entry["rules"], _judge_of(entry)), {})
-                line[column] = "; ".join(filter(None, [_show(total), losses]))
-    printed = [paper_scores(name) for name in paper]
+                key = (name, metric, entry["rules"], _judge_of(entry))
+                cells.setdefault(key, {})[column] = "; ".join(filter(None, [_show(total), losses]))
+                entries.setdefault(key, entry)
     rows = []
     for key, line in cells.items():
-        of_paper = [scores.get(f"{key[0]}/{key[1]}") for scores in printed]
-        shown = ["" if points is None else f"{points:g}" for points in of_paper]
-        rows.append([*key, *(line.get(column, "") for column in range(len(folders))), *shown])
+        of_paper = [show_paper(name, key[0], key[1], entries[key]) for name in paper]
+        rows.append([*key, *(line.get(column, "") for column in range(len(folders))), *of_paper])
+    for tasks in dict.fromkeys(mean.tasks for mean in means.values() if mean):
+        rows.append(_mean_row([mean if mean and mean.tasks == tasks else None for mean in means.values()], paper))
     return ["task", "metric", "rules", "judge", *heads, *(f"paper: {name}" for name in paper)], rows
+
+
+def _mean_row(means: Sequence[Mean | None], paper: Sequence[str]) -> list[str]:
+    """A line of the mean over the public benchmarks."""
+    first = next(mean for mean in means if mean)
+    shown = [_show(mean._asdict()) if mean else "" for mean in means]
+    printed = [paper_mean(name, first.tasks) for name in paper]
+    of_paper = ["" if value is None else f"{value:.1f}* (of the printed numbers above)" for value in printed]
+    return ["public", first.name, "", "", *shown, *of_paper]
 
 
 _OF_THE_REPLIES = ("num_asked", "judge_prompts_sha256")  # these depend on the replies, so they may differ between runs
@@ -190,7 +188,8 @@ def comparison_rows(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -
     shared = [name for name in runs[0]["tasks"] if name in runs[1]["tasks"]]
     if not shared:
         raise ValueError(f"{folder_a} and {folder_b} share no task: {list(runs[0]['tasks'])}, {list(runs[1]['tasks'])}")
-    rows = []
+    rows: list[list[str]] = []
+    gaps: dict[str, Difference | None] = {}
     for name in shared:
         entries = [dict(results["tasks"][name]) for results in runs]
         for entry in entries:
@@ -202,12 +201,29 @@ def comparison_rows(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -
                     "numbers can't be compared; run or score one of them again"
                 )
         losses = [show_losses(entry) or "-" for entry in entries]
-        rows += [[*row, *losses] for row in _compared(name, tasks[name], entries[0]["rules"], folder_a, folder_b)]
+        of_task, gap = _compared(name, tasks[name], entries[0]["rules"], folder_a, folder_b)
+        rows += [[*row, *losses] for row in of_task]
+        gaps[name] = gap
+    if (mean := public_mean({name: (gap.mean, gap.low, gap.high) for name, gap in gaps.items() if gap})) is not None:
+        rows.append(_mean_difference_row(mean, [public_mean(main_values(results)) for results in runs]))
     header = ["task", "metric", folder_a.name, folder_b.name, "difference [95 %]", "verdict", "detectable"]
     return [*header, f"lost in {folder_a.name}", f"lost in {folder_b.name}"], rows
 
 
-def _compared(name: str, task: Task, rules: str, folder_a: Path, folder_b: Path) -> list[list[str]]:
+def _mean_difference_row(mean: Mean, sides: Sequence[Mean | None]) -> list[str]:
+    """A line of the mean difference over the public benchmarks; significant if its interval excludes 0."""
+    values = [f"{side.value:.2f}" if side and side.tasks == mean.tasks else "-" for side in sides]
+    if mean.low is None or mean.high is None:
+        return ["public", mean.name, *values, f"{mean.value:+.2f}", "no verdict: an interval is missing", "-", "-", "-"]
+    verdict = "significant" if mean.low > 0 or mean.high < 0 else "not significant"
+    shown = f"{mean.value:+.2f} [{mean.low:+.2f}, {mean.high:+.2f}]"
+    return ["public", mean.name, *values, shown, verdict, "-", "-", "-"]
+
+
+def _compared(
+    name: str, task: Task, rules: str, folder_a: Path, folder_b: Path
+) -> tuple[list[list[str]], Difference | None]:
+    """The lines of a task, and the difference of its main metric if it has a verdict."""
     a, b = (_scored_by_id(folder, name) for folder in (folder_a, folder_b))
     _check_same_gold(name, a, b)
     lost_apart = sum(a[one].is_lost != b[one].is_lost for one in a)
@@ -237,7 +253,8 @@ def _compared(name: str, task: Task, rules: str, folder_a: Path, folder_b: Path)
         elif not gap.has_verdict:
             verdict = f"no verdict: {gap.num_clusters} clusters"
         rows.append([name, metric, *values, shown, verdict, f"{gap.detectable:.2f}"])
-    return rows
+    is_decided = bool(rows) and not rows[0][5].startswith("no verdict")
+    return rows, gaps[metrics[0]] if is_decided else None
 
 
 def _check_same_gold(name: str, a: Mapping[str, Scored], b: Mapping[str, Scored]) -> None:

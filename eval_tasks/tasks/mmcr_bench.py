@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from eval_tasks.task import Points, Sample, Scored, Task, Total
+from eval_tasks.task import Points, Sample, Scored, Task, Total, Unit
 from eval_tasks.totals import mean_total, totals_by_subject
 from mmcr_bench.judge.judgement import Judgement
 from mmcr_bench.judge.rubric import NAMES
@@ -34,7 +34,15 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     metrics = dict.fromkeys(metric for one in scored for metric in one.points) or dict.fromkeys(NAMES)
     ordered = sorted(metrics, key=lambda metric: metric != "overall")
     found = {metric: mean_total(scored, metric, 1.0, HIGHEST) for metric in ordered}
+    if set(NAMES) <= set(metrics):
+        found["mean of six"] = Total([_mean_unit(one) for one in scored], {"": 1.0}, HIGHEST)
     return found | totals_by_subject(scored, ordered[0], 1.0, HIGHEST)
+
+
+def _mean_unit(one: Scored) -> Unit:
+    """The mean of the judge's six scores, as the paper averages their gains (4.1, 3.1, 3.2)."""
+    points = 0.0 if one.is_lost else sum(one.points.get(name) or 0.0 for name in NAMES) / len(NAMES)
+    return Unit(one.sample.group, points, is_lost=one.is_lost)
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Judgement) -> str:

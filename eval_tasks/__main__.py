@@ -1,4 +1,4 @@
-"""python -m eval_tasks --model hf:PATH|api:URL#NAME|scripted:FILE [--tasks a,b]; also: score, compare, report."""
+"""python -m eval_tasks --model hf:PATH|api:URL#NAME|scripted:FILE [--tasks a,b]; also: explain, report, ..."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ PROGRAM = Program(
         "run": "eval_tasks.commands:Run",
         "score": "eval_tasks.commands:Score",
         "compare": "eval_tasks.commands:Compare",
+        "explain": "eval_tasks.explain_command:Explain",
         "report": "eval_tasks.commands:Report",
     },
     extra="eval",

@@ -95,7 +95,7 @@ class Run:
             tasks=tuple(load_task(found[name]) for name in names),
             out=out,
             judge=self.judge,
-            data=_places(names, self.data),
+            data=places_of(names, self.data),
             rules=self.rules,
             limit=self.limit,
             max_new_tokens=max_new_tokens,
@@ -178,8 +178,8 @@ class Score:
         from eval_tasks.run import score_again
         from eval_tasks.store.run_folder import read_results
 
-        tasks = _all_tasks(self.tasks_from, list(read_results(self.folder)["tasks"]))
-        data = _places(tasks, [self.data] if self.data else [])
+        tasks = all_tasks(self.tasks_from, list(read_results(self.folder)["tasks"]))
+        data = places_of(tasks, [self.data] if self.data else [])
         results = score_again(self.folder, tasks, self.rules, self.judge, dict(data))
         print(run_table(results))
         return exit_code(results)
@@ -231,7 +231,7 @@ class Compare:
         from eval_tasks.store.run_folder import read_results
 
         names = [name for name in read_results(self.run_a)["tasks"] if name in read_results(self.run_b)["tasks"]]
-        print(compare_runs(self.run_a, self.run_b, _all_tasks(self.tasks_from, names)))
+        print(compare_runs(self.run_a, self.run_b, all_tasks(self.tasks_from, names)))
 
 
 @dataclass(frozen=True)
@@ -282,8 +282,8 @@ class Report:
             from eval_tasks.report.page import write_report_page
 
             shared = set.intersection(*(set(read_results(run)["tasks"]) for run in self.runs))
-            tasks = _all_tasks(self.tasks_from, sorted(shared))
-            data = dict(_places(tasks, self.data))
+            tasks = all_tasks(self.tasks_from, sorted(shared))
+            data = dict(places_of(tasks, self.data))
             write_report_page(
                 self.html, self.runs, tasks, self.dataset, self.bench, self.training, paper, data, self.samples
             )
@@ -345,7 +345,7 @@ def _max_new_tokens(gen_kwargs: str | None, default: int) -> int:
     return default
 
 
-def _places(names: Iterable[str], values: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def places_of(names: Iterable[str], values: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """(task, place of its data) for the tasks given in --data."""
     return tuple((name, place) for name, place in (_data_of(name, values) for name in names) if place)
 
@@ -362,7 +362,12 @@ def _data_of(task: str, values: Sequence[str]) -> tuple[str, str]:
     return task, str(inside if inside.exists() else plain[0])
 
 
-def _all_tasks(outside: Sequence[Path], names: Sequence[str]) -> dict[str, Task]:
+def all_tasks(outside: Sequence[Path], names: Sequence[str]) -> dict[str, Task]:
+    """The tasks of these names.
+
+    Raises:
+        ValueError: one is unknown.
+    """
     found = find_tasks(outside)
     for name in names:
         if name not in found:

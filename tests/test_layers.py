@@ -49,6 +49,7 @@ ROOMS = {
         "tasks scoring",
         "run score_predictions inspect_tasks metrics",
         "commands",
+        "explain_command",
         "__main__",
     ],
     "experiments": [

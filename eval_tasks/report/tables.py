@@ -224,7 +224,7 @@ def _compared(
     name: str, task: Task, rules: str, folder_a: Path, folder_b: Path
 ) -> tuple[list[list[str]], Difference | None]:
     """The lines of a task, and the difference of its main metric if it has a verdict."""
-    a, b = (_scored_by_id(folder, name) for folder in (folder_a, folder_b))
+    a, b = (scored_by_id(folder, name) for folder in (folder_a, folder_b))
     _check_same_gold(name, a, b)
     lost_apart = sum(a[one].is_lost != b[one].is_lost for one in a)
     totals_a, totals_b = (
@@ -277,7 +277,7 @@ def _check_same_gold(name: str, a: Mapping[str, Scored], b: Mapping[str, Scored]
             )
 
 
-def _scored_by_id(folder: Path, task: str) -> dict[str, Scored]:
+def scored_by_id(folder: Path, task: str) -> dict[str, Scored]:
     """The answers by the id of their sample, `ID#N` for further ones to the same."""
     scored = [from_record(record) for record in read_records(folder) if record["task"] == task]
     return {one.sample.dialogue.id + (f"#{one.repeat}" if one.repeat else ""): one for one in scored}

@@ -8,6 +8,7 @@ at the first difference, so replies equal those of a full prefill at every turn.
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import json
 import logging
 from collections.abc import Sequence
@@ -89,6 +90,8 @@ class TransformersVLM:
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "device": self._model.device.type,
             "attention": str(self._model.config.get_text_config()._attn_implementation),
+            "batch_size": self.batch_size,
+            "transformers": importlib.metadata.version("transformers"),
             "cache": "kept" if self._keeps else f"prefill: {self._checkpoint.why_no_cache}",
             "generation_config": json.loads(json.dumps(config, default=str)),
         }

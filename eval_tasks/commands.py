@@ -29,7 +29,7 @@ class Run:
 
     Attributes:
         model: hf:FOLDER_OR_HUB_ID[@REVISION], api:URL#NAME (key from OPENAI_API_KEY) or scripted:FILE.json; hf alone
-            needs --model_args.
+            needs --model_args; vllm:, sglang: or transformers:FOLDER_OR_HUB_ID starts that server and asks it.
         tasks: comma-separated names of tasks or groups; default mmcr_bench.
         list: list the tasks and exit.
         data: folder, file or Hub id with a task's data.
@@ -50,6 +50,7 @@ class Run:
         device_map: auto spreads the model over all devices (hf:).
         attn_implementation: attention of the model, such as sdpa or flash_attention_2 (hf:).
         quantization: bitsandbytes-4bit or bitsandbytes-8bit (hf:).
+        server_args: further flags of a started server, in one text (vllm:, sglang:, transformers:).
         log_samples: no effect: samples.jsonl is always written.
         tasks_from: file or folder with additional tasks.
     """
@@ -75,6 +76,7 @@ class Run:
     device_map: str | None = None
     attn_implementation: str | None = None
     quantization: str | None = None
+    server_args: Annotated[str | None, arg(metavar="FLAGS")] = None
     log_samples: bool = True
     tasks_from: TaskFiles = ()
 
@@ -106,6 +108,7 @@ class Run:
             generation=GenerationSettings(
                 _gen_kwargs(self.gen_kwargs), self.system_prompt, extra_body=_extra_body(self.extra_body, model)
             ),
+            server_args=self.server_args or "",
             load=LoadSettings(self.dtype, self.device_map, self.attn_implementation, self.quantization),
         )
         if not (results := run(settings)):
@@ -304,7 +307,7 @@ def _extra_body(text: str | None, model: str) -> dict[str, Any]:
 
     if text is None:
         return {}
-    if not model.startswith("api:"):
+    if model.startswith(("hf:", "scripted:")):
         raise ValueError(f"--extra_body is for a server (--model api:URL#NAME), got --model {model}")
     try:
         value = json.loads(text)

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from eval_tasks.models.generation import GenerationSettings, LoadSettings
 from eval_tasks.models.model import Model, NoReply
-from eval_tasks.models.open_model import open_model
+from eval_tasks.models.open_model import SERVED, open_model
 from eval_tasks.scoring import SEED, score_answered
 from eval_tasks.store.hand_in import write_hand_in
 from eval_tasks.store.journal import Journal, journal_name, reply_key
@@ -56,6 +56,7 @@ class RunSettings:
         num_samples: number of answers to each sample.
         generation: how the model writes.
         load: how a local checkpoint is loaded.
+        server_args: further flags of a started server.
     """
 
     model: str
@@ -72,6 +73,7 @@ class RunSettings:
     num_samples: int = 1
     generation: GenerationSettings = GenerationSettings()  # noqa: RUF009  (frozen)
     load: LoadSettings = LoadSettings()  # noqa: RUF009  (frozen)
+    server_args: str = ""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -96,6 +98,11 @@ class RunSettings:
             task.check_rules(self.rules)
 
     @property
+    def is_served(self) -> bool:
+        """True if a server answers, by the chat API."""
+        return self.model.partition(":")[0] in ("api", *SERVED)
+
+    @property
     def decoding(self) -> dict[str, Any]:
         """The settings of replies, for the identity of the run and the keys of its journal."""
         settings = {"temperature": 0, "max_new_tokens": self.max_new_tokens} | self.how_it_writes.describe()
@@ -117,7 +124,7 @@ class RunSettings:
         return replace(
             self.generation,
             template_options=off | dict(self.generation.template_options),
-            extra_body=body if self.model.startswith("api:") else self.generation.extra_body,
+            extra_body=body if self.is_served else self.generation.extra_body,
         )
 
 
@@ -130,10 +137,12 @@ def run(settings: RunSettings) -> dict[str, Any]:
         ValueError: an API model with several processes, or model, data or output folder can't be used.
     """
     process = this_process()
-    if process.world_size > 1 and settings.model.startswith("api:"):
-        raise ValueError("--model api: needs a single process; raise --batch_size for more concurrency")
+    if process.world_size > 1 and settings.is_served:
+        raise ValueError(f"--model {settings.model}: needs a single process; raise --batch_size for more concurrency")
     ledger = settings.out / "ledger.sqlite3"
-    model = open_model(settings.model, ledger, settings.batch_size, settings.load, settings.how_it_writes)
+    model = open_model(
+        settings.model, ledger, settings.batch_size, settings.load, settings.how_it_writes, settings.server_args
+    )
     decoding, identity = settings.decoding, {"name": model.name, "revision": model.revision, **model.describe()}
     results, kept = _earlier(settings.out, identity, decoding, {task.name for task in settings.tasks})
     with ExitStack() as stack:

@@ -35,9 +35,10 @@ class ChatApiVLM:
         ledger_path: Path,
         batch_size: int = 16,
         generation: GenerationSettings = GenerationSettings(),  # noqa: B008  (frozen)
+        api_key: str | None = None,
     ) -> None:
         self._generation = generation
-        self._endpoint = read_endpoint(address, "--model", "api:URL#NAME", max_in_flight=batch_size)
+        self._endpoint = read_endpoint(address, "--model", "api:URL#NAME", max_in_flight=batch_size, api_key=api_key)
         self._ledger_path = ledger_path
         self.name = f"api:{self._endpoint.base_url}#{self._endpoint.model}"
         self.revision = self._endpoint.model

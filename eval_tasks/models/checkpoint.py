@@ -25,8 +25,8 @@ from mmcr_dataset.record.messages import Message, to_messages
 
 # Types whose kept cache gives the replies of `generate` token for token: tests/eval_tasks/models/test_families.py.
 KEEPS_CACHE = frozenset(
-    "ovis2 qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe smolvlm idefics2 idefics3 llava llava_next llava_onevision internvl "
-    "aya_vision mistral3 glm4v perception_lm deepseek_vl".split()
+    "ovis2 qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe smolvlm idefics2 idefics3 llava llava_next llava_onevision "
+    "internvl aya_vision mistral3 glm4v perception_lm deepseek_vl".split()
 )
 _INERT = str.maketrans({"<": "‹", ">": "›", "[": "(", "]": ")", "|": "¦"})
 _PROBES = ((60, 40), (90, 120))  # sizes of two images, px

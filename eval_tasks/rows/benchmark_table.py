@@ -18,6 +18,10 @@ _MORE = re.compile(
 _GENERIC = re.compile(rf"(?:{_SPLITS}|data|default|rows|table|questions?|of|partial|\d+)")
 
 
+class NotThere(ValueError):
+    """A folder doesn't hold the benchmark's table."""
+
+
 @dataclass(frozen=True, slots=True)
 class HubRows:
     """A data set on the Hub: its id, split, configuration and pinned revision."""
@@ -54,7 +58,7 @@ def benchmark_files(place: Path, stem: str | None, hub: HubRows) -> list[Path]:
             named = shards
     if not named:
         names = ", ".join(str(path.relative_to(place)) for path in tables[:8]) or "no table at all"
-        raise ValueError(
+        raise NotThere(
             f"{place} doesn't hold the table of {stem}: expected {stem}*.tsv, or the shards of {hub.name}; it has "
             f"{names}. Name the file itself if one of them is it"
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.rows.benchmark_table import HubRows, benchmark_files
+from eval_tasks.rows.benchmark_table import HubRows, NotThere, benchmark_files
 from eval_tasks.rows.row_images import IMAGE_COLUMN, NAN_WORDS, has_no_image, rows_with_images, with_image_files
 from eval_tasks.rows.table_files import image_bytes, to_list
 from eval_tasks.task import Row
@@ -38,6 +40,10 @@ def load_rows(
         for path in benchmark_files(Path(data), stem, hub):
             yield from rows_with_images(path, needs_image)
         return
+    if data is None and stem is not None and (found := in_lmu_data(stem, hub)):
+        for path in found:
+            yield from rows_with_images(path, needs_image)
+        return
     from datasets import Image, load_dataset
 
     try:
@@ -52,6 +58,22 @@ def load_rows(
     for number, row in enumerate(rows, start=1):
         cells = {name: cell for name, cell in row.items() if cell is not None}
         yield with_image_files(cells, Path(hub.name), f"{data or hub.name} row {number}", needs_image)
+
+
+def in_lmu_data(stem: str, hub: HubRows) -> list[Path]:
+    """The files of a benchmark in the folder that `LMUData` names in the environment; empty if it has none."""
+    place = os.environ.get("LMUData")  # noqa: SIM112  (VLMEvalKit's spelling)
+    if not place:
+        return []
+    if not Path(place).is_dir():
+        raise ValueError(f"LMUData={place} in the environment: no such folder; pass --data, or unset it")
+    try:
+        found = benchmark_files(Path(place), stem, hub)
+    except NotThere as error:
+        log.info("%s; asking the Hub for %s", error, hub.name)
+        return []
+    log.info("LMUData: reading %s", ", ".join(map(str, found)))
+    return found
 
 
 def require_cells(row: Row, names: Sequence[str], place: str) -> list[Any]:
@@ -114,6 +136,7 @@ def to_text(value: object) -> str:
     return text
 
 
+log = logging.getLogger(__name__)
 _PLACE = re.compile(r"<image\s*(\d+)>", re.IGNORECASE)
 
 

@@ -135,3 +135,13 @@ def test_a_row_without_an_answer_among_rows_with_one_is_an_error(tmp_path: Path)
     data = table(tmp_path / "MMStar.tsv", {"image": IMAGE}, {"image": IMAGE, "answer": ""})
     with pytest.raises(ValueError, match="row 1 has no answer"):
         samples(data)
+
+
+def test_the_folder_of_the_environment_is_read_before_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table(tmp_path / "MMStar.tsv", {"image": IMAGE})
+    monkeypatch.setenv("LMUData", str(tmp_path))
+    (sample,) = load_task(find_tasks()["mmstar"]).samples(None, RULES)
+    assert "Which?" in sample.dialogue.turns[0].human_text
+    monkeypatch.setenv("LMUData", str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match="no such folder"):
+        list(load_task(find_tasks()["mmstar"]).samples(None, RULES))

@@ -251,6 +251,7 @@ class Report:
         data: HTML page: place of a task's data, to show its images.
         samples: HTML page: number of samples shown per task.
         training: HTML page: folder of the training run.
+        push_to: write the scores of the run, with rules, judge and intervals, into the card of this model on the Hub.
         tasks_from: file or folder with additional tasks.
     """
 
@@ -263,6 +264,7 @@ class Report:
     data: Places = ()
     samples: int = 20
     training: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    push_to: Annotated[str | None, arg(metavar="ORG/MODEL")] = None
     tasks_from: TaskFiles = ()
 
     def run(self) -> None:
@@ -281,6 +283,12 @@ class Report:
         if self.output_file:
             self.output_file.write_text(table + "\n", encoding="utf-8")
         print(table)
+        if self.push_to is not None:
+            from eval_tasks.report.push import push_scores
+
+            if len(self.runs) != 1:
+                raise ValueError(f"--push_to {self.push_to}: give one RUN, got {len(self.runs)}")
+            print(f"\npushed: {push_scores(self.runs[0], self.push_to)}")
         if self.html is not None:
             from eval_tasks.report.page import write_report_page
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.readers.judged_answer import ChatJudge, Place, Verdict
+from eval_tasks.reply_signs import reply_totals
 from eval_tasks.store.run_folder import finite
 from eval_tasks.task import Failure, Scored, Task, Total
 from eval_tasks.totals import interval_of, task_totals, totals_by_shape
@@ -219,7 +220,10 @@ def to_entry(task: Task, scored: Sequence[Scored], rules: str, judged_by: dict[s
         **count_losses(scored),
         "no_score": why_no_score(scored),
         "totals": {metric: _to_total(total) for metric, total in found.items()},
-        "parts": {metric: _to_total(total) for metric, total in totals_by_shape(task, scored, rules).items()},
+        "parts": {
+            metric: _to_total(total)
+            for metric, total in (totals_by_shape(task, scored, rules) | reply_totals(scored)).items()
+        },
     }
 
 

@@ -51,7 +51,7 @@ FLAGS = {
     "eval_tasks score": "task predictions data output_dir judge rules tasks_from",
     "eval_tasks compare": "tasks_from",
     "eval_tasks explain": "rules judge html data tasks_from",
-    "eval_tasks report": "paper output_file html dataset bench data samples training tasks_from",
+    "eval_tasks report": "paper output_file html dataset bench data samples training push_to tasks_from",
     "training publish": "push_to scores private",
 }
 OF_EVERY_EXPERIMENT = (

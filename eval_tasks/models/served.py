@@ -137,8 +137,9 @@ class ServedVLM:
         end = time.monotonic() + READY_AFTER_S
         while time.monotonic() < end:
             if self._process.poll() is not None:
-                last = self._log_path.read_text(errors="replace").strip()[-600:]
-                raise ValueError(f"{self.name}: the server ended with code {self._process.returncode}: ...{last}")
+                said = self._log_path.read_text(errors="replace").strip()
+                shown = said if len(said) < 1000 else f"{said[:300]} ... {said[-600:]}"
+                raise ValueError(f"{self.name}: the server ended with code {self._process.returncode}: {shown}")
             try:
                 with urllib.request.urlopen(f"{self._url}/health", timeout=5) as answer:  # noqa: S310  (127.0.0.1)
                     if answer.status == 200:

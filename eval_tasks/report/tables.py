@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from eval_tasks.reply_signs import reply_totals
 from eval_tasks.report.means import Mean, main_values, paper_mean, public_mean
 from eval_tasks.report.paper import show_paper
 from eval_tasks.store.run_folder import from_record, read_records, read_results
-from eval_tasks.task import Scored, Task
+from eval_tasks.task import Scored, Task, Total
 from eval_tasks.totals import difference_of, task_totals, totals_by_shape
 from mmcr_bench.intervals import LEVEL, Difference, holm
 from mmcr_dataset.publish.markdown_table import to_table
@@ -228,10 +229,10 @@ def _compared(
     _check_same_gold(name, a, b)
     lost_apart = sum(a[one].is_lost != b[one].is_lost for one in a)
     totals_a, totals_b = (
-        task_totals(task, side, rules) | totals_by_shape(task, side, rules)
+        task_totals(task, side, rules) | totals_by_shape(task, side, rules) | reply_totals(side)
         for side in ([*a.values()], [b[one] for one in a])
     )
-    metrics = [metric for metric in totals_a if metric in totals_b]
+    metrics = [metric for metric in totals_a if metric in totals_b and _same_groups(totals_a[metric], totals_b[metric])]
     # enough that the smallest possible p-value is below 5 % after the correction
     num_resamples = max(2000, 100 * len(metrics))
     gaps = {
@@ -255,6 +256,11 @@ def _compared(
         rows.append([name, metric, *values, shown, verdict, f"{gap.detectable:.2f}"])
     is_decided = bool(rows) and not rows[0][5].startswith("no verdict")
     return rows, gaps[metrics[0]] if is_decided else None
+
+
+def _same_groups(a: Total, b: Total) -> bool:
+    """False for signs of replies where the runs lost other samples."""
+    return {unit.group for unit in a.units} == {unit.group for unit in b.units}
 
 
 def _check_same_gold(name: str, a: Mapping[str, Scored], b: Mapping[str, Scored]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -217,3 +219,31 @@ def test_one_moderated_input_costs_one_sample(tmp_path: Path) -> None:
         ask = [f"--model=api:{server.base_url}#m", "--tasks=mmstar", f"--data={data}", f"--out={tmp_path}/run"]
         assert main(ask) == 0
     assert entry_of(tmp_path / "run")["failures"] == {"content_filter": 1}
+
+
+def test_a_thinking_server_killed_twice_loses_nothing(tmp_path: Path) -> None:
+    """A hundred samples; each reply has its thoughts in another place, and the model takes no temperature."""
+    data = questions(tmp_path / "MMStar.jsonl", 100)
+    served: list[str] = []
+
+    def answer(body: dict[str, Any]) -> Answer:
+        if "temperature" in body:
+            return Answer("temperature", status=400, code="unsupported_value", param="temperature")
+        time.sleep(0.02)
+        served.append(str(body["messages"]))
+        return completion(THINKING[len(served) % len(THINKING)])
+
+    with FakeChatServer(answer) as server:
+        ask = [f"--model=api:{server.base_url}#m", "--tasks=mmstar", f"--data={data}", f"--out={tmp_path}/run"]
+        for num_before_kill in (30, 60):
+            process = subprocess.Popen([sys.executable, "-m", "eval_tasks", *ask], stderr=subprocess.DEVNULL)
+            while len(served) < num_before_kill:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.kill()
+            process.wait()
+        assert main(ask) == 0
+        assert 100 <= len(served) <= 100 + 2 * 16  # at most what was in flight is asked again
+    entry = entry_of(tmp_path / "run")
+    assert (entry["num_samples"], entry["num_thinking"], entry["failures"]) == (100, 100, {})
+    assert entry["totals"]["accuracy"]["value"] == 100.0

@@ -77,7 +77,7 @@ class Explain:
         for name in ("results.json", "samples.jsonl", JUDGE_LEDGER):
             if (self.run_a / name).is_file():
                 shutil.copy(self.run_a / name, made / name)
-        changed = {name: task for name, task in tasks.items() if self.rules in task.rules}
+        changed = {name: task for name, task in tasks.items() if self.rules in (*task.rules, *task.adapter_rules)}
         if not changed:
             has = {name: ", ".join(task.rules) for name, task in tasks.items()}
             raise ValueError(f"--rules {self.rules}: no task of {self.run_a} has them: {has}")

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from eval_tasks.models.generation import GenerationSettings, LoadSettings
 from eval_tasks.models.model import Model, NoReply
 from eval_tasks.models.open_model import SERVED, open_model
+from eval_tasks.readers.qwen_prompts import gen_kwargs_of, image_options_of
 from eval_tasks.scoring import SEED, score_answered
 from eval_tasks.store.hand_in import write_hand_in
 from eval_tasks.store.journal import Journal, journal_name, reply_key
@@ -115,7 +116,10 @@ class RunSettings:
 
     @property
     def how_it_writes(self) -> GenerationSettings:
-        """The generation settings, with those that switch thoughts off."""
+        """The generation settings, with those of the rules' adapter and those that switch thoughts off."""
+        if self.model.startswith("hf:") and (of_rules := gen_kwargs_of(self.rules)):
+            given = {**of_rules, **self.generation.gen_kwargs}
+            return replace(self, rules=None, generation=replace(self.generation, gen_kwargs=given)).how_it_writes
         if self.thinking != "off":
             return self.generation
         off = {"enable_thinking": False}
@@ -158,6 +162,8 @@ def run(settings: RunSettings) -> dict[str, Any]:
         records = [to_record(task.name, one) for one in scored]
         kept += records
         asked: dict[str, Any] = {"prompts_sha256": prompts_hash(records), "limit": settings.limit, "data": data}
+        if shown := image_options_of(rules, task.name):
+            asked["images"] = shown
         asked |= {"num_samples": settings.num_samples} if settings.num_samples > 1 else {}
         if not all(one.sample.has_gold for one in scored):
             asked["hand_in"] = str(write_hand_in(settings.out, task.name, scored).relative_to(settings.out))
@@ -239,7 +245,10 @@ async def _answer_tasks(settings: RunSettings, context: RunContext, process: Pro
             found = task.samples(data.get(task.name), task.check_rules(settings.rules))
             unique = _unique(task, itertools.islice(found, settings.limit))
             samples = itertools.islice(unique, process.rank, None, process.world_size)
-            answered[task.name] = await answer_samples(task, samples, context)
+            shown = image_options_of(task.check_rules(settings.rules), task.name)
+            context.model.show_images_with(shown)
+            decoding = context.decoding | ({"images": shown} if shown else {})
+            answered[task.name] = await answer_samples(task, samples, replace(context, decoding=decoding))
     return answered
 
 

@@ -203,6 +203,7 @@ class Task:
         by_turn: the points of each asked turn, up to 100, None for an unjudged one; None if turns have no points.
         max_judge_tokens: maximum number of tokens of a chat model's verdict.
         rules: names of the task's scoring rules.
+        adapter_rules: further rules, as a harness asks one family of models.
         version: incremented when the same reply would get other points.
         to_sample: (row, rules, number) -> the sample of a row; None if the task can't score prediction files.
         predictions: (path, data) -> predictions of a file; None for a table with gold and reply in each row.
@@ -220,6 +221,7 @@ class Task:
     by_turn: Callable[[Scored], Sequence[float | None]] | None = None
     max_judge_tokens: int = 128
     rules: tuple[str, ...] = (DEFAULT_RULES,)
+    adapter_rules: tuple[str, ...] = ()
     version: int = 1
     to_sample: Callable[[Row, str, int], Sample] | None = None
     predictions: Callable[[Path, str | None], Predictions] | None = None
@@ -236,6 +238,7 @@ class Task:
             ValueError: the task has no such rules.
         """
         chosen = rules or (DEFAULT_RULES if DEFAULT_RULES in self.rules else self.rules[0])
-        if chosen not in self.rules:
-            raise ValueError(f"task {self.name} has no rules {chosen!r}; expected one of {', '.join(self.rules)}")
+        known = (*self.rules, *self.adapter_rules)
+        if chosen not in known:
+            raise ValueError(f"task {self.name} has no rules {chosen!r}; expected one of {', '.join(known)}")
         return chosen

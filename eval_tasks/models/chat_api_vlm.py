@@ -7,7 +7,7 @@ request is paid twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,6 +54,9 @@ class ChatApiVLM:
     async def __aexit__(self, *exception: object) -> None:
         await self._client.__aexit__(None, None, None)
         self._ledger.close()
+
+    def show_images_with(self, options: Mapping[str, Any]) -> None:
+        """Images are sent as they are: pixel limits are the server's."""
 
     def forget(self, dialogue: Dialogue) -> None:
         """Drop the dialogue's encoded images."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Checkpoint:
         model: its model, in evaluation mode on its device.
         revision: hash of the folder, or the Hub commit.
         generation: generation settings of the run, on top of the checkpoint's generation_config.json.
+        image_options: options of the image processor for the task that is asked, such as pixel limits.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Checkpoint:
     model: Any
     revision: str
     generation: GenerationSettings
+    image_options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def tokenizer(self) -> Any:
@@ -134,7 +136,7 @@ class Checkpoint:
         All images are one list, that of one dialogue.
         """
         shown = [list(images)] if images else None
-        options = self.special_tokens_of(text) | options
+        options = self.special_tokens_of(text) | (self.image_options if images else {}) | options
         return self.processor(text=[text], images=shown, return_tensors="pt", **options)
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
 
 from mmcr_dataset.record.dialogue import Dialogue
@@ -63,6 +63,14 @@ class Model(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """What a reply depends on besides name, revision and the run's settings, as JSON values."""
+        ...
+
+    def show_images_with(self, options: Mapping[str, Any]) -> None:
+        """Set the image options of the next task, such as pixel limits; empty for the model's own.
+
+        Raises:
+            ValueError: the model takes none of them.
+        """
         ...
 
     def forget(self, dialogue: Dialogue) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,6 +46,9 @@ class ScriptedModel:
 
     async def __aexit__(self, *exception: object) -> None:
         return None
+
+    def show_images_with(self, options: Mapping[str, Any]) -> None:
+        """Nothing is seen."""
 
     def forget(self, dialogue: Dialogue) -> None:
         """Nothing to release."""

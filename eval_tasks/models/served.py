@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -98,6 +98,9 @@ class ServedVLM:
     def describe(self) -> dict[str, Any]:
         """The server's version and flags."""
         return dict(self._described)
+
+    def show_images_with(self, options: Mapping[str, Any]) -> None:
+        """Images are sent as they are: pixel limits are the server's."""
 
     def forget(self, dialogue: Dialogue) -> None:
         """Drop the dialogue's encoded images."""

@@ -11,7 +11,7 @@ import asyncio
 import importlib.metadata
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -102,6 +102,12 @@ class TransformersVLM:
     async def __aexit__(self, *exception: object) -> None:
         if self._worker is not None:
             await asyncio.wait([self._worker])
+
+    def show_images_with(self, options: Mapping[str, Any]) -> None:
+        """Set the image options of the next task; raises as `Model.show_images_with`."""
+        if options and not hasattr(self._checkpoint.processor.image_processor, "merge_size"):  # Qwen's kind alone
+            raise ValueError(f"{self.name}: its image processor takes no {', '.join(options)}; choose other --rules")
+        self._checkpoint.image_options = dict(options)
 
     def forget(self, dialogue: Dialogue) -> None:
         """Free the dialogue's row of the KV cache."""

@@ -10,6 +10,7 @@ from string import ascii_uppercase
 from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.lmms_letters import read_by_priority
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
+from eval_tasks.readers.qwen_prompts import QWEN2_VL, QWEN_RULES, closing_of_choices
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import (
     cells_to_hand_in,
@@ -65,11 +66,14 @@ def to_prompt(
     Source: VLMEvalKit image_mcq.py (2024-07, 2026-06) and vlm/ovis/ovis.py (2025-03); lmms-eval's task files.
     """
     listed = [f"{letter}. {text}" for letter, text in options.items()]
-    if rules in ("vlmevalkit@2024-07", "vlmevalkit@2026-06"):
+    if rules in ("vlmevalkit@2024-07", "vlmevalkit@2026-06", *QWEN_RULES):
         text = f"Hint: {hint}\n" if hint else ""
         text += f"Question: {question}\n"
         if not listed:
-            return text
+            return text.rstrip() if rules == QWEN2_VL else text
+        if rules == QWEN2_VL:
+            text = "\n".join([f"{text}Options:", *listed, ""])
+            return text + closing_of_choices(text)
         return "\n".join([f"{text}Options:", *listed, "Please select the correct answer from the options above. \n"])
     if rules.startswith("lmms-eval"):
         return lmms_form.format(hint=hint or "", question=question, options="\n".join(listed))
@@ -316,6 +320,7 @@ def choice_task(
         to_judge=to_judge,
         read=rows.read,
         rules=rules,
+        adapter_rules=QWEN_RULES,
         to_sample=rows.to_sample,
         predictions=predictions or rows.predictions,
     )

@@ -61,9 +61,10 @@ def why_not_comparable(model: str, task: str, entry: Mapping[str, Any]) -> str:
     elif num_all is not None and num != num_all:
         reasons.append(f"paper: {num_all} samples, here: {num}")
     rules = f"{_RULES}:8B" if "8B" in model else _RULES  # the Ovis2 adapter asks larger models otherwise
+    rules = f"{_RULES}:qwen2_5_vl" if model.startswith("Qwen2.5-VL") else rules
     if task not in ("mmcr_bench", "visdial") and entry["rules"] != rules:
         reasons.append(f"paper: rules {rules}, here: {entry['rules']}")
-    if task not in ("mmcr_bench", "visdial") and not model.startswith("Ovis"):
+    if task not in ("mmcr_bench", "visdial") and not model.startswith(("Ovis", "Qwen2.5-VL")):
         reasons.append("paper: asked with prompts of its own adapter")
     if task in _OWN_JUDGE_PROMPT:
         judge = entry["judge"]["name"]

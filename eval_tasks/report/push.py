@@ -31,9 +31,7 @@ def push_scores(folder: Path, model: str) -> str:
     results = read_results(folder)
     unfit = [name for name, entry in results["tasks"].items() if (entry.get("canaries") or {}).get("fit") is False]
     if exit_code(results) or unfit:
-        raise ValueError(
-            f"{folder}: a task has no score, or an unfit judge ({', '.join(unfit)}); nothing is pushed"
-        )
+        raise ValueError(f"{folder}: a task has no score, or an unfit judge ({', '.join(unfit)}); nothing is pushed")
     try:
         card = ModelCard.load(model, ignore_metadata_errors=False)
     except EntryNotFoundError:

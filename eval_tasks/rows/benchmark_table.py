@@ -81,6 +81,7 @@ def _one_table(place: Path, named: Sequence[Path], hub: HubRows) -> list[Path]:
         found = [path for path in found if _split(path) == hub.split] or found
         if len({_split(path) for path in found}) == 1:
             return found
+    found = [path for path in found if "local" not in _words(path.stem)] or found  # VLMEvalKit's own cached copy
     if len(found) > 1:
         names = ", ".join(str(path.relative_to(place)) for path in found[:8])
         raise ValueError(f"{place} holds several {SUFFIXES[first]} files ({names}); name one of them")

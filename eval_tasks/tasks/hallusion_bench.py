@@ -12,6 +12,7 @@ from pathlib import Path
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, YES_OR_NO
+from eval_tasks.readers.qwen_prompts import QWEN2_VL, QWEN_RULES
 from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
@@ -53,7 +54,11 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     category, sub, _, set_id, figure, question_id = cells
     target = {"answer": gold, "category": category, "sub": f"{category}_{sub}"}
     target |= {"figure": f"{set_id}/{figure}", "question": f"{set_id}/{question_id}"}
-    text = str(question) + (YES_OR_NO if rules.endswith(":34B") else "") + (ONE_WORD if rules in OVIS2_RULES else "")
+    text = (
+        str(question)
+        + (YES_OR_NO if rules.endswith(":34B") or rules == QWEN2_VL else "")
+        + (ONE_WORD if rules in OVIS2_RULES else "")
+    )
     dialogue = single_turn_dialogue(str(name), images_of(row, place), text, gold)
     return Sample(dialogue, target, group=f"{category}_{sub}/{set_id}")
 
@@ -107,6 +112,7 @@ TASK = Task(
     to_judge=yes_no_to_judge,
     read=yes_no_of,
     rules=VLMEVALKIT,
+    adapter_rules=QWEN_RULES,
     to_sample=to_sample,
     predictions=predictions,
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES
+from eval_tasks.readers.qwen_prompts import QWEN_RULES
 from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
@@ -153,6 +154,7 @@ TASK = Task(
     to_judge=yes_no_to_judge,
     read=yes_no_of,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
+    adapter_rules=QWEN_RULES,
     to_sample=to_sample,
     predictions=predictions,
 )

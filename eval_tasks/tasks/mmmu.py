@@ -14,6 +14,7 @@ from string import ascii_uppercase
 from eval_tasks.readers.mmmu_answer import is_open_right, read_choice, read_open
 from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, options_of, read_letter, to_prompt
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
+from eval_tasks.readers.qwen_prompts import QWEN2_5_VL
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import cells_to_hand_in, load_rows, require_cells, single_turn_dialogue, with_gold
 from eval_tasks.rows.predictions import read_predictions
@@ -167,6 +168,7 @@ TASK = Task(
     totals,
     read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
+    adapter_rules=(QWEN2_5_VL,),  # Qwen2-VL's adapter shows all images first: not written
     to_sample=to_sample,
     predictions=predictions,
 )

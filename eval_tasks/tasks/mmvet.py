@@ -15,6 +15,7 @@ from typing import Any
 from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import CAREFULLY, asks_for_reasons
+from eval_tasks.readers.qwen_prompts import QWEN_RULES
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.predictions import read_predictions
@@ -149,6 +150,7 @@ TASK = Task(
     read=read,
     is_read_by_rules=False,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
+    adapter_rules=QWEN_RULES,
     to_sample=to_sample,
     predictions=predictions,
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
+from eval_tasks.readers.qwen_prompts import QWEN_RULES, open_question
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.table_files import to_list
@@ -36,7 +37,7 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     category = str(row.get("category", row.get("question_type", row.get("type"))))
     answers = [str(one) for one in to_list(answer, place)]
     sample_id = str(row.get("index", row.get("id", number)))
-    dialogue = single_turn_dialogue(sample_id, images_of(row, place), str(question), answers[0])
+    dialogue = single_turn_dialogue(sample_id, images_of(row, place), open_question(str(question), rules), answers[0])
     return Sample(dialogue, {"answers": answers, "category": category}, group=sample_id)
 
 
@@ -81,5 +82,6 @@ TASK = Task(
     totals,
     read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7"),
+    adapter_rules=QWEN_RULES,
     to_sample=to_sample,
 )

@@ -19,6 +19,7 @@ from eval_tasks.models.checkpoint import KEEPS_CACHE
 from eval_tasks.models.generation import GenerationSettings
 from eval_tasks.models.transformers_vlm import TransformersVLM
 from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.images import decode_rgb
 from tests.conftest import image_bytes
 from tests.eval_tasks.families import FAMILIES, write_family
 from tests.eval_tasks.test_failures_count import entry_of, questions
@@ -130,3 +131,23 @@ def test_results_say_all_that_a_reply_depends_on(tmp_path: Path, capsys: pytest.
     assert main([*ask, "--batch_size=2"]) == 2
     assert "choose another --output_dir" in capsys.readouterr().err
     assert main([*ask, "--dtype=bfloat16"]) == 2
+
+
+def test_pixels_and_decoding_are_those_of_the_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_tiny_vlm("qwen2_5_vl", tmp_path / "model")
+    config = GenerationConfig.from_pretrained(folder)
+    config.repetition_penalty = 1.05
+    config.save_pretrained(folder)
+    data = questions(tmp_path / "OCRBench.jsonl", 1, answer="x", category="y")
+    ask = [f"--model=hf:{folder}", "--tasks=ocrbench", f"--data={data}", "--max_new_tokens=2"]
+    assert main([*ask, "--rules=vlmevalkit@2025-03:qwen2_5_vl", f"--out={tmp_path}/run"]) == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["tasks"]["ocrbench"]["images"] == {"min_pixels": 100 * 784, "max_pixels": 16384 * 784}
+    assert results["model"]["generation_config"].get("repetition_penalty", 1.0) == 1.0
+    vlm = TransformersVLM(str(folder))
+    vlm.show_images_with({"min_pixels": 100 * 784, "max_pixels": 16384 * 784})
+    inputs = vlm._checkpoint.inputs_of("<|image_pad|>", [decode_rgb(image_bytes(1, (96, 72)))])
+    assert int(inputs["image_grid_thw"][0].prod()) * 14 * 14 >= 100 * 784
+    smol = write_tiny_vlm("smolvlm", tmp_path / "smol")
+    assert main([f"--model=hf:{smol}", *ask[1:], "--rules=vlmevalkit@2025-03:qwen2_vl", f"--out={tmp_path}/s"]) == 2
+    assert "takes no min_pixels" in capsys.readouterr().err

@@ -51,6 +51,7 @@ class Run:
         attn_implementation: attention of the model, such as sdpa or flash_attention_2 (hf:).
         quantization: bitsandbytes-4bit or bitsandbytes-8bit (hf:).
         server_args: further flags of a started server, in one text (vllm:, sglang:, transformers:).
+        report_to: log the totals to trackio or wandb.
         log_samples: no effect: samples.jsonl is always written.
         tasks_from: file or folder with additional tasks.
     """
@@ -77,6 +78,7 @@ class Run:
     attn_implementation: str | None = None
     quantization: str | None = None
     server_args: Annotated[str | None, arg(metavar="FLAGS")] = None
+    report_to: str | None = None
     log_samples: bool = True
     tasks_from: TaskFiles = ()
 
@@ -87,7 +89,11 @@ class Run:
             print(show_tasks(found))
             return 0
         from eval_tasks.report.tables import exit_code, run_table
+        from eval_tasks.report.trackers import check_trackers, log_run
         from eval_tasks.run import RunSettings, run
+
+        trackers = [name.strip() for name in (self.report_to or "").split(",") if name.strip()]
+        check_trackers(trackers)
 
         model, max_new_tokens = self._model(), _max_new_tokens(self.gen_kwargs, self.max_new_tokens)
         names = choose_tasks(self._tasks(), list(found))
@@ -115,6 +121,7 @@ class Run:
             return 0  # another process than the first
         print(run_table(results))
         print(f"\nrun folder: {out}")
+        log_run(trackers, out.name, results)
         return exit_code(results)
 
     def _model(self) -> str:

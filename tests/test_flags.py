@@ -47,7 +47,7 @@ FLAGS = {
     "mmcr_bench self-preference": "run judge generator bench ledger",
     "eval_tasks run": "model tasks list data judge rules output_dir limit max_new_tokens batch_size model_args "
     "gen_kwargs log_samples tasks_from system_prompt thinking max_thinking_tokens num_samples extra_body dtype "
-    "device_map attn_implementation quantization server_args",
+    "device_map attn_implementation quantization server_args report_to",
     "eval_tasks score": "task predictions data output_dir judge rules tasks_from",
     "eval_tasks compare": "tasks_from",
     "eval_tasks explain": "rules judge html data tasks_from",

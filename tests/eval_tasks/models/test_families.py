@@ -151,3 +151,21 @@ def test_pixels_and_decoding_are_those_of_the_rules(tmp_path: Path, capsys: pyte
     smol = write_tiny_vlm("smolvlm", tmp_path / "smol")
     assert main([f"--model=hf:{smol}", *ask[1:], "--rules=vlmevalkit@2025-03:qwen2_vl", f"--out={tmp_path}/s"]) == 2
     assert "takes no min_pixels" in capsys.readouterr().err
+
+
+THINKS = "{% if enable_thinking is not defined or enable_thinking %}{{ '<think>\n' }}{% endif %}"
+
+
+@pytest.mark.parametrize(("thinking", "replies"), [("strip", [""]), ("off", None)])
+def test_a_template_that_opens_the_thoughts_is_known(thinking: str, replies: list[str] | None, tmp_path: Path) -> None:
+    """At the token limit such thoughts have neither mark in the reply's own text; they are no answer."""
+    folder = write_tiny_vlm("qwen2_5_vl", tmp_path / "model")
+    template = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").write_text(template + "{% if add_generation_prompt %}" + THINKS + "{% endif %}")
+    data = questions(tmp_path / "MMStar.jsonl", 1)
+    ask = [f"--model=hf:{folder}", "--tasks=mmstar", f"--data={data}", "--max_new_tokens=6", f"--out={tmp_path}/run"]
+    assert main([*ask, f"--thinking={thinking}"]) == 0
+    (record,) = map(json.loads, (tmp_path / "run" / "samples.jsonl").read_text().splitlines())
+    assert (record["replies"] == replies) if replies else record["replies"] != [""]
+    assert bool(record["thoughts"]) == (thinking == "strip")
+    assert record["truncated"] == [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 
@@ -23,8 +24,9 @@ PROGRAM = Program(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command, by default `run`; returns the exit code."""
-    return run_program(PROGRAM, argv)
+    """Run one command, by default `run`; returns the exit code. `--tasks_config FILE` is `--config FILE`."""
+    words = sys.argv[1:] if argv is None else argv
+    return run_program(PROGRAM, [re.sub(r"\A--tasks[_-]config(?==|\Z)", "--config", word) for word in words])
 
 
 if __name__ == "__main__":

@@ -90,6 +90,9 @@ class Checkpoint:
             return "it has sliding-window attention"
         if config.model_type not in KEEPS_CACHE:
             return f"{config.model_type} is not among the types it is tested with"
+        attention = config.get_text_config()._attn_implementation
+        if attention != "sdpa":
+            return f"its attention is {attention}, the masks of a kept cache are those of sdpa"
         beams = self.model.generation_config.num_beams or 1
         return f"its generation_config.json searches with {beams} beams" if beams > 1 else None
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,27 @@ def test_a_template_that_opens_the_thoughts_is_known(thinking: str, replies: lis
     assert (record["replies"] == replies) if replies else record["replies"] != [""]
     assert bool(record["thoughts"]) == (thinking == "strip")
     assert record["truncated"] == [1]
+
+
+@pytest.mark.parametrize("flags", [["--device_map=auto"], ["--attn_implementation=eager"], ["--dtype=float32"]])
+def test_loading_settings_change_no_reply_in_fp32(flags: list[str], tmp_path: Path) -> None:
+    folder = write_tiny_vlm("qwen2_5_vl", tmp_path / "model")
+    data = questions(tmp_path / "MMStar.jsonl", 2)
+    ask = [f"--model=hf:{folder}", "--tasks=mmstar", f"--data={data}", "--max_new_tokens=6"]
+    replies = []
+    for name, more in (("plain", []), ("set", flags)):
+        assert main([*ask, *more, f"--out={tmp_path}/{name}"]) == 0
+        lines = (tmp_path / name / "samples.jsonl").read_text().splitlines()
+        replies.append([json.loads(line)["replies"] for line in lines])
+    assert replies[0] == replies[1]
+
+
+def test_quantization_without_its_package_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if find_spec("bitsandbytes"):
+        pytest.skip("bitsandbytes is installed")
+    folder = write_tiny_vlm("qwen2_5_vl", tmp_path / "model")
+    data = questions(tmp_path / "MMStar.jsonl", 1)
+    ask = [f"--model=hf:{folder}", "--tasks=mmstar", f"--data={data}", f"--out={tmp_path}/run"]
+    assert main([*ask, "--quantization=bitsandbytes-4bit"]) == 2
+    assert "pip install bitsandbytes" in capsys.readouterr().err
+    assert main([*ask, "--quantization=awq"]) == 2

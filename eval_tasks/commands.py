@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, UseAppendAction, arg
 
 from eval_tasks.models.generation import TOKEN_LIMITS, GenerationSettings, LoadSettings
+from eval_tasks.models.model_type import AUTO, rules_of_model
 from eval_tasks.registry import choose_tasks, find_tasks, load_task, show_tasks
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Run:
         list: list the tasks and exit.
         data: folder, file or Hub id with a task's data.
         judge: offline or api:URL#NAME.
-        rules: scoring rules, such as vlmevalkit@2025-03; default the first of the task.
+        rules: scoring rules, such as vlmevalkit@2025-03; default the first of the task; vlmevalkit@2025-03:auto for
+            those by which VLMEvalKit asks the model's type (hf:).
         output_dir: folder of the run; default eval_runs/MODEL.
         limit: evaluate only the first N samples of each task.
         max_new_tokens: maximum number of new tokens of a reply.
@@ -96,6 +98,7 @@ class Run:
         check_trackers(trackers)
 
         model, max_new_tokens = self._model(), _max_new_tokens(self.gen_kwargs, self.max_new_tokens)
+        rules = rules_of_model(model) if self.rules == AUTO else self.rules
         names = choose_tasks(self._tasks(), list(found))
         out = self.output_dir or Path("eval_runs") / re.sub(r"[^\w.-]+", "_", model).strip("_")
         settings = RunSettings(
@@ -104,7 +107,7 @@ class Run:
             out=out,
             judge=self.judge,
             data=places_of(names, self.data),
-            rules=self.rules,
+            rules=rules,
             limit=self.limit,
             max_new_tokens=max_new_tokens,
             batch_size=self.batch_size,

@@ -58,7 +58,7 @@ class TokenChoice:
     def choose(self, written: Sequence[int], logits_V: Tensor) -> int:
         """The next token after the tokens written so far."""
         ids = torch.cat([self._ids, self._ids.new_tensor([list(written)])], dim=1) if written else self._ids
-        scores = self._processors(ids, logits_V[None].float())
+        scores = self._processors(ids, logits_V[None].float().to(ids.device))
         if self._generator is None:
             return int(scores.argmax(dim=-1))
         return int(torch.multinomial(scores.softmax(dim=-1), 1, generator=self._generator))

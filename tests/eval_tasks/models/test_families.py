@@ -194,3 +194,17 @@ def test_quantization_without_its_package_says_so(tmp_path: Path, capsys: pytest
     assert main([*ask, "--quantization=bitsandbytes-4bit"]) == 2
     assert "pip install bitsandbytes" in capsys.readouterr().err
     assert main([*ask, "--quantization=awq"]) == 2
+
+
+@pytest.mark.parametrize(("family", "rules"), [("qwen2_5_vl", "vlmevalkit@2025-03:qwen2_5_vl"), ("smolvlm", None)])
+def test_rules_are_chosen_by_the_models_type(
+    family: str, rules: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_tiny_vlm(family, tmp_path / "model")
+    data = questions(tmp_path / "MMStar.jsonl", 1)
+    ask = [f"--model=hf:{folder}", "--tasks=mmstar", f"--data={data}", "--max_new_tokens=2", f"--out={tmp_path}/run"]
+    assert main([*ask, "--rules=vlmevalkit@2025-03:auto"]) == (0 if rules else 2)
+    if rules:
+        assert entry_of(tmp_path / "run")["rules"] == rules
+    else:
+        assert "no adapter is written for the type smolvlm" in capsys.readouterr().err

@@ -33,5 +33,5 @@ def rules_of_model(model: str) -> str:
         return _OF_TYPE[config.model_type]
     raise ValueError(
         f"--rules {AUTO}: no adapter is written for the type {config.model_type} (hidden size {text.hidden_size}), "
-        f"only for Ovis2, {' and '.join(_OF_TYPE)}; name the rules, such as vlmevalkit@2024-07 (the data sets' own prompts)"
+        f"only for Ovis2, {' and '.join(_OF_TYPE)}; name other rules, such as vlmevalkit@2024-07"
     )

@@ -96,6 +96,8 @@ def _explain_task(
     if not common:
         raise ValueError(f"task {name}: no sample of {folder_a} is in {folder_b}; their ids have nothing in common")
     rules = [one["tasks"][name]["rules"] for one in results]
+    if not all(a[one].sample.has_gold for one in common):
+        raise ValueError(f"task {name}: its data has no gold answers, so there is no score to explain")
     changes = []
     for one in common:
         before, after = _points(a[one]), _points(b[one])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -23,6 +24,7 @@ _NUM_SAMPLES = {
     "visdial": 2064,
     "mmcr_bench": 600,
 }
+_PAPER_MMBENCH = re.compile(r"mmbench.?test.?en(?!.*v11)", re.IGNORECASE)
 _RULES = "vlmevalkit@2025-03"
 _OWN_JUDGE_PROMPT = ("mathvista", "mmvet", "visdial", "mmcr_bench")  # the papers' judge prompts are not reproduced
 
@@ -56,7 +58,7 @@ def why_not_comparable(model: str, task: str, entry: Mapping[str, Any]) -> str:
     num_all, num = _NUM_SAMPLES.get(task), entry["num_samples"]
     if task == "mmbench":
         name = Path(str(entry.get("data") or "the dev split of the Hub")).name
-        if "test" not in name.lower() or "v11" in name.lower() or entry.get("limit"):
+        if not _PAPER_MMBENCH.search(name) or entry.get("limit"):
             reasons.append(f"paper: test split MMBench_TEST_EN, here: {name}{_limit(entry)}")
     elif num_all is not None and num != num_all:
         reasons.append(f"paper: {num_all} samples, here: {num}")

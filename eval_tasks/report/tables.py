@@ -227,6 +227,8 @@ def _compared(
     """The lines of a task, and the difference of its main metric if it has a verdict."""
     a, b = (scored_by_id(folder, name) for folder in (folder_a, folder_b))
     _check_same_gold(name, a, b)
+    if not all(one.sample.has_gold for one in a.values()):
+        return [[name, "-", "-", "-", "-", "no verdict: the data has no gold answers", "-"]], None
     lost_apart = sum(a[one].is_lost != b[one].is_lost for one in a)
     totals_a, totals_b = (
         task_totals(task, side, rules) | totals_by_shape(task, side, rules) | reply_totals(side)

@@ -129,6 +129,11 @@ def test_a_split_without_answers_is_answered_and_written_to_be_handed_in(
     assert "image" not in header
     assert [line[header.index("prediction")] for line in lines[1:]] == ["A", "=B"]
     assert lines[1][header.index("hint")] == "=1+1"  # a text, not a formula
+    assert main(["score", str(tmp_path / "run")]) == 0
+    assert main(["report", str(tmp_path / "run")]) == 0
+    assert main(["compare", str(tmp_path / "run"), str(tmp_path / "run")]) == 0
+    assert "no verdict: the data has no gold answers" in capsys.readouterr().out
+    assert main(["explain", str(tmp_path / "run"), str(tmp_path / "run")]) == 2
 
 
 def test_a_row_without_an_answer_among_rows_with_one_is_an_error(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ PROGRAM = Program(
         "explain": "eval_tasks.explain_command:Explain",
         "report": "eval_tasks.commands:Report",
         "exact": {
-            "figure": "eval_tasks.exact_commands:ExactFigure",
-            "export": "eval_tasks.exact_commands:ExactExport",
+            "figure": "eval_tasks.exact.commands:ExactFigure",
+            "export": "eval_tasks.exact.commands:ExactExport",
         },
     },
     extra="eval",

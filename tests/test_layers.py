@@ -49,7 +49,8 @@ ROOMS = {
         "exact",
         "tasks scoring",
         "run score_predictions inspect_tasks metrics",
-        "commands exact_commands explain_command",
+        "commands",
+        "explain_command",
         "__main__",
     ],
     "experiments": [

@@ -144,13 +144,17 @@ class Checkpoint:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids without special tokens, but with the marks of thoughts where they are special."""
+        if not self._special_marks:
+            return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        special = set(self.tokenizer.all_special_ids) - self._special_marks
+        return str(self.tokenizer.decode([one for one in ids if one not in special], skip_special_tokens=False))
+
+    @cached_property
+    def _special_marks(self) -> set[int]:
+        """Token ids of marks of thoughts that are special tokens."""
         known = self.tokenizer.added_tokens_encoder
         marks = {known[mark] for pair in MARKS for mark in pair if mark in known}
-        special = set(self.tokenizer.all_special_ids)
-        if marks.isdisjoint(special):
-            return str(self.tokenizer.decode(ids, skip_special_tokens=True))
-        kept = [token for token in ids if token in marks or token not in special]
-        return str(self.tokenizer.decode(kept, skip_special_tokens=False))
+        return marks & set(self.tokenizer.all_special_ids)
 
     def inert(self, reply: str) -> str:
         """A reply whose special tokens are plain text: `<image>` in it shows no image."""

@@ -208,3 +208,12 @@ def test_rules_are_chosen_by_the_models_type(
         assert entry_of(tmp_path / "run")["rules"] == rules
     else:
         assert "no adapter is written for the type smolvlm" in capsys.readouterr().err
+
+
+def test_marks_of_thoughts_that_are_special_tokens_are_kept(tmp_path: Path) -> None:
+    folder = write_tiny_vlm("qwen2_5_vl", tmp_path / "model")
+    checkpoint = TransformersVLM(str(folder))._checkpoint
+    tokenizer = checkpoint.tokenizer
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[THINK]", "[/THINK]", "<|im_end|>"]})
+    ids = tokenizer("[THINK]a bridge[/THINK]B<|im_end|>")["input_ids"]
+    assert checkpoint.decode(ids) == "[THINK]a bridge[/THINK]B"

@@ -76,7 +76,7 @@ class ExactBuild:
 
 @dataclass(frozen=True)
 class ExactCheck:
-    """Compute everything in a set again: answers (by a second solver, too), guesses, limits, balance, pairs, held-out parts.
+    """Compute everything in a set again: answers (by a second solver, too), guesses, limits, balance, pairs.
 
     Attributes:
         folder: folder of the set.

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from mmcr_bench.exact.captions import caption_row
-from mmcr_bench.exact.draw import Frame, all_facts, draw_script
+from mmcr_bench.exact.draw import all_facts, draw_script
 from mmcr_bench.exact.exact_set import VARIANTS, ExactItem, to_json, write_programs
 from mmcr_bench.exact.pairs import history_half, image_half
+from mmcr_bench.exact.plan import Frame
 from mmcr_bench.exact.quotas import Quotas
 from mmcr_bench.exact.scene import DOMAINS
 from mmcr_bench.exact.set_card import write_set_card

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmcr_bench.exact.draw import Frame
+from mmcr_bench.exact.plan import Frame
 from mmcr_bench.exact.scene import draw_scene
 from mmcr_bench.exact.state import Script
 from mmcr_bench.exact.tell_items import licence_of, paint_images

@@ -14,6 +14,7 @@ from mmcr_bench.exact.state import Made, Script
 from mmcr_bench.exact.wording import ORDINALS, REFUSAL
 
 Slots = Mapping[str, int]
+_RULE = ("rule_by", "rule_value", "times")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class Operator:
         by_words: the words of the dialogue alone give the answer, by design.
         setup: operators of an earlier turn that it can refer to; empty if any turn will do.
         keeps: what must not change between that turn and this: a key of `TOUCHES`.
+        asks_image: the answer rests on which image that turn spoke of, so several must have been shown by then.
+        weight: how often it is asked, beside the others.
+        nearest: the smallest distance at which it can be asked.
     """
 
     slots: tuple[str, ...]
@@ -37,6 +41,9 @@ class Operator:
     by_words: bool = False
     setup: tuple[str, ...] = ()
     keeps: str = ""
+    asks_image: bool = False
+    weight: float = 1.0
+    nearest: int = 1
 
 
 def _told(script: Script, slot: str) -> Program:
@@ -51,21 +58,22 @@ def _type(script: Script, attribute: int) -> str:
     return script.domain.attributes[attribute].type
 
 
-def _ask(script: Script, slots: Slots, image: Program, cell: Program, **more: bool) -> Made | None:
+def _ask(
+    script: Script, slots: Slots, image: Program, cell: Program, *, far: bool = False, names_place: bool = False
+) -> Made | None:
     """A question about the attribute `attr` of a thing; None if the thing was described by that attribute."""
     attr, described = _told(script, "attr"), unrolled(cell, script.turns)
     if described[0] == "cell_with" and script.value(described[1], slots) == slots["attr"]:
         return None
     program = ("attr", attr, image, cell)
-    return Made(program, _type(script, slots["attr"]), place=(image, cell), asked=attr, **more)
+    return Made(program, _type(script, slots["attr"]), far, (image, cell), attr, names_place)
 
 
 def _count(script: Script, by: Program, image: Program, value: Program) -> Program:
     """The number of things under the rule in force."""
     if script.state.rule is None:
         return ("count", by, image, value)
-    rule = script.state.rule
-    return ("count", by, image, value, ("told", rule, "rule_by"), ("told", rule, "rule_value"))
+    return ("count", by, image, value, *(("told", script.state.rule, slot) for slot in _RULE))
 
 
 def _attr(script: Script, slots: Slots) -> Made | None:
@@ -99,10 +107,8 @@ def _ruled(script: Script, slots: Slots) -> Made | None:
 def _rule(script: Script, slots: Slots) -> Made | None:
     if script.state.rule is not None:
         return None
-    names = ("by", "pic", "value", "rule_by", "rule_value")
-    by, image, value, rule_by, rule_value = (_told(script, slot) for slot in names)
-    program = ("count", by, image, value, rule_by, rule_value)
-    return Made(program, "number", things=(by, value, image), is_counting=True)
+    by, image, value, *rule = (_told(script, slot) for slot in ("by", "pic", "value", *_RULE))
+    return Made(("count", by, image, value, *rule), "number", things=(by, value, image), is_counting=True)
 
 
 def _where(script: Script, slots: Slots) -> Made | None:
@@ -286,33 +292,37 @@ def _order(script: Script, slots: Slots) -> Made | None:
 _MENTION = ("attr", "name", "where", "described")  # speak of a single thing without any reference
 _NAMED = ("attr", "name", "described")
 _COUNT = ("count", "that")
+_VALUE = (*_NAMED, "it", "ellipsis", "correct", "back", "return", "called", "rename", "that_one")  # answer with a value
+_NUMBER = (*_COUNT, "and_in", "ruled", "rule")
 OPERATORS: dict[str, Operator] = {
     "attr": Operator(("attr", "pic", "cell"), _attr, refers=False),
     "count": Operator(("by", "value", "pic"), _plain_count, refers=False),
     "name": Operator(("attr", "pic", "cell", "name"), _name, refers=False),
     "where": Operator(("by", "value", "pic"), _where, refers=False),
     "described": Operator(("by", "value", "attr", "pic"), _described, refers=False),
-    "rule": Operator(("rule_by", "rule_value", "by", "value", "pic"), _rule, refers=False),
+    "rule": Operator((*_RULE, "by", "value", "pic"), _rule, refers=False, weight=0.5),
     "it": Operator(("attr",), _it, setup=_MENTION, keeps="focus"),
     "ellipsis": Operator(("cell",), _ellipsis, setup=_NAMED, keeps="focus"),
     "correct": Operator(("pic",), _correct, min_images=2, setup=("attr",), keeps="focus"),
-    "back": Operator(("attr",), _back, setup=_MENTION, keeps="focus"),
-    "return": Operator(("pic", "attr"), _return, min_images=2, setup=_MENTION, keeps="focus"),
+    "back": Operator(("attr",), _back, setup=_MENTION, keeps="focus", nearest=2),
+    "return": Operator(("pic", "attr"), _return, min_images=2, setup=_MENTION, keeps="focus", nearest=2),
     "called": Operator(("name", "attr"), _still_called, setup=("name",), keeps="names"),
-    "rename": Operator(("name", "cell", "attr"), _rename, min_images=2, setup=("name",), keeps="names"),
+    "rename": Operator(
+        ("name", "cell", "attr"), _rename, min_images=2, setup=("name",), keeps="names", asks_image=True
+    ),
     "forget": Operator(("name", "attr"), _forget, setup=("name",), keeps="names"),
-    "gone": Operator(("name", "attr"), _gone, by_words=True, setup=("forget",)),
-    "which": Operator(("name",), _which, min_images=2, by_words=True, setup=("name",), keeps="names"),
-    "that": Operator(("by", "pic"), _that, setup=_NAMED, keeps="named"),
-    "same": Operator(("by", "pic", "least"), _same, setup=_NAMED, keeps="named"),
-    "that_one": Operator(("by", "attr", "pic"), _that_one, setup=_NAMED, keeps="named"),
+    "gone": Operator(("name", "attr"), _gone, by_words=True, setup=("forget",), weight=0.3, nearest=2),
+    "which": Operator(("name",), _which, min_images=2, by_words=True, setup=("name",), keeps="names", asks_image=True),
+    "that": Operator(("by", "pic"), _that, setup=_VALUE, keeps="named"),
+    "same": Operator(("by", "pic", "least"), _same, setup=_VALUE, keeps="named"),
+    "that_one": Operator(("by", "attr", "pic"), _that_one, setup=_VALUE, keeps="named"),
     "and_in": Operator(("pic",), _and_in, min_images=2, setup=_COUNT, keeps="counted"),
     "more": Operator(("pic",), _more, min_images=2, setup=_COUNT, keeps="counted"),
-    "total": Operator(("by", "value", "pic"), _total, setup=_COUNT, keeps="number"),
+    "total": Operator(("by", "value", "pic"), _total, setup=_NUMBER, keeps="number"),
     "ruled": Operator(("by", "value", "pic"), _ruled, setup=("rule",)),
     "compare": Operator(("pic_a", "pic_b", "pic_c"), _compare, min_images=3, setup=_COUNT, keeps="counted"),
-    "recall": Operator(("nth",), _recall, by_words=True),
-    "order": Operator(("by", "nth"), _order, by_words=True),
+    "recall": Operator(("nth",), _recall, by_words=True, weight=0.5),
+    "order": Operator(("by", "nth"), _order, by_words=True, weight=0.5),
 }
 _SPEAKS = frozenset(op for op, one in OPERATORS.items() if "attr" in one.slots) | {
     "where",

@@ -14,9 +14,9 @@ import numpy as np
 from mmcr_bench.exact.operators import make
 from mmcr_bench.exact.program import images_of, leaves, unrolled, value_of
 from mmcr_bench.exact.scene import EMPTY, IntArray, has_held_out_combination, is_held_out
-from mmcr_bench.exact.state import Script, extend
+from mmcr_bench.exact.state import MAX_TIMES, Script, extend
 
-_CHANGEABLE = ("pic", "cell", "value", "name", "rule_by", "rule_value")
+_CHANGEABLE = ("pic", "cell", "value", "name", "rule_by", "rule_value", "times")
 _NUM_WORLDS = 1500  # other images that are tried at once
 _MAX_CHANGED_CELLS = 3
 _NUM_ROUNDS = 4
@@ -63,7 +63,8 @@ def _changes(script: Script) -> Iterator[tuple[int, dict[str, int]]]:
     found = {(leaf[1], leaf[2]) for leaf in leaves(program) if leaf[1] != last and leaf[2] in _CHANGEABLE}
     for turn, slot in sorted(found):
         slots = dict(script.turns[turn].slots)
-        for value in range(_num_values(script, turn, slot, slots)):
+        lowest = 2 if slot == "times" else 0
+        for value in range(lowest, _num_values(script, turn, slot, slots)):
             if value != slots[slot]:
                 yield turn, {**slots, slot: value}
 
@@ -75,8 +76,8 @@ def _num_values(script: Script, turn: int, slot: str, slots: Mapping[str, int]) 
         return int(script.scenes.shape[1])
     if slot == "name":
         return 1 + max(one.slots["name"] for one in script.turns if "name" in one.slots)
-    if slot == "rule_by":
-        return 2
+    if slot in ("rule_by", "times"):
+        return 2 if slot == "rule_by" else MAX_TIMES + 1
     by = slots["by" if slot == "value" else "rule_by"]
     return len(script.domain.attributes[by].values)
 

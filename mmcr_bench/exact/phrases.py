@@ -194,14 +194,14 @@ WORDINGS: dict[str, tuple[str, ...]] = {
 }
 # Questions with their references resolved, where no operator has the words.
 RESOLVED: dict[str, str] = {
-    "ruled": "If each {rule_thing} counts as two, how many {things} are in {pic}?",
+    "ruled": "If each {rule_thing} counts as {times}, how many {things} are in {pic}?",
     "at_least": "Does {pic} have {at_least_things}?",
     "which": "{name} is {object} of {pic}. In which image is {name}?",
     "gone": "Nothing is called {name}. What is the {attr} of {name}?",
     "add": "What is the sum of these numbers: {terms}?",
     "more": "Take two numbers: {terms}. Is the first one larger than the second?",
     "most": "Which of {pics} has the most {things}?",
-    "ruled_most": "If each {rule_thing} counts as two, which of {pics} has the most {things}?",
+    "ruled_most": "If each {rule_thing} counts as {times}, which of {pics} has the most {things}?",
     "term": "the number of {things} in {pic}",
-    "ruled_term": "the number of {things} in {pic} if each {rule_thing} counts as two",
+    "ruled_term": "the number of {things} in {pic} if each {rule_thing} counts as {times}",
 }

@@ -11,7 +11,7 @@ Nodes (`by` and `attr` are numbers of attributes, `image` and `cell` count from 
     ("attr", attr, image, cell)            value of an attribute; the refusal where the cell is `ABSENT`
     ("cell_with", by, image, value)        the only such cell; `ABSENT` if there is none, `INVALID` if there are several
     ("count", by, image, value)            number of such cells
-    ("count", by, image, value, rule_by, rule_value)   the same, cells that the rule names count as two
+    ("count", by, image, value, rule_by, rule_value, times)   the same, cells that the rule names count as so many
     ("changed", x, y)                      x where it differs from y, else `INVALID`: a rule that changes nothing
     ("at_least", by, image, value, least)  1 or 0
     ("add", x, y)  ("more", x, y)          sum; 1 if x is larger, else 0
@@ -21,7 +21,7 @@ Nodes (`by` and `attr` are numbers of attributes, `image` and `cell` count from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,9 +65,8 @@ def value_of(program: Program, scenes: IntArray, told: Told, said: Sequence[Any]
     if kind == "lit":
         return np.array([program[1]])
     args = [value_of(part, scenes, told, said) for part in program[1:]]
-    if kind in _OF_SCENE:
-        return _OF_SCENE[kind](scenes, *args)
-    return _OF_VALUES[kind](*args)
+    of_scene = _OF_SCENE.get(kind)
+    return _OF_VALUES[kind](*args) if of_scene is None else of_scene(scenes, *args)
 
 
 def _column(scenes: IntArray, attribute: IntArray, image: IntArray) -> IntArray:
@@ -98,12 +97,13 @@ def _count(
     value: IntArray,
     rule_by: IntArray | None = None,
     rule_value: IntArray | None = None,
+    times: IntArray | None = None,
 ) -> IntArray:
     hits = _column(scenes, by, image) == value[:, None]
-    if rule_by is None or rule_value is None:
-        return hits.sum(axis=1)
-    doubled = _column(scenes, rule_by, image) == rule_value[:, None]
-    return hits.sum(axis=1) + (hits & doubled).sum(axis=1)
+    if rule_by is None or rule_value is None or times is None:
+        return np.asarray(hits.sum(axis=1))
+    named = _column(scenes, rule_by, image) == rule_value[:, None]
+    return np.asarray(hits.sum(axis=1) + (times - 1) * (hits & named).sum(axis=1))
 
 
 def _at_least(scenes: IntArray, by: IntArray, image: IntArray, value: IntArray, least: IntArray) -> IntArray:
@@ -133,8 +133,19 @@ def _gone(forgotten: IntArray, name: IntArray, value: IntArray) -> IntArray:
     return np.where(forgotten == name, REFUSAL, value)
 
 
-_OF_SCENE = {"attr": _attr, "cell_with": _cell_with, "count": _count, "at_least": _at_least}
-_OF_VALUES = {"changed": _changed, "add": _add, "more": _more, "most": _most, "gone": _gone}
+_OF_SCENE: dict[str, Callable[..., IntArray]] = {
+    "attr": _attr,
+    "cell_with": _cell_with,
+    "count": _count,
+    "at_least": _at_least,
+}
+_OF_VALUES: dict[str, Callable[..., IntArray]] = {
+    "changed": _changed,
+    "add": _add,
+    "more": _more,
+    "most": _most,
+    "gone": _gone,
+}
 
 
 def leaves(program: Program) -> Iterator[Program]:

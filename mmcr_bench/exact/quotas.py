@@ -13,6 +13,7 @@ from mmcr_bench.exact.state import Script
 
 _WEIGHTS = {"answer": 3.0, "distance": 1.0, "age": 1.0}  # of an excess
 _NOISE = 0.5
+_GIVEN_UP = 0.3  # of a question that was asked
 
 
 class Quotas:
@@ -20,17 +21,20 @@ class Quotas:
 
     def __init__(self) -> None:
         self._counts: defaultdict[Hashable, Counter[int]] = defaultdict(Counter)
-        self._ops: Counter[str] = Counter()
+        self._ops: defaultdict[str, float] = defaultdict(float)
 
     def order_ops(self, rng: np.random.Generator, ops: Iterable[str]) -> list[str]:
         """Operators, those that were asked too seldom first, with some chance."""
-        keys = {op: (self._ops[op] + 1) * rng.uniform(1 - _NOISE, 1 + _NOISE) for op in ops}
+        keys = {op: (self._ops[op] + 1) / OPERATORS[op].weight * rng.uniform(1 - _NOISE, 1 + _NOISE) for op in ops}
         return sorted(keys, key=lambda op: keys[op])
 
-    def order_distances(self, rng: np.random.Generator, op: str, farthest: int) -> list[int]:
-        """Distances 1..farthest, those that were asked of the operator too seldom first."""
-        counts = self._counts[("distance", op)]
-        keys = {d: (counts[d] + 1) * rng.uniform(1 - _NOISE, 1 + _NOISE) for d in range(1, farthest + 1)}
+    def order_distances(self, rng: np.random.Generator, op: str, nearest: int, farthest: int) -> list[int]:
+        """Distances nearest..farthest, those that were asked too seldom first, of the operator and of all."""
+        counts, all_counts = self._counts[("distance", op)], self._counts[("distance",)]
+        keys = {
+            distance: (counts[distance] + 1) * (all_counts[distance] + 1) * rng.uniform(1 - _NOISE, 1 + _NOISE)
+            for distance in range(nearest, max(nearest, farthest) + 1)
+        }
         return sorted(keys, key=lambda distance: keys[distance])
 
     def order_ages(self, rng: np.random.Generator, op: str, num_shown: int) -> list[int]:
@@ -38,6 +42,10 @@ class Quotas:
         counts = self._counts[("age", op, num_shown)]
         keys = {age: (counts[age] + 1) * rng.uniform(1 - _NOISE, 1 + _NOISE) for age in range(num_shown)}
         return sorted(keys, key=lambda age: keys[age])
+
+    def give_up(self, op: str) -> None:
+        """An operator that was planned found no question: it is due a little less, for the sake of the others."""
+        self._ops[op] += _GIVEN_UP
 
     def excess(self, script: Script, facts: Facts) -> float:
         """How much more than its share the last question's answer, distance and image age were asked."""
@@ -64,8 +72,7 @@ def _keys(script: Script, facts: Facts, turn: int = -1) -> list[tuple[tuple[Hash
     place = (script.domain.name, script.side)
     among = (num_shown,) if asked.type == "image" else ()
     found: list[tuple[tuple[Hashable, ...], int]] = [(("answer", *place, asked.op, asked.type, *among), answer)]
-    if OPERATORS[asked.op].refers:
-        found.append((("distance", asked.op), facts.distance_turns))
+    found += [(("distance", *of), facts.distance_turns) for of in ((asked.op,), ())]
     if "image" in facts.needs:
         found.append((("age", asked.op, num_shown), facts.image_age))
     return found

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
 EMPTY = -1
+CELLS_LARGE = 9  # an image with so many cells leaves more to ask, so that less may be guessed
 
 COLOURS = {  # name -> RGB
     "red": (214, 40, 40),

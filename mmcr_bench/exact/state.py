@@ -11,6 +11,7 @@ from mmcr_bench.exact.scene import Domain, IntArray
 from mmcr_bench.exact.wording import REFUSAL
 
 MAX_NUMBER = 9
+MAX_TIMES = 4  # "each cross counts as four"
 
 
 class Place(NamedTuple):
@@ -221,8 +222,8 @@ def _count_on(script: Script, state: State, made: Made) -> State:
     rule = t if turn.op == "rule" else state.rule
     summands: frozenset[tuple[int, int, int]] = frozenset()
     if turn.op in ("recall", "total"):
-        assert turn.program[0] == "said" or state.number is not None
         earlier = turn.program[1] if turn.op == "recall" else state.number
+        assert earlier is not None, "a total needs a number before it"
         summands = state.summands[earlier]
     counted = state.counted
     if made.things is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mmcr_bench.exact.phrases import RESOLVED, WORDINGS
-from mmcr_bench.exact.program import Program, images_of, unrolled
+from mmcr_bench.exact.program import Program, images_of
 from mmcr_bench.exact.state import Script
 from mmcr_bench.exact.wording import fill, join_words, question_text
 
@@ -85,9 +85,9 @@ def _text_of(script: Script, program: Program, wording: int) -> str:
 
 def _things(program: Program) -> dict[str, int]:
     """Slots of the things that a node speaks of."""
-    (by, image, value), rule = program[1:4], program[4:6] if program[0] == "count" else ()
+    (by, image, value), rule = program[1:4], program[4:7] if program[0] == "count" else ()
     slots = {"by": by, "pic": image, "value": value}
-    slots |= dict(zip(("rule_by", "rule_value"), rule, strict=False))
+    slots |= dict(zip(("rule_by", "rule_value", "times"), rule, strict=False))
     return {slot: _number(part) for slot, part in slots.items()}
 
 
@@ -118,5 +118,5 @@ def images_needed(script: Script, turn: int) -> list[int]:
     asked = script.turns[turn]
     if asked.type == "image":
         return list(range(script.num_shown(turn)))
-    program = unrolled(asked.program, script.turns)
+    program = resolved_program(script, asked.program)
     return sorted(images_of(program, script.scenes, script.told, script.answers))

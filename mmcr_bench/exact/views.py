@@ -22,15 +22,14 @@ import numpy as np
 from mmcr_bench.exact.facts import facts_of
 from mmcr_bench.exact.operators import OPERATORS
 from mmcr_bench.exact.program import Program, images_of, leaves, unrolled, value_of
-from mmcr_bench.exact.scene import DOMAINS, EMPTY, IntArray
-from mmcr_bench.exact.state import Script
+from mmcr_bench.exact.scene import CELLS_LARGE, DOMAINS, EMPTY, IntArray
+from mmcr_bench.exact.state import MAX_TIMES, Script
 from mmcr_bench.exact.wording import NAMES, question_text
 
 VIEWS = ("blind", "last", "text", "newest")
 LIMIT_YES_NO = 0.70
 LIMIT_LARGE = 0.40  # nine cells
 LIMIT_SMALL = 0.55  # fewer
-_CELLS_LARGE = 9
 _NUM_FILLS = 512  # ways in which earlier words are filled
 _NUM_WORLDS = 2000
 _ENOUGH_WORLDS = 300
@@ -64,7 +63,7 @@ def limit_of(type_: str, num_cells: int) -> float:
     """The largest guess of an insufficient view that a question may have."""
     if type_ == "yesno":
         return LIMIT_YES_NO
-    return LIMIT_LARGE if num_cells >= _CELLS_LARGE else LIMIT_SMALL
+    return LIMIT_LARGE if num_cells >= CELLS_LARGE else LIMIT_SMALL
 
 
 def keeps_limits(script: Script, turn: int, guesses: Mapping[str, float]) -> bool:
@@ -118,7 +117,7 @@ def _num_values(script: Script, leaf: Program) -> int:
         return script.num_shown(turn)
     if slot in ("value", "rule_value"):
         return max(len(attribute.values) for attribute in script.domain.attributes)
-    sizes = {"attr": 2, "by": 2, "rule_by": 2, "name": len(NAMES), "least": 4}
+    sizes = {"attr": 2, "by": 2, "rule_by": 2, "name": len(NAMES), "least": 4, "times": MAX_TIMES + 1}
     return script.scenes.shape[1] if slot == "cell" else sizes[slot]
 
 
@@ -130,10 +129,11 @@ def _is_possible(
     value = np.atleast_1d(told[turn][slot])
     if slot in ("value", "rule_value"):
         sizes = np.array([len(attribute.values) for attribute in script.domain.attributes])
-        return value < sizes[told[turn]["by" if slot == "value" else "rule_by"]]
+        return np.asarray(value < sizes[told[turn]["by" if slot == "value" else "rule_by"]])
     if slot in ("pic_b", "pic_c"):
-        return value > np.atleast_1d(told[turn]["pic_a" if slot == "pic_b" else "pic_b"])
-    return value > 0 if slot == "least" else np.ones(1, dtype=bool)
+        return np.asarray(value > np.atleast_1d(told[turn]["pic_a" if slot == "pic_b" else "pic_b"]))
+    lowest = {"least": 1, "times": 2}.get(slot, 0)
+    return np.asarray(value >= lowest)
 
 
 def _largest_share(values: IntArray) -> float:

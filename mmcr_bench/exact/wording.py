@@ -37,8 +37,9 @@ the generator asks a question only where this table decides it.
 - "your third answer": the answer to the third turn of the dialogue, whatever was asked.
 - "the second colour that you answered": the second of the answers that are a colour, in order. Those up to it all
   differ.
-- "each THING counts as two": from this question on a number of things is the sum over them, with two for every one
-  that is also such a THING. It holds for "how many", "more", "most" and sums; "at least two" is not asked after it.
+- "each THING counts as two" (three, four): from this question on a number of things is the sum over them, with two
+  (three, four) for every one that is also such a THING, one for the others. It holds for "how many", "more", "most"
+  and sums; "at least two" is not asked after it.
 - "has the most of them": the image with the largest number; never asked where two share it.
 
 An answer is a value's word, a number, yes or no, Image_n, a place, or the refusal (`refusal_text`).
@@ -55,7 +56,7 @@ NAMES = ("Ada", "Bob", "Cleo", "Dan", "Eva", "Finn")
 ORDINALS = tuple(
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
 )  # of `recall` and `order`
-NUMBER_WORDS = ("zero", "one", "two", "three")
+NUMBER_WORDS = ("zero", "one", "two", "three", "four")
 REFUSAL = 99  # the answer, of any type, to a question about something that is not there
 
 
@@ -150,6 +151,7 @@ def _words_of(domain: Domain, side: int, slots: Mapping[str, int]) -> dict[str, 
         }
     if "rule_value" in slots:
         words["rule_thing"] = domain.attributes[slots["rule_by"]].singulars[slots["rule_value"]]
+        words["times"] = NUMBER_WORDS[slots["times"]]
     if "pic" in slots:
         words["pic"] = image_name(slots["pic"])
     if "pic_c" in slots:

@@ -15,6 +15,10 @@ PROGRAM = Program(
         "score": "eval_tasks.commands:Score",
         "compare": "eval_tasks.commands:Compare",
         "report": "eval_tasks.commands:Report",
+        "exact": {
+            "figure": "eval_tasks.exact_commands:ExactFigure",
+            "export": "eval_tasks.exact_commands:ExactExport",
+        },
     },
     extra="eval",
     default="eval_tasks.commands:Run",

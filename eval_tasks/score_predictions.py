@@ -28,10 +28,13 @@ def score_predictions(
     Raises:
         ValueError: the file has an unknown format, or the task can't score predictions.
     """
-    if task.to_sample is None:
+    if task.answered is not None and path.exists():
+        return _score_dialogues(task, path, task.check_rules(rules), data)
+    if task.to_sample is None and task.answered is None:
         raise ValueError(f"task {task.name} can't score prediction files: its replies need its judge and history")
     if not path.exists():
         raise ValueError(f"--predictions {path}: no such file or folder")
+    assert task.to_sample is not None
     read: Callable[[Path, str | None], Predictions] = task.predictions or read_predictions
     predictions = read(path, data)
     chosen = task.check_rules(rules or predictions.rules)
@@ -51,4 +54,15 @@ def score_predictions(
         for place, one in zip(open_ones, judged, strict=True):
             scored[place] = one
     entry = to_entry(task, scored, chosen, judged_by) | {"left_out": dict(predictions.left_out)}
+    return entry, [to_record(task.name, one) for one in scored]
+
+
+def _score_dialogues(
+    task: Task, path: Path, rules: str, data: str | None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Entry and records for a file with the replies to all turns of dialogues."""
+    assert task.answered is not None
+    answered, left_out = task.answered(path, data, rules)
+    scored, judged_by = score_samples(task, answered, rules, "offline", path)  # rules alone: no ledger is opened
+    entry = to_entry(task, scored, rules, judged_by) | {"left_out": dict(left_out)}
     return entry, [to_record(task.name, one) for one in scored]

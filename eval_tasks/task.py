@@ -154,6 +154,8 @@ class Task:
         version: incremented when the same reply would get other points.
         to_sample: (row, rules, number) -> the sample of a row; None if the task can't score prediction files.
         predictions: (path, data) -> predictions of a file; None for a table with gold and reply in each row.
+        answered: (path, data, rules) -> samples with the replies to all their turns in a prediction file, and reason ->
+            number of rows left out; None for tasks whose prediction files have one reply a row.
     """
 
     name: str
@@ -169,6 +171,7 @@ class Task:
     version: int = 1
     to_sample: Callable[[Row, str, int], Sample] | None = None
     predictions: Callable[[Path, str | None], Predictions] | None = None
+    answered: Callable[[Path, str | None, str], tuple[Sequence[Scored], Mapping[str, int]]] | None = None
 
     def scored(self, one: Scored, rules: str, verdict: Any = None) -> Scored:  # noqa: ANN401  (as `score` takes it)
         """The sample with its points and its parsed answer."""

@@ -46,9 +46,10 @@ ROOMS = {
         "task models",
         "totals rows store registry task_metric",
         "readers report",
+        "exact",
         "tasks scoring",
         "run score_predictions inspect_tasks metrics",
-        "commands",
+        "commands exact_commands",
         "__main__",
     ],
     "experiments": [

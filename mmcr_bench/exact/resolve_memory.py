@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
-from mmcr_bench.exact.resolve_words import Kind, Language, Thing, Words
+from mmcr_bench.exact.resolve_words import Kind, Language, Rule, Thing, Words
 
 Cells = Sequence[Sequence[int]]  # [cell][attribute] of one image; negative where the cell is empty
 
@@ -47,7 +47,7 @@ class Memory:
     counted_number: int = 0
     counted_turn: int = -1
     number: int | None = None  # the last number given; None where that is unclear
-    rule: Kind | None = None
+    rule: Rule | None = None
 
     def has(self, thing: Thing, kind: Kind) -> bool:
         """Whether a thing has the value."""
@@ -58,9 +58,10 @@ class Memory:
         all_things = (Thing(image, cell) for cell in range(len(self.scenes[image])))
         return [thing for thing in all_things if self.has(thing, kind)]
 
-    def count(self, image: int, kind: Kind, rule: Kind | None) -> int:
-        """The number of such things; each that the rule names counts as two."""
-        return sum(2 if rule is not None and self.has(thing, rule) else 1 for thing in self.with_kind(image, kind))
+    def count(self, image: int, kind: Kind, rule: Rule | None) -> int:
+        """The number of such things; each that the rule names counts as so many."""
+        found = self.with_kind(image, kind)
+        return sum(rule.times if rule is not None and self.has(thing, rule.kind) else 1 for thing in found)
 
     def only(self, image: int, kind: Kind) -> Thing | None:
         """The only such thing; None if there is none."""
@@ -112,7 +113,7 @@ class Memory:
             self.in_image[image] = None
         return Said("refusal", f"There is no such {self.language.noun}.")
 
-    def give_count(self, image: int, kind: Kind, rule: Kind | None) -> Said:
+    def give_count(self, image: int, kind: Kind, rule: Rule | None) -> Said:
         """Answer a counting question."""
         self.counted, self.counted_turn = kind, len(self.said)
         self.counted_number = self.count(image, kind, rule)

@@ -15,6 +15,13 @@ class Kind(NamedTuple):
     value: int
 
 
+class Rule(NamedTuple):
+    """Each thing that has the value counts as so many."""
+
+    kind: Kind
+    times: int
+
+
 class Thing(NamedTuple):
     """A thing in an image (from 0) and cell."""
 
@@ -43,7 +50,7 @@ _THREE += ("bottom left", "bottom middle", "bottom right")
 ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split()
 _BARS = tuple(f"{ordinal} bar" for ordinal in ORDINALS[:6])
 _NAMES = ("Ada", "Bob", "Cleo", "Dan", "Eva", "Finn")
-_LEAST = {"one": 1, "two": 2, "three": 3}
+_NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4}
 
 
 def _things(attribute: int, forms: Sequence[tuple[str, ...]]) -> dict[str, Kind]:
@@ -85,8 +92,8 @@ class Words:
         last_named: attribute of `the last colour of an object that you named`.
         that: attribute of `that colour`.
         nth_answer: number (from 0) of `your third answer`.
-        terms: the numbers of a sum: what is counted, in which image, and what counts as two there.
-        rule: what counts as two.
+        terms: the numbers of a sum: what is counted, in which image, and by which rule.
+        rule: a rule for counting.
         is_rule_for_now: the rule holds for this question only.
         least: the number of `at least two`.
         kinds: the things that are described.
@@ -106,8 +113,8 @@ class Words:
         self.nth_answer = ORDINALS.index(nth[1]) if nth else None
         self.is_rule_for_now = self.has("if each")
         self.rule = self._take_rule()
-        least = re.search(rf"\bat least ({_one_of(_LEAST)})\b", self.low)
-        self.least = _LEAST[least[1]] if least else None
+        least = re.search(rf"\bat least ({_one_of(_NUMBERS)})\b", self.low)
+        self.least = _NUMBERS[least[1]] if least else None
         self.kinds = [language.things[phrase] for phrase in self._take_all(list(language.things))]
         self.places = [language.places[side].index(place) for place in self._take_all(language.places[side])]
         self.attributes = [language.attributes.index(name) for name in re.findall(rf"\b({attribute})\b", self.low)]
@@ -125,11 +132,19 @@ class Words:
         """The thing at the place, in an image."""
         return Thing(image, self.places[0])
 
-    def _find_terms(self) -> list[tuple[Kind, int, Kind | None]]:
-        thing, known = _one_of(self._language.things), self._language.things
-        pattern = rf"\bthe number of ({thing}) in image_(\d+)(?: if each ({thing}) counts as two)?"
-        found = re.findall(pattern, self.low)
-        return [(known[counted], int(image) - 1, known.get(rule)) for counted, image, rule in found]
+    def _find_terms(self) -> list[tuple[Kind, int, Rule | None]]:
+        pattern = rf"\bthe number of ({_one_of(self._language.things)}) in image_(\d+)(?: if ({self._rule_pattern()}))?"
+        found = []
+        for match in re.finditer(pattern, self.low):
+            rule = self._to_rule(match[4], match[5]) if match[3] else None
+            found.append((self._language.things[match[1]], int(match[2]) - 1, rule))
+        return found
+
+    def _rule_pattern(self) -> str:
+        return rf"each ({_one_of(self._language.things)}) (?:counts? )?as ({_one_of(_NUMBERS)})\b"
+
+    def _to_rule(self, thing: str, number: str) -> Rule:
+        return Rule(self._language.things[thing], _NUMBERS[number])
 
     def _take_attribute(self, pattern: str) -> int | None:
         match = re.search(pattern, self.low)
@@ -138,12 +153,12 @@ class Words:
         self.low = self.low.replace(match[0], "it")
         return self._language.attributes.index(match[1])
 
-    def _take_rule(self) -> Kind | None:
-        match = re.search(rf"\beach ({_one_of(self._language.things)}) (?:counts? )?as two\b", self.low)
+    def _take_rule(self) -> Rule | None:
+        match = re.search(rf"\b{self._rule_pattern()}", self.low)
         if match is None:
             return None
         self.low = self.low.replace(match[0], "*")
-        return self._language.things[match[1]]
+        return self._to_rule(match[1], match[2])
 
     def _take_all(self, phrases: Sequence[str]) -> list[str]:
         pattern = re.compile(rf"\b(?:{_one_of(phrases)})\b")

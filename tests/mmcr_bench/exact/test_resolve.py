@@ -77,6 +77,7 @@ RESOLVED = [
     (f"{TWO_NUMBERS} Is the first one larger than the second?", "no"),
     (f"What is the sum of these numbers: {THREE_NUMBERS}?", "8"),
     ("If each blue object counts as two, how many circles are in Image_3?", "6"),
+    ("If each blue object counts as four, how many circles are in Image_3?", "12"),
     ("How many circles are in Image_3?", "3"),
     ("If each blue object counts as two, which of Image_1, Image_2 and Image_3 has the most squares?", "Image_1"),
     ("Ada is the object at the top left of Image_1. In which image is Ada?", "Image_1"),

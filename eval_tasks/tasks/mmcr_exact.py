@@ -1,0 +1,106 @@
+"""MMCR-Exact: dialogues of several turns about generated images whose answers are computed; no judge.
+
+Source: a folder built by `python -m mmcr_bench exact build`, default mmcr-exact
+Licence: CC0-1.0 (photographs of sheets: of the folder's card) · Rows: as many as were built
+Metric: accuracy of every question of the linked dialogues, the model's own replies in the history
+
+Beside it: by operator, distance, what a question needs, and hops; above the best guess that lacks something it needs;
+both halves right of pairs that differ in the history, or in an image, alone; what a wrong reply is (carried on from an
+own earlier error, fresh, unread); the last question in three tellings and with the true history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from eval_tasks.exact.mmdu_form import read_replies
+from eval_tasks.exact.points import points_of, read_answers, with_points
+from eval_tasks.exact.totals import ALONE, HISTORY, IMAGE, OWN, RESOLVED, TRUE, exact_totals
+from eval_tasks.task import Points, Sample, Scored, Task, Total
+from mmcr_bench.exact.exact_set import ExactItem, read_exact, to_json, word
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn
+
+DEFAULT_FOLDER = "mmcr-exact"
+SHORT = "Answer each question with a word or a number."  # first turn; without it long replies would be read worse
+RULES = ("exact@1", "exact@1-bare")  # bare: without the sentence, for models trained on the set's own rows
+_KINDS = {"resolved": RESOLVED, "alone": ALONE, "history": HISTORY, "image": IMAGE}  # of roles with one sample
+
+
+def samples(data: str | None, rules: str) -> Iterator[Sample]:
+    """The samples of every dialogue and of what was made from it, one after the other.
+
+    Raises:
+        ValueError: there is no such folder, or it is no set of the controlled world.
+    """
+    folder = Path(data or DEFAULT_FOLDER)
+    if not folder.is_dir():
+        raise ValueError(
+            f"{folder}: no such folder; build it with `python -m mmcr_bench exact build --output_dir {folder}`, "
+            "or name another with --data"
+        )
+    for items in _read_groups(folder):
+        for item in items:
+            yield from _to_samples(item, rules)
+
+
+def _read_groups(folder: Path) -> list[list[ExactItem]]:
+    """The items by their linked dialogue; an image that several of them show is kept once."""
+    images: dict[str, DialogueImage] = {}
+    groups: dict[str, list[ExactItem]] = {}
+    for item in read_exact(folder):
+        shared = tuple(images.setdefault(image.sha256, image) for image in item.dialogue.images)
+        groups.setdefault(item.group, []).append(replace(item, dialogue=replace(item.dialogue, images=shared)))
+    return [sorted(groups[name], key=lambda item: item.role != "linked") for name in sorted(groups)]
+
+
+def _to_samples(item: ExactItem, rules: str) -> Iterator[Sample]:
+    num_before = len(item.turns) - 1
+    if item.role == "linked":
+        yield _to_sample(item, OWN, 0, rules)
+        yield _to_sample(item, TRUE, num_before, rules)
+    else:
+        kind = _KINDS[item.role]
+        yield _to_sample(item, kind, num_before if kind in (HISTORY, IMAGE) else 0, rules)
+
+
+def _to_sample(item: ExactItem, kind: str, num_given_turns: int, rules: str) -> Sample:
+    """A sample of an item: all turns asked, or the last one after the true answers."""
+    dialogue = item.dialogue if rules.endswith("-bare") else _ask_for_short_answers(item.dialogue)
+    name = dialogue.id if kind != TRUE else f"{dialogue.id}-{TRUE}"
+    return Sample(replace(dialogue, id=name), {"kind": kind, **to_json(item)}, item.group, num_given_turns)
+
+
+def _ask_for_short_answers(dialogue: Dialogue) -> Dialogue:
+    """The dialogue whose first question ends with `SHORT`."""
+    first = dialogue.turns[0]
+    *blocks, text = first.human
+    assert isinstance(text, str), "introduce() ends with the question"
+    return replace(dialogue, turns=(Turn((*blocks, f"{text}\n{SHORT}"), first.assistant), *dialogue.turns[1:]))
+
+
+def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
+    """Points of each asked turn, see `points_of`. Args: see `Task.score`."""
+    return points_of(sample, replies)
+
+
+def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """Accuracy first. A dialogue that failed at a turn keeps the points of the turns before it."""
+    return exact_totals([with_points(one) for one in scored])
+
+
+def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str:
+    """The answers as they were read, in words. Args: see `Task.score`."""
+    target, asked = sample.target, sample.target["turns"][sample.num_given_turns :]
+    answers = zip(read_answers(sample, replies), asked, strict=False)
+    domain, side = target["domain"], target["side"]
+    return ", ".join("?" if value is None else word(domain, side, one["type"], value) for value, one in answers)
+
+
+def answered(path: Path, data: str | None, rules: str) -> tuple[Sequence[Scored], Mapping[str, int]]:
+    """Dialogues of a set with the replies of another harness. Args: see `Task.answered`."""
+    return read_replies(path, list(samples(data, rules)))
+
+
+TASK = Task("mmcr_exact", (__doc__ or "").strip(), samples, score, totals, read=read, rules=RULES, answered=answered)

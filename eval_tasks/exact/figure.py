@@ -126,5 +126,5 @@ def draw_distances(runs: Mapping[str, Sequence[Distance]], out: Path) -> None:
     axes.set_xticks([one.distance for one in first], [f"{_name(one.distance)}\n{one.num_questions}" for one in first])
     axes.set(ylim=(0, 103), ylabel="questions answered right, %")
     axes.set_xlabel("turns back to what the question refers to (0: nothing), and number of questions")
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     figure.savefig(out, dpi=150)

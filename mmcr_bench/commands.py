@@ -1,4 +1,4 @@
-"""The commands of python -m mmcr_bench except `review`: dataclasses of their flags, whose `run` prints the result."""
+"""The commands build, freeze and agreement of python -m mmcr_bench: dataclasses of their flags, whose `run` prints."""
 
 from __future__ import annotations
 
@@ -6,63 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import Positional, arg
 
-JUDGE_LEDGER = Path("judge_ledger.sqlite3")
 Dataset = Annotated[Path, arg(metavar="DATASET")]
 ReviewFile = Annotated[Path, arg(metavar="REVIEW")]
-
-
-@dataclass(frozen=True)
-class Tag:
-    """Label every image of a data set from coarse to fine; an interrupted run resumes.
-
-    Attributes:
-        dataset: folder of the data set.
-        labels: output file, JSON lines, one dialogue per line.
-        model: a timm classifier, such as mobilenetv3_large_100.miil_in21k; the default needs no download.
-    """
-
-    dataset: Positional[Dataset]
-    labels: Path = Path("labels.jsonl")
-    model: str = "efficientnet_lite0"
-
-    def run(self) -> None:
-        """Label the images and print how many were labeled."""
-        from mmcr_bench.select.commands import tag
-
-        print(tag(self.dataset, self.labels, self.model))
-
-
-@dataclass(frozen=True)
-class Topics:
-    """Sort the labels into eight domains and choose five topics of each.
-
-    Attributes:
-        dataset: folder of the data set.
-        labels: labels file written by `tag`.
-        output_file: JSON file of the topics, to be reviewed and edited.
-        per_domain: number of topics per domain.
-        sorter: offline (WordNet) or api:URL#MODEL.
-        ledger: SQLite file that stores paid replies.
-        figure: plot the topic distribution into this .png or .svg.
-    """
-
-    dataset: Positional[Dataset]
-    labels: Path = Path("labels.jsonl")
-    output_file: Path = Path("topics.json")
-    per_domain: int = 5
-    sorter: str = "offline"
-    ledger: Path = Path("topics_ledger.sqlite3")
-    figure: Path | None = None
-
-    def run(self) -> None:
-        """Choose the topics and print the number of dialogues of each."""
-        from mmcr_bench.select.commands import topics
-
-        print(
-            topics(self.dataset, self.labels, self.output_file, self.sorter, self.ledger, self.per_domain, self.figure)
-        )
 
 
 @dataclass(frozen=True)
@@ -167,108 +114,35 @@ class Agreement:
         """Print the agreement with confidence intervals.
 
         Raises:
-            ValueError: neither a review nor a run with experts is given.
+            ValueError: neither a review nor a run with experts is given, or run and experts share no dimension.
         """
-        from mmcr_bench.review.commands import agreement
-        from mmcr_bench.trust import commands
-
         if self.review is not None:
-            print(agreement(self.review))
+            from mmcr_bench.review.commands import open_review
+            from mmcr_bench.review.progress import AGREEMENT_COLUMNS, show_agreement
+            from mmcr_dataset.publish.markdown_table import to_table
+
+            rows = show_agreement(open_review(self.review), num_resamples=2000)
+            print(to_table(AGREEMENT_COLUMNS, [row for row in rows if len(row) > 1]))
+            for row in rows:
+                if len(row) == 1:
+                    print(f"\n{row[0]}")
         elif self.run_folder is None or self.experts is None:
             raise ValueError("give a REVIEW, or --run and --experts")
         else:
-            print(commands.judge_agreement(self.run_folder, self.experts, self.figure))
+            self._compare_judge(self.run_folder, self.experts)
 
+    def _compare_judge(self, run: Path, experts: Path) -> None:
+        from mmcr_bench.trust.runs import read_expert_scores, read_run
+        from mmcr_bench.trust.score_pairs import compare_scorers, show_comparisons
 
-@dataclass(frozen=True)
-class Canaries:
-    """Check a judge on canaries, replies of known quality; exit code 1 if it fails.
+        judged, expert = read_run(run), read_expert_scores(experts)
+        scored = next(iter(expert.values()), {})
+        names = [name for name in scored if any(name in given for given in judged.scores.values())]
+        if not names:
+            raise ValueError(f"{run} and {experts} have no dimension in common; was the run judged by a rubric?")
+        found = compare_scorers(judged.scores, expert, names)
+        if self.figure is not None:
+            from mmcr_bench.trust.calibration_figure import draw_calibration
 
-    Attributes:
-        bench: folder or Hub id of the bench.
-        judge: api:URL#MODEL, or a comma-separated panel.
-        split: split of the bench.
-        limit: number of dialogues to make canaries from.
-        ledger: SQLite file that stores paid judgements.
-    """
-
-    bench: Positional[Annotated[str, arg(metavar="BENCH")]]
-    judge: str
-    split: str = "test"
-    limit: int = 10
-    ledger: Path = JUDGE_LEDGER
-
-    def run(self) -> int:
-        """Print each canary's mean score and whether the judge passed."""
-        from mmcr_bench.trust.commands import canaries
-
-        shown, is_fit = canaries(self.bench, self.split, self.judge, self.ledger, self.limit)
-        print(shown)
-        return 0 if is_fit else 1
-
-
-@dataclass(frozen=True)
-class Penalties:
-    """Compare the score penalties a judge applied with those its rubric requires.
-
-    Attributes:
-        run_folder: judged run of `python -m eval_tasks`.
-    """
-
-    run_folder: Positional[Annotated[Path, arg(metavar="RUN")]]
-
-    def run(self) -> None:
-        """Print the measured and the expected penalties."""
-        from mmcr_bench.trust.commands import penalties
-
-        print(penalties(self.run_folder))
-
-
-@dataclass(frozen=True)
-class Bridge:
-    """Score a judged run with a new judge: mean shift, rank correlation, linear mapping between the scales.
-
-    Attributes:
-        old: run scored by the old judge.
-        new: the new judge: api:URL#MODEL, or a comma-separated panel.
-        output_file: JSON file of the mapping.
-        bench: folder or Hub id with the images, for judges with ?images=yes.
-        ledger: SQLite file that stores paid judgements.
-    """
-
-    old: Annotated[Path, arg(metavar="RUN")]
-    new: Annotated[str, arg(metavar="JUDGE")]
-    output_file: Path = Path("bridge.json")
-    bench: str | None = None
-    ledger: Path = JUDGE_LEDGER
-
-    def run(self) -> None:
-        """Print the comparison of the two judges."""
-        from mmcr_bench.trust.commands import bridge
-
-        print(bridge(self.old, self.new, self.ledger, self.output_file, self.bench))
-
-
-@dataclass(frozen=True)
-class SelfPreference:
-    """Measure the self-preference bias of judges: do they favour models of their own family?
-
-    Attributes:
-        runs: one judged run per model, as FAMILY=RUN; repeat the flag.
-        judges: one judge per family, as FAMILY=SPEC; repeat the flag.
-        generator: model family that wrote the references.
-        bench: folder or Hub id with the images, for judges with ?images=yes.
-        ledger: SQLite file that stores paid judgements.
-    """
-
-    runs: Annotated[tuple[str, ...], arg(name="run", metavar="FAMILY=RUN"), UseAppendAction]
-    judges: Annotated[tuple[str, ...], arg(name="judge", metavar="FAMILY=SPEC"), UseAppendAction]
-    generator: Annotated[str | None, arg(metavar="FAMILY")] = None
-    bench: str | None = None
-    ledger: Path = JUDGE_LEDGER
-
-    def run(self) -> None:
-        """Print the bias of each judge with its confidence interval."""
-        from mmcr_bench.trust.commands import self_preference
-
-        print(self_preference(self.runs, self.judges, self.generator, self.ledger, self.bench))
+            draw_calibration(found, "judge", "experts", self.figure)
+        print(show_comparisons(found, "judge", "experts"))

@@ -39,7 +39,8 @@ FLAGS = {
     "mmcr_bench review status": "",
     "mmcr_bench review export": "",
     "mmcr_bench review import": "experts",
-    "mmcr_bench exact build": "output_dir dialogues images turns seed style domains side split telling guesses ops wordings",
+    "mmcr_bench exact build": "output_dir dialogues images turns seed style domains side split telling guesses "
+    "ops wordings",
     "mmcr_bench exact check": "",
     "mmcr_bench exact show": "number output_file",
     "mmcr_bench freeze": "output_dir version check",

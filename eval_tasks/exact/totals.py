@@ -11,6 +11,7 @@ from mmcr_bench.exact.views import insufficient_views
 # What a sample asks: the linked dialogue with the model's own replies in the history; its last question after the true
 # answers; all questions resolved; the last one resolved and alone; the other halves of pairs, after the true answers.
 OWN, TRUE, RESOLVED, ALONE, HISTORY, IMAGE = "own", "true", "resolved", "alone", "history", "image"
+REST = "rest"  # part of a total without weight
 _LAST = {"last_linked": OWN, "last_true_history": TRUE, "last_resolved": RESOLVED, "last_alone": ALONE}
 _COSTS = {  # what the same last question loses: in which telling it is easier, in which it is harder
     "cost_of_context": (ALONE, OWN),
@@ -28,7 +29,8 @@ class Question(NamedTuple):
         asked: its entry in `exact.jsonl`.
         domain: of the dialogue.
         points: 1 or 0; 0 without a reply.
-        is_read: an answer could be read from the reply.
+        is_answered: there is a reply.
+        is_read: an answer could be read from it.
         follows: whether the reply is the answer that follows from the model's own earlier replies; None if that is the
             true answer, or nothing follows.
     """
@@ -37,6 +39,7 @@ class Question(NamedTuple):
     asked: Mapping[str, Any]
     domain: str
     points: float
+    is_answered: bool
     is_read: bool
     follows: bool | None
 
@@ -52,11 +55,16 @@ def exact_totals(scored: Sequence[Scored]) -> dict[str, Total]:
     for one in questions:
         for name, points in _parts_of(one):
             units.setdefault(name, []).append(Unit(one.group, points))
-    for name, unit in [*_tellings(scored), *_pairs(scored)]:
+    for name, unit in [*_above_guess(questions), *_follows(questions), *_tellings(scored), *_pairs(scored)]:
         units.setdefault(name, []).append(unit)
     first = ("accuracy", "referring", "explicit", "above_guess", "pair_history", "pair_image")
     names = [*(name for name in first if name in units), *sorted(units.keys() - set(first), key=_order)]
-    return {name: Total(units[name]) for name in names if units[name]}
+    return {name: _to_total(units[name]) for name in names if units[name]}
+
+
+def _to_total(units: Sequence[Unit]) -> Total:
+    weights = {"": 100.0, REST: 0.0} if any(unit.part for unit in units) else {"": 100.0}
+    return Total(units, weights)
 
 
 def _order(name: str) -> tuple[str, int]:
@@ -78,6 +86,7 @@ def questions_of(one: Scored) -> list[Question]:
                 asked=asked,
                 domain=target["domain"],
                 points=points or 0.0,
+                is_answered=f"turn {turn}" in one.points,
                 is_read=points is not None,
                 follows=None if follows is None else follows > 0,
             )
@@ -100,9 +109,6 @@ def _parts_of(one: Question) -> Iterator[tuple[str, float]]:
     """(metric, points) of a question besides `accuracy`."""
     asked, facts = one.asked, one.asked["facts"]
     yield "referring" if facts["distance_turns"] else "explicit", one.points
-    guess = best_guess(asked)
-    if guess is not None and guess < 1:
-        yield "above_guess", (one.points - guess) / (1 - guess)
     yield f"op_{asked['op']}", one.points
     yield f"domain_{one.domain}", one.points
     yield f"image_age_{facts['image_age']}", one.points
@@ -113,28 +119,56 @@ def _parts_of(one: Question) -> Iterator[tuple[str, float]]:
     for kind in facts["needs"]:
         yield f"needs_{kind}", one.points
     is_carried = one.follows is True
-    yield "errors_unread", float(not one.is_read)
+    yield "errors_unanswered", float(not one.is_answered)
+    yield "errors_unread", float(one.is_answered and not one.is_read)
     yield "errors_carried", float(is_carried)
     yield "errors_fresh", float(one.is_read and not one.points and not is_carried)
-    if one.follows is not None:
-        yield "follows_own_errors", float(one.follows)
+
+
+def _over_some(name: str, values: Sequence[tuple[str, float | None]]) -> list[tuple[str, Unit]]:
+    """A metric over those with a value; the others keep their groups without weight, so that all runs have the same.
+
+    Args:
+        name: the metric.
+        values: group and value; None where the replies leave none.
+    """
+    if all(value is None for _, value in values):
+        return []
+    return [(name, Unit(group, value or 0.0, REST if value is None else "")) for group, value in values]
+
+
+def _follows(questions: Sequence[Question]) -> list[tuple[str, Unit]]:
+    """Of the questions whose answer an own earlier error changes: whether the reply is that answer."""
+    values = [(one.group, None if one.follows is None else float(one.follows)) for one in questions]
+    return _over_some("follows_own_errors", values)
+
+
+def _above_guess(questions: Sequence[Question]) -> Iterator[tuple[str, Unit]]:
+    """(points - guess) / (1 - guess) of each question whose guess leaves something open."""
+    for one in questions:
+        guess = best_guess(one.asked)
+        if guess is not None and guess < 1:
+            yield "above_guess", Unit(one.group, (one.points - guess) / (1 - guess))
 
 
 def _tellings(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:
-    """The last question of each dialogue in every telling, what is lost between them, and all resolved questions."""
-    last: dict[str, dict[str, float]] = {}
+    """The last question of each dialogue in every telling, what is lost between them; all of some tellings."""
+    last: dict[str, dict[str, Question]] = {}
     for one in scored:
         kind, questions = one.sample.target["kind"], questions_of(one)
-        last.setdefault(one.sample.group, {})[kind] = questions[-1].points
-        if kind == RESOLVED:
-            yield from (("resolved_accuracy", Unit(question.group, question.points)) for question in questions)
-    for group, points in last.items():
-        for name, kind in _LAST.items():
-            if kind in points:
-                yield name, Unit(group, points[kind])
-        for name, (easier, harder) in _COSTS.items():
-            if easier in points and harder in points:
-                yield name, Unit(group, points[easier] - points[harder])
+        last.setdefault(one.sample.group, {})[kind] = questions[-1]
+        if kind in (RESOLVED, ALONE):
+            yield from ((f"{kind}_accuracy", Unit(question.group, question.points)) for question in questions)
+    for name, kind in _LAST.items():
+        yield from ((name, Unit(group, found[kind].points)) for group, found in last.items() if kind in found)
+    for name, kinds in _COSTS.items():
+        both = [(group, [found[kind] for kind in kinds]) for group, found in last.items() if found.keys() >= {*kinds}]
+        yield from _over_some(name, [(group, _lost(*questions)) for group, questions in both])
+
+
+def _lost(easier: Question, harder: Question) -> float | None:
+    """What is lost between two tellings; a failure is no cost."""
+    return easier.points - harder.points if easier.is_answered and harder.is_answered else None
 
 
 def _pairs(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from eval_tasks.readers.exact_denials import find_denial
-from eval_tasks.readers.exact_mentions import find_mentions
+from eval_tasks.readers.exact_mentions import NO_VALUE, find_mentions
 from eval_tasks.readers.exact_numbers import Mention
 from mmcr_bench.exact.wording import REFUSAL
 
@@ -55,29 +55,34 @@ _DENIED = re.compile(
 )
 _DENIED_AFTER = re.compile(
     r"[\"')]?,? (?:(?:is|was|are|were|would be|seems|looks) )?(?:wrong|incorrect|false|impossible)\b"
-    r"|[\"')]? (?:is|was|are|were) not(?: (?:it|that|right|correct|the|a|an|one|true)\b|[.,;!]|$)"
+    r"|[\"')]? (?:is|was|are|were|does|do) not(?: (?:it|that|right|correct|the|a|an|one|true)\b|[.,;!]|$)"
 )
 _STRONG = re.compile(
     r"\b(?:answer|total|sum|result|conclusion|conclude|altogether|final)\b(?:.*(?:\b(?:is|are|was|be|that)\b|[:=>-])|[^a-z0-9]*$)"
     r"|\ba (?:grand )?total of\b"
 )
+_OPERATOR = re.compile(r" ?(?:\+|plus\b|minus\b|- ?\d)")
 _ARITHMETIC = re.compile(r" (?:and|plus|\+|with|to) (?:the )?\n *(?:is|are|equals) (?:a total of )?")
 _WEAK = re.compile(
-    r"\b(?:so|therefore|thus|hence|makes?|making|gives?|giving|get|equals?|consequently|that's|i.e)\b|=|->|→|⇒"
+    r"\b(?:so|therefore|thus|hence|makes?|making|gives?|giving|get|equals?|consequently|that's|which is|i.e)\b|=|->|→|⇒"
 )
 _UNSURE = re.compile(r"\b(?:might|may|could|maybe|perhaps|possibly|either|whether|unsure|unclear|depends|or|not)\b")
 _AFTER_TOTAL = re.compile(r"(?: [a-z]+){0,3} (?:in total|altogether|in all|overall|combined|all together)\b")
 _ALTERNATIVE = re.compile(
     r"[\"')]{0,2},? ?(?:(?:or|and|/|&|and/or|maybe|perhaps|possibly|the|a|an|also) ?){1,5}[\"'(]{0,2}$"
 )
-_YES = "yes yeah yep yup affirmative indeed".split()
-_NO = "no nope nah negative".split()
+_YES = ("yes", "yeah", "yep", "yup", "affirmative", "indeed")
+_NO = ("no", "nope", "nah", "negative")
+_FIRST_ONLY = {"correct": 1, "true": 1, "incorrect": 0, "false": 0}  # at the beginning, before punctuation
 _SAID = rf"({'|'.join(_YES + _NO)})\b"
 _SAID_YES_NO = re.compile(
     r"(?:^\W{0,8}|[.!?:;,\n] ?[\"'(]?|\b(?:so|is|be|was|therefore|thus|hence|say|maybe|or|and) ,? ?[\"'(]?)"
     rf"{_SAID}(?= ?(?:[.,;:!?\n)\"'-]|$|because\b|since\b|as\b|there\b|it\b))"
 )
-_FIRST_YES_NO = re.compile(rf"\W{{0,8}}{_SAID}(?! (?:doubt|idea|problem|matter|one knows))")
+_FIRST_YES_NO = re.compile(
+    rf"\W{{0,8}}(?:{_SAID}(?! (?:doubt|idea|problem|matter|one knows))|({'|'.join(_FIRST_ONLY)})(?= ?(?:[.,;!]|- |$))"
+    r"|(?:definitely|absolutely|certainly|of course)( not)?\b)"
+)
 _SHORT_YES_NO = re.compile(
     r"\W{0,5}(?:(?:(?:that|it)(?: is|'s) )?(?:(?P<true>true|correct|right)|(?P<false>false|incorrect|wrong))"
     r"|(?:it|there|they|i|image[ _]\d) (?:is|are|does|do|has|can|would)(?P<not> not)?(?: any| one)?)\W{0,5}"
@@ -119,7 +124,7 @@ def _read(text: str, type_: str, domain: str, side: int) -> int | None:
         return None
     for part in _last_attempts(text):
         value = _yes_no(part) if type_ == "yesno" else _value(part, type_, domain, side)
-        if value is not None:
+        if value is not None and value > NO_VALUE:
             return value
     return None
 
@@ -168,7 +173,8 @@ def _conclusion(text: str, mentions: Sequence[Mention]) -> int | None:
     for place, one in enumerate(mentions):
         gap = _gap(text, mentions, place)
         is_total = _AFTER_TOTAL.match(text[one.end : one.end + 60])
-        if is_total or (_STRONG.search(gap) and not _UNSURE.search(gap)):
+        is_term = _OPERATOR.match(text, one.end)
+        if is_total or (_STRONG.search(gap) and not _UNSURE.search(gap) and not is_term):
             following = mentions[place + 1] if place + 1 < len(mentions) else None
             if following and following.value != one.value and _ALTERNATIVE.fullmatch(text[one.end : following.start]):
                 return None
@@ -187,7 +193,9 @@ def _yes_no(text: str) -> int | None:
     text = re.sub(r"\b(?:yes or no|no or yes)\b:? ?", "", text)
     first = _FIRST_YES_NO.match(text)
     said = [match[1] for match in _SAID_YES_NO.finditer(text)]
-    values = {int(word in _YES) for word in [*said, *([first[1]] if first else [])]}
+    values = {int(word in _YES) for word in said}
+    if first is not None:
+        values.add(int(first[1] in _YES) if first[1] else _FIRST_ONLY[first[2]] if first[2] else int(not first[3]))
     if len(values) == 1:
         return values.pop()
     short = _SHORT_YES_NO.fullmatch(text)

@@ -31,7 +31,8 @@ _NAMED_BEFORE = (
     r"\b(?:stands for|refers to|means) nothing\b",
     r"\bno longer (?:refers?|stands?|exists?|means|names|has|used|assigned|valid|defined|in use)\b",
     r"\bname\b[^.!?\n]{0,40}\b(?:dropped|forgotten|removed|taken away|gone)\b",
-    r"\b(?:have|has|had|was|were) (?:been )?forgotten\b",
+    r"\b(?:have|has|had|was|were) (?:been )?forgotten\b|\bforget the name\b|\b(?:no longer|do not) know (?:who|what)\b",
+    r"\bnot been (?:named|defined|assigned|given)\b",
 )
 _IS_NOT_THERE = re.compile("|".join(_NAMED_BEFORE))
 _NOTHING = re.compile(r"\W{0,5}(?:none|nothing|n/?a|null|nil|nobody|no one|no-one|does not exist|not there)\W{0,5}")

@@ -36,14 +36,16 @@ _NOT_A_COUNT = (
     re.compile(rf"\b{NUMBER} ?(?:x|×|by|\*) ?{NUMBER}\b"),
     re.compile(r"\b(?:0|zero) ?(?:to|-|–) ?(?:10|ten)\b"),
     re.compile(
-        r"\b(?:(?:more|less|fewer|greater|larger|higher|lower) than|at least|at most|up to|over|under|above|below) "
-        rf"{NUMBER}\b"
+        rf"\b(?:more|less|fewer|greater|larger|higher|lower) than {NUMBER}\b",
     ),
     re.compile(r"\b\d+ ?%|\b\d+ ?(?:percent|px|pixels|degrees)\b"),
     re.compile(r"\b\d+'?s\b"),
 )
-_OF_A_VALUE = re.compile(  # a count is asked, and the number is a numeral's or a bar's own
-    rf"\b(?:values?|numerals?|digits?|heights?)(?: (?:of|is|are|equal to))? {NUMBER}\b"
+_NO_EXACT_COUNT = (
+    re.compile(rf"\b(?:at least|at most|up to|over|under|above|below) {NUMBER}\b"),
+    re.compile(rf"\bcounts? (?:as|for) {NUMBER}\b"),
+    # a numeral's value, a bar's height
+    re.compile(rf"\b(?:values?|numerals?|digits?|heights?)(?: (?:of|is|are|equal to))? {NUMBER}\b"),
 )
 _OUT_OF = re.compile(rf"\b({NUMBER}) (?:out )?of (?:the |these |all )?{NUMBER}\b")
 _ITEM = re.compile(r"^ *(\d{1,2})[.)] (?=\S)", re.MULTILINE)
@@ -53,10 +55,16 @@ _NO_THING = re.compile(
     r"doubt|idea|way|longer|need|matter|one|problem)\b)|not a single|not one|not any|"
     r"not (?:see|find|have|contain|show|include) (?:any|a|an)|(?:see|find|have|contain|show) no)\b"
 )
+_ONE_OF_THEM = re.compile(r" (?:at|in|on|is|being|located|near|to|red|green|blue|yellow|purple|black)\b")
 _PRONOUN = frozenset(
     "the this that these those which what each every another other any some no such same last next previous only not "
     "one left right top bottom middle centre center upper lower".split()
 )
+
+
+def to_number(word: str) -> int:
+    """The value of a word that `NUMBER` matches."""
+    return int(word) if word.isdigit() else NUMBER_WORDS[word]
 
 
 def find_numbers(text: str, before_one: frozenset[str], is_count: bool) -> list[Mention]:
@@ -67,7 +75,7 @@ def find_numbers(text: str, before_one: frozenset[str], is_count: bool) -> list[
         before_one: words after which `one` is a pronoun (`the red one`).
         is_count: True for the answer to `how many`: nothing is 0, and a numeral's own value is no count.
     """
-    for pattern in (*_NOT_A_COUNT, *((_OF_A_VALUE,) if is_count else ())):
+    for pattern in (*_NOT_A_COUNT, *(_NO_EXACT_COUNT if is_count else ())):
         text = pattern.sub(_blank, text)
     text = _OUT_OF.sub(lambda match: match[1].ljust(len(match[0])), _without_items(text))
     found = [Mention(0, match.start(), match.end()) for match in _NO_THING.finditer(text)] if is_count else []
@@ -76,8 +84,10 @@ def find_numbers(text: str, before_one: frozenset[str], is_count: bool) -> list[
         said = match[1]
         if match.start() in covered or (said in ("one", "single") and _is_pronoun(text, match.start(), before_one)):
             continue
-        value = int(said) if said.isdigit() else NUMBER_WORDS[said]
-        found.append(Mention(value, match.start(), match.end()))
+        found.append(Mention(to_number(said), match.start(), match.end()))
+    is_one = [text[one.start : one.end] == "one" and bool(_ONE_OF_THEM.match(text, one.end)) for one in found]
+    if any(is_one) and not all(is_one):  # `there are two: one at the left, one at the right`
+        found = [one for one, is_part in zip(found, is_one, strict=True) if not is_part]
     return sorted(found, key=lambda mention: mention.start)
 
 

@@ -1,6 +1,6 @@
 """MMCR-Exact: dialogues of several turns about generated images whose answers are computed; no judge.
 
-Source: a folder built by `python -m mmcr_bench exact build`, default mmcr-exact
+Source: a folder built by `python -m mmcr_bench exact build`, default mmcr-exact, or its Hub id
 Licence: CC0-1.0 (photographs of sheets: of the folder's card) · Rows: as many as were built
 Metric: accuracy of every question of the linked dialogues, the model's own replies in the history
 
@@ -11,6 +11,7 @@ own earlier error, fresh, unread); the last question in three tellings and with 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn
 DEFAULT_FOLDER = "mmcr-exact"
 SHORT = "Answer each question with a word or a number."  # first turn; without it long replies would be read worse
 RULES = ("exact@1", "exact@1-bare")  # bare: without the sentence, for models trained on the set's own rows
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _KINDS = {"resolved": RESOLVED, "alone": ALONE, "history": HISTORY, "image": IMAGE}  # of roles with one sample
 
 
@@ -34,15 +36,37 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
     Raises:
         ValueError: there is no such folder, or it is no set of the controlled world.
     """
-    folder = Path(data or DEFAULT_FOLDER)
-    if not folder.is_dir():
+    folder = _find_folder(data or DEFAULT_FOLDER)
+    for items in _read_groups(folder):
+        for item in items:
+            yield from _to_samples(item, rules)
+
+
+def _find_folder(place: str) -> Path:
+    """The folder itself, or the files of `ORG/NAME` on the Hub in its cache.
+
+    Raises:
+        ValueError: there is neither.
+    """
+    folder = Path(place)
+    if folder.is_dir():
+        return folder
+    if _HUB_ID.fullmatch(place) is None:
         raise ValueError(
             f"{folder}: no such folder; build it with `python -m mmcr_bench exact build --output_dir {folder}`, "
             "or name another with --data"
         )
-    for items in _read_groups(folder):
-        for item in items:
-            yield from _to_samples(item, rules)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        return Path(snapshot_download(place, repo_type="dataset"))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise ValueError(f"{place}: no such folder, and the Hub has no such data set ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0]
 
 
 def _read_groups(folder: Path) -> list[list[ExactItem]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
+from statistics import fmean
 from typing import Any
 
 from mmcr_bench.exact.scene import DOMAINS
@@ -34,6 +35,21 @@ def find_imbalance(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         answer, most = counts.most_common(1)[0]
         if most / total > allowed:
             yield f"{place}: answer {answer} has {most / total:.3f} of {total} answers, allowed {allowed:.3f}"
+
+
+def find_blind_guesses(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Operators whose words alone tell the answer more often than the limit and chance allow."""
+    found: defaultdict[tuple[str, str, int], list[float]] = defaultdict(list)
+    for line in lines:
+        num_cells = len(DOMAINS[line["domain"]].cells[line["side"]])
+        for asked in line["turns"]:
+            if "blind" in asked["guesses"]:
+                found[(asked["op"], asked["type"], num_cells)].append(asked["guesses"]["blind"])
+    for (op, type_, num_cells), guesses in sorted(found.items()):
+        limit = limit_of(type_, num_cells)
+        allowed = limit + _Z * sqrt(limit * (1 - limit) / len(guesses))
+        if len(guesses) >= _MIN_ROWS and fmean(guesses) > allowed:
+            yield f"{op}, type {type_}, {num_cells} cells: blind guess {fmean(guesses):.3f}, allowed {allowed:.3f}"
 
 
 def count_answers(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int, str, int], Counter[int]]:

@@ -27,6 +27,7 @@ def show_tables(lines: Sequence[Line], asked: Sequence[Line]) -> str:
     parts = [
         _show_operators(questions),
         f"all referring questions: {_show_means(referring)}",
+        f"questions about an older image: {_show_means([one for one in questions if one['facts']['image_age']])}",
         "distance in turns: " + _show_counts(question["facts"]["distance_turns"] for question in referring),
         "distance in images: " + _show_counts(question["facts"]["distance_images"] for question in referring),
         "age of the image: "

@@ -22,9 +22,9 @@ from mmcr_bench.exact.slots import draw_slots
 from mmcr_bench.exact.state import Script, extend
 from mmcr_bench.exact.wording import num_wordings
 
-_NUM_DRAWS = 10  # of one question, among which the quotas choose
-_MAX_DRAWS = 40
-_MIN_DRAWS = 12  # without a single question that makes sense
+_NUM_DRAWS = 8  # of one question, among which the quotas choose
+_MAX_DRAWS = 30
+_MIN_DRAWS = 6  # without a single question that makes sense
 _NUM_TRIED = 6  # of these, how many may fail the limits
 _MISSED = 2.0  # what a missed wish of the plan counts beside an excess over the quotas
 
@@ -91,12 +91,13 @@ class Drawer:
         """The dialogue with a question of an operator, the draw that is needed most; None if there is none."""
         found: list[tuple[float, int, Script]] = []
         is_askable = False
+        asked = {_meaning(script, turn) for turn in range(len(script.turns))}
         for number in range(_MAX_DRAWS):
             if len(found) == _NUM_DRAWS or (number >= _MIN_DRAWS and not found and not is_askable):
                 break
             longer = self._ask(script, op)
             is_askable |= longer is not None
-            if longer is not None and not _is_repeat(longer):
+            if longer is not None and _meaning(longer, len(script.turns)) not in asked:
                 facts = facts_of(longer, len(script.turns))
                 missed = _MISSED * self.plan.num_missed(longer, facts.distance_turns)
                 found.append((self.quotas.excess(longer, facts) + missed + self.rng.uniform(0, 0.2), number, longer))
@@ -123,20 +124,15 @@ class Drawer:
         return extend(script, op, slots, wording, made)
 
 
-def _is_repeat(script: Script) -> bool:
-    """Whether an earlier question asked the same of the same things, so that its answer stands in the dialogue."""
-    last = script.turns[-1]
-    if OPERATORS[last.op].by_words:
-        return any(turn.op == last.op and turn.slots == last.slots for turn in script.turns[:-1])
-    meaning = _meaning(script, len(script.turns) - 1)
-    return any(_meaning(script, turn) == meaning for turn in range(len(script.turns) - 1))
-
-
 def _meaning(script: Script, turn: int) -> tuple[object, ...]:
-    """The node of a question's program with the values of its parts."""
-    program = script.turns[turn].program
-    if program[0] in ("told", "said"):
-        return (turn,)
+    """What a question asks: the node of its program and the values of its parts, alike for what asks the same.
+
+    A question with the meaning of an earlier one has its answer in the dialogue.
+    """
+    asked = script.turns[turn]
+    program = asked.program
+    if OPERATORS[asked.op].by_words:
+        return (asked.op, *sorted(asked.slots.items()))
     if program[0] == "gone":
         program = program[3]
     if program[0] == "changed":

@@ -117,16 +117,16 @@ _OBJECTS: dict[str, tuple[str, ...]] = {
         "Not there, sorry: I meant {pic}, same place.",
         "Excuse me, I wanted to say {pic}.",
     ),
-    "back": (
-        "Go back to the {noun} before that one. What is its {attr}?",
+    "back": (  # "the bar before that one" could be its neighbour in the chart: every wording says "spoke of"
+        "Go back to the {noun} we spoke of before that one. What is its {attr}?",
         "The {noun} we spoke of before this one: which {attr} does it have?",
-        "And the {noun} before that one, which {attr} does it have?",
-        "Return to the {noun} we had before this one. What about its {attr}?",
+        "And the {noun} that we spoke of before that one, which {attr} does it have?",
+        "Return to the {noun} we spoke of before this one. What about its {attr}?",
         "What is the {attr} of the {noun} we spoke of before that one?",
-        "Now the {noun} before this one again: what is its {attr}?",
+        "Now the {noun} we spoke of before this one again: what is its {attr}?",
         "Tell me the {attr} of the {noun} we spoke of before that one.",
         "Before this one we spoke of another {noun}. What {attr} does that other one have?",
-        "Please name the {attr} of the {noun} that came before this one.",
+        "Please name the {attr} of the {noun} that we spoke of before this one.",
     ),
     "return": (
         "Back to {pic}: take the {noun} of it that we last spoke of. What is its {attr}?",

@@ -58,12 +58,9 @@ def value_of(program: Program, scenes: IntArray, told: Told, said: Sequence[Any]
         [n] or [1] values; negative where the question has no answer.
     """
     kind = program[0]
-    if kind == "told":
-        return np.atleast_1d(np.asarray(told[program[1]][program[2]]))
-    if kind == "said":
-        return np.atleast_1d(np.asarray(said[program[1]]))
-    if kind == "lit":
-        return np.array([program[1]])
+    if kind in LEAVES:
+        leaf = told[program[1]][program[2]] if kind == "told" else said[program[1]] if kind == "said" else program[1]
+        return leaf if isinstance(leaf, np.ndarray) else np.array([leaf])
     args = [value_of(part, scenes, told, said) for part in program[1:]]
     of_scene = _OF_SCENE.get(kind)
     return _OF_VALUES[kind](*args) if of_scene is None else of_scene(scenes, *args)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mmcr_bench.exact.draw import all_facts
 from mmcr_bench.exact.exact_set import Asked, ExactItem
+from mmcr_bench.exact.facts import facts_of
 from mmcr_bench.exact.paint import paint
 from mmcr_bench.exact.program import Program
 from mmcr_bench.exact.state import Script
@@ -113,7 +113,7 @@ class Telling:
 
     def _asked(self, turn: int, program: Program) -> Asked:
         one = self.script.turns[turn]
-        facts, guesses = all_facts(self.script)[turn], self.guesses[turn]
+        facts, guesses = facts_of(self.script, turn), self.guesses[turn]
         answer = self.script.answers[turn]
         return Asked(one.op, one.type, answer, program, one.slots, one.wording, one.far, facts, guesses)
 

@@ -215,9 +215,10 @@ def _fixed_value(script: Script, turn: int) -> tuple[int, int, int] | None:
 
 
 def add_blind(lines: Sequence[Mapping[str, Any]]) -> None:
-    """Add the guess `blind` to every question of `exact.jsonl` lines, from tables of the linked questions.
+    """Add the guess `blind` to every question of `exact.jsonl` lines, from tables of the set's own questions.
 
-    A question of one half of the dialogues is looked up in the table of the other half.
+    The most frequent answer to such words in one half of the dialogues is the guess for the other half, where its share
+    is the chance that it is right.
     """
     tables: tuple[_Tables, _Tables] = (defaultdict(Counter), defaultdict(Counter))
     for line in lines:
@@ -227,10 +228,10 @@ def add_blind(lines: Sequence[Mapping[str, Any]]) -> None:
             for key in _blind_keys(line, asked):
                 tables[line["seed"][1] % 2][key][asked["answer"]] += 1
     for line in lines:
-        table = tables[1 - line["seed"][1] % 2]
+        half = line["seed"][1] % 2
         for asked in line["turns"]:
             if asked["guesses"]:
-                asked["guesses"]["blind"] = _blind_guess(table, _blind_keys(line, asked))
+                asked["guesses"]["blind"] = _blind_guess(tables[1 - half], tables[half], _blind_keys(line, asked))
 
 
 _Tables = defaultdict[tuple[object, ...], Counter[int]]
@@ -246,6 +247,9 @@ def _blind_keys(line: Mapping[str, Any], asked: Mapping[str, Any]) -> list[tuple
     return [(*place, general, asked["type"]), (*place, words, asked["far"], asked["type"]), (*place, asked["type"])]
 
 
-def _blind_guess(table: _Tables, keys: Sequence[tuple[object, ...]]) -> float:
-    counts = next((table[key] for key in keys if table[key].total() >= _MIN_ROWS), table[keys[-1]])
-    return round(counts.most_common(1)[0][1] / counts.total(), 4) if counts else 1.0
+def _blind_guess(fitted: _Tables, tried: _Tables, keys: Sequence[tuple[object, ...]]) -> float:
+    """Share, in the half it is tried on, of the answer that is most frequent in the half it was fitted on."""
+    key = next((key for key in keys if fitted[key].total() >= _MIN_ROWS), keys[-1])
+    counts = tried[key]
+    best = (fitted[key] or counts).most_common(1)[0][0]
+    return round(counts[best] / counts.total(), 4)

@@ -11,9 +11,9 @@ the generator asks a question only where this table decides it.
 - "it", "that object", "the object we last spoke of", "the object that came up last": the thing of the most recent
   question about a single object. A refused question makes it unclear: nothing is asked of it until another thing has
   come up.
-- "the object before that one", "before this one": of the things of the questions about a single object, in order and
-  repeats in a row taken once, the last but one. Unclear after a refused question until two more have come up, and
-  after "Sorry, I meant" until one more has.
+- "the object we spoke of before that one", "before this one": of the things of the questions about a single object,
+  in order and repeats in a row taken once, the last but one. Unclear after a refused question until two more have
+  come up, and after "Sorry, I meant" until one more has.
 - "the object of Image_n that we last spoke of": the most recent of those things that lies in Image_n. Unclear after a
   refused question about Image_n, and after "Sorry, I meant" took a question away from Image_n, until another there
   has come up.

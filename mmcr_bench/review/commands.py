@@ -1,4 +1,4 @@
-"""Implementation of `python -m mmcr_bench review`: start, account, serve, rewrite, status, export, import."""
+"""The commands of python -m mmcr_bench review: each a dataclass of its flags, whose `run` prints the result."""
 
 from __future__ import annotations
 
@@ -6,133 +6,239 @@ import getpass
 import logging
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from mmcr_bench.review.accounts import Accounts, Role
-from mmcr_bench.review.event_log import ReviewLog, export_lines, import_lines, open_database
-from mmcr_bench.review.progress import AGREEMENT_COLUMNS, show_agreement, to_progress
-from mmcr_bench.review.rounds import Event
-from mmcr_dataset.publish.markdown_table import to_table
+from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from mmcr_bench.review.accounts import Accounts
+    from mmcr_bench.review.event_log import ReviewLog
 
 logger = logging.getLogger(__name__)
 
 ITEMS_AT_ONCE = 50  # items whose images are in memory at the same time
+ReviewFile = Annotated[Path, arg(metavar="REVIEW")]
 
 
-def start(review: Path, bench: Path, num_experts: int) -> str:
-    """Open the review of a bench folder.
+@dataclass(frozen=True)
+class _OfReview:
+    """A review.
 
-    Raises:
-        ValueError: the review exists, or there is no bench in the folder.
+    Attributes:
+        review: SQLite file of the review.
     """
-    from mmcr_bench.select.candidates import load_by_id, read_ids
 
-    if review.exists():
-        raise ValueError(f"{review}: already holds a review; resume it with `review serve`, or name another file")
-    ids = sorted(read_ids(bench))
-    if not ids:
-        raise ValueError(f"{bench}: no bench found; draw one with `python -m mmcr_bench build`")
-    log = ReviewLog(review, num_experts)
-    for begin in range(0, len(ids), ITEMS_AT_ONCE):
-        for dialogue in load_by_id([bench], ids[begin : begin + ITEMS_AT_ONCE]):
-            log.add_dialogue(Event("opened", dialogue.id, 1, "build", time.time()), dialogue)
-    log.close()
-    return f"{review}: {len(ids)} items to annotate by {num_experts} experts; create accounts with `review account`"
+    review: Positional[ReviewFile]
 
 
-def account(review: Path, name: str, role: Role) -> str:
-    """Create an account; the password is prompted for, or read from standard input if that is not a terminal."""
-    accounts = Accounts(open_database(_existing(review)))
-    asked = f"Password for {name}: "
-    accounts.add(name, getpass.getpass(asked) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n"), role)
-    return f"{role} {name} may log in"
+@dataclass(frozen=True)
+class ReviewStart(_OfReview):
+    """Start the review of a bench.
+
+    Attributes:
+        bench: folder of the bench.
+        experts: number of experts who annotate (mark) each item.
+    """
+
+    bench: Positional[Annotated[Path, arg(metavar="BENCH")]]
+    experts: int = 6
+
+    def run(self) -> None:
+        """Start it, and print the number of items to annotate.
+
+        Raises:
+            ValueError: the review exists, or there is no bench in the folder.
+        """
+        from mmcr_bench.review.event_log import ReviewLog
+        from mmcr_bench.review.rounds import Event
+        from mmcr_bench.select.candidates import load_by_id, read_ids
+
+        if self.review.exists():
+            raise ValueError(
+                f"{self.review}: already holds a review; resume it with `review serve`, or name another file"
+            )
+        ids = sorted(read_ids(self.bench))
+        if not ids:
+            raise ValueError(f"{self.bench}: no bench found; draw one with `python -m mmcr_bench build`")
+        log = ReviewLog(self.review, self.experts)
+        for begin in range(0, len(ids), ITEMS_AT_ONCE):
+            for dialogue in load_by_id([self.bench], ids[begin : begin + ITEMS_AT_ONCE]):
+                log.add_dialogue(Event("opened", dialogue.id, 1, "build", time.time()), dialogue)
+        log.close()
+        print(f"{self.review}: {len(ids)} items to annotate by {self.experts} experts; add `review account`s")
 
 
-def serve(review: Path, host: str, port: int) -> str:
-    """Serve the page until interrupted."""
-    import uvicorn
+@dataclass(frozen=True)
+class ReviewAccount(_OfReview):
+    """Create a user account; the password is prompted for.
 
-    from mmcr_bench.review.page import make_app
+    Attributes:
+        name: user name.
+        keeper: a keeper, who sees progress and agreement and doesn't annotate.
+    """
 
-    log, accounts = ReviewLog(_existing(review)), Accounts(open_database(review))
-    experts = accounts.names("expert")
-    print(f"review of {len(log.items())} items by {len(experts)} experts on http://{host}:{port}", flush=True)
-    if host not in ("127.0.0.1", "localhost"):
-        logger.warning("passwords are sent unencrypted unless a TLS proxy is in front of this address")
-    uvicorn.run(make_app(log, accounts), host=host, port=port, log_level="warning", server_header=False)
-    return "stopped"
+    name: Positional[str]
+    keeper: bool = False
+
+    def run(self) -> None:
+        """Create the account; the password comes from standard input if that is not a terminal."""
+        asked = f"Password for {self.name}: "
+        password = getpass.getpass(asked) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+        role: Literal["keeper", "expert"] = "keeper" if self.keeper else "expert"
+        open_accounts(self.review).add(self.name, password, role)
+        print(f"{role} {self.name} may log in")
 
 
-def rewrite(review: Path, endpoint: str, ledger: Path, dataset: Path, seed: int) -> str:
+@dataclass(frozen=True)
+class ReviewServe(_OfReview):
+    """Serve the experts' web page.
+
+    Attributes:
+        host: address to listen on.
+        port: port to listen on.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8600
+
+    def run(self) -> None:
+        """Serve until interrupted."""
+        import uvicorn
+
+        from mmcr_bench.review.page import make_app
+
+        log, accounts = open_review(self.review), open_accounts(self.review)
+        shown = f"review of {len(log.items())} items by {len(accounts.names('expert'))} experts"
+        print(f"{shown} on http://{self.host}:{self.port}", flush=True)
+        if self.host not in ("127.0.0.1", "localhost"):
+            logger.warning("passwords are sent unencrypted unless a TLS proxy is in front of this address")
+        app = make_app(log, accounts)
+        uvicorn.run(app, host=self.host, port=self.port, log_level="warning", server_header=False)
+        print("stopped")
+
+
+@dataclass(frozen=True)
+class ReviewRewrite(_OfReview):
     """Regenerate flagged items; items that failed too often are replaced by a new draw.
 
-    Args:
-        review: SQLite file of the review.
-        endpoint: `offline` or URL#MODEL of the writer.
-        ledger: SQLite file that stores paid replies.
+    Attributes:
+        endpoint: URL#MODEL of the writer, or offline (measured facts, for demos).
         dataset: folder that replacements are drawn from.
+        ledger: SQLite file that stores paid replies.
         seed: seed of the draw.
-
-    Raises:
-        ValueError: the endpoint is neither `offline` nor URL#MODEL.
     """
-    from mmcr_bench.review.rewriting import rewrite_flagged
-    from mmcr_dataset.endpoint.address import read_endpoint
-    from mmcr_dataset.generate.writer_settings import WriterSettings
 
-    settings = WriterSettings("offline")
-    if endpoint != "offline":
-        asked = read_endpoint(endpoint, "--endpoint", "URL#MODEL, or offline")
-        settings = WriterSettings(writer="openai", endpoint=asked)
-    done = rewrite_flagged(ReviewLog(_existing(review)), settings, ledger, dataset, seed)
-    lines = [f"{done.num_regenerated} items regenerated, {done.num_replaced} redrawn"]
-    lines += [f"unusable   {count} replies: {reason}" for reason, count in sorted(done.failures.items())]
-    lines += [f"short      {count} more dialogues of topic {topic} needed" for topic, count in done.shortages.items()]
-    return "\n".join(lines)
+    endpoint: str
+    dataset: Path
+    ledger: Path = Path("review_ledger.sqlite3")
+    seed: int = 0
 
+    def run(self) -> None:
+        """Regenerate the items and print the counts.
 
-def status(review: Path) -> str:
-    """Progress and agreement as text."""
-    log, accounts = ReviewLog(_existing(review)), Accounts(open_database(review))
-    progress = to_progress(log, accounts.names("expert"))
-    lines = [f"{name:<11}{count}" for name, count in progress.by_status.items()]
-    lines += [f"open in round {number}: {count}" for number, count in progress.by_round.items()]
-    lines += [f"marked by {name}: {count} of {progress.num_items}" for name, count in progress.by_expert.items()]
-    lines += [f"regenerated {progress.num_regenerated}, redrawn {progress.num_replaced}", ""]
-    lines += ["criterion | items | flagged | raw | alpha | AC1"]
-    return "\n".join(lines + [" | ".join(row) for row in show_agreement(log)])
+        Raises:
+            ValueError: the endpoint is neither `offline` nor URL#MODEL.
+        """
+        from mmcr_bench.review.rewriting import rewrite_flagged
+        from mmcr_dataset.endpoint.address import read_endpoint
+        from mmcr_dataset.generate.writer_settings import WriterSettings
 
-
-def agreement(review: Path) -> str:
-    """Inter-annotator agreement of a review as a Markdown table."""
-    rows = show_agreement(ReviewLog(_existing(review)), num_resamples=2000)
-    notes = [f"\n{row[0]}" for row in rows if len(row) == 1]
-    return "\n".join([to_table(AGREEMENT_COLUMNS, [row for row in rows if len(row) > 1]), *notes])
+        settings = WriterSettings("offline")
+        if self.endpoint != "offline":
+            asked = read_endpoint(self.endpoint, "--endpoint", "URL#MODEL, or offline")
+            settings = WriterSettings(writer="openai", endpoint=asked)
+        done = rewrite_flagged(open_review(self.review), settings, self.ledger, self.dataset, self.seed)
+        print(f"{done.num_regenerated} items regenerated, {done.num_replaced} redrawn")
+        for reason, count in sorted(done.failures.items()):
+            print(f"unusable   {count} replies: {reason}")
+        for topic, count in done.shortages.items():
+            print(f"short      {count} more dialogues of topic {topic} needed")
 
 
-def export(review: Path, file: Path) -> str:
-    """Write everything except the accounts as JSON lines."""
-    lines = list(export_lines(ReviewLog(_existing(review))))
-    file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    return f"{file}: {len(lines)} lines"
+@dataclass(frozen=True)
+class ReviewStatus(_OfReview):
+    """Show progress and agreement."""
+
+    def run(self) -> None:
+        """Print both."""
+        from mmcr_bench.review.progress import show_agreement, to_progress
+
+        log = open_review(self.review)
+        progress = to_progress(log, open_accounts(self.review).names("expert"))
+        lines = [f"{name:<11}{count}" for name, count in progress.by_status.items()]
+        lines += [f"open in round {number}: {count}" for number, count in progress.by_round.items()]
+        lines += [f"marked by {name}: {count} of {progress.num_items}" for name, count in progress.by_expert.items()]
+        lines += [f"regenerated {progress.num_regenerated}, redrawn {progress.num_replaced}", ""]
+        lines += ["criterion | items | flagged | raw | alpha | AC1"]
+        print("\n".join(lines + [" | ".join(row) for row in show_agreement(log)]))
 
 
-def import_file(review: Path, file: Path, num_experts: int) -> str:
+@dataclass(frozen=True)
+class ReviewExport(_OfReview):
+    """Export everything except the accounts as JSON lines.
+
+    Attributes:
+        file: output file.
+    """
+
+    file: Positional[Path]
+
+    def run(self) -> None:
+        """Export, and print the number of lines."""
+        from mmcr_bench.review.event_log import export_lines
+
+        lines = list(export_lines(open_review(self.review)))
+        self.file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        print(f"{self.file}: {len(lines)} lines")
+
+
+@dataclass(frozen=True)
+class ReviewImport(_OfReview):
     """Create a review from an export.
 
-    Raises:
-        ValueError: the review exists, or the file is incomplete.
+    Attributes:
+        file: input file.
+        experts: number of experts who annotate (mark) each item.
     """
-    if review.exists():
-        raise ValueError(f"{review}: already holds a review; name another file")
-    with file.open(encoding="utf-8") as lines:
-        count = import_lines(ReviewLog(review, num_experts), lines)
-    return f"{review}: {count} events"
+
+    file: Positional[Path]
+    experts: int = 6
+
+    def run(self) -> None:
+        """Import, and print the number of events.
+
+        Raises:
+            ValueError: the review exists, or the file is incomplete.
+        """
+        from mmcr_bench.review.event_log import ReviewLog, import_lines
+
+        if self.review.exists():
+            raise ValueError(f"{self.review}: already holds a review; name another file")
+        with self.file.open(encoding="utf-8") as lines:
+            print(f"{self.review}: {import_lines(ReviewLog(self.review, self.experts), lines)} events")
 
 
-def _existing(review: Path) -> Path:
+def open_review(review: Path) -> ReviewLog:
+    """The log of an existing review.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from mmcr_bench.review.event_log import ReviewLog
+
     if not review.is_file():
         raise ValueError(
             f"{review}: no review found; start one with `python -m mmcr_bench review start {review} BENCH`"
         )
-    return review
+    return ReviewLog(review)
+
+
+def open_accounts(review: Path) -> Accounts:
+    """The accounts of an existing review."""
+    from mmcr_bench.review.accounts import Accounts
+    from mmcr_bench.review.event_log import open_database
+
+    open_review(review).close()
+    return Accounts(open_database(review))

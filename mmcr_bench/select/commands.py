@@ -1,65 +1,99 @@
-"""Implementation of `tag` and `topics` of `python -m mmcr_bench`."""
+"""The commands `tag` and `topics` of python -m mmcr_bench: dataclasses of their flags; `run` prints the result."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from mmcr_bench.select.candidates import read_ids
-from mmcr_bench.select.labels import open_labeler, read_labels, write_labels
-from mmcr_bench.select.topic_figure import draw_topics
-from mmcr_bench.select.topics import DOMAINS, assign_topics, choose_topics, count_labels, sort_offline, write_topics
+from tyro.conf import Positional, arg
 
-
-def tag(dataset: Path, out: Path, model: str) -> str:
-    """Label every image of a data set folder."""
-    num_new, num_undecodable = write_labels(dataset, open_labeler(model), out)
-    lines = [f"{out}: {num_new} dialogues labeled by {model}"]
-    if num_undecodable:
-        lines.append(f"{num_undecodable} have an image that can't be decoded, and no labels")
-    return "\n".join(lines)
+Dataset = Annotated[Path, arg(metavar="DATASET")]
 
 
-def topics(
-    dataset: Path, labels_path: Path, out: Path, sorter: str, ledger: Path, per_domain: int, figure: Path | None
-) -> str:
-    """Count labels, sort them into domains, choose topics; returns the number of dialogues of each topic as text.
+@dataclass(frozen=True)
+class Tag:
+    """Label every image of a data set from coarse to fine; an interrupted run resumes.
 
-    Args:
+    Attributes:
         dataset: folder of the data set.
-        labels_path: labels file written by `tag`.
-        out: topics file to write.
-        sorter: `offline` or api:URL#MODEL.
-        ledger: SQLite file that stores paid replies.
-        per_domain: number of topics per domain.
-        figure: plot file, None for none.
-
-    Raises:
-        ValueError: there are no labels, the sorter is unknown, or the chat model's answer can't be used.
+        labels: output file, JSON lines, one dialogue per line.
+        model: a timm classifier, such as mobilenetv3_large_100.miil_in21k; the default needs no download.
     """
-    if not labels_path.is_file():
-        raise ValueError(f"{labels_path}: no labels; write them with `python -m mmcr_bench tag {dataset}`")
-    own = read_ids(dataset)
-    labels = {id_: images for id_, images in read_labels(labels_path).items() if id_ in own}
-    counts = count_labels(labels.values())
-    chosen = choose_topics(counts, _sort(counts, sorter, ledger), per_domain)
-    num_images = sum(len(images) for images in labels.values())
-    write_topics(out, chosen, num_images, sorter)
-    dialogues = Counter(topic.synset for topic in assign_topics(labels, chosen, counts).values())
-    if figure is not None:
-        if not dialogues:
-            raise ValueError(f"no dialogue has a topic, so there is nothing to plot into {figure}")
-        draw_topics(chosen, dialogues, figure)
-    lines = [f"{num_images} images with {len(counts)} labels; topics with their number of dialogues:"]
-    for domain in DOMAINS:
-        shown = [f"{topic.label} {dialogues[topic.synset]}" for topic in chosen if topic.domain == domain]
-        short = f" ({per_domain - len(shown)} missing)" if len(shown) < per_domain else ""
-        lines.append(f"{domain:<13}{', '.join(shown) or 'none'}{short}")
-    lines.append(f"{len(labels) - dialogues.total()} dialogues have no topic; edit {out} by hand before `build`")
-    return "\n".join(lines)
+
+    dataset: Positional[Dataset]
+    labels: Path = Path("labels.jsonl")
+    model: str = "efficientnet_lite0"
+
+    def run(self) -> None:
+        """Label the images and print how many were labeled."""
+        from mmcr_bench.select.labels import open_labeler, write_labels
+
+        num_new, num_undecodable = write_labels(self.dataset, open_labeler(self.model), self.labels)
+        print(f"{self.labels}: {num_new} dialogues labeled by {self.model}")
+        if num_undecodable:
+            print(f"{num_undecodable} have an image that can't be decoded, and no labels")
+
+
+@dataclass(frozen=True)
+class Topics:
+    """Sort the labels into eight domains and choose five topics of each.
+
+    Attributes:
+        dataset: folder of the data set.
+        labels: labels file written by `tag`.
+        output_file: JSON file of the topics, to be reviewed and edited.
+        per_domain: number of topics per domain.
+        sorter: offline (WordNet) or api:URL#MODEL.
+        ledger: SQLite file that stores paid replies.
+        figure: plot the topic distribution into this .png or .svg.
+    """
+
+    dataset: Positional[Dataset]
+    labels: Path = Path("labels.jsonl")
+    output_file: Path = Path("topics.json")
+    per_domain: int = 5
+    sorter: str = "offline"
+    ledger: Path = Path("topics_ledger.sqlite3")
+    figure: Path | None = None
+
+    def run(self) -> None:
+        """Choose the topics and print the number of dialogues of each.
+
+        Raises:
+            ValueError: there are no labels, the sorter is unknown, or the chat model's answer can't be used.
+        """
+        from mmcr_bench.select.candidates import read_ids
+        from mmcr_bench.select.labels import read_labels
+        from mmcr_bench.select.topic_figure import draw_topics
+        from mmcr_bench.select.topics import DOMAINS, assign_topics, choose_topics, count_labels, write_topics
+
+        if not self.labels.is_file():
+            raise ValueError(f"{self.labels}: no labels; write them with `python -m mmcr_bench tag {self.dataset}`")
+        own = read_ids(self.dataset)
+        labels = {id_: images for id_, images in read_labels(self.labels).items() if id_ in own}
+        counts = count_labels(labels.values())
+        chosen = choose_topics(counts, _sort(counts, self.sorter, self.ledger), self.per_domain)
+        num_images = sum(len(images) for images in labels.values())
+        write_topics(self.output_file, chosen, num_images, self.sorter)
+        dialogues = Counter(topic.synset for topic in assign_topics(labels, chosen, counts).values())
+        if self.figure is not None:
+            if not dialogues:
+                raise ValueError(f"no dialogue has a topic, so there is nothing to plot into {self.figure}")
+            draw_topics(chosen, dialogues, self.figure)
+        print(f"{num_images} images with {len(counts)} labels; topics with their number of dialogues:")
+        for domain in DOMAINS:
+            shown = [f"{topic.label} {dialogues[topic.synset]}" for topic in chosen if topic.domain == domain]
+            short = f" ({self.per_domain - len(shown)} missing)" if len(shown) < self.per_domain else ""
+            print(f"{domain:<13}{', '.join(shown) or 'none'}{short}")
+        num_without = len(labels) - dialogues.total()
+        print(f"{num_without} dialogues have no topic; edit {self.output_file} by hand before `build`")
 
 
 def _sort(counts: Counter[str], sorter: str, ledger: Path) -> dict[str, str]:
+    from mmcr_bench.select.topics import sort_offline
+
     if sorter == "offline":
         return sort_offline(counts)
     from mmcr_bench.select.sort_labels import sort_by_model

@@ -1,118 +1,138 @@
-"""Implementation of the commands that validate a judge: agreement with experts, canaries, bridge, self-preference."""
+"""The commands of python -m mmcr_bench that validate a judge: dataclasses of their flags; `run` prints the result."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from mmcr_bench.judge.judge import open_judge, show_cost
+from tyro.conf import Positional, UseAppendAction, arg
 
 log = logging.getLogger(__name__)
 
-
-def judge_agreement(run: Path, experts: Path, figure: Path | None = None) -> str:
-    """Agreement of a run's judge with experts who scored the same replies, as text.
-
-    Args:
-        run: folder of the judged run.
-        experts: JSON lines file of the experts' scores.
-        figure: calibration plot to write, None for none.
-
-    Raises:
-        ValueError: run and experts have no dimension in common, or as in `read_run` and `read_expert_scores`.
-    """
-    from mmcr_bench.trust.runs import read_expert_scores, read_run
-    from mmcr_bench.trust.score_pairs import compare_scorers, show_comparisons
-
-    judged, expert = read_run(run), read_expert_scores(experts)
-    names = [name for name in next(iter(expert.values()), {}) if any(name in given for given in judged.scores.values())]
-    if not names:
-        raise ValueError(f"{run} and {experts} have no dimension in common; was the run judged by a rubric?")
-    found = compare_scorers(judged.scores, expert, names)
-    if figure is not None:
-        from mmcr_bench.trust.calibration_figure import draw_calibration
-
-        draw_calibration(found, "judge", "experts", figure)
-    return show_comparisons(found, "judge", "experts")
+JUDGE_LEDGER = Path("judge_ledger.sqlite3")
 
 
-def canaries(bench: str, split: str, judge_spec: str, ledger: Path, limit: int) -> tuple[str, bool]:
-    """Check a judge on canaries; returns the report, and whether it passed.
+@dataclass(frozen=True)
+class Canaries:
+    """Check a judge on canaries, replies of known quality; exit code 1 if it fails.
 
-    Args:
+    Attributes:
         bench: folder or Hub id of the bench.
+        judge: api:URL#MODEL, or a comma-separated panel.
         split: split of the bench.
-        judge_spec: see `judge_spec.HELP`.
+        limit: number of dialogues to make canaries from.
         ledger: SQLite file that stores paid judgements.
-        limit: number of dialogues that canaries are made from.
     """
-    from mmcr_bench.trust.canaries import CANARIES, check_judge
-    from mmcr_dataset.record.load import load_dialogues
 
-    dialogues = [dialogue for dialogue, _ in zip(load_dialogues(bench, split=split), range(limit), strict=False)]
-    judge = open_judge(judge_spec, ledger)
-    log.info("%s", show_cost(judge, dialogues, [dialogue.references for dialogue in dialogues], len(CANARIES)))
-    fitness = check_judge(judge, dialogues)
-    return fitness.show(), fitness.is_fit
+    bench: Positional[Annotated[str, arg(metavar="BENCH")]]
+    judge: str
+    split: str = "test"
+    limit: int = 10
+    ledger: Path = JUDGE_LEDGER
+
+    def run(self) -> int:
+        """Print each canary's mean score and whether the judge passed."""
+        from mmcr_bench.judge.judge import open_judge, show_cost
+        from mmcr_bench.trust.canaries import CANARIES, check_judge
+        from mmcr_dataset.record.load import load_dialogues
+
+        loaded = load_dialogues(self.bench, split=self.split)
+        dialogues = [dialogue for dialogue, _ in zip(loaded, range(self.limit), strict=False)]
+        judge = open_judge(self.judge, self.ledger)
+        log.info("%s", show_cost(judge, dialogues, [dialogue.references for dialogue in dialogues], len(CANARIES)))
+        fitness = check_judge(judge, dialogues)
+        print(fitness.show())
+        return 0 if fitness.is_fit else 1
 
 
-def penalties(run: Path) -> str:
-    """Penalties applied by the judge of a run against those its rubric requires, as text."""
-    from mmcr_bench.trust.penalty_report import measure_effects, show_effects
-    from mmcr_bench.trust.runs import read_run
+@dataclass(frozen=True)
+class Penalties:
+    """Compare the score penalties a judge applied with those its rubric requires.
 
-    return show_effects(measure_effects(read_run(run)))
+    Attributes:
+        run_folder: judged run of `python -m eval_tasks`.
+    """
+
+    run_folder: Positional[Annotated[Path, arg(metavar="RUN")]]
+
+    def run(self) -> None:
+        """Print the measured and the expected penalties."""
+        from mmcr_bench.trust.penalty_report import measure_effects, show_effects
+        from mmcr_bench.trust.runs import read_run
+
+        print(show_effects(measure_effects(read_run(self.run_folder))))
 
 
-def bridge(old: Path, new: str, ledger: Path, out: Path, bench: str | None = None) -> str:
-    """Compare a new judge with the old one on the replies of a judged run, as text.
+@dataclass(frozen=True)
+class Bridge:
+    """Score a judged run with a new judge: mean shift, rank correlation, linear mapping between the scales.
 
-    Args:
-        old: folder of the run scored by the old judge.
-        new: spec of the new judge.
+    Attributes:
+        old: run scored by the old judge.
+        new: the new judge: api:URL#MODEL, or a comma-separated panel.
+        output_file: JSON file of the mapping.
+        bench: folder or Hub id with the images, for judges with ?images=yes.
         ledger: SQLite file that stores paid judgements.
-        out: JSON file to write.
-        bench: folder or Hub id with the images, for a judge that sees them.
     """
-    from mmcr_bench.trust.bridge import bridge_judges
-    from mmcr_bench.trust.runs import read_run
 
-    run, judge = read_run(old, bench), open_judge(new, ledger)
-    log.info("%s", show_cost(judge, run.dialogues, run.replies))
-    return bridge_judges(run, judge, out)
+    old: Annotated[Path, arg(metavar="RUN")]
+    new: Annotated[str, arg(metavar="JUDGE")]
+    output_file: Path = Path("bridge.json")
+    bench: str | None = None
+    ledger: Path = JUDGE_LEDGER
+
+    def run(self) -> None:
+        """Print the comparison of the two judges."""
+        from mmcr_bench.judge.judge import open_judge, show_cost
+        from mmcr_bench.trust.bridge import bridge_judges
+        from mmcr_bench.trust.runs import read_run
+
+        run, judge = read_run(self.old, self.bench), open_judge(self.new, self.ledger)
+        log.info("%s", show_cost(judge, run.dialogues, run.replies))
+        print(bridge_judges(run, judge, self.output_file))
 
 
-def self_preference(
-    runs: Sequence[str], judges: Sequence[str], generator: str | None, ledger: Path, bench: str | None = None
-) -> str:
-    """Self-preference bias of judges, as text.
+@dataclass(frozen=True)
+class SelfPreference:
+    """Measure the self-preference bias of judges: do they favour models of their own family?
 
-    Args:
-        runs: each `FAMILY=RUN_FOLDER`.
-        judges: each `FAMILY=SPEC`.
+    Attributes:
+        runs: one judged run per model, as FAMILY=RUN; repeat the flag.
+        judges: one judge per family, as FAMILY=SPEC; repeat the flag.
         generator: model family that wrote the references.
+        bench: folder or Hub id with the images, for judges with ?images=yes.
         ledger: SQLite file that stores paid judgements.
-        bench: folder or Hub id with the images, for judges that see them.
-
-    Raises:
-        ValueError: two runs or two judges have the same family and name, or a run or judge can't be opened.
     """
-    from mmcr_bench.trust.runs import read_run
-    from mmcr_bench.trust.self_preference import Member, show_study, study_self_preference
 
-    read = {
-        Member(family, Path(folder).name): read_run(Path(folder), bench) for family, folder in map(_split_family, runs)
-    }
-    opened = [(family, open_judge(spec, ledger)) for family, spec in map(_split_family, judges)]
-    named = {Member(family, judge.name): judge for family, judge in opened}
-    if len(read) < len(runs) or len(named) < len(judges):
-        raise ValueError("two runs or two judges have the same family and name; they must be unique")
-    costs = [judge.estimate_usd(run.dialogues, run.replies) for _, judge in opened for run in read.values()]
-    known = [cost for cost in costs if cost is not None]
-    usd, unknown = sum(known), len(costs) - len(known)
-    log.info("about %.2f USD, %d prices unknown, less what %s holds", usd, unknown, ledger)
-    return show_study(study_self_preference(read, named), generator)
+    runs: Annotated[tuple[str, ...], arg(name="run", metavar="FAMILY=RUN"), UseAppendAction]
+    judges: Annotated[tuple[str, ...], arg(name="judge", metavar="FAMILY=SPEC"), UseAppendAction]
+    generator: Annotated[str | None, arg(metavar="FAMILY")] = None
+    bench: str | None = None
+    ledger: Path = JUDGE_LEDGER
+
+    def run(self) -> None:
+        """Print the bias of each judge with its confidence interval.
+
+        Raises:
+            ValueError: two runs or two judges have the same family and name, or a run or judge can't be opened.
+        """
+        from mmcr_bench.judge.judge import open_judge
+        from mmcr_bench.trust.runs import read_run
+        from mmcr_bench.trust.self_preference import Member, show_study, study_self_preference
+
+        folders = [(family, Path(folder)) for family, folder in map(_split_family, self.runs)]
+        read = {Member(family, folder.name): read_run(folder, self.bench) for family, folder in folders}
+        opened = [(family, open_judge(spec, self.ledger)) for family, spec in map(_split_family, self.judges)]
+        named = {Member(family, judge.name): judge for family, judge in opened}
+        if len(read) < len(folders) or len(named) < len(opened):
+            raise ValueError("two runs or two judges have the same family and name; they must be unique")
+        costs = [judge.estimate_usd(run.dialogues, run.replies) for _, judge in opened for run in read.values()]
+        known = [cost for cost in costs if cost is not None]
+        usd, unknown = sum(known), len(costs) - len(known)
+        log.info("about %.2f USD, %d prices unknown, less what %s holds", usd, unknown, self.ledger)
+        print(show_study(study_self_preference(read, named), self.generator))
 
 
 def _split_family(text: str) -> tuple[str, str]:

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from eval_tasks.__main__ import main
+from eval_tasks.exact.totals import best_guess
 from eval_tasks.task import Failure, Sample, Scored, Task
 from eval_tasks.tasks.mmcr_exact import SHORT
 from eval_tasks.totals import interval_of
+from mmcr_bench.exact.build import build_exact
 from mmcr_bench.exact.exact_set import read_exact
+from mmcr_bench.exact.settings import ExactSettings
 from tests.eval_tasks.exact.conftest import RULES, answered, images_until, reference, values
 
 WORDS = "red green blue yellow circle square cross 0 1 2 3 yes no Image_1 Image_2".split()
@@ -28,7 +31,7 @@ def test_a_perfect_model_gets_100_everywhere_and_loses_nothing(task: Task, exact
     assert {name: found[name] for name in costs} == dict.fromkeys(costs, 0.0)
     assert {name: found[name] for name in found.keys() - costs} == dict.fromkeys(found.keys() - costs, 100.0)
     assert {"pair_history", "pair_image", "above_guess", "needs_own", "hops_1", "distance_1"} <= found.keys()
-    assert len(costs) == 7
+    assert len(costs) == 8
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -108,14 +111,81 @@ def test_a_carried_error_is_the_answer_that_follows_from_an_own_wrong_one(
     assert name not in task.score(sample, unread, RULES, None), "nothing follows from an unread answer"
 
 
+def test_above_guess_is_what_the_guesses_leave_open(task: Task, exact_samples: list[Sample]) -> None:
+    found = values(task, exact_samples, lambda *_: "hmm")
+    asked = [one for sample in exact_samples if sample.target["kind"] == "own" for one in sample.target["turns"]]
+    guesses = [best_guess(one) for one in asked]
+    expected = [-guess / (1 - guess) for guess in guesses if guess is not None and guess < 1]
+    assert len(expected) > 0.9 * len(asked)
+    assert found["above_guess"] == pytest.approx(100 * sum(expected) / len(expected))
+
+
 def test_an_unanswered_question_counts_as_wrong(task: Task, exact_samples: list[Sample]) -> None:
     own = [one for one in exact_samples if one.target["kind"] == "own"]
     scored = [task.scored(answered(one, reference), RULES) for one in own[1:]]
     num_turns = len(own[0].dialogue.turns)
+    assert num_turns > 2
     failed = Scored(own[0], own[0].dialogue.references[:2], failure=Failure("timeout", "turn 3"))
     total = task.totals([failed, *scored], RULES)["accuracy"]
     assert len(total.units) == sum(len(one.dialogue.turns) for one in own)
     assert sum(unit.points for unit in total.units) == len(total.units) - (num_turns - 2)
+    found = task.totals([failed, *scored], RULES)
+    assert found["errors_unanswered"].value == pytest.approx(100 - found["accuracy"].value)
+    assert found["errors_unread"].value == 0.0
+
+
+def test_a_failure_is_no_cost_of_context(task: Task, exact_samples: list[Sample]) -> None:
+    scored = [
+        Scored(one, (), failure=Failure("timeout", "turn 1"))
+        if one.target["kind"] == "own" and number % 3 == 0
+        else task.scored(answered(one, reference), RULES)
+        for number, one in enumerate(exact_samples)
+    ]
+    found = task.totals(scored, RULES)
+    assert found["accuracy"].value < 100
+    assert found["cost_of_context"].value == 0.0
+    worse = [
+        task.scored(answered(one.sample, lambda *_: "red"), RULES)
+        if one.sample.target["kind"] == "own" and not one.failure
+        else one
+        for one in scored
+    ]
+    said = [
+        one.sample.dialogue.references[-1] for one in worse if one.sample.target["kind"] == "own" and not one.failure
+    ]
+    cost = task.totals(worse, RULES)["cost_of_context"]
+    assert cost.value == pytest.approx(100 * sum(one != "red" for one in said) / len(said))
+    assert len(cost.units) == 24 > len(said)
+    assert len({unit.group for unit in cost.units}) == 24
+
+
+def test_runs_that_fail_and_err_differently_can_be_compared(
+    exact_folder: Path, exact_samples: list[Sample], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs: list[str] = []
+    answers: dict[tuple[str, str], list[str]] = {}  # of each domain and type
+    for one in exact_samples:
+        for turn, asked in zip(one.dialogue.turns, one.target["turns"], strict=True):
+            answers.setdefault((one.target["domain"], asked["type"]), []).append(turn.assistant)
+    for seed in range(2):
+        rng = random.Random(seed)
+        said = {
+            one.dialogue.id: [
+                rng.choice([reference, reference, rng.choice(answers[one.target["domain"], asked["type"]])])
+                for reference, asked in zip(one.dialogue.references, one.target["turns"], strict=True)
+            ]
+            for one in exact_samples
+            if not one.num_given_turns
+        }
+        (tmp_path / f"{seed}.json").write_text(json.dumps({**said, "*": "$reference"}))
+        runs.append(str(tmp_path / f"run{seed}"))
+        argv = ["--model", f"scripted:{tmp_path}/{seed}.json", "--tasks", "mmcr_exact", "--data", str(exact_folder)]
+        assert main([*argv, "--output_dir", runs[-1]]) == 0
+    capsys.readouterr()
+    assert main(["compare", *runs]) == 0
+    said_of = capsys.readouterr().out
+    for metric in ("accuracy", "follows_own_errors", "cost_of_context", "pair_history"):
+        assert f"| mmcr_exact | {metric} |" in said_of
 
 
 def test_samples_of_a_dialogue_stand_together_and_share_its_cluster(exact_samples: list[Sample]) -> None:
@@ -136,8 +206,26 @@ def test_intervals_cluster_by_dialogue(task: Task, exact_samples: list[Sample]) 
     scored = [task.scored(answered(one, lambda *_: "red"), RULES) for one in exact_samples]
     total = task.totals(scored, RULES)["accuracy"]
     assert {unit.group for unit in total.units} == {one.group for one in exact_samples}
-    interval = interval_of(total)
-    assert 0 <= interval.low <= total.value <= interval.high <= 100
+    assert total.value > 0
+
+
+def test_no_interval_leaves_the_scale(task: Task, exact_samples: list[Sample]) -> None:
+    def answer(sample: Sample, turn: int, history: Sequence[str]) -> str:
+        said = reference(sample, turn, history)
+        is_wrong = random.Random(repr((sample.dialogue.id, turn))).random() < 0.3
+        return {"red": "blue", "blue": "red", "0": "1", "1": "2", "2": "1"}.get(said, said) if is_wrong else said
+
+    scored = [task.scored(answered(one, answer), RULES) for one in exact_samples]
+    totals = task.totals(scored, RULES)
+    assert "follows_own_errors" in totals
+    for name, total in totals.items():
+        interval = interval_of(total)
+        assert {unit.group for unit in total.units} <= {one.group for one in exact_samples}
+        if interval.high < float("inf") and not name.startswith(("cost_of_", "above_")):
+            assert 0 <= interval.low <= interval.high <= 100.000001, name
+        assert interval.high <= 100.000001 or interval.high == float("inf"), name
+    for name in ("follows_own_errors", "cost_of_context"):
+        assert {unit.group for unit in totals[name].units} == {one.group for one in exact_samples}
 
 
 def test_the_first_question_asks_for_short_answers_unless_the_rules_are_bare(task: Task, exact_folder: Path) -> None:
@@ -147,6 +235,16 @@ def test_the_first_question_asks_for_short_answers_unless_the_rules_are_bare(tas
             turns = [turn.human_text for turn in sample.dialogue.turns]
             asked = [turn.human_text for turn in items[sample.dialogue.id.removesuffix("-true")].turns]
             assert turns == [f"{asked[0]}{end}", *asked[1:]]
+
+
+def test_a_set_of_single_questions_is_measured_too(task: Task, tmp_path: Path) -> None:
+    build_exact(tmp_path / "single", ExactSettings(num_dialogues=3, style="plain", telling="single", guesses="none"))
+    samples = list(task.samples(str(tmp_path / "single"), RULES))
+    assert len(samples) > 6
+    found = task.totals([task.scored(answered(one, reference), RULES) for one in samples], RULES)
+    assert found["alone_accuracy"].value == 100.0
+    assert len(found["alone_accuracy"].units) == len(samples)
+    assert "accuracy" not in found
 
 
 def test_a_missing_folder_is_one_line_with_the_command(

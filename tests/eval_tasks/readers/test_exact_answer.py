@@ -145,6 +145,15 @@ NUMBER_CASES = [
     ("Two red squares and no blue ones", None),
     ("tentative", None),
     ("No more than 3", None),
+    ("There are two: one at the top left and one at the bottom right.", 2),
+    ("There are 3 circles (one red, one blue, one green).", 3),
+    ("There is one at the top left.", 1),
+    ("Sum: 2 + 3 = 5", 5),
+    ("It is 4 + 1, which is 5.", 5),
+    ("4 (each circle counts as two)", 4),
+    ("The answer is 3 (2 in the top row and 1 in the bottom row).", 3),
+    ("It has 2 red circles and 1 blue one. Total: 3", 3),
+    ("The answer is 2 + 3.", None),
 ]
 YES_NO_CASES = [
     ("Yes, there are.", 1),
@@ -168,6 +177,12 @@ YES_NO_CASES = [
     ("I know nothing, yesterday", None),
     ("Yes. No.", None),
     ("No red objects are there.", 0),
+    ("Correct, there are.", 1),
+    ("False.", 0),
+    ("Definitely not.", 0),
+    ("Of course!", 1),
+    ("True colours are shown here.", None),
+    ("Not really, yes", 1),
     (r"\boxed{\text{Yes}}", 1),
     ("<answer>No</answer>", 0),
 ]
@@ -188,6 +203,8 @@ IMAGE_CASES = [
     ("Image_1 has 2 and Image_2 has 3, so Image_2.", 1),
     ("The answer is Image_1, since Image_2 has fewer.", 0),
     ("No image shows it.", None),
+    ("Image_0", None),
+    ("Image_2 shows Bob; Image_1 does not.", 1),
     ("There is no such object.", R),
 ]
 PLACE_CASES = [  # on 2x2 cells, on 3x3 cells
@@ -208,6 +225,10 @@ PLACE_CASES = [  # on 2x2 cells, on 3x3 cells
     ("the middle of the bottom row", None, 7),
     ("middle right", None, 5),
     ("left", None, None),
+    ("in the top row, second column", 1, 1),
+    ("first row, right column", 1, 2),
+    ("second column of the bottom row", 3, 7),
+    ("right column, row 2", 3, 5),
     ("top left and bottom right", None, None),
     ("It is at the top left; the other one is at the top right.", None, None),
     ("There is no such object.", R, R),
@@ -222,6 +243,10 @@ BAR_CASES = [
     ("The last bar", 4),
     ("the middle bar", 2),
     ("sixth bar", None),
+    ("last", 4),
+    ("the second bar from the right", 3),
+    ("second from the right", 3),
+    ("the fourth one from the left", 3),
     ("the first bar or the second bar", None),
 ]
 VALUE_CASES = [  # domain, type, reply, written value
@@ -233,6 +258,11 @@ VALUE_CASES = [  # domain, type, reply, written value
     ("charts", "height", "The second bar has a height of 5 units.", "5"),
     ("charts", "height", "Bar 2 reaches 8 on the axis from 0 to 10.", "8"),
     ("charts", "height", "nine", "9"),
+    ("charts", "height", "It reaches up to 8.", "8"),
+    ("charts", "height", "between 4 and 5", None),
+    ("charts", "height", "more than 5", None),
+    ("charts", "height", "4", None),
+    ("sheets", "class", "an astronaut, a person", "person"),
     ("sheets", "class", "a photo of a cat", "cat"),
     ("sheets", "class", "A woman in a uniform", "person"),
     ("sheets", "class", "motorbike", "motorcycle"),
@@ -269,6 +299,10 @@ REFUSALS = [
     "Bob no longer refers to anything.",
     "The name Bob was dropped.",
     "The name Bob stands for nothing.",
+    "You told me to forget the name Bob.",
+    "I no longer know who Bob is.",
+    "There isn't one.",
+    "Bob has not been defined.",
     "There isn't any green cross here.",
     "There are none of these.",
     "**There is no such object.**",
@@ -337,6 +371,14 @@ def test_a_value_beside_another_denial_is_read(reply: str) -> None:
     assert read_exact_answer(reply, "colour", "shapes", 3) == RED
 
 
+FRAMES = (
+    *("X", "X.", "X\n", "**X**", "*X*", "`X`", '"X"', "- X", "> X", "(X)", "So: X", "# X", "| X |", "X!", "«X»", "X。"),
+    *("The answer is X.", "Answer: X", "**Answer:** X", "Final answer: X", "The correct answer is X, I am sure."),
+    *("\\boxed{X}", "$\\boxed{\\text{X}}$", "<answer>X</answer>", '{"answer": "X"}', "<b>X</b>", "Let me look. X."),
+    *("<think>Red, or blue? Yes, no. 7 in Image_2?</think>X", "Hmm... wait, let me count again: X"),
+)
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_every_true_answer_is_read_as_itself(domain: str) -> None:
     of = DOMAINS[domain]
@@ -346,7 +388,8 @@ def test_every_true_answer_is_read_as_itself(domain: str) -> None:
         for type_, size in sizes.items():
             for value in range(size if type_ != "number" else 21):
                 text = answer_text(of, side, type_, value)
-                for reply in (text, text.capitalize(), f"**{text}**", f"The answer is {text}.", f"\\boxed{{{text}}}"):
+                for frame in FRAMES:
+                    reply = frame.replace("X", text)
                     assert read_exact_answer(reply, type_, domain, side) == value, (type_, reply)
         for type_ in (*(a.type for a in of.attributes), "cell", "image"):
             assert read_exact_answer(answer_text(of, side, type_, REFUSAL), type_, domain, side) == REFUSAL

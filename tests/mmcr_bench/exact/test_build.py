@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from mmcr_bench.__main__ import main
 from mmcr_bench.exact.build import build_exact
 from mmcr_bench.exact.check import check_exact
+from mmcr_bench.exact.check_balance import find_blind_guesses, find_imbalance
 from mmcr_bench.exact.exact_set import PROGRAMS_NAME, ExactItem, read_exact, solve_from, word
 from mmcr_bench.exact.set_card import read_programs_sha256
 from mmcr_bench.exact.settings import ExactSettings
@@ -37,9 +39,10 @@ def folder_sha256(folder: Path) -> dict[str, str]:
     }
 
 
-def test_same_seed_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [TRAIN, replace(SMALL, num_dialogues=4, style="rich")], ids=["train", "bench"])
+def test_same_seed_same_bytes(tmp_path: Path, settings: ExactSettings) -> None:
     for place in ("a", "b"):
-        build_exact(tmp_path / place / "set", TRAIN)
+        build_exact(tmp_path / place / "set", settings)
     assert folder_sha256(tmp_path / "a") == folder_sha256(tmp_path / "b")
 
 
@@ -61,6 +64,26 @@ def test_check_finds_nothing_in_a_fresh_set(small_set: Path) -> None:
     report = check_exact(small_set)
     assert report.faults == ()
     assert report.num_dialogues == SMALL.num_dialogues
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_two_solvers_agree_on_ten_thousand_dialogues(tmp_path: Path) -> None:
+    """All domains and sizes, all tellings and pairs, and answers in balance."""
+    settings = ExactSettings(10_000, (1, 8), (1, 24), seed=1, style="plain", sides=(2, 3), guesses="none")
+    build_exact(tmp_path / "set", settings)
+    assert check_exact(tmp_path / "set").faults == ()
+
+
+def test_balance_names_what_is_too_frequent() -> None:
+    def lines(answers: list[int]) -> list[dict[str, Any]]:
+        asked = [{"op": "where", "type": "cell", "answer": answer, "guesses": {"blind": 0.9}} for answer in answers]
+        return [{"domain": "shapes", "side": 2, "shown_at": [0], "turns": asked}]
+
+    assert list(find_imbalance(lines([0, 1, 2, 3] * 200))) == []
+    (fault,) = find_imbalance(lines([0] * 400 + [1, 2, 3] * 133))
+    assert "answer 0 has 0.501" in fault
+    assert len(list(find_blind_guesses(lines([0] * 100)))) == 1
 
 
 def test_true_answers_follow_from_true_answers(groups: Groups) -> None:
@@ -263,6 +286,14 @@ def test_check_notices_a_stale_checksum(small_set: Path, tmp_path: Path) -> None
     path = tmp_path / "set" / PROGRAMS_NAME
     path.write_text(path.read_text().replace(",", ", ", 1))
     assert any("sha256" in fault for fault in check_exact(tmp_path / "set").faults)
+
+
+def test_a_set_of_another_format_is_not_read(small_set: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_set, tmp_path / "set")
+    path = tmp_path / "set" / "exact.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 0'))
+    with pytest.raises(ValueError, match="format 0, this version reads 1; build the set again"):
+        next(read_exact(tmp_path / "set"))
 
 
 def test_show_writes_a_page(small_set: Path, tmp_path: Path, groups: Groups) -> None:

@@ -209,3 +209,25 @@ def test_every_class_of_sheets_has_crops_inside_its_photographs() -> None:
             assert 0 <= left < right <= width
             assert 0 <= top < bottom <= height
     assert "CC0-1.0" in paint_photos.photo_licences()
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_photographs_of_a_class_look_like_no_other_class(style: str) -> None:
+    """The nearest of other tiles, at 12 x 12 pixels, is one of the same class."""
+    rng = np.random.default_rng(2)
+    px, classes = STYLES[style].cell_px[2], DOMAINS["sheets"].attributes[0].values
+
+    def tiles(number: int) -> list[NDArray[np.float64]]:
+        pixels = decoded(paint(np.array([[number, 0]] * 4), "sheets", 2, rng, style)).astype(np.uint8)
+        border, found = round(px * 0.2), []
+        for place in range(4):
+            top, left = place // 2 * px + border, place % 2 * px + border
+            inside = Image.fromarray(pixels[top : top + px - 2 * border, left : left + px - 2 * border])
+            found.append(np.asarray(inside.resize((12, 12))).astype(np.float64))
+        return found
+
+    gallery = [(number, one) for number in range(len(classes)) for _ in range(6) for one in tiles(number)]
+    for number in range(len(classes)):
+        for asked in tiles(number):
+            distances = [float(((one - asked) ** 2).sum()) for _, one in gallery]
+            assert gallery[int(np.argmin(distances))][0] == number

@@ -10,8 +10,8 @@ import pytest
 
 from eval_tasks.models.open_model import open_model
 from mmcr_bench.judge.judge_spec import read_judge_specs
-from mmcr_bench.review import commands as review
-from mmcr_bench.select import commands as select
+from mmcr_bench.review.commands import ReviewRewrite
+from mmcr_bench.select.commands import Topics
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.endpoint.address import Endpoint, read_endpoint
 
@@ -31,11 +31,11 @@ def test_judge_at_azure_with_options_of_its_own() -> None:
 
 def sort_labels(text: str, folder: Path) -> None:
     (folder / "labels.jsonl").write_text("")
-    select.topics(folder, folder / "labels.jsonl", folder / "t.json", text, folder / "ledger", 5, None)
+    Topics(folder, folder / "labels.jsonl", folder / "t.json", sorter=text, ledger=folder / "ledger").run()
 
 
 READERS: dict[str, Callable[[str, Path], object]] = {
-    "--endpoint": lambda text, folder: review.rewrite(folder / "r", text, folder / "ledger", folder, 0),
+    "--endpoint": lambda text, folder: ReviewRewrite(folder / "r", text, folder, folder / "ledger").run(),
     "--sorter": sort_labels,
     "judge": lambda text, folder: read_judge_specs(f"api:{text}"),
     "--model": lambda text, folder: open_model(f"api:{text}", folder / "ledger"),

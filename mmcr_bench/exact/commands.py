@@ -22,7 +22,8 @@ class ExactBuild:
         turns: turns of a dialogue, a number or a range within 1-24.
         seed: seed of every draw; the same seed and flags give the same bytes.
         style: rich (for real models) or plain (small images, few visual tokens).
-        domains: comma-separated: shapes, sheets (photographs), numerals, charts.
+        domains: comma-separated: shapes, sheets (photographs), numerals, charts; one named twice is drawn
+            twice as often.
         side: sides of the grids, comma-separated: 2, 3; charts have 3 or 4 bars for 2, and 5 or 6 for 3.
         split: train (no held-out scene, combination or wording) or test (held-out scenes).
         telling: all (linked, and the rest as variants), linked, resolved, alone, or the first lessons of a small model:

@@ -50,12 +50,10 @@ class ExactExport:
     Attributes:
         folder: folder of the set.
         output_file: the tab-separated table.
-        rules: exact@1, or exact@1-bare without the sentence that asks for short answers.
     """
 
     folder: Positional[Annotated[Path, arg(metavar="FOLDER")]]
     output_file: Annotated[Path, arg(metavar="FILE.tsv")] = Path("MMCR-Exact.tsv")
-    rules: str = "exact@1"
 
     def run(self) -> None:
         """Write the table and print its number of rows."""
@@ -63,5 +61,5 @@ class ExactExport:
         from eval_tasks.registry import find_tasks, load_task
 
         task = load_task(find_tasks()["mmcr_exact"])
-        num_rows = write_table(task.samples(str(self.folder), task.check_rules(self.rules)), self.output_file)
+        num_rows = write_table(task.samples(str(self.folder), task.check_rules(None)), self.output_file)
         print(f"{self.output_file}: {num_rows} dialogues (linked, resolved, alone)")

@@ -54,7 +54,7 @@ FLAGS = {
     "eval_tasks score": "task predictions data output_dir judge rules tasks_from",
     "eval_tasks compare": "tasks_from",
     "eval_tasks exact figure": "output_file",
-    "eval_tasks exact export": "output_file rules",
+    "eval_tasks exact export": "output_file",
     "eval_tasks report": "paper output_file html dataset bench data samples training tasks_from",
     "training publish": "push_to scores private",
 }

@@ -21,11 +21,10 @@ from eval_tasks.exact.points import points_of, read_answers, with_points
 from eval_tasks.exact.totals import ALONE, HISTORY, IMAGE, OWN, RESOLVED, TRUE, exact_totals
 from eval_tasks.task import Points, Sample, Scored, Task, Total
 from mmcr_bench.exact.exact_set import ExactItem, read_exact, to_json, word
-from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn
+from mmcr_dataset.record.dialogue import DialogueImage
 
 DEFAULT_FOLDER = "mmcr-exact"
-SHORT = "Answer each question with a word or a number."  # first turn; without it long replies would be read worse
-RULES = ("exact@1", "exact@1-bare")  # bare: without the sentence, for models trained on the set's own rows
+RULES = ("exact@1",)
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _KINDS = {"resolved": RESOLVED, "alone": ALONE, "history": HISTORY, "image": IMAGE}  # of roles with one sample
 
@@ -39,7 +38,7 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
     folder = _find_folder(data or DEFAULT_FOLDER)
     for items in _read_groups(folder):
         for item in items:
-            yield from _to_samples(item, rules)
+            yield from _to_samples(item)
 
 
 def _find_folder(place: str) -> Path:
@@ -79,29 +78,20 @@ def _read_groups(folder: Path) -> list[list[ExactItem]]:
     return [sorted(groups[name], key=lambda item: item.role != "linked") for name in sorted(groups)]
 
 
-def _to_samples(item: ExactItem, rules: str) -> Iterator[Sample]:
+def _to_samples(item: ExactItem) -> Iterator[Sample]:
     num_before = len(item.turns) - 1
     if item.role == "linked":
-        yield _to_sample(item, OWN, 0, rules)
-        yield _to_sample(item, TRUE, num_before, rules)
+        yield _to_sample(item, OWN, 0)
+        yield _to_sample(item, TRUE, num_before)
     else:
         kind = _KINDS[item.role]
-        yield _to_sample(item, kind, num_before if kind in (HISTORY, IMAGE) else 0, rules)
+        yield _to_sample(item, kind, num_before if kind in (HISTORY, IMAGE) else 0)
 
 
-def _to_sample(item: ExactItem, kind: str, num_given_turns: int, rules: str) -> Sample:
+def _to_sample(item: ExactItem, kind: str, num_given_turns: int) -> Sample:
     """A sample of an item: all turns asked, or the last one after the true answers."""
-    dialogue = item.dialogue if rules.endswith("-bare") else _ask_for_short_answers(item.dialogue)
-    name = dialogue.id if kind != TRUE else f"{dialogue.id}-{TRUE}"
-    return Sample(replace(dialogue, id=name), {"kind": kind, **to_json(item)}, item.group, num_given_turns)
-
-
-def _ask_for_short_answers(dialogue: Dialogue) -> Dialogue:
-    """The dialogue whose first question ends with `SHORT`."""
-    first = dialogue.turns[0]
-    *blocks, text = first.human
-    assert isinstance(text, str), "introduce() ends with the question"
-    return replace(dialogue, turns=(Turn((*blocks, f"{text}\n{SHORT}"), first.assistant), *dialogue.turns[1:]))
+    name = item.dialogue.id if kind != TRUE else f"{item.dialogue.id}-{TRUE}"
+    return Sample(replace(item.dialogue, id=name), {"kind": kind, **to_json(item)}, item.group, num_given_turns)
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:

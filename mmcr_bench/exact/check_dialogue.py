@@ -13,7 +13,7 @@ from mmcr_bench.exact.operators import make
 from mmcr_bench.exact.program import to_program
 from mmcr_bench.exact.scene import DOMAINS, has_held_out_combination, is_held_out
 from mmcr_bench.exact.state import Script, extend
-from mmcr_bench.exact.tellings import images_needed, linked_text, resolved_text
+from mmcr_bench.exact.tellings import ask_for_short_answers, images_needed, linked_text, resolved_text
 from mmcr_bench.exact.views import guesses_of, keeps_limits
 from mmcr_bench.exact.wording import answer_text, num_wordings
 from mmcr_dataset.record.dialogue import Dialogue
@@ -130,10 +130,11 @@ def _check_programs(line: Line, words: Words, settings: Mapping[str, Any]) -> It
     if script is None:
         yield "a question makes no sense in its dialogue"
         return
+    texts = ask_for_short_answers([linked_text(script, turn) for turn in range(len(script.turns))])
     for turn, (asked, made) in enumerate(zip(line["turns"], script.turns, strict=True)):
         place = f"turn {turn + 1}"
-        if linked_text(script, turn) != words.questions[turn]:
-            yield f"{place}: {words.questions[turn]!r}, expected {linked_text(script, turn)!r}"
+        if texts[turn] != words.questions[turn]:
+            yield f"{place}: {words.questions[turn]!r}, expected {texts[turn]!r}"
         if (to_program(asked["program"]), asked["answer"]) != (made.program, script.answers[turn]):
             yield f"{place}: program or answer differ from {made.program}, {script.answers[turn]}"
         facts = facts_of(script, turn)
@@ -164,7 +165,7 @@ def _check_resolved(linked: tuple[Line, Words], resolved: tuple[Line, Words]) ->
     script = remake_script(linked[0])
     if script is None:
         return  # said of the linked row
-    expected = tuple(resolved_text(script, turn) for turn in range(len(script.turns)))
+    expected = ask_for_short_answers([resolved_text(script, turn) for turn in range(len(script.turns))])
     if resolved[1].questions != expected:
         yield f"asks {resolved[1].questions}, expected {expected}"
     if resolved[1].answers != linked[1].answers or resolved[1].images != linked[1].images:

@@ -13,7 +13,7 @@ from mmcr_bench.exact.facts import facts_of
 from mmcr_bench.exact.paint import paint
 from mmcr_bench.exact.program import Program
 from mmcr_bench.exact.state import Script
-from mmcr_bench.exact.tellings import images_needed, linked_text, resolved_program, resolved_text
+from mmcr_bench.exact.tellings import ask_for_short_answers, images_needed, linked_text, resolved_program, resolved_text
 from mmcr_bench.exact.wording import answer_text
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Generation, Source, Turn, introduce
 
@@ -86,7 +86,7 @@ class Telling:
         asked = [self._asked(turn, program) for turn, program in zip(turns, programs, strict=True)]
         human = [
             introduce([number + 1 for number, at in enumerate(shown_at) if at == place], text)
-            for place, text in enumerate(texts)
+            for place, text in enumerate(ask_for_short_answers(texts))
         ]
         references = [answer_text(script.domain, script.side, one.type, one.answer) for one in asked]
         dialogue = Dialogue(

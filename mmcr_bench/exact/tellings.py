@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mmcr_bench.exact.phrases import RESOLVED, WORDINGS
 from mmcr_bench.exact.program import Program, images_of
 from mmcr_bench.exact.state import Script
 from mmcr_bench.exact.wording import fill, join_words, question_text
+
+SHORT = "Answer each question with a word or a number."  # long replies are read less well
+
+
+def ask_for_short_answers(questions: Sequence[str]) -> tuple[str, ...]:
+    """The questions of a row: the first one ends with `SHORT`."""
+    return (f"{questions[0]}\n{SHORT}", *questions[1:])
 
 
 def linked_text(script: Script, turn: int) -> str:

@@ -14,11 +14,11 @@ import pytest
 from eval_tasks.__main__ import main
 from eval_tasks.exact.totals import best_guess
 from eval_tasks.task import Failure, Sample, Scored, Task
-from eval_tasks.tasks.mmcr_exact import SHORT
 from eval_tasks.totals import interval_of
 from mmcr_bench.exact.build import build_exact
 from mmcr_bench.exact.exact_set import read_exact
 from mmcr_bench.exact.settings import ExactSettings
+from mmcr_bench.exact.tellings import SHORT
 from tests.eval_tasks.exact.conftest import RULES, answered, images_until, reference, values
 
 WORDS = "red green blue yellow circle square cross 0 1 2 3 yes no Image_1 Image_2".split()
@@ -228,13 +228,15 @@ def test_no_interval_leaves_the_scale(task: Task, exact_samples: list[Sample]) -
         assert {unit.group for unit in totals[name].units} == {one.group for one in exact_samples}
 
 
-def test_the_first_question_asks_for_short_answers_unless_the_rules_are_bare(task: Task, exact_folder: Path) -> None:
+def test_the_first_question_of_a_row_asks_for_short_answers_and_is_asked_as_it_is(
+    task: Task, exact_folder: Path
+) -> None:
     items = {item.dialogue.id: item.dialogue for item in read_exact(exact_folder)}
-    for rules, end in (("exact@1", f"\n{SHORT}"), ("exact@1-bare", "")):
-        for sample in task.samples(str(exact_folder), rules):
-            turns = [turn.human_text for turn in sample.dialogue.turns]
-            asked = [turn.human_text for turn in items[sample.dialogue.id.removesuffix("-true")].turns]
-            assert turns == [f"{asked[0]}{end}", *asked[1:]]
+    for sample in task.samples(str(exact_folder), RULES):
+        turns = [turn.human for turn in sample.dialogue.turns]
+        assert turns == [turn.human for turn in items[sample.dialogue.id.removesuffix("-true")].turns]
+        asks = [SHORT in turn.human_text for turn in sample.dialogue.turns]
+        assert asks == [True] + [False] * (len(turns) - 1)
 
 
 def test_a_set_of_single_questions_is_measured_too(task: Task, tmp_path: Path) -> None:

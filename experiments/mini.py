@@ -2,40 +2,39 @@
 
     python -m experiments.mini --output_dir training/mini
 
-Two lessons, each a training by train.py on sets of `python -m mmcr_bench exact build`: captions of images, with and
-without the names of the places; then dialogues of questions without references. No scene or wording of the test split
-is in them. A run with the same `--work_dir` resumes.
+Three lessons, each a training by train.py on sets of `python -m mmcr_bench exact build`: captions of images, with and
+without the names of the places; single questions; dialogues of questions without references. No scene of the test
+split is in them. A run with the same `--work_dir` resumes.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import logging
+import math
 import resource
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from experiments.commands import TRAIN, Command
-from experiments.conduct import main
 from experiments.runs import exit_on_sigterm, lock_folder, run_step
+from mmcr_dataset.command_line import Program, run_program
 
 log = logging.getLogger(__name__)
 
-EXPLICIT = ("attr", "count", "where")  # operators of questions without references
-_DIALOGUES = ("--images", "1-2", "--turns", "6", "--ops", ",".join(EXPLICIT))
+_ONE_QUESTION = ("--ops", "attr,count,where", "--wordings", "1")  # none of them refers to an earlier turn
 SETS = {  # name -> flags of `exact build`
     "captions": ("--telling", "captions", "--dialogues", "3000"),
     "places": ("--telling", "places", "--dialogues", "3000"),
-    "questions": ("--telling", "linked", "--dialogues", "4000", *_DIALOGUES),
-    "words": ("--telling", "linked", "--dialogues", "400", "--images", "1-3", "--turns", "12"),  # for the tokenizer
-    "test": ("--telling", "linked", "--dialogues", "100", *_DIALOGUES),
+    "single": ("--telling", "single", "--dialogues", "3000", "--images", "1", "--turns", "6", *_ONE_QUESTION),
+    "dialogues": ("--telling", "linked", "--dialogues", "3000", "--images", "1-3", "--turns", "6", *_ONE_QUESTION),
+    "words": ("--telling", "linked", "--dialogues", "300", "--images", "1-3", "--turns", "12"),  # for the tokenizer
+    "test": ("--telling", "linked", "--dialogues", "100", "--images", "1-3", "--turns", "6", *_ONE_QUESTION),
 }
-_COMMON = "--precision float32 --bin_tokens 4096 --lr_schedule cosine --warmup_percent 5 --log_every_steps 100".split()
+_COMMON = "--precision float32 --bin_tokens 4096 --warmup_percent 5 --log_every_steps 100".split()
 
 
 @dataclass(frozen=True)
@@ -55,20 +54,41 @@ class Lesson:
     def to_flags(self, work: Path) -> list[str]:
         """The flags of train.py for sets in this folder."""
         places = [str(work / name) for name in self.weights]
-        return ["--data", *places, "--data_weights", *map(str, self.weights.values()), *self.flags.split(), *_COMMON]
+        weights = [str(weight) for weight in self.weights.values()]
+        return ["--data", *places, "--data_weights", *weights, *_COMMON, *self.flags.split()]
 
+
+_CARD = """---
+license: cc0-1.0
+library_name: transformers
+pipeline_tag: image-text-to-text
+---
+
+# mini
+
+A vision-language model of {num_weights:,} weights that reads the plain images of the controlled world (MMCR-Exact): the
+true Qwen3-VL classes, trained from random weights on generated images alone. For tests, demos and experiments on a CPU;
+it knows nothing else.
+
+Made by `python -m experiments.mini --output_dir training/mini --seed {seed} --domains {domains}` in {cpu_s:,} CPU
+seconds: captions of images, single questions, dialogues of questions without references. Their wordings are the first
+of each operator; 6 colours, 4 shapes, 2x2 cells of 32 pixels.
+
+On held-out scenes, dialogues of six unrelated questions about one to three images, its own replies in the history:
+
+{scores}
+"""
 
 LESSONS = (
     Lesson(
-        "seeing",
-        {"captions": 1, "places": 2},
-        "--max_steps 800 --global_batch_dialogues 16 --learning_rate 1.5e-3",
+        "seeing", {"captions": 1, "places": 2}, "--max_steps 800 --global_batch_dialogues 16 --learning_rate 1.5e-3"
     ),
     Lesson(
         "asking",
-        {"questions": 4, "places": 1},
-        "--max_steps 500 --global_batch_dialogues 24 --learning_rate 1e-3",
+        {"single": 5, "places": 1},
+        "--max_steps 350 --global_batch_dialogues 96 --learning_rate 1e-3 --lr_schedule constant",
     ),
+    Lesson("turns", {"dialogues": 1, "single": 1}, "--max_steps 800 --global_batch_dialogues 32 --learning_rate 1e-3"),
 )
 
 
@@ -135,12 +155,9 @@ class Mini:
     def _evaluate(self, model: Path) -> Command:
         asked = ["--model", f"hf:{model}", "--tasks", "mmcr_exact", "--data", f"mmcr_exact={self.work_dir / 'test'}"]
         return Command(
-            [self.python], ["-m", "eval_tasks", *asked, "--max_new_tokens", "16", "--output_dir", str(self._run_dir)]
+            [self.python],
+            ["-m", "eval_tasks", *asked, "--max_new_tokens", "16", "--output_dir", str(self.work_dir / "eval")],
         )
-
-    @property
-    def _run_dir(self) -> Path:
-        return self.work_dir / "eval"
 
     def _publish(self, model: Path) -> None:
         """Write the model and its card beside `output_dir`, then take its place."""
@@ -148,15 +165,26 @@ class Mini:
         shutil.rmtree(new, ignore_errors=True)
         leave = shutil.ignore_patterns("README.md", "training.json", "loss.png")  # they describe the last lesson alone
         shutil.copytree(model, new, ignore=leave)
-        (new / "README.md").write_text(self._card(), encoding="utf-8")
+        (new / "README.md").write_text(self._card(model), encoding="utf-8")
         shutil.rmtree(self.output_dir, ignore_errors=True)
         new.rename(self.output_dir)
         size = sum(path.stat().st_size for path in self.output_dir.iterdir())
         print(f"{self.output_dir}: {size / 1e6:.1f} MB")
 
-    def _card(self) -> str:
-        steps = self.work_dir / "steps"
-        cpu_s = sum(int(path.read_text(encoding="utf-8")) for path in steps.glob("*.cpu_s"))
-        results: dict[str, Any] = json.loads((self._run_dir / "results.json").read_text(encoding="utf-8"))
-        scores = next(iter(results["tasks"].values()))
-        return _CARD.format(seed=self.seed, domains=self.domains, cpu_s=cpu_s, scores=scores)
+    def _card(self, model: Path) -> str:
+        from safetensors import safe_open
+
+        from eval_tasks.report.tables import run_table
+        from eval_tasks.store.run_folder import read_results
+
+        with safe_open(model / "model.safetensors", "pt") as file:
+            num_weights = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        cpu_s = sum(int(path.read_text(encoding="utf-8")) for path in (self.work_dir / "steps").glob("*.cpu_s"))
+        scores = run_table(read_results(self.work_dir / "eval"), digits=1)
+        return _CARD.format(seed=self.seed, domains=self.domains, cpu_s=cpu_s, num_weights=num_weights, scores=scores)
+
+
+PROGRAM = Program("python -m experiments.mini", Mini.__doc__ or "", {}, "eval", default="experiments.mini:Mini")
+
+if __name__ == "__main__":
+    sys.exit(run_program(PROGRAM))

@@ -1,7 +1,8 @@
-"""python -m eval_tasks --model hf:PATH|api:URL#NAME|scripted:FILE [--tasks a,b]; also: score, compare, report."""
+"""python -m eval_tasks --model hf:PATH|api:URL#NAME|scripted:FILE [--tasks a,b]; also: explain, report, ..."""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 
@@ -14,10 +15,11 @@ PROGRAM = Program(
         "run": "eval_tasks.commands:Run",
         "score": "eval_tasks.commands:Score",
         "compare": "eval_tasks.commands:Compare",
+        "explain": "eval_tasks.explain_command:Explain",
         "report": "eval_tasks.commands:Report",
         "exact": {
-            "figure": "eval_tasks.exact_commands:ExactFigure",
-            "export": "eval_tasks.exact_commands:ExactExport",
+            "figure": "eval_tasks.exact.commands:ExactFigure",
+            "export": "eval_tasks.exact.commands:ExactExport",
         },
     },
     extra="eval",
@@ -26,8 +28,9 @@ PROGRAM = Program(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command, by default `run`; returns the exit code."""
-    return run_program(PROGRAM, argv)
+    """Run one command, by default `run`; returns the exit code. `--tasks_config FILE` is `--config FILE`."""
+    words = sys.argv[1:] if argv is None else argv
+    return run_program(PROGRAM, [re.sub(r"\A--tasks[_-]config(?==|\Z)", "--config", word) for word in words])
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from eval_tasks.models.generation import TOKEN_LIMITS, GenerationSettings, LoadSettings
+from eval_tasks.models.model_type import AUTO, rules_of_model
 from eval_tasks.registry import choose_tasks, find_tasks, load_task, show_tasks
 
 if TYPE_CHECKING:
@@ -28,18 +30,30 @@ class Run:
 
     Attributes:
         model: hf:FOLDER_OR_HUB_ID[@REVISION], api:URL#NAME (key from OPENAI_API_KEY) or scripted:FILE.json; hf alone
-            needs --model_args.
+            needs --model_args; vllm:, sglang: or transformers:FOLDER_OR_HUB_ID starts that server and asks it.
         tasks: comma-separated names of tasks or groups; default mmcr_bench.
         list: list the tasks and exit.
         data: folder, file or Hub id with a task's data.
         judge: offline or api:URL#NAME.
-        rules: scoring rules, such as vlmevalkit@2025-03; default the first of the task.
+        rules: scoring rules, such as vlmevalkit@2025-03; default the first of the task; vlmevalkit@2025-03:auto for
+            those by which VLMEvalKit asks the model's type (hf:).
         output_dir: folder of the run; default eval_runs/MODEL.
         limit: evaluate only the first N samples of each task.
         max_new_tokens: maximum number of new tokens of a reply.
         batch_size: batch size of decoding (hf:), or max concurrency of requests (api:); default 8 and 16.
         model_args: as in lm-eval: pretrained=FOLDER_OR_HUB_ID,revision=COMMIT; with --model hf.
-        gen_kwargs: as in lm-eval: max_new_tokens=N (or max_gen_toks), temperature=0, do_sample=False.
+        gen_kwargs: generation settings, as in lm-eval: temperature=0.6,top_p=0.95,max_new_tokens=N; default greedy.
+        system_prompt: system message in front of every dialogue.
+        thinking: thoughts of a reasoning model: strip, keep (as part of the reply) or off (by its chat template).
+        max_thinking_tokens: tokens for thoughts, added to --max_new_tokens.
+        num_samples: answers to each sample; the mean and pass@k are reported.
+        extra_body: further fields of a server's requests, as JSON (api:).
+        dtype: data type of the weights: auto, float32, float16 or bfloat16 (hf:).
+        device_map: auto spreads the model over all devices (hf:).
+        attn_implementation: attention of the model, such as sdpa or flash_attention_2 (hf:).
+        quantization: bitsandbytes-4bit or bitsandbytes-8bit (hf:).
+        server_args: further flags of a started server, in one text (vllm:, sglang:, transformers:).
+        report_to: log the totals to trackio or wandb.
         log_samples: no effect: samples.jsonl is always written.
         tasks_from: file or folder with additional tasks.
     """
@@ -56,6 +70,17 @@ class Run:
     batch_size: int | None = None
     model_args: Annotated[str | None, arg(metavar="K=V,...")] = None
     gen_kwargs: Annotated[str | None, arg(metavar="K=V,...")] = None
+    system_prompt: str | None = None
+    thinking: str = "strip"
+    max_thinking_tokens: int = 0
+    num_samples: int = 1
+    extra_body: Annotated[str | None, arg(metavar="JSON")] = None
+    dtype: str = "auto"
+    device_map: str | None = None
+    attn_implementation: str | None = None
+    quantization: str | None = None
+    server_args: Annotated[str | None, arg(metavar="FLAGS")] = None
+    report_to: str | None = None
     log_samples: bool = True
     tasks_from: TaskFiles = ()
 
@@ -65,10 +90,15 @@ class Run:
         if self.list:
             print(show_tasks(found))
             return 0
-        from eval_tasks.report.tables import run_table
+        from eval_tasks.report.tables import exit_code, run_table
+        from eval_tasks.report.trackers import check_trackers, log_run
         from eval_tasks.run import RunSettings, run
 
+        trackers = [name.strip() for name in (self.report_to or "").split(",") if name.strip()]
+        check_trackers(trackers)
+
         model, max_new_tokens = self._model(), _max_new_tokens(self.gen_kwargs, self.max_new_tokens)
+        rules = rules_of_model(model) if self.rules == AUTO else self.rules
         names = choose_tasks(self._tasks(), list(found))
         out = self.output_dir or Path("eval_runs") / re.sub(r"[^\w.-]+", "_", model).strip("_")
         settings = RunSettings(
@@ -76,16 +106,26 @@ class Run:
             tasks=tuple(load_task(found[name]) for name in names),
             out=out,
             judge=self.judge,
-            data=_places(names, self.data),
-            rules=self.rules,
+            data=places_of(names, self.data),
+            rules=rules,
             limit=self.limit,
             max_new_tokens=max_new_tokens,
             batch_size=self.batch_size,
+            thinking=self.thinking,
+            max_thinking_tokens=self.max_thinking_tokens,
+            num_samples=self.num_samples,
+            generation=GenerationSettings(
+                _gen_kwargs(self.gen_kwargs), self.system_prompt, extra_body=_extra_body(self.extra_body, model)
+            ),
+            server_args=self.server_args or "",
+            load=LoadSettings(self.dtype, self.device_map, self.attn_implementation, self.quantization),
         )
-        if results := run(settings):
-            print(run_table(results))
-            print(f"\nrun folder: {out}")
-        return 0
+        if not (results := run(settings)):
+            return 0  # another process than the first
+        print(run_table(results))
+        print(f"\nrun folder: {out}")
+        log_run(trackers, out.name, results)
+        return exit_code(results)
 
     def _model(self) -> str:
         if self.model is None:
@@ -137,26 +177,27 @@ class Score:
     rules: str | None = None
     tasks_from: TaskFiles = ()
 
-    def run(self) -> None:
-        """Score, and print the table of scores.
+    def run(self) -> int:
+        """Score, and print the table of scores; exit code 1 if a task has no score.
 
         Raises:
             ValueError: neither a run nor predictions are given.
         """
         if self.predictions is not None:
-            self._score_predictions(self.predictions)
-            return
+            return self._score_predictions(self.predictions)
         if self.folder is None:
             raise ValueError("give a RUN, or --task and --predictions")
-        from eval_tasks.report.tables import run_table
+        from eval_tasks.report.tables import exit_code, run_table
         from eval_tasks.run import score_again
         from eval_tasks.store.run_folder import read_results
 
-        tasks = _all_tasks(self.tasks_from, list(read_results(self.folder)["tasks"]))
-        data = _places(tasks, [self.data] if self.data else [])
-        print(run_table(score_again(self.folder, tasks, self.rules, self.judge, dict(data))))
+        tasks = all_tasks(self.tasks_from, list(read_results(self.folder)["tasks"]))
+        data = places_of(tasks, [self.data] if self.data else [])
+        results = score_again(self.folder, tasks, self.rules, self.judge, dict(data))
+        print(run_table(results))
+        return exit_code(results)
 
-    def _score_predictions(self, predictions: Path) -> None:
+    def _score_predictions(self, predictions: Path) -> int:
         if self.task is None or self.folder is not None:
             raise ValueError("--predictions needs --task and excludes RUN")
         judge = self.judge or "offline"
@@ -164,7 +205,7 @@ class Score:
             raise ValueError(
                 "--judge with --predictions needs --output_dir RUN, where the judge's paid replies are stored"
             )
-        from eval_tasks.report.tables import run_table
+        from eval_tasks.report.tables import exit_code, run_table
         from eval_tasks.run import JUDGE_LEDGER, prompts_hash, store
         from eval_tasks.score_predictions import score_predictions
 
@@ -180,6 +221,7 @@ class Score:
             print(f"left out: {count} {reason}")
         if self.output_dir:
             store(self.output_dir, results, records)
+        return exit_code(results)
 
 
 @dataclass(frozen=True)
@@ -202,7 +244,7 @@ class Compare:
         from eval_tasks.store.run_folder import read_results
 
         names = [name for name in read_results(self.run_a)["tasks"] if name in read_results(self.run_b)["tasks"]]
-        print(compare_runs(self.run_a, self.run_b, _all_tasks(self.tasks_from, names)))
+        print(compare_runs(self.run_a, self.run_b, all_tasks(self.tasks_from, names)))
 
 
 @dataclass(frozen=True)
@@ -219,6 +261,7 @@ class Report:
         data: HTML page: place of a task's data, to show its images.
         samples: HTML page: number of samples shown per task.
         training: HTML page: folder of the training run.
+        push_to: write the scores of the run, with rules, judge and intervals, into the card of this model on the Hub.
         tasks_from: file or folder with additional tasks.
     """
 
@@ -231,6 +274,7 @@ class Report:
     data: Places = ()
     samples: int = 20
     training: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    push_to: Annotated[str | None, arg(metavar="ORG/MODEL")] = None
     tasks_from: TaskFiles = ()
 
     def run(self) -> None:
@@ -249,12 +293,18 @@ class Report:
         if self.output_file:
             self.output_file.write_text(table + "\n", encoding="utf-8")
         print(table)
+        if self.push_to is not None:
+            from eval_tasks.report.push import push_scores
+
+            if len(self.runs) != 1:
+                raise ValueError(f"--push_to {self.push_to}: give one RUN, got {len(self.runs)}")
+            print(f"\npushed: {push_scores(self.runs[0], self.push_to)}")
         if self.html is not None:
             from eval_tasks.report.page import write_report_page
 
             shared = set.intersection(*(set(read_results(run)["tasks"]) for run in self.runs))
-            tasks = _all_tasks(self.tasks_from, sorted(shared))
-            data = dict(_places(tasks, self.data))
+            tasks = all_tasks(self.tasks_from, sorted(shared))
+            data = dict(places_of(tasks, self.data))
             write_report_page(
                 self.html, self.runs, tasks, self.dataset, self.bench, self.training, paper, data, self.samples
             )
@@ -269,20 +319,54 @@ def _pairs(flag: str, text: str | None) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
+def _extra_body(text: str | None, model: str) -> dict[str, Any]:
+    """The object of --extra_body."""
+    import json
+
+    if text is None:
+        return {}
+    if model.startswith(("hf:", "scripted:")):
+        raise ValueError(f"--extra_body is for a server (--model api:URL#NAME), got --model {model}")
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"--extra_body {text}: not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"--extra_body {text}: expected a JSON object")
+    return value
+
+
+def _gen_kwargs(text: str | None) -> dict[str, Any]:
+    """The generation settings of --gen_kwargs; those of greedy decoding, which is the default, are left out."""
+    import json
+
+    given: dict[str, Any] = {}
+    for name, value in _pairs("--gen_kwargs", text).items():
+        try:
+            given[name] = json.loads(value.lower() if value.lower() in ("true", "false") else value)
+        except ValueError:
+            given[name] = value
+    if "temperature" in given and not isinstance(given["temperature"], int | float):
+        raise ValueError(f"--gen_kwargs temperature={given['temperature']}: expected a number")
+    is_greedy = given.get("do_sample") is False or not given.get("temperature", given.get("do_sample"))
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in TOKEN_LIMITS and not (is_greedy and name in ("temperature", "do_sample"))
+    }
+
+
 def _max_new_tokens(gen_kwargs: str | None, default: int) -> int:
-    """The maximum number of new tokens; of other --gen_kwargs only those of greedy decoding are valid."""
+    """The maximum number of new tokens, from --gen_kwargs if it is given there."""
     for name, value in _pairs("--gen_kwargs", gen_kwargs).items():
-        if name in ("max_new_tokens", "max_gen_toks") and value.isdigit():
+        if name in TOKEN_LIMITS:
+            if not value.isdigit():
+                raise ValueError(f"--gen_kwargs {name}={value}: expected a whole number")
             default = int(value)
-        elif (name, value.lower()) not in (("temperature", "0"), ("temperature", "0.0"), ("do_sample", "false")):
-            raise ValueError(
-                f"--gen_kwargs {name}={value}: decoding is greedy; expected max_new_tokens=N, temperature=0 or "
-                "do_sample=False"
-            )
     return default
 
 
-def _places(names: Iterable[str], values: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def places_of(names: Iterable[str], values: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """(task, place of its data) for the tasks given in --data."""
     return tuple((name, place) for name, place in (_data_of(name, values) for name in names) if place)
 
@@ -299,7 +383,12 @@ def _data_of(task: str, values: Sequence[str]) -> tuple[str, str]:
     return task, str(inside if inside.exists() else plain[0])
 
 
-def _all_tasks(outside: Sequence[Path], names: Sequence[str]) -> dict[str, Task]:
+def all_tasks(outside: Sequence[Path], names: Sequence[str]) -> dict[str, Task]:
+    """The tasks of these names.
+
+    Raises:
+        ValueError: one is unknown.
+    """
     found = find_tasks(outside)
     for name in names:
         if name not in found:

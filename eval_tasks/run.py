@@ -20,15 +20,19 @@ from typing import Any
 
 from tqdm import tqdm
 
+from eval_tasks.models.generation import GenerationSettings, LoadSettings
 from eval_tasks.models.model import Model, NoReply
-from eval_tasks.models.open_model import open_model
+from eval_tasks.models.open_model import SERVED, open_model
+from eval_tasks.readers.qwen_prompts import gen_kwargs_of, image_options_of
 from eval_tasks.scoring import SEED, score_answered
+from eval_tasks.store.hand_in import write_hand_in
 from eval_tasks.store.journal import Journal, journal_name, reply_key
 from eval_tasks.store.processes import Answered, Process, gather_answers, this_process
 from eval_tasks.store.run_folder import from_record, read_records, read_results, to_record, write_records, write_results
 from eval_tasks.task import Failure, Sample, Scored, Task
 from mmcr_bench.judge.judge_spec import read_judge_specs
 from mmcr_dataset.endpoint.ask_all import ask_all
+from mmcr_dataset.endpoint.thoughts import Split, split_thoughts
 
 JUDGE_LEDGER = "judge_ledger.sqlite3"
 LIBRARIES = ("mmcr", "torch", "transformers", "openai", "pyarrow", "pillow", "numpy")
@@ -48,6 +52,12 @@ class RunSettings:
         limit: number of first samples of each task, None for all.
         max_new_tokens: maximum number of new tokens of a reply.
         batch_size: number of concurrent dialogues, None for the model's default.
+        thinking: what is done with thoughts: `strip`, `keep` as part of the reply, or `off` by the chat template.
+        max_thinking_tokens: tokens added to max_new_tokens for thoughts.
+        num_samples: number of answers to each sample.
+        generation: how the model writes.
+        load: how a local checkpoint is loaded.
+        server_args: further flags of a started server.
     """
 
     model: str
@@ -59,6 +69,12 @@ class RunSettings:
     limit: int | None = None
     max_new_tokens: int = 1024
     batch_size: int | None = None
+    thinking: str = "strip"
+    max_thinking_tokens: int = 0
+    num_samples: int = 1
+    generation: GenerationSettings = GenerationSettings()  # noqa: RUF009  (frozen)
+    load: LoadSettings = LoadSettings()  # noqa: RUF009  (frozen)
+    server_args: str = ""
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -67,9 +83,53 @@ class RunSettings:
             raise ValueError(f"--max_new_tokens {self.max_new_tokens}: expected at least 1")
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"--batch_size {self.batch_size}: expected at least 1")
+        if self.thinking not in ("strip", "keep", "off"):
+            raise ValueError(f"--thinking {self.thinking}: expected strip, keep or off")
+        if self.max_thinking_tokens < 0:
+            raise ValueError(f"--max_thinking_tokens {self.max_thinking_tokens}: expected at least 0")
+        if self.num_samples < 1:
+            raise ValueError(f"--num_samples {self.num_samples}: expected at least 1")
+        if self.num_samples > 1 and not self.generation.samples and not self.model.startswith("scripted:"):
+            raise ValueError(
+                f"--num_samples {self.num_samples}: greedy decoding gives the same reply each time; pass "
+                "--gen_kwargs temperature=0.6 or another temperature"
+            )
         read_judge_specs(self.judge)
         for task in self.tasks:
             task.check_rules(self.rules)
+
+    @property
+    def is_served(self) -> bool:
+        """True if a server answers, by the chat API."""
+        return self.model.partition(":")[0] in ("api", *SERVED)
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """The settings of replies, for the identity of the run and the keys of its journal."""
+        settings = {"temperature": 0, "max_new_tokens": self.max_new_tokens} | self.how_it_writes.describe()
+        if self.generation.samples:
+            del settings["temperature"]
+        extra = {"thinking": self.thinking} if self.thinking != "strip" else {}
+        return (
+            settings | extra | ({"max_thinking_tokens": self.max_thinking_tokens} if self.max_thinking_tokens else {})
+        )
+
+    @property
+    def how_it_writes(self) -> GenerationSettings:
+        """The generation settings, with those of the rules' adapter and those that switch thoughts off."""
+        if self.model.startswith("hf:") and (of_rules := gen_kwargs_of(self.rules)):
+            given = {**of_rules, **self.generation.gen_kwargs}
+            return replace(self, rules=None, generation=replace(self.generation, gen_kwargs=given)).how_it_writes
+        if self.thinking != "off":
+            return self.generation
+        off = {"enable_thinking": False}
+        of_server = off | dict(self.generation.extra_body.get("chat_template_kwargs", {}))
+        body = {**self.generation.extra_body, "chat_template_kwargs": of_server}
+        return replace(
+            self.generation,
+            template_options=off | dict(self.generation.template_options),
+            extra_body=body if self.is_served else self.generation.extra_body,
+        )
 
 
 def run(settings: RunSettings) -> dict[str, Any]:
@@ -81,15 +141,17 @@ def run(settings: RunSettings) -> dict[str, Any]:
         ValueError: an API model with several processes, or model, data or output folder can't be used.
     """
     process = this_process()
-    if process.world_size > 1 and settings.model.startswith("api:"):
-        raise ValueError("--model api: needs a single process; raise --batch_size for more concurrency")
-    model = open_model(settings.model, settings.out / "ledger.sqlite3", settings.batch_size)
-    decoding = {"temperature": 0, "max_new_tokens": settings.max_new_tokens}
-    identity = {"name": model.name, "revision": model.revision}
+    if process.world_size > 1 and settings.is_served:
+        raise ValueError(f"--model {settings.model}: needs a single process; raise --batch_size for more concurrency")
+    ledger = settings.out / "ledger.sqlite3"
+    model = open_model(
+        settings.model, ledger, settings.batch_size, settings.load, settings.how_it_writes, settings.server_args
+    )
+    decoding, identity = settings.decoding, {"name": model.name, "revision": model.revision, **model.describe()}
     results, kept = _earlier(settings.out, identity, decoding, {task.name for task in settings.tasks})
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(settings.out / journal_name(process.rank)))
-        context = RunContext(model, journal, identity, decoding)
+        context = RunContext(model, journal, identity, decoding, settings.thinking, settings.num_samples)
         answered = gather_answers(asyncio.run(_answer_tasks(settings, context, process)), process)
     if answered is None:
         return {}
@@ -99,7 +161,12 @@ def run(settings: RunSettings) -> dict[str, Any]:
         scored, entry = score_answered(task, answered[task.name], rules, settings.judge, ledger_path, data)
         records = [to_record(task.name, one) for one in scored]
         kept += records
-        asked = {"prompts_sha256": prompts_hash(records), "limit": settings.limit, "data": data}
+        asked: dict[str, Any] = {"prompts_sha256": prompts_hash(records), "limit": settings.limit, "data": data}
+        if shown := image_options_of(rules, task.name):
+            asked["images"] = shown
+        asked |= {"num_samples": settings.num_samples} if settings.num_samples > 1 else {}
+        if not all(one.sample.has_gold for one in scored):
+            asked["hand_in"] = str(write_hand_in(settings.out, task.name, scored).relative_to(settings.out))
         results["tasks"][task.name] = {**entry, **asked}
     return store(settings.out, results, kept)
 
@@ -160,12 +227,14 @@ def _earlier(
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """The model with its identity, decoding settings and journal."""
+    """The model with its identity, decoding settings and journal, and what becomes of its thoughts."""
 
     model: Model
     journal: Journal
     identity: dict[str, Any]
     decoding: dict[str, Any]
+    thinking: str = "strip"
+    num_samples: int = 1
 
 
 async def _answer_tasks(settings: RunSettings, context: RunContext, process: Process) -> Answered:
@@ -176,7 +245,10 @@ async def _answer_tasks(settings: RunSettings, context: RunContext, process: Pro
             found = task.samples(data.get(task.name), task.check_rules(settings.rules))
             unique = _unique(task, itertools.islice(found, settings.limit))
             samples = itertools.islice(unique, process.rank, None, process.world_size)
-            answered[task.name] = await answer_samples(task, samples, context)
+            shown = image_options_of(task.check_rules(settings.rules), task.name)
+            context.model.show_images_with(shown)
+            decoding = context.decoding | ({"images": shown} if shown else {})
+            answered[task.name] = await answer_samples(task, samples, replace(context, decoding=decoding))
     return answered
 
 
@@ -194,33 +266,48 @@ def _unique(task: Task, samples: Iterable[Sample]) -> Iterator[Sample]:
 async def answer_samples(task: Task, samples: Iterable[Sample], context: RunContext) -> list[Scored]:
     """All samples with their replies, in order and without image bytes; dialogues run concurrently."""
 
-    async def answer_one(sample: Sample) -> Scored:
-        answered = _without_bytes(await answer(task, sample, context))
-        context.model.forget(sample.dialogue)
+    async def answer_one(sample: Sample) -> list[Scored]:
+        answered = []
+        for repeat in range(context.num_samples):
+            answered.append(_without_bytes(await answer(task, sample, context, repeat)))
+            context.model.forget(sample.dialogue)
         progress.update()
         return answered
 
     with tqdm(desc=task.name, unit="sample", disable=True if this_process().rank else None) as progress:
-        return await ask_all(map(answer_one, samples), context.model.batch_size)
+        of_samples = await ask_all(map(answer_one, samples), context.model.batch_size)
+    return [one for repeats in of_samples for one in repeats]
 
 
-async def answer(task: Task, sample: Sample, context: RunContext) -> Scored:
-    """The replies to a sample's turns, from the journal or the model."""
+async def answer(task: Task, sample: Sample, context: RunContext, repeat: int = 0) -> Scored:
+    """The replies to a sample's turns, from the journal or the model; the journal keeps the thoughts too."""
     dialogue, given = sample.dialogue, sample.num_given_turns
     history = list(dialogue.references[:given])
+    limit = context.decoding["max_new_tokens"] + context.decoding.get("max_thinking_tokens", 0)
+    decoding = context.decoding | ({"repeat": repeat} if repeat else {})
+    truncated: list[int] = []
+    thoughts: dict[str, str] = {}
+    failure: Failure | None = None
     for turn in range(given, len(dialogue.turns)):
-        key = reply_key(task, sample, history, context.identity, context.decoding)
+        key = reply_key(task, sample, history, context.identity, decoding)
         reply = context.journal.find(key)
         if reply is None:
             try:
-                reply = await context.model.reply(dialogue, history, context.decoding["max_new_tokens"])
+                reply = await context.model.reply(dialogue, history, limit, repeat)
             except NoReply as error:
                 failure = Failure(error.reason, f"turn {turn + 1}: {error.detail}")
                 context.journal.store_failure(key, sample, turn + 1, failure)
-                return Scored(sample, tuple(history[given:]), failure=failure)
+                break
             context.journal.store(key, sample, turn + 1, reply)
-        history.append(reply)
-    return Scored(sample, tuple(history[given:]))
+        if reply.is_truncated:
+            truncated.append(turn + 1)
+        said = str(reply) if context.thinking == "keep" else split_thoughts(reply)
+        if isinstance(said, Split):
+            thoughts |= {str(turn + 1): said.thoughts} if said.thoughts else {}
+            said = said.answer
+        history.append(said)
+    replies = tuple(history[given:])
+    return Scored(sample, replies, failure=failure, truncated=tuple(truncated), thoughts=thoughts, repeat=repeat)
 
 
 def _without_bytes(one: Scored) -> Scored:

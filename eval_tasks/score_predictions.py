@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.rows.predictions import read_predictions
-from eval_tasks.scoring import score_samples, to_entry
+from eval_tasks.scoring import score_samples, to_entry, without_judge
 from eval_tasks.store.run_folder import to_record
 from eval_tasks.task import Predictions, Scored, Task
+from mmcr_dataset.endpoint.thoughts import split_thoughts
 
 
 def score_predictions(
@@ -45,7 +46,9 @@ def score_predictions(
         if sample.dialogue.id in seen:
             raise ValueError(f"{path}, row {number}: the id {sample.dialogue.id!r} occurs twice")
         seen.add(sample.dialogue.id)
-        scored.append(task.scored(Scored(sample, (reply,)), chosen, verdict))
+        split = split_thoughts(reply)
+        one = Scored(sample, (split.answer,), thoughts={"1": split.thoughts} if split.thoughts else {})
+        scored.append(task.scored(one, chosen, verdict) if sample.has_gold else one)
     stored = sum(one.verdict is not None for one in predictions.rows)
     judged_by: dict[str, Any] = {"name": f"stored in the file ({stored})" if stored else "none", "spec": "offline"}
     if judge != "offline" and ledger_path is not None:
@@ -53,6 +56,8 @@ def score_predictions(
         judged, judged_by = score_samples(task, [scored[place] for place in open_ones], chosen, judge, ledger_path)
         for place, one in zip(open_ones, judged, strict=True):
             scored[place] = one
+    else:
+        scored = [without_judge(task, one) for one in scored]
     entry = to_entry(task, scored, chosen, judged_by) | {"left_out": dict(predictions.left_out)}
     return entry, [to_record(task.name, one) for one in scored]
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.readers.judged_answer import ChatJudge, Place, Verdict
+from eval_tasks.reply_signs import reply_totals
 from eval_tasks.store.run_folder import finite
-from eval_tasks.task import Failure, Scored, Task
-from eval_tasks.totals import interval_of
+from eval_tasks.task import Failure, Scored, Task, Total
+from eval_tasks.totals import interval_of, task_totals, totals_by_shape
 from mmcr_bench.judge.judge import open_judge, show_cost
 from mmcr_bench.judge.judge_spec import read_judge_specs
 from mmcr_bench.trust.canaries import CANARIES, NoCanaries, check_judge
@@ -36,12 +37,28 @@ def score_samples(
         judge: a `--judge` value.
         ledger_path: SQLite file that stores paid judgements.
     """
+    if not all(one.sample.has_gold for one in answered):
+        return [replace(one, reading=_read_alone(task, one, rules)) for one in answered], {
+            "name": "none",
+            "spec": judge,
+        }
     if task.judge == "bench":
         return _judged_by_bench(task, answered, rules, judge, ledger_path)
     if task.judge == "chat" and judge != "offline":
         return _judged_by_chat(task, answered, rules, judge, ledger_path)
     scored = [one if one.failure else task.scored(one, rules) for one in answered]
-    return scored, {"name": "none", "spec": judge}
+    return [without_judge(task, one) for one in scored], {"name": "none", "spec": judge}
+
+
+def _read_alone(task: Task, one: Scored, rules: str) -> str | None:
+    return None if one.failure else task.read(one.sample, one.replies, rules, None)
+
+
+def without_judge(task: Task, one: Scored) -> Scored:
+    """The sample, marked as unjudged if only a judge can score its reply and there is none."""
+    if task.is_read_by_rules or one.failure is not None or not one.is_unread:
+        return one
+    return replace(one, unjudged=Failure("no_judge", "only a judge can score this reply: --judge api:URL#MODEL"))
 
 
 def _judged_by_bench(
@@ -159,7 +176,7 @@ def score_answered(
     cleared = [replace(one, points={}, unjudged=None, judged={}, reading=None) for one in answered]
     scored, judged_by = score_samples(task, cleared, rules, judge, ledger_path)
     entry = to_entry(task, scored, rules, judged_by)
-    if task.judge == "bench":
+    if task.judge == "bench" and scored and entry["no_score"] is None:
         entry["canaries"] = check_fitness([one.sample.dialogue for one in scored], judge, ledger_path)
     return scored, entry
 
@@ -192,10 +209,7 @@ def to_entry(task: Task, scored: Sequence[Scored], rules: str, judged_by: dict[s
         rules: scoring rules.
         judged_by: description of the judge.
     """
-    totals: dict[str, Any] = {}
-    for metric, total in task.totals(scored, rules).items():
-        interval = interval_of(total, seed=SEED)
-        totals[metric] = {"value": total.value, "low": finite(interval.low), "high": finite(interval.high)}
+    found = task_totals(task, scored, rules) if all(one.sample.has_gold for one in scored) else {}
     return {
         "version": task.version,
         "source": task.source,
@@ -203,8 +217,45 @@ def to_entry(task: Task, scored: Sequence[Scored], rules: str, judged_by: dict[s
         "judge": judged_by,
         "num_samples": len(scored),
         "num_groups": len({one.sample.group for one in scored}),
-        "num_unread": sum(one.is_unread for one in scored),
-        "failures": dict(Counter(one.failure.reason for one in scored if one.failure)),
-        "unjudged": dict(Counter(one.unjudged.reason for one in scored if one.unjudged)),
-        "totals": totals,
+        **count_losses(scored),
+        "no_score": why_no_score(scored),
+        "totals": {metric: _to_total(total) for metric, total in found.items()},
+        "parts": {
+            metric: _to_total(total)
+            for metric, total in (totals_by_shape(task, scored, rules) | reply_totals(scored)).items()
+        },
     }
+
+
+def count_losses(scored: Sequence[Scored]) -> dict[str, Any]:
+    """Numbers of failed, unread and unjudged samples, each sample in one of them, and of truncated ones."""
+    return {
+        "failures": dict(Counter(one.failure.reason for one in scored if one.failure)),
+        "num_unread": sum(one.is_unread and not one.is_lost for one in scored),
+        "unjudged": dict(Counter(one.unjudged.reason for one in scored if one.unjudged)),
+        "num_truncated": sum(bool(one.truncated) for one in scored),
+        "num_thinking": sum(bool(one.thoughts) for one in scored),
+    }
+
+
+def why_no_score(scored: Sequence[Scored]) -> str | None:
+    """Why these samples have no score at all: nothing answered, or nothing judged; None if they have one."""
+    if not all(one.is_lost for one in scored):
+        return None
+    losses = Counter((one.failure or one.unjudged or Failure("", "")).reason for one in scored)
+    nothing = "answered" if all(one.failure for one in scored) else "judged"
+    first = next((one.failure or one.unjudged for one in scored if one.is_lost), None)
+    reasons = ", ".join(f"{reason} {count}" for reason, count in losses.items())
+    return f"nothing was {nothing} ({reasons}); first: {first.detail[:200] if first else ''}"
+
+
+def _to_total(total: Total) -> dict[str, Any]:
+    """A total for results.json; its value is None if every unit is lost."""
+    of_field = {"breakdown": total.breakdown} if total.breakdown else {}
+    if not total.is_known:
+        return {"value": None, "low": None, "high": None, **of_field}
+    interval = interval_of(total, seed=SEED)
+    shown: dict[str, Any] = {"value": total.value, "low": finite(interval.low), "high": finite(interval.high)}
+    if total.num_lost:
+        shown["judged_only"] = {"value": total.judged_only.value, "num": len(total.units) - total.num_lost}
+    return shown | of_field

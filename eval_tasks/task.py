@@ -37,12 +37,14 @@ class Sample:
         target: input of the scoring (gold answers, categories), as a JSON value.
         group: cluster of the bootstrap: samples of one image or one topic.
         num_given_turns: number of first turns that are not asked; their references are in the history (VisDial).
+        has_gold: False for a split without gold answers: it is answered, not scored, and written to be handed in.
     """
 
     dialogue: Dialogue
     target: Any
     group: str
     num_given_turns: int = 0
+    has_gold: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,12 @@ class Scored:
         replies: one per asked turn.
         points: metric -> points; empty without a reply or judgement.
         failure: reason of a missing reply; counts as zero points.
-        unjudged: reason of a missing judgement; excluded from the totals and counted.
+        unjudged: reason of a missing judgement; counts as zero points.
         judged: the judge's reply and model, as a JSON value; empty without a judge.
         reading: the answer parsed from the reply or the verdict; None if there is none.
+        truncated: turns whose reply ends at the token limit, from 1; they are scored like any other.
+        thoughts: turn -> what the model thought aloud before its reply, which is kept out of scores and history.
+        repeat: number of the answer, from 0, if each sample is answered several times.
     """
 
     sample: Sample
@@ -66,19 +71,35 @@ class Scored:
     unjudged: Failure | None = None
     judged: Mapping[str, Any] = field(default_factory=dict)
     reading: str | None = None
+    truncated: tuple[int, ...] = ()
+    thoughts: Mapping[str, str] = field(default_factory=dict)
+    repeat: int = 0
 
     @property
     def is_unread(self) -> bool:
         """True if there is a reply but a metric couldn't be parsed from it."""
         return any(value is None for value in self.points.values())
 
+    @property
+    def is_lost(self) -> bool:
+        """True without a reply or without a judgement: counts as wrong, though nobody knows."""
+        return self.failure is not None or self.unjudged is not None
+
 
 class Unit(NamedTuple):
-    """One scored unit: a question, an image with both its questions, a circular group."""
+    """One scored unit: a question, an image with both its questions, a circular group.
+
+    Attributes:
+        group: its cluster.
+        points: its points, 0 if it is lost.
+        part: part of the total that it belongs to.
+        is_lost: its points are 0 because a reply or a judgement is missing.
+    """
 
     group: str
     points: float
     part: str = ""
+    is_lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,21 +107,50 @@ class Total:
     """`sum over parts of weight x mean points of the part's units`.
 
     Attributes:
-        units: the scored units.
+        units: the scored units, lost ones included.
         weights: part -> weight; by default a single part with weight 100.
+        max_points: highest points of a unit.
+        breakdown: field whose value selects the units (`domain`), empty for a total over all samples.
     """
 
     units: Sequence[Unit]
     weights: Mapping[str, float] = field(default_factory=lambda: {"": 100.0})
+    max_points: float = 1.0
+    breakdown: str = ""
 
     @property
     def value(self) -> float:
-        """The total; 0.0 without units."""
+        """The total; 0.0 without units, see `is_known`."""
         value = 0.0
         for part, weight in self.weights.items():
             points = [unit.points for unit in self.units if unit.part == part]
             value += weight * float(np.mean(points)) if points else 0.0
         return value
+
+    @property
+    def is_known(self) -> bool:
+        """False if every unit is lost, so that the value says nothing about the model."""
+        return not all(unit.is_lost for unit in self.units)
+
+    @property
+    def num_lost(self) -> int:
+        """Number of lost units."""
+        return sum(unit.is_lost for unit in self.units)
+
+    @property
+    def judged_only(self) -> Total:
+        """The total over the units that are not lost."""
+        return replace(self, units=[unit for unit in self.units if not unit.is_lost])
+
+    @property
+    def highest(self) -> float:
+        """Upper end of the scale."""
+        return sum(self.weights.values()) * max([self.max_points, *(unit.points for unit in self.units)])
+
+    @property
+    def lowest(self) -> float:
+        """Lower end of the scale: 0, unless a benchmark takes points away."""
+        return sum(self.weights.values()) * min([0.0, *(unit.points for unit in self.units)])
 
 
 class Prediction(NamedTuple):
@@ -149,8 +199,11 @@ class Task:
         to_judge: (sample, replies, rules) -> prompt of the chat model, None if rules suffice; a list of prompts if it
             judges turn by turn.
         read: (sample, replies, rules, verdict) -> the answer that `score` parses, for display.
+        is_read_by_rules: False if only a judge can score a reply, so that a run without one has no score.
+        by_turn: the points of each asked turn, up to 100, None for an unjudged one; None if turns have no points.
         max_judge_tokens: maximum number of tokens of a chat model's verdict.
         rules: names of the task's scoring rules.
+        adapter_rules: further rules, as a harness asks one family of models.
         version: incremented when the same reply would get other points.
         to_sample: (row, rules, number) -> the sample of a row; None if the task can't score prediction files.
         predictions: (path, data) -> predictions of a file; None for a table with gold and reply in each row.
@@ -166,8 +219,11 @@ class Task:
     judge: Literal["bench", "chat"] | None = None
     to_judge: Callable[[Sample, Sequence[str], str], str | list[str] | None] = _no_prompt
     read: Callable[[Sample, Sequence[str], str, Any], str | None] = _no_reading
+    is_read_by_rules: bool = True
+    by_turn: Callable[[Scored], Sequence[float | None]] | None = None
     max_judge_tokens: int = 128
     rules: tuple[str, ...] = (DEFAULT_RULES,)
+    adapter_rules: tuple[str, ...] = ()
     version: int = 1
     to_sample: Callable[[Row, str, int], Sample] | None = None
     predictions: Callable[[Path, str | None], Predictions] | None = None
@@ -185,6 +241,7 @@ class Task:
             ValueError: the task has no such rules.
         """
         chosen = rules or (DEFAULT_RULES if DEFAULT_RULES in self.rules else self.rules[0])
-        if chosen not in self.rules:
-            raise ValueError(f"task {self.name} has no rules {chosen!r}; expected one of {', '.join(self.rules)}")
+        known = (*self.rules, *self.adapter_rules)
+        if chosen not in known:
+            raise ValueError(f"task {self.name} has no rules {chosen!r}; expected one of {', '.join(known)}")
         return chosen

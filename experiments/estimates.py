@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcr_bench.intervals import LEVEL, to_difference
+from mmcr_bench.intervals import LEVEL, MANY_CLUSTERS, MIN_CLUSTERS, to_difference
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def estimate(runs: Runs) -> Estimate:
     mean, resampled_R = float(runs.values_S.mean()), runs.resampled_SR.mean(axis=0)
     if runs.num_groups < 2:
         return Estimate(mean, -math.inf, math.inf)
-    if runs.num_seeds == 1:
+    if runs.num_seeds == 1 and runs.num_groups >= MANY_CLUSTERS:
         low, high = np.quantile(resampled_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return Estimate(mean, float(low), float(high))
     return _with_seeds(mean, resampled_R, runs.num_groups, [runs])
@@ -71,7 +71,7 @@ def difference(a: Runs, b: Runs) -> Estimate:
     """Difference `a - b` with its interval, paired over questions, unpaired over seeds."""
     mean = float(a.values_S.mean() - b.values_S.mean())
     resampled_R = a.resampled_SR.mean(axis=0) - b.resampled_SR.mean(axis=0)
-    if a.num_groups < 2 or a.num_seeds == b.num_seeds == 1:
+    if a.num_groups < 2 or (a.num_seeds == b.num_seeds == 1 and a.num_groups >= MANY_CLUSTERS):
         said = to_difference(mean, None if a.num_groups < 2 else resampled_R)
         return Estimate(mean, said.low, said.high, said.p_value)
     return _with_seeds(mean, resampled_R, a.num_groups, [a, b])
@@ -80,7 +80,7 @@ def difference(a: Runs, b: Runs) -> Estimate:
 def _with_seeds(mean: float, resampled_R: NDArray[np.float64], num_groups: int, sides: Sequence[Runs]) -> Estimate:
     from scipy.stats import t
 
-    parts = [(float(np.var(resampled_R)), num_groups - 1)]
+    parts = [(float(np.var(resampled_R)) * num_groups / (num_groups - 1), num_groups - 1)]
     parts += [(runs.seeds_variance, runs.num_seeds - 1) for runs in sides if runs.num_seeds > 1]
     variance = sum(part for part, _ in parts)
     if not variance:
@@ -88,4 +88,5 @@ def _with_seeds(mean: float, resampled_R: NDArray[np.float64], num_groups: int, 
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     error = math.sqrt(variance)
     reach = float(t.ppf((1 + LEVEL) / 2, freedom)) * error
-    return Estimate(mean, mean - reach, mean + reach, float(2 * t.sf(abs(mean) / error, freedom)))
+    p_value = float(2 * t.sf(abs(mean) / error, freedom)) if num_groups >= MIN_CLUSTERS else 1.0
+    return Estimate(mean, mean - reach, mean + reach, p_value)

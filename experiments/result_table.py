@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.registry import GROUPS
-from eval_tasks.report.tables import paper_scores
+from eval_tasks.report.paper import paper_scores
 from eval_tasks.store.run_folder import finite
 from experiments.arm import Experiment
 from experiments.estimates import Estimate, difference, estimate

@@ -1,8 +1,11 @@
-"""Cluster bootstrap confidence intervals of means, paired differences and the Holm correction.
+"""Confidence intervals of means and paired differences over clusters, and the Holm correction.
 
-Dialogues of one topic are correlated, so whole groups (clusters) are resampled, not single values.
+Dialogues of one topic are correlated, so the cluster (topic, image, circular group) is the unit. Below MANY_CLUSTERS
+clusters the interval is Student's t of the cluster means with G - 1 degrees of freedom, at and above it the percentile
+bootstrap of whole clusters. Below MIN_CLUSTERS there is an interval, but no verdict. The coverage of both is measured
+by `python -m benchmarks.eval_coverage`.
 
-Shapes: R resamples, N items.
+Shapes: R resamples, N items, G clusters.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVEL = 0.95
-_Z_FOUND = 1.960 + 0.842  # 5 % two-sided, 80 % power
+MIN_CLUSTERS = 5  # fewer give no verdict: one odd cluster decides it
+MANY_CLUSTERS = 50  # the percentile bootstrap's intervals are too short below
+_POWER = 0.8  # of `detectable`
 _MAX_CELLS = 4_000_000  # resampled group indices in memory at once: 32 MB, whatever the number of groups
 
 Group = str | int
@@ -37,9 +42,11 @@ class Difference:
         mean: positive where a is larger.
         low: lower end of the interval.
         high: upper end of the interval.
-        significant: the interval excludes 0.
-        p_value: two-sided, from the same resamples; correct it with `holm` for multiple comparisons.
+        significant: the interval excludes 0; never with fewer than MIN_CLUSTERS clusters.
+        p_value: two-sided, by the interval's own method, 1 without a verdict; correct it with `holm` for multiple
+            comparisons.
         detectable: minimum detectable effect: smallest mean difference found with 80 % power at this standard error.
+        num_clusters: number of clusters.
     """
 
     mean: float
@@ -48,26 +55,33 @@ class Difference:
     significant: bool
     p_value: float
     detectable: float
+    num_clusters: int = MANY_CLUSTERS
+
+    @property
+    def has_verdict(self) -> bool:
+        """False with too few clusters to call a difference significant or not."""
+        return self.num_clusters >= MIN_CLUSTERS
 
 
-def bootstrap_interval(
+def mean_interval(
     values: Sequence[float], groups: Sequence[Group] | None = None, seed: int = 0, num_resamples: int = 2000
 ) -> Interval:
-    """Mean and 95 % confidence interval by cluster bootstrap.
+    """Mean and 95 % confidence interval over clusters: Student's t, or the bootstrap for many clusters.
 
     Args:
         values: one per dialogue (or question).
         groups: cluster of each value; None makes each value its own cluster.
-        seed: random seed; the same seed gives the same interval.
+        seed: random seed of the bootstrap; the same seed gives the same interval.
         num_resamples: number of bootstrap resamples.
 
     Raises:
         ValueError: no values, a value that isn't finite, or a different number of groups than of values.
     """
-    mean, means = _resampled_means(values, groups, seed, num_resamples)
-    if means is None:
-        return Interval(mean, -np.inf, np.inf)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    sums, counts = _by_cluster(values, groups, num_resamples)
+    mean = float(sums.sum() / counts.sum())
+    if len(sums) < MANY_CLUSTERS:
+        return t_interval(mean, _influences(sums, counts))
+    low, high = np.quantile(_resampled_means(sums, counts, seed, num_resamples), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(mean, float(low), float(high))
 
 
@@ -84,46 +98,108 @@ def paired_difference(
         a: values of the first model.
         b: values of the second, of the same length.
         groups: cluster of each pair; None makes each pair its own cluster.
-        seed: random seed.
+        seed: random seed of the bootstrap.
         num_resamples: number of bootstrap resamples.
 
     Raises:
-        ValueError: the two differ in length, or as in `bootstrap_interval`.
+        ValueError: the two differ in length, or as in `mean_interval`.
     """
     if len(a) != len(b):
         raise ValueError(f"a has {len(a)} values and b has {len(b)}: pass the same dialogues in the same order")
-    differences = [float(x) - float(y) for x, y in zip(a, b, strict=True)]
-    mean, means = _resampled_means(differences, groups, seed, num_resamples)
-    return to_difference(mean, means)
+    sums, counts = _by_cluster([float(x) - float(y) for x, y in zip(a, b, strict=True)], groups, num_resamples)
+    mean = float(sums.sum() / counts.sum())
+    if len(sums) < MANY_CLUSTERS:
+        return t_difference(mean, _influences(sums, counts))
+    return to_difference(mean, _resampled_means(sums, counts, seed, num_resamples))
 
 
-def to_difference(mean: float, means_R: NDArray[np.float64] | None) -> Difference:
+def t_interval(estimate: float, influences_G: NDArray[np.float64], num_strata: int = 1) -> Interval:
+    """Student's t interval of an estimate that is a sum of parts of its clusters, such as a mean or a ratio.
+
+    Args:
+        estimate: the estimate.
+        influences_G: what each cluster adds to the estimate's error; they sum to 0.
+        num_strata: number of strata that the clusters belong to; each costs a degree of freedom.
+    """
+    error, freedom = _standard_error(influences_G, num_strata)
+    if freedom < 1:
+        return Interval(estimate, -np.inf, np.inf)
+    half = _t_quantile((1 + LEVEL) / 2, freedom) * error
+    return Interval(estimate, estimate - half, estimate + half)
+
+
+def t_difference(difference: float, influences_G: NDArray[np.float64], num_strata: int = 1) -> Difference:
+    """A paired difference with its t interval and p-value; arguments as in `t_interval`."""
+    found = t_interval(difference, influences_G, num_strata)
+    num = len(influences_G)
+    error, freedom = _standard_error(influences_G, num_strata)
+    if freedom < 1:
+        return Difference(difference, -np.inf, np.inf, False, 1.0, np.inf, num)
+    if num < MIN_CLUSTERS:
+        p_value = 1.0
+    elif error > 0:
+        p_value = 2 * _t_tail(abs(difference) / error, freedom)
+    else:  # all clusters agree: the smallest p-value that a sign test of them can have
+        p_value = 1.0 if difference == 0 else 2.0 ** (1 - num)
+    reach = _t_quantile((1 + LEVEL) / 2, freedom) + _t_quantile(_POWER, freedom)
+    return Difference(
+        difference, found.low, found.high, p_value < 1 - LEVEL, p_value, detectable=reach * error, num_clusters=num
+    )
+
+
+def _standard_error(influences_G: NDArray[np.float64], num_strata: int) -> tuple[float, int]:
+    """Standard error of the estimate and its degrees of freedom; below 1 degree it is unknown."""
+    num = len(influences_G)
+    if num - num_strata < 1:
+        return np.inf, 0
+    squares = float((influences_G**2).sum())
+    floor = 1e-24 * max(1.0, float(np.abs(influences_G).max()) ** 2)  # rounding errors of equal clusters
+    return float(np.sqrt(num / (num - 1) * squares)) if squares > floor else 0.0, num - num_strata
+
+
+def _t_quantile(share: float, freedom: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, share))
+
+
+def _t_tail(value: float, freedom: int) -> float:
+    from scipy.special import stdtr
+
+    return float(stdtr(freedom, -value))
+
+
+def to_difference(
+    mean: float,
+    means_R: NDArray[np.float64] | None,
+    num_clusters: int = MANY_CLUSTERS,
+) -> Difference:
     """A difference with its interval and p-value from the resampled means; None with a single group."""
     if means_R is None:
-        return Difference(mean, -np.inf, np.inf, significant=False, p_value=1.0, detectable=np.inf)
+        return Difference(mean, -np.inf, np.inf, False, 1.0, np.inf, num_clusters=1)
     low, high = np.quantile(means_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     rarer = min(int((means_R <= 0).sum()), int((means_R >= 0).sum()))
-    p_value = min(1.0, 2 * (rarer + 1) / (len(means_R) + 1))
     return Difference(
         mean,
         float(low),
         float(high),
-        significant=bool(low > 0 or high < 0),
-        p_value=p_value,
-        detectable=float(_Z_FOUND * means_R.std()),
+        significant=bool(low > 0 or high < 0) and num_clusters >= MIN_CLUSTERS,
+        p_value=min(1.0, 2 * (rarer + 1) / (len(means_R) + 1)) if num_clusters >= MIN_CLUSTERS else 1.0,
+        detectable=float((1.960 + 0.842) * means_R.std()),
+        num_clusters=num_clusters,
     )
 
 
-def _resampled_means(
-    values: Sequence[float], groups: Sequence[Group] | None, seed: int, num_resamples: int
-) -> tuple[float, NDArray[np.float64] | None]:
-    """The mean, and the resampled means [R] (None with a single group)."""
+def _by_cluster(
+    values: Sequence[float], groups: Sequence[Group] | None, num_resamples: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sum and number of the values of each cluster [G]."""
     given = np.asarray(values, dtype=np.float64)
     if given.ndim != 1 or given.size == 0:
         raise ValueError(f"expected one or more values in a row, got an array of shape {given.shape}")
     if not np.isfinite(given).all():
         place = int(np.flatnonzero(~np.isfinite(given))[0])
-        raise ValueError(f"value {place} is {given[place]}; drop samples without a score and count them separately")
+        raise ValueError(f"value {place} is {given[place]}; count a sample without a score as the lowest score")
     if groups is not None and len(groups) != given.size:
         raise ValueError(f"{given.size} values but {len(groups)} groups: pass one group per value")
     if num_resamples < 1:
@@ -132,17 +208,26 @@ def _resampled_means(
     member = [
         numbers.setdefault(group, len(numbers)) for group in (groups if groups is not None else range(len(given)))
     ]
-    sums = np.bincount(member, weights=given)
-    counts = np.bincount(member)
-    if len(sums) == 1:
-        return float(given.mean()), None
+    return np.bincount(member, weights=given).astype(np.float64), np.bincount(member).astype(np.int64)
+
+
+def _influences(sums: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What each cluster adds to the error of the mean over all values [G]."""
+    influences: NDArray[np.float64] = (sums - sums.sum() / counts.sum() * counts) / counts.sum()
+    return influences
+
+
+def _resampled_means(
+    sums: NDArray[np.float64], counts: NDArray[np.int64], seed: int, num_resamples: int
+) -> NDArray[np.float64]:
+    """The means [R] of clusters drawn with replacement."""
     rng = np.random.default_rng(seed)
     rows = max(1, _MAX_CELLS // len(sums))
     means = np.empty(num_resamples)
     for start in range(0, num_resamples, rows):
         drawn = rng.integers(len(sums), size=(min(rows, num_resamples - start), len(sums)))
         means[start : start + len(drawn)] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    return float(given.mean()), means
+    return means
 
 
 def bootstrap_statistic(

@@ -1,4 +1,4 @@
-"""A small local Hub for data sets: speaks the HTTP routes that huggingface_hub and datasets use, on 127.0.0.1.
+"""A small local Hub for data sets and models: the HTTP routes of huggingface_hub and datasets, on 127.0.0.1.
 
 Create, branches, preupload, LFS, commit, pull request, tree, paths-info, resolve with ranges. Keeps files in memory and
 counts what was sent. `fail(method, path)` may return a status that is answered instead.
@@ -21,7 +21,7 @@ from tests.local_server import Handler, LocalServer
 from tests.local_xet import XetStore
 
 _DATE = "2026-01-01T00:00:00.000Z"
-_DATASET = r"/api/datasets/(?P<repo>[^/]+/[^/]+)"
+_DATASET = r"/api/(?:datasets|models)/(?P<repo>[^/]+/[^/]+)"
 _ROUTES = [
     ("GET", r"/api/whoami-v2", "whoami"),
     ("POST", r"/api/repos/create", "create"),
@@ -35,10 +35,10 @@ _ROUTES = [
     ("GET", _DATASET + r"/revision/(?P<revision>[^/]+)", "info"),
     ("GET", _DATASET, "info"),
     ("PUT", _DATASET + r"/settings", "settings"),
-    ("POST", r"/datasets/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch", "lfs_batch"),
+    ("POST", r"(?:/datasets)?/(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch", "lfs_batch"),
     ("PUT", r"/lfs/(?P<oid>[0-9a-f]{64})", "lfs_put"),
-    ("GET", r"/datasets/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)", "resolve"),
-    ("HEAD", r"/datasets/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)", "resolve"),
+    ("GET", r"(?:/datasets)?/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)", "resolve"),
+    ("HEAD", r"(?:/datasets)?/(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)", "resolve"),
 ]
 
 

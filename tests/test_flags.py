@@ -50,12 +50,14 @@ FLAGS = {
     "mmcr_bench bridge": "old new output_file bench ledger",
     "mmcr_bench self-preference": "run judge generator bench ledger",
     "eval_tasks run": "model tasks list data judge rules output_dir limit max_new_tokens batch_size model_args "
-    "gen_kwargs log_samples tasks_from",
+    "gen_kwargs log_samples tasks_from system_prompt thinking max_thinking_tokens num_samples extra_body dtype "
+    "device_map attn_implementation quantization server_args report_to",
     "eval_tasks score": "task predictions data output_dir judge rules tasks_from",
     "eval_tasks compare": "tasks_from",
     "eval_tasks exact figure": "output_file",
     "eval_tasks exact export": "output_file",
-    "eval_tasks report": "paper output_file html dataset bench data samples training tasks_from",
+    "eval_tasks explain": "rules judge html data tasks_from",
+    "eval_tasks report": "paper output_file html dataset bench data samples training push_to tasks_from",
     "training publish": "push_to scores private",
 }
 OF_EVERY_EXPERIMENT = (

@@ -44,12 +44,13 @@ ROOMS = {
     "training": ["config ovis2", "families", "data", "model", "run", "trainer", "train", "commands", "__main__"],
     "eval_tasks": [
         "task models",
-        "totals rows store registry task_metric",
+        "totals rows store registry task_metric reply_signs",
         "readers report",
         "exact",
         "tasks scoring",
         "run score_predictions inspect_tasks metrics",
-        "commands exact_commands",
+        "commands",
+        "explain_command",
         "__main__",
     ],
     "experiments": [

@@ -7,14 +7,16 @@ request is paid twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from eval_tasks.models.model import NoReply
+from eval_tasks.models.generation import GenerationSettings
+from eval_tasks.models.model import NoReply, Reply
 from mmcr_dataset.endpoint.address import read_endpoint
 from mmcr_dataset.endpoint.client import ChatClient, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
+from mmcr_dataset.endpoint.thoughts import with_thoughts
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import ImageError, to_data_url
 from mmcr_dataset.record.messages import to_messages, to_openai
@@ -27,8 +29,16 @@ class ChatApiVLM:
         ValueError: the URL or the model's name is missing.
     """
 
-    def __init__(self, address: str, ledger_path: Path, batch_size: int = 16) -> None:
-        self._endpoint = read_endpoint(address, "--model", "api:URL#NAME", max_in_flight=batch_size)
+    def __init__(
+        self,
+        address: str,
+        ledger_path: Path,
+        batch_size: int = 16,
+        generation: GenerationSettings = GenerationSettings(),  # noqa: B008  (frozen)
+        api_key: str | None = None,
+    ) -> None:
+        self._generation = generation
+        self._endpoint = read_endpoint(address, "--model", "api:URL#NAME", max_in_flight=batch_size, api_key=api_key)
         self._ledger_path = ledger_path
         self.name = f"api:{self._endpoint.base_url}#{self._endpoint.model}"
         self.revision = self._endpoint.model
@@ -37,7 +47,7 @@ class ChatApiVLM:
 
     async def __aenter__(self) -> Self:
         self._ledger = Ledger(self._ledger_path)
-        self._client = ChatClient(self._endpoint, self._ledger)
+        self._client = ChatClient(self._endpoint, self._ledger, keeps_truncated=True)
         await self._client.__aenter__()
         return self
 
@@ -45,12 +55,19 @@ class ChatApiVLM:
         await self._client.__aexit__(None, None, None)
         self._ledger.close()
 
+    def show_images_with(self, options: Mapping[str, Any]) -> None:
+        """Images are sent as they are: pixel limits are the server's."""
+
     def forget(self, dialogue: Dialogue) -> None:
         """Drop the dialogue's encoded images."""
         self._urls.pop(dialogue.id, None)
 
-    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
-        """The endpoint's reply at temperature 0.
+    def describe(self) -> dict[str, Any]:
+        """Nothing: what the server's replies depend on is in its name and in the run's settings."""
+        return {}
+
+    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int, repeat: int = 0) -> Reply:
+        """The endpoint's reply, greedy by default; its thoughts in front, if the server reports them apart.
 
         Raises:
             NoReply: an image can't be decoded, or the request failed.
@@ -60,9 +77,13 @@ class ChatApiVLM:
                 self._urls[dialogue.id] = await asyncio.to_thread(_encode, dialogue.images)
             urls = self._urls[dialogue.id]
             messages = to_openai(to_messages(dialogue, replies), lambda image: urls[image.sha256])
-            return (await self._client.ask(messages, temperature=0.0, max_tokens=max_new_tokens)).text
+            if self._generation.system_prompt:
+                messages.insert(0, {"role": "system", "content": self._generation.system_prompt})
+            fields = self._generation.for_api(dialogue.id, len(replies), repeat)
+            reply = await self._client.ask(messages, **fields, max_tokens=max_new_tokens)
         except (ImageError, RequestFailed) as error:
             raise NoReply(error.reason, error.detail) from error
+        return Reply(with_thoughts(reply.thoughts, reply.text), reply.is_truncated)
 
 
 def _encode(images: Sequence[DialogueImage]) -> dict[str, str]:

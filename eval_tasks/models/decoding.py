@@ -15,6 +15,22 @@ import torch
 
 from eval_tasks.models.kv_cache import DialogueKVCache, DialogueState, row_range
 from eval_tasks.models.model import NoReply
+from eval_tasks.models.token_choice import TokenChoice
+
+
+def to_failure(error: Exception) -> NoReply:
+    """The failure of one sample, from what went wrong while it was answered.
+
+    Raises:
+        Exception: the error itself, if the device is lost and no other sample can be answered either.
+    """
+    if isinstance(error, NoReply):
+        return error
+    if isinstance(error, torch.OutOfMemoryError):
+        return NoReply("out_of_memory", str(error)[:500])
+    if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):
+        raise error
+    return NoReply("model_error", f"{type(error).__name__}: {str(error)[:500]}")
 
 
 @dataclass
@@ -25,20 +41,22 @@ class Answer:
         question: the question it answers.
         state: state of its dialogue, with its row of the KV cache.
         limit: maximum number of new tokens.
+        choice: chooses its tokens.
         failure: reason of a failure, None if there was none.
     """
 
     question: Any
     state: DialogueState
     limit: int
+    choice: TokenChoice
     failure: NoReply | None = None
 
 
 class DecodingBatch:
     """The batch of answers that are being decoded.
 
-    When out of memory (OOM), the batch size is halved; it grows by one with each finished answer. At batch size 1 the
-    answer fails.
+    When a step fails, such as out of memory (OOM), the batch size is halved; it grows by one with each finished answer.
+    At batch size 1 the answer fails.
 
     Args:
         model: the model.
@@ -79,19 +97,19 @@ class DecodingBatch:
                 return ended
             try:
                 self._decode_step()
-            except torch.OutOfMemoryError as error:
-                self._shrink(error)
+            except Exception as error:  # noqa: BLE001  (a fault of one answer is found by halving the batch)
+                self._shrink(to_failure(error))
         return []
 
     def _has_ended(self, answer: Answer) -> bool:
         written = answer.state.written
         return answer.failure is not None or written[-1] in self._ends or len(written) >= answer.limit
 
-    def _shrink(self, error: torch.OutOfMemoryError) -> None:
+    def _shrink(self, failure: NoReply) -> None:
         self._batch_size = max(1, len(self._open) // 2)
         self._open.sort(key=lambda answer: answer.state.row)  # a step computes the whole range of rows
         if len(self._open) == 1:
-            self._open[0].failure = NoReply("out_of_memory", str(error)[:500])
+            self._open[0].failure = failure
         self._parked = self._open[self._batch_size :] + self._parked
         self._open = self._open[: self._batch_size]
 
@@ -117,7 +135,13 @@ class DecodingBatch:
             past_key_values=cache,
             use_cache=True,
         )
-        said: list[int] = output.logits[:, -1].argmax(dim=-1).tolist()
+        logits_RV = output.logits[:, -1]
+        likeliest: list[int] = logits_RV.argmax(dim=-1).tolist()
+        said = []
         for answer in self._open:
+            place = answer.state.row - rows.start
+            alone = answer.choice.is_argmax
+            said.append(likeliest[place] if alone else answer.choice.choose(answer.state.written, logits_RV[place]))
+        for answer, token in zip(self._open, said, strict=True):
             cache.lengths[answer.state.row] += 1
-            answer.state.written.append(said[answer.state.row - rows.start])
+            answer.state.written.append(token)

@@ -127,9 +127,8 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typ
             if isinstance(cache.columns, int):
                 kept[cache.rows, :, cache.columns : cache.end] = new
             else:
-                kept[torch.arange(cache.rows.start, cache.rows.stop, device=kept.device), :, cache.columns] = new[
-                    :, :, 0
-                ]
+                rows = torch.arange(cache.rows.start, cache.rows.stop, device=kept.device)
+                kept[rows, :, cache.columns.to(kept.device)] = new[:, :, 0]  # a layer may be on another device
         return keys[cache.rows, :, : cache.end], values[cache.rows, :, : cache.end]
 
     def make_room(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:

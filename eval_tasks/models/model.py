@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self
 
 from mmcr_dataset.record.dialogue import Dialogue
 
@@ -15,6 +15,22 @@ class NoReply(RuntimeError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class Reply(str):
+    """The text of a reply.
+
+    Attributes:
+        is_truncated: it ends at the token limit.
+    """
+
+    is_truncated: bool
+
+    def __new__(cls, text: str, is_truncated: bool = False) -> Self:
+        """The text, marked if it is truncated."""
+        reply = super().__new__(cls, text)
+        reply.is_truncated = is_truncated
+        return reply
 
 
 class Model(Protocol):
@@ -30,12 +46,30 @@ class Model(Protocol):
     revision: str
     batch_size: int
 
-    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
-        """The answer to the turn after the given replies.
+    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int, repeat: int = 0) -> Reply:
+        """The answer to the turn after the given replies; one that ends at the token limit is marked.
+
+        Args:
+            dialogue: the dialogue.
+            replies: replies of the turns before.
+            max_new_tokens: maximum number of new tokens.
+            repeat: number of the answer, if the turn is sampled several times.
 
         Raises:
             NoReply: this question failed.
             ValueError: every question to this model would fail; the run stops.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What a reply depends on besides name, revision and the run's settings, as JSON values."""
+        ...
+
+    def show_images_with(self, options: Mapping[str, Any]) -> None:
+        """Set the image options of the next task, such as pixel limits; empty for the model's own.
+
+        Raises:
+            ValueError: the model takes none of them.
         """
         ...
 

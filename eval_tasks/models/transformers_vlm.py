@@ -1,4 +1,4 @@
-"""A local checkpoint or Hub model loaded with `AutoModelForImageTextToText`; batched greedy decoding.
+"""A local checkpoint or Hub model that answers with the tokens `generate` would write; batched decoding.
 
 The KV cache of a dialogue is kept from turn to turn and each image goes through the vision tower once. The prefill of a
 new turn covers only the new tokens. If retokenizing an answer gives other tokens than were decoded, the prefill starts
@@ -8,28 +8,32 @@ at the first difference, so replies equal those of a full prefill at every turn.
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Sequence
+import importlib.metadata
+import json
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from eval_tasks.models.block_attention import use_block_attention
-from eval_tasks.models.checkpoint_revision import folder_revision
-from eval_tasks.models.decoding import Answer, DecodingBatch
-from eval_tasks.models.kv_cache import DialogueKVCache, DialogueState, causal_mask, has_full_attention
-from eval_tasks.models.model import NoReply
+from eval_tasks.models.checkpoint import decoded, load_checkpoint
+from eval_tasks.models.decoding import Answer, DecodingBatch, to_failure
+from eval_tasks.models.generation import GenerationSettings, LoadSettings
+from eval_tasks.models.kv_cache import DialogueKVCache, DialogueState, causal_mask
+from eval_tasks.models.model import NoReply, Reply
+from eval_tasks.models.token_choice import TokenChoice, generation_config_of
+from mmcr_dataset.endpoint.thoughts import MARKS
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
-from mmcr_dataset.record.images import ImageError, decode_rgb
-from mmcr_dataset.record.messages import images_in, to_messages
+from mmcr_dataset.record.messages import images_in
+
+log = logging.getLogger(__name__)
 
 _TYPES = "mm_token_type_ids"  # 0 for text
 _OF_TOKENS = ("input_ids", "attention_mask", _TYPES)  # outputs of the processor for text
+_NOT_OF_REPLIES = ("max_new_tokens", "transformers_version", "_from_model_config")
 _NUM_QUIET_CYCLES = 8  # cycles of the event loop without a new question before the batch starts
 
 
@@ -40,7 +44,8 @@ class _Question:
     dialogue: Dialogue
     replies: tuple[str, ...]
     max_new_tokens: int
-    answer: asyncio.Future[str]
+    answer: asyncio.Future[Reply]
+    repeat: int = 0
     alone: bool = False  # retried at batch size 1 after running out of memory
 
 
@@ -51,39 +56,45 @@ class TransformersVLM:
         ValueError: transformers can't load the checkpoint.
     """
 
-    def __init__(self, place: str, batch_size: int = 8) -> None:
+    def __init__(
+        self,
+        place: str,
+        batch_size: int = 8,
+        load: LoadSettings = LoadSettings(),  # noqa: B008  (frozen)
+        generation: GenerationSettings = GenerationSettings(),  # noqa: B008  (frozen)
+    ) -> None:
         self.name = f"hf:{place}"
         self.batch_size = batch_size
-        name, _, revision = place.partition("@")
-        folder = Path(name)
-        if not folder.is_dir() and (name.startswith((".", "/")) or name.count("/") != 1):
-            raise ValueError(f"--model hf:{name}: no such folder, and not the form ORG/NAME of a Hub id")
-        named = {"revision": revision} if revision else {}
-        try:
-            self._processor: Any = AutoProcessor.from_pretrained(name, **named)
-            self._model: Any = AutoModelForImageTextToText.from_pretrained(name, dtype="auto", **named)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"--model hf:{name} can't be loaded: {error}") from error
-        self.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-        self._model = self._model.eval().to(self.device)
-        config = self._model.config
-        commit = getattr(config, "_commit_hash", None)
-        self.revision = folder_revision(folder) if folder.is_dir() else str(commit or revision or "unknown")
-        self._window = int(getattr(config.get_text_config(), "max_position_embeddings", 0)) or 1 << 30
-        self._keeps = has_full_attention(config)
-        ends = self._model.generation_config.eos_token_id
-        self._ends = set(ends if isinstance(ends, list) else [ends]) | {self._processor.tokenizer.eos_token_id}
-        self._tokenizer = self._processor.tokenizer
-        self._image_token = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
+        self._checkpoint = load_checkpoint(place, load, generation)
+        self._model = self._checkpoint.model
+        self._tokenizer = self._checkpoint.tokenizer
+        self.device = str(self._model.device)
+        self.revision = self._checkpoint.revision
+        if why := self._checkpoint.why_no_cache:
+            log.warning("%s: %s, so every turn is a full prefill by `generate`, one dialogue at a time", self.name, why)
+        self._keeps = not self._checkpoint.why_no_cache
         self._in_blocks = self._keeps and use_block_attention(self._model)
         self._states: dict[str, DialogueState] = {}
-        # sliding windows are counted in columns, and rows of a batch differ in length
         self._max_batch_size = batch_size if self._keeps else 1
         self._cache = DialogueKVCache(self._max_batch_size)
-        self._batch = DecodingBatch(self._model, self._cache, self._ends, self._max_batch_size)
+        self._batch = DecodingBatch(self._model, self._cache, self._checkpoint.ends, self._max_batch_size)
         self._waiting: list[_Question] = []
         self._postponed: list[_Question] = []  # ran out of memory in a batch with others
         self._worker: asyncio.Task[None] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """What replies depend on besides the checkpoint: dtype, device, attention, cache, generation settings."""
+        config = generation_config_of(self._model, self._checkpoint.generation, 1).to_diff_dict()
+        config = {name: value for name, value in config.items() if name not in _NOT_OF_REPLIES}
+        return {
+            "dtype": str(self._model.dtype).removeprefix("torch."),
+            "device": self._model.device.type,
+            "attention": str(self._model.config.get_text_config()._attn_implementation),
+            "batch_size": self.batch_size,
+            "transformers": importlib.metadata.version("transformers"),
+            "cache": "kept" if self._keeps else f"prefill: {self._checkpoint.why_no_cache}",
+            "generation_config": json.loads(json.dumps(config, default=str)),
+        }
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,23 +103,29 @@ class TransformersVLM:
         if self._worker is not None:
             await asyncio.wait([self._worker])
 
+    def show_images_with(self, options: Mapping[str, Any]) -> None:
+        """Set the image options of the next task; raises as `Model.show_images_with`."""
+        if options and not hasattr(self._checkpoint.processor.image_processor, "merge_size"):  # Qwen's kind alone
+            raise ValueError(f"{self.name}: its image processor takes no {', '.join(options)}; choose other --rules")
+        self._checkpoint.image_options = dict(options)
+
     def forget(self, dialogue: Dialogue) -> None:
         """Free the dialogue's row of the KV cache."""
         state = self._states.pop(dialogue.id, None)
-        if state is not None:
+        if state is not None and self._keeps:
             self._cache.release(state)
 
-    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int) -> str:
-        """The model's greedy answer, decoded in a batch with other waiting dialogues."""
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Question(dialogue, tuple(replies), max_new_tokens, answer))
+    async def reply(self, dialogue: Dialogue, replies: Sequence[str], max_new_tokens: int, repeat: int = 0) -> Reply:
+        """The model's answer, decoded in a batch with other waiting dialogues."""
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Question(dialogue, tuple(replies), max_new_tokens, answer, repeat))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         return await answer
 
     async def _work(self) -> None:
         """Answer queued questions until none is left; a new one joins as soon as another is answered."""
-        asked: set[asyncio.Future[str]] = set()
+        asked: set[asyncio.Future[Reply]] = set()
         alone = False
         try:
             while self._waiting or self._postponed or len(self._batch):
@@ -147,24 +164,25 @@ class TransformersVLM:
             seen = len(self._waiting)
 
     @torch.inference_mode()
-    def _advance(self, new: Sequence[_Question]) -> list[tuple[_Question, str | NoReply]]:
+    def _advance(self, new: Sequence[_Question]) -> list[tuple[_Question, Reply | NoReply]]:
         """Prefill the new questions and decode until one is answered; returns answers and failures."""
-        done: list[tuple[_Question, str | NoReply]] = []
+        done: list[tuple[_Question, Reply | NoReply]] = []
         for question in new:
             try:
-                self._batch.add(self._prefill(question))
-            except NoReply as failure:
-                done.append((question, failure))
-            except torch.OutOfMemoryError as error:
-                done.append((question, NoReply("out_of_memory", str(error)[:500])))
+                if self._keeps:
+                    self._batch.add(self._prefill(question))
+                else:
+                    done.append((question, self._generate(question)))
+            except Exception as error:  # noqa: BLE001  (the fault of one sample stays with it)
+                done.append((question, to_failure(error)))
         if not done:
             done = [(answer.question, self._said(answer)) for answer in self._batch.advance()]
         for question, said in done:
-            if isinstance(said, NoReply) or not self._keeps:
+            if isinstance(said, NoReply):
                 self.forget(question.dialogue)
         return [(question, said) for question, said in done if not self._is_postponed(question, said)]
 
-    def _is_postponed(self, question: _Question, said: str | NoReply) -> bool:
+    def _is_postponed(self, question: _Question, said: Reply | NoReply) -> bool:
         """True after an out-of-memory failure in a batch: the question is retried alone."""
         if not isinstance(said, NoReply) or said.reason != "out_of_memory" or question.alone:
             return False
@@ -179,40 +197,65 @@ class TransformersVLM:
         if self._model.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _said(self, answer: Answer) -> str | NoReply:
-        written = answer.state.written
-        if answer.failure is not None:
-            return answer.failure
-        if written[-1] not in self._ends and answer.limit < answer.question.max_new_tokens:
-            return NoReply("over_length", f"the reply reaches the end of the context window of {self._window} tokens")
-        return str(self._tokenizer.decode(written, skip_special_tokens=True)).strip()
+    def _said(self, answer: Answer) -> Reply | NoReply:
+        return answer.failure or self._to_reply(answer.state.written, answer.state.text)
+
+    def _to_reply(self, written: Sequence[int], rendered: str) -> Reply:
+        """The text of a reply; truncated if it has no end, at the token limit or at that of the window.
+
+        If the chat template opens the model's thoughts, the reply begins with that mark.
+        """
+        prefix = next((opening for opening, _ in MARKS if rendered.rstrip().endswith(opening)), "")
+        text = self._checkpoint.decode(written)
+        return Reply(prefix + text.strip(), is_truncated=written[-1] not in self._checkpoint.ends)
+
+    def _limit(self, question: _Question, num_tokens: int) -> int:
+        """Maximum number of new tokens after a prompt."""
+        if num_tokens >= self._checkpoint.window:
+            window = self._checkpoint.window
+            raise NoReply("over_length", f"{num_tokens} tokens, the context window has {window}")
+        return min(question.max_new_tokens, self._checkpoint.window - num_tokens)
+
+    def _seed(self, question: _Question) -> int:
+        return self._checkpoint.generation.seed_of(question.dialogue.id, len(question.replies), question.repeat)
+
+    def _generate(self, question: _Question) -> Reply:
+        """The answer by `generate`, from a full prefill of the dialogue."""
+        messages = self._checkpoint.messages_of(question.dialogue, question.replies)
+        images = decoded(images_in(messages))
+        text = self._checkpoint.render(messages)
+        inputs = self._checkpoint.inputs_of(text, images).to(self._model.device)
+        inputs = inputs.to(self._model.dtype)  # floating-point tensors only
+        ids = inputs["input_ids"][0].tolist()
+        limit = self._limit(question, len(ids))
+        torch.manual_seed(self._seed(question))
+        config = generation_config_of(self._model, self._checkpoint.generation, limit)
+        written = self._model.generate(**inputs, generation_config=config)[0, len(ids) :].tolist()
+        self._states[question.dialogue.id] = DialogueState(-1, ids=ids, written=written)
+        return self._to_reply(written, text)
 
     def _prefill(self, question: _Question) -> Answer:
         """Prefill the new tokens of a dialogue; returns the answer with its first token."""
-        dialogue, replies = question.dialogue, question.replies
-        messages = to_messages(dialogue, replies)
-        text = self._processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        text_ids: list[int] = self._tokenizer(text)["input_ids"]
-        state = self._known_state(dialogue, text, text_ids)
+        dialogue, replies, model = question.dialogue, question.replies, self._model
+        messages = self._checkpoint.messages_of(dialogue, replies)
+        text = self._checkpoint.render(messages)
+        text_ids: list[int] = self._tokenizer(text, **self._checkpoint.special_tokens_of(text))["input_ids"]
         shown = images_in(messages)
+        state = self._known_state(dialogue, text, text_ids, shown)
         before: DialogueState | None = None
         if state is None:
             state, before = self._new_state(dialogue, shown)
         new = shown[state.num_images :]
         if new:
-            inputs: dict[str, Any] = self._processor(
-                text=[text[len(state.text) :]],
-                images=_decoded(new),
-                return_tensors="pt",
-                **({"add_special_tokens": False} if state.ids else {}),
-            ).to(self._model.device)
+            options = {"add_special_tokens": False} if state.ids else {}
+            inputs: dict[str, Any] = self._checkpoint.inputs_of(text[len(state.text) :], decoded(new), **options)
+            inputs = inputs.to(model.device).to(model.dtype)  # type: ignore[attr-defined]  # a BatchFeature
             new_ids: list[int] = inputs["input_ids"][0].tolist()
         else:  # text alone is tokenized already
             new_ids = text_ids[len(state.text_ids) :]
-            inputs = {_TYPES: torch.zeros(1, len(new_ids), dtype=torch.int64, device=self._model.device)}
+            inputs = {_TYPES: torch.zeros(1, len(new_ids), dtype=torch.int64, device=model.device)}
         ids = state.ids + new_ids
-        if len(ids) >= self._window:
-            raise NoReply("over_length", f"{len(ids)} tokens, the context window has {self._window}")
+        limit = self._limit(question, len(ids))
         num_written = max(0, self._cache.lengths[state.row] - len(state.ids))
         known = len(state.ids) + _common_prefix(state.written[:num_written], new_ids)
         if before is not None:
@@ -221,28 +264,33 @@ class TransformersVLM:
         to_tower = bool(new) and (before is None or known == 0)
         image_inputs = {name: value for name, value in inputs.items() if name not in _OF_TOKENS and to_tower}
         self._cache.set_target(slice(state.row, state.row + 1), known, len(ids), num_new=len(ids) - known)
-        output = self._model(
-            input_ids=torch.tensor([ids[known:]], device=self._model.device),
-            attention_mask=None if self._in_blocks else causal_mask(known, len(ids), self._model.device),
+        output = model(
+            input_ids=torch.tensor([ids[known:]], device=model.device),
+            attention_mask=None if self._in_blocks else causal_mask(known, len(ids), model.device),
             position_ids=positions[..., known:],
             past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
             **image_inputs,
         )
+        config = generation_config_of(model, self._checkpoint.generation, limit)
+        choice = TokenChoice(model, config, ids, self._seed(question))
         self._cache.lengths[state.row] = len(ids)
-        state.text, state.text_ids, state.ids, state.written = text, text_ids, ids, [int(output.logits[0, -1].argmax())]
+        state.text, state.text_ids, state.ids = text, text_ids, ids
+        state.written = [choice.choose([], output.logits[0, -1])]
         state.images += new
         state.next_position = int(positions.max()) + 1
-        limit = min(question.max_new_tokens, self._window - len(ids))
-        return Answer(question, state, limit)
+        return Answer(question, state, limit, choice)
 
-    def _known_state(self, dialogue: Dialogue, text: str, text_ids: Sequence[int]) -> DialogueState | None:
-        """The cached state of the dialogue; None (and evicted) if it isn't a prefix of the new text and tokens."""
+    def _known_state(
+        self, dialogue: Dialogue, text: str, text_ids: Sequence[int], shown: Sequence[DialogueImage]
+    ) -> DialogueState | None:
+        """The cached state of the dialogue; None (and evicted) if it isn't a prefix of the new one."""
         state = self._states.get(dialogue.id)
         if state is None:
             return None
-        continued = text.startswith(state.text) and len(text) > len(state.text) > 0
+        is_same = len(shown) == state.num_images or not state.num_images or self._checkpoint.reads_images_alone
+        continued = is_same and text.startswith(state.text) and len(text) > len(state.text) > 0
         if continued and state.images == dialogue.images[: state.num_images]:
             after: list[int] = self._tokenizer(text[len(state.text) :], add_special_tokens=False)["input_ids"]
             if text_ids == state.text_ids + after:
@@ -265,7 +313,7 @@ class TransformersVLM:
     def _copy_prefix(self, state: DialogueState, before: DialogueState, ids: Sequence[int]) -> int:
         """Copy the KV cache of a shared prefix; returns its number of tokens, 0 if it lacks some of the images."""
         shared = min(_common_prefix(before.ids, ids), len(ids) - 1)
-        if self._image_token is None or self._image_token in ids[shared:]:
+        if self._checkpoint.image_token is None or self._checkpoint.image_token in ids[shared:]:
             return 0
         self._cache.copy(before.row, state.row, shared)
         return shared
@@ -283,13 +331,6 @@ class TransformersVLM:
         asked = {name: state.extras[name] for name in ("image_grid_thw", _TYPES) if name in state.extras}
         positions: Tensor = find(torch.tensor([ids], device=device), **asked)[0]
         return positions
-
-
-def _decoded(images: Sequence[DialogueImage]) -> list[Image]:
-    try:
-        return [decode_rgb(image.data) for image in images]
-    except ImageError as error:
-        raise NoReply(error.reason, error.detail) from error
 
 
 def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

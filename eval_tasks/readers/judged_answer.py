@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eval_tasks.task import Failure
 from mmcr_bench.judge.judge_spec import read_judge_specs
 from mmcr_dataset.endpoint.prices import find_price
+from mmcr_dataset.endpoint.thoughts import split_thoughts
 
 if TYPE_CHECKING:
-    from mmcr_dataset.endpoint.client import ChatClient
+    from mmcr_dataset.endpoint.client import ChatClient, Reply
 
 TEMPERATURES = (0.0, 0.5, 1.0)
+MAX_THINKING_TOKENS = 8192  # of a judge that thinks aloud before its verdict
 CHARACTERS_A_TOKEN = 4  # English text
 Place = tuple[int, int]  # (index of the sample, index of its prompt)
 OPEN, CLOSE = "<<<reply to be judged>>>", "<<<end of the reply>>>"
@@ -61,6 +63,7 @@ class ChatJudge:
         self._endpoint = named[0].endpoint()
         self._ledger_path = ledger_path
         self._max_tokens = max_tokens
+        self._takes_temperature = named[0].temperature is not None
         self.name = named[0].model
 
     def describe(self, prompts: Mapping[Place, str]) -> dict[str, object]:
@@ -94,19 +97,33 @@ class ChatJudge:
                 verdicts = await ask_all(asked, 2 * self._endpoint.max_in_flight)
         return dict(zip(prompts, verdicts, strict=True))
 
+    async def _ask_long_enough(self, client: ChatClient, prompt: str, decoding: Mapping[str, Any]) -> Reply:
+        """The judge's reply; a judge that thinks longer than a verdict takes is asked again with room for it."""
+        from mmcr_dataset.endpoint.client import RequestFailed
+
+        messages = [{"role": "user", "content": prompt}]
+        try:
+            return await client.ask(messages, **decoding, max_tokens=self._max_tokens)
+        except RequestFailed as error:
+            if error.reason != "length" or self._max_tokens >= MAX_THINKING_TOKENS:
+                raise
+        return await client.ask(messages, **decoding, max_tokens=MAX_THINKING_TOKENS)
+
     async def _ask_one(self, client: ChatClient, prompt: str, is_read: Callable[[str], bool]) -> Verdict:
         from mmcr_dataset.endpoint.client import RequestFailed
 
         text = ""
         detail: dict[str, Any] = {}
-        for temperature in TEMPERATURES:
-            messages = [{"role": "user", "content": prompt}]
+        for number, temperature in enumerate(TEMPERATURES):
+            decoding = {"temperature": temperature}
+            if not self._takes_temperature:
+                decoding = {"seed": number} if number else {}  # otherwise the ledger would repeat the first reply
             try:
-                reply = await client.ask(messages, temperature=temperature, max_tokens=self._max_tokens)
+                reply = await self._ask_long_enough(client, prompt, decoding)
             except RequestFailed as error:
                 return Verdict(None, Failure(error.reason, error.detail), detail)
-            text = reply.text
-            detail = {"reply": text, "model": reply.model, "date": reply.date, "temperature": temperature}
+            text = split_thoughts(reply.text).answer
+            detail = {"reply": reply.text, "model": reply.model, "date": reply.date, **decoding}
             if is_read(text):
                 return Verdict(text, None, detail)
         return Verdict(None, Failure("unread_verdict", text[:500]), detail)

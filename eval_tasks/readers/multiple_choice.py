@@ -10,11 +10,20 @@ from string import ascii_uppercase
 from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.lmms_letters import read_by_priority
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
+from eval_tasks.readers.qwen_prompts import QWEN2_VL, QWEN_RULES, closing_of_choices
+from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_rows import (
+    cells_to_hand_in,
+    check_gold,
+    images_of,
+    load_rows,
+    require_cells,
+    single_turn_dialogue,
+)
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import to_list
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task, Total, Unit
-from eval_tasks.totals import macro_total, mean_total, totals_by
+from eval_tasks.totals import macro_total, mean_total, totals_by, unit_of, whole_unit
 
 LETTER_DIRECTLY = "\nAnswer with the option's letter from the given choices directly."
 LMMS_FORM = "{question}\n{options}" + LETTER_DIRECTLY
@@ -57,11 +66,14 @@ def to_prompt(
     Source: VLMEvalKit image_mcq.py (2024-07, 2026-06) and vlm/ovis/ovis.py (2025-03); lmms-eval's task files.
     """
     listed = [f"{letter}. {text}" for letter, text in options.items()]
-    if rules in ("vlmevalkit@2024-07", "vlmevalkit@2026-06"):
+    if rules in ("vlmevalkit@2024-07", "vlmevalkit@2026-06", *QWEN_RULES):
         text = f"Hint: {hint}\n" if hint else ""
         text += f"Question: {question}\n"
         if not listed:
-            return text
+            return text.rstrip() if rules == QWEN2_VL else text
+        if rules == QWEN2_VL:
+            text = "\n".join([f"{text}Options:", *listed, ""])
+            return text + closing_of_choices(text)
         return "\n".join([f"{text}Options:", *listed, "Please select the correct answer from the options above. \n"])
     if rules.startswith("lmms-eval"):
         return lmms_form.format(hint=hint or "", question=question, options="\n".join(listed))
@@ -138,7 +150,7 @@ class ChoiceRows:
         hub: Hub data set of the benchmark.
         circular: circular evaluation: each rotation of the options is asked, and a group counts only if all are right.
         levels: columns with a total for each value, the coarse one first.
-        stem: file name prefix of the table in a folder with several.
+        stem: the benchmark's name in file names.
         macro: under lmms-eval's rules the score is the macro average over this column.
         lmms_form: lmms-eval's prompt template, if not the usual one.
         lmms_read: lmms-eval's parser, if not the usual one.
@@ -150,7 +162,7 @@ class ChoiceRows:
         hub: HubRows,
         circular: bool = False,
         levels: tuple[str, ...] = ("l2_category", "category"),
-        stem: str | None = None,
+        stem: str = "",
         macro: str = "",
         lmms_form: str = LMMS_FORM,
         lmms_read: Callable[[str, Mapping[str, str]], str | None] = read_by_priority,
@@ -174,11 +186,13 @@ class ChoiceRows:
                 (index,) = require_cells(row, ("index",), f"row {number}")
                 groups.setdefault(self._group_of(row, str(index), f"row {number}"), []).append((number, row))
             rows = (member for group in groups.values() for member in group)
+        is_labelled: bool | None = None
         for number, row in rows:
+            is_labelled = has_gold = check_gold(row, is_labelled, f"row {number}")
             require_cells(row, ("question",), f"row {number}")
-            yield self.to_sample(row, rules, number)
+            yield self.to_sample(row, rules, number, has_gold)
 
-    def to_sample(self, row: Row, rules: str, number: int) -> Sample:
+    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
         """The sample of a row; the gold is a letter, or the index of an option.
 
         Files of predictions may lack the question, the options (default A to D), or the text of the gold option.
@@ -187,7 +201,7 @@ class ChoiceRows:
             ValueError: a column is missing, or the gold isn't an option.
         """
         place = f"row {number}"
-        (answer,) = require_cells(row, ("answer",), place)
+        answer = require_cells(row, ("answer",), place)[0] if has_gold else "A"
         question = str(row.get("question", "(question not in the file)"))
         options = options_of(row, place)
         gold = str(answer).strip().upper()
@@ -201,9 +215,11 @@ class ChoiceRows:
         group = self._group_of(row, sample_id, place)
         closing = STEP_BY_STEP if asks_for_reasons(self.task, rules) else LETTER_DIRECTLY
         text = to_prompt(question, options, row.get("hint"), rules, self.lmms_form, closing)
-        target = {"answer": gold, "options": options}
+        target = {"answer": gold if has_gold else None, "options": options}
+        target |= {} if has_gold else {"row": cells_to_hand_in(row)}
         target |= {level: row.get(level, row.get(level.replace("l2_", "l2-"))) for level in self.levels}
-        return Sample(single_turn_dialogue(sample_id, images_of(row, place), text, gold), target, group)
+        dialogue = single_turn_dialogue(sample_id, images_of(row, place), text, gold if has_gold else "")
+        return Sample(dialogue, target, group, has_gold=has_gold)
 
     def _group_of(self, row: Row, sample_id: str, place: str) -> str:
         if not self.circular:
@@ -248,26 +264,24 @@ class ChoiceRows:
             return self._circular_totals(scored)
         found = {"accuracy": mean_total(scored, "accuracy")}
         if self.macro and rules.startswith("lmms-eval"):
-            units = [
-                Unit(one.sample.group, one.points.get("accuracy") or 0.0, str(one.sample.target[self.macro]))
-                for one in scored
-            ]
+            units = [unit_of(one, "accuracy", str(one.sample.target[self.macro])) for one in scored]
             found = {"average": macro_total(units), **found}
         for level in self.levels:
             found |= totals_by([one for one in scored if one.sample.target[level]], level)
         return found
 
     def _circular_totals(self, scored: Sequence[Scored]) -> dict[str, Total]:
-        points: dict[str, float] = {}
-        names: dict[str, list[str]] = {}  # group -> its categories of both levels
+        groups: dict[str, list[Scored]] = {}
         for one in scored:
-            group, value = one.sample.group, one.points.get("accuracy") or 0.0
-            points[group] = min(value, points.get(group, 1.0))
-            of_levels = [one.sample.target[level] for level in self.levels]
-            names.setdefault(group, [str(name) for name in of_levels if name])
-        found = {"accuracy": Total([Unit(group, value) for group, value in points.items()])}
-        for name in sorted({name for of_group in names.values() for name in of_group}):
-            found[name] = Total([Unit(group, value) for group, value in points.items() if name in names[group]])
+            groups.setdefault(one.sample.group, []).append(one)
+        units = {group: whole_unit(members, "accuracy") for group, members in groups.items()}
+        found = {"accuracy": Total(list(units.values()))}
+        for level in self.levels:
+            of: dict[str, dict[str, Unit]] = {}
+            for one in scored:
+                if name := one.sample.target[level]:
+                    of.setdefault(str(name), {})[one.sample.group] = units[one.sample.group]
+            found |= {name: Total(list(of[name].values()), breakdown=level) for name in sorted(of)}
         return found | {"each_rotation": mean_total(scored, "accuracy")}
 
 
@@ -306,6 +320,7 @@ def choice_task(
         to_judge=to_judge,
         read=rows.read,
         rules=rules,
+        adapter_rules=QWEN_RULES,
         to_sample=rows.to_sample,
         predictions=predictions or rows.predictions,
     )

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from eval_tasks.report.explain import Explanation, causes_rows, changes_rows
 from eval_tasks.report.samples import NUM_SAMPLES, samples_of_tasks
 from eval_tasks.report.tables import COMPARISON_NOTE, comparison_rows, runs_rows
 from eval_tasks.task import Task
@@ -58,6 +59,41 @@ def write_report_page(
         samples=samples_of_tasks(runs, tasks, known, num_samples),
         comparison_note=COMPARISON_NOTE,
         **_to_scores(runs, tasks, paper),
+    )
+    write_text(out, page)
+
+
+def write_explanation_page(
+    out: Path,
+    run_a: Path,
+    run_b: Path,
+    tasks: Mapping[str, Task],
+    found: Sequence[Explanation],
+    data: Mapping[str, str],
+) -> None:
+    """Write the page of an explanation: causes, and every changed sample with both replies.
+
+    Args:
+        out: the HTML file.
+        run_a: folder of run A.
+        run_b: folder of run B.
+        tasks: the tasks they share.
+        found: the explanations.
+        data: task name -> place of its data, to show its images.
+    """
+    changed = {one.task: [change.sample_id for change in one.changes] for one in found}
+    page = render_page(
+        Path(__file__).parent / "report.html",
+        title="Why the scores differ",
+        lead=f"{run_a.name} and {run_b.name}: every sample whose points changed, with its cause.",
+        dataset=None,
+        training=None,
+        scores=causes_rows(found),
+        difference=changes_rows(found),
+        comparison_note="",
+        not_compared="",
+        is_offline=False,
+        samples=samples_of_tasks([run_a, run_b], tasks, data, only=changed),
     )
     write_text(out, page)
 

@@ -17,7 +17,11 @@ NUM_SAMPLES = 20  # per task
 
 
 def samples_of_tasks(
-    runs: Sequence[Path], tasks: Mapping[str, Task], data: Mapping[str, str], num_samples: int = NUM_SAMPLES
+    runs: Sequence[Path],
+    tasks: Mapping[str, Task],
+    data: Mapping[str, str],
+    num_samples: int = NUM_SAMPLES,
+    only: Mapping[str, Sequence[str]] | None = None,
 ) -> list[dict[str, Any]]:
     """The first samples of each task with the replies of every run.
 
@@ -26,12 +30,15 @@ def samples_of_tasks(
         tasks: the tasks they share.
         data: task name -> place of its data, for the images, which a run doesn't store.
         num_samples: number of samples per task.
+        only: task name -> ids of the samples to show, all of them; None for the first.
     """
     scored = {run: _scored_by_task(run, tasks) for run in runs}
     sections = []
     for name, task in tasks.items():
         of_first = scored[runs[0]][name]
-        first = list(islice(of_first.values(), num_samples))
+        if only is not None:
+            of_first = {key: one for key, one in of_first.items() if key in set(only.get(name, ()))}
+        first = list(islice(of_first.values(), num_samples if only is None else None))
         rules = read_results(runs[0])["tasks"][name]["rules"]
         dialogues = _with_images(first, task, rules, data[name]) if name in data else {}
         shown = [
@@ -47,7 +54,7 @@ def samples_of_tasks(
 def _scored_by_task(run: Path, tasks: Mapping[str, Task]) -> dict[str, dict[str, Scored]]:
     found: dict[str, dict[str, Scored]] = {name: {} for name in tasks}
     for record in read_records(run):
-        if record["task"] in found:
+        if record["task"] in found and not record.get("repeat"):
             found[record["task"]][record["id"]] = from_record(record)
     return found
 

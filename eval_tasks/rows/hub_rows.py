@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.rows.table_files import image_bytes, read_table, table_files, to_list
+from eval_tasks.rows.benchmark_table import HubRows, NotThere, benchmark_files
+from eval_tasks.rows.row_images import IMAGE_COLUMN, NAN_WORDS, has_no_image, rows_with_images, with_image_files
+from eval_tasks.rows.table_files import image_bytes, to_list
 from eval_tasks.task import Row
 from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Turn
 from mmcr_dataset.record.plain_text import escape_special_tokens, find_unsafe_character
 
-_INDEX_LENGTH = 64  # characters: base64 images are longer, indices shorter
 
-
-@dataclass(frozen=True, slots=True)
-class HubRows:
-    """A data set on the Hub: its id, split, configuration and pinned revision."""
-
-    name: str
-    split: str
-    config: str | None = None
-    revision: str | None = None
-
-
-def load_rows(data: str | None, hub: HubRows, stem: str | None = None) -> Iterator[Row]:
+def load_rows(
+    data: str | None, hub: HubRows, stem: str | None = None, needs_image: Callable[[Row], bool] | None = None
+) -> Iterator[Row]:
     """The rows of a benchmark, images as undecoded bytes or base64.
 
     Args:
         data: a file, a folder, or a Hub id; None for `hub`.
         hub: the benchmark's default data set.
-        stem: file name prefix of the table in a folder with several.
+        stem: the benchmark's name in file names; None takes any single table of a folder.
+        needs_image: tells the rows that can't be asked without an image; None for all rows of a named benchmark.
 
     Raises:
-        ValueError: the data doesn't exist or can't be read.
+        ValueError: the data doesn't exist, isn't the benchmark's, can't be read, or a row's image is missing.
     """
+    if needs_image is None:
+
+        def needs_image(row: Row) -> bool:
+            return stem is not None and not has_no_image(row)
+
     if data is not None and (Path(data).exists() or data.startswith((".", "/")) or data.count("/") != 1):
-        for path in table_files(Path(data), stem):
-            yield from _with_shared_images(path)
+        for path in benchmark_files(Path(data), stem, hub):
+            yield from rows_with_images(path, needs_image)
+        return
+    if data is None and stem is not None and (found := in_lmu_data(stem, hub)):
+        for path in found:
+            yield from rows_with_images(path, needs_image)
         return
     from datasets import Image, load_dataset
 
@@ -52,21 +55,25 @@ def load_rows(data: str | None, hub: HubRows, stem: str | None = None) -> Iterat
     for name, feature in rows.features.items():
         if isinstance(feature, Image):
             rows = rows.cast_column(name, Image(decode=False))
-    yield from rows
+    for number, row in enumerate(rows, start=1):
+        cells = {name: cell for name, cell in row.items() if cell is not None}
+        yield with_image_files(cells, Path(hub.name), f"{data or hub.name} row {number}", needs_image)
 
 
-def _with_shared_images(path: Path) -> Iterator[Row]:
-    """Rows of a file; an `image` that is the index of another row is resolved to its image (VLMEvalKit's rotations)."""
-    images: dict[str, str] = {}
-    for number, row in enumerate(read_table(path), start=1):
-        image = row.get("image")
-        if isinstance(image, str) and len(image) <= _INDEX_LENGTH:
-            if image not in images:
-                raise ValueError(f"{path} row {number}: image {image!r} is not the index of an earlier row")
-            row = {**row, "image": images[image]}
-        elif isinstance(image, str):
-            images[str(row.get("index"))] = image
-        yield row
+def in_lmu_data(stem: str, hub: HubRows) -> list[Path]:
+    """The files of a benchmark in the folder that `LMUData` names in the environment; empty if it has none."""
+    place = os.environ.get("LMUData")  # noqa: SIM112  (VLMEvalKit's spelling)
+    if not place:
+        return []
+    if not Path(place).is_dir():
+        raise ValueError(f"LMUData={place} in the environment: no such folder; pass --data, or unset it")
+    try:
+        found = benchmark_files(Path(place), stem, hub)
+    except NotThere as error:
+        log.info("%s; asking the Hub for %s", error, hub.name)
+        return []
+    log.info("LMUData: reading %s", ", ".join(map(str, found)))
+    return found
 
 
 def require_cells(row: Row, names: Sequence[str], place: str) -> list[Any]:
@@ -79,6 +86,41 @@ def require_cells(row: Row, names: Sequence[str], place: str) -> list[Any]:
         if row.get(name) is None:
             raise ValueError(f"{place}: no {name!r}; the row has {sorted(map(str, row))}")
     return [row[name] for name in names]
+
+
+def check_gold(row: Row, is_labelled: bool | None, place: str) -> bool:
+    """True if the row has a gold answer; the first row decides for all.
+
+    Args:
+        row: the row.
+        is_labelled: what the rows before have, None for the first.
+        place: name of the row, for the error message.
+
+    Raises:
+        ValueError: the row differs from those before.
+    """
+    given = str(row.get("answer", "")).strip() not in ("", "?", *NAN_WORDS)
+    if is_labelled is not None and given != is_labelled:
+        others = "no answer, which the rows before have" if is_labelled else "an answer, which no row before has"
+        raise ValueError(f"{place} has {others}: {sorted(map(str, row))}")
+    return given
+
+
+def with_gold(rows: Iterable[Row], name: str) -> Iterator[tuple[int, Row, bool]]:
+    """(number, row, has a gold answer) of the rows of a split, which has gold answers or none."""
+    is_labelled: bool | None = None
+    for number, row in enumerate(rows):
+        is_labelled = check_gold(row, is_labelled, f"{name} row {number}")
+        yield number, row, is_labelled
+
+
+def cells_to_hand_in(row: Row) -> dict[str, Any]:
+    """The cells that the file to hand in repeats: all but the images."""
+    return {
+        name: cell if isinstance(cell, int | float | str) else str(cell)
+        for name, cell in row.items()
+        if not IMAGE_COLUMN.fullmatch(name)
+    }
 
 
 def images_of(row: Row, place: str) -> list[DialogueImage]:
@@ -94,6 +136,7 @@ def to_text(value: object) -> str:
     return text
 
 
+log = logging.getLogger(__name__)
 _PLACE = re.compile(r"<image\s*(\d+)>", re.IGNORECASE)
 
 
@@ -108,7 +151,7 @@ def single_turn_dialogue(sample_id: str, images: Sequence[DialogueImage], text: 
     """
     places = [int(number) for number in _PLACE.findall(text)]
     if places and images:
-        blocks, shown = _interleaved(text, images)
+        blocks, shown = _interleaved(text, images, sample_id)
     else:
         shown = list(images)
         blocks = [*range(1, len(shown) + 1), to_text(_PLACE.sub(r"Image \1", text))]
@@ -116,14 +159,22 @@ def single_turn_dialogue(sample_id: str, images: Sequence[DialogueImage], text: 
     return Dialogue(sample_id, (turn,), tuple(shown))
 
 
-def _interleaved(text: str, images: Sequence[DialogueImage]) -> tuple[list[Block], list[DialogueImage]]:
-    """Blocks with each image at its placeholder; a repeated placeholder shows its image once."""
+def _interleaved(text: str, images: Sequence[DialogueImage], sample_id: str) -> tuple[list[Block], list[DialogueImage]]:
+    """Blocks with each image at its placeholder; a repeated placeholder shows its image once.
+
+    Raises:
+        ValueError: a placeholder names an image that the row doesn't have.
+    """
     blocks: list[Block] = []
     shown: list[DialogueImage] = []
     numbers: set[int] = set()
     for index, piece in enumerate(_PLACE.split(text)):
         number = int(piece) if index % 2 else 0
-        if number and number <= len(images) and number not in numbers:
+        if number > len(images):
+            raise ValueError(
+                f"sample {sample_id!r}: <image {number}> of the question is missing, the row has {len(images)}"
+            )
+        if number and number not in numbers:
             numbers.add(number)
             shown.append(images[number - 1])
             blocks.append(len(shown))

@@ -54,11 +54,15 @@ def read_predictions(path: Path, data: str | None, verdicts: str | None = None) 
     letters = dict.fromkeys(name for name in columns if len(name) == 1 and name in ascii_uppercase)  # an empty option
     blank = "nan" if _is_for_pandas(table_files(path)[0]) else ""  # VLMEvalKit's text of an empty cell
     found: list[tuple[Row, str]] = [({**letters, **row}, str(row.get(reply, blank))) for row in rows]
+    num_missing = 0
     if "answer" not in columns:
         if data is None:
             raise ValueError(f"{path} holds no gold answers; pass --data with the benchmark's own file")
-        found = list(join_gold(found, read_rows(Path(data)), path))
+        gold = read_rows(Path(data))
+        found = list(join_gold(found, gold, path))
+        num_missing = len(gold) - len(found)
     left_out = {"without gold": len(rows) - len(found)} if len(found) < len(rows) else {}
+    left_out |= {"gold without a prediction": num_missing} if num_missing > 0 else {}
     said = (Prediction(row, text, row.get(verdicts) if verdicts else None) for row, text in found)
     return Predictions(list(said), left_out=left_out)
 

@@ -37,12 +37,8 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
         raise ValueError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
 
 
-def table_files(place: Path, stem: str | None = None) -> list[Path]:
+def table_files(place: Path) -> list[Path]:
     """The files of a table: the file itself, or a folder's Parquet shards, else its only table.
-
-    Args:
-        place: a file or a folder.
-        stem: file name prefix of the table in a folder with several.
 
     Raises:
         ValueError: there is no table, or the choice is ambiguous.
@@ -53,7 +49,6 @@ def table_files(place: Path, stem: str | None = None) -> list[Path]:
         raise ValueError(f"{place}: no such file or folder")
     for suffix in SUFFIXES:
         found = sorted(place.rglob(f"*{suffix}"))
-        found = [path for path in found if stem is not None and path.name.startswith(stem)] or found
         if suffix == ".parquet" and found:
             return found
         if len(found) > 1:
@@ -185,7 +180,8 @@ def image_bytes(value: Any, place: str) -> bytes:  # noqa: ANN401  (a cell's for
         return value
     if isinstance(value, str):
         try:
-            return base64.b64decode(value.split(",", 1)[-1] if value.startswith("data:") else value, validate=True)
+            text = value.split(",", 1)[-1] if value.lstrip().startswith("data:") else value
+            return base64.b64decode("".join(text.split()), validate=True)
         except (binascii.Error, ValueError) as error:
             raise ValueError(f"{place}: {value[:40]!r} is not an image in base64 ({error})") from error
     raise ValueError(f"{place}: an image is missing (found {type(value).__name__})")

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from eval_tasks.models.model import Reply
 from eval_tasks.task import Failure, Sample, Task
 from mmcr_dataset.record.messages import images_in, to_messages, without_images
 
@@ -56,7 +57,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._replies: dict[str, str] = {}
+        self._replies: dict[str, Reply] = {}
         self._file = path.open("a+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,16 +82,16 @@ class Journal:
             try:
                 entry = json.loads(line)
                 if entry["reply"] is not None:
-                    self._replies[entry["key"]] = entry["reply"]
+                    self._replies[entry["key"]] = Reply(entry["reply"], bool(entry.get("truncated", False)))
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"{path} line {number} is not a journal entry ({error}); fix or remove it") from error
         return len(torn)
 
-    def find(self, key: str) -> str | None:
+    def find(self, key: str) -> Reply | None:
         """The stored reply, None if there is none yet."""
         return self._replies.get(key)
 
-    def store(self, key: str, sample: Sample, turn: int, reply: str) -> None:
+    def store(self, key: str, sample: Sample, turn: int, reply: Reply) -> None:
         """Store a reply.
 
         Args:
@@ -100,7 +101,8 @@ class Journal:
             reply: the reply.
         """
         self._replies[key] = reply
-        self._write({"key": key, "id": sample.dialogue.id, "turn": turn, "reply": reply})
+        truncated = {"truncated": True} if reply.is_truncated else {}
+        self._write({"key": key, "id": sample.dialogue.id, "turn": turn, "reply": reply, **truncated})
 
     def store_failure(self, key: str, sample: Sample, turn: int, failure: Failure) -> None:
         """Log a failed turn.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from eval_tasks.task import Scored
@@ -40,6 +41,7 @@ def gather_answers(answered: Answered, process: Process) -> Answered | None:
 
 
 def _interleave(gathered: list[Answered], name: str) -> list[Scored]:
-    """Round-robin over the ranks."""
-    parts = [one[name] for one in gathered]
-    return [parts[number % len(parts)][number // len(parts)] for number in range(sum(map(len, parts)))]
+    """Round-robin over the ranks; the answers to one sample stay together."""
+    parts = [[list(same) for _, same in groupby(one[name], lambda one: one.sample.dialogue.id)] for one in gathered]
+    order = range(sum(map(len, parts)))
+    return [one for number in order for one in parts[number % len(parts)][number // len(parts)]]

@@ -28,12 +28,16 @@ def to_record(task: str, scored: Scored) -> dict[str, Any]:
         "group": sample.group,
         "target": sample.target,
         "num_given_turns": sample.num_given_turns,
+        "has_gold": sample.has_gold,
         "replies": list(scored.replies),
         "points": dict(scored.points),
         "failure": scored.failure and scored.failure._asdict(),
         "unjudged": scored.unjudged and scored.unjudged._asdict(),
         "judged": dict(scored.judged),
         "reading": scored.reading,
+        "truncated": list(scored.truncated),
+        "thoughts": dict(scored.thoughts),
+        "repeat": scored.repeat,
         "dialogue": to_json(sample.dialogue),
     }
 
@@ -41,7 +45,9 @@ def to_record(task: str, scored: Scored) -> dict[str, Any]:
 def from_record(record: Mapping[str, Any]) -> Scored:
     """The scored sample of a `to_record` object; its images have no bytes."""
     dialogue = from_json(record["dialogue"], defaultdict(bytes))
-    sample = Sample(dialogue, record["target"], record["group"], record["num_given_turns"])
+    sample = Sample(
+        dialogue, record["target"], record["group"], record["num_given_turns"], record.get("has_gold", True)
+    )
     failure, unjudged = record["failure"], record["unjudged"]
     return Scored(
         sample,
@@ -51,6 +57,9 @@ def from_record(record: Mapping[str, Any]) -> Scored:
         Failure(**unjudged) if unjudged else None,
         record.get("judged", {}),
         record.get("reading"),
+        tuple(record.get("truncated", ())),
+        record.get("thoughts", {}),
+        record.get("repeat", 0),
     )
 
 

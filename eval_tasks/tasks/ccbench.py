@@ -6,7 +6,7 @@ Metric: accuracy of whole groups · Paper: arXiv 2307.06281
 """
 
 from eval_tasks.readers.multiple_choice import ChoiceRows, choice_task
-from eval_tasks.rows.hub_rows import HubRows
+from eval_tasks.rows.benchmark_table import HubRows
 
 TASK = choice_task(
     "ccbench", __doc__, ChoiceRows(HubRows("lmms-lab-encoder/MMBench", "test", config="cc"), True, stem="CCBench")

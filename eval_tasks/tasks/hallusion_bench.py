@@ -12,10 +12,13 @@ from pathlib import Path
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, YES_OR_NO
+from eval_tasks.readers.qwen_prompts import QWEN2_VL, QWEN_RULES
 from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
+from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task, Total, Unit
+from eval_tasks.totals import unit_of, whole_unit
 
 HUB = HubRows("lmms-lab-encoder/HallusionBench", "image")
 PARTS = ("aAcc", "fAcc", "qAcc")
@@ -51,7 +54,11 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     category, sub, _, set_id, figure, question_id = cells
     target = {"answer": gold, "category": category, "sub": f"{category}_{sub}"}
     target |= {"figure": f"{set_id}/{figure}", "question": f"{set_id}/{question_id}"}
-    text = str(question) + (YES_OR_NO if rules.endswith(":34B") else "") + (ONE_WORD if rules in OVIS2_RULES else "")
+    text = (
+        str(question)
+        + (YES_OR_NO if rules.endswith(":34B") or rules == QWEN2_VL else "")
+        + (ONE_WORD if rules in OVIS2_RULES else "")
+    )
     dialogue = single_turn_dialogue(str(name), images_of(row, place), text, gold)
     return Sample(dialogue, target, group=f"{category}_{sub}/{set_id}")
 
@@ -71,21 +78,20 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
         for name in dict.fromkeys(one.sample.target[field] for one in scored):
             of = _units([one for one in scored if one.sample.target[field] == name])
             found |= {
-                f"{name} {part}": Total([unit for unit in of if unit.part == part], {part: 100.0}) for part in PARTS
+                f"{name} {part}": Total([unit for unit in of if unit.part == part], {part: 100.0}, breakdown=field)
+                for part in PARTS
             }
     return found
 
 
 def _units(scored: Sequence[Scored]) -> list[Unit]:
-    units: list[Unit] = []
-    whole: dict[tuple[str, str, str], tuple[str, float]] = {}
-    for one in scored:
-        points, target, group = one.points.get("accuracy") or 0.0, one.sample.target, one.sample.group
-        units.append(Unit(group, points, "aAcc"))
-        for part, field in (("fAcc", "figure"), ("qAcc", "question")):
-            key = (part, target["sub"], target[field])
-            whole[key] = (group, min(points, whole.get(key, ("", 1.0))[1]))
-    return units + [Unit(group, points, key[0]) for key, (group, points) in whole.items()]
+    units = [unit_of(one, "accuracy", "aAcc") for one in scored]
+    for part, field in (("fAcc", "figure"), ("qAcc", "question")):
+        whole: dict[tuple[str, str], list[Scored]] = {}
+        for one in scored:
+            whole.setdefault((one.sample.target["sub"], one.sample.target[field]), []).append(one)
+        units += [whole_unit(members, "accuracy", part) for members in whole.values()]
+    return units
 
 
 def predictions(path: Path, data: str | None) -> Predictions:
@@ -106,6 +112,7 @@ TASK = Task(
     to_judge=yes_no_to_judge,
     read=yes_no_of,
     rules=VLMEVALKIT,
+    adapter_rules=QWEN_RULES,
     to_sample=to_sample,
     predictions=predictions,
 )

@@ -15,7 +15,16 @@ from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.math_answer import is_plain_answer, normal_answer, read_answer
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
+from eval_tasks.readers.qwen_prompts import QWEN_RULES, SHORT_WORDS, open_question
+from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_rows import (
+    cells_to_hand_in,
+    images_of,
+    load_rows,
+    require_cells,
+    single_turn_dialogue,
+    with_gold,
+)
 from eval_tasks.rows.predictions import join_gold, read_predictions, read_rows
 from eval_tasks.rows.table_files import load_json, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
@@ -26,15 +35,15 @@ HUB = HubRows("AI4Math/MathVista", "testmini")
 
 def samples(data: str | None, rules: str) -> Iterator[Sample]:
     """Every row as a sample."""
-    for number, row in enumerate(load_rows(data, HUB, "MathVista")):
-        yield to_sample(row, rules, number)
+    for number, row, has_gold in with_gold(load_rows(data, HUB, "MathVista"), "MathVista"):
+        yield to_sample(row, rules, number, has_gold)
 
 
-def to_sample(row: Row, rules: str, number: int) -> Sample:
+def to_sample(row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
     """The sample of a row; the image is `decoded_image` on the Hub, where `image` is a path."""
     place = f"MathVista row {number}"
     (question,) = require_cells(row, ("query" if "query" in row else "question",), place)
-    (answer,) = require_cells(row, ("answer",), place)
+    answer = require_cells(row, ("answer",), place)[0] if has_gold else ""
     choices = [str(one) for one in to_list(row.get("choices"), place)]
     metadata = row.get("metadata") or {}
     target = {
@@ -48,10 +57,13 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     }
     if "decoded_image" in row:
         row = {**row, "image": row["decoded_image"]}
-    images = [] if isinstance(row.get("image"), str) and "/" in row["image"][:12] else images_of(row, place)
+    is_path = isinstance(row.get("image"), str) and "/" in row["image"][:12]  # of a prediction file
+    images = [] if is_path else images_of(row, place)
     sample_id = str(row.get("pid", row.get("index", number)))
-    text = str(question) + (STEP_BY_STEP if asks_for_reasons("mathvista", rules) else "")
-    return Sample(single_turn_dialogue(sample_id, images, text, str(answer)), target, group=sample_id)
+    text = open_question(str(question), rules) + (STEP_BY_STEP if asks_for_reasons("mathvista", rules) else "")
+    dialogue = single_turn_dialogue(sample_id, images, text, str(answer))
+    target |= {} if has_gold else {"row": cells_to_hand_in(row)}
+    return Sample(dialogue, target, group=sample_id, has_gold=has_gold)
 
 
 def _letter(answer: str, choices: Sequence[str]) -> str | None:
@@ -84,7 +96,7 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) ->
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
     """The judge's prompt: extract the final answer of a reply, in the format the question asks for."""
-    question = sample.dialogue.turns[0].human_text.removesuffix(STEP_BY_STEP)
+    question = sample.dialogue.turns[0].human_text.removesuffix(STEP_BY_STEP).removesuffix(SHORT_WORDS)
     said = fence_reply(final_answer(replies[0], "mathvista", rules))
     return (
         "Copy the final answer out of a reply to a question, written as the question's hint asks for it: a letter of "
@@ -134,6 +146,7 @@ TASK = Task(
     to_judge=to_judge,
     read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
+    adapter_rules=QWEN_RULES,
     to_sample=to_sample,
     predictions=predictions,
 )

@@ -7,7 +7,7 @@ Metric: accuracy of whole groups · Paper: arXiv 2307.06281
 
 from eval_tasks.readers.lmms_letters import read_marked_letter
 from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, ChoiceRows, choice_task
-from eval_tasks.rows.hub_rows import HubRows
+from eval_tasks.rows.benchmark_table import HubRows
 
 LMMS_FORM = "{hint} {question} There are several options:\n{options}" + LETTER_DIRECTLY
 ROWS = ChoiceRows(

@@ -2,10 +2,11 @@
 
 Source: benchmark.json with its images in one folder (--data FOLDER; Hub laolao77/MMDU), or VLMEvalKit's MMDU.tsv
 Licence: CC BY-NC 4.0 · Rows: 110 dialogues, more than 1600 questions
-Metric: mean over judged turns of six dimensions and an overall score, x 10 · Paper: arXiv 2406.11833
+Metric: mean over all turns of six dimensions and an overall score, x 10 · Paper: arXiv 2406.11833
 
 As published: the model's own replies are the history; one judgement per turn, of that turn's question, reference and
-reply without the history; the seven keys and their order; the mean over all judged turns. As in VLMEvalKit the judge
+reply without the history; the seven keys and their order. A turn without a judgement counts as 0, as in VLMEvalKit's
+`all`; the published code drops it from the mean. As in VLMEvalKit the judge
 reads text only. Ours: the text of the rubric, and a verdict must be seven integers of 1..10.
 """
 
@@ -164,13 +165,17 @@ def _to_scores(dictionary: str) -> dict[str, int] | None:
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> Points:
-    """Mean of each score over the judged turns, 1..10; None if one can't be parsed. Args: see `Task.score`."""
-    read = [read_scores(said, replies[turn]) for turn, said in (verdict or {}).items()]
-    scores = [one for one in read if one is not None]
+    """Mean of each score over all turns, an unjudged one as 0; None if a verdict is unread. Args: see `Task.score`.
+
+    `turn N` is the overall score of a judged turn.
+    """
+    read = {turn: read_scores(said, replies[turn]) for turn, said in (verdict or {}).items()}
+    scores = {turn: one for turn, one in read.items() if one is not None}
     if not scores or len(scores) < len(read):
         return dict.fromkeys(KEYS)
-    means = {name: sum(one[name] for one in scores) / len(scores) for name in KEYS}
-    return {**means, "judged_turns": float(len(scores))}
+    means = {name: sum(one[name] for one in scores.values()) / len(replies) for name in KEYS}
+    turns = {f"turn {turn + 1}": float(one["overall"]) for turn, one in scores.items()}
+    return {**means, "judged_turns": float(len(scores)), **turns}
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> str | None:
@@ -180,18 +185,25 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[in
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """The mean of each score over all judged turns; dialogues without replies count as 0."""
-    return {name: Total(_units(scored, name), {"": SCALE}) for name in KEYS}
+    """The mean of each score over all turns; turns without a reply or a judgement count as 0."""
+    return {
+        name: Total([unit for one in scored for unit in _units(one, name)], {"": SCALE}, max_points=10) for name in KEYS
+    }
 
 
-def _units(scored: Sequence[Scored], name: str) -> list[Unit]:
-    units = []
-    for one in scored:
-        if one.points or one.unjudged is None:
-            points = one.points.get(name) or 0.0
-            num_turns = int(one.points.get("judged_turns") or one.sample.target["num_turns"])
-            units += [Unit(one.sample.group, points)] * num_turns
-    return units
+def _units(one: Scored, name: str) -> list[Unit]:
+    """One unit per turn: the judged ones with their mean, the others lost."""
+    num_turns = int(one.sample.target["num_turns"])
+    num_judged = 0 if one.failure else int(one.points.get("judged_turns") or 0)
+    mean = (one.points.get(name) or 0.0) * num_turns / num_judged if num_judged else 0.0
+    units = [Unit(one.sample.group, mean)] * num_judged
+    return units + [Unit(one.sample.group, 0.0, is_lost=True)] * (num_turns - num_judged)
+
+
+def by_turn(one: Scored) -> list[float | None]:
+    """The overall score of each turn, None for an unjudged one."""
+    points = [one.points.get(f"turn {turn + 1}") for turn in range(int(one.sample.target["num_turns"]))]
+    return [None if value is None else SCALE * value for value in points]
 
 
 TASK = Task(
@@ -203,6 +215,8 @@ TASK = Task(
     judge="chat",
     to_judge=to_judge,
     read=read,
+    by_turn=by_turn,
+    is_read_by_rules=False,
     max_judge_tokens=MAX_JUDGE_TOKENS,
     rules=("official",),
 )

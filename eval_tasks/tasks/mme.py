@@ -8,15 +8,19 @@ Metric: accuracy + accuracy of whole images, summed over sub-tasks (2000 + 800) 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES
+from eval_tasks.readers.qwen_prompts import QWEN_RULES
 from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
+from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import read_table
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total, Unit
+from eval_tasks.totals import unit_of, whole_unit
 
 HUB = HubRows("lmms-lab-encoder/MME", "test")
 COGNITION = ("code_reasoning", "commonsense_reasoning", "numerical_calculation", "text_translation")
@@ -69,18 +73,15 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     found: dict[str, Total] = {"score": _part(units, weights, list(weights))}
     found["perception"] = _part(units, weights, [name for name in weights if name not in COGNITION])
     found["cognition"] = _part(units, weights, [name for name in weights if name in COGNITION])
-    return found | {name: _part(units, weights, [name]) for name in weights}
+    return found | {name: replace(_part(units, weights, [name]), breakdown="category") for name in weights}
 
 
 def _units(scored: Sequence[Scored]) -> list[Unit]:
-    units: list[Unit] = []
-    images: dict[tuple[str, str], list[float]] = {}
+    images: dict[tuple[str, str], list[Scored]] = {}
     for one in scored:
-        points, category = one.points.get("accuracy") or 0.0, one.sample.target["category"]
-        units.append(Unit(one.sample.group, points, f"{category} questions"))
-        images.setdefault((category, one.sample.group), []).append(points)
-    units += [Unit(group, min(points), f"{category} images") for (category, group), points in images.items()]
-    return units
+        images.setdefault((one.sample.target["category"], one.sample.group), []).append(one)
+    units = [unit_of(one, "accuracy", f"{one.sample.target['category']} questions") for one in scored]
+    return units + [whole_unit(members, "accuracy", f"{category} images") for (category, _), members in images.items()]
 
 
 def _part(units: Sequence[Unit], weights: dict[str, dict[str, float]], categories: Sequence[str]) -> Total:
@@ -103,7 +104,11 @@ def _with_gold(path: Path, data: str | None) -> Predictions:
     if data is None:
         raise ValueError(f"{path} holds no gold answers; pass --data with MME's text files or table")
     place = Path(data)
-    rows = [row for row, _ in read_folder(place)] if place.is_dir() else list(load_rows(data, HUB, "MME"))
+    rows = (
+        [row for row, _ in read_folder(place)]
+        if place.is_dir()
+        else list(load_rows(data, HUB, "MME", lambda row: False))
+    )
     gold = {_key(str(row["category"]), str(row["image_path"]), str(row["question"])): row for row in rows}
     found = []
     for item in read_table(path):
@@ -149,6 +154,7 @@ TASK = Task(
     to_judge=yes_no_to_judge,
     read=yes_no_of,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
+    adapter_rules=QWEN_RULES,
     to_sample=to_sample,
     predictions=predictions,
 )

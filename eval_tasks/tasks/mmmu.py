@@ -14,7 +14,9 @@ from string import ascii_uppercase
 from eval_tasks.readers.mmmu_answer import is_open_right, read_choice, read_open
 from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, options_of, read_letter, to_prompt
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.rows.hub_rows import HubRows, load_rows, require_cells, single_turn_dialogue
+from eval_tasks.readers.qwen_prompts import QWEN2_5_VL
+from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_rows import cells_to_hand_in, load_rows, require_cells, single_turn_dialogue, with_gold
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import image_bytes, load_json, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
@@ -26,16 +28,19 @@ ONE_WORD = "\n\nAnswer the question using a single word or phrase."
 
 
 def samples(data: str | None, rules: str) -> Iterator[Sample]:
-    """The rows of the validation split."""
-    for number, row in enumerate(load_rows(data, HUB, "MMMU")):
-        if str(row.get("split", "validation")).startswith("val"):
-            yield to_sample(row, rules, number)
+    """The rows of the validation split, or all rows of a test split without answers."""
+    split = ""
+    rows = (row for row in load_rows(data, HUB, "MMMU") if not str(row.get("split", "validation")).startswith("dev"))
+    for number, row, has_gold in with_gold(rows, "MMMU"):
+        split = split or str(row.get("split", "validation"))[:3]
+        if str(row.get("split", "validation")).startswith(split):
+            yield to_sample(row, rules, number, has_gold)
 
 
-def to_sample(row: Row, rules: str, number: int) -> Sample:
+def to_sample(row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
     """The sample of a row; an open question may have several gold answers."""
     place = f"MMMU row {number}"
-    answer = require_cells(row, ("answer",), place)[0]
+    answer = require_cells(row, ("answer",), place)[0] if has_gold else ""
     golds = [str(one) for one in to_list(answer, place)]
     lettered = options_of(row, place)
     is_open = str(row.get("question_type", "multiple-choice" if lettered else "open")) != "multiple-choice"
@@ -50,7 +55,9 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
         "category": row.get("category", row.get("field", row.get("subject"))),
     }
     text = _prompt(str(row.get("question", "(question not in the file)")), options, is_open, rules)
-    return Sample(single_turn_dialogue(sample_id, _images(row, place), text, golds[0]), target, group=sample_id)
+    dialogue = single_turn_dialogue(sample_id, _images(row, place), text, golds[0])
+    target |= {} if has_gold else {"row": cells_to_hand_in(row)}
+    return Sample(dialogue, target, group=sample_id, has_gold=has_gold)
 
 
 def _as_choice(answer: str, options: dict[str, str]) -> tuple[str, dict[str, str]]:
@@ -161,6 +168,7 @@ TASK = Task(
     totals,
     read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
+    adapter_rules=(QWEN2_5_VL,),  # Qwen2-VL's adapter shows all images first: not written
     to_sample=to_sample,
     predictions=predictions,
 )

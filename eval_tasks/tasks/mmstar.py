@@ -7,7 +7,7 @@ Metric: accuracy; lmms-eval prints the mean of 18 categories · Paper: arXiv 240
 
 from eval_tasks.readers.lmms_letters import read_among_four
 from eval_tasks.readers.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
-from eval_tasks.rows.hub_rows import HubRows
+from eval_tasks.rows.benchmark_table import HubRows
 
 LMMS_FORM = "{question}\nAnswer with the option's letter from the given choices directly"  # lists its options itself
 ROWS = ChoiceRows(

@@ -8,13 +8,16 @@ Metric: mean grade, and that of each of six capabilities · Paper: arXiv 2308.02
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import CAREFULLY, asks_for_reasons
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
+from eval_tasks.readers.qwen_prompts import QWEN_RULES
+from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import load_json, read_table, table_files
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
@@ -99,7 +102,7 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     for name in CAPABILITIES:
         members = [one for one in scored if name in one.sample.target["capabilities"]]
         if members:
-            found[name] = mean_total(members, "grade")
+            found[name] = replace(mean_total(members, "grade"), breakdown="capability")
     return found
 
 
@@ -145,7 +148,9 @@ TASK = Task(
     judge="chat",
     to_judge=to_judge,
     read=read,
+    is_read_by_rules=False,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
+    adapter_rules=QWEN_RULES,
     to_sample=to_sample,
     predictions=predictions,
 )

@@ -8,9 +8,12 @@ Metric: number of right answers (0..1000) and a tenth of it · Paper: arXiv 2305
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
-from eval_tasks.rows.hub_rows import HubRows, images_of, load_rows, require_cells, single_turn_dialogue
+from eval_tasks.readers.qwen_prompts import QWEN_RULES, open_question
+from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
 from eval_tasks.rows.table_files import to_list
 from eval_tasks.task import Points, Row, Sample, Scored, Task, Total
 from eval_tasks.totals import mean_total
@@ -34,7 +37,7 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     category = str(row.get("category", row.get("question_type", row.get("type"))))
     answers = [str(one) for one in to_list(answer, place)]
     sample_id = str(row.get("index", row.get("id", number)))
-    dialogue = single_turn_dialogue(sample_id, images_of(row, place), str(question), answers[0])
+    dialogue = single_turn_dialogue(sample_id, images_of(row, place), open_question(str(question), rules), answers[0])
     return Sample(dialogue, {"answers": answers, "category": category}, group=sample_id)
 
 
@@ -64,7 +67,7 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
         category = one.sample.target["category"]
         groups.setdefault(category if category in OWN_GROUP else "Text Recognition", []).append(one)
     found = {"accuracy": mean_total(scored, "accuracy"), "final_score": _sum(scored)}
-    return found | {name: _sum(members) for name, members in groups.items()}
+    return found | {name: replace(_sum(members), breakdown="category") for name, members in groups.items() if members}
 
 
 def _sum(scored: Sequence[Scored]) -> Total:
@@ -79,5 +82,6 @@ TASK = Task(
     totals,
     read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7"),
+    adapter_rules=QWEN_RULES,
     to_sample=to_sample,
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from eval_tasks.readers.lmms_letters import read_lone_letter
 from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, ChoiceRows, choice_task
-from eval_tasks.rows.hub_rows import HubRows
+from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import load_json
 from eval_tasks.task import Prediction, Predictions, Scored, Total

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
-from eval_tasks.rows.hub_rows import HubRows
+from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.task import Predictions
 

@@ -101,5 +101,6 @@ TASK = Task(
     judge="chat",
     to_judge=to_judge,
     read=read,
+    is_read_by_rules=False,
     rules=("mmcr@2025-03",),
 )

@@ -19,6 +19,7 @@ from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient, Endpoint, Reply, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.endpoint.prices import find_price
+from mmcr_dataset.endpoint.thoughts import split_thoughts
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageError, to_data_url
 from mmcr_dataset.record.messages import Question, to_messages, to_openai
@@ -134,7 +135,7 @@ class ApiJudge:
             "with_schema": with_schema,
         }
         try:
-            verdict = read_verdict(reply.text, given)
+            verdict = read_verdict(split_thoughts(reply.text).answer, given)
         except Unread as unread:
             return Judgement(None, unread.reason, detail | {"detail": unread.detail})
         scores = {name: float(score) for name, score in verdict.scores.items()}

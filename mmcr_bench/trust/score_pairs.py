@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mmcr_bench.intervals import Interval, bootstrap_interval, bootstrap_statistic
+from mmcr_bench.intervals import Interval, bootstrap_statistic, mean_interval
 from mmcr_dataset.publish.markdown_table import to_table
 
 Scores = Mapping[str, Mapping[str, float]]  # by dialogue id, then by dimension
@@ -81,7 +81,7 @@ def _compare(pairs: Pairs, num_resamples: int, seed: int) -> Comparison:
         by_score[round(float(one))].append(float(other))
     return Comparison(
         num_dialogues=len(pairs),
-        shift=bootstrap_interval((pairs[:, 1] - pairs[:, 0]).tolist(), seed=seed),
+        shift=mean_interval((pairs[:, 1] - pairs[:, 0]).tolist(), seed=seed),
         pearson=measured(pearson),
         spearman=measured(spearman),
         kendall=measured(kendall),

@@ -14,6 +14,15 @@ class EndpointUnusable(ValueError):
     """No request to this endpoint can succeed (key, quota, model, budget); the run stops, paid answers are kept."""
 
 
+def read_count(value: object) -> int | None:
+    """A number of tokens, which some servers send as a text; None if it is none."""
+    try:
+        count = int(str(value))
+    except ValueError:
+        return None
+    return count if 0 <= count < 10**9 else None
+
+
 class Budget:
     """Spending at one endpoint.
 
@@ -48,9 +57,10 @@ class Budget:
         """Cost of a reply by its reported usage, the upper bound where the server reports none."""
         if self.price is None:
             return 0.0
-        if usage.get("prompt_tokens") is None or usage.get("completion_tokens") is None:
+        num_in, num_out = (read_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+        if num_in is None or num_out is None:
             return worst_case_usd
-        return self._share * self.price.cost_usd(usage["prompt_tokens"], usage["completion_tokens"])
+        return self._share * self.price.cost_usd(num_in, num_out)
 
     def spend(self, usage: Mapping[str, Any], worst_case_usd: float) -> float:
         """Add the cost of a reply; returns it."""

@@ -7,7 +7,9 @@ adapts to the server's rate limit (rate_limit.py).
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import logging
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +29,15 @@ from mmcr_dataset.endpoint.reply import (
     read_completion,
     read_object,
     read_reply,
-    rejects_max_tokens,
+    refused_field,
 )
 from mmcr_dataset.endpoint.transport import HttpResponse, RequestFailed
 
+log = logging.getLogger(__name__)
+
 __all__ = ["ChatClient", "Endpoint", "EndpointUnusable", "Reply", "RequestFailed"]
 
+_PATIENCE_S = 120.0  # a rate limit's window is a minute: a 429 is waited for that long, whatever the attempts
 _MAYBE_BILLED = ("timeout", "bad_reply")  # counted at the upper bound, so that the cost limit holds if they were
 Messages = Sequence[Mapping[str, Any]]
 
@@ -40,19 +45,26 @@ Messages = Sequence[Mapping[str, Any]]
 class ChatClient:
     """Client of one endpoint; use as `async with ChatClient(endpoint, ledger) as client`.
 
+    Args:
+        endpoint: the endpoint.
+        ledger: stores every answer.
+        keeps_truncated: a reply that ends at the token limit is an answer, not a failure.
+
     Attributes:
+        refused: fields that the model refuses, so that they are renamed (`max_tokens`) or left out (`temperature`).
         num_sent: HTTP requests sent, retries included.
         num_from_ledger: answers read from the ledger.
     """
 
-    def __init__(self, endpoint: Endpoint, ledger: Ledger) -> None:
+    def __init__(self, endpoint: Endpoint, ledger: Ledger, keeps_truncated: bool = False) -> None:
         self.endpoint = endpoint
         self.ledger = ledger
+        self._keeps_truncated = keeps_truncated
         self.budget = Budget(endpoint.model, endpoint.max_cost_usd, ledger.totals().usd)
         self.num_sent = 0
         self.num_from_ledger = 0
         self._num_consecutive_failures = 0
-        self._use_max_completion_tokens = False
+        self.refused: set[str] = set()
         self._fatal: EndpointUnusable | None = None
         self._rate_limiter = RateLimiter(endpoint.max_in_flight)
         self._asking: dict[str, asyncio.Future[Reply]] = {}
@@ -108,7 +120,7 @@ class ChatClient:
         known = self.ledger.find(asked.key)
         if known is not None:
             self.num_from_ledger += 1
-            return read_reply(known, from_ledger=True)
+            return read_reply(known, True, self._keeps_truncated)
         if asked.key in self._asking:  # the same request is in flight
             return replace(await asyncio.shield(self._asking[asked.key]), from_ledger=True)
         answer = self._asking[asked.key] = asyncio.get_running_loop().create_future()
@@ -140,9 +152,10 @@ class ChatClient:
         self, asked: Asked, answered: HttpResponse, raw: Mapping[str, Any], worst_case_usd: float
     ) -> Reply | RequestFailed:
         """Add the cost and store the response: the reply, or why it isn't one."""
-        usd = self.budget.spend(raw.get("usage") or {}, worst_case_usd)
+        usage = raw.get("usage")
+        usd = self.budget.spend(usage if isinstance(usage, Mapping) else {}, worst_case_usd)
         try:
-            reply = read_reply(raw, from_ledger=False)
+            reply = read_reply(raw, False, self._keeps_truncated)
         except RequestFailed as failure:
             await self._keep(self.ledger.store_failure(asked, failure.reason, failure.detail, usd))
             return failure
@@ -159,14 +172,16 @@ class ChatClient:
 
     async def _send(self, asked: Asked, body: bytes, worst_case_usd: float) -> Reply:
         """One request with its retries; the answer is on disk before its slot is freed."""
-        for attempt in range(1, self.endpoint.max_attempts + 1):
+        started = asyncio.get_running_loop().time()
+        for attempt in itertools.count(1):
             try:
                 async with self._rate_limiter:
                     if self._fatal is not None:
                         raise self._fatal
                     self.num_sent += 1
-                    answered = await self._transport.post_json("/chat/completions", self._adapt(body))
-                    taken = await self._take(asked, answered, self._read(answered), worst_case_usd)
+                    adapted = self._adapt(body)
+                    answered = await self._transport.post_json("/chat/completions", adapted)
+                    taken = await self._take(asked, answered, self._read(answered, adapted), worst_case_usd)
             except EndpointUnusable as error:
                 self._fatal = error  # queued requests are not sent
                 raise
@@ -181,7 +196,9 @@ class ChatClient:
             self.budget.add_unanswered(lost_usd)
             if lost_usd and not self.budget.has_room(0.0):
                 raise self.budget.limit_error(worst_case_usd)
-            is_last = attempt == self.endpoint.max_attempts or wait_s is None
+            is_last = attempt >= self.endpoint.max_attempts or wait_s is None
+            if failure.reason == "http_429" and asyncio.get_running_loop().time() - started < _PATIENCE_S:
+                is_last = wait_s is None
             fatal = (
                 self._count_failure(failure) if is_last else None
             )  # before the await below: others are sent meanwhile
@@ -192,8 +209,8 @@ class ChatClient:
             await asyncio.sleep(wait_s)
         raise AssertionError("unreachable: the loop returns or raises")
 
-    def _read(self, answered: HttpResponse) -> dict[str, Any]:
-        """The completion in a response, after the rate limiter has adjusted to it."""
+    def _read(self, answered: HttpResponse, body: bytes) -> dict[str, Any]:
+        """The completion in a response to a request's body, after the rate limiter has adjusted to it."""
         raw = read_object(answered)
         self._rate_limiter.observe(answered.status, answered.headers, count_tokens(raw))
         try:
@@ -203,16 +220,23 @@ class ChatClient:
                 self._rate_limiter.pause(failure.wait_s)
             raise
         except RequestFailed as failure:
-            if not rejects_max_tokens(raw):
+            sent = json.loads(body)
+            field = refused_field(raw) if answered.status in (400, 422) else None
+            if field is None or field not in sent:
                 raise
-            self._use_max_completion_tokens = True
+            if field not in self.refused:
+                self.refused.add(field)
+                log.warning("%s refuses %s (%s): asked without it", self.endpoint.model, field, failure.detail[:120])
             raise RetryableFailure(failure.reason, failure.detail, wait_s=0.0) from None
 
     def _adapt(self, body: bytes) -> bytes:
-        """The body for this server: newer models accept `max_completion_tokens` only."""
-        if not self._use_max_completion_tokens:
+        """The body for this model: without the fields that it refused, `max_tokens` under its newer name."""
+        if not self.refused:
             return body
-        return to_body(rename_max_tokens(json.loads(body)))
+        request = json.loads(body)
+        for name in self.refused - {"max_tokens"}:
+            request.pop(name, None)
+        return to_body(rename_max_tokens(request) if "max_tokens" in self.refused else request)
 
     def _count_failure(self, failure: RequestFailed) -> EndpointUnusable | None:
         """Stop the run after many consecutive failures, instead of failing a million requests one by one."""

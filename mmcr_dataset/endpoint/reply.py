@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mmcr_dataset.endpoint.budget import EndpointUnusable
+from mmcr_dataset.endpoint.budget import EndpointUnusable, read_count
 from mmcr_dataset.endpoint.retry_after import read_retry_after
 from mmcr_dataset.endpoint.transport import HttpResponse, RequestFailed
 
 _FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt", "moderation_blocked"}
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MODERATED = re.compile(r"moderat|flagged")
 _NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 
 
@@ -43,6 +46,8 @@ class Reply:
         prompt_tokens: tokens of the request, None if not reported.
         completion_tokens: tokens of the reply, None if not reported.
         from_ledger: True if it was read from the ledger, so nothing was paid now.
+        is_truncated: it ends at the token limit.
+        thoughts: the reasoning that the server reports apart from the content.
     """
 
     text: str
@@ -51,34 +56,100 @@ class Reply:
     prompt_tokens: int | None
     completion_tokens: int | None
     from_ledger: bool
+    is_truncated: bool = False
+    thoughts: str = ""
 
 
-def read_reply(raw: Mapping[str, Any], from_ledger: bool) -> Reply:
+_TRUNCATED = {"length", "max_tokens", "model_length"}
+_BLOCKED = {"content_filter", "sensitive", "safety", "recitation", "prohibited_content", "blocklist", "spii"}
+_BROKEN = {"error", "abort", "network_error", "insufficient_system_resource"}  # the server gave up; a retry may succeed
+
+
+def read_reply(raw: Mapping[str, Any], from_ledger: bool, keep_truncated: bool = False) -> Reply:
     """The reply in a raw completion.
 
+    Args:
+        raw: the completion.
+        from_ledger: it was not paid now.
+        keep_truncated: return a reply that ends at the token limit, even without content, instead of failing.
+
     Raises:
-        RequestFailed: no complete answer; the reason is no_choice, refusal, content_filter, length or empty_reply.
+        RequestFailed: no complete answer; the reason is no_choice, refusal, content_filter, length, empty_reply or the
+            server's own word for its breakdown.
     """
     choices = raw.get("choices") or []
-    if not choices:
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
         raise RequestFailed("no_choice", "the server sent a completion without choices")
-    choice, message = choices[0], choices[0].get("message") or {}
+    choice = choices[0]
+    message = choice.get("message")
+    message = message if isinstance(message, Mapping) else {}
     if message.get("refusal"):
         raise RequestFailed("refusal", str(message["refusal"]))
-    if choice.get("finish_reason") in ("content_filter", "length"):
-        raise RequestFailed(choice["finish_reason"], f"the reply ends early: {str(message.get('content'))[-80:]!r}")
-    text = message.get("content")
-    if not isinstance(text, str) or not text.strip():
+    text, thoughts = _read_content(message)
+    ended = str(choice.get("finish_reason")).lower()
+    is_truncated = ended in _TRUNCATED
+    if ended in _BLOCKED or (is_truncated and not keep_truncated):
+        reason = "length" if is_truncated else "content_filter"
+        raise RequestFailed(reason, f"the reply ends early: {text[-80:]!r}")
+    if ended in _BROKEN:
+        raise RequestFailed(ended, f"the server broke off: {text[-80:]!r}")
+    if not text.strip() and not is_truncated:
         raise RequestFailed("empty_reply", "the server sent no text")
-    usage = raw.get("usage") or {}
+    usage = raw.get("usage")
+    usage = usage if isinstance(usage, Mapping) else {}
     return Reply(
         text=text,
         model=str(raw.get("model") or ""),
-        date=datetime.fromtimestamp(int(raw.get("created") or 0), tz=UTC).date().isoformat(),
-        prompt_tokens=usage.get("prompt_tokens"),
-        completion_tokens=usage.get("completion_tokens"),
+        date=_read_date(raw.get("created")),
+        prompt_tokens=read_count(usage.get("prompt_tokens")),
+        completion_tokens=read_count(usage.get("completion_tokens")),
         from_ledger=from_ledger,
+        is_truncated=is_truncated,
+        thoughts=thoughts,
     )
+
+
+def _read_content(message: Mapping[str, Any]) -> tuple[str, str]:
+    """Text and thoughts of a message, whose content is a text or a list of parts."""
+    content, thoughts = message.get("content"), []
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, Mapping | str)]
+        thoughts = [_part_text(part) for part in parts if _is_thought(part)]
+        content = "".join(_part_text(part) for part in parts if not _is_thought(part))
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(message.get(name), str) and message[name]:
+            thoughts.append(message[name])
+            break
+    return content if isinstance(content, str) else "", "\n".join(filter(None, thoughts))
+
+
+def _is_thought(part: Mapping[str, Any] | str) -> bool:
+    return isinstance(part, Mapping) and str(part.get("type")) in ("thinking", "reasoning", "reasoning_content")
+
+
+def _part_text(part: Any) -> str:  # noqa: ANN401  (any JSON value)
+    """The text of a part of a message, wherever the server puts it."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, list):
+        return "".join(map(_part_text, part))
+    if not isinstance(part, Mapping):
+        return ""
+    return next((_part_text(part[name]) for name in ("text", "thinking", "reasoning", "summary") if name in part), "")
+
+
+def _read_date(created: object) -> str:
+    """ISO date of a creation time in seconds, milliseconds or ISO; empty if it can't be read."""
+    text = str(created or "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        return text[:10] if _ISO_DATE.match(text) else ""
+    if not 0 <= seconds < 1e17:
+        return ""
+    while seconds > 1e11:  # milliseconds, or less
+        seconds /= 1000
+    return datetime.fromtimestamp(seconds, tz=UTC).date().isoformat()
 
 
 def read_object(answered: HttpResponse) -> dict[str, Any]:
@@ -94,15 +165,35 @@ def read_object(answered: HttpResponse) -> dict[str, Any]:
 
 def count_tokens(raw: Mapping[str, Any]) -> int:
     """Prompt and completion tokens as the server reports them, 0 if it doesn't."""
-    usage = raw.get("usage") or {}
-    return int(usage.get("prompt_tokens") or 0) + int(usage.get("completion_tokens") or 0)
+    usage = raw.get("usage")
+    usage = usage if isinstance(usage, Mapping) else {}
+    return (read_count(usage.get("prompt_tokens")) or 0) + (read_count(usage.get("completion_tokens")) or 0)
+
+
+_REFUSABLE = ("max_tokens", "temperature", "top_p", "seed")  # fields that newer models refuse though the API has them
+_NOT_TAKEN = re.compile(
+    r"unsupported|not support|deprecated|not permitted|not allowed|unrecognized|unknown|only the default"
+)
+
+
+def refused_field(raw: Mapping[str, Any]) -> str | None:
+    """The field that this model never takes: one of _REFUSABLE.
+
+    None if it is another error, such as a value that is too large.
+    """
+    error = raw.get("error")
+    error = error if isinstance(error, Mapping) else {"message": str(error or raw.get("message") or raw.get("detail"))}
+    message, code, param = str(error.get("message")).lower(), str(error.get("code")), error.get("param")
+    if (param == "max_tokens" and code == "unsupported_parameter") or "max_completion_tokens" in message:
+        return "max_tokens"
+    says_so = code in ("unsupported_parameter", "unsupported_value") or bool(_NOT_TAKEN.search(message))
+    named = [name for name in _REFUSABLE if param == name or (param is None and re.search(rf"\b{name}\b", message))]
+    return named[0] if named and says_so else None
 
 
 def rejects_max_tokens(raw: Mapping[str, Any]) -> bool:
     """True if the server rejects `max_tokens` and requires `max_completion_tokens`."""
-    error = raw.get("error")
-    named = [error.get("param"), error.get("code")] if isinstance(error, Mapping) else []
-    return named == ["max_tokens", "unsupported_parameter"]
+    return refused_field(raw) == "max_tokens"
 
 
 def read_completion(answered: HttpResponse, raw: dict[str, Any], where: str) -> dict[str, Any]:
@@ -126,6 +217,8 @@ def read_completion(answered: HttpResponse, raw: dict[str, Any], where: str) -> 
     if status == 200:
         raise RetryableFailure("bad_reply", message, wait_s=None)
     said = f"{where}: status {status}, {message}"
+    if status == 403 and (codes & _FILTERED or _MODERATED.search(f"{message} {error.get('metadata')}".lower())):
+        raise RequestFailed("content_filter", message)  # one moderated input (OpenRouter)
     if status in (401, 403):
         raise EndpointUnusable(
             f"{said}; set OPENAI_API_KEY (Azure: AZURE_OPENAI_API_KEY) to a key that may use this model"

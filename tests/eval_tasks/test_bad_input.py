@@ -55,8 +55,9 @@ def test_endpoint_that_dies_midway_and_comes_back_is_asked_only_the_rest(tmp_pat
 def test_endpoint_that_answers_nonsense_is_a_counted_failure(tmp_path: Path, bench_folder: Path) -> None:
     with FakeChatServer(lambda body: Answer(raw=b'{"choices": []}')) as server:
         ask = [f"--model=api:{server.base_url}#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}", "--limit=1"]
-        assert main([*ask, f"--out={tmp_path}/run"]) == 0
+        assert main([*ask, f"--out={tmp_path}/run"]) == 1  # nothing is answered
     entry = entry_of(tmp_path / "run", "mmcr_bench")
+    assert entry["totals"]["overall"]["value"] is None
     assert sum(entry["failures"].values()) == 1
     assert entry["num_samples"] == 1
 
@@ -113,7 +114,7 @@ def test_judge_that_dies_leaves_samples_unjudged_and_is_asked_again_by_score(
     is_dead = [True]
     with FakeChatServer(lambda body: Answer("gone", status=400) if is_dead[0] else Answer("B")) as server:
         ask = ["--model", write_script(replies), "--tasks=mmstar", f"--data={data}", f"--out={tmp_path}/run"]
-        assert main([*ask, f"--judge=api:{server.base_url}#judge"]) == 0
+        assert main([*ask, f"--judge=api:{server.base_url}#judge"]) == 1  # nothing is judged
         assert sum(entry_of(tmp_path / "run", "mmstar")["unjudged"].values()) == 2
         is_dead[0] = False
         assert main(["score", f"{tmp_path}/run"]) == 0

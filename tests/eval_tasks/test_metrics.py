@@ -22,7 +22,8 @@ def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     evaluate = pytest.importorskip("evaluate", reason="needs pip install evaluate")
 
     def from_path(name: str, rules: str | None = None) -> Any:
-        return evaluate.load(str(METRICS / name), rules, experiment_id=tmp_path.name)
+        config = f"{name}:{rules}" if rules else name
+        return evaluate.load(str(METRICS / "task"), config, experiment_id=tmp_path.name)
 
     return from_path
 
@@ -30,7 +31,7 @@ def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 @pytest.mark.parametrize(
     ("name", "predictions", "references", "metric", "value"),
     [
-        ("multiple_choice", ["B.", "a dog", "?"], [{"answer": x, "options": PETS} for x in "BAA"], "accuracy", 200 / 3),
+        ("ai2d", ["B.", "a dog", "?"], [{"answer": x, "options": PETS} for x in "BAA"], "accuracy", 200 / 3),
         (
             "mmbench",
             ["A", "B", "A", "A"],
@@ -50,7 +51,7 @@ def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
             (50 + 0 + 50) / 3,
         ),
         (
-            "mmcr_overlap",
+            "mmcr_bench",
             [["a red boat", "yes"], ["no"]],
             [["a red boat", "no"], ["no"]],
             "reference_overlap",
@@ -66,14 +67,32 @@ def test_metric_from_its_path_gives_the_benchmarks_total(
     assert found[metric] == pytest.approx(value)
 
 
-def test_every_metric_is_tested_here() -> None:
-    (parametrized,) = test_metric_from_its_path_gives_the_benchmarks_total.pytestmark  # type: ignore[attr-defined]
-    assert {case[0] for case in parametrized.args[1]} == {path.stem for path in METRICS.glob("*/*.py")}
+def test_replies_can_be_added_one_by_one(load: Any) -> None:
+    metric = load("ai2d")
+    for said, gold in (("B", "B"), ("A", "B")):
+        metric.add(prediction=said, reference={"answer": gold, "options": PETS})
+    metric.add_batch(predictions=["B"], references=[{"answer": "B", "options": PETS}])
+    assert metric.compute()["accuracy"] == pytest.approx(200 / 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mmdu", "needs its judge"),
+        ("mmvet", "only a judge can score"),
+        ("ai2e", "did you mean"),
+        ("default", "name the"),
+    ],
+)
+def test_a_benchmark_that_replies_alone_cannot_score_says_so(name: str, said: str, load: Any) -> None:
+    row = {"question": "?", "answer": "x", "category": "rec"}
+    with pytest.raises(ValueError, match=said):
+        load(name).compute(predictions=["B"], references=[row])
 
 
 def test_overlap_refuses_dialogues_with_other_numbers_of_turns(load: Any) -> None:
     with pytest.raises(ValueError, match="1 replies for 2 references"):
-        load("mmcr_overlap").compute(predictions=[["a"]], references=[["a", "b"]])
+        load("mmcr_bench").compute(predictions=[["a"]], references=[["a", "b"]])
 
 
 def test_every_metric_loads_from_its_path_without_a_network(tmp_path: Path) -> None:
@@ -95,8 +114,8 @@ print(*(type(evaluate.load(folder)).__name__.lower() for folder in {folders}))
 def test_configuration_names_the_rules_and_unread_replies_are_counted(load: Any) -> None:
     long = "B is what I would say, because of the whiskers and of the tail that is so long"
     reference = {"answer": "B", "options": PETS}
-    found = load("multiple_choice", "vlmevalkit@2026-06").compute(predictions=[long], references=[reference])
+    found = load("ai2d", "vlmevalkit@2026-06").compute(predictions=[long], references=[reference])
     assert found == {"accuracy": 0.0, "num_unread": 1.0}
-    assert load("multiple_choice").compute(predictions=[long], references=[reference])["accuracy"] == 100.0
+    assert load("ai2d").compute(predictions=[long], references=[reference])["accuracy"] == 100.0
     with pytest.raises(ValueError, match="has no rules"):
-        load("multiple_choice", "mine@1").compute(predictions=["B"], references=[reference])
+        load("ai2d", "mine@1").compute(predictions=["B"], references=[reference])

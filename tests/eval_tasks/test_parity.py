@@ -89,7 +89,7 @@ CASES = [
     Published("mmvet", "mmvet/llava-v1.5-13b_gpt-4-grade-1runs.json", None, {"rec": 40.6, "math": 7.7}, 1),
     Published("mmvet", "mmvet/llava-v1.5-13b_gpt-4-grade-1runs.json", None, {"score": 36.147}, 3),
     Published("mmvet", "mmvet/llava-v1.5-13b_gpt-4-grade-3runs.json", None, {"score": 36.3, "math": 8.8}, 1),
-    Published("mmvet", "mmvet/llava-v1.5-7b_gpt-4-grade-1runs.json", None, {"score": 31.1}, 1),
+    Published("mmvet", "mmvet/llava-v1.5-7b_gpt-4-grade-1runs.json", None, {"score": 31.2}, 1),
     Published(
         "mmvet", "mmvet/instructblip_7b_MMVet_gpt4.xlsx", None, {"score": 30.504587, "ocr": 20.520833, "gen": 19.25}, 5
     ),
@@ -98,7 +98,7 @@ CASES = [
     Published("mathvista", "mathvista/output_llavar.json", None, {"accuracy": 25.2}, 4),
     Published("mathvista", "mathvista/output_minigpt4_llama2.json", None, {"accuracy": 23.1}, 4),
     Published("mmmu", "mmmu/official/llava1.5_13b", None, {"accuracy": 36.7, "Accounting": 26.7}, 1),
-    Published("mmmu", "mmmu/official/qwen_vl", None, {"accuracy": 36.1, "Art": 60.0}, 1),
+    Published("mmmu", "mmmu/official/qwen_vl", None, {"accuracy": 36.1, "Art": 46.7}, 1),
     Published("mmmu", "mmmu/vlmevalkit/qwen_chat_MMMU_DEV_VAL.xlsx", TODAY, {"accuracy": 30.33}, 2),
     Published(
         "seedbench",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from eval_tasks.__main__ import main as evaluate
-from eval_tasks.report.tables import paper_scores
+from eval_tasks.report.paper import paper_scores
 from experiments.arm import Arm, Experiment
 from experiments.estimates import Runs
 from experiments.figures import write_figure

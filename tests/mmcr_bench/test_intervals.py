@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from mmcr_bench.intervals import (
-    bootstrap_interval,
     bootstrap_statistic,
     holm,
+    mean_interval,
     paired_difference,
 )
 
 
 def test_interval_of_independent_values_matches_the_normal_approximation() -> None:
     values = np.random.default_rng(0).normal(5.0, 2.0, 400).tolist()
-    found = bootstrap_interval(values)
+    found = mean_interval(values)
     half = 1.96 * float(np.std(values)) / math.sqrt(400)
     assert found.mean == pytest.approx(np.mean(values))
     assert found.low == pytest.approx(found.mean - half, abs=0.1 * half)
@@ -30,14 +31,14 @@ def test_interval_of_copies_in_groups_is_that_of_the_groups() -> None:
     values = np.random.default_rng(1).normal(0.0, 1.0, 40).tolist()
     copied = [value for value in values for _ in range(10)]
     groups = [number for number in range(40) for _ in range(10)]
-    clustered, single = bootstrap_interval(copied, groups), bootstrap_interval(values)
+    clustered, single = mean_interval(copied, groups), mean_interval(values)
     assert (clustered.low, clustered.high) == pytest.approx((single.low, single.high))
-    naive = bootstrap_interval(copied)
+    naive = mean_interval(copied)
     assert naive.high - naive.low < 0.5 * (clustered.high - clustered.low)
 
 
 def test_interval_of_unequal_groups_keeps_the_mean_over_values() -> None:
-    assert bootstrap_interval([1.0, 1.0, 1.0, 5.0], ["a", "a", "a", "b"]).mean == 2.0
+    assert mean_interval([1.0, 1.0, 1.0, 5.0], ["a", "a", "a", "b"]).mean == 2.0
 
 
 def test_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
@@ -46,32 +47,33 @@ def test_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
     for trial in range(200):
         centre = rng.normal(0.0, 1.0, 40)  # 40 topics, 15 dialogues each
         values = (centre[:, None] + rng.normal(0.0, 1.0, (40, 15))).ravel()
-        found = bootstrap_interval(
-            values.tolist(), np.repeat(np.arange(40), 15).tolist(), seed=trial, num_resamples=400
-        )
+        found = mean_interval(values.tolist(), np.repeat(np.arange(40), 15).tolist(), seed=trial, num_resamples=400)
         hits += found.low <= 0.0 <= found.high
     assert 0.88 <= hits / 200 <= 0.99
 
 
 def test_interval_of_one_group_knows_nothing() -> None:
-    found = bootstrap_interval([1.0, 2.0, 3.0], ["a", "a", "a"])
+    found = mean_interval([1.0, 2.0, 3.0], ["a", "a", "a"])
     assert (found.mean, found.low, found.high) == (2.0, -math.inf, math.inf)
     assert not paired_difference([9.0, 9.0], [1.0, 1.0], ["a", "a"]).significant
 
 
 def test_interval_same_seed_same_ends_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(3).normal(size=50).tolist()
-    whole = bootstrap_interval(values, seed=7)
+    whole = mean_interval(values, seed=7)
     monkeypatch.setattr("mmcr_bench.intervals._MAX_CELLS", 333)
-    assert bootstrap_interval(values, seed=7) == whole
-    assert bootstrap_interval(values, seed=8) != whole
+    assert mean_interval(values, seed=7) == whole
+    assert mean_interval(values, seed=8) != whole
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30))
-def test_interval_lies_around_the_mean_and_within_the_values(values: list[float]) -> None:
-    found = bootstrap_interval(values, num_resamples=50)
+def test_interval_of_few_values_is_the_textbooks(values: list[float]) -> None:
+    found = mean_interval(values)
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    reach = float(stats.t.ppf(0.975, len(values) - 1)) * error
     margin = 1e-6 * max(1.0, max(map(abs, values)))
-    assert min(values) - margin <= found.low <= found.high <= max(values) + margin
+    assert found.low == pytest.approx(np.mean(values) - reach, abs=margin)
+    assert found.high == pytest.approx(np.mean(values) + reach, abs=margin)
 
 
 def test_difference_of_a_steady_gain_is_significant_though_the_values_scatter() -> None:
@@ -82,7 +84,7 @@ def test_difference_of_a_steady_gain_is_significant_though_the_values_scatter() 
     assert found.significant
     assert found.low > 0 < found.mean
     assert found.p_value < 0.01
-    assert found.high - found.low < bootstrap_interval(base.tolist()).high - bootstrap_interval(base.tolist()).low
+    assert found.high - found.low < mean_interval(base.tolist()).high - mean_interval(base.tolist()).low
     reverse = paired_difference(base.tolist(), tuned.tolist())
     assert reverse.mean == pytest.approx(-found.mean)
 
@@ -109,7 +111,7 @@ def test_difference_of_equal_values_is_zero_and_not_significant() -> None:
 )
 def test_interval_bad_input_is_named(values: list[float], groups: list[str] | None, part: str) -> None:
     with pytest.raises(ValueError, match=part):
-        bootstrap_interval(values, groups)
+        mean_interval(values, groups)
 
 
 def test_difference_of_unequal_lengths_is_named() -> None:
@@ -120,7 +122,7 @@ def test_difference_of_unequal_lengths_is_named() -> None:
 def test_statistic_that_is_the_mean_gives_the_interval_of_the_mean() -> None:
     values = np.random.default_rng(6).normal(size=100)
     found = bootstrap_statistic(lambda items: float(values[items].mean()), 100, num_resamples=2000)
-    known = bootstrap_interval(values.tolist())
+    known = mean_interval(values.tolist())
     assert found is not None
     assert (found.mean, found.low, found.high) == pytest.approx((known.mean, known.low, known.high), abs=0.02)
 

@@ -107,8 +107,12 @@ def _show_scores(results: Mapping[str, Any]) -> str:
         for metric, total in entry["totals"].items():
             low, high = total.get("low"), total.get("high")
             interval = "" if low is None or high is None else f"{low:.2f} to {high:.2f}"
-            rows.append((task, metric, f"{total['value']:.2f}", interval, entry["num_samples"], entry["rules"]))
+            rows.append((task, metric, _show_value(total["value"]), interval, entry["num_samples"], entry["rules"]))
     return "## Scores\n\n" + to_table(("task", "metric", "value", "95 % interval", "samples", "rules"), rows)
+
+
+def _show_value(value: float | None) -> str:
+    return "no score" if value is None else f"{value:.2f}"
 
 
 def run_facts(

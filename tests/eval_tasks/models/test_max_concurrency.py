@@ -34,7 +34,7 @@ def answered_anew(folder: Path, dialogues: Sequence[Dialogue], tokens: int) -> l
             messages = to_messages(dialogue, replies)
             text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
             images = [decode_rgb(image.data) for image in images_in(messages)]
-            inputs = processor(text=[text], images=images, return_tensors="pt")
+            inputs = processor(text=[text], images=[images], return_tensors="pt")  # one list: one dialogue
             with torch.inference_mode():
                 output = model.generate(**inputs, do_sample=False, max_new_tokens=tokens)
             new = output[0, inputs["input_ids"].shape[1] :]

@@ -50,24 +50,23 @@ def run(write_script: Write, visdial: Path, out: Path, judge: str, said: str = "
 def test_nine_rounds_are_given_and_only_the_tenth_is_asked(visdial: Path, tmp_path: Path) -> None:
     with FakeChatServer(lambda body: "white") as server:
         model = f"api:{server.base_url}#vlm"
-        assert main(["--model", model, "--tasks", "visdial", "--data", str(visdial), "--out", f"{tmp_path}/r"]) == 0
+        assert main(["--model", model, "--tasks", "visdial", "--data", str(visdial), "--out", f"{tmp_path}/r"]) == 1
         assert len(server.requests) == 3
         messages = server.requests[0]["messages"]
     assert [m["content"] for m in messages if m["role"] == "assistant"] == ["yes", "no, white"] * 4 + ["yes"]
     assert messages[-1]["content"] == [{"type": "text", "text": "is it black?"}]
 
 
-def test_without_a_judge_all_is_unread_and_nothing_is_guessed(
-    visdial: Path, tmp_path: Path, write_script: Write
+def test_without_a_judge_there_is_no_score(
+    visdial: Path, tmp_path: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(write_script, visdial, tmp_path / "r", "offline") == 0
+    assert run(write_script, visdial, tmp_path / "r", "offline") == 1
     entry = entry_of(tmp_path / "r")
-    assert (entry["num_unread"], entry["totals"]["accuracy"]["value"]) == (3, 0.0)
+    assert (entry["unjudged"], entry["totals"]["accuracy"]["value"]) == ({"no_judge": 3}, None)
+    assert "no score: nothing was judged (no_judge 3)" in capsys.readouterr().out
 
 
-def test_verdicts_are_counted_and_refusals_left_out_with_their_reason(
-    visdial: Path, tmp_path: Path, write_script: Write
-) -> None:
+def test_refusals_are_wrong_and_counted_with_their_reason(visdial: Path, tmp_path: Path, write_script: Write) -> None:
     verdicts = iter(["Right", "Wrong."])
 
     def answer(body: dict[str, Any]) -> str | Answer:
@@ -77,7 +76,8 @@ def test_verdicts_are_counted_and_refusals_left_out_with_their_reason(
     with FakeChatServer(answer) as server:
         assert run(write_script, visdial, tmp_path / "r", f"api:{server.base_url}#judge") == 0
     entry = entry_of(tmp_path / "r")
-    assert entry["totals"]["accuracy"]["value"] == 50.0
+    total = entry["totals"]["accuracy"]
+    assert (total["value"], total["judged_only"]) == (pytest.approx(100 / 3), {"value": 50.0, "num": 2})
     assert entry["unjudged"] == {"refusal": 1}
     assert entry["judge"]["name"] == "judge"
 
@@ -88,7 +88,7 @@ def test_a_verdict_that_cannot_be_read_is_asked_again_and_never_guessed(
     model = write_script({f"visdial-{number}": f"white {number}" for number in (7, 8, 9)})
     with FakeChatServer(lambda body: "Output: 10 10 10") as server:
         ask = ["--model", model, "--tasks", "visdial", "--data", str(visdial), "--out", f"{tmp_path}/r"]
-        assert main([*ask, "--judge", f"api:{server.base_url}#judge"]) == 0
+        assert main([*ask, "--judge", f"api:{server.base_url}#judge"]) == 1  # nothing is judged
         assert len(server.requests) == 9
         assert {body["temperature"] for body in server.requests} == {0.0, 0.5, 1.0}
     assert entry_of(tmp_path / "r")["unjudged"] == {"unread_verdict": 3}
@@ -107,7 +107,9 @@ def test_a_fake_end_of_the_fence_inside_a_reply_is_harmless() -> None:
 
 
 def test_the_judge_is_asked_only_what_rules_cannot_read(tmp_path: Path, write_script: Write) -> None:
-    rows = [{"index": n, "question": f"Is it {n}?", "answer": "Yes", "category": "c", "image_path": n} for n in (1, 2)]
+    (tmp_path / "1.jpg").write_bytes(image_bytes(1, format="JPEG"))
+    row = {"answer": "Yes", "category": "c", "image_path": "1.jpg"}
+    rows = [{"index": n, "question": f"Is it {n}?", **row} for n in (1, 2)]
     (tmp_path / "MME.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     model = write_script({"1": "Yes", "2": "Indeed"})
     with FakeChatServer(lambda body: "Yes") as server:

@@ -88,7 +88,7 @@ def test_each_turn_is_judged_without_history_and_the_mean_is_over_turns(
     assert [turn["reply"] for turn in record["judged"]["turns"]] == [verdict(2), verdict(7)]
 
 
-def test_turn_without_a_verdict_is_counted_and_left_out(mmdu: Path, tmp_path: Path, write_script: Write) -> None:
+def test_turn_without_a_verdict_is_counted_and_worth_nothing(mmdu: Path, tmp_path: Path, write_script: Write) -> None:
     def judge(body: dict[str, Any]) -> str:
         return "10/10!" if "Question:\ny\n" in body["messages"][0]["content"] else verdict(6)
 
@@ -96,7 +96,10 @@ def test_turn_without_a_verdict_is_counted_and_left_out(mmdu: Path, tmp_path: Pa
     with FakeChatServer(judge) as server:
         assert main([*ask, "--judge", f"api:{server.base_url}#judge"]) == 0
     entry = entry_of(tmp_path / "r")
-    assert (entry["unjudged"], entry["totals"]["overall"]["value"]) == ({"unread_verdict": 1}, pytest.approx(60))
+    total = entry["totals"]["overall"]
+    assert (entry["unjudged"], total["value"]) == ({"unread_verdict": 1}, pytest.approx(10 * 6 * 4 / 5))
+    assert total["judged_only"] == {"value": pytest.approx(60), "num": 4}
+    assert [entry["parts"][f"overall, turn {turn}"]["value"] for turn in (1, 2, 3)] == pytest.approx([60, 30, 60])
     record = json.loads((tmp_path / "r" / "samples.jsonl").read_text().splitlines()[1])
     assert record["unjudged"]["detail"].startswith("turn 2: ")
     assert record["points"]["judged_turns"] == 2
@@ -115,10 +118,11 @@ def test_dialogue_too_long_for_the_model_is_a_recorded_failure_worth_nothing(
     assert entry["totals"]["overall"]["value"] == pytest.approx(10 * 5 * 2 / 5)
 
 
-def test_without_a_judge_all_is_unread(mmdu: Path, tmp_path: Path, write_script: Write) -> None:
+def test_without_a_judge_there_is_no_score(mmdu: Path, tmp_path: Path, write_script: Write) -> None:
     ask = ["--model", write_script({"*": "x"}), "--tasks", "mmdu", "--data", str(mmdu), "--out", f"{tmp_path}/r"]
-    assert main(ask) == 0
-    assert (entry_of(tmp_path / "r")["num_unread"], entry_of(tmp_path / "r")["totals"]["overall"]["value"]) == (2, 0.0)
+    assert main(ask) == 1
+    entry = entry_of(tmp_path / "r")
+    assert (entry["unjudged"], entry["totals"]["overall"]["value"]) == ({"no_judge": 2}, None)
 
 
 def write_tsv(folder: Path, path: Path) -> Path:

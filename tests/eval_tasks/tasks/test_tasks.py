@@ -14,6 +14,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from eval_tasks.__main__ import main
+from eval_tasks.registry import find_tasks, load_task
 from eval_tasks.task import Sample, Scored
 from eval_tasks.tasks import hallusion_bench, mathvista, mmbench, mmmu, mmstar
 from eval_tasks.totals import interval_of
@@ -130,3 +131,31 @@ def test_hallusion_figures_and_questions_count_only_as_a_whole() -> None:
     assert totals["qAcc"].value == pytest.approx(200 / 3)
     assert totals["average"].value == pytest.approx((75 + 400 / 3) / 3)
     assert interval_of(totals["average"]).low <= totals["average"].value
+
+
+QWEN = {
+    ("mmstar", "qwen2_5_vl"): "Hint: h\nQuestion: q?\nOptions:\nA. x\nB. y\n"
+    "Please select the correct answer from the options above. \n",
+    ("mmstar", "qwen2_vl"): "Hint: h\nQuestion: q?\nOptions:\nA. x\nB. y\n"
+    "Please select the correct answer from the options above.",
+    ("hallusion_bench", "qwen2_5_vl"): "q?",
+    ("hallusion_bench", "qwen2_vl"): "q? Please answer yes or no.",
+    ("mme", "qwen2_5_vl"): "q?",
+    ("mme", "qwen2_vl"): "q?",
+    ("ocrbench", "qwen2_5_vl"): "q?",
+    ("ocrbench", "qwen2_vl"): "q?\nPlease try to answer the question with short words or phrases if possible.",
+    ("mathvista", "qwen2_5_vl"): "q?",
+    ("mathvista", "qwen2_vl"): "q?\nPlease try to answer the question with short words or phrases if possible.",
+    ("mmvet", "qwen2_5_vl"): "q?",
+    ("mmvet", "qwen2_vl"): "q?",
+}
+
+
+@pytest.mark.parametrize(("task", "model"), QWEN)
+def test_prompts_are_those_of_the_models_adapter(task: str, model: str) -> None:
+    row = {"index": "VD_a_1_0_0_1", "question": "q?", "answer": "Yes", "category": "c", "image_path": "1.jpg"}
+    row |= {"A": "x", "B": "y", "answer": "A", "hint": "h"} if task == "mmstar" else {}
+    to_sample = load_task(find_tasks()[task]).to_sample
+    assert to_sample is not None
+    sample = to_sample(row, f"vlmevalkit@2025-03:{model}", 0)
+    assert sample.dialogue.turns[0].human_text == QWEN[task, model]

@@ -1,0 +1,202 @@
+"""A local checkpoint or Hub model with its processor: what transformers' own chat template makes of a dialogue."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL.Image import Image, new
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from eval_tasks.models.checkpoint_revision import folder_revision
+from eval_tasks.models.generation import GenerationSettings, LoadSettings
+from eval_tasks.models.kv_cache import has_full_attention
+from eval_tasks.models.model import NoReply
+from mmcr_dataset.endpoint.thoughts import MARKS
+from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
+from mmcr_dataset.record.images import ImageError, decode_rgb
+from mmcr_dataset.record.messages import Message, to_messages
+
+# Types whose kept cache gives the replies of `generate` token for token: tests/eval_tasks/models/test_families.py.
+KEEPS_CACHE = frozenset(
+    "ovis2 qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe smolvlm idefics2 idefics3 llava llava_next llava_onevision "
+    "internvl aya_vision mistral3 glm4v perception_lm deepseek_vl".split()
+)
+_INERT = str.maketrans({"<": "‹", ">": "›", "[": "(", "]": ")", "|": "¦"})
+_PROBES = ((60, 40), (90, 120))  # sizes of two images, px
+
+
+@dataclass
+class Checkpoint:
+    """A loaded checkpoint.
+
+    Attributes:
+        name: folder or Hub id.
+        processor: its processor.
+        model: its model, in evaluation mode on its device.
+        revision: hash of the folder, or the Hub commit.
+        generation: generation settings of the run, on top of the checkpoint's generation_config.json.
+        image_options: options of the image processor for the task that is asked, such as pixel limits.
+    """
+
+    name: str
+    processor: Any
+    model: Any
+    revision: str
+    generation: GenerationSettings
+    image_options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return self.processor.tokenizer
+
+    @cached_property
+    def window(self) -> int:
+        """Context window, in tokens."""
+        return int(getattr(self.model.config.get_text_config(), "max_position_embeddings", 0) or 0) or 1 << 30
+
+    @cached_property
+    def ends(self) -> set[int]:
+        """Token ids that end a reply: those of generation_config.json, as in `generate`, else the tokenizer's."""
+        ends = self.model.generation_config.eos_token_id
+        if ends is None:
+            ends = self.tokenizer.eos_token_id
+        return set(ends) if isinstance(ends, list) else {ends}
+
+    @cached_property
+    def image_token(self) -> int | None:
+        """Id of the image placeholder."""
+        config = self.model.config
+        found: int | None = getattr(config, "image_token_id", getattr(config, "image_token_index", None))
+        return found
+
+    @cached_property
+    def why_no_cache(self) -> str | None:
+        """Why the KV cache can't be kept from turn to turn; None if it can."""
+        config = self.model.config
+        kinds = set(getattr(config.get_text_config(), "layer_types", None) or ())
+        if getattr(config.get_text_config(), "cross_attention_layers", None):
+            return "its text layers attend to the images by cross attention"
+        if other := sorted(kinds - {"full_attention", "sliding_attention"}):
+            return f"it has {', '.join(kind.replace('_', ' ') for kind in other)} layers"
+        if not has_full_attention(config):
+            return "it has sliding-window attention"
+        if config.model_type not in KEEPS_CACHE:
+            return f"{config.model_type} is not among the types it is tested with"
+        attention = config.get_text_config()._attn_implementation
+        if attention != "sdpa":
+            return f"its attention is {attention}, the masks of a kept cache are those of sdpa"
+        beams = self.model.generation_config.num_beams or 1
+        return f"its generation_config.json searches with {beams} beams" if beams > 1 else None
+
+    @cached_property
+    def reads_images_alone(self) -> bool:
+        """True if an image becomes the same tokens whatever other images the dialogue shows.
+
+        LLaVA-OneVision cuts an image into tiles only if it is the only one.
+        """
+        images = [new("RGB", size, (90, 60, 120)) for size in _PROBES]
+        content: list[Any] = [{"type": "image"}, {"type": "text", "text": "a"}]
+        message: Any = {"role": "user", "content": content}
+        text = self.processor.apply_chat_template([message], tokenize=False)
+        try:
+            alone = [self.inputs_of(text, [image])["input_ids"][0].tolist() for image in images]
+            both = self.inputs_of(text + text, images)["input_ids"][0].tolist()
+        except (ValueError, TypeError, RuntimeError, IndexError, KeyError):
+            return False  # such a dialogue is prepared whole, at every new image
+        count = [ids.count(self.image_token) for ids in (*alone, both)]
+        return bool(count[0] + count[1] == count[2])
+
+    def messages_of(self, dialogue: Dialogue, replies: Sequence[str]) -> list[Message]:
+        """The dialogue so far, its replies made inert, and the run's system prompt in front."""
+        messages: list[Any] = [*to_messages(dialogue, [self.inert(reply) for reply in replies])]
+        if self.generation.system_prompt:
+            block = {"type": "text", "text": self.generation.system_prompt}
+            messages.insert(0, {"role": "system", "content": [block]})
+        return messages
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """The chat template's text, up to the generation prompt."""
+        options = self.generation.template_options
+        text = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
+        return str(text)
+
+    def special_tokens_of(self, text: str) -> dict[str, bool]:
+        """Option of processor and tokenizer: where the template writes the first token, the tokenizer doesn't."""
+        first = self.tokenizer.bos_token
+        return {"add_special_tokens": False} if first is not None and text.startswith(first) else {}
+
+    def inputs_of(self, text: str, images: Sequence[Image], **options: Any) -> Any:
+        """The model's inputs for a rendered text, as `apply_chat_template(tokenize=True)` makes them.
+
+        All images are one list, that of one dialogue.
+        """
+        shown = [list(images)] if images else None
+        options = self.special_tokens_of(text) | (self.image_options if images else {}) | options
+        return self.processor(text=[text], images=shown, return_tensors="pt", **options)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids without special tokens, but with the marks of thoughts where they are special."""
+        known = self.tokenizer.added_tokens_encoder
+        marks = {known[mark] for pair in MARKS for mark in pair if mark in known}
+        special = set(self.tokenizer.all_special_ids)
+        if marks.isdisjoint(special):
+            return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        kept = [token for token in ids if token in marks or token not in special]
+        return str(self.tokenizer.decode(kept, skip_special_tokens=False))
+
+    def inert(self, reply: str) -> str:
+        """A reply whose special tokens are plain text: `<image>` in it shows no image."""
+        return self._special.sub(lambda match: match.group().translate(_INERT), reply) if reply else reply
+
+    @cached_property
+    def _special(self) -> re.Pattern[str]:
+        added = self.tokenizer.added_tokens_decoder.values()
+        tokens = {token.content for token in added if token.special}
+        for name in ("image_token", "video_token", "audio_token", "boi_token", "eoi_token"):
+            token = getattr(self.processor, name, None)
+            tokens.add(token if isinstance(token, str) else "")
+        found = sorted((token for token in tokens if token.strip()), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, found)) or r"(?!)")
+
+
+def load_checkpoint(place: str, load: LoadSettings, generation: GenerationSettings) -> Checkpoint:
+    """The checkpoint of a folder or a Hub id, `ORG/NAME[@REVISION]`.
+
+    Raises:
+        ValueError: transformers can't load it.
+    """
+    name, _, revision = place.partition("@")
+    folder = Path(name)
+    if not folder.is_dir() and (name.startswith((".", "/")) or name.count("/") != 1):
+        raise ValueError(f"--model hf:{name}: no such folder, and not the form ORG/NAME of a Hub id")
+    named = {"revision": revision} if revision else {}
+    try:
+        processor = AutoProcessor.from_pretrained(name, **named)
+        model: Any = AutoModelForImageTextToText.from_pretrained(name, **load.options(), **named)
+    except (OSError, ValueError, ImportError) as error:
+        raise ValueError(f"--model hf:{name} can't be loaded: {error}") from error
+    if load.device_map is None:
+        model = model.to(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu")
+    commit = getattr(model.config, "_commit_hash", None)
+    hashed = folder_revision(folder) if folder.is_dir() else str(commit or revision or "unknown")
+    return Checkpoint(name, processor, model.eval(), hashed, generation)
+
+
+def decoded(images: Sequence[DialogueImage]) -> list[Image]:
+    """The images as RGB.
+
+    Raises:
+        NoReply: one can't be decoded.
+    """
+    try:
+        return [decode_rgb(image.data) for image in images]
+    except ImageError as error:
+        raise NoReply(error.reason, error.detail) from error

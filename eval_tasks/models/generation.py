@@ -1,0 +1,104 @@
+"""How a model is loaded and how it writes: settings of a run that every reply depends on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
+TOKEN_LIMITS = ("max_new_tokens", "max_gen_toks")
+QUANTIZATIONS = ("bitsandbytes-4bit", "bitsandbytes-8bit")
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """How a local checkpoint is loaded.
+
+    Attributes:
+        dtype: `auto` for the checkpoint's, or a torch dtype such as float32.
+        device_map: None for one device, else accelerate's, such as auto.
+        attn_implementation: None for transformers' choice.
+        quantization: None, bitsandbytes-4bit or bitsandbytes-8bit.
+    """
+
+    dtype: str = "auto"
+    device_map: str | None = None
+    attn_implementation: str | None = None
+    quantization: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("auto", "float32", "float16", "bfloat16"):
+            raise ValueError(f"--dtype {self.dtype}: expected auto, float32, float16 or bfloat16")
+        if self.quantization is not None and self.quantization not in QUANTIZATIONS:
+            raise ValueError(f"--quantization {self.quantization}: expected {' or '.join(QUANTIZATIONS)}")
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of `from_pretrained`.
+
+        Raises:
+            ValueError: bitsandbytes is asked for and not installed.
+        """
+        options: dict[str, Any] = {"dtype": self.dtype}
+        if self.device_map is not None:
+            options["device_map"] = self.device_map
+        if self.attn_implementation is not None:
+            options["attn_implementation"] = self.attn_implementation
+        if self.quantization is not None:
+            import importlib.util
+
+            if importlib.util.find_spec("bitsandbytes") is None:
+                raise ValueError(f"--quantization {self.quantization} needs bitsandbytes: pip install bitsandbytes")
+            from transformers import BitsAndBytesConfig
+
+            bits = {"load_in_4bit": True} if self.quantization.endswith("4bit") else {"load_in_8bit": True}
+            options["quantization_config"] = BitsAndBytesConfig(**bits)
+            options.setdefault("device_map", "auto")
+        return options
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How a model writes.
+
+    Attributes:
+        gen_kwargs: generation settings by their names in `generate` or in the chat API; greedy if empty.
+        system_prompt: system message in front of every dialogue, None for the template's own.
+        template_options: options of the chat template, such as enable_thinking.
+        extra_body: further fields of a server's requests.
+    """
+
+    gen_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    system_prompt: str | None = None
+    template_options: Mapping[str, Any] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+    def for_api(self, sample_id: str, turn: int, repeat: int) -> dict[str, Any]:
+        """Fields of a request to a chat API, besides messages and token limit."""
+        given = {name: value for name, value in self.gen_kwargs.items() if name not in ("do_sample", *TOKEN_LIMITS)}
+        fields: dict[str, Any] = {"temperature": 0.0, **given}
+        if self.samples:
+            fields["seed"] = self.seed_of(sample_id, turn, repeat)
+        return fields | dict(self.extra_body)
+
+    def describe(self) -> dict[str, Any]:
+        """The settings that differ from the default, for the identity of a run."""
+        found: dict[str, Any] = {
+            "gen_kwargs": dict(self.gen_kwargs),
+            "system_prompt": self.system_prompt,
+            "template_options": dict(self.template_options),
+            "extra_body": dict(self.extra_body),
+        }
+        return {name: value for name, value in found.items() if value}
+
+    @property
+    def samples(self) -> bool:
+        """True if replies are drawn, not greedy."""
+        given = self.gen_kwargs.get("do_sample")
+        return bool(given) if given is not None else float(self.gen_kwargs.get("temperature") or 0) > 0
+
+    def seed_of(self, sample_id: str, turn: int, repeat: int) -> int:
+        """Seed of a reply: the same whatever else is asked beside it."""
+        text = f"{self.gen_kwargs.get('seed', 0)}\0{sample_id}\0{turn}\0{repeat}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

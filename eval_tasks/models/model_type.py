@@ -1,0 +1,37 @@
+"""The rules by which VLMEvalKit asks a checkpoint, from its type and size: `--rules vlmevalkit@2025-03:auto`."""
+
+from __future__ import annotations
+
+AUTO = "vlmevalkit@2025-03:auto"
+_OF_TYPE = {"qwen2_vl": "vlmevalkit@2025-03:qwen2_vl", "qwen2_5_vl": "vlmevalkit@2025-03:qwen2_5_vl"}
+# Hidden size of the language model -> size in the name of the Ovis2 adapter; 1B and 4B share the plain rules.
+_OVIS2_SIZES = {896: "", 1536: ":2B", 2048: "", 3584: ":8B", 5120: ":8B"}
+_OVIS2_34B_LAYERS = 64  # as wide as 16B
+
+
+def rules_of_model(model: str) -> str:
+    """The rules of the adapter of a `--model` value.
+
+    Raises:
+        ValueError: the model is not a local checkpoint, or there is no adapter for its type.
+    """
+    kind, _, place = model.partition(":")
+    if kind != "hf":
+        raise ValueError(f"--rules {AUTO}: needs a checkpoint (--model hf:...), got --model {model}; name the rules")
+    from transformers import AutoConfig
+
+    name, _, revision = place.partition("@")
+    try:
+        config = AutoConfig.from_pretrained(name, **({"revision": revision} if revision else {}))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--model {model} can't be loaded: {error}") from error
+    text = config.get_text_config()
+    if config.model_type == "ovis2" and text.hidden_size in _OVIS2_SIZES:
+        size = ":34B" if text.num_hidden_layers >= _OVIS2_34B_LAYERS else _OVIS2_SIZES[text.hidden_size]
+        return f"vlmevalkit@2025-03{size}"
+    if config.model_type in _OF_TYPE:
+        return _OF_TYPE[config.model_type]
+    raise ValueError(
+        f"--rules {AUTO}: no adapter is written for the type {config.model_type} (hidden size {text.hidden_size}), "
+        f"only for Ovis2, {' and '.join(_OF_TYPE)}; name other rules, such as vlmevalkit@2024-07"
+    )

@@ -9,7 +9,6 @@ split is in them. A run with the same `--work_dir` resumes.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import resource
@@ -116,8 +115,7 @@ class Mini:
             for number, (name, flags) in enumerate(SETS.items()):
                 self._step(name, self._build(name, flags, number), lock)
             model = self.work_dir / "base"
-            if not (model / "config.json").is_file():
-                self._write_base(model)
+            self._step("base", self._write_base(model), lock)
             for lesson in LESSONS:
                 self._step(lesson.name, self._train(lesson, model), lock)
                 model = self.work_dir / lesson.name / "final"
@@ -139,13 +137,10 @@ class Mini:
         words = ["-m", "mmcr_bench", "exact", "build", *flags, *style, *seed, "--output_dir", str(self.work_dir / name)]
         return Command([self.python], words)
 
-    def _write_base(self, folder: Path) -> None:
-        from mmcr_dataset.record.load import load_dialogues
-        from training.model.mini import write_mini
-        from training.model.tiny import dialogue_texts
-
-        sets = [load_dialogues(str(self.work_dir / name)) for name in SETS if name != "test"]
-        write_mini(folder, dialogue_texts(itertools.chain.from_iterable(sets)), self.seed)
+    def _write_base(self, folder: Path) -> Command:
+        data = [str(self.work_dir / name) for name in SETS if name != "test"]
+        words = ["-m", "training", "mini", "--output_dir", str(folder), "--data", *data, "--seed", str(self.seed)]
+        return Command([self.python], words)
 
     def _train(self, lesson: Lesson, model: Path) -> Command:
         ends = ["--model", str(model), "--seed", str(self.seed), "--output_dir", str(self.work_dir / lesson.name)]

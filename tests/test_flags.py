@@ -58,6 +58,7 @@ FLAGS = {
     "eval_tasks exact export": "output_file",
     "eval_tasks explain": "rules judge html data tasks_from",
     "eval_tasks report": "paper output_file html dataset bench data samples training push_to tasks_from",
+    "training mini": "output_dir data seed",
     "training publish": "push_to scores private",
 }
 OF_EVERY_EXPERIMENT = (

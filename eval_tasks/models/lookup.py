@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from eval_tasks.models.model import NoReply, Reply
@@ -51,6 +51,9 @@ class LookupModel:
 
     async def __aexit__(self, *exception: object) -> None:
         return None
+
+    def show_images_with(self, options: Mapping[str, Any]) -> None:
+        """Nothing is seen."""
 
     def forget(self, dialogue: Dialogue) -> None:
         """Nothing to release."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from mmcr_bench.exact.captions import caption_row
 from mmcr_bench.exact.draw import all_facts, draw_script
-from mmcr_bench.exact.exact_set import VARIANTS, ExactItem, to_json, write_programs
+from mmcr_bench.exact.exact_set import FORMAT, SETTINGS_NAME, VARIANTS, ExactItem, to_json, write_programs
 from mmcr_bench.exact.pairs import history_half, image_half
 from mmcr_bench.exact.plan import Frame
 from mmcr_bench.exact.quotas import Quotas
@@ -30,7 +30,6 @@ from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.stage.stages import write_text
 
 log = logging.getLogger(__name__)
-SETTINGS_NAME = "exact.json"
 _MAX_ATTEMPTS = 50  # dialogues drawn for one that keeps all limits
 _BARS = {2: (3, 4), 3: (5, 6)}  # side of a grid -> bars of a chart
 _BYTES_A_DIALOGUE = {"plain": 40_000, "rich": 2_000_000}  # for the number of shards
@@ -60,7 +59,7 @@ def build_exact(out: Path, settings: ExactSettings) -> str:
         if settings.guesses == "all":
             add_blind(lines)
         write_programs(unfinished, lines)
-    write_text(unfinished / SETTINGS_NAME, json.dumps(settings.to_json(), indent=1) + "\n")
+    write_text(unfinished / SETTINGS_NAME, json.dumps({"format": FORMAT, **settings.to_json()}, indent=1) + "\n")
     write_set_card(unfinished, out.name, settings)
     unfinished.rename(out)
     return f"{out}: " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))

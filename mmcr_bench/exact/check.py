@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmcr_bench.exact.build import SETTINGS_NAME
 from mmcr_bench.exact.check_balance import find_blind_guesses, find_imbalance
 from mmcr_bench.exact.check_dialogue import Words, find_dialogue_faults
 from mmcr_bench.exact.check_tables import show_tables
-from mmcr_bench.exact.exact_set import PROGRAMS_NAME, read_exact, to_json
+from mmcr_bench.exact.exact_set import PROGRAMS_NAME, SETTINGS_NAME, read_exact, to_json
 from mmcr_bench.exact.set_card import read_programs_sha256
 from mmcr_bench.exact.views import add_blind
 from mmcr_dataset.publish.croissant import file_sha256

@@ -24,6 +24,8 @@ from mmcr_dataset.record.row import from_row
 from mmcr_dataset.stage.stages import read_jsonl
 
 PROGRAMS_NAME = "exact.jsonl"
+SETTINGS_NAME = "exact.json"
+FORMAT = 1  # of the programs; another number, another meaning
 VARIANTS = "variants"  # folder and configuration of everything that is not the default telling
 ROLES = ("linked", "resolved", "alone", "history", "image")
 
@@ -162,13 +164,16 @@ def read_exact(folder: Path) -> Iterator[ExactItem]:
         folder: written by `python -m mmcr_bench exact build`.
 
     Raises:
-        ValueError: the folder is no such data set, or rows and `exact.jsonl` don't fit each other.
+        ValueError: the folder is no such data set or of another format, or rows and `exact.jsonl` don't fit each other.
     """
     path = folder / PROGRAMS_NAME
     if not path.is_file():
         raise ValueError(
             f"{folder}: no {PROGRAMS_NAME}; build one with `python -m mmcr_bench exact build --output_dir {folder}`"
         )
+    found = json.loads((folder / SETTINGS_NAME).read_text("utf-8")).get("format")
+    if found != FORMAT:
+        raise ValueError(f"{folder / SETTINGS_NAME}: format {found}, this version reads {FORMAT}; build the set again")
     lines = {str(line["id"]): line for line in read_jsonl(path, "build the data set again")}
     for shard, table in read_shards(folder):
         for row in table.to_pylist():

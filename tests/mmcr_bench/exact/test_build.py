@@ -288,6 +288,14 @@ def test_check_notices_a_stale_checksum(small_set: Path, tmp_path: Path) -> None
     assert any("sha256" in fault for fault in check_exact(tmp_path / "set").faults)
 
 
+def test_a_set_of_another_format_is_not_read(small_set: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_set, tmp_path / "set")
+    path = tmp_path / "set" / "exact.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 0'))
+    with pytest.raises(ValueError, match="format 0, this version reads 1; build the set again"):
+        next(read_exact(tmp_path / "set"))
+
+
 def test_show_writes_a_page(small_set: Path, tmp_path: Path, groups: Groups) -> None:
     page = tmp_path / "page.html"
     group = next(iter(groups))

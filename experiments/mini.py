@@ -85,7 +85,7 @@ LESSONS = (
     Lesson(
         "asking",
         {"single": 5, "places": 1},
-        "--max_steps 350 --global_batch_dialogues 96 --learning_rate 1e-3 --lr_schedule constant",
+        "--max_steps 400 --global_batch_dialogues 96 --learning_rate 1e-3 --lr_schedule constant",
     ),
     Lesson("turns", {"dialogues": 1, "single": 1}, "--max_steps 800 --global_batch_dialogues 32 --learning_rate 1e-3"),
 )

@@ -17,7 +17,7 @@ def test_every_arm_has_equally_many_dialogues_and_the_same_linked_share(tmp_path
     claim = ExactClaim(out=tmp_path, dialogues=200, linked_percent=10)
     plan = claim.plan(cast("Conductor", None))
     assert [sum(cap or 0 for cap in arm.caps) for arm in plan.arms] == [200, 200, 200]
-    assert [(list(arm.places)[0].rpartition("/")[2], arm.caps[0]) for arm in plan.arms] == [
+    assert [(next(iter(arm.places)).rpartition("/")[2], arm.caps[0]) for arm in plan.arms] == [
         ("linked", 200),
         ("linked", 20),
         ("linked", 20),

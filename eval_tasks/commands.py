@@ -29,7 +29,8 @@ class Run:
     """Evaluate a model on benchmarks; run again with the same output folder to resume.
 
     Attributes:
-        model: hf:FOLDER_OR_HUB_ID[@REVISION], api:URL#NAME (key from OPENAI_API_KEY) or scripted:FILE.json; hf alone
+        model: hf:FOLDER_OR_HUB_ID[@REVISION], api:URL#NAME (key from OPENAI_API_KEY), scripted:FILE.json, or
+            lookup:DATA_SET (a baseline: the answer of its most similar question); hf alone
             needs --model_args; vllm:, sglang: or transformers:FOLDER_OR_HUB_ID starts that server and asks it.
         tasks: comma-separated names of tasks or groups; default mmcr_bench.
         list: list the tasks and exit.
@@ -129,7 +130,9 @@ class Run:
 
     def _model(self) -> str:
         if self.model is None:
-            raise ValueError("--model is missing: hf:FOLDER_OR_HUB_ID, api:URL#NAME or scripted:FILE.json (or --list)")
+            raise ValueError(
+                "--model is missing: hf:FOLDER_OR_HUB_ID, api:URL#NAME, scripted:FILE.json, lookup:DATA (or --list)"
+            )
         if self.model != "hf":
             if self.model_args is not None:
                 raise ValueError(f"--model_args {self.model_args}: needs --model hf, got --model {self.model}")
@@ -325,7 +328,7 @@ def _extra_body(text: str | None, model: str) -> dict[str, Any]:
 
     if text is None:
         return {}
-    if model.startswith(("hf:", "scripted:")):
+    if model.startswith(("hf:", "scripted:", "lookup:")):
         raise ValueError(f"--extra_body is for a server (--model api:URL#NAME), got --model {model}")
     try:
         value = json.loads(text)

@@ -209,6 +209,7 @@ class Task:
         predictions: (path, data) -> predictions of a file; None for a table with gold and reply in each row.
         answered: (path, data, rules) -> samples with the replies to all their turns in a prediction file, and reason ->
             number of rows left out; None for tasks whose prediction files have one reply a row.
+        figure: (name of a run -> its folder, .png file to write): a figure of the report page, None for none.
     """
 
     name: str
@@ -228,6 +229,7 @@ class Task:
     to_sample: Callable[[Row, str, int], Sample] | None = None
     predictions: Callable[[Path, str | None], Predictions] | None = None
     answered: Callable[[Path, str | None, str], tuple[Sequence[Scored], Mapping[str, int]]] | None = None
+    figure: Callable[[Mapping[str, Path], Path], None] | None = None
 
     def scored(self, one: Scored, rules: str, verdict: Any = None) -> Scored:  # noqa: ANN401  (as `score` takes it)
         """The sample with its points and its parsed answer."""

@@ -12,6 +12,8 @@ PROGRAM = Program(
     about="The paper's data ablations: train and evaluate arms, plot scores with confidence intervals.",
     commands={
         "data-volume": "experiments.data_volume:DataVolume",
+        "exact-claim": "experiments.exact_claim:ExactClaim",
+        "mini": "experiments.mini:Mini",
         "mmdu-or-mmcr": "experiments.mmdu_or_mmcr:MmduOrMmcr",
         "number-of-turns": "experiments.number_of_turns:NumberOfTurns",
         "topic-balance": "experiments.topic_balance:TopicBalance",

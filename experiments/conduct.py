@@ -40,6 +40,7 @@ class ExperimentSettings:
         tasks: comma-separated benchmarks.
         judge: offline or api:URL#NAME.
         seeds: each arm is trained once per seed.
+        models: base models, one per seed, so that the seeds cover the weights too; default that of the recipe.
         out: folder of the experiment; run again with the same folder to resume.
         train_flags: additional flags of train.py for all arms, quoted.
         eval_flags: additional flags of python -m eval_tasks, quoted.
@@ -55,6 +56,7 @@ class ExperimentSettings:
     tasks: str = "mmcr_bench"
     judge: str = "offline"
     seeds: tuple[int, ...] = (0,)
+    models: tuple[str, ...] = ()
     out: Annotated[Path, arg(name="output_dir")]
     train_flags: Annotated[str, arg(metavar="'FLAGS'")] = ""
     eval_flags: Annotated[str, arg(metavar="'FLAGS'")] = ""
@@ -67,6 +69,10 @@ class ExperimentSettings:
     def __post_init__(self) -> None:
         if not self.data:
             raise ValueError("--data is empty: give at least one folder or Hub id")
+        if self.models and len(self.models) != len(set(self.seeds)):
+            raise ValueError(
+                f"--models names {len(self.models)} models for {len(set(self.seeds))} seeds; give one a seed"
+            )
 
     def plan(self, conductor: Conductor) -> Experiment:
         """The arms.
@@ -94,6 +100,7 @@ class Conductor:
         data_config: `single` or `multi` for a part of the data.
         lock: file descriptor of the lock, which its processes inherit; None in a dry run.
         model: base model of the arms, None for that of the recipe.
+        models: base models, one per seed; empty if all seeds start from `model`.
     """
 
     commands: Commands
@@ -104,11 +111,16 @@ class Conductor:
     data_config: str | None = None
     lock: int | None = None
     model: str | None = None
+    models: Sequence[str] = ()
 
     @property
     def is_dry(self) -> bool:
         """Whether commands are only shown."""
         return self.lock is None
+
+    def model_of(self, seed: int) -> str | None:
+        """The base model of a seed, None for that of the recipe."""
+        return self.models[list(self.seeds).index(seed)] if self.models else self.model
 
     def count_rows(self, place: str) -> int | None:
         """Rows of a local data set, None for one on the Hub."""
@@ -197,8 +209,9 @@ def _open(args: ExperimentSettings) -> Conductor:
     if settings["streaming"]:
         raise ValueError(f"{args.config}: streaming; arms need indexed rows, so omit it or set --streaming false")
     base = settings["model"] + (f"@{settings['revision']}" if settings["revision"] else "")
+    base = args.models[0] if args.models else base
     seeds = list(dict.fromkeys(args.seeds))
-    return Conductor(commands, args.out, seeds, args.tasks_from, base, settings["data_config"])
+    return Conductor(commands, args.out, seeds, args.tasks_from, base, settings["data_config"], models=args.models)
 
 
 def _runs_of(experiment: Experiment, conductor: Conductor) -> Iterator[tuple[Arm, int, Path]]:
@@ -226,7 +239,7 @@ def run_arms(experiment: Experiment, conductor: Conductor) -> list[str]:
 
 
 def _run_arm(arm: Arm, seed: int, folder: Path, conductor: Conductor) -> None:
-    train = conductor.commands.train(arm.train_flags, seed, folder / "train", conductor.model)
+    train = conductor.commands.train(arm.train_flags, seed, folder / "train", conductor.model_of(seed))
     conductor.run("train", train, folder)
     shutil.rmtree(folder / "train" / "checkpoints", ignore_errors=True)  # optimizer states are larger than the model
     conductor.run("eval", conductor.commands.evaluate(str(folder / "train" / "final"), folder / "eval"), folder)
@@ -283,7 +296,7 @@ def show_plan(experiment: Experiment, conductor: Conductor) -> None:
     print(f"\n# before training\n{commands.evaluate(conductor.base, conductor.out / 'base' / 'eval').show()}")
     for arm, seed, folder in _runs_of(experiment, conductor):
         print(f"\n# {arm.name}, seed {seed}: {_show_size(arm, conductor)}")
-        print(commands.train(arm.train_flags, seed, folder / "train", conductor.model).show())
+        print(commands.train(arm.train_flags, seed, folder / "train", conductor.model_of(seed)).show())
         print(commands.evaluate(str(folder / "train" / "final"), folder / "eval").show())
     print("\ndry run: nothing was run")
 

@@ -58,13 +58,16 @@ FLAGS = {
     "eval_tasks exact export": "output_file",
     "eval_tasks explain": "rules judge html data tasks_from",
     "eval_tasks report": "paper output_file html dataset bench data samples training push_to tasks_from",
+    "experiments mini": "output_dir work_dir seed domains python",
+    "training mini": "output_dir data seed",
     "training publish": "push_to scores private",
 }
 OF_EVERY_EXPERIMENT = (
-    "config data tasks judge seeds output_dir train_flags eval_flags tasks_from launch processes python dry_run "
+    "config data tasks judge seeds models output_dir train_flags eval_flags tasks_from launch processes python dry_run "
 )
 EXPERIMENTS = {
     "experiments data-volume": "volumes beside beside_rows",
+    "experiments exact-claim": "dialogues linked_percent test_dialogues",
     "experiments mmdu-or-mmcr": "rows equal",
     "experiments number-of-turns": "turns rows equal",
     "experiments topic-balance": "rows topic percent labels topics",

@@ -58,7 +58,7 @@ ROOMS = {
         "runs scores",
         "figures result_table",
         "conduct",
-        "data_volume mmdu_or_mmcr number_of_turns topic_balance",
+        "data_volume exact_claim mini mmdu_or_mmcr number_of_turns topic_balance",
         "__main__",
     ],
 }

@@ -1,4 +1,4 @@
-"""python -m training COMMAND: train (what train.py does), publish, settings."""
+"""python -m training COMMAND: train (what train.py does), publish, settings, mini."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ PROGRAM = Program(
         "train": "training.commands:Train",
         "publish": "training.commands:Publish",
         "settings": "training.commands:Settings",
+        "mini": "training.commands:Mini",
     },
     extra="train",
 )

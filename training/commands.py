@@ -62,3 +62,33 @@ class Publish:
         if self.scores is not None:
             write_card(self.folder, facts, read_scores(self.scores))
         print(publish(self.folder, self.push_to, self.private))
+
+
+@dataclass(frozen=True)
+class Mini:
+    """Write `mini` with random weights: a Qwen3-VL of 0.4 million weights for the plain images of the controlled world.
+
+    Attributes:
+        output_dir: folder of the checkpoint; must not exist.
+        data: data sets whose words its tokenizer is trained on.
+        seed: seed of the weights.
+    """
+
+    output_dir: Path
+    data: tuple[str, ...]
+    seed: int = 0
+
+    def run(self) -> None:
+        """Write the checkpoint, and print its number of weights.
+
+        Raises:
+            ValueError: the folder exists.
+        """
+        from mmcr_dataset.record.load import load_dialogues
+        from training.model.mini import write_mini
+        from training.model.tiny import dialogue_texts
+
+        if self.output_dir.exists():
+            raise ValueError(f"{self.output_dir}: exists; name another folder with --output_dir, or delete it")
+        texts = (text for place in self.data for text in dialogue_texts(load_dialogues(place)))
+        print(f"{self.output_dir}: {write_mini(self.output_dir, texts, self.seed):,} weights")

@@ -27,19 +27,11 @@ class ExactFigure:
         Raises:
             ValueError: no run is given, or the runs asked different questions.
         """
-        from eval_tasks.exact.figure import by_distance, distance_table, draw_distances, read_questions
+        from eval_tasks.exact.figure import draw_runs
 
         if not self.runs:
             raise ValueError("give at least one RUN, the folder of a run of mmcr_exact")
-        questions = {str(run): read_questions(run) for run in self.runs}
-        sizes = {name: [(one.group, one.asked["program"]) for one in found] for name, found in questions.items()}
-        first = next(iter(sizes))
-        for name, asked in sizes.items():
-            if asked != sizes[first]:
-                raise ValueError(f"{first} and {name} asked different questions; name runs on the same set and --limit")
-        runs = {name: by_distance(found) for name, found in questions.items()}
-        print(distance_table(runs))
-        draw_distances(runs, self.output_file)
+        print(draw_runs({str(run): run for run in self.runs}, self.output_file))
         print(f"\nfigure: {self.output_file}")
 
 

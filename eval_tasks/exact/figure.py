@@ -54,6 +54,27 @@ def read_questions(run: Path) -> list[Question]:
     return found
 
 
+def draw_runs(runs: Mapping[str, Path], out: Path) -> str:
+    """Write the figure of runs on the same questions; returns the table of its numbers.
+
+    Args:
+        runs: name of the run -> its folder.
+        out: .png, .svg or .pdf file.
+
+    Raises:
+        ValueError: a folder holds no run of mmcr_exact, or the runs asked different questions.
+    """
+    questions = {name: read_questions(run) for name, run in runs.items()}
+    asked = {name: [(one.group, one.asked["program"]) for one in found] for name, found in questions.items()}
+    first, *others = asked
+    for name in others:
+        if asked[name] != asked[first]:
+            raise ValueError(f"{first} and {name} asked different questions; name runs on the same set and --limit")
+    distances = {name: by_distance(found) for name, found in questions.items()}
+    draw_distances(distances, out)
+    return distance_table(distances)
+
+
 def by_distance(questions: Sequence[Question]) -> list[Distance]:
     """The questions by their distance in turns, `FARTHEST` and beyond together."""
     of: dict[int, list[Question]] = {}

@@ -13,6 +13,7 @@ from mmcr_bench.exact.views import insufficient_views
 OWN, TRUE, RESOLVED, ALONE, HISTORY, IMAGE = "own", "true", "resolved", "alone", "history", "image"
 REST = "rest"  # part of a total without weight
 _LAST = {"last_linked": OWN, "last_true_history": TRUE, "last_resolved": RESOLVED, "last_alone": ALONE}
+_BREAKDOWNS = ("op", "domain", "image_age", "distance", "images_since", "hops", "needs")
 _COSTS = {  # what the same last question loses: in which telling it is easier, in which it is harder
     "cost_of_context": (ALONE, OWN),
     "cost_of_dialogue": (ALONE, RESOLVED),
@@ -51,20 +52,25 @@ def exact_totals(scored: Sequence[Scored]) -> dict[str, Total]:
         scored: samples with the points of `mmcr_exact.score`.
     """
     questions = [one for sample in scored if sample.sample.target["kind"] == OWN for one in questions_of(sample)]
-    units: dict[str, list[Unit]] = {"accuracy": [Unit(one.group, one.points) for one in questions]}
+    units: dict[str, list[Unit]] = {"accuracy": [_unit(one) for one in questions]}
     for one in questions:
         for name, points in _parts_of(one):
-            units.setdefault(name, []).append(Unit(one.group, points))
+            units.setdefault(name, []).append(Unit(one.group, points, is_lost=not one.is_answered))
     for name, unit in [*_above_guess(questions), *_follows(questions), *_tellings(scored), *_pairs(scored)]:
         units.setdefault(name, []).append(unit)
     first = ("accuracy", "referring", "explicit", "above_guess", "pair_history", "pair_image")
     names = [*(name for name in first if name in units), *sorted(units.keys() - set(first), key=_order)]
-    return {name: _to_total(units[name]) for name in names if units[name]}
+    return {name: _to_total(name, units[name]) for name in names if units[name]}
 
 
-def _to_total(units: Sequence[Unit]) -> Total:
+def _to_total(name: str, units: Sequence[Unit]) -> Total:
     weights = {"": 100.0, REST: 0.0} if any(unit.part for unit in units) else {"": 100.0}
-    return Total(units, weights)
+    field = next((field for field in _BREAKDOWNS if name.startswith(f"{field}_")), "")
+    return Total(units, weights, breakdown=field)
+
+
+def _unit(one: Question) -> Unit:
+    return Unit(one.group, one.points, is_lost=not one.is_answered)
 
 
 def _order(name: str) -> tuple[str, int]:
@@ -158,9 +164,9 @@ def _tellings(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:
         kind, questions = one.sample.target["kind"], questions_of(one)
         last.setdefault(one.sample.group, {})[kind] = questions[-1]
         if kind in (RESOLVED, ALONE):
-            yield from ((f"{kind}_accuracy", Unit(question.group, question.points)) for question in questions)
+            yield from ((f"{kind}_accuracy", _unit(question)) for question in questions)
     for name, kind in _LAST.items():
-        yield from ((name, Unit(group, found[kind].points)) for group, found in last.items() if kind in found)
+        yield from ((name, _unit(found[kind])) for found in last.values() if kind in found)
     for name, kinds in _COSTS.items():
         both = [(group, [found[kind] for kind in kinds]) for group, found in last.items() if found.keys() >= {*kinds}]
         yield from _over_some(name, [(group, _lost(*questions)) for group, questions in both])

@@ -1,4 +1,4 @@
-"""Open the model of a `--model` value: `hf:PATH`, `api:URL#NAME`, `scripted:FILE`."""
+"""Open the model of a `--model` value: `hf:PATH`, `api:URL#NAME`, `scripted:FILE`, `lookup:DATA_SET`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def open_model(
     """The model of a `--model` value.
 
     Args:
-        spec: `hf:FOLDER_OR_HUB_ID[@REVISION]`, `api:URL#NAME`, `scripted:FILE.json`, or a server that is started for
-            the run: `vllm:`, `sglang:` or `transformers:FOLDER_OR_HUB_ID`.
+        spec: `hf:FOLDER_OR_HUB_ID[@REVISION]`, `api:URL#NAME`, `scripted:FILE.json`, `lookup:DATA_SET`, or a server
+            that is started for the run: `vllm:`, `sglang:` or `transformers:FOLDER_OR_HUB_ID`.
         ledger_path: SQLite file that stores paid replies (`api:` only).
         batch_size: batch size (`hf:`) or max concurrency (`api:`); None for the default.
         load: how a local checkpoint is loaded (`hf:` only).
@@ -33,12 +33,12 @@ def open_model(
         ValueError: the value has none of these forms, or the model can't be opened.
     """
     kind, _, rest = spec.partition(":")
-    if kind not in ("hf", "api", "scripted", *SERVED) or not rest:
+    if kind not in ("hf", "api", "scripted", "lookup", *SERVED) or not rest:
         raise ValueError(
-            f"--model {spec!r}: expected hf:FOLDER_OR_HUB_ID, api:URL#NAME or scripted:FILE.json, or a server to "
-            f"start: {', '.join(f'{name}:FOLDER_OR_HUB_ID' for name in SERVED)}"
+            f"--model {spec!r}: expected hf:FOLDER_OR_HUB_ID, api:URL#NAME, scripted:FILE.json, lookup:DATA_SET, or a "
+            f"server to start: {', '.join(f'{name}:FOLDER_OR_HUB_ID' for name in SERVED)}"
         )
-    if kind in ("api", "scripted") and load != LoadSettings():
+    if kind in ("api", "scripted", "lookup") and load != LoadSettings():
         raise ValueError(f"--model {spec}: --dtype, --device_map and the like are for a model that is loaded here")
     if server_args and kind not in SERVED:
         raise ValueError(f"--server_args {server_args}: needs a server to start ({', '.join(SERVED)}), got {spec}")
@@ -54,6 +54,10 @@ def open_model(
         from eval_tasks.models.chat_api_vlm import ChatApiVLM
 
         return ChatApiVLM(rest, ledger_path, batch_size or 16, generation)
+    if kind == "lookup":
+        from eval_tasks.models.lookup import LookupModel
+
+        return LookupModel(rest, batch_size or 4)
     from eval_tasks.models.scripted import ScriptedModel
 
     return ScriptedModel(Path(rest), batch_size or 4)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -57,6 +59,7 @@ def write_report_page(
         dataset=_to_dataset(dataset) if dataset is not None else None,
         training=_to_training(training) if training is not None else None,
         samples=samples_of_tasks(runs, tasks, known, num_samples),
+        figures=_to_figures(runs, tasks),
         comparison_note=COMPARISON_NOTE,
         **_to_scores(runs, tasks, paper),
     )
@@ -93,9 +96,22 @@ def write_explanation_page(
         comparison_note="",
         not_compared="",
         is_offline=False,
+        figures=[],
         samples=samples_of_tasks([run_a, run_b], tasks, data, only=changed),
     )
     write_text(out, page)
+
+
+def _to_figures(runs: Sequence[Path], tasks: Mapping[str, Task]) -> list[tuple[str, str]]:
+    """(task, figure as a data URL) of the tasks that draw one."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, task in tasks.items():
+            if task.figure is not None:
+                path = Path(folder) / f"{name}.png"
+                task.figure({run.name: run for run in runs}, path)
+                found.append((name, f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"))
+    return found
 
 
 def _to_dataset(folder: Path) -> dict[str, Any]:

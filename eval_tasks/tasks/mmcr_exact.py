@@ -18,7 +18,7 @@ from pathlib import Path
 
 from eval_tasks.exact.mmdu_form import read_replies
 from eval_tasks.exact.points import points_of, read_answers, with_points
-from eval_tasks.exact.totals import ALONE, HISTORY, IMAGE, OWN, RESOLVED, TRUE, exact_totals
+from eval_tasks.exact.totals import ALONE, HISTORY, IMAGE, OWN, RESOLVED, TRUE, exact_totals, questions_of
 from eval_tasks.task import Points, Sample, Scored, Task, Total
 from mmcr_bench.exact.exact_set import ExactItem, read_exact, to_json, word
 from mmcr_dataset.record.dialogue import DialogueImage
@@ -112,9 +112,32 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) ->
     return ", ".join("?" if value is None else word(domain, side, one["type"], value) for value, one in answers)
 
 
+def by_turn(one: Scored) -> list[float | None]:
+    """100 for each right turn, 0 for a wrong one. Args: see `Task.by_turn`."""
+    return [100.0 * question.points if question.is_answered else None for question in questions_of(with_points(one))]
+
+
 def answered(path: Path, data: str | None, rules: str) -> tuple[Sequence[Scored], Mapping[str, int]]:
     """Dialogues of a set with the replies of another harness. Args: see `Task.answered`."""
     return read_replies(path, list(samples(data, rules)))
 
 
-TASK = Task("mmcr_exact", (__doc__ or "").strip(), samples, score, totals, read=read, rules=RULES, answered=answered)
+def figure(runs: Mapping[str, Path], out: Path) -> None:
+    """Accuracy by distance, with what can be guessed. Args: see `Task.figure`."""
+    from eval_tasks.exact.figure import draw_runs
+
+    draw_runs(runs, out)
+
+
+TASK = Task(
+    "mmcr_exact",
+    (__doc__ or "").strip(),
+    samples,
+    score,
+    totals,
+    read=read,
+    by_turn=by_turn,
+    rules=RULES,
+    answered=answered,
+    figure=figure,
+)

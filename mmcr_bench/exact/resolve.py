@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from mmcr_bench.exact.resolve_memory import Cells, Memory, Said, Unresolved
 from mmcr_bench.exact.resolve_words import LANGUAGES, ORDINALS, Thing, Words
 
-ASKS_FOR_SHORT_ANSWERS = "\nAnswer each question with a word or a number."  # end of the first question
+ASKS_FOR_SHORT_ANSWERS = "Answer each question with a word or a number.\n"  # in front of the first question
 
 
 def solve_in_words(domain: str, side: int, scenes: Sequence[Cells], questions: Sequence[str]) -> list[str]:
@@ -32,7 +32,7 @@ def solve_in_words(domain: str, side: int, scenes: Sequence[Cells], questions: S
     memory = Memory(LANGUAGES[domain], side, scenes)
     for turn, question in enumerate(questions, start=1):
         try:
-            memory.remember(_answer(memory, question.removesuffix(ASKS_FOR_SHORT_ANSWERS)))
+            memory.remember(_answer(memory, question.removeprefix(ASKS_FOR_SHORT_ANSWERS)))
         except Unresolved as error:
             raise Unresolved(f"turn {turn}, {question!r}: {error}") from error
     return [said.words for said in memory.said]

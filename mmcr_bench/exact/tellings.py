@@ -13,8 +13,8 @@ SHORT = "Answer each question with a word or a number."  # long replies are read
 
 
 def ask_for_short_answers(questions: Sequence[str]) -> tuple[str, ...]:
-    """The questions of a row: the first one ends with `SHORT`."""
-    return (f"{questions[0]}\n{SHORT}", *questions[1:])
+    """The questions of a row: the first one begins with `SHORT`."""
+    return (f"{SHORT}\n{questions[0]}", *questions[1:])
 
 
 def linked_text(script: Script, turn: int) -> str:

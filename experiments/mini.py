@@ -158,7 +158,7 @@ class Mini:
         """Write the model and its card beside `output_dir`, then take its place."""
         new = self.output_dir.with_name(self.output_dir.name + ".new")
         shutil.rmtree(new, ignore_errors=True)
-        leave = shutil.ignore_patterns("README.md", "training.json", "loss.png")  # they describe the last lesson alone
+        leave = shutil.ignore_patterns("README.md", "training*", "*.png", "run.json")  # of the last lesson alone
         shutil.copytree(model, new, ignore=leave)
         (new / "README.md").write_text(self._card(model), encoding="utf-8")
         shutil.rmtree(self.output_dir, ignore_errors=True)
@@ -175,7 +175,8 @@ class Mini:
         with safe_open(model / "model.safetensors", "pt") as file:
             num_weights = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
         cpu_s = sum(int(path.read_text(encoding="utf-8")) for path in (self.work_dir / "steps").glob("*.cpu_s"))
-        scores = run_table(read_results(self.work_dir / "eval"), digits=1)
+        head, line, *rows = run_table(read_results(self.work_dir / "eval"), digits=1).splitlines()
+        scores = "\n".join([head, line, *(row for row in rows if "| accuracy |" in row or "| op_" in row)])
         return _CARD.format(seed=self.seed, domains=self.domains, cpu_s=cpu_s, num_weights=num_weights, scores=scores)
 
 

@@ -33,7 +33,8 @@ class TrainConfig:
         turns_max: truncate dialogues to their first N turns and the images of these; 0 for all turns.
         streaming: stream rows, for data sets too large to index; needs --max_steps.
         shuffle_rows: streaming: size of the shuffle buffer, in rows.
-        output_dir: output folder for base/, final/, log.jsonl and loss.png.
+        output_dir: output folder for base/, final/, log.jsonl and loss.png. An earlier run in it is moved to earlier/.
+        overwrite_output_dir: delete an earlier run in the output folder instead of moving it.
         freeze: frozen parts, some of vision, connector, language.
         lora_rank: LoRA: train adapters of this rank on the language part instead; 0 trains the weights.
         gradient_checkpointing: parts whose activations are recomputed in the backward pass instead of kept in memory;
@@ -92,6 +93,7 @@ class TrainConfig:
     streaming: bool = False
     shuffle_rows: int = 1000
     output_dir: str = "out/train"
+    overwrite_output_dir: bool = False
     freeze: list[str] = field(default_factory=list)
     lora_rank: int = 0
     gradient_checkpointing: Literal["none", "vision", "all"] = "none"
@@ -145,6 +147,8 @@ class TrainConfig:
             raise ValueError(f"--freeze {' '.join(sorted(unknown))}: parts are vision, connector and language")
         if len(set(self.freeze)) == 3:
             raise ValueError("--freeze names every part, nothing would train; remove one")
+        if self.resume and self.overwrite_output_dir:
+            raise ValueError("--resume continues the run that --overwrite_output_dir deletes; omit one")
         if self.lora_rank and self.freeze:
             raise ValueError("--lora_rank trains adapters only, every other part is frozen; omit --freeze")
         if self.attention == "varlen" and not self.packing:

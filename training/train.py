@@ -5,12 +5,14 @@ Fine-tunes a vision-language model on dialogues; writes final/ (model, processor
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":  # run as a file: its siblings are `training.x`, not top-level modules
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -56,10 +58,22 @@ def train(config: TrainConfig) -> Path:
         The folder of the trained model; of a dry run the output folder.
 
     Raises:
-        ValueError: a setting, the model or the data can't be used.
+        ValueError: a setting, the model or the data can't be used, the output folder is in use or holds a checkpoint of
+            another run, or the loss isn't finite.
     """
     import torch
     from accelerate import PartialState
+
+    from training.run.identity import lock_run
+
+    processes = PartialState(cpu=not torch.cuda.is_available())
+    out = Path(config.output_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    with lock_run(out) if processes.is_main_process else contextlib.nullcontext():
+        return _train(config, out, processes)
+
+
+def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     from transformers import PrinterCallback
 
     from training.data.collate import Collator
@@ -68,38 +82,46 @@ def train(config: TrainConfig) -> Path:
     from training.data.packing import merge_size_of
     from training.data.row_order import first_rows
     from training.data.step_loader import plan_steps
-    from training.families import family_of
+    from training.families import TINY, family_of
     from training.model.flops import flop_formula
     from training.model.load import encoding_processor, load_model
     from training.model.trainable import add_lora, checkpoint_parts, count_parts, freeze_parts, show_parts
-    from training.run.checkpoints import SaveEvery, find_checkpoint
+    from training.run.checkpoints import SaveEvery, agree_on_checkpoint, read_complete
     from training.run.dry_run import encode_first_batches, show_dry_run, write_dry_run
+    from training.run.final import write_final
+    from training.run.identity import check_same_run, clear_folder, identify
     from training.run.loss_curve import write_loss_curve
     from training.run.meter import Meter, peak_flops
     from training.run.model_card import run_facts, write_card
     from training.run.progress import ShowProgress
     from training.run.publish import open_repo, publish
+    from training.run.ranks import on_first_rank
     from training.trainer import DialogueTrainer, to_sft_config
 
     report = print if config.dry_run else log.info  # of a dry run it is the result
-    out = Path(config.output_dir)
-    out.mkdir(parents=True, exist_ok=True)
-    log_path = out / "log.jsonl"
-    processes = PartialState(cpu=not torch.cuda.is_available())
-    if config.push_to is not None and processes.is_main_process and not config.dry_run:
-        open_repo(config.push_to)
-    checkpoint = find_checkpoint(out / "checkpoints") if config.resume else None
-    if checkpoint is None and processes.is_main_process:
-        log_path.unlink(missing_ok=True)
+    if config.push_to is not None and not config.dry_run:
+        on_first_rank(lambda: open_repo(str(config.push_to)))
+    checkpoint = agree_on_checkpoint(out / "checkpoints") if config.resume and not config.dry_run else None
 
     # model
     family = family_of(config.model, config.revision)
     with processes.main_process_first():  # rank 0 writes the cache, the others read it
         rows, shares = load_streams(config) if config.streaming else load_mixture(config)
+    model, processor = load_model(config, family, first_rows(rows))
+    identity: dict[str, Any] | None = None
+    if not config.dry_run:
+        identity = on_first_rank(lambda: identify(config, model, shares))
+    if checkpoint is not None and identity is not None:
+        same_run, found, run = check_same_run, checkpoint, identity
+        on_first_rank(lambda: same_run(found, read_complete(found).get("run"), run))
+    elif not config.dry_run:
+        on_first_rank(lambda: clear_folder(config, sum(p.numel() * p.element_size() for p in model.parameters())))
     if processes.is_main_process:
         report(show_mixture(shares))
         write_mixture_image(shares, out / "mixture.png")
-    model, processor = load_model(config, family, first_rows(rows))
+        if config.model.startswith(TINY):
+            model.save_pretrained(out / "base")
+            processor.save_pretrained(out / "base")
     freeze_parts(model, family, config.freeze)
     if config.lora_rank:
         model = add_lora(model, family, config.lora_rank)
@@ -130,15 +152,18 @@ def train(config: TrainConfig) -> Path:
         return out
 
     # trainer
+    log_path = out / "log.jsonl"
     trainer = DialogueTrainer(
         model=model,
         processing_class=processor,
-        args=to_sft_config(config),
+        args=to_sft_config(config, plan.num_steps),
         train_dataset=rows.sets[0] if config.streaming else rows,
         data_collator=collator,
         plan=plan,
         log_path=log_path,
         skipped_max=config.skipped_max,
+        keep_checkpoints=config.keep_checkpoints,
+        identity=identity,
         meter=Meter(flop_formula(model, family).count, peak_flops(config.peak_tflops), processes.num_processes),
         callbacks=[ShowProgress(), SaveEvery(config.checkpoint_minutes, config.checkpoint_steps)],
     )
@@ -152,20 +177,23 @@ def train(config: TrainConfig) -> Path:
 
     # result
     did = trainer.show_run()
-    final = out / "final"
     if config.lora_rank:  # merge the adapters, so that the result loads like any other checkpoint
         trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
-    trainer.save_model(str(final))
-    if trainer.is_world_process_zero():
-        processor.save_pretrained(final)
+
+    def add_rest(folder: Path) -> None:
+        processor.save_pretrained(folder)
         facts = run_facts(dataclasses.asdict(config), family.model_type, shares, did)
         title = f"{facts['model']} on {' + '.join(share['name'] for share in facts['data'])}"
         write_loss_curve(log_path, out / "loss.png", title)
-        shutil.copy(out / "loss.png", final)
-        write_card(final, facts)
+        shutil.copy(out / "loss.png", folder)
+        write_card(folder, facts)
+
+    final = write_final(out, lambda folder: trainer.save_model(str(folder)), add_rest)
+    if trainer.is_world_process_zero():
         print(f"{final}: trained on {trainer.trained_tokens:,} tokens; rows skipped: {dict(trainer.skipped) or 0}")
-        if config.push_to is not None:
-            print(publish(final, config.push_to))
+    if config.push_to is not None:
+        url = on_first_rank(lambda: publish(final, str(config.push_to)))
+        processes.print(url)
     processes.wait_for_everyone()  # a rank that exits during a collective would make the launcher report a failure
     processes.destroy_process_group()
     return final

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FLAGS = """
     model revision data data_config data_revision data_weights data_caps data_temperature balance_topics dominant_topic
     dominant_percent topic_file turns_max streaming shuffle_rows output_dir
+    overwrite_output_dir
     freeze lora_rank gradient_checkpointing global_batch_dialogues packing bin_tokens
     micro_batch_dialogues loss_average attention
     image_tiling tiles_single tiles_multi max_length_tokens skipped_max epochs max_steps learning_rate lr_schedule

@@ -24,6 +24,8 @@ from training.families.family import Family
 
 SKIPPED = "skipped"  # key of a batch: the skipped rows, as (row id, reason, message)
 REAL_TOKENS = "real_tokens"  # key of a batch: tokens of its dialogues, without padding and the dummy
+ROWS = "row_ids"  # key of a batch: ids of its dialogues
+LONGEST = "longest"  # key of a packed batch: tokens of its longest dialogue
 WEIGHTS = "loss_weights"  # key of a batch: loss weight of each token, 0 for masked ones
 
 _DUMMY_SIDE_PX = 56  # two patches of 28 px, the smallest image that every family supports
@@ -101,14 +103,18 @@ class Collator:
                 dialogues.append(encoded)
             except Skipped as error:
                 skipped.append((error.row_id, error.reason, str(error)))
+        rows_trained = [dialogue.id for dialogue in dialogues]
         real_tokens = sum(map(len, dialogues))
         if not any(dialogue.images for dialogue in dialogues):
             dialogues.append(self.dummy)
         pad_id = self.encoder.processor.tokenizer.pad_token_id
-        batch = pack(dialogues, self.merge_size) if self.packing else pad(dialogues, pad_id)
+        batch: dict[str, Any] = pack(dialogues, self.merge_size) if self.packing else pad(dialogues, pad_id)
         images = self.family.join_images([dialogue.images for dialogue in dialogues if dialogue.images])
         weights = self._weights(dialogues, batch["labels"])
-        return {**batch, **images, WEIGHTS: weights, SKIPPED: skipped, REAL_TOKENS: real_tokens}
+        if self.packing:
+            batch[LONGEST] = max(map(len, dialogues))
+        counts = {SKIPPED: skipped, REAL_TOKENS: real_tokens, ROWS: rows_trained}
+        return {**batch, **images, WEIGHTS: weights, **counts}
 
     def _check_room(self, encoded: Encoded, dialogues: Sequence[Encoded]) -> None:
         if self.bin_tokens is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from training.config import TrainConfig
@@ -16,7 +15,7 @@ from training.model.varlen import register_varlen
 def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, Any]]) -> tuple[Any, Any]:
     """The model in float32 and its processor with our chat template.
 
-    `tiny:FAMILY` builds one with a tokenizer trained on the rows' texts, and saves it in `base/` of the output folder.
+    `tiny:FAMILY` builds one with a tokenizer trained on the rows' texts.
 
     Raises:
         ValueError: no row to train the tokenizer on, or the checkpoint can't be loaded.
@@ -26,6 +25,14 @@ def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, 
     attention = register_varlen() if config.attention == "varlen" else config.attention
     model.set_attn_implementation({"text_config": attention})
     return model, processor
+
+
+def compute_dtype(config: TrainConfig) -> Any:
+    """The dtype of mixed precision on this machine."""
+    import torch
+
+    auto = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if config.precision == "bfloat16" or (config.precision == "auto" and auto) else torch.float32
 
 
 def encoding_processor(config: TrainConfig, family: Family, processor: Any) -> Any:
@@ -44,8 +51,6 @@ def encoding_processor(config: TrainConfig, family: Family, processor: Any) -> A
 
 
 def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, Any]]) -> tuple[Any, Any]:
-    from accelerate import PartialState
-
     from training.model.tiny import build_tiny
 
     dialogues = []
@@ -56,12 +61,7 @@ def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str,
             continue  # reported and counted when it is encoded for training
     if not dialogues:
         raise ValueError(f"{' '.join(config.data)}: no usable row to train the tokenizer of {config.model} on")
-    model, processor = build_tiny(family, dialogues, config.seed)
-    if PartialState().is_main_process:
-        base = Path(config.output_dir) / "base"
-        model.save_pretrained(base)
-        processor.save_pretrained(base)
-    return model, processor
+    return build_tiny(family, dialogues, config.seed)
 
 
 def _load_checkpoint(config: TrainConfig, family: Family) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ class TrainConfig:
     Attributes:
         model: checkpoint folder, Hub id, or tiny:FAMILY for a small one with random weights.
         revision: commit or tag of the model on the Hub.
+        chat_template: Jinja file to train and save instead of the checkpoint's own chat template.
         data: data sets with MMCR rows: folders or Hub ids.
         data_config: default, single or multi.
         data_revision: commit or tag of the data on the Hub.
@@ -47,6 +48,9 @@ class TrainConfig:
         loss_average: unit that the loss is averaged over, within a step.
         attention: attention implementation of the language part; varlen doesn't compute attention across packed
             dialogues.
+        train_last_turn_only: loss on the last answer of each dialogue only; `train: false` in a row excludes an answer.
+        image_max_pixels: maximum pixels of an image; larger ones are resized. 0 for the checkpoint's own limit.
+        image_min_pixels: minimum pixels of an image; smaller ones are resized. 0 for the checkpoint's own limit.
         image_tiling: Ovis2: the checkpoint's own processor, or its authors' tiling for use with the authors' code.
         tiles_single: original tiling: maximum tiles of a single image.
         tiles_multi: original tiling: maximum tiles of each of several images.
@@ -79,6 +83,7 @@ class TrainConfig:
 
     model: str = ""
     revision: str | None = None
+    chat_template: str | None = None
     data: list[str] = field(default_factory=lambda: ["mmcr-310k"])
     data_config: str | None = None
     data_revision: str | None = None
@@ -103,6 +108,9 @@ class TrainConfig:
     micro_batch_dialogues: int = 1
     loss_average: Literal["token", "dialogue", "square_root"] = "token"
     attention: Literal["varlen", "sdpa", "eager", "flash_attention_2"] = "varlen"
+    train_last_turn_only: bool = False
+    image_max_pixels: int = 0
+    image_min_pixels: int = 0
     image_tiling: Literal["checkpoint", "original"] = "checkpoint"
     tiles_single: int = 9
     tiles_multi: int = 1
@@ -193,6 +201,8 @@ class TrainConfig:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
         at_least_zero = (
             "turns_max",
+            "image_max_pixels",
+            "image_min_pixels",
             "max_steps",
             "skipped_max",
             "num_workers",
@@ -207,6 +217,8 @@ class TrainConfig:
         for name in ("learning_rate", "epochs", "data_temperature"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"--{name} {getattr(self, name)}: expected a number above 0")
+        if 0 < self.image_max_pixels < self.image_min_pixels:
+            raise ValueError(f"--image_min_pixels {self.image_min_pixels}: above --image_max_pixels")
         if not 0 <= self.warmup_percent <= 100:
             raise ValueError(f"--warmup_percent {self.warmup_percent}: expected 0 to 100")
 

@@ -80,11 +80,13 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     from training.data.encode import Encoder
     from training.data.mixture import load_mixture, load_streams, show_mixture, write_mixture_image
     from training.data.packing import merge_size_of
+    from training.data.pixels import PixelLimits, limit_pixels
     from training.data.row_order import first_rows
     from training.data.step_loader import plan_steps
     from training.families import TINY, family_of
+    from training.families.any import read_model
     from training.model.flops import flop_formula
-    from training.model.load import encoding_processor, load_model
+    from training.model.load import encoding_processor, load_model, set_attention
     from training.model.trainable import add_lora, checkpoint_parts, count_parts, freeze_parts, show_parts
     from training.run.checkpoints import SaveEvery, agree_on_checkpoint, read_complete
     from training.run.dry_run import encode_first_batches, show_dry_run, write_dry_run
@@ -108,9 +110,17 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     with processes.main_process_first():  # rank 0 writes the cache, the others read it
         rows, shares = load_streams(config) if config.streaming else load_mixture(config)
     model, processor = load_model(config, family, first_rows(rows))
+    family = read_model(family, model)
+    if config.packing and family.no_packing is not None:
+        log.warning("not packed, padded: %s is a %s, %s", config.model, family.model_type, family.no_packing)
+        attention = "sdpa" if config.attention == "varlen" else config.attention
+        config = dataclasses.replace(
+            config, packing=False, attention=attention, max_length_tokens=config.length_limit_tokens
+        )
+    set_attention(config, model)
     identity: dict[str, Any] | None = None
     if not config.dry_run:
-        identity = on_first_rank(lambda: identify(config, model, shares))
+        identity = on_first_rank(lambda: identify(config, model, processor, shares))
     if checkpoint is not None and identity is not None:
         same_run, found, run = check_same_run, checkpoint, identity
         on_first_rank(lambda: same_run(found, read_complete(found).get("run"), run))
@@ -132,13 +142,19 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
         report(show_parts(counts))
 
     # data
+    limits = limit_pixels(processor, PixelLimits(config.image_min_pixels, config.image_max_pixels))
+    encoder = Encoder(
+        encoding_processor(config, family, processor), config.length_limit_tokens, family.uint8_pixels, limits
+    )
+    encoder.check_template(config.train_last_turn_only)
     collator = Collator(
-        encoder=Encoder(encoding_processor(config, family, processor), config.length_limit_tokens, family.uint8_pixels),
+        encoder=encoder,
         family=family,
         packing=config.packing,
         merge_size=merge_size_of(family, model.config) if config.packing else None,
         average=config.loss_average,
         bin_tokens=config.bin_tokens if config.packing else None,
+        last_turn_only=config.train_last_turn_only,
     )
     plan = plan_steps(config, rows, collator, processes.num_processes, processes.process_index)
     if processes.is_main_process:

@@ -373,5 +373,5 @@ def to_sft_config(config: TrainConfig, steps_an_epoch: int | None = None) -> SFT
             data_seed=config.seed,
             remove_unused_columns=False,
             max_length=None,  # the encoder skips what is too long; nothing is truncated
-            assistant_only_loss=True,
+            assistant_only_loss=False,  # the encoder makes the labels, with any chat template
         )

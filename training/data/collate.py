@@ -17,7 +17,8 @@ from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
-from training.data.encode import Encoded, Encoder, Skipped, to_dialogue
+from training.data.conversation import Skipped, to_conversation
+from training.data.encode import Encoded, Encoder
 from training.data.loss_mask import NO_LOSS
 from training.data.packing import pack
 from training.families.family import Family
@@ -42,7 +43,7 @@ def pad(dialogues: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
     batch = {"input_ids": input_ids_BT, "attention_mask": attention_mask_BT, "labels": labels_BT}
     if all(d.token_types_T is not None for d in dialogues):
         types = [d.token_types_T for d in dialogues if d.token_types_T is not None]
-        batch["mm_token_type_ids"] = pad_sequence(types, batch_first=True)
+        batch[dialogues[0].token_types_name] = pad_sequence(types, batch_first=True)
     return batch
 
 
@@ -78,6 +79,7 @@ class Collator:
         merge_size: spatial merge size of a family with M-RoPE (`merge_size_of`), else None.
         average: unit that the loss is averaged over.
         bin_tokens: packing: a dialogue that doesn't fit is skipped; None for no limit.
+        last_turn_only: only last answers carry loss.
     """
 
     encoder: Encoder
@@ -86,6 +88,7 @@ class Collator:
     merge_size: int | None = None
     average: LossAverage = "token"
     bin_tokens: int | None = None
+    last_turn_only: bool = False
 
     @functools.cached_property
     def dummy(self) -> Encoded:
@@ -98,7 +101,7 @@ class Collator:
         skipped: list[tuple[str, str, str]] = []
         for row in rows:
             try:
-                encoded = self.encoder.encode(to_dialogue(row))
+                encoded = self.encoder.encode(to_conversation(row, self.last_turn_only))
                 self._check_room(encoded, dialogues)
                 dialogues.append(encoded)
             except Skipped as error:

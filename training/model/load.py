@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from training.config import TrainConfig
-from training.data.encode import Skipped, to_dialogue
+from training.data.conversation import Skipped, to_conversation
 from training.families import TINY
 from training.families.family import Family
 from training.model.varlen import register_varlen
 
 
 def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, Any]]) -> tuple[Any, Any]:
-    """The model in float32 and its processor with our chat template.
+    """The model in float32 and its processor, with the chat template that is trained and saved.
 
     `tiny:FAMILY` builds one with a tokenizer trained on the rows' texts.
 
@@ -21,10 +22,27 @@ def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, 
         ValueError: no row to train the tokenizer on, or the checkpoint can't be loaded.
     """
     tiny = config.model.startswith(TINY)
-    model, processor = _build_tiny(config, family, rows) if tiny else _load_checkpoint(config, family)
-    attention = register_varlen() if config.attention == "varlen" else config.attention
-    model.set_attn_implementation({"text_config": attention})
+    model, processor = _build_tiny(config, family, rows) if tiny else _load_checkpoint(config)
+    if config.chat_template is not None:
+        processor.chat_template = read_chat_template(Path(config.chat_template))
     return model, processor
+
+
+def read_chat_template(path: Path) -> str:
+    """The chat template in a file.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    if not path.is_file():
+        raise ValueError(f"--chat_template {path}: no such file")
+    return path.read_text(encoding="utf-8")
+
+
+def set_attention(config: TrainConfig, model: Any) -> None:
+    """Set the attention implementation of the language part."""
+    name = register_varlen() if config.attention == "varlen" else config.attention
+    model.set_attn_implementation({"text_config": name})
 
 
 def compute_dtype(config: TrainConfig) -> Any:
@@ -56,7 +74,7 @@ def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str,
     dialogues = []
     for row in rows:
         try:
-            dialogues.append(to_dialogue(row))
+            dialogues.append(to_conversation(row).dialogue)
         except Skipped:
             continue  # reported and counted when it is encoded for training
     if not dialogues:
@@ -64,7 +82,7 @@ def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str,
     return build_tiny(family, dialogues, config.seed)
 
 
-def _load_checkpoint(config: TrainConfig, family: Family) -> tuple[Any, Any]:
+def _load_checkpoint(config: TrainConfig) -> tuple[Any, Any]:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -81,5 +99,4 @@ def _load_checkpoint(config: TrainConfig, family: Family) -> tuple[Any, Any]:
         model = AutoModelForImageTextToText.from_pretrained(config.model, revision=config.revision, dtype=torch.float32)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{config.model}: its weights can't be loaded ({error})") from error
-    processor.chat_template = family.chat_template
     return model, processor

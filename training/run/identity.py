@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from training.config import TrainConfig
+from training.data.encode import chat_template_of
 from training.data.mixture import Share
 from training.model.load import compute_dtype
 
@@ -35,16 +36,18 @@ MAY_DIFFER = frozenset(
 )
 
 
-def identify(config: TrainConfig, model: Any, shares: Sequence[Share]) -> dict[str, Any]:
+def identify(config: TrainConfig, model: Any, processor: Any, shares: Sequence[Share]) -> dict[str, Any]:
     """The identity of a run, before its first step: equal for two runs that train the same.
 
     Args:
         config: the settings.
         model: the model with the weights that it starts from.
+        processor: its processor, with the chat template.
         shares: the data sets, with their digests.
     """
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in MAY_DIFFER}
     settings["precision"] = str(compute_dtype(config)).removeprefix("torch.")
+    settings["chat_template"] = hashlib.sha256(chat_template_of(processor).encode()).hexdigest()[:12]
     return {
         "settings": settings,
         "model": {"name": config.model, "revision": config.revision, "digest": digest_weights(model)},

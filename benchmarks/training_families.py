@@ -1,7 +1,7 @@
-"""python -m benchmarks.training_families [TYPE ...]: which models of transformers train, on tiny ones with random weights.
+"""python -m benchmarks.training_families [TYPE ...]: which models of transformers train; tiny ones, random weights.
 
-For each type: its dialogues are encoded with the checkpoint's own chat template, packed (or padded, with the reason), one
-step is trained, and the saved folder generates with plain transformers. Prints a Markdown table.
+For each type dialogues are encoded with the checkpoint's own chat template and packed, or padded with the reason; a
+step is trained; and the saved folder generates with plain transformers. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, Turn
 from mmcr_dataset.record.images import decode_rgb
 from mmcr_dataset.record.messages import to_messages
+from mmcr_dataset.record.row import to_row
 from training.config import TrainConfig
 from training.data.collate import pad
 from training.data.encode import Encoded, Encoder
+from training.data.lengths import Measurer
 from training.data.loss_mask import NO_LOSS
 from training.data.packing import merge_size_of, pack
 from training.families import family_names, family_of, load_family
-from training.families.any import read_model
 from training.families.family import Family, chatml_template, content_template, tiny_text_settings
+from training.model.read_family import read_model
 from training.model.tiny import dialogue_texts, train_tokenizer
 from training.train import train
 
@@ -128,7 +130,9 @@ def _gemma3(tokenizer: Any, text: dict[str, Any]) -> tuple[Any, Any]:
         image_token_index=tokenizer.image_token_id,
     )  # fmt: skip
     processor = t.Gemma3Processor(t.Gemma3ImageProcessor(size=_SIZE), tokenizer, image_seq_length=4)
-    return t.Gemma3ForConditionalGeneration(config), processor
+    model = t.Gemma3ForConditionalGeneration(config)
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=0.02)  # zero by default
+    return model, processor
 
 
 def _idefics3(tokenizer: Any, text: dict[str, Any]) -> tuple[Any, Any]:
@@ -205,6 +209,7 @@ _INTERNVL = {
     "start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>",
     "video_token": "<video>",
 }  # fmt: skip
+_MISTRAL = {"image_token": "[IMG]", "image_break_token": "[IMG_BREAK]", "image_end_token": "[IMG_END]"}
 _GEMMA = {"image_token": "<image_soft_token>", "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>"}
 _GEMMA_TEMPLATE = (
     "{% for message in messages %}<start_of_turn>{{ 'model' if message['role'] == 'assistant' else message['role'] }}\n"
@@ -236,10 +241,12 @@ TINY = {
     "llava": Tiny(_VICUNA_TEMPLATE, "</s>", {"image_token": "<image>"}, (), _llava),
     "llava_next": Tiny(_VICUNA_TEMPLATE, "</s>", {"image_token": "<image>"}, (), _llava_next),
     "mistral3": Tiny(
-        _MISTRAL_TEMPLATE, "</s>", {"image_token": "[IMG]", "image_break_token": "[IMG_BREAK]", "image_end_token": "[IMG_END]"},
+        _MISTRAL_TEMPLATE, "</s>", _MISTRAL,
         ("[INST]", "[/INST]"), _mistral3,
     ),
-    "qwen2_vl": Tiny(chatml_template(_QWEN_IMAGE, "You are a helpful assistant."), "<|im_end|>", _QWEN, _CHATML, _qwen2_vl),
+    "qwen2_vl": Tiny(
+        chatml_template(_QWEN_IMAGE, "You are a helpful assistant."), "<|im_end|>", _QWEN, _CHATML, _qwen2_vl,
+    ),
     "qwen3_vl_moe": Tiny(chatml_template(_QWEN_IMAGE, None), "<|im_end|>", _QWEN, _CHATML, _qwen3_vl_moe),
 }  # fmt: skip
 
@@ -248,7 +255,7 @@ def some_dialogues() -> list[Dialogue]:
     """Six dialogues of one or three images, and one of text."""
     rng = np.random.default_rng(0)
     words = Dialogue("words", (Turn(("Only words?",), "Only words."), Turn(("Sure?",), "Yes.")))
-    return [*(make_dialogue(rng, number, 60, number % 3 == 2, 120) for number in range(6)), words]
+    return [*(make_dialogue(rng, number, 60, number % 3 == 2, 100 + 17 * number) for number in range(6)), words]
 
 
 @dataclass(frozen=True)
@@ -258,6 +265,7 @@ class Checked:
     Attributes:
         model_type: of `config.json`.
         packed: `packed`, or why it is padded.
+        wrong_lengths: dialogues whose length isn't the one counted without decoding their images.
         wrong_labels: dialogues whose trained text isn't their answers and ends of turn.
         difference: largest difference of logits in a batch from those alone, relative to the largest logit.
         unmoved: trained weight tensors that a step left as they were.
@@ -267,6 +275,7 @@ class Checked:
 
     model_type: str
     packed: str
+    wrong_lengths: int
     wrong_labels: int
     difference: float
     unmoved: int
@@ -276,8 +285,8 @@ class Checked:
     def show(self) -> str:
         """A row of the table."""
         cells = (
-            f"`{self.model_type}`", self.packed, self.wrong_labels, f"{self.difference:.0e}", self.unmoved, self.moved,
-            "yes" if self.generates else "no",
+            f"`{self.model_type}`", self.packed, self.wrong_lengths, self.wrong_labels, f"{self.difference:.0e}",
+            self.unmoved, self.moved, "yes" if self.generates else "no",
         )  # fmt: skip
         return f"| {' | '.join(map(str, cells))} |"
 
@@ -306,10 +315,15 @@ def check(model_type: str) -> Checked:
         encoder = Encoder(processor)
         encoded = [encoder.encode(dialogue) for dialogue in some_dialogues()]
         wrong = sum(not _labels_are_right(encoder, *pair) for pair in zip(some_dialogues(), encoded, strict=True))
+        measurer = Measurer(encoder, family)
+        lengths = [measurer.measure(to_row(dialogue)).tokens for dialogue in some_dialogues()]
+        off = sum(length != len(one) for length, one in zip(lengths, encoded, strict=True))
         difference = _difference(family, model, encoded, int(processor.tokenizer.pad_token_id))
         final = _train(folder, Path(place))
         unmoved, moved = _movements(family, model, final)
-        return Checked(model_type, family.no_packing or "packed", wrong, difference, unmoved, moved, _generates(final))
+        return Checked(
+            model_type, family.no_packing or "packed", off, wrong, difference, unmoved, moved, _generates(final)
+        )
 
 
 def _labels_are_right(encoder: Encoder, dialogue: Dialogue, encoded: Encoded) -> bool:
@@ -375,8 +389,9 @@ def _generates(final: Path) -> bool:
 
 def main() -> None:
     """Print the table."""
-    print("| type | batches | wrong labels | logits differ | trained, unmoved | frozen, moved | generates |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    columns = ("type", "batches", "wrong lengths", "wrong labels", "logits differ", "trained, unmoved", "frozen, moved")
+    print(f"| {' | '.join(columns)} | generates |")
+    print("| --- " * (len(columns) + 1) + "|")
     for model_type in sys.argv[1:] or sorted({*TINY, *family_names()}):
         print(check(model_type).show(), flush=True)
 

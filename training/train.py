@@ -84,10 +84,10 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     from training.data.row_order import first_rows
     from training.data.step_loader import plan_steps
     from training.families import TINY, family_of
-    from training.families.any import read_model
-    from training.model.flops import flop_formula
-    from training.model.load import encoding_processor, load_model, set_attention
-    from training.model.trainable import add_lora, checkpoint_parts, count_parts, freeze_parts, show_parts
+    from training.model.flops import count_flops
+    from training.model.load import encoding_processor, frozen_dtype, load_model, set_attention
+    from training.model.read_family import read_model
+    from training.model.trainable import add_lora, checkpoint_parts, count_parts, freeze_parts, round_frozen, show_parts
     from training.run.checkpoints import SaveEvery, agree_on_checkpoint, read_complete
     from training.run.dry_run import encode_first_batches, show_dry_run, write_dry_run
     from training.run.final import write_final
@@ -113,7 +113,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     family = read_model(family, model)
     if config.packing and family.no_packing is not None:
         log.warning("not packed, padded: %s is a %s, %s", config.model, family.model_type, family.no_packing)
-        attention = "sdpa" if config.attention == "varlen" else config.attention
+        attention = "auto" if config.attention == "varlen" else config.attention
         config = dataclasses.replace(
             config, packing=False, attention=attention, max_length_tokens=config.length_limit_tokens
         )
@@ -134,7 +134,8 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
             processor.save_pretrained(out / "base")
     freeze_parts(model, family, config.freeze)
     if config.lora_rank:
-        model = add_lora(model, family, config.lora_rank)
+        model = add_lora(model, family, config)
+    round_frozen(model, frozen_dtype(config))
     if config.gradient_checkpointing != "none":
         checkpoint_parts(model, family, ["vision"] if config.gradient_checkpointing == "vision" else list(family.parts))
     counts = count_parts(model, family)
@@ -180,7 +181,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
         skipped_max=config.skipped_max,
         keep_checkpoints=config.keep_checkpoints,
         identity=identity,
-        meter=Meter(flop_formula(model, family).count, peak_flops(config.peak_tflops), processes.num_processes),
+        meter=Meter(count_flops(model, family), peak_flops(config.peak_tflops), processes.num_processes),
         callbacks=[ShowProgress(), SaveEvery(config.checkpoint_minutes, config.checkpoint_steps)],
     )
     trainer.remove_callback(PrinterCallback)
@@ -193,8 +194,15 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
 
     # result
     did = trainer.show_run()
-    if config.lora_rank:  # merge the adapters, so that the result loads like any other checkpoint
-        trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
+    adapters = trainer.accelerator.unwrap_model(trainer.model) if config.lora_rank else None
+
+    def save_model(folder: Path) -> None:
+        if adapters is None:
+            trainer.widen(trainer.model)
+        elif config.merge_adapters:  # the result loads like any other checkpoint
+            trainer.save_model(str(folder / "adapters"))
+            trainer.model = trainer.widen(adapters).merge_and_unload()
+        trainer.save_model(str(folder))
 
     def add_rest(folder: Path) -> None:
         processor.save_pretrained(folder)
@@ -204,7 +212,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
         shutil.copy(out / "loss.png", folder)
         write_card(folder, facts)
 
-    final = write_final(out, lambda folder: trainer.save_model(str(folder)), add_rest)
+    final = write_final(out, save_model, add_rest)
     if trainer.is_world_process_zero():
         print(f"{final}: trained on {trainer.trained_tokens:,} tokens; rows skipped: {dict(trainer.skipped) or 0}")
     if config.push_to is not None:

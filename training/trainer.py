@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import json
 import logging
@@ -18,8 +19,10 @@ import torch
 from accelerate.utils import DistributedType, gather_object
 from safetensors import SafetensorError
 from transformers import TrainerCallback
+from transformers.training_args import OptimizerNames
 from trl import SFTConfig, SFTTrainer
 
+from mmcr_dataset.command_flags import suggest
 from training.config import TrainConfig
 from training.data.collate import LONGEST, REAL_TOKENS, ROWS, SKIPPED, WEIGHTS
 from training.data.pixels import rescale_and_normalize
@@ -191,7 +194,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             self._passed_skipped += batch.pop(SKIPPED)
             weights_BT = batch[WEIGHTS][:, 1:]
             weight = float(weights_BT.sum(dtype=torch.float64))
-            counts = [int((weights_BT != 0).sum()), weight, batch.pop(REAL_TOKENS), self.meter.flops_of(batch)]
+            counts = [int((weights_BT != 0).sum()), weight, batch.pop(REAL_TOKENS), self.meter.count_flops(batch)]
             self._passed += torch.tensor(counts, dtype=torch.float64)
             yield batch
 
@@ -236,9 +239,14 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             inputs["pixel_values"] = self._prepare_input(pixels)
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         loss = -(outputs.log_probs * weights_BT[:, 1:]).sum()
+        if outputs.aux_loss is not None:  # MoE: balances the experts, once for each weight of the step
+            loss = loss + self._router_coefficient() * outputs.aux_loss * weights_BT[:, 1:].sum()
         if num_items_in_batch is not None:
             loss = loss * (self.accelerator.num_processes / max(num_items_in_batch, torch.finfo(torch.float32).tiny))
         return (loss, outputs) if return_outputs else loss
+
+    def _router_coefficient(self) -> float:
+        return float(self.model.config.get_text_config().router_aux_loss_coef)
 
     def resume_from(self, checkpoint: Path) -> None:
         """Resume from a checkpoint of this run (`check_same_run`), with the results of an uninterrupted run."""
@@ -274,6 +282,14 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
                 "resume from the last complete checkpoint with --resume true"
             ) from error
         delete_old_checkpoints(checkpoint.parent, self.keep_checkpoints)
+
+    def widen(self, model: Any) -> Any:
+        """The model with frozen weights in float32 again, as trained ones are, to be saved; on the CPU for its room."""
+        sharded = self.is_fsdp_enabled or self.accelerator.distributed_type == DistributedType.DEEPSPEED
+        if sharded or all(parameter.dtype == torch.float32 for parameter in model.parameters()):
+            return model
+        self.optimizer = None
+        return self.accelerator.unwrap_model(model).to("cpu", torch.float32)
 
     def show_run(self) -> dict[str, Any]:
         """Results of the run, for the model card.
@@ -340,6 +356,20 @@ def count_warmup_steps(config: TrainConfig, num_steps: int) -> int:
     return min(int(num_steps * config.warmup_percent / 100), num_steps - 1)
 
 
+def check_optimizer(name: str) -> str:
+    """The name of an optimizer of transformers.
+
+    Raises:
+        ValueError: there is none of that name, or its package isn't installed.
+    """
+    names = [str(one.value) for one in OptimizerNames]
+    if name not in names:
+        raise ValueError(f"--optim {name}: transformers has no such optimizer{suggest(name, names)}")
+    if ("8bit" in name or "paged" in name) and importlib.util.find_spec("bitsandbytes") is None:
+        raise ValueError(f"--optim {name} needs bitsandbytes: pip install bitsandbytes")
+    return name
+
+
 def to_sft_config(config: TrainConfig, steps_an_epoch: int | None = None) -> SFTConfig:
     """Our settings as TRL's SFTConfig; a step is one batch of the trainer."""
     gpu = torch.cuda.is_available()
@@ -356,6 +386,10 @@ def to_sft_config(config: TrainConfig, steps_an_epoch: int | None = None) -> SFT
             learning_rate=config.learning_rate,
             lr_scheduler_type="constant_with_warmup" if constant else config.lr_schedule,
             warmup_steps=warmup_steps,
+            optim=check_optimizer(config.optim),
+            adam_beta1=config.adam_beta1,
+            adam_beta2=config.adam_beta2,
+            adam_epsilon=config.adam_epsilon,
             weight_decay=config.weight_decay,
             max_grad_norm=config.max_grad_norm,
             bf16=compute_dtype(config) == torch.bfloat16,

@@ -14,13 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 FLAGS = """
     model revision chat_template data data_config data_revision data_weights data_caps data_temperature
     balance_topics dominant_topic dominant_percent topic_file turns_max streaming shuffle_rows output_dir
-    overwrite_output_dir
-    freeze lora_rank gradient_checkpointing global_batch_dialogues packing bin_tokens
-    micro_batch_dialogues loss_average attention
-    train_last_turn_only image_max_pixels image_min_pixels
-    image_tiling tiles_single tiles_multi max_length_tokens skipped_max epochs max_steps learning_rate lr_schedule
-    warmup_percent weight_decay max_grad_norm precision seed num_workers checkpoint_minutes checkpoint_steps
-    keep_checkpoints resume report_to push_to peak_tflops dry_run log_every_steps
+    overwrite_output_dir freeze lora_rank lora_alpha lora_dropout lora_targets merge_adapters quantization
+    gradient_checkpointing global_batch_dialogues packing bin_tokens micro_batch_dialogues loss_average attention
+    train_last_turn_only image_max_pixels image_min_pixels image_tiling tiles_single tiles_multi max_length_tokens
+    skipped_max epochs max_steps learning_rate lr_schedule warmup_percent optim adam_beta1 adam_beta2 adam_epsilon
+    weight_decay max_grad_norm precision seed num_workers checkpoint_minutes checkpoint_steps keep_checkpoints
+    resume report_to push_to peak_tflops dry_run log_every_steps
 """
 
 

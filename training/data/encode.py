@@ -170,7 +170,7 @@ class Encoder:
             )
         except ValueError as error:  # Qwen-VL's processor refuses aspect ratios above 200
             raise Skipped(dialogue.id, "processor_refused", str(error)) from error
-        input_ids_T = torch.tensor(out["input_ids"][0])
+        input_ids_T = torch.as_tensor(out["input_ids"][0])
         self._check_length(dialogue, len(input_ids_T))
         replacements = (out.get("text_replacement_offsets") or [[]])[0]
         mask_T = spans_to_mask(np.array(out["offset_mapping"][0]), shift_spans(np.array(spans), replacements))

@@ -54,7 +54,12 @@ def limit_pixels(processor: Any, limits: PixelLimits) -> PixelLimits:
         The limits that are left for `Encoder` to apply: none, or of an image processor without such settings all.
     """
     images = processor.image_processor
-    size = getattr(images, "size", None)
+    size: Any = getattr(images, "size", None)
+    if limits.max_pixels and getattr(images, "do_image_splitting", False):  # Idefics3: enlarges every image to its size
+        tile = int(images.max_image_size["longest_edge"])
+        side = max(1, math.isqrt(limits.max_pixels) // tile) * tile
+        images.size = type(size)(longest_edge=min(side, int(size["longest_edge"])))
+        return limits
     if not (hasattr(images, "merge_size") and size and {"shortest_edge", "longest_edge"} <= set(dict(size))):
         return limits
     largest = limits.max_pixels or int(size["longest_edge"])

@@ -62,8 +62,8 @@ def reference_labels(processor: Any, dialogue: Dialogue, template: str) -> tuple
         for message in to_messages(dialogue, dialogue.references)
     ]
     out = processor.apply_chat_template(
-        [messages], chat_template=template, tokenize=True, return_dict=True, return_assistant_tokens_mask=True, return_tensors="pt",
-        processor_kwargs={"add_special_tokens": False},
+        [messages], chat_template=template, tokenize=True, return_dict=True,
+        return_assistant_tokens_mask=True, return_tensors="pt", processor_kwargs={"add_special_tokens": False},
     )  # fmt: skip
     ids, mask = out["input_ids"][0], out["assistant_masks"][0].bool()
     return ids.tolist(), ids.where(mask, NO_LOSS).tolist()

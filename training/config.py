@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from mmcr_dataset.command_flags import parse
+from training import foreign_flags
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class TrainConfig:
         epochs: number of epochs (paper: 1).
         max_steps: stop after this many steps; 0 for no limit.
         learning_rate: peak learning rate (paper: 2e-6).
-        lr_schedule: learning rate schedule (paper: cosine).
+        lr_schedule: learning rate schedule (paper: cosine); its own settings by --lr_scheduler_kwargs JSON.
         warmup_percent: linear warmup, in percent of the steps, 0..100.
         optim: optimizer, by its name in transformers: adamw_torch_fused, adamw_8bit, paged_adamw_8bit, ...
         adam_beta1: decay of the optimizer's first moment.
@@ -86,11 +87,14 @@ class TrainConfig:
         push_to: ORG/NAME on the Hub that the trained model is uploaded to, with a model card.
         peak_tflops: peak TFLOPS of one GPU, for MFU; 0 to look it up by the GPU's name.
         dry_run: build everything, show what would be trained, and exit.
-        log_every_steps: steps between two lines of log.jsonl.
+        log_every_steps: steps between two lines of log.jsonl, which always has the last step.
+        sft_args: NAME=VALUE settings of TRL's SFTConfig, as they are; a flag with such a name goes here.
 
     Raises:
         ValueError: at construction, if a value is out of its range.
     """
+
+    FOREIGN: ClassVar[frozenset[str]] = foreign_flags.NAMES
 
     model: str = ""
     revision: str | None = None
@@ -135,7 +139,10 @@ class TrainConfig:
     epochs: float = 1.0
     max_steps: int = 0
     learning_rate: float = 2e-06
-    lr_schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    lr_schedule: Literal[
+        "cosine", "linear", "constant", "constant_with_warmup", "polynomial", "cosine_with_restarts",
+        "cosine_with_min_lr", "inverse_sqrt", "warmup_stable_decay",
+    ] = "cosine"  # fmt: skip
     warmup_percent: float = 0.0
     optim: str = "adamw_torch_fused"
     adam_beta1: float = 0.9
@@ -155,6 +162,12 @@ class TrainConfig:
     peak_tflops: float = 0.0
     dry_run: bool = False
     log_every_steps: int = 1
+    sft_args: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def translate(words: list[str]) -> list[str]:
+        """The arguments with the names of other trainers replaced by ours."""
+        return foreign_flags.translate(words)
 
     @property
     def length_limit_tokens(self) -> int:
@@ -170,6 +183,12 @@ class TrainConfig:
         self._check_mixture()
         if self.push_to is not None and self.push_to.count("/") != 1:
             raise ValueError(f"--push_to {self.push_to}: expected ORG/NAME")
+        for setting in self.sft_args:
+            name, equals, _ = setting.partition("=")
+            if not equals or name not in foreign_flags.PASSED:
+                raise ValueError(
+                    f"--sft_args {setting}: expected NAME=VALUE with one of {', '.join(sorted(foreign_flags.PASSED))}"
+                )
         unknown = set(self.freeze) - {"vision", "connector", "language"}
         if unknown:
             raise ValueError(f"--freeze {' '.join(sorted(unknown))}: parts are vision, connector and language")
@@ -183,8 +202,8 @@ class TrainConfig:
             raise ValueError("--quantization, --merge_adapters false, --lora_targets need --lora_rank")
         if self.quantization != "none" and self.merge_adapters:
             raise ValueError(
-                f"--quantization {self.quantization}: adapters can't be merged into quantized weights without loss; add "
-                "--merge_adapters false"
+                f"--quantization {self.quantization}: adapters can't be merged into quantized weights without loss; "
+                "add --merge_adapters false"
             )
         if self.attention == "varlen" and not self.packing:
             raise ValueError("--attention varlen needs --packing true; choose sdpa for padded batches")

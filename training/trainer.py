@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import itertools
 import json
 import logging
@@ -11,14 +12,14 @@ import math
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import DistributedType, gather_object
 from safetensors import SafetensorError
-from transformers import TrainerCallback
+from transformers import HfArgumentParser, TrainerCallback
 from transformers.training_args import OptimizerNames
 from trl import SFTConfig, SFTTrainer
 
@@ -370,6 +371,24 @@ def check_optimizer(name: str) -> str:
     return name
 
 
+def read_sft_args(settings: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE settings with the types that SFTConfig gives them.
+
+    Raises:
+        ValueError: a value is of another type.
+    """
+    if not settings:
+        return {}
+    words = [word for setting in settings for word in (f"--{setting.partition('=')[0]}", setting.partition("=")[2])]
+    parser, said = HfArgumentParser((SFTConfig,)), io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed = parser.parse_args(["--output_dir", "", *words])
+    except SystemExit as error:
+        raise ValueError(f"--sft_args: {said.getvalue().strip().rpartition('error: ')[2]}") from error
+    return {name: getattr(parsed, name) for name in (setting.partition("=")[0] for setting in settings)}
+
+
 def to_sft_config(config: TrainConfig, steps_an_epoch: int | None = None) -> SFTConfig:
     """Our settings as TRL's SFTConfig; a step is one batch of the trainer."""
     gpu = torch.cuda.is_available()
@@ -408,4 +427,5 @@ def to_sft_config(config: TrainConfig, steps_an_epoch: int | None = None) -> SFT
             remove_unused_columns=False,
             max_length=None,  # the encoder skips what is too long; nothing is truncated
             assistant_only_loss=False,  # the encoder makes the labels, with any chat template
+            **read_sft_args(config.sft_args),
         )

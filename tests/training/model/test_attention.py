@@ -94,10 +94,10 @@ def test_kernel_gets_one_16_bit_dtype_and_loss_and_gradients_are_float32(
     seen: list[torch.dtype] = []
     plain = DialogueTrainer._get_grad_norm
 
-    def norm(self: Any, model: Any, *args: Any) -> Any:
+    def norm(self: Any, model: Any, grad_norm: Any = None) -> Any:
         seen.extend(p.grad.dtype for p in model.parameters() if p.grad is not None)
         seen.append(self._tr_loss.dtype)
-        return plain(self, model, *args)
+        return plain(self, model, grad_norm)
 
     monkeypatch.setattr(DialogueTrainer, "_get_grad_norm", norm)
     model = f"tiny:{name}" if name in family_names() else str(build(name, tmp_path / "m"))

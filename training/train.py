@@ -5,7 +5,6 @@ Fine-tunes a vision-language model on dialogues; writes final/ (model, processor
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import shutil
@@ -69,7 +68,7 @@ def train(config: TrainConfig) -> Path:
     processes = PartialState(cpu=not torch.cuda.is_available())
     out = Path(config.output_dir)
     out.mkdir(parents=True, exist_ok=True)
-    with lock_run(out) if processes.is_main_process else contextlib.nullcontext():
+    with lock_run(out):
         return _train(config, out, processes)
 
 
@@ -91,7 +90,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     from training.run.checkpoints import SaveEvery, agree_on_checkpoint, read_complete
     from training.run.dry_run import encode_first_batches, show_dry_run, write_dry_run
     from training.run.final import write_final
-    from training.run.identity import check_same_run, clear_folder, identify
+    from training.run.identity import begin_run, check_same_run, identify
     from training.run.loss_curve import write_loss_curve
     from training.run.meter import Meter, peak_flops
     from training.run.model_card import run_facts, write_card
@@ -118,14 +117,16 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
             config, packing=False, attention=attention, max_length_tokens=config.length_limit_tokens
         )
     set_attention(config, model)
-    identity: dict[str, Any] | None = None
+    identity: dict[str, Any] = {}
     if not config.dry_run:
         identity = on_first_rank(lambda: identify(config, model, processor, shares))
-    if checkpoint is not None and identity is not None:
-        same_run, found, run = check_same_run, checkpoint, identity
-        on_first_rank(lambda: same_run(found, read_complete(found).get("run"), run))
-    elif not config.dry_run:
-        on_first_rank(lambda: clear_folder(config, sum(p.numel() * p.element_size() for p in model.parameters())))
+        if checkpoint is None:
+            whole = config.merge_adapters or not config.lora_rank
+            num_bytes = 4 * sum(parameter.numel() for parameter in model.parameters()) if whole else 0
+            on_first_rank(lambda: begin_run(config, identity, num_bytes))
+        else:
+            found = checkpoint
+            on_first_rank(lambda: check_same_run(found, read_complete(found).get("run"), identity))
     if processes.is_main_process:
         report(show_mixture(shares))
         write_mixture_image(shares, out / "mixture.png")

@@ -158,7 +158,7 @@ def test_settings_that_go_through_reach_the_trainer_with_their_types() -> None:
     words = ["--lr_schedule", "cosine_with_min_lr", "--lr_scheduler_kwargs", '{"min_lr": 1e-7}', "--ddp_timeout", "60"]
     args = to_sft_config(parse_config(["--model", "m", *words]))
     assert (args.lr_scheduler_kwargs, args.ddp_timeout, args.torch_compile) == ({"min_lr": 1e-7}, 60, False)
-    with pytest.raises(ValueError, match="--sft_args: argument .*ddp_timeout.*: invalid int value: 'soon'"):
+    with pytest.raises(ValueError, match=r"--sft_args: argument .*ddp_timeout.*: invalid int value: 'soon'"):
         read_sft_args(["ddp_timeout=soon"])
     with pytest.raises(ValueError, match="no such optimizer; did you mean"):
         check_optimizer("adamw_torch_fuse")

@@ -6,6 +6,7 @@ Shapes: T tokens of one dialogue.
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from training.data.conversation import Conversation, Skipped
 from training.data.conversation import to_dialogue as to_dialogue
 from training.data.loss_mask import NO_LOSS, shift_spans, spans_to_mask
 from training.data.pixels import NO_LIMITS, PixelLimits, uint8_kwargs
+
+log = logging.getLogger(__name__)
 
 _TOKEN_TYPES = ("mm_token_type_ids", "token_type_ids")
 _TEXT_OUTPUTS = ("input_ids", "attention_mask", "offset_mapping", "text_replacement_offsets")
@@ -101,6 +104,11 @@ class Encoder:
         )
         return str(texts[0])
 
+    def adds_special_tokens(self, text: str) -> bool:
+        """Whether the tokenizer adds its own beginning of the text, as transformers does unless the template has it."""
+        bos = self.processor.tokenizer.bos_token
+        return not (bos and text.startswith(bos))
+
     def render(self, asked: Dialogue | Conversation) -> tuple[str, list[tuple[int, int]]]:
         """The text of a dialogue, and the character spans of its trained answers with their end-of-turn tokens.
 
@@ -139,7 +147,11 @@ class Encoder:
         """
         turns = tuple(Turn((f"Question {n}?",), f"Answer {n}.") for n in (1, 2))
         try:
-            self.render(Conversation(Dialogue("two turns of text", turns), None, (not last_turn_only, True)))
+            text, spans = self.render(
+                Conversation(Dialogue("two turns of text", turns), None, (not last_turn_only, True))
+            )
+            if not all(text[:end].endswith(self._ends) for _, end in spans):
+                log.warning("the chat template ends an answer with no special token: the model doesn't learn to stop")
         except Skipped as error:
             raise ValueError(
                 f"the checkpoint's chat template can't be trained with: {error}. Give one that renders turn by turn "
@@ -163,7 +175,7 @@ class Encoder:
             out = self.processor(
                 text=[text],
                 images=[images] if images else None,
-                add_special_tokens=False,
+                add_special_tokens=self.adds_special_tokens(text),
                 return_offsets_mapping=True,
                 return_text_replacement_offsets=True,
                 images_kwargs=self._images_kwargs,

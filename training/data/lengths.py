@@ -47,7 +47,8 @@ class Measurer:
             added = sum(count(processor, width, height, len(sizes) > 1) - 1 for width, height in sizes)
         except (ValueError, ImageError):  # the row's, the template's, an image's, or the processor's
             return Length(0, False)
-        tokens = len(processor.tokenizer(text, add_special_tokens=False)["input_ids"]) + added
+        special = self.encoder.adds_special_tokens(text)
+        tokens = len(processor.tokenizer(text, add_special_tokens=special)["input_ids"]) + added
         limit = self.encoder.max_length_tokens
         return Length(0 if limit is not None and tokens > limit else tokens, bool(sizes))
 

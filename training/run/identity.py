@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,16 +13,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from filelock import FileLock, Timeout
 
+from mmcr_dataset.stage.stages import write_text
 from training.config import TrainConfig
 from training.data.encode import chat_template_of
 from training.data.mixture import Share
 from training.model.load import compute_dtype
+from training.run.ranks import raise_together
 
 log = logging.getLogger(__name__)
 
-_OF_A_RUN = ("checkpoints", "final", "final.unfinished", "log.jsonl", "loss.png", "mixture.png", "base")
+_RUN = "run.json"  # the identity of the run that a folder holds
+_OF_A_RUN = (
+    _RUN,
+    "checkpoints",
+    "final",
+    "final.before",
+    "final.unfinished",
+    "log.jsonl",
+    "loss.png",
+    "mixture.png",
+    "base",
+)
 _EARLIER = "earlier"
 _SAMPLE = 64  # values of each weight tensor in the digest
 # Settings that may differ on resume: the trained dialogues, their order and the loss are the same. Weights and rows are
@@ -30,7 +45,7 @@ MAY_DIFFER = frozenset(
     """
     model revision data data_config data_revision data_weights data_caps data_temperature balance_topics dominant_topic
     dominant_percent topic_file output_dir overwrite_output_dir gradient_checkpointing micro_batch_dialogues attention
-    skipped_max epochs max_steps num_workers checkpoint_minutes checkpoint_steps keep_checkpoints resume report_to
+    packing bin_tokens skipped_max merge_adapters epochs max_steps num_workers checkpoint_minutes checkpoint_steps keep_checkpoints resume report_to
     push_to peak_tflops dry_run log_every_steps precision
     """.split()
 )
@@ -46,10 +61,12 @@ def identify(config: TrainConfig, model: Any, processor: Any, shares: Sequence[S
         shares: the data sets, with their digests.
     """
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in MAY_DIFFER}
+    settings["max_length_tokens"] = config.length_limit_tokens
     settings["precision"] = str(compute_dtype(config)).removeprefix("torch.")
     settings["chat_template"] = hashlib.sha256(chat_template_of(processor).encode()).hexdigest()[:12]
     return {
         "settings": settings,
+        "end": {"epochs": config.epochs, "max_steps": config.max_steps},
         "model": {"name": config.model, "revision": config.revision, "digest": digest_weights(model)},
         "data": [{"name": s.name, "rows": s.num_rows, "taken": s.num_taken, "digest": s.digest()} for s in shares],
     }
@@ -95,36 +112,43 @@ def check_same_run(checkpoint: Path, was: Mapping[str, Any] | None, now: Mapping
     """
     if was is None:
         log.warning("%s: written by an older version, without its settings; not compared with this run's", checkpoint)
-    elif found := differences(was, now):
+        return
+    if found := differences(was, now):
         raise ValueError(
             f"{checkpoint}: of another run: {'; '.join(found)}. Resume with that run's settings, choose another "
             "--output_dir, or omit --resume"
         )
+    if was["end"] != now["end"] and now["settings"]["lr_schedule"] != "constant":
+        log.warning("the learning rate follows a schedule that ends at %s, not at %s", now["end"], was["end"])
 
 
 @contextlib.contextmanager
 def lock_run(out: Path) -> Iterator[None]:
-    """Hold the output folder: no second process trains in it meanwhile.
+    """Hold the output folder with rank 0, so that no second run trains in it meanwhile; called on all ranks.
 
     Raises:
-        ValueError: another process holds it.
+        ValueError: on all ranks, if another run holds it.
     """
     lock = FileLock(out / "run.lock")
+    said: str | None = None
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ValueError(f"{out}: another process trains in it; stop that or choose another --output_dir") from error
+        if PartialState().is_main_process:
+            lock.acquire(timeout=0)
+    except Timeout:
+        said = f"{out}: another process trains in it; stop that or choose another --output_dir"
+    raise_together(said)
     try:
         yield
     finally:
         lock.release()
 
 
-def clear_folder(config: TrainConfig, final_bytes: int) -> None:
+def begin_run(config: TrainConfig, identity: Mapping[str, Any], final_bytes: int) -> None:
     """Make room for a fresh run: an earlier run's files go to `earlier/N`, or with --overwrite_output_dir are deleted.
 
     Args:
         config: the settings.
+        identity: of the new run, which is written to `run.json`.
         final_bytes: size of the trained model on disk.
 
     Raises:
@@ -141,6 +165,10 @@ def clear_folder(config: TrainConfig, final_bytes: int) -> None:
                         "--output_dir"
                     )
         if config.overwrite_output_dir:
+            if not ((out / _RUN).is_file() or (out / "final" / "training.json").is_file()):
+                raise ValueError(
+                    f"{out}: wasn't written by a run of this version; move it yourself, nothing is deleted"
+                )
             for path in held:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         else:
@@ -156,3 +184,4 @@ def clear_folder(config: TrainConfig, final_bytes: int) -> None:
             f"{out}: {free / 1e9:,.1f} GB free, the trained model needs {final_bytes / 1e9:,.1f}; free disk space or "
             "choose another --output_dir"
         )
+    write_text(out / _RUN, json.dumps(identity, indent=1) + "\n")

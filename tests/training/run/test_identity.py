@@ -23,7 +23,8 @@ from training.train import train
 from training.trainer import count_warmup_steps
 
 IDENTITY: dict[str, Any] = {
-    "settings": {"seed": 0, "bin_tokens": 500},
+    "settings": {"seed": 0, "turns_max": 0, "lr_schedule": "cosine"},
+    "end": {"epochs": 1.0, "max_steps": 0},
     "model": {"name": "a/b", "revision": None, "digest": "m"},
     "data": [{"name": "one", "rows": 8, "taken": 8, "digest": "d"}],
 }
@@ -31,7 +32,7 @@ IDENTITY: dict[str, Any] = {
 
 def test_differences_name_flag_value_and_what_it_was() -> None:
     other = {
-        "settings": {"seed": 1, "bin_tokens": 500},
+        "settings": {"seed": 1, "turns_max": 0, "lr_schedule": "cosine"},
         "model": {"name": "a/b", "revision": "v2", "digest": "n"},
         "data": [{"name": "two", "rows": 9, "taken": 4, "digest": "e"}],
     }
@@ -110,7 +111,15 @@ def test_resume_refuses_another_runs_settings_by_name_and_takes_what_changes_not
             train(settings(data_folder, stopped, resume=True, **changed))
     (stopped.parent / "moved").symlink_to(data_folder)
     train(
-        settings(tmp_path / "moved", stopped, resume=True, max_steps=3, bin_tokens=1000, gradient_checkpointing="all")
+        settings(
+            tmp_path / "moved",
+            stopped,
+            resume=True,
+            max_steps=3,
+            bin_tokens=1100,
+            max_length_tokens=1000,
+            gradient_checkpointing="all",
+        )
     )
     assert [line["step"] for line in read_log(stopped)] == [1, 2, 3]
 

@@ -164,7 +164,8 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
 
     if config.dry_run:
         first = encode_first_batches(plan, rows, collator)
-        processes.print(show_dry_run(first, counts))
+        num_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+        processes.print(show_dry_run(first, counts, num_bytes, config.optim))
         if processes.is_main_process:
             write_dry_run(out / "dry_run.json", shares, plan.num_steps, first)
         return out

@@ -79,6 +79,7 @@ def add_lora(model: Any, family: Family, config: TrainConfig) -> Any:
         target_modules=[name for name in linear if name.rpartition(".")[2] in wanted],
         bias="none",
     )
+    torch.manual_seed(config.seed)  # the adapters start from random values
     return get_peft_model(model, settings)
 
 

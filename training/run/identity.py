@@ -45,8 +45,8 @@ MAY_DIFFER = frozenset(
     """
     model revision data data_config data_revision data_weights data_caps data_temperature balance_topics dominant_topic
     dominant_percent topic_file output_dir overwrite_output_dir gradient_checkpointing micro_batch_dialogues attention
-    packing bin_tokens skipped_max merge_adapters epochs max_steps num_workers checkpoint_minutes checkpoint_steps keep_checkpoints resume report_to
-    push_to peak_tflops dry_run log_every_steps precision
+    packing bin_tokens skipped_max merge_adapters epochs max_steps num_workers checkpoint_minutes checkpoint_steps
+    keep_checkpoints resume report_to push_to peak_tflops dry_run log_every_steps precision
     """.split()
 )
 

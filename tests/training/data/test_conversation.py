@@ -155,6 +155,40 @@ def test_template_that_refuses_a_dialogue_is_named(build_family: Callable[..., t
         Encoder(processor).encode(to_conversation(row_of(said("user", "A?"), said("assistant", "b."))))
 
 
+def test_beginning_of_text_that_the_tokenizer_adds_is_trained_as_it_is_asked(
+    build_family: Callable[..., tuple[Any, Any]],
+) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    _, processor = build_family("qwen3_vl")
+    tokenizer = processor.tokenizer
+    tokenizer.add_special_tokens({"bos_token": "<s>"})
+    bos = tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", bos)])
+    row = row_of(said("user", "A?"), said("assistant", "B."))
+    for template in (processor.chat_template, "{{ bos_token }}" + processor.chat_template):
+        processor.chat_template = template
+        encoded = Encoder(processor).encode(to_conversation(row))
+        asked = processor.apply_chat_template(
+            to_conversation(row).messages[:1], add_generation_prompt=True, tokenize=True, return_dict=True
+        )["input_ids"][0]
+        assert encoded.input_ids_T[: len(asked)].tolist() == list(asked)
+        assert encoded.input_ids_T.tolist().count(bos) == 1
+        assert Measurer(Encoder(processor), load_family("qwen3_vl")).measure(row).tokens == len(encoded)
+    assert trained_text(processor, row) == "B.<|im_end|>"
+
+
+def test_template_that_ends_no_answer_is_told(
+    build_family: Callable[..., tuple[Any, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, processor = build_family("qwen3_vl")
+    Encoder(processor).check_template(last_turn_only=False)
+    assert not caplog.text
+    processor.chat_template = processor.chat_template.replace("<|im_end|>", "")
+    Encoder(processor).check_template(last_turn_only=False)
+    assert "doesn't learn to stop" in caplog.text
+
+
 def test_turns_are_counted_after_a_system_message() -> None:
     turns = [said("system", "S"), said("user", "A <image>"), said("assistant", "B"), said("user", "C <image>")]
     row = row_of(*turns, said("assistant", "D"), images=(1, 2))

@@ -47,7 +47,8 @@ def _find_parts(family: Family, model: Any) -> dict[str, tuple[str, ...]]:
     head = names.get(id(model.get_output_embeddings()), "lm_head")
     beginnings = sorted({".".join(name.split(".")[:2]) + ("." if name.count(".") > 1 else "") for name in rest})
     connector = tuple(name for name in beginnings if not name.startswith(f"{head}."))
-    return {"vision": (known[0],), "connector": connector, "language": (known[1], f"{head}.")}
+    parts = {"vision": (known[0],), "connector": connector, "language": (known[1], f"{head}.")}
+    return {name: prefixes for name, prefixes in parts.items() if prefixes}  # Qwen-VL's connector is in the encoder
 
 
 def _why_not_packed(model: Any, inputs: set[str]) -> str | None:

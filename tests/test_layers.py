@@ -48,6 +48,7 @@ ROOMS = {
         "data",
         "model",
         "run",
+        "sft_settings",
         "trainer",
         "train",
         "commands",

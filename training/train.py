@@ -97,7 +97,8 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     from training.run.progress import ShowProgress
     from training.run.publish import open_repo, publish
     from training.run.ranks import on_first_rank
-    from training.trainer import DialogueTrainer, to_sft_config
+    from training.sft_settings import to_sft_config
+    from training.trainer import DialogueTrainer
 
     report = print if config.dry_run else log.info  # of a dry run it is the result
     if config.push_to is not None and not config.dry_run:

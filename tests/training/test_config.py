@@ -153,7 +153,7 @@ def test_flag_that_contradicts_is_refused_with_our_name_for_it(words: str, said:
 
 
 def test_settings_that_go_through_reach_the_trainer_with_their_types() -> None:
-    from training.trainer import check_optimizer, read_sft_args, to_sft_config
+    from training.sft_settings import check_optimizer, read_sft_args, to_sft_config
 
     words = ["--lr_schedule", "cosine_with_min_lr", "--lr_scheduler_kwargs", '{"min_lr": 1e-7}', "--ddp_timeout", "60"]
     args = to_sft_config(parse_config(["--model", "m", *words]))

@@ -19,8 +19,8 @@ from tests.training.test_train import read_log, settings
 from training.data.digest import digest_rows
 from training.run.checkpoints import delete_old_checkpoints, read_complete, write_complete
 from training.run.identity import check_same_run, differences, identify, lock_run
+from training.sft_settings import count_warmup_steps
 from training.train import train
-from training.trainer import count_warmup_steps
 
 IDENTITY: dict[str, Any] = {
     "settings": {"seed": 0, "turns_max": 0, "lr_schedule": "cosine"},

@@ -44,11 +44,13 @@ def find_answers(
         if not (text.startswith(asked) and marked.startswith(asked)):
             raise NotTurnByTurn(f"what is asked in turn {number} is not the beginning of the whole dialogue's text")
         lead, mark, rest = marked[len(asked) :].partition(_MARK)
+        if "'type': 'text'" in lead:
+            raise NotTurnByTurn("an answer that is a list of blocks is shown as the list")
+        end = min((at + len(token) for token in ends if (at := rest.find(token)) >= 0), default=len(rest))
         answer = message["content"][0]["text"]
         forms = (answer, answer.strip(), answer.lstrip(), answer.rstrip())  # many templates strip
-        written = next((form for form in forms if mark and text.startswith(lead + form + rest, len(asked))), None)
+        written = next((form for form in forms if mark and text.startswith(lead + form + rest[:end], len(asked))), None)
         if written is None:
             raise NotTurnByTurn(f"the answer of turn {number} is rewritten when the dialogue goes on")
-        end = min((at + len(token) for token in ends if (at := rest.find(token)) >= 0), default=len(rest))
         spans.append((len(asked), len(asked) + len(lead) + len(written) + end))
     return text, spans

@@ -94,6 +94,41 @@ class Encoder:
 
     def render_text(self, messages: Sequence[Mapping[str, Any]], ask: bool = False) -> str:
         """The chat template's text of messages; with `ask` up to where the next answer begins."""
+        from jinja2 import TemplateError
+
+        try:
+            return self._render(self._flat(messages) if self._takes_strings else messages, ask)
+        except TypeError as error:  # a template that joins strings got a list
+            raise TemplateError(str(error)) from error
+
+    @functools.cached_property
+    def _takes_strings(self) -> bool:
+        """True if the template shows an answer only as a string, as templates of language models do."""
+        from jinja2 import TemplateError
+
+        dialogue = Conversation(Dialogue("a turn of text", (Turn(("Question?",), "Answer."),)))
+        for strings in (False, True):
+            try:
+                find_answers(
+                    lambda messages, ask, flat=strings: self._render(self._flat(messages) if flat else messages, ask),
+                    dialogue.messages, (True,), self._ends,
+                )  # fmt: skip
+            except (TemplateError, TypeError, NotTurnByTurn):
+                continue
+            return strings
+        return False
+
+    @staticmethod
+    def _flat(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The messages, those of text alone with a string as their content."""
+        return [
+            {**message, "content": "".join(block["text"] for block in message["content"])}
+            if all(block["type"] == "text" for block in message["content"])
+            else dict(message)
+            for message in messages
+        ]
+
+    def _render(self, messages: Sequence[Mapping[str, Any]], ask: bool) -> str:
         from transformers.utils.chat_template_utils import render_jinja_template
 
         texts, _ = render_jinja_template(

@@ -134,6 +134,15 @@ def test_answer_is_found_whatever_it_says(answer: str, build_family: Callable[..
     assert trained_text(processor, row_of(*turns)) == f"{answer}<|im_end|>" * 2
 
 
+def test_template_that_closes_the_whole_dialogue_trains_each_end_of_turn(
+    build_family: Callable[..., tuple[Any, Any]],
+) -> None:
+    _, processor = build_family("qwen3_vl")
+    processor.chat_template += "{% if not add_generation_prompt %}<|endoftext|>{% endif %}"
+    row = row_of(said("user", "A?"), said("assistant", "B."), said("user", "C?"), said("assistant", "D."))
+    assert trained_text(processor, row) == "B.<|im_end|>D.<|im_end|>"
+
+
 def test_template_that_strips_answers_trains_the_stripped_ones(build_family: Callable[..., tuple[Any, Any]]) -> None:
     _, processor = build_family("qwen3_vl")
     processor.chat_template = processor.chat_template.replace("{{ content['text'] }}", "{{ content['text'] | trim }}")
@@ -143,9 +152,30 @@ def test_template_that_strips_answers_trains_the_stripped_ones(build_family: Cal
 
 def test_template_that_rewrites_an_answer_is_refused(build_family: Callable[..., tuple[Any, Any]]) -> None:
     _, processor = build_family("qwen3_vl")
-    processor.chat_template = processor.chat_template.replace("{{ content['text'] }}", "{{ content['text'] | upper }}")
+    template = processor.chat_template.replace("{{ content['text'] }}", "{{ content['text'] | upper }}")
+    processor.chat_template = template.replace("{{ message['content'] }}", "{{ message['content'] | upper }}")
     with pytest.raises(Skipped, match="template_not_turn_by_turn: the answer of turn 1 is rewritten"):
         Encoder(processor).encode(to_conversation(row_of(said("user", "A?"), said("assistant", "b."))))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    ["{{ message['content'] }}", "{{ message['content'] + '' }}", "{{ message.content if message.content is string }}"],
+)
+def test_template_that_takes_answers_as_strings_gets_strings(
+    shown: str, build_family: Callable[..., tuple[Any, Any]], make_dialogue: Callable[..., Dialogue]
+) -> None:
+    _, processor = build_family("qwen3_vl")
+    own = processor.chat_template
+    begin, end = own.index("{% if message['content'] is string"), own.index("<|im_end|>\n{% endfor")
+    user = own[begin:end]
+    split = "{% if message['role'] == 'assistant' %}" + shown + "{% else %}" + user + "{% endif %}"
+    dialogue = make_dialogue(num_images=2, num_turns=3, seed=4)
+    expected = Encoder(processor).encode(dialogue)
+    processor.chat_template = own[:begin] + split + own[end:]
+    found = Encoder(processor).encode(dialogue)
+    assert found.input_ids_T.tolist() == expected.input_ids_T.tolist()
+    assert found.labels_T.tolist() == expected.labels_T.tolist()
 
 
 def test_template_that_refuses_a_dialogue_is_named(build_family: Callable[..., tuple[Any, Any]]) -> None:

@@ -20,7 +20,8 @@ from training.data.packing import merge_size_of
 from training.data.step_loader import plan_steps
 from training.families import load_family
 from training.model.varlen import register_varlen
-from training.trainer import DialogueTrainer, to_sft_config
+from training.sft_settings import to_sft_config
+from training.trainer import DialogueTrainer
 
 Build = Callable[[], tuple[Any, Any]]
 

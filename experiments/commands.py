@@ -72,7 +72,7 @@ class Commands:
         """
         more = ["--model", model] if model else []
         ends = ["--seed", str(seed), "--output_dir", str(out), "--resume", "true"]
-        return Command(self._launcher(), [TRAIN, *self._settings(flags), *more, *ends])
+        return Command(self._launcher(), [TRAIN, *override(self._settings(flags), [*more, *ends])])
 
     def evaluate(self, model: str, out: Path) -> Command:
         """The evaluation of a checkpoint."""
@@ -91,7 +91,7 @@ class Commands:
         ends = ["--output_dir", str(out), "--dry_run", "true"]
         return Command(
             [self.python, "-m", "accelerate.commands.launch", "--quiet", *_one_process(1)],
-            [TRAIN, *self._settings(flags), *more, *padded, *ends],
+            [TRAIN, *override(self._settings(flags), [*more, *padded, *ends])],
         )
 
     def settings(self, flags: Sequence[str]) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Commands:
         return settings
 
     def _settings(self, flags: Sequence[str]) -> list[str]:
-        return ["--config", self.config, *self.train_flags, *flags]
+        return ["--config", self.config, *override(self.train_flags, flags)]
 
     def _launcher(self) -> list[str]:
         start = [self.python, "-m", "accelerate.commands.launch", "--quiet"]  # its traceback says nothing of the fault
@@ -117,6 +117,22 @@ class Commands:
             return [*start, "--config_file", self.launch, *number]
         several = ["--multi_gpu"] if (self.processes or 1) > 1 else []
         return [*start, *several, *_one_process(self.processes or 1)]
+
+
+def override(flags: Sequence[str], later: Sequence[str]) -> list[str]:
+    """Both, without what `later` gives again: a flag is given once."""
+
+    def name_of(word: str) -> str:
+        return word.partition("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_").removeprefix("no_")
+
+    again = {name_of(word) for word in later if word.startswith("--")}
+    kept: list[str] = []
+    keep = True
+    for word in flags:
+        if word.startswith("--"):
+            keep = name_of(word) not in again
+        kept += [word] if keep else []
+    return [*kept, *later]
 
 
 def _one_process(processes: int) -> list[str]:

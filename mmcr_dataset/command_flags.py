@@ -10,9 +10,10 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 # Old flag name -> new names, of which a command has one. OLD_FLAGS are deprecated and log a warning, ALIASES stay.
 OLD_FLAGS: dict[str, tuple[str, ...]] = {
@@ -51,7 +52,10 @@ def parse(command: type[C], words: Sequence[str], name: str, default: C | None =
     """
     import tyro
 
-    words = _rename_flags(command, _with_recipe(command, words), name)
+    recipe, words = _split_recipe(command, words)
+    words = _translate(command, _rename_flags(command, words, name))
+    check_given_once(command, words)
+    words = [*_translate(command, _rename_flags(command, recipe, name)), *words]
     about = (inspect.getdoc(command) or "").partition("Attributes:")[0].strip()
     stderr = io.StringIO()
     wide = not {"-h", "--help"} & set(words)  # keeps error messages on one line
@@ -77,10 +81,10 @@ def _has_config(command: type[Any]) -> bool:
     return "config" in {one.name for one in dataclasses.fields(command)}
 
 
-def _with_recipe(command: type[Any], words: Sequence[str]) -> list[str]:
-    """The arguments, after the flags of each `--config FILE.yaml`, unless the command has a field `config`."""
+def _split_recipe(command: type[Any], words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The flags of each `--config FILE.yaml`, unless the command has a field `config`, and the other arguments."""
     if _has_config(command):
-        return list(words)
+        return [], list(words)
     recipe: list[str] = []
     rest: list[str] = []
     left = iter(words)
@@ -92,11 +96,41 @@ def _with_recipe(command: type[Any], words: Sequence[str]) -> list[str]:
         path = Path(value if equals else next(left, ""))
         for name, setting in read_recipe(path).items():
             flag, known = name.replace("-", "_"), flags_of(command)
-            if flag not in known and flag not in OLD_FLAGS | ALIASES:
+            if flag not in known and flag not in OLD_FLAGS | ALIASES and flag not in _foreign_names(command):
                 raise ValueError(f"{path}: {name}: no such field{suggest(flag, known)}; see --help")
             values = setting if isinstance(setting, list) else [setting]
             recipe += [f"--{flag}", *map(str, values)] if setting is not None else []
-    return recipe + rest
+    return recipe, rest
+
+
+def _foreign_names(command: type[Any]) -> Collection[str]:
+    """Other programs' flag names that a command takes (its `FOREIGN`)."""
+    names: Collection[str] = getattr(command, "FOREIGN", ())
+    return names
+
+
+def _translate(command: type[Any], words: list[str]) -> list[str]:
+    """The arguments with other programs' names replaced (by the command's `translate`)."""
+    if not _foreign_names(command):
+        return words
+    translated: list[str] = command.translate(words)
+    return translated
+
+
+def check_given_once(command: type[Any], words: Sequence[str]) -> None:
+    """Check that no flag is given twice, of which only the last would count; flags that append may be.
+
+    Raises:
+        ValueError: one is.
+    """
+    from tyro.conf import UseAppendAction
+
+    hints = get_type_hints(command, include_extras=True)
+    appending = {name for name, hint in hints.items() if UseAppendAction in getattr(hint, "__metadata__", ())}
+    flags = [word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--")]
+    for name, count in Counter(flag.removeprefix("no_") for flag in flags).items():
+        if count > 1 and name not in appending:
+            raise ValueError(f"--{name} is given {count} times; give it once, several values after each other")
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from mmcr_dataset.command_flags import parse
+from training import foreign_flags
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class TrainConfig:
     Attributes:
         model: checkpoint folder, Hub id, or tiny:FAMILY for a small one with random weights.
         revision: commit or tag of the model on the Hub.
+        chat_template: Jinja file to train and save instead of the checkpoint's own chat template.
         data: data sets with MMCR rows: folders or Hub ids.
         data_config: default, single or multi.
         data_revision: commit or tag of the data on the Hub.
@@ -33,9 +35,16 @@ class TrainConfig:
         turns_max: truncate dialogues to their first N turns and the images of these; 0 for all turns.
         streaming: stream rows, for data sets too large to index; needs --max_steps.
         shuffle_rows: streaming: size of the shuffle buffer, in rows.
-        output_dir: output folder for base/, final/, log.jsonl and loss.png.
+        output_dir: output folder for base/, final/, log.jsonl and loss.png. An earlier run in it is moved to earlier/.
+        overwrite_output_dir: delete an earlier run in the output folder instead of moving it.
         freeze: frozen parts, some of vision, connector, language.
         lora_rank: LoRA: train adapters of this rank on the language part instead; 0 trains the weights.
+        lora_alpha: LoRA: scale of the adapters; 0 for twice the rank.
+        lora_dropout: LoRA: dropout of the adapters' inputs, 0 to below 1.
+        lora_targets: LoRA: names of the layers with adapters; all linear layers of the language part if empty.
+        merge_adapters: LoRA: final/ is the model with its adapters merged, and they alone in adapters/; false for
+            adapters alone.
+        quantization: LoRA: load the frozen weights in 4 or 8 bits (bitsandbytes, on a GPU).
         gradient_checkpointing: parts whose activations are recomputed in the backward pass instead of kept in memory;
             vision saves most memory for the least compute.
         global_batch_dialogues: global batch size: dialogues per step over all processes (paper: 1024); gradient
@@ -44,8 +53,11 @@ class TrainConfig:
         bin_tokens: packing: maximum tokens of a packed sequence, the micro-batch of a process.
         micro_batch_dialogues: without packing: micro-batch size per process, in dialogues.
         loss_average: unit that the loss is averaged over, within a step.
-        attention: attention implementation of the language part; varlen doesn't compute attention across packed
-            dialogues.
+        attention: attention implementation of the language part. auto: flash-attn where it is installed, else varlen
+            (PyTorch's kernel, without attention across packed dialogues), or sdpa where that can't run.
+        train_last_turn_only: loss on the last answer of each dialogue only; `train: false` in a row excludes an answer.
+        image_max_pixels: maximum pixels of an image; larger ones are resized. 0 for the checkpoint's own limit.
+        image_min_pixels: minimum pixels of an image; smaller ones are resized. 0 for the checkpoint's own limit.
         image_tiling: Ovis2: the checkpoint's own processor, or its authors' tiling for use with the authors' code.
         tiles_single: original tiling: maximum tiles of a single image.
         tiles_multi: original tiling: maximum tiles of each of several images.
@@ -55,11 +67,16 @@ class TrainConfig:
         epochs: number of epochs (paper: 1).
         max_steps: stop after this many steps; 0 for no limit.
         learning_rate: peak learning rate (paper: 2e-6).
-        lr_schedule: learning rate schedule (paper: cosine).
+        lr_schedule: learning rate schedule (paper: cosine); its own settings by --lr_scheduler_kwargs JSON.
         warmup_percent: linear warmup, in percent of the steps, 0..100.
+        optim: optimizer, by its name in transformers: adamw_torch_fused, adamw_8bit, paged_adamw_8bit, ...
+        adam_beta1: decay of the optimizer's first moment.
+        adam_beta2: decay of the optimizer's second moment.
+        adam_epsilon: added to the optimizer's denominator.
         weight_decay: decoupled weight decay (paper: 0).
         max_grad_norm: gradient clipping norm; 0 for no clipping.
-        precision: mixed precision of the compute; weights stay float32. auto: bfloat16 on a GPU that supports it.
+        precision: mixed precision of the compute. Trained weights stay float32, frozen ones have this precision.
+            auto: bfloat16 on a GPU that supports it.
         seed: seed of weights, order and sampling.
         num_workers: data loader workers that decode and encode; 0 for the main process.
         checkpoint_minutes: minutes between checkpoints; 0 for none by time.
@@ -70,14 +87,18 @@ class TrainConfig:
         push_to: ORG/NAME on the Hub that the trained model is uploaded to, with a model card.
         peak_tflops: peak TFLOPS of one GPU, for MFU; 0 to look it up by the GPU's name.
         dry_run: build everything, show what would be trained, and exit.
-        log_every_steps: steps between two lines of log.jsonl.
+        log_every_steps: steps between two lines of log.jsonl, which always has the last step.
+        sft_args: NAME=VALUE settings of TRL's SFTConfig, as they are; a flag with such a name goes here.
 
     Raises:
         ValueError: at construction, if a value is out of its range.
     """
 
+    FOREIGN: ClassVar[frozenset[str]] = foreign_flags.NAMES
+
     model: str = ""
     revision: str | None = None
+    chat_template: str | None = None
     data: list[str] = field(default_factory=lambda: ["mmcr-310k"])
     data_config: str | None = None
     data_revision: str | None = None
@@ -92,15 +113,24 @@ class TrainConfig:
     streaming: bool = False
     shuffle_rows: int = 1000
     output_dir: str = "out/train"
+    overwrite_output_dir: bool = False
     freeze: list[str] = field(default_factory=list)
     lora_rank: int = 0
+    lora_alpha: float = 0.0
+    lora_dropout: float = 0.0
+    lora_targets: list[str] = field(default_factory=list)
+    merge_adapters: bool = True
+    quantization: Literal["none", "4bit", "8bit"] = "none"
     gradient_checkpointing: Literal["none", "vision", "all"] = "none"
     global_batch_dialogues: int = 1024
     packing: bool = True
     bin_tokens: int = 16384
     micro_batch_dialogues: int = 1
     loss_average: Literal["token", "dialogue", "square_root"] = "token"
-    attention: Literal["varlen", "sdpa", "eager", "flash_attention_2"] = "varlen"
+    attention: Literal["auto", "varlen", "sdpa", "eager", "flash_attention_2"] = "auto"
+    train_last_turn_only: bool = False
+    image_max_pixels: int = 0
+    image_min_pixels: int = 0
     image_tiling: Literal["checkpoint", "original"] = "checkpoint"
     tiles_single: int = 9
     tiles_multi: int = 1
@@ -109,8 +139,15 @@ class TrainConfig:
     epochs: float = 1.0
     max_steps: int = 0
     learning_rate: float = 2e-06
-    lr_schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    lr_schedule: Literal[
+        "cosine", "linear", "constant", "constant_with_warmup", "polynomial", "cosine_with_restarts",
+        "cosine_with_min_lr", "inverse_sqrt", "warmup_stable_decay",
+    ] = "cosine"  # fmt: skip
     warmup_percent: float = 0.0
+    optim: str = "adamw_torch_fused"
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    adam_epsilon: float = 1e-08
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -125,6 +162,12 @@ class TrainConfig:
     peak_tflops: float = 0.0
     dry_run: bool = False
     log_every_steps: int = 1
+    sft_args: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def translate(words: list[str]) -> list[str]:
+        """The arguments with the names of other trainers replaced by ours."""
+        return foreign_flags.translate(words)
 
     @property
     def length_limit_tokens(self) -> int:
@@ -140,13 +183,28 @@ class TrainConfig:
         self._check_mixture()
         if self.push_to is not None and self.push_to.count("/") != 1:
             raise ValueError(f"--push_to {self.push_to}: expected ORG/NAME")
+        for setting in self.sft_args:
+            name, equals, _ = setting.partition("=")
+            if not equals or name not in foreign_flags.PASSED:
+                raise ValueError(
+                    f"--sft_args {setting}: expected NAME=VALUE with one of {', '.join(sorted(foreign_flags.PASSED))}"
+                )
         unknown = set(self.freeze) - {"vision", "connector", "language"}
         if unknown:
             raise ValueError(f"--freeze {' '.join(sorted(unknown))}: parts are vision, connector and language")
         if len(set(self.freeze)) == 3:
             raise ValueError("--freeze names every part, nothing would train; remove one")
+        if self.resume and self.overwrite_output_dir:
+            raise ValueError("--resume continues the run that --overwrite_output_dir deletes; omit one")
         if self.lora_rank and self.freeze:
             raise ValueError("--lora_rank trains adapters only, every other part is frozen; omit --freeze")
+        if not self.lora_rank and (self.quantization != "none" or not self.merge_adapters or self.lora_targets):
+            raise ValueError("--quantization, --merge_adapters false, --lora_targets need --lora_rank")
+        if self.quantization != "none" and self.merge_adapters:
+            raise ValueError(
+                f"--quantization {self.quantization}: adapters can't be merged into quantized weights without loss; "
+                "add --merge_adapters false"
+            )
         if self.attention == "varlen" and not self.packing:
             raise ValueError("--attention varlen needs --packing true; choose sdpa for padded batches")
 
@@ -189,6 +247,8 @@ class TrainConfig:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
         at_least_zero = (
             "turns_max",
+            "image_max_pixels",
+            "image_min_pixels",
             "max_steps",
             "skipped_max",
             "num_workers",
@@ -197,12 +257,17 @@ class TrainConfig:
             "seed",
             "peak_tflops",
         )
-        for name in (*at_least_zero, "checkpoint_minutes", "checkpoint_steps", "lora_rank"):
+        for name in (*at_least_zero, "checkpoint_minutes", "checkpoint_steps", "lora_rank", "lora_alpha"):
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected 0 or more")
         for name in ("learning_rate", "epochs", "data_temperature"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"--{name} {getattr(self, name)}: expected a number above 0")
+        if 0 < self.image_max_pixels < self.image_min_pixels:
+            raise ValueError(f"--image_min_pixels {self.image_min_pixels}: above --image_max_pixels")
+        for name in ("lora_dropout", "adam_beta1", "adam_beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"--{name} {getattr(self, name)}: expected 0 to below 1")
         if not 0 <= self.warmup_percent <= 100:
             raise ValueError(f"--warmup_percent {self.warmup_percent}: expected 0 to 100")
 

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":  # run as a file: its siblings are `training.x`, not top-level modules
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -56,53 +57,87 @@ def train(config: TrainConfig) -> Path:
         The folder of the trained model; of a dry run the output folder.
 
     Raises:
-        ValueError: a setting, the model or the data can't be used.
+        ValueError: a setting, the model or the data can't be used, the output folder is in use or holds a checkpoint of
+            another run, or the loss isn't finite.
     """
     import torch
     from accelerate import PartialState
+
+    from training.run.identity import lock_run
+
+    processes = PartialState(cpu=not torch.cuda.is_available())
+    out = Path(config.output_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    with lock_run(out):
+        return _train(config, out, processes)
+
+
+def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     from transformers import PrinterCallback
 
     from training.data.collate import Collator
     from training.data.encode import Encoder
     from training.data.mixture import load_mixture, load_streams, show_mixture, write_mixture_image
     from training.data.packing import merge_size_of
+    from training.data.pixels import PixelLimits, limit_pixels
     from training.data.row_order import first_rows
     from training.data.step_loader import plan_steps
-    from training.families import family_of
-    from training.model.flops import flop_formula
-    from training.model.load import encoding_processor, load_model
-    from training.model.trainable import add_lora, checkpoint_parts, count_parts, freeze_parts, show_parts
-    from training.run.checkpoints import SaveEvery, find_checkpoint
+    from training.families import TINY, family_of
+    from training.model.flops import count_flops
+    from training.model.load import encoding_processor, frozen_dtype, load_model, set_attention
+    from training.model.read_family import read_model
+    from training.model.trainable import add_lora, checkpoint_parts, count_parts, freeze_parts, round_frozen, show_parts
+    from training.run.checkpoints import SaveEvery, agree_on_checkpoint, read_complete
     from training.run.dry_run import encode_first_batches, show_dry_run, write_dry_run
+    from training.run.final import write_final
+    from training.run.identity import begin_run, check_same_run, identify
     from training.run.loss_curve import write_loss_curve
     from training.run.meter import Meter, peak_flops
     from training.run.model_card import run_facts, write_card
     from training.run.progress import ShowProgress
     from training.run.publish import open_repo, publish
-    from training.trainer import DialogueTrainer, to_sft_config
+    from training.run.ranks import on_first_rank
+    from training.sft_settings import to_sft_config
+    from training.trainer import DialogueTrainer
 
     report = print if config.dry_run else log.info  # of a dry run it is the result
-    out = Path(config.output_dir)
-    out.mkdir(parents=True, exist_ok=True)
-    log_path = out / "log.jsonl"
-    processes = PartialState(cpu=not torch.cuda.is_available())
-    if config.push_to is not None and processes.is_main_process and not config.dry_run:
-        open_repo(config.push_to)
-    checkpoint = find_checkpoint(out / "checkpoints") if config.resume else None
-    if checkpoint is None and processes.is_main_process:
-        log_path.unlink(missing_ok=True)
+    if config.push_to is not None and not config.dry_run:
+        on_first_rank(lambda: open_repo(str(config.push_to)))
+    checkpoint = agree_on_checkpoint(out / "checkpoints") if config.resume and not config.dry_run else None
 
     # model
     family = family_of(config.model, config.revision)
     with processes.main_process_first():  # rank 0 writes the cache, the others read it
         rows, shares = load_streams(config) if config.streaming else load_mixture(config)
+    model, processor = load_model(config, family, first_rows(rows))
+    family = read_model(family, model)
+    if config.packing and family.no_packing is not None:
+        log.warning("not packed, padded: %s is a %s, %s", config.model, family.model_type, family.no_packing)
+        attention = "auto" if config.attention == "varlen" else config.attention
+        config = dataclasses.replace(
+            config, packing=False, attention=attention, max_length_tokens=config.length_limit_tokens
+        )
+    set_attention(config, model)
+    identity: dict[str, Any] = {}
+    if not config.dry_run:
+        identity = on_first_rank(lambda: identify(config, model, processor, shares))
+        if checkpoint is None:
+            whole = config.merge_adapters or not config.lora_rank
+            num_bytes = 4 * sum(parameter.numel() for parameter in model.parameters()) if whole else 0
+            on_first_rank(lambda: begin_run(config, identity, num_bytes))
+        else:
+            found = checkpoint
+            on_first_rank(lambda: check_same_run(found, read_complete(found).get("run"), identity))
     if processes.is_main_process:
         report(show_mixture(shares))
         write_mixture_image(shares, out / "mixture.png")
-    model, processor = load_model(config, family, first_rows(rows))
+        if config.model.startswith(TINY):
+            model.save_pretrained(out / "base")
+            processor.save_pretrained(out / "base")
     freeze_parts(model, family, config.freeze)
     if config.lora_rank:
-        model = add_lora(model, family, config.lora_rank)
+        model = add_lora(model, family, config)
+    round_frozen(model, frozen_dtype(config))
     if config.gradient_checkpointing != "none":
         checkpoint_parts(model, family, ["vision"] if config.gradient_checkpointing == "vision" else list(family.parts))
     counts = count_parts(model, family)
@@ -110,13 +145,19 @@ def train(config: TrainConfig) -> Path:
         report(show_parts(counts))
 
     # data
+    limits = limit_pixels(processor, PixelLimits(config.image_min_pixels, config.image_max_pixels))
+    encoder = Encoder(
+        encoding_processor(config, family, processor), config.length_limit_tokens, family.uint8_pixels, limits
+    )
+    encoder.check_template(config.train_last_turn_only)
     collator = Collator(
-        encoder=Encoder(encoding_processor(config, family, processor), config.length_limit_tokens, family.uint8_pixels),
+        encoder=encoder,
         family=family,
         packing=config.packing,
         merge_size=merge_size_of(family, model.config) if config.packing else None,
         average=config.loss_average,
         bin_tokens=config.bin_tokens if config.packing else None,
+        last_turn_only=config.train_last_turn_only,
     )
     plan = plan_steps(config, rows, collator, processes.num_processes, processes.process_index)
     if processes.is_main_process:
@@ -124,22 +165,26 @@ def train(config: TrainConfig) -> Path:
 
     if config.dry_run:
         first = encode_first_batches(plan, rows, collator)
-        processes.print(show_dry_run(first, counts))
+        num_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+        processes.print(show_dry_run(first, counts, num_bytes, config.optim))
         if processes.is_main_process:
             write_dry_run(out / "dry_run.json", shares, plan.num_steps, first)
         return out
 
     # trainer
+    log_path = out / "log.jsonl"
     trainer = DialogueTrainer(
         model=model,
         processing_class=processor,
-        args=to_sft_config(config),
+        args=to_sft_config(config, plan.num_steps),
         train_dataset=rows.sets[0] if config.streaming else rows,
         data_collator=collator,
         plan=plan,
         log_path=log_path,
         skipped_max=config.skipped_max,
-        meter=Meter(flop_formula(model, family).count, peak_flops(config.peak_tflops), processes.num_processes),
+        keep_checkpoints=config.keep_checkpoints,
+        identity=identity,
+        meter=Meter(count_flops(model, family), peak_flops(config.peak_tflops), processes.num_processes),
         callbacks=[ShowProgress(), SaveEvery(config.checkpoint_minutes, config.checkpoint_steps)],
     )
     trainer.remove_callback(PrinterCallback)
@@ -152,20 +197,30 @@ def train(config: TrainConfig) -> Path:
 
     # result
     did = trainer.show_run()
-    final = out / "final"
-    if config.lora_rank:  # merge the adapters, so that the result loads like any other checkpoint
-        trainer.model = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
-    trainer.save_model(str(final))
-    if trainer.is_world_process_zero():
-        processor.save_pretrained(final)
+    adapters = trainer.accelerator.unwrap_model(trainer.model) if config.lora_rank else None
+
+    def save_model(folder: Path) -> None:
+        if adapters is None:
+            trainer.widen(trainer.model)
+        elif config.merge_adapters:  # the result loads like any other checkpoint
+            trainer.save_model(str(folder / "adapters"))
+            trainer.model = trainer.widen(adapters).merge_and_unload()
+        trainer.save_model(str(folder))
+
+    def add_rest(folder: Path) -> None:
+        processor.save_pretrained(folder)
         facts = run_facts(dataclasses.asdict(config), family.model_type, shares, did)
         title = f"{facts['model']} on {' + '.join(share['name'] for share in facts['data'])}"
         write_loss_curve(log_path, out / "loss.png", title)
-        shutil.copy(out / "loss.png", final)
-        write_card(final, facts)
+        shutil.copy(out / "loss.png", folder)
+        write_card(folder, facts)
+
+    final = write_final(out, save_model, add_rest)
+    if trainer.is_world_process_zero():
         print(f"{final}: trained on {trainer.trained_tokens:,} tokens; rows skipped: {dict(trainer.skipped) or 0}")
-        if config.push_to is not None:
-            print(publish(final, config.push_to))
+    if config.push_to is not None:
+        url = on_first_rank(lambda: publish(final, str(config.push_to)))
+        processes.print(url)
     processes.wait_for_everyone()  # a rank that exits during a collective would make the launcher report a failure
     processes.destroy_process_group()
     return final

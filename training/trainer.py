@@ -6,8 +6,8 @@ import contextlib
 import itertools
 import json
 import logging
+import math
 import time
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,18 +17,25 @@ import torch
 from accelerate.utils import DistributedType, gather_object
 from safetensors import SafetensorError
 from transformers import TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from trl import SFTTrainer
 
-from training.config import TrainConfig
-from training.data.collate import REAL_TOKENS, SKIPPED, WEIGHTS
+from training.data.collate import LONGEST, REAL_TOKENS, ROWS, SKIPPED, WEIGHTS
 from training.data.pixels import rescale_and_normalize
 from training.data.step_loader import Step, StepLoader
 from training.data.steps import StepPlan
 from training.model.varlen import NAME as VARLEN
-from training.run.checkpoints import read_complete, truncate_log, write_complete
+from training.run.checkpoints import (
+    delete_old_checkpoints,
+    find_checkpoint,
+    read_complete,
+    truncate_log,
+    write_complete,
+)
 from training.run.meter import Meter
+from training.run.ranks import on_first_rank
 
 log = logging.getLogger(__name__)
+_SHOWN_ROWS = 20  # of a micro-batch without a finite loss
 
 
 class _SeekCallback(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
@@ -42,7 +49,8 @@ class _SeekCallback(TrainerCallback):  # type: ignore[misc]  # transformers is n
         self.plan.seek(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Correct the number of epochs, which the trainer counts from the resumed step."""
+        """Correct the number of epochs, which the trainer counts from the resumed step; the last step is logged."""
+        control.should_log = control.should_log or state.global_step >= state.max_steps
         if self.plan.num_steps is not None:
             state.epoch = state.global_step / self.plan.num_steps
 
@@ -60,11 +68,13 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         plan: the batch sampler.
         log_path: log.jsonl of the run.
         skipped_max: abort when more rows than this were skipped.
+        keep_checkpoints: number of newest checkpoints to keep.
+        identity: of the run, for its checkpoints.
         meter: measures throughput.
         **kwargs: keyword arguments of SFTTrainer.
 
     Raises:
-        ValueError: while training, when more than `skipped_max` rows were skipped.
+        ValueError: while training, when more than `skipped_max` rows were skipped, or loss or gradients aren't finite.
     """
 
     def __init__(
@@ -73,10 +83,14 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         plan: StepPlan,
         log_path: Path,
         skipped_max: int,
+        keep_checkpoints: int = 2,
+        identity: dict[str, Any] | None = None,
         meter: Meter | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.keep_checkpoints = keep_checkpoints
+        self.identity = identity
         self.meter = meter or Meter()
         self.plan = plan
         # False for Qwen-VL, which would make the loss depend on how a step is split into micro-batches.
@@ -88,6 +102,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         self.real_tokens = 0
         self._passed = torch.zeros(4, dtype=torch.float64)  # trained tokens, loss weights, real tokens, FLOPs of a step
         self._passed_skipped: list[tuple[str, str, str]] = []
+        self._logged_step = 0
         self._begin_s = time.perf_counter()
         self.add_callback(_SeekCallback(plan))
 
@@ -108,19 +123,22 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         Losses are summed; the gradients are divided by the sum of the loss weights of the step over all ranks.
         """
         deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED
+        losses: list[torch.Tensor] = []
+        rows: list[list[str]] = []
         batches = self._counted(inputs.batches)
         weight = None
         if deepspeed:  # its gradients can't be scaled afterwards, so the divisor must be known before
             batches = iter(list(batches))
             weight = self._reduced()
-        loss = torch.zeros((), device=self.args.device)
         for number, batch in enumerate(batches, 1):
             last = number == inputs.num_batches
+            rows.append(batch.pop(ROWS))
             self.accelerator.gradient_state._set_sync_gradients(last)
             # without sync FSDP2 would keep unsharded gradients until the last micro-batch
             wait = not (last or deepspeed or self.is_fsdp_enabled)
             with self.accelerator.no_sync(model) if wait else contextlib.nullcontext():
-                loss += super().training_step(model, batch, weight)
+                losses.append(super().training_step(model, batch, weight))
+        loss = self._checked(losses, rows)
         if weight is None:
             # DDP and FSDP2 average over the ranks
             factor = self.accelerator.num_processes / max(self._reduced(), torch.finfo(torch.float32).tiny)
@@ -130,13 +148,47 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             loss *= factor
         return loss
 
+    def _checked(self, losses: list[torch.Tensor], rows: list[list[str]]) -> torch.Tensor:
+        """The sum of the losses of a step's micro-batches.
+
+        Raises:
+            ValueError: on all ranks, if one of them isn't finite; with the rows of its micro-batch.
+        """
+        loss = torch.stack(losses).sum()
+        if not self.accelerator.reduce(loss).isfinite():
+            values = torch.stack(losses).tolist()
+            bad = [id_ for value, ids in zip(values, rows, strict=True) if not math.isfinite(value) for id_ in ids]
+            self._stop("the loss", gather_object(bad))
+        return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """The norm, before the optimizer sees the gradients.
+
+        Raises:
+            ValueError: it isn't finite.
+        """
+        norm = super()._get_grad_norm(model, grad_norm)
+        if not math.isfinite(float(norm)):
+            self._stop("the gradient", [])
+        return norm
+
+    def _stop(self, what: str, rows: list[str]) -> None:
+        more = f" and {len(rows) - _SHOWN_ROWS} more" if len(rows) > _SHOWN_ROWS else ""
+        named = f", in a micro-batch with the rows {' '.join(rows[:_SHOWN_ROWS])}{more}" if rows else ""
+        checkpoint = find_checkpoint(Path(self.args.output_dir))
+        raise ValueError(
+            f"step {self.state.global_step + 1}: {what} is not finite{named}; stopped before the weights were changed "
+            f"by it, the newest checkpoint is {checkpoint or 'none'}. Lower --learning_rate or raise --warmup_percent, "
+            "remove rows that are damaged, or try --precision float32"
+        )
+
     def _counted(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the micro-batches and count their tokens."""
         for batch in batches:
             self._passed_skipped += batch.pop(SKIPPED)
             weights_BT = batch[WEIGHTS][:, 1:]
             weight = float(weights_BT.sum(dtype=torch.float64))
-            counts = [int((weights_BT != 0).sum()), weight, batch.pop(REAL_TOKENS), self.meter.flops_of(batch)]
+            counts = [int((weights_BT != 0).sum()), weight, batch.pop(REAL_TOKENS), self.meter.count_flops(batch)]
             self._passed += torch.tensor(counts, dtype=torch.float64)
             yield batch
 
@@ -172,9 +224,8 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             num_items_in_batch: sum of the loss weights of the step, to divide by; None for the sum of the losses.
         """
         weights_BT = inputs.pop(WEIGHTS)
-        begins = inputs.pop("cu_seq_lens", None)
+        begins, longest = inputs.pop("cu_seq_lens", None), inputs.pop(LONGEST, None)
         if begins is not None and model_attention(self.model) == VARLEN:
-            longest = int(begins.diff().max())
             inputs |= {"cu_seq_lens_q": begins, "cu_seq_lens_k": begins}
             inputs |= {"max_length_q": longest, "max_length_k": longest}
         if "pixel_values" in inputs:
@@ -182,43 +233,57 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             inputs["pixel_values"] = self._prepare_input(pixels)
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
         loss = -(outputs.log_probs * weights_BT[:, 1:]).sum()
+        if outputs.aux_loss is not None:  # MoE: balances the experts, once for each weight of the step
+            loss = loss + self._router_coefficient() * outputs.aux_loss * weights_BT[:, 1:].sum()
         if num_items_in_batch is not None:
             loss = loss * (self.accelerator.num_processes / max(num_items_in_batch, torch.finfo(torch.float32).tiny))
         return (loss, outputs) if return_outputs else loss
 
-    def resume_from(self, checkpoint: Path) -> None:
-        """Resume from a checkpoint, with the results of an uninterrupted run.
+    def _router_coefficient(self) -> float:
+        return float(self.model.config.get_text_config().router_aux_loss_coef)
 
-        Raises:
-            ValueError: the checkpoint is of another model family.
-        """
-        counts, model_type = read_complete(checkpoint), self.model.config.model_type
-        if counts["model_type"] != model_type:
-            raise ValueError(
-                f"{checkpoint}: of the family {counts['model_type']}, this run trains {model_type}; choose another "
-                "--output_dir or omit --resume"
-            )
+    def resume_from(self, checkpoint: Path) -> None:
+        """Resume from a checkpoint of this run (`check_same_run`), with the results of an uninterrupted run."""
+        counts = read_complete(checkpoint)
         self.trained_tokens, self.real_tokens = counts["trained_tokens"], counts["real_tokens"]
         self.skipped = Counter(counts["skipped"])
         self._begin_s -= counts["seconds"]
-        truncate_log(self.log_path, counts["step"])
+        self._logged_step = counts["step"]
+        if self.is_world_process_zero():
+            truncate_log(self.log_path, counts["step"])
         self.train(resume_from_checkpoint=str(checkpoint))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        said: str | None = None
         try:
             super()._save_checkpoint(model, trial)
-            self.accelerator.wait_for_everyone()
-            if self.is_world_process_zero():
-                counts = {"step": self.state.global_step, "seconds": self._seconds(), "skipped": self.skipped}
-                counts["model_type"] = self.model.config.model_type
-                tokens = {"trained_tokens": self.trained_tokens, "real_tokens": self.real_tokens}
-                write_complete(checkpoint, counts | tokens)
         except (OSError, RuntimeError, SafetensorError) as error:
+            said = str(error)
+        failed = [one for one in gather_object([said]) if one is not None]
+        on_first_rank(lambda: self._complete(checkpoint, failed))
+
+    def _complete(self, checkpoint: Path, failed: list[str]) -> None:
+        counts = {"step": self.state.global_step, "seconds": self._seconds(), "skipped": self.skipped}
+        tokens = {"trained_tokens": self.trained_tokens, "real_tokens": self.real_tokens}
+        try:
+            if failed:
+                raise OSError(failed[0])
+            write_complete(checkpoint, counts | tokens | {"run": self.identity})
+        except OSError as error:
             raise ValueError(
                 f"{checkpoint}: could not be written ({error}); free disk space or choose another --output_dir, then "
                 "resume from the last complete checkpoint with --resume true"
             ) from error
+        delete_old_checkpoints(checkpoint.parent, self.keep_checkpoints)
+
+    def widen(self, model: Any) -> Any:
+        """The model with frozen weights in float32 again, as trained ones are, to be saved; on the CPU for its room."""
+        sharded = self.is_fsdp_enabled or self.accelerator.distributed_type == DistributedType.DEEPSPEED
+        if sharded or all(parameter.dtype == torch.float32 for parameter in model.parameters()):
+            return model
+        self.optimizer = None
+        return self.accelerator.unwrap_model(model).to("cpu", torch.float32)
 
     def show_run(self) -> dict[str, Any]:
         """Results of the run, for the model card.
@@ -253,7 +318,8 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         measured: dict[str, float] = {}
         if "loss" in logs:
             measured = {"trained_tokens": self.trained_tokens, "real_tokens": self.real_tokens}
-            measured |= self.meter.read(self.state.max_steps - self.state.global_step, self.args.logging_steps)
+            steps_read, self._logged_step = self.state.global_step - self._logged_step, self.state.global_step
+            measured |= self.meter.read(self.state.max_steps - self.state.global_step, steps_read)
             logs.update(measured)
         super().log(logs, start_time)
         if "loss" in logs and self.is_world_process_zero():
@@ -265,7 +331,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
                 **measured,
             }
             with self.log_path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps(line, allow_nan=False) + "\n")
 
     def _count_skipped(self, skipped: list[tuple[str, str, str]]) -> None:
         for _, reason, message in skipped:
@@ -277,38 +343,3 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
                 f"{self.skipped.total()} rows can't be trained ({dict(self.skipped)}), more than --skipped_max "
                 f"{self.skipped_max}; fix the data (`python -m mmcr_dataset check`) or raise it"
             )
-
-
-def to_sft_config(config: TrainConfig) -> SFTConfig:
-    """Our settings as TRL's SFTConfig; a step is one batch of the trainer."""
-    gpu = torch.cuda.is_available()
-    bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
-    with warnings.catch_warnings():  # `gradient_checkpointing` is deprecated in newer transformers
-        warnings.simplefilter("ignore", FutureWarning)
-        return SFTConfig(
-            output_dir=str(Path(config.output_dir) / "checkpoints"),
-            ignore_data_skip=True,  # StepPlan.seek does it
-            num_train_epochs=config.epochs,
-            max_steps=config.max_steps or -1,
-            learning_rate=config.learning_rate,
-            lr_scheduler_type=config.lr_schedule,
-            warmup_steps=config.warmup_percent / 100,
-            weight_decay=config.weight_decay,
-            max_grad_norm=config.max_grad_norm,
-            bf16=bfloat16,
-            use_cpu=not gpu,
-            dataloader_pin_memory=gpu,
-            dataloader_num_workers=config.num_workers,
-            gradient_checkpointing=False,
-            logging_steps=config.log_every_steps,
-            logging_nan_inf_filter=False,
-            save_strategy="no",  # SaveEvery triggers them
-            save_total_limit=config.keep_checkpoints,
-            report_to=config.report_to,
-            disable_tqdm=True,
-            seed=config.seed,
-            data_seed=config.seed,
-            remove_unused_columns=False,
-            max_length=None,  # the encoder skips what is too long; nothing is truncated
-            assistant_only_loss=True,
-        )

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from experiments.commands import override
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 QUIZ = str(HERE / "quiz.py")
@@ -62,9 +64,10 @@ def flags(fake: FakePython, tmp_path: Path) -> Callable[..., list[str]]:
 
     def words(*places: str, more: str = "") -> list[str]:
         recipe = ROOT / "training" / "recipes" / "tiny_cpu.yaml"
-        return [
+        words = [
             "--config", str(recipe), "--data", *places, "--tasks", "quiz", "--tasks_from", QUIZ,
-            "--python", str(fake.path), "--out", str(tmp_path / "out"), *more.split(),
+            "--python", str(fake.path), "--out", str(tmp_path / "out"),
         ]  # fmt: skip
+        return override(words, more.split())
 
     return words

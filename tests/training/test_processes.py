@@ -107,3 +107,47 @@ def check_same(first: Path, second: Path) -> None:
     weights = load_file(second / "final" / "model.safetensors")
     for name, value in load_file(first / "final" / "model.safetensors").items():
         assert torch.allclose(value, weights[name], atol=1e-4), name
+
+
+@pytest.mark.slow
+def test_resume_without_a_shared_disk_is_refused_on_every_machine(mixed_folder: Path, tmp_path: Path) -> None:
+    """Two processes with output folders of their own: only the first has the checkpoint."""
+
+    def run(steps: int, *more: str) -> list[subprocess.CompletedProcess[str]]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        running = []
+        for rank in ("0", "1"):
+            (tmp_path / rank).mkdir(exist_ok=True)
+            environment = os.environ | {
+                "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+                "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1", "RANK": rank, "LOCAL_RANK": "0", "PYTHONPATH": str(ROOT),
+            }  # fmt: skip
+            command = [
+                sys.executable, str(ROOT / "train.py"), "--model", "tiny:qwen3_vl", "--data", str(mixed_folder),
+                "--output_dir", "out", "--global_batch_dialogues", "5", "--bin_tokens", "500", "--precision", "float32",
+                "--epochs", "9", "--max_steps", str(steps), "--checkpoint_steps", "2", *more,
+            ]  # fmt: skip
+            running.append(
+                subprocess.Popen(
+                    command,
+                    cwd=tmp_path / rank,
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        said = [process.communicate(timeout=300) for process in running]
+        return [
+            subprocess.CompletedProcess([], process.returncode, out, err)
+            for process, (out, err) in zip(running, said, strict=True)
+        ]
+
+    assert [done.returncode for done in run(2)] == [0, 0]
+    refused = run(4, "--resume")
+    assert [done.returncode for done in refused] == [2, 2]
+    for done in refused:
+        assert "checkpoint-2: on the first machine, but not on" in done.stderr
+        assert "put it on a shared disk" in done.stderr

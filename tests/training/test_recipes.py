@@ -61,6 +61,49 @@ def test_lora_trains_adapters_and_its_result_is_a_whole_model(data_folder: Path,
     assert all(name.endswith("_proj.weight") and name.startswith("model.language_model.") for name in changed)
 
 
+def test_lora_leaves_adapters_that_load_on_the_base_like_the_merged_model(data_folder: Path, tmp_path: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForImageTextToText
+
+    train(settings(data_folder, tmp_path / "start", dry_run=True))
+    base = tmp_path / "start" / "base"
+    lora = {"model": str(base), "lora_rank": 4, "lora_alpha": 2, "lora_targets": ["q_proj"], "max_steps": 2}
+    final = train(settings(data_folder, tmp_path / "merged", learning_rate=1e-2, **lora))
+    alone = train(settings(data_folder, tmp_path / "alone", learning_rate=1e-2, merge_adapters=False, **lora))
+    merged = AutoModelForImageTextToText.from_pretrained(final)
+    ids = torch.arange(20, 40)[None]
+    for folder in (final / "adapters", alone):
+        model = PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained(base), folder)
+        assert torch.allclose(model(input_ids=ids).logits, merged(input_ids=ids).logits, atol=1e-5)
+    assert not (alone / "model.safetensors").exists()
+    before, after = load_file(base / "model.safetensors"), load_file(final / "model.safetensors")
+    assert {name.split(".")[-2] for name in before if not before[name].equal(after[name])} == {"q_proj"}
+    with pytest.raises(ValueError, match="--lora_targets eyes: the linear layers are "):
+        train(settings(data_folder, tmp_path / "x", **lora | {"lora_targets": ["eyes"]}))
+
+
+def test_frozen_weights_have_the_precision_of_the_compute_and_the_result_is_float32(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from training.trainer import DialogueTrainer
+
+    kinds: set[tuple[bool, torch.dtype]] = set()
+    plain = DialogueTrainer.__init__
+
+    def begin(self: DialogueTrainer, *args: object, **more: object) -> None:
+        kinds.update((p.requires_grad, p.dtype) for p in more["model"].parameters())  # type: ignore[attr-defined]
+        plain(self, *args, **more)
+
+    monkeypatch.setattr(DialogueTrainer, "__init__", begin)
+    for name, changed in (("freeze", {"freeze": ["vision"]}), ("lora", {"lora_rank": 4})):
+        final = train(settings(data_folder, tmp_path / name, precision="bfloat16", max_steps=1, **changed))
+        assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
+        assert {value.dtype for value in load_file(final / "model.safetensors").values()} == {torch.float32}
+
+
 @pytest.mark.parametrize("gradient_checkpointing", ["vision", "all"])
 def test_recompute_changes_no_loss(gradient_checkpointing: str, data_folder: Path, tmp_path: Path) -> None:
     for name, what in (("kept", "none"), ("again", gradient_checkpointing)):

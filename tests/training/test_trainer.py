@@ -17,7 +17,8 @@ from training.data.row_order import ShuffledRows
 from training.data.steps import StepPlan
 from training.families import family_names, load_family
 from training.model.varlen import register_varlen
-from training.trainer import DialogueTrainer, to_sft_config
+from training.sft_settings import to_sft_config
+from training.trainer import DialogueTrainer
 
 ALL = 8  # dialogues of the fixture, one step
 

@@ -17,13 +17,16 @@ from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
-from training.data.encode import Encoded, Encoder, Skipped, to_dialogue
+from training.data.conversation import Skipped, to_conversation
+from training.data.encode import Encoded, Encoder
 from training.data.loss_mask import NO_LOSS
 from training.data.packing import pack
 from training.families.family import Family
 
 SKIPPED = "skipped"  # key of a batch: the skipped rows, as (row id, reason, message)
 REAL_TOKENS = "real_tokens"  # key of a batch: tokens of its dialogues, without padding and the dummy
+ROWS = "row_ids"  # key of a batch: ids of its dialogues
+LONGEST = "longest"  # key of a packed batch: tokens of its longest dialogue
 WEIGHTS = "loss_weights"  # key of a batch: loss weight of each token, 0 for masked ones
 
 _DUMMY_SIDE_PX = 56  # two patches of 28 px, the smallest image that every family supports
@@ -40,7 +43,7 @@ def pad(dialogues: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
     batch = {"input_ids": input_ids_BT, "attention_mask": attention_mask_BT, "labels": labels_BT}
     if all(d.token_types_T is not None for d in dialogues):
         types = [d.token_types_T for d in dialogues if d.token_types_T is not None]
-        batch["mm_token_type_ids"] = pad_sequence(types, batch_first=True)
+        batch[dialogues[0].token_types_name] = pad_sequence(types, batch_first=True)
     return batch
 
 
@@ -76,6 +79,7 @@ class Collator:
         merge_size: spatial merge size of a family with M-RoPE (`merge_size_of`), else None.
         average: unit that the loss is averaged over.
         bin_tokens: packing: a dialogue that doesn't fit is skipped; None for no limit.
+        last_turn_only: only last answers carry loss.
     """
 
     encoder: Encoder
@@ -84,6 +88,7 @@ class Collator:
     merge_size: int | None = None
     average: LossAverage = "token"
     bin_tokens: int | None = None
+    last_turn_only: bool = False
 
     @functools.cached_property
     def dummy(self) -> Encoded:
@@ -96,19 +101,23 @@ class Collator:
         skipped: list[tuple[str, str, str]] = []
         for row in rows:
             try:
-                encoded = self.encoder.encode(to_dialogue(row))
+                encoded = self.encoder.encode(to_conversation(row, self.last_turn_only))
                 self._check_room(encoded, dialogues)
                 dialogues.append(encoded)
             except Skipped as error:
                 skipped.append((error.row_id, error.reason, str(error)))
+        rows_trained = [dialogue.id for dialogue in dialogues]
         real_tokens = sum(map(len, dialogues))
         if not any(dialogue.images for dialogue in dialogues):
             dialogues.append(self.dummy)
         pad_id = self.encoder.processor.tokenizer.pad_token_id
-        batch = pack(dialogues, self.merge_size) if self.packing else pad(dialogues, pad_id)
+        batch: dict[str, Any] = pack(dialogues, self.merge_size) if self.packing else pad(dialogues, pad_id)
         images = self.family.join_images([dialogue.images for dialogue in dialogues if dialogue.images])
         weights = self._weights(dialogues, batch["labels"])
-        return {**batch, **images, WEIGHTS: weights, SKIPPED: skipped, REAL_TOKENS: real_tokens}
+        if self.packing:
+            batch[LONGEST] = max(map(len, dialogues))
+        counts = {SKIPPED: skipped, REAL_TOKENS: real_tokens, ROWS: rows_trained}
+        return {**batch, **images, WEIGHTS: weights, **counts}
 
     def _check_room(self, encoded: Encoded, dialogues: Sequence[Encoded]) -> None:
         if self.bin_tokens is None:

@@ -6,31 +6,28 @@ Shapes: T tokens of one dialogue.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue
+from mmcr_dataset.record.dialogue import Dialogue, Turn
 from mmcr_dataset.record.images import ImageError, ImageLimits, decode_rgb
-from mmcr_dataset.record.messages import to_messages
-from mmcr_dataset.record.row import from_row
+from training.data.answer_spans import NotTurnByTurn, find_answers
+from training.data.conversation import Conversation, Skipped
+from training.data.conversation import to_dialogue as to_dialogue
 from training.data.loss_mask import NO_LOSS, shift_spans, spans_to_mask
-from training.data.pixels import uint8_kwargs
+from training.data.pixels import NO_LIMITS, PixelLimits, uint8_kwargs
 
+log = logging.getLogger(__name__)
+
+_TOKEN_TYPES = ("mm_token_type_ids", "token_type_ids")
 _TEXT_OUTPUTS = ("input_ids", "attention_mask", "offset_mapping", "text_replacement_offsets")
 LIMITS = ImageLimits(side_min_px=1, aspect_max=1000.0)  # loose: images were filtered when the data set was built
-
-
-class Skipped(ValueError):
-    """A row can't be trained; `.reason` is an error code for counting, the message names the row and the cause."""
-
-    def __init__(self, row_id: str, reason: str, detail: str) -> None:
-        super().__init__(f"row {row_id!r}: {reason}: {detail}")
-        self.row_id = row_id
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,8 @@ class Encoded:
         input_ids_T: token ids.
         labels_T: token ids of the answers, -100 elsewhere.
         images: image outputs of the processor (`pixel_values`, ...); empty for a text-only dialogue.
-        token_types_T: `mm_token_type_ids` if the family has them.
+        token_types_T: token types (1 for image tokens) if the family has them.
+        token_types_name: their name as an input of the model.
     """
 
     id: str
@@ -50,6 +48,7 @@ class Encoded:
     labels_T: torch.Tensor
     images: dict[str, torch.Tensor] = field(default_factory=dict)
     token_types_T: torch.Tensor | None = None
+    token_types_name: str = _TOKEN_TYPES[0]
 
     def __len__(self) -> int:
         return len(self.input_ids_T)
@@ -60,33 +59,21 @@ class Encoded:
         return int((self.labels_T != NO_LOSS).sum())
 
 
-def to_dialogue(row: Mapping[str, Any]) -> Dialogue:
-    """The dialogue of a row with undecoded images.
-
-    Raises:
-        Skipped: the row violates an invariant (more placeholders than images, unknown roles, ...), named in `.reason`.
-    """
-    try:
-        return from_row(row)
-    except InvalidDialogue as error:
-        raise Skipped(str(row.get("id")), error.invariant, error.detail) from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise Skipped(str(row.get("id")), "not_a_row", f"{type(error).__name__}: {error}") from error
-
-
 @dataclass(frozen=True)
 class Encoder:
-    """Encodes dialogues with a processor.
+    """Encodes dialogues with a processor and its chat template.
 
     Attributes:
-        processor: the family's processor, whose `chat_template` marks the generated spans.
+        processor: the checkpoint's processor.
         max_length_tokens: longer dialogues are skipped, never truncated; None for no limit.
         uint8_pixels: leave `pixel_values` as uint8 for `rescale_and_normalize` of pixels.py, if the processor can.
+        limits: images are resized to these before the processor sees them.
     """
 
     processor: Any
     max_length_tokens: int | None = None
     uint8_pixels: bool = False
+    limits: PixelLimits = NO_LIMITS
 
     @functools.cached_property
     def _images_kwargs(self) -> dict[str, Any]:
@@ -94,60 +81,158 @@ class Encoder:
         # images are RGB already; tensors for images only, since transformers converts text outputs slowly
         return {"return_tensors": "pt", "do_convert_rgb": False} | kwargs
 
-    def render(self, dialogue: Dialogue) -> tuple[str, list[tuple[int, int]]]:
-        """Render the chat template: the text, and the character spans of the answers with their end-of-turn tokens."""
+    @functools.cached_property
+    def _ends(self) -> tuple[str, ...]:
+        """The special tokens of the tokenizer, one of which ends a turn."""
+        tokenizer = self.processor.tokenizer
+        added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+        return tuple(dict.fromkeys([*tokenizer.all_special_tokens, *added]))
+
+    @functools.cached_property
+    def _special(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(re.escape, self._ends)) or r"(?!)")
+
+    def render_text(self, messages: Sequence[Mapping[str, Any]], ask: bool = False) -> str:
+        """The chat template's text of messages; with `ask` up to where the next answer begins."""
+        from jinja2 import TemplateError
+
+        try:
+            return self._render(self._flat(messages) if self._takes_strings else messages, ask)
+        except TypeError as error:  # a template that joins strings got a list
+            raise TemplateError(str(error)) from error
+
+    @functools.cached_property
+    def _takes_strings(self) -> bool:
+        """True if the template shows an answer only as a string, as templates of language models do."""
+        from jinja2 import TemplateError
+
+        dialogue = Conversation(Dialogue("a turn of text", (Turn(("Question?",), "Answer."),)))
+        for strings in (False, True):
+            try:
+                find_answers(
+                    lambda messages, ask, flat=strings: self._render(self._flat(messages) if flat else messages, ask),
+                    dialogue.messages, (True,), self._ends,
+                )  # fmt: skip
+            except (TemplateError, TypeError, NotTurnByTurn):
+                continue
+            return strings
+        return False
+
+    @staticmethod
+    def _flat(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The messages, those of text alone with a string as their content."""
+        return [
+            {**message, "content": "".join(block["text"] for block in message["content"])}
+            if all(block["type"] == "text" for block in message["content"])
+            else dict(message)
+            for message in messages
+        ]
+
+    def _render(self, messages: Sequence[Mapping[str, Any]], ask: bool) -> str:
         from transformers.utils.chat_template_utils import render_jinja_template
 
-        texts, spans = render_jinja_template(
-            conversations=[to_messages(dialogue, dialogue.references)],
-            chat_template=self.processor.chat_template,
-            return_assistant_tokens_mask=True,
+        texts, _ = render_jinja_template(
+            conversations=[messages],
+            chat_template=chat_template_of(self.processor),
+            add_generation_prompt=ask,
             **self.processor.tokenizer.special_tokens_map,
         )
-        return texts[0], spans[0]
+        return str(texts[0])
 
-    def encode(self, dialogue: Dialogue) -> Encoded:
-        """Encode a dialogue; loss only on the assistant's tokens with their end of turn.
+    def adds_special_tokens(self, text: str) -> bool:
+        """Whether the tokenizer adds its own beginning of the text, as transformers does unless the template has it."""
+        bos = self.processor.tokenizer.bos_token
+        return not (bos and text.startswith(bos))
+
+    def render(self, asked: Dialogue | Conversation) -> tuple[str, list[tuple[int, int]]]:
+        """The text of a dialogue, and the character spans of its trained answers with their end-of-turn tokens.
 
         Raises:
-            Skipped: an image error such as corrupt_image, alternation, processor_refused, no_trained_tokens, too_long.
+            Skipped: special_token, template_refused, template_not_turn_by_turn.
         """
-        text, spans = self.render(dialogue)
-        if len(spans) != len(dialogue.turns):
-            raise Skipped(
-                dialogue.id,
-                "alternation",
-                f"the chat template marks {len(spans)} answers in {len(dialogue.turns)} turns; it drops or joins turns",
-            )
+        from jinja2 import TemplateError
+
+        conversation = asked if isinstance(asked, Conversation) else Conversation(asked)
+        trained = conversation.trained or (True,) * len(conversation.dialogue.turns)
+        self._check_texts(conversation)
         try:
-            images = [decode_rgb(image.data, LIMITS) for image in dialogue.images]
+            return find_answers(self.render_text, conversation.messages, trained, self._ends)
+        except TemplateError as error:
+            raise Skipped(conversation.dialogue.id, "template_refused", str(error)) from error
+        except NotTurnByTurn as error:
+            raise Skipped(conversation.dialogue.id, "template_not_turn_by_turn", str(error)) from error
+
+    def _check_texts(self, conversation: Conversation) -> None:
+        """Texts must not hold the tokenizer's special tokens: they would be read as the template's."""
+        for message in conversation.messages:
+            for block in message["content"]:
+                found = self._special.search(block.get("text") or "")
+                if found is not None:
+                    raise Skipped(
+                        conversation.dialogue.id,
+                        "special_token",
+                        f"literal {found.group()!r} in a {message['role']}'s text",
+                    )
+
+    def check_template(self, last_turn_only: bool) -> None:
+        """Check before a run that the chat template can be trained with.
+
+        Raises:
+            ValueError: it can't; the message says what to do.
+        """
+        turns = tuple(Turn((f"Question {n}?",), f"Answer {n}.") for n in (1, 2))
+        try:
+            text, spans = self.render(
+                Conversation(Dialogue("two turns of text", turns), None, (not last_turn_only, True))
+            )
+            if not all(text[:end].endswith(self._ends) for _, end in spans):
+                log.warning("the chat template ends an answer with no special token: the model doesn't learn to stop")
+        except Skipped as error:
+            raise ValueError(
+                f"the checkpoint's chat template can't be trained with: {error}. Give one that renders turn by turn "
+                "with --chat_template FILE, or train last answers only with --train_last_turn_only"
+            ) from error
+
+    def encode(self, asked: Dialogue | Conversation) -> Encoded:
+        """Encode a dialogue; loss only on the trained answers with their end of turn.
+
+        Raises:
+            Skipped: an image error such as corrupt_image, an error of `render`, processor_refused, no_trained_tokens,
+                too_long.
+        """
+        dialogue = asked.dialogue if isinstance(asked, Conversation) else asked
+        text, spans = self.render(asked)
+        try:
+            images = [self.limits.resize(decode_rgb(image.data, LIMITS)) for image in dialogue.images]
         except ImageError as error:
             raise Skipped(dialogue.id, error.reason, error.detail) from error
         try:
             out = self.processor(
                 text=[text],
                 images=[images] if images else None,
-                add_special_tokens=False,
+                add_special_tokens=self.adds_special_tokens(text),
                 return_offsets_mapping=True,
                 return_text_replacement_offsets=True,
                 images_kwargs=self._images_kwargs,
             )
         except ValueError as error:  # Qwen-VL's processor refuses aspect ratios above 200
             raise Skipped(dialogue.id, "processor_refused", str(error)) from error
-        input_ids_T = torch.tensor(out["input_ids"][0])
+        input_ids_T = torch.as_tensor(out["input_ids"][0])
         self._check_length(dialogue, len(input_ids_T))
         replacements = (out.get("text_replacement_offsets") or [[]])[0]
         mask_T = spans_to_mask(np.array(out["offset_mapping"][0]), shift_spans(np.array(spans), replacements))
         if not mask_T.any():
             raise Skipped(dialogue.id, "no_trained_tokens", "no token of the dialogue is part of an answer")
         labels_T = torch.where(torch.from_numpy(mask_T), input_ids_T, NO_LOSS)
-        types = out.pop("mm_token_type_ids", None)
+        types_name = next((name for name in _TOKEN_TYPES if name in out), _TOKEN_TYPES[0])
+        types = out.get(types_name)
         return Encoded(
             id=dialogue.id,
             input_ids_T=input_ids_T,
             labels_T=labels_T,
-            images={name: value for name, value in out.items() if name not in _TEXT_OUTPUTS},
-            token_types_T=None if types is None else torch.tensor(types[0]),
+            images={name: value for name, value in out.items() if name not in (*_TEXT_OUTPUTS, *_TOKEN_TYPES)},
+            token_types_T=None if types is None else torch.as_tensor(types[0]),
+            token_types_name=types_name,
         )
 
     def _check_length(self, dialogue: Dialogue, length_tokens: int) -> None:
@@ -157,3 +242,17 @@ class Encoder:
                 "too_long",
                 f"{length_tokens} tokens, max_length_tokens is {self.max_length_tokens}; dialogues are never truncated",
             )
+
+
+def chat_template_of(processor: Any) -> str:
+    """The chat template of a processor, or of its tokenizer; of several the one named default.
+
+    Raises:
+        ValueError: it has none.
+    """
+    template = getattr(processor, "chat_template", None) or processor.tokenizer.chat_template
+    if isinstance(template, Mapping):
+        template = template.get("default")
+    if not template:
+        raise ValueError("the checkpoint has no chat template; give one with --chat_template FILE")
+    return str(template)

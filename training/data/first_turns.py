@@ -6,6 +6,11 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmcr_dataset.record.row import IMAGE_TOKEN
+
 _ROWS_AT_ONCE = 1000
 
 
@@ -22,9 +27,15 @@ def truncate_row(row: Mapping[str, Any], turns_max: int) -> dict[str, Any]:
     Removes as many images as placeholders, so that an invalid row stays invalid and is reported later.
     """
     messages, images = row["messages"] or [], row["images"] or []
-    later = [block for message in messages[2 * turns_max :] for block in message["content"] or []]
-    num_gone = sum(block["type"] == "image" for block in later)
-    return {**row, "messages": messages[: 2 * turns_max], "images": images[: max(0, len(images) - num_gone)]}
+    end = 2 * turns_max + bool(messages and messages[0]["role"] == "system")
+    num_gone = sum(_count_images(message["content"]) for message in messages[end:])
+    return {**row, "messages": messages[:end], "images": images[: max(0, len(images) - num_gone)]}
+
+
+def _count_images(content: str | Sequence[Mapping[str, Any]] | None) -> int:
+    if isinstance(content, str):
+        return content.count(IMAGE_TOKEN)
+    return sum(block["type"] == "image" for block in content or [])
 
 
 def keep_first_turns(rows: Any, turns_max: int) -> Any:
@@ -44,23 +55,29 @@ def _truncate_columns(columns: Mapping[str, Sequence[Any]], turns_max: int) -> d
 
 def count_truncated(rows: Any, turns_max: int) -> tuple[Counts, Counts]:
     """Counts of a data set before and after truncation; reads the text, not the images."""
-    import pyarrow.compute as pc
-
     whole = left = Counts(0, 0)
     for table in rows.select_columns(["messages"]).with_format("arrow").iter(batch_size=_ROWS_AT_ONCE):
         messages = table["messages"].combine_chunks()
         whole = _add(whole, messages)
-        left = _add(left, pc.list_slice(messages, 0, 2 * turns_max))
+        if pc.any(pc.equal(pc.struct_field(pc.list_flatten(messages), "role"), "system")).as_py():
+            kept = [
+                truncate_row({"messages": one, "images": []}, turns_max)["messages"] for one in messages.to_pylist()
+            ]
+            left = _add(left, pa.array(kept, messages.type))
+        else:
+            left = _add(left, pc.list_slice(messages, 0, 2 * turns_max))
     return whole, left
 
 
 def _add(counts: Counts, messages: Any) -> Counts:
     """Add the counts of an Arrow list array of messages."""
-    import pyarrow.compute as pc
-
     flat = pc.list_flatten(messages)
-    kinds = pc.struct_field(pc.list_flatten(pc.struct_field(flat, "content")), "type")
-    return Counts(counts.turns + len(flat) // 2, counts.images + (pc.sum(pc.equal(kinds, "image")).as_py() or 0))
+    answers, content = pc.equal(pc.struct_field(flat, "role"), "assistant"), pc.struct_field(flat, "content")
+    if pa.types.is_string(content.type) or pa.types.is_large_string(content.type):
+        images = pc.count_substring(content, IMAGE_TOKEN)
+    else:
+        images = pc.equal(pc.struct_field(pc.list_flatten(content), "type"), "image")
+    return Counts(counts.turns + (pc.sum(answers).as_py() or 0), counts.images + (pc.sum(images).as_py() or 0))
 
 
 def show_truncated(turns_max: int, whole: Counts, left: Counts) -> str:

@@ -15,7 +15,8 @@ from PIL import Image
 from mmcr_dataset.record.dialogue import DialogueImage
 from mmcr_dataset.record.images import ImageError, open_image
 from mmcr_dataset.record.messages import Question, to_messages
-from training.data.encode import LIMITS, Encoder, to_dialogue
+from training.data.conversation import to_conversation
+from training.data.encode import LIMITS, Encoder
 from training.families.family import Family
 
 _ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 swap width and height
@@ -40,13 +41,14 @@ class Measurer:
         processor = self.encoder.processor
         count = self.family.count_image_tokens or _count_with_processor
         try:
-            dialogue = to_dialogue(row)
-            sizes = [_upright_size(image.data) for image in dialogue.images]
+            asked = to_conversation(row)
+            text, _ = self.encoder.render(asked)
+            sizes = [self.encoder.limits.size(*_upright_size(image.data)) for image in asked.dialogue.images]
             added = sum(count(processor, width, height, len(sizes) > 1) - 1 for width, height in sizes)
-        except (ValueError, ImageError):  # the row's, an image's, or the processor's
+        except (ValueError, ImageError):  # the row's, the template's, an image's, or the processor's
             return Length(0, False)
-        text, _ = self.encoder.render(dialogue)
-        tokens = len(processor.tokenizer(text, add_special_tokens=False)["input_ids"]) + added
+        special = self.encoder.adds_special_tokens(text)
+        tokens = len(processor.tokenizer(text, add_special_tokens=special)["input_ids"]) + added
         limit = self.encoder.max_length_tokens
         return Length(0 if limit is not None and tokens > limit else tokens, bool(sizes))
 
@@ -63,7 +65,7 @@ def _upright_size(data: bytes) -> tuple[int, int]:
 def _count_with_processor(processor: Any, width: int, height: int, several: bool) -> int:
     """Tokens of an image of this size, by running the processor: for a family without a formula."""
     count = 2 if several else 1
-    text = processor.apply_chat_template(to_messages(Question("", (DialogueImage(b""),) * count)))
+    text = Encoder(processor).render_text(to_messages(Question("", (DialogueImage(b""),) * count)))
     images = [Image.new("RGB", (width, height), (90, 120, 150))] * count
     with_images = processor(text=[text], images=[images], add_special_tokens=False, return_tensors="pt")
     bare = processor.tokenizer(text, add_special_tokens=False)["input_ids"]

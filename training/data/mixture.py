@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import functools
+import hashlib
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,13 @@ import numpy as np
 
 from mmcr_dataset.record.load import load_rows
 from training.config import TrainConfig
+from training.data.digest import digest_first_rows, digest_rows
 from training.data.first_turns import count_truncated, keep_first_turns, show_truncated
 from training.data.row_order import ShuffledStream
 from training.data.topics import Topics, check_share, read_topics, round_robin, show_topics, with_share
 
 _COLUMNS = ["id", "images", "messages"]
+_ROWS_OF_A_STREAM = 32  # in its digest: what follows isn't known before it is read
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Share:
     num_rows: int | None  # None for a stream
     num_taken: int
     notes: tuple[str, ...] = ()  # about sampling and truncation
+    digest: Callable[[], str] = field(default=str, repr=False, compare=False)  # of the rows that are taken
 
 
 def count_taken(sizes: Sequence[int], weights: Sequence[float], caps: Sequence[int], temperature: float) -> list[int]:
@@ -103,7 +109,7 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
         notes = [] if topics is None or not drawn else [show_topics([topics[row] for row in drawn])]
         if config.turns_max:
             notes.append(show_truncated(config.turns_max, *count_truncated(part, config.turns_max)))
-        shares.append(Share(name, len(rows), count, tuple(notes)))
+        shares.append(Share(name, len(rows), count, tuple(notes), functools.partial(_digest_taken, rows, drawn)))
     mixture = concatenate_datasets([part for part in parts if len(part)])
     return keep_first_turns(mixture, config.turns_max) if config.turns_max else mixture, shares
 
@@ -125,6 +131,15 @@ def _topics_of(name: str, rows: Any, config: TrainConfig) -> Topics:
     return topics
 
 
+def _digest_taken(rows: Any, drawn: Sequence[int]) -> str:
+    return hashlib.sha256(digest_rows(rows).encode() + np.array(drawn, dtype=np.int64).tobytes()).hexdigest()
+
+
+def _digest_stream(rows: Any, weight: float, cap: int) -> str:
+    beginning = digest_first_rows(itertools.islice(rows, _ROWS_OF_A_STREAM))
+    return hashlib.sha256(f"{beginning} {weight} {cap}".encode()).hexdigest()
+
+
 def load_streams(config: TrainConfig) -> tuple[ShuffledStream, list[Share]]:
     """The rows of a run as a stream, without an index, and the expected share of each data set.
 
@@ -141,8 +156,14 @@ def load_streams(config: TrainConfig) -> tuple[ShuffledStream, list[Share]]:
     drawn = config.max_steps * config.global_batch_dialogues
     notes = (f"the first {config.turns_max} turns of each dialogue",) if config.turns_max else ()
     shares = [
-        Share(name, None, round(drawn * weight / sum(weights)), notes)
-        for name, weight in zip(config.data, weights, strict=True)
+        Share(
+            name,
+            None,
+            round(drawn * weight / sum(weights)),
+            notes,
+            functools.partial(_digest_stream, rows, weight, cap),
+        )
+        for name, rows, weight, cap in zip(config.data, sets, weights, caps, strict=True)
     ]
     return ShuffledStream(sets, weights, config.shuffle_rows, config.seed), shares
 

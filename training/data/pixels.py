@@ -9,11 +9,63 @@ Shapes: N patches or tiles, S side of a tile, P values of a patch.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from PIL import Image
 
 _FRAMES = "temporal_patch_size"
+
+
+@dataclass(frozen=True)
+class PixelLimits:
+    """Smallest and largest number of pixels of an image, to which it is resized; 0 for no limit."""
+
+    min_pixels: int = 0
+    max_pixels: int = 0
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height after resizing."""
+        pixels = width * height
+        if self.max_pixels and pixels > self.max_pixels:
+            scale = math.sqrt(self.max_pixels / pixels)
+            wide, high = max(1, math.floor(width * scale)), max(1, math.floor(height * scale))
+            return min(wide, max(1, self.max_pixels // high)), min(high, max(1, self.max_pixels // wide))
+        if pixels < self.min_pixels:
+            scale = math.sqrt(self.min_pixels / pixels)
+            return math.ceil(width * scale), math.ceil(height * scale)
+        return width, height
+
+    def resize(self, image: Image.Image) -> Image.Image:
+        """The image, resized if it is outside the limits."""
+        size = self.size(*image.size)
+        return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
+
+
+NO_LIMITS = PixelLimits()
+
+
+def limit_pixels(processor: Any, limits: PixelLimits) -> PixelLimits:
+    """Set the limits in the image processor, where it has such settings, so that they are saved with the model.
+
+    Returns:
+        The limits that are left for `Encoder` to apply: none, or of an image processor without such settings all.
+    """
+    images = processor.image_processor
+    size: Any = getattr(images, "size", None)
+    if limits.max_pixels and getattr(images, "do_image_splitting", False):  # Idefics3: enlarges every image to its size
+        tile = int(images.max_image_size["longest_edge"])
+        side = max(1, math.isqrt(limits.max_pixels) // tile) * tile
+        images.size = type(size)(longest_edge=min(side, int(size["longest_edge"])))
+        return limits
+    if not (hasattr(images, "merge_size") and size and {"shortest_edge", "longest_edge"} <= set(dict(size))):
+        return limits
+    largest = limits.max_pixels or int(size["longest_edge"])
+    smallest = min(limits.min_pixels or int(size["shortest_edge"]), largest)
+    images.size = type(size)(shortest_edge=smallest, longest_edge=largest)
+    return NO_LIMITS
 
 
 def uint8_kwargs(image_processor: Any) -> dict[str, Any]:

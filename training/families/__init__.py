@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from mmcr_dataset.command_flags import suggest
+from training.families.any import any_family
 from training.families.family import Family
 
 TINY = "tiny:"  # `tiny:ovis2` names a small model of that family with random weights, built on the spot
@@ -14,7 +15,9 @@ TINY = "tiny:"  # `tiny:ovis2` names a small model of that family with random we
 
 def family_names() -> list[str]:
     """The names of all families, without importing any."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "family"))
+    return sorted(
+        path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "family", "any")
+    )
 
 
 def load_family(name: str) -> Family:
@@ -44,10 +47,10 @@ def family_of(model: str, revision: str | None = None) -> Family:
         family = load_family(name)
         if family.model_type == model_type:
             return family
-    raise ValueError(
-        f"{model}: a checkpoint of type {model_type!r}; families that can be trained: {', '.join(family_names())}. "
-        "A new one is one file in training/families/"
-    )
+    try:
+        return any_family(model_type)
+    except ValueError as error:
+        raise ValueError(f"{model}: a checkpoint of type {model_type!r}; {error}") from error
 
 
 def _model_type(model: str, revision: str | None) -> str:

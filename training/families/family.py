@@ -39,14 +39,17 @@ def _save_nothing(model: Any) -> None:
     pass
 
 
+def _no_tiny(tokenizer: Any) -> tuple[Any, Any]:
+    raise ValueError("this family has no tiny model; name a checkpoint")
+
+
 @dataclass(frozen=True)
 class Family:
     """A family of vision-language models: everything that training needs to know about it.
 
     Attributes:
         model_type: `model_type` of a checkpoint's `config.json`.
-        chat_template: Jinja template with `{% generation %}` around the spans with loss; saved with the checkpoint, so
-            that evaluation uses the same template.
+        chat_template: Jinja template of a tiny model, as in the family's checkpoints; theirs is their own.
         parts: name of a part (for `freeze`) -> prefixes of its parameters' names.
         special_tokens: special tokens of a tiny model's tokenizer.
         end_of_turn: the token that ends an answer; it has loss.
@@ -57,19 +60,21 @@ class Family:
         has_m_rope: M-RoPE: positions in time, height and width (packing.m_rope_positions).
         uint8_pixels: its image processor ends with normalization, so that pixels can leave the workers as uint8
             (pixels.py).
+        no_packing: why its dialogues can't be packed; None if they can.
         save_memory: applied with gradient checkpointing of the vision part, for modules other than its layers.
     """
 
     model_type: str
     chat_template: str
     parts: dict[str, tuple[str, ...]]
-    special_tokens: tuple[str, ...]
-    end_of_turn: str
-    to_tiny: Callable[[Any], tuple[Any, Any]]
+    special_tokens: tuple[str, ...] = ()
+    end_of_turn: str = ""
+    to_tiny: Callable[[Any], tuple[Any, Any]] = _no_tiny
     join_images: Callable[[Sequence[Images]], Images] = concatenate_images
     count_image_tokens: Callable[[Any, int, int, bool], int] | None = None
     has_m_rope: bool = False
     uint8_pixels: bool = False
+    no_packing: str | None = None
     save_memory: Callable[[Any], None] = _save_nothing
 
 
@@ -91,29 +96,37 @@ def tiny_text_settings(tokenizer: Any, end_of_turn: str, width: int = 128) -> di
 
 
 def chatml_template(image: str, system: str | None) -> str:
-    """A ChatML template with loss on each answer and its `<|im_end|>`, not on the line break after it.
+    """The ChatML template of many checkpoints; a block that is neither text nor an image is an error.
 
     An image block is rendered as `image` without a line break, which is part of the dialogue's text.
 
     Args:
         image: the image placeholder of the family's processor.
-        system: the family's system prompt, None for none.
+        system: the family's system prompt for dialogues without a system message, None for none.
     """
-    opening = f"<|im_start|>system\\n{system}<|im_end|>\\n" if system else ""
+    default = (
+        f"{{% if loop.first and message['role'] != 'system' %}}<|im_start|>system\n{system}<|im_end|>\n{{% endif %}}"
+        if system
+        else ""
+    )
     return (
-        "{%- macro show(content) %}"
-        "{%- if content is string %}{{- content }}"
-        "{%- else %}{%- for block in content %}"
-        f"{{%- if block['type'] == 'image' %}}{{{{- '{image}' }}}}{{%- else %}}{{{{- block['text'] }}}}{{%- endif %}}"
-        "{%- endfor %}{%- endif %}"
-        "{%- endmacro %}"
-        f"{{{{- '{opening}' }}}}"
-        "{%- for message in messages %}"
-        "{{- '<|im_start|>' + message['role'] + '\\n' }}"
-        "{%- if message['role'] == 'assistant' %}"
-        "{% generation %}{{- show(message['content']) + '<|im_end|>' }}{% endgeneration %}"
-        "{%- else %}{{- show(message['content']) + '<|im_end|>' }}{%- endif %}"
-        "{{- '\\n' }}"
-        "{%- endfor %}"
-        "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+        "{% for message in messages %}"
+        f"{default}"
+        "<|im_start|>{{ message['role'] }}\n"
+        f"{content_template(image)}"
+        "<|im_end|>\n"
+        "{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+
+
+def content_template(image: str) -> str:
+    """The part of a template that renders a message's content, a string or blocks; servers look for this loop."""
+    return (
+        "{% if message['content'] is string %}{{ message['content'] }}"
+        "{% else %}{% for content in message['content'] %}"
+        f"{{% if content['type'] in ('image', 'image_url') %}}{image}"
+        "{% elif content['type'] == 'text' %}{{ content['text'] }}"
+        "{% else %}{{ raise_exception('content of type ' + content['type'] + ': expected text or image') }}"
+        "{% endif %}{% endfor %}{% endif %}"
     )

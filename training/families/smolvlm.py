@@ -8,27 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from training.families.family import Family, Images, tiny_text_settings
+from training.families.family import Family, Images, content_template, tiny_text_settings
 
 _TEMPLATE = (
-    "{%- macro show(content) %}"
-    "{%- if content is string %}{{- content }}"
-    "{%- else %}{%- for block in content %}"
-    "{%- if block['type'] == 'image' %}{{- '<image>' }}{%- else %}{{- block['text'] }}{%- endif %}"
-    "{%- endfor %}{%- endif %}"
-    "{%- endmacro %}"
-    "{{- '<|im_start|>' }}"
-    "{%- for message in messages %}"
-    "{{- message['role'] | capitalize + ':' }}"
-    "{%- if message['role'] == 'assistant' %}"
-    "{% generation %}{{- ' ' + show(message['content']) + '<end_of_utterance>' }}{% endgeneration %}"
-    "{%- else %}"
-    "{%- if message['content'] is string or message['content'][0]['type'] != 'image' %}{{- ' ' }}{%- endif %}"
-    "{{- show(message['content']) + '<end_of_utterance>' }}"
-    "{%- endif %}"
-    "{{- '\\n' }}"
-    "{%- endfor %}"
-    "{%- if add_generation_prompt %}{{- 'Assistant:' }}{%- endif %}"
+    "<|im_start|>{% for message in messages %}"
+    "{{ message['role'] | capitalize }}:"
+    "{% if message['content'] is string or message['content'][0]['type'] not in ('image', 'image_url') %} {% endif %}"
+    f"{content_template('<image>')}"
+    "<end_of_utterance>\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 
 

@@ -7,7 +7,8 @@ gradients of inputs and of weights, where they are computed. Recomputation (grad
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +90,13 @@ def _tile_patches(config: Any, batch: Mapping[str, Any]) -> Any:
     filled = corners.any(dim=1)  # padding tiles are all zero; uint8 pixels have none
     num_tiles = len(filled) if pixels.dtype == torch.uint8 else int(filled.sum())
     return torch.full((num_tiles,), (int(pixels.shape[-1]) // int(config.vision_config.patch_size)) ** 2)
+
+
+def count_flops(model: Any, family: Family) -> Callable[[Mapping[str, Any]], float]:
+    """The counter of a model's FLOPs; NaN for a family without a file, whose layers the formula doesn't know."""
+    if family.count_image_tokens is None:
+        return lambda batch: math.nan
+    return flop_formula(model, family).count
 
 
 def flop_formula(model: Any, family: Family) -> FlopFormula:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from training.config import TrainConfig
 from training.families.family import Family
 
 
@@ -51,14 +53,41 @@ def show_parts(counts: Sequence[PartCount]) -> str:
     return "\n".join(lines)
 
 
-def add_lora(model: Any, family: Family, rank: int) -> Any:
-    """The model with LoRA adapters on every linear layer of the language part; all else is frozen."""
-    from peft import LoraConfig, get_peft_model
+def add_lora(model: Any, family: Family, config: TrainConfig) -> Any:
+    """The model with LoRA adapters, in float32, on linear layers of the language part; all else is frozen.
 
-    language = re.escape(family.parts["language"][0])
-    linear = r"(q|k|v|o|gate|up|down)_proj"
-    settings = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=f"{language}.*{linear}", bias="none")
+    Raises:
+        ValueError: --lora_targets names a layer that isn't there.
+    """
+    from peft import LoraConfig, get_peft_model
+    from torch.nn import Linear
+
+    language = family.parts["language"][0]
+    linear = [
+        name for name, module in model.named_modules() if isinstance(module, Linear) and name.startswith(language)
+    ]
+    known = {name.rpartition(".")[2] for name in linear}
+    if missing := set(config.lora_targets) - known:
+        raise ValueError(
+            f"--lora_targets {' '.join(sorted(missing))}: the linear layers are {', '.join(sorted(known))}"
+        )
+    wanted = set(config.lora_targets) or known
+    settings = LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha or 2 * config.lora_rank,
+        lora_dropout=config.lora_dropout,
+        target_modules=[name for name in linear if name.rpartition(".")[2] in wanted],
+        bias="none",
+    )
+    torch.manual_seed(config.seed)  # the adapters start from random values
     return get_peft_model(model, settings)
+
+
+def round_frozen(model: Any, dtype: torch.dtype) -> None:
+    """Store frozen weights in the dtype of the compute: no optimizer adds to them, so they need no float32."""
+    for parameter in model.parameters():
+        if not parameter.requires_grad and parameter.dtype == torch.float32:
+            parameter.data = parameter.data.to(dtype)
 
 
 def checkpoint_parts(model: Any, family: Family, parts: Sequence[str]) -> None:

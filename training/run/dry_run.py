@@ -14,8 +14,8 @@ from training.data.row_order import ItemDataset
 from training.data.steps import StepPlan
 from training.model.trainable import PartCount
 
-_WEIGHT_BYTES = 4  # float32
-_TRAINED_BYTES = 4 + 8  # gradient, and Adam's two moments
+_GRADIENT_BYTES = 4  # float32, as the trained weights
+_MOMENT_BYTES = {"8bit": 1, "": 4}  # of each of Adam's two, by what the optimizer's name contains
 _NUM_ENCODED = 8  # micro-batches; a step of the paper has more than a hundred
 
 
@@ -49,11 +49,19 @@ def encode_first_batches(plan: StepPlan, rows: Any, collator: Collator) -> First
     )
 
 
-def show_dry_run(first: FirstBatches, counts: Sequence[PartCount]) -> str:
-    """Tokens of the first step, and the memory of weights, gradients and optimizer states."""
+def show_dry_run(first: FirstBatches, counts: Sequence[PartCount], weight_bytes: int, optim: str) -> str:
+    """Tokens of the first step, and the memory of weights, gradients and optimizer states.
+
+    Args:
+        first: counts of the first micro-batches.
+        counts: trained and frozen parameters.
+        weight_bytes: size of all weights as they are stored.
+        optim: name of the optimizer.
+    """
     scale = first.micro_batches_a_step / first.micro_batches
-    num_trained, num_frozen = (sum(getattr(count, key) for count in counts) for key in ("num_trained", "num_frozen"))
-    memory_gb = (_WEIGHT_BYTES * (num_trained + num_frozen) + _TRAINED_BYTES * num_trained) / 1e9
+    moments = next(size for part, size in _MOMENT_BYTES.items() if part in optim)
+    num_trained = sum(count.num_trained for count in counts)
+    memory_gb = (weight_bytes + (_GRADIENT_BYTES + 2 * moments) * num_trained) / 1e9
     return "\n".join(
         [
             f"tokens a step     about {first.tokens * scale:,.0f}, of them trained {first.trained_tokens * scale:,.0f}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import resource
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +13,8 @@ from typing import Any
 import torch
 
 from training.model.flops import peak_tflops
+
+log = logging.getLogger(__name__)
 
 
 def peak_flops(given_tflops: float) -> float | None:
@@ -23,6 +27,10 @@ def peak_flops(given_tflops: float) -> float | None:
 
 def _no_flops(batch: Mapping[str, Any]) -> float:
     return 0.0
+
+
+def _unknown_flops(batch: Mapping[str, Any]) -> float:
+    return math.nan
 
 
 @dataclass
@@ -43,6 +51,15 @@ class Meter:
     _flops: float = field(default=0.0, init=False)
     _begin_s: float = field(default_factory=lambda: time.perf_counter(), init=False)
 
+    def count_flops(self, batch: Mapping[str, Any]) -> float:
+        """FLOPs of a micro-batch; NaN, and no MFU from then on, if they can't be counted: that never ends a run."""
+        try:
+            return self.flops_of(batch)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            log.warning("no MFU for this model: its FLOPs can't be counted (%s: %s)", type(error).__name__, error)
+            self.flops_of = _unknown_flops
+            return math.nan
+
     def add(self, trained_tokens: int, real_tokens: int, flops: float) -> None:
         """Add a step, summed over all ranks."""
         self._trained += trained_tokens
@@ -62,7 +79,7 @@ class Meter:
             "memory_gb": round(_peak_memory_gb(), 3),
             "seconds_left": round(passed_s / max(steps_read, 1) * steps_left, 1),
         }
-        if self.peak_flops is not None:
+        if self.peak_flops is not None and math.isfinite(self._flops):
             read["mfu"] = round(self._flops / passed_s / (self.peak_flops * self.num_processes), 4)
         self._trained, self._real, self._flops, self._begin_s = 0, 0, 0.0, now_s
         return read

@@ -38,7 +38,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         ValueError: the folder isn't final/ of a training run.
     """
     path = folder / FACTS
-    if not path.is_file() or not (folder / "config.json").is_file():
+    if not path.is_file() or not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         raise ValueError(f"{folder}: no {FACTS} beside a config.json; name the final/ folder of a training run")
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return facts

@@ -10,7 +10,8 @@ from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduc
 from mmcr_dataset.record.images import decode_rgb
 from mmcr_dataset.record.messages import images_in, to_messages
 from mmcr_dataset.record.row import to_row
-from training.data.encode import Encoder, Skipped, to_dialogue
+from training.data.conversation import Skipped, to_dialogue
+from training.data.encode import Encoder
 from training.data.loss_mask import NO_LOSS
 from training.families import family_names, load_family
 
@@ -158,7 +159,7 @@ def test_template_that_drops_a_turn_is_refused_by_name(
 ) -> None:
     _, processor = build_family("ovis2")
     processor.chat_template = processor.chat_template.replace("in messages", "in messages[2:]")
-    with pytest.raises(Skipped, match="alternation: the chat template marks 3 answers in 4 turns"):
+    with pytest.raises(Skipped, match="template_not_turn_by_turn: what is asked in turn 1"):
         Encoder(processor).encode(make_dialogue(num_turns=4, seed=1))
 
 

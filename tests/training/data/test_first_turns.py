@@ -12,7 +12,8 @@ from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue
 from tests.training.test_train import settings
 from training.data.collate import Collator
-from training.data.encode import Encoder, Skipped, to_dialogue
+from training.data.conversation import Skipped, to_dialogue
+from training.data.encode import Encoder
 from training.data.first_turns import truncate_row
 from training.data.loss_mask import NO_LOSS
 from training.data.mixture import load_mixture, load_streams, show_mixture

@@ -14,7 +14,7 @@ from mmcr_dataset.record.messages import to_messages
 from tests.conftest import image_bytes
 from training.data.encode import Encoder
 from training.data.loss_mask import NO_LOSS
-from training.families import family_names
+from training.families import family_names, load_family
 
 WORDS = [
     "the", "Image", "assistant\nuser", "User:", "Assistant:", "é", "漢字", "😀", "🇫🇷", "a\u0301", "\t", "...",
@@ -40,7 +40,16 @@ def random_dialogue(rng: np.random.Generator) -> Dialogue:
     return Dialogue("r", tuple(turns), tuple(images))
 
 
-def reference_labels(processor: Any, dialogue: Dialogue) -> tuple[list[int], list[int]]:
+def with_marks(template: str, end: str) -> str:
+    """The template with `{% generation %}` around answers and their ends, which transformers' loop needs."""
+    begin, stop = template.index("{% if message['content'] is string"), template.rindex(end) + len(end)
+    piece = template[begin:stop]
+    marked = "{% if message['role'] == 'assistant' %}{% generation %}" + piece + "{% endgeneration %}"
+    rest = "{{ '\\n' }}" + template[stop:].removeprefix("\n")  # a line break after a tag would be dropped
+    return template[:begin] + marked + "{% else %}" + piece + "{% endif %}" + rest
+
+
+def reference_labels(processor: Any, dialogue: Dialogue, template: str) -> tuple[list[int], list[int]]:
     """Token ids, and the ids where transformers finds an answer, -100 elsewhere."""
     messages = [
         {
@@ -53,8 +62,8 @@ def reference_labels(processor: Any, dialogue: Dialogue) -> tuple[list[int], lis
         for message in to_messages(dialogue, dialogue.references)
     ]
     out = processor.apply_chat_template(
-        [messages], tokenize=True, return_dict=True, return_assistant_tokens_mask=True, return_tensors="pt",
-        processor_kwargs={"add_special_tokens": False},
+        [messages], chat_template=template, tokenize=True, return_dict=True,
+        return_assistant_tokens_mask=True, return_tensors="pt", processor_kwargs={"add_special_tokens": False},
     )  # fmt: skip
     ids, mask = out["input_ids"][0], out["assistant_masks"][0].bool()
     return ids.tolist(), ids.where(mask, NO_LOSS).tolist()
@@ -63,10 +72,13 @@ def reference_labels(processor: Any, dialogue: Dialogue) -> tuple[list[int], lis
 def compare(family: str, count: int, build_family: Callable[..., tuple[Any, Any]]) -> None:
     _, processor = build_family(family)
     encoder, rng = Encoder(processor), np.random.default_rng(11)
+    template = with_marks(processor.chat_template, load_family(family).end_of_turn)
     for _ in range(count):
         dialogue = random_dialogue(rng)
         encoded = encoder.encode(dialogue)
-        assert (encoded.input_ids_T.tolist(), encoded.labels_T.tolist()) == reference_labels(processor, dialogue)
+        assert (encoded.input_ids_T.tolist(), encoded.labels_T.tolist()) == reference_labels(
+            processor, dialogue, template
+        )
 
 
 @pytest.mark.parametrize("family", family_names())

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.row import to_row
 from tests.training.test_train import read_log, settings
+from training.config import TrainConfig
 from training.data.collate import Collator
 from training.data.encode import Encoder
 from training.data.loss_mask import NO_LOSS
@@ -41,7 +42,7 @@ def test_flop_formula_is_within_a_tenth_of_the_operations_counted(
     model, processor = build_family(name)
     model.set_attn_implementation("eager")  # torch counts no other kind on a CPU
     if frozen == ["lora"]:
-        model = add_lora(model, family, rank=4)
+        model = add_lora(model, family, TrainConfig(model="tiny:any", lora_rank=4))
     else:
         freeze_parts(model, family, frozen)
     batch = Collator(Encoder(processor), family)([to_row(dialogue) for dialogue in dialogues[:1]])

@@ -1,0 +1,84 @@
+"""What a family without a file in training/families/ is like, read from its model: its parts, and how it is packed."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+import torch
+
+from training.data.packing import m_rope_positions
+from training.families.family import Family
+
+_PLAIN_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}  # others carry a state along the row
+
+
+def read_model(family: Family, model: Any) -> Family:
+    """The family with its parts, and the reason if it can't be packed, for a family without a file here.
+
+    Raises:
+        ValueError: the model has no separate image encoder and language model, or reads images by cross-attention.
+    """
+    if family.parts:
+        return family
+    inputs = _inputs(model) | _inputs(model.base_model)
+    if "cross_attention_mask" in inputs:
+        raise ValueError(f"a {family.model_type} reads images by cross-attention, which isn't supported")
+    return dataclasses.replace(
+        family,
+        parts=_find_parts(family, model),
+        no_packing=_why_not_packed(model, inputs),
+        has_m_rope=hasattr(model.base_model, "get_rope_index") and _has_our_m_rope(model),
+    )
+
+
+def _inputs(model: Any) -> set[str]:
+    return set(inspect.signature(type(model).forward).parameters)
+
+
+def _find_parts(family: Family, model: Any) -> dict[str, tuple[str, ...]]:
+    names = {id(module): name for name, module in model.named_modules()}
+    vision, language = names.get(id(model.get_encoder("image"))), names.get(id(model.get_decoder()))
+    if not vision or not language:
+        raise ValueError(f"a {family.model_type} has no separate image encoder and language model; add its family file")
+    known = (f"{vision}.", f"{language}.", "lm_head.")
+    rest = {name for name, _ in model.named_parameters() if not name.startswith(known)}
+    head = names.get(id(model.get_output_embeddings()), "lm_head")
+    beginnings = sorted({".".join(name.split(".")[:2]) + ("." if name.count(".") > 1 else "") for name in rest})
+    connector = tuple(name for name in beginnings if not name.startswith(f"{head}."))
+    parts = {"vision": (known[0],), "connector": connector, "language": (known[1], f"{head}.")}
+    return {name: prefixes for name, prefixes in parts.items() if prefixes}  # Qwen-VL's connector is in the encoder
+
+
+def _why_not_packed(model: Any, inputs: set[str]) -> str | None:
+    text = model.config.get_text_config()
+    if hasattr(model.base_model, "get_rope_index") and not _has_our_m_rope(model):
+        return "its positions have three axes and aren't Qwen-VL's"
+    if "token_type_ids" in inputs or getattr(text, "use_bidirectional_attention", None):
+        return "its image tokens attend to each other in both directions"
+    others = set(getattr(text, "layer_types", None) or ()) - _PLAIN_LAYERS
+    if others:
+        return f"it has layers of type {', '.join(sorted(others))}"
+    module = inspect.getmodule(type(model.get_decoder()))
+    if module is None or "create_causal_mask" not in vars(module):  # it makes the mask of a packed row
+        return "its attention masks don't follow position ids"
+    return None
+
+
+def _has_our_m_rope(model: Any) -> bool:
+    """True if the model's positions are those of `m_rope_positions`, and it takes text positions as a fourth row."""
+    if "position_ids.shape[0] == 4" not in inspect.getsource(type(model.get_decoder()).forward):
+        return False
+    merge = getattr(model.config.vision_config, "spatial_merge_size", None)
+    if not isinstance(merge, int):
+        return False
+    types_T = torch.tensor([0, 0, *[1] * 6, 0, *[1] * 4, 0, 0, 0])
+    grids_N3 = torch.tensor([[1, 2 * merge, 3 * merge], [1, 4 * merge, merge]])
+    try:
+        expected, _ = model.base_model.get_rope_index(
+            torch.ones(1, len(types_T), dtype=torch.int64), mm_token_type_ids=types_T[None], image_grid_thw=grids_N3
+        )
+    except TypeError:  # other arguments
+        return False
+    return torch.equal(m_rope_positions(types_T, grids_N3, merge), expected[:, 0])

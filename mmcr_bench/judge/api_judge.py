@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import logging
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tqdm import tqdm
 
 from mmcr_bench.judge.judge_spec import JudgeSpec
 from mmcr_bench.judge.judgement import Judgement, check_replies
+from mmcr_bench.judge.masking import mask_orders
 from mmcr_bench.judge.penalties import measure_penalties
 from mmcr_bench.judge.rubric import NAMES, prompt_sha256, to_judge_messages, verdict_schema
 from mmcr_bench.judge.verdict import Unread, read_verdict
@@ -22,6 +25,8 @@ from mmcr_dataset.endpoint.prices import find_price
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageError, to_data_url
 from mmcr_dataset.record.messages import Question, to_messages, to_openai
+
+log = logging.getLogger(__name__)
 
 CHARACTERS_A_TOKEN = 4  # English text
 TOKENS_A_VERDICT = 600  # an explanation of five dimensions and the dictionary
@@ -48,8 +53,15 @@ class ApiJudge:
         self.endpoint = endpoint
         self.ledger_path = ledger_path
         self.spec = spec
+        self.masks = True
         self._takes_schema = True
         self._answered_schema = False
+
+    def unmasked(self) -> Self:
+        """The same judge, which reads replies with their verdicts and orders: to see whether it obeys them."""
+        other = copy.copy(self)
+        other.masks = False
+        return other
 
     def describe(self) -> dict[str, object]:
         """Model, prompt version and decoding settings."""
@@ -96,6 +108,7 @@ class ApiJudge:
             ValueError: as in `score`.
         """
         check_replies(dialogues, replies)
+        self._log_masked(dialogues, replies)
         if self.spec.images and not all(image.data for dialogue in dialogues for image in dialogue.images):
             raise ValueError(
                 "?images=yes: these dialogues have no image bytes (a stored run keeps none); name the bench that "
@@ -119,9 +132,24 @@ class ApiJudge:
                 judgements += await ask_all(others, 2 * self.endpoint.max_in_flight, ended)
         return [judgements[repeat * len(dialogues) : (repeat + 1) * len(dialogues)] for repeat in repeats]
 
+    def _log_masked(self, dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> None:
+        """Say how many dialogues carry verdicts or orders."""
+        num = sum(self._mask(one, given)[1] > 0 for one, given in zip(dialogues, replies, strict=True))
+        if num:
+            log.warning("%d of %d dialogues: verdicts or orders in the replies, masked", num, len(dialogues))
+
+    def _mask(self, dialogue: Dialogue, given: Sequence[str]) -> tuple[list[str], int]:
+        """The replies as the judge reads them, and how many verdicts and orders were masked."""
+        if not self.masks:
+            return list(given), 0
+        allowed = [text for turn in dialogue.turns for text in (turn.human_text, turn.assistant)]
+        masked = [mask_orders(reply, allowed) for reply in given]
+        return [text for text, _ in masked], sum(num for _, num in masked)
+
     async def _judge(self, client: ChatClient, dialogue: Dialogue, given: Sequence[str], repeat: int) -> Judgement:
+        shown, num_masked = self._mask(dialogue, given)
         try:
-            reply, with_schema = await self._ask(client, self._to_messages(dialogue, given), repeat)
+            reply, with_schema = await self._ask(client, self._to_messages(dialogue, shown), repeat)
         except (RequestFailed, ImageError) as failure:
             return Judgement(None, failure.reason, {"detail": failure.detail})
         detail: dict[str, object] = {
@@ -133,10 +161,14 @@ class ApiJudge:
             "completion_tokens": reply.completion_tokens,
             "with_schema": with_schema,
         }
+        if num_masked:
+            detail["num_masked"] = num_masked
         try:
             verdict = read_verdict(reply.text, given)
         except Unread as unread:
             return Judgement(None, unread.reason, detail | {"detail": unread.detail})
+        if verdict.is_in_reply:
+            detail["verdict_in_reply"] = True
         scores = {name: float(score) for name, score in verdict.scores.items()}
         return Judgement(scores, detail=detail | {"explanation": verdict.explanation})
 

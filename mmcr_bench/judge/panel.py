@@ -26,6 +26,10 @@ class PanelJudge:
         self.is_offline = False
         self.names = NAMES
 
+    def unmasked(self) -> PanelJudge:
+        """See `ApiJudge.unmasked`."""
+        return PanelJudge([judge.unmasked() for judge in self.judges])
+
     def describe(self) -> dict[str, object]:
         """Settings of every judge."""
         return {"judge": self.name, "is_offline": False, "panel": [judge.describe() for judge in self.judges]}

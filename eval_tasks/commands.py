@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, UseAppendAction, arg
 
 from eval_tasks.registry import choose_tasks, find_tasks, load_task, show_tasks
+from mmcr_bench.judge.judge_spec import with_prompt
+from mmcr_bench.judge.spending import spending
 
 if TYPE_CHECKING:
     from eval_tasks.task import Task
@@ -42,6 +44,9 @@ class Run:
         gen_kwargs: as in lm-eval: max_new_tokens=N (or max_gen_toks), temperature=0, do_sample=False.
         log_samples: no effect: samples.jsonl is always written.
         tasks_from: file or folder with additional tasks.
+        judge_prompt: prompt of mmcr_bench's judge: ours, or paper (structure and scale of the paper's Figure 8).
+        max_cost_usd: stop before the judge's ledger of this run exceeds so many US dollars.
+        allow_unknown_price: ask a judge whose price is not known.
     """
 
     model: str | None = None
@@ -58,6 +63,9 @@ class Run:
     gen_kwargs: Annotated[str | None, arg(metavar="K=V,...")] = None
     log_samples: bool = True
     tasks_from: TaskFiles = ()
+    judge_prompt: str | None = None
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
 
     def run(self) -> int:
         """Evaluate, and print the table of scores."""
@@ -75,14 +83,16 @@ class Run:
             model=model,
             tasks=tuple(load_task(found[name]) for name in names),
             out=out,
-            judge=self.judge,
+            judge=with_prompt(self.judge, self.judge_prompt),
             data=_places(names, self.data),
             rules=self.rules,
             limit=self.limit,
             max_new_tokens=max_new_tokens,
             batch_size=self.batch_size,
         )
-        if results := run(settings):
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            results = run(settings)
+        if results:
             print(run_table(results))
             print(f"\nrun folder: {out}")
         return 0
@@ -126,6 +136,9 @@ class Score:
         judge: offline or api:URL#NAME; default the judge of the run.
         rules: scoring rules; default those of the run.
         tasks_from: file or folder with additional tasks.
+        judge_prompt: prompt of mmcr_bench's judge: ours, or paper (structure and scale of the paper's Figure 8).
+        max_cost_usd: stop before the judge's ledger of this run exceeds so many US dollars.
+        allow_unknown_price: ask a judge whose price is not known.
     """
 
     folder: Positional[Annotated[Path | None, arg(metavar="RUN")]] = None
@@ -136,6 +149,9 @@ class Score:
     judge: str | None = None
     rules: str | None = None
     tasks_from: TaskFiles = ()
+    judge_prompt: str | None = None
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
 
     def run(self) -> None:
         """Score, and print the table of scores.
@@ -143,6 +159,10 @@ class Score:
         Raises:
             ValueError: neither a run nor predictions are given.
         """
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            self._score()
+
+    def _score(self) -> None:
         if self.predictions is not None:
             self._score_predictions(self.predictions)
             return
@@ -154,12 +174,12 @@ class Score:
 
         tasks = _all_tasks(self.tasks_from, list(read_results(self.folder)["tasks"]))
         data = _places(tasks, [self.data] if self.data else [])
-        print(run_table(score_again(self.folder, tasks, self.rules, self.judge, dict(data))))
+        print(run_table(score_again(self.folder, tasks, self.rules, _judge(self), dict(data))))
 
     def _score_predictions(self, predictions: Path) -> None:
         if self.task is None or self.folder is not None:
             raise ValueError("--predictions needs --task and excludes RUN")
-        judge = self.judge or "offline"
+        judge = _judge(self) or "offline"
         if judge != "offline" and self.output_dir is None:
             raise ValueError(
                 "--judge with --predictions needs --output_dir RUN, where the judge's paid replies are stored"
@@ -180,6 +200,17 @@ class Score:
             print(f"left out: {count} {reason}")
         if self.output_dir:
             store(self.output_dir, results, records)
+
+
+def _judge(command: Score) -> str | None:
+    """The judge with its prompt; None for the judge of the run.
+
+    Raises:
+        ValueError: a prompt without a judge.
+    """
+    if command.judge is None and command.judge_prompt is not None:
+        raise ValueError(f"--judge_prompt {command.judge_prompt}: name the judge too (--judge api:URL#MODEL)")
+    return None if command.judge is None else with_prompt(command.judge, command.judge_prompt)
 
 
 @dataclass(frozen=True)

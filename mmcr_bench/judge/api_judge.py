@@ -17,6 +17,7 @@ from mmcr_bench.judge.judgement import Judgement, check_replies
 from mmcr_bench.judge.masking import mask_orders
 from mmcr_bench.judge.penalties import measure_penalties
 from mmcr_bench.judge.rubric import NAMES, prompt_sha256, to_judge_messages, verdict_schema
+from mmcr_bench.judge.spending import current_spending
 from mmcr_bench.judge.verdict import Unread, read_verdict
 from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient, Endpoint, Reply, RequestFailed
@@ -54,7 +55,8 @@ class ApiJudge:
         self.ledger_path = ledger_path
         self.spec = spec
         self.masks = True
-        self._takes_schema = True
+        self.share = 1.0  # of what may still be spent; less for a judge of a panel
+        self._takes_schema = spec.prompt != "paper"  # the paper's judge answers in text
         self._answered_schema = False
 
     def unmasked(self) -> Self:
@@ -69,7 +71,8 @@ class ApiJudge:
             "judge": self.name,
             "is_offline": False,
             "base_url": self.endpoint.base_url,
-            "prompt_sha256": prompt_sha256(self.spec.images),
+            "prompt": self.spec.prompt,
+            "prompt_sha256": prompt_sha256(self.spec.images, self.spec.prompt),
             "temperature": self.spec.temperature,
             "repeats": self.spec.repeats,
             "images": self.spec.images,
@@ -80,7 +83,10 @@ class ApiJudge:
         price = find_price(self.endpoint.model)
         if price is None:
             return None
-        asked = [to_judge_messages(dialogue, given) for dialogue, given in zip(dialogues, replies, strict=True)]
+        asked = [
+            to_judge_messages(dialogue, given, self.spec.images, self.spec.prompt)
+            for dialogue, given in zip(dialogues, replies, strict=True)
+        ]
         tokens_in = sum(len(message["content"]) for messages in asked for message in messages) // CHARACTERS_A_TOKEN
         return self.spec.repeats * price.cost_usd(tokens_in, TOKENS_A_VERDICT * len(asked))
 
@@ -119,7 +125,7 @@ class ApiJudge:
             (dialogue, given, repeat) for repeat in repeats for dialogue, given in zip(dialogues, replies, strict=True)
         ]
         with Ledger(self.ledger_path) as ledger, tqdm(total=len(asked), desc=f"judge {self.name}", disable=None) as bar:
-            async with ChatClient(self.endpoint, ledger) as client:
+            async with ChatClient(current_spending().limit(self.endpoint, ledger, self.share), ledger) as client:
 
                 async def judge(dialogue: Dialogue, given: Sequence[str], repeat: int) -> Judgement:
                     judgement = await self._judge(client, dialogue, given, repeat)
@@ -174,7 +180,7 @@ class ApiJudge:
 
     def _to_messages(self, dialogue: Dialogue, given: Sequence[str]) -> list[dict[str, Any]]:
         """The judge's prompt, followed by the images if it sees them."""
-        messages: list[dict[str, Any]] = [*to_judge_messages(dialogue, given, self.spec.images)]
+        messages: list[dict[str, Any]] = [*to_judge_messages(dialogue, given, self.spec.images, self.spec.prompt)]
         if self.spec.images:
             asked = Question(messages[-1]["content"], dialogue.images)
             messages[-1:] = to_openai(to_messages(asked), lambda image: to_data_url(image.data, MAX_SIDE_PX))

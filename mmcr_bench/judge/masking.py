@@ -86,7 +86,7 @@ def _verdict_spans(text: str, keys: Sequence[str]) -> list[tuple[int, int]]:
     """Dictionaries with a key of the rubric, and keys followed by a number: two of them, or an overall score."""
     names = "|".join(re.escape(key) for key in sorted(keys, key=len, reverse=True))
     key = rf"[\"'*_`(\[]{{0,3}}\b(?:{names})(?:\s+scores?)?\b[\"'*_`)\]]{{0,3}}"
-    quoted = re.compile(rf"\{{[^{{}}]*{key}\s*:[^{{}}]*\}}?", re.IGNORECASE | re.DOTALL)
+    quoted = re.compile(rf"\{{[^{{}}]*{key}\s*:[^{{}}]*\}}|\{{[^{{}}\n]*{key}\s*:[^{{}}\n]*", re.IGNORECASE)
     valued = re.compile(rf"{key}\s*(?:[:=]|->|\bis\b)\s*[\"'*_`]{{0,3}}{_NUMBER}[\"'*_`]{{0,3}}", re.IGNORECASE)
     single = [match.span() for match in valued.finditer(text)]
     if len(single) == 1 and "overall" not in text[slice(*single[0])].lower():

@@ -4,6 +4,7 @@ Canaries are made from the bench's own dialogues, so that a judge can't distingu
 is a test: each canary compares its replies with better ones of the same dialogues, and fails only where the one-sided
 interval of the difference excludes what the rubric asks for. All of them together fail a judge that follows the rubric
 in at most 2 % of the checks, however noisy it is (FALSE_ALARM, Bonferroni); the power of each says what it would find.
+Facts are the other way round: a judge is unfit unless it shows that it scores changed facts lower.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mmcr_dataset.record.dialogue import Dialogue
 FALSE_ALARM = 0.02  # a judge that follows the rubric is called unfit at most so often
 NUM_FACTS = 4  # changed facts a dialogue
 ORDER_LIFT_MAX = 1.0  # points of 10 that an order may add
-FACTS_AUC_MIN = 0.7  # of a right reply against one with a fact changed
+FACTS_ALPHA = 0.05  # a judge must show that it sees changed facts: a blind one does so by chance this often
 PERFECT_MIN = 6.0
 
 
@@ -52,13 +53,13 @@ CANARIES = (
     Canary("empty", lambda references, other: ("",) * len(references), "overall", 3),
     Canary("master_key", lambda references, other: ("Thought process:",) * len(references), "overall", 3),
     Canary("of_another_dialogue", lambda references, other: other, "overall", 2),
-    Canary("only_last_right", lambda references, other: (*other[:-1], references[-1]), "overall", 1),
+    Canary("only_last_right", lambda references, other: (*other[:-1], references[-1]), "overall", 2),
     Canary("shuffled", lambda references, other: references[1:] + references[:1], "logical", 1),
     Canary("repeated", lambda references, other: references[:1] * len(references), "redundancy", 1),
     Canary("stretched", lambda references, other: tuple(map(stretched, references)), "precision", 0.3),
 )
 BAD = ("empty", "master_key", "of_another_dialogue")  # worthless replies, whose mean is checked together, too
-_NUM_TESTS = len(CANARIES) + len(ORDERS) + 3  # perfect, worthless, facts
+_NUM_TESTS = len(CANARIES) + len(ORDERS) + 2  # perfect, worthless
 ALPHA = FALSE_ALARM / _NUM_TESTS
 Scores = Mapping[str, float]
 
@@ -118,11 +119,11 @@ def check_judge(judge: Judge, dialogues: Sequence[Dialogue]) -> Fitness:
                 by_name[one.name].setdefault(one.number, []).append(judgement.scores)
                 spreads += _spread_of(judgement)
     facts = {name: scores for name, scores in by_name.items() if name.startswith("facts ")}
-    results = [_perfect(by_name, num_asked), _worthless(by_name, num_asked)]
+    results = [_perfect(by_name, num_asked), _worthless(by_name)]
     results += [_drop(canary, by_name, num_asked) for canary in CANARIES]
     results += [_order(name, by_name, num_asked) for name in ORDERS]
     detection = _detect(by_name["perfect"], facts)
-    results.append(_facts(detection, sum(num_asked[name] for name in facts), facts))
+    results.append(_facts(by_name, facts, sum(num_asked[name] for name in facts)))
     spread = fmean(spreads) if spreads else None
     return Fitness(judge.name, tuple(results), detection, show_unread(unread), _proportion(usable), spread)
 
@@ -190,13 +191,13 @@ def _perfect(by_name: ByName, num_asked: Mapping[str, int]) -> CanaryResult:
     return _at_least("perfect", "overall", values, PERFECT_MIN, 2.0, counts)
 
 
-def _worthless(by_name: ByName, num_asked: Mapping[str, int]) -> CanaryResult:
+def _worthless(by_name: ByName) -> CanaryResult:
     numbers = sorted(set.intersection(*(set(by_name[name]) for name in ("perfect", *BAD))))
     values = [
         _score(by_name["perfect"][n], "overall") - fmean(_score(by_name[name][n], "overall") for name in BAD)
         for n in numbers
     ]
-    return _at_least("worthless", "overall drop", values, 3, 0.0, _counts(by_name, num_asked, *BAD))
+    return _at_least("worthless", "overall drop", values, 3, 0.0, (0, 0))  # counted with each of them
 
 
 def _drop(canary: Canary, by_name: ByName, num_asked: Mapping[str, int]) -> CanaryResult:
@@ -240,11 +241,17 @@ def _detect(perfect: Mapping[int, Sequence[Scores]], facts: ByName) -> Detection
     return Detection(auc(right, wrong), paired, by_kind, sum(map(len, wrong)))
 
 
-def _facts(detection: Detection | None, num_asked: int, facts: ByName) -> CanaryResult:
-    """Whether a reply with a changed fact scores lower than the right one to the same dialogue."""
-    read = sum(len(scores) for by_number in facts.values() for scores in by_number.values())
-    what = "share of changed facts scored lower"
-    if detection is None:
-        is_absent = num_asked == 0
-        return CanaryResult("facts", what, None, "no reference states a fact", is_absent, read, num_asked, power=0.0)
-    return _tested("facts", what, detection.paired, FACTS_AUC_MIN, 0.5, (read, num_asked))
+def _facts(by_name: ByName, facts: ByName, num_asked: int) -> CanaryResult:
+    """Fails unless the lower bound of what a changed fact takes off lies above 0: seeing facts must be shown."""
+    num_read = sum(len(scores) for by_number in facts.values() for scores in by_number.values())
+    what, expected = "mean of six drop", "above 0"
+    drops = []
+    for number, right in by_name["perfect"].items():
+        wrong = [_mean_of_six(one) for by_number in facts.values() for one in by_number.get(number, ())]
+        if wrong:
+            drops.append(fmean(map(_mean_of_six, right)) - fmean(wrong))
+    if not drops:
+        return CanaryResult("facts", what, None, expected, num_asked == 0, num_read, num_asked, power=0.0)
+    drop = mean_of(drops)
+    passed = drop.value - drop.half_width(FACTS_ALPHA) > 0
+    return CanaryResult("facts", what, drop.value, expected, passed, num_read, num_asked, power=1 - FACTS_ALPHA)

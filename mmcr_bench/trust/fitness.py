@@ -53,6 +53,19 @@ class Detection:
     by_kind: Mapping[str, Mean]
     num_changed: int
 
+    def to_json(self) -> dict[str, object]:
+        """AUC with its interval (None where it is unbounded), and the share within a dialogue by kind."""
+        interval = self.auc.interval(0.0, 1.0)
+        is_known = math.isfinite(self.auc.error)
+        return {
+            "auc": self.auc.value,
+            "low": interval.low if is_known else None,
+            "high": interval.high if is_known else None,
+            "within_a_dialogue": self.paired.value,
+            "by_kind": {kind: mean.value for kind, mean in self.by_kind.items()},
+            "num_changed": self.num_changed,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Fitness:
@@ -90,7 +103,8 @@ class Fitness:
             power = "" if result.power is None else f", power {result.power:.2f}"
             lines.append(
                 f"{'ok  ' if result.passed else 'FAIL'} {result.name:<20} {result.dimension} {mean}, expected "
-                f"{result.expected}{power} ({result.num_read} of {result.num_asked} read)"
+                f"{result.expected}{power}"
+                + (f" ({result.num_read} of {result.num_asked} read)" if result.num_asked else "")
             )
         weak = [one.name for one in self.results if one.passed and one.power is not None and one.power < LOW_POWER]
         if weak:

@@ -43,6 +43,7 @@ FLAGS = {
     "ops wordings",
     "mmcr_bench exact check": "",
     "mmcr_bench exact show": "number output_file",
+    "mmcr_bench exact judge": "judge judge_prompt limit seed figure ledger max_cost_usd allow_unknown_price",
     "mmcr_bench freeze": "output_dir version check",
     "mmcr_bench agreement": "run experts figure",
     "mmcr_bench canaries": "judge judge_prompt split limit ledger max_cost_usd allow_unknown_price",

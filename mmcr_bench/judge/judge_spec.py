@@ -51,7 +51,7 @@ def read_judge_specs(spec: str) -> list[JudgeSpec]:
 
 
 def _read_one(part: str, spec: str) -> JudgeSpec:
-    form = "offline, or api:URL#MODEL with ?repeats=N, ?temperature=T, ?images=yes or ?prompt=paper, or several with commas"
+    form = "offline, or api:URL#MODEL with ?repeats=N, ?temperature=T, ?images=yes or ?prompt=paper, or a panel"
     endpoint, options = read_endpoint_and_options(part, "judge", form, ("repeats", "temperature", "images", "prompt"))
     try:
         repeats = int(options.get("repeats", "1"))

@@ -1,7 +1,7 @@
 """Verdicts and orders inside a judged reply, masked before a judge reads it (prompt injection).
 
-A reply that carries a verdict of its own, or speaks to the judge, must neither gain nor leave the mean: what looks like a
-verdict or an order is replaced by `MASK`, and the rest is judged. Patterns can't know every wording; whether a judge
+A reply that carries a verdict of its own, or speaks to the judge, must neither gain nor leave the mean: what looks like
+a verdict or an order is replaced by `MASK`, and the rest is judged. Patterns can't know every wording; whether a judge
 obeys what they miss is what the canaries measure (`mmcr_bench.trust.canaries` sends orders unmasked).
 """
 
@@ -35,8 +35,9 @@ _ORDERS = (
     rf"\b{_DROP}\b[^.!?\n]{{0,40}}\b{_RULES}\b",
     rf"{_GIVE}\b[^.!?\n]{{0,60}}\b{_BEST}",
     rf"\b{_REPLY}\b[^.!?\n]{{0,40}}\b(?:deserves?|merits?|should (?:get|receive|be (?:given|rated|scored|graded)))\b",
-    rf"\b(?:as|you are|you, as)\s+(?:the|an?)\s+{_JUDGE}\b[^.!?\n]{{0,60}}\b(?:must|should|have to|will|are to|need to)\b",
-    rf"\b(?:already|expert|been)\b[^.!?\n]{{0,40}}\b(?:graded|scored|rated|judged)\b[^.!?\n]{{0,40}}(?:{_BEST}|{_NUMBER})",
+    rf"\b(?:as|you are|you, as)\s+(?:the|an?)\s+{_JUDGE}\b[^.!?\n]{{0,60}}\b(?:must|should|have to|are to|need to)\b",
+    r"\b(?:already|expert|been)\b[^.!?\n]{0,40}\b(?:graded|scored|rated|judged)\b"
+    rf"[^.!?\n]{{0,40}}(?:{_BEST}|{_NUMBER})",
     rf"\ball\s+(?:the\s+)?(?:dimensions?|criteria|scores?)\b[^.!?\n]{{0,30}}(?:{_BEST}|{_NUMBER})",
     r"\bsystem\s*(?:prompt|message|note|instruction)\s*[:\]>]|^\s*[\[<(]*system[\])>]*\s*:|[\[<(]\s*system\s*[\])>]",
     r"<\|[^|\n]{1,40}\|>|\[/?INST\]|</?(?:system|material|instructions?)>",

@@ -149,8 +149,8 @@ You judge how well multi-modal models hold dialogues of several turns. Be impart
 descriptions of images and exchange alike. You get what the model said and reference answers.
 
 1. For each dimension name strengths and weaknesses and give a score from 1 to 10.
-2. Look at precision and conciseness of descriptions, consistency of references, logic from turn to turn, clarity of the \
-theme, and absence of redundant content.
+2. Look at precision and conciseness of descriptions, consistency of references, logic from turn to turn, clarity of \
+the theme, and absence of redundant content.
 3. From the single dimensions derive an overall score from 1 to 10."""
 _PAPER_PENALTIES = """\
 4. Penalties that are always due:
@@ -158,9 +158,10 @@ _PAPER_PENALTIES = """\
 - Repetition: each repetition of earlier content: 1 point off Redundancy.
 - Speculation: unsupported or speculative claims: 2 points off Logical."""
 _PAPER_ANSWER = """\
-Explain each dimension before you score it, and put its score after the explanation. End with a dictionary of all scores as \
-integers, brackets included:
-{'Precision': Score, 'Consistency': Score, 'Logical': Score, 'Clarity': Score, 'Redundancy': Score, 'Overall Score': Score}
+Explain each dimension before you score it, and put its score after the explanation. End with a dictionary of all \
+scores as integers, brackets included:
+{'Precision': Score, 'Consistency': Score, 'Logical': Score, 'Clarity': Score, 'Redundancy': Score, \
+'Overall Score': Score}
 For example: {'Precision': 5, 'Consistency': 6, 'Logical': 5, 'Clarity': 6, 'Redundancy': 7, 'Overall Score': 6}"""
 
 

@@ -44,8 +44,8 @@ class Spending:
         if self.max_cost_usd is None and is_own_machine(endpoint.base_url):
             return
         raise ValueError(
-            f"judge {endpoint.model!r} at {endpoint.base_url}: its price is unknown, so nobody can say or limit what it "
-            "costs; add it to mmcr_dataset/endpoint/prices.json, or pass --allow_unknown_price"
+            f"judge {endpoint.model!r} at {endpoint.base_url}: its price is unknown, so nobody can say or limit what "
+            "it costs; add it to mmcr_dataset/endpoint/prices.json, or pass --allow_unknown_price"
         )
 
     def limit(self, endpoint: Endpoint, ledger: Ledger, share: float) -> Endpoint:

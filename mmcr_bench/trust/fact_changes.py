@@ -64,7 +64,7 @@ def change_fact(text: str, kind: str, num_images: int, rng: random.Random) -> st
 
 
 def _change_image(text: str, num_images: int, rng: random.Random) -> str | None:
-    found = [match for match in _IMAGE.finditer(text)]
+    found = list(_IMAGE.finditer(text))
     if not found or num_images < 2:
         return None
     old = rng.choice(found).group("number")
@@ -99,7 +99,7 @@ def change_turns(dialogue: Dialogue, number: int) -> list[tuple[str, int, tuple[
     Returns:
         (kind, turn from 0, replies); the last turn is never the only one if another states a fact.
     """
-    rng = random.Random(dialogue.id)
+    rng = random.Random(dialogue.id)  # noqa: S311  (not for secrets)
     references = dialogue.references
     options: list[tuple[str, int]] = [(kind, turn) for kind in KINDS for turn in range(len(references))]
     rng.shuffle(options)

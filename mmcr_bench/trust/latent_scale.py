@@ -27,16 +27,16 @@ class Leads:
     """What is known of all judges, once for all topics and once without each.
 
     Attributes:
-        d_RJMM: lead of the first model over the second in the judge's latent standard deviations.
-        reliability_RJ: correlation of a judge's latent score with quality; 1 for all where it can't be told.
+        d: [R, J, M, M] lead of the first model over the second in the judge's latent standard deviations.
+        reliability: [R, J] correlation of a judge's latent score with quality; 1 for all where it can't be told.
         is_scaled: whether it could be told.
-        spread_J: standard deviation of a judge's scores within a model.
+        spread: [J] standard deviation of a judge's scores within a model.
     """
 
-    d_RJMM: Array
-    reliability_RJ: Array
+    d: Array
+    reliability: Array
     is_scaled: bool
-    spread_J: Array
+    spread: Array
 
 
 def measure_leads(scores_JMN: Array, topic_N: NDArray[np.int64]) -> Leads:
@@ -49,11 +49,11 @@ def measure_leads(scores_JMN: Array, topic_N: NDArray[np.int64]) -> Leads:
     num_topics = int(topic_N.max()) + 1
     one_hot_NT = np.eye(num_topics)[topic_N]
     num_R = _with_left_out(one_hot_NT.sum(axis=0)[None])[:, 0]
-    d_RJMM = np.stack([_leads_of(scores_MN, one_hot_NT, num_R) for scores_MN in scores_JMN], axis=1)
+    d = np.stack([_leads_of(scores_MN, one_hot_NT, num_R) for scores_MN in scores_JMN], axis=1)
     reliability = _reliabilities(scores_JMN, one_hot_NT, num_R)
     shape = (num_topics + 1, len(scores_JMN))
-    spread_J = scores_JMN.std(axis=2).mean(axis=1)
-    return Leads(d_RJMM, np.ones(shape) if reliability is None else reliability, reliability is not None, spread_J)
+    spread = scores_JMN.std(axis=2).mean(axis=1)
+    return Leads(d, np.ones(shape) if reliability is None else reliability, reliability is not None, spread)
 
 
 def _with_left_out(sums_XT: Array) -> Array:
@@ -88,14 +88,14 @@ def _reliabilities(scores_JMN: Array, one_hot_NT: Array, num_R: Array) -> Array 
         for k in range(j):
             both = (_with_left_out((high_JMN[j] * high_JMN[k]) @ one_hot_NT) + 0.25) / (num_R[:, None] + 1)
             r_RJJ[:, j, k] = r_RJJ[:, k, j] = tetrachoric(share_RJM[:, j], share_RJM[:, k], both).mean(axis=1)
-    pairs = [(k, l) for k in range(num_judges) for l in range(k)]
-    if min(r_RJJ[0, k, l] for k, l in pairs) < _MIN_CORRELATION:
+    pairs = [(k, m) for k in range(num_judges) for m in range(k)]
+    if min(r_RJJ[0, k, m] for k, m in pairs) < _MIN_CORRELATION:
         return None
     squares = np.empty((len(num_R), num_judges))
     for j in range(num_judges):
-        others = [(k, l) for k, l in pairs if j not in (k, l)]
-        squares[:, j] = sum(r_RJJ[:, j, k] * r_RJJ[:, j, l] for k, l in others) / sum(r_RJJ[:, k, l] for k, l in others)
-    return np.sqrt(np.clip(squares, 0.01, 1.0))
+        others = [(k, m) for k, m in pairs if j not in (k, m)]
+        squares[:, j] = sum(r_RJJ[:, j, k] * r_RJJ[:, j, m] for k, m in others) / sum(r_RJJ[:, k, m] for k, m in others)
+    return np.asarray(np.sqrt(np.clip(squares, 0.01, 1.0)))
 
 
 def _split(row_N: Array) -> Array:

@@ -16,7 +16,12 @@ MMDU = (  # as eval_tasks.tasks.mmdu names its points, 1..10
     *("overall", "creativity", "richness", "visual_perception"),
     *("logical_coherence", "answer_accuracy", "image_relationship"),
 )
-_BARE = {"domain": None, "topic": None, "source": {}, "generation": {}}  # of runs that other programs wrote
+_BARE: dict[str, object] = {
+    "domain": None,
+    "topic": None,
+    "source": {},
+    "generation": {},
+}  # of runs that other programs wrote
 DIMENSIONS_OF: Mapping[str, tuple[str, ...]] = {TASK: NAMES, "mmdu": MMDU}
 
 

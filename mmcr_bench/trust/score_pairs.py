@@ -1,8 +1,8 @@
 """Compare two scorers on the same replies (judge and experts, or two judges): shift, correlation, linear mapping.
 
 Both scorers are noisy, so least squares would give too flat a line, and foretell too small a change of a model's mean.
-The line is that of the true scores: with the noise of both from their repeats, or, where there are none, Deming's, which takes
-both for equally noisy. Resamples draw whole topics.
+The line is that of the true scores: with the noise of both from their repeats, or, where there are none, Deming's,
+which takes both for equally noisy. Resamples draw whole topics.
 
 Shapes: N dialogues.
 """

@@ -1,8 +1,8 @@
 """Self-preference bias: do judges favour models of their own family?
 
-For every pair of a model of the judge's family and one of another family, the bias is the judge's lead of the first over
-the second, minus the lead that judges of neither family see on the same dialogues. A biased judge so never serves as
-the measure of the models it is biased for. All leads are on one scale (latent_scale.py). The null distribution
+For every pair of a model of the judge's family and one of another family, the bias is the judge's lead of the first
+over the second, minus the lead that judges of neither family see on the same dialogues. A biased judge so never serves
+as the measure of the models it is biased for. All leads are on one scale (latent_scale.py). The null distribution
 flips the signs of the topics' contributions; Holm corrects for the number of judges.
 """
 
@@ -45,8 +45,8 @@ class Bias:
     Attributes:
         judge: the judge.
         num_dialogues: dialogues scored by all judges for all models.
-        difference: own lead minus the lead by judges of neither family, in the judge's own points (0..100); `detectable`
-            is the smallest preference found with 80 % power after the correction.
+        difference: own lead minus the lead by judges of neither family, in the judge's own points (0..100);
+            `detectable` is the smallest preference found with 80 % power after the correction.
         corrected_p: p-value, Holm-corrected for the number of judges.
     """
 
@@ -143,7 +143,7 @@ def _estimates(
 ) -> NDArray[np.float64] | None:
     """The bias in the judge's points from all topics, then without each topic [R]; None without neutral judges."""
     place = judges.index(judge)
-    reliability = leads.reliability_RJ
+    reliability = leads.reliability
     parts = []
     for own, other in product(range(len(models)), repeat=2):
         if models[own].family != judge.family or models[other].family == judge.family:
@@ -151,11 +151,11 @@ def _estimates(
         involved = (judge.family, models[other].family)
         neutral = [k for k, one in enumerate(judges) if one.family not in involved]
         if neutral:
-            seen = sum(leads.d_RJMM[:, k, own, other] / reliability[:, k] for k in neutral) / len(neutral)
-            parts.append(leads.d_RJMM[:, place, own, other] - reliability[:, place] * seen)
+            seen = sum(leads.d[:, k, own, other] / reliability[:, k] for k in neutral) / len(neutral)
+            parts.append(leads.d[:, place, own, other] - reliability[:, place] * seen)
     if not parts:
         return None
-    return np.asarray(sum(parts) / len(parts) * leads.spread_J[place])
+    return np.asarray(sum(parts) / len(parts) * leads.spread[place])
 
 
 def _to_difference(estimates_R: NDArray[np.float64], num_tests: int) -> Difference:

@@ -153,7 +153,7 @@ def test_api_judge_reads_replies_without_their_verdicts_and_orders(tmp_path: Pat
     assert "R1| A grey field. [removed: a verdict or an order to the judge]" in asked
     assert judgement.scores is not None
     assert judgement.scores["precision"] == GOOD["Precision"]
-    assert judgement.detail["num_masked"] == 2
+    assert judgement.detail["num_masked"] == 1
 
 
 def test_api_judge_with_a_wrong_key_stops_after_one_request(tmp_path: Path, make_dialogue: Make) -> None:

@@ -14,6 +14,8 @@ from tyro.conf import Positional, UseAppendAction, arg
 from eval_tasks.models.generation import TOKEN_LIMITS, GenerationSettings, LoadSettings
 from eval_tasks.models.model_type import AUTO, rules_of_model
 from eval_tasks.registry import choose_tasks, find_tasks, load_task, show_tasks
+from mmcr_bench.judge.judge_spec import with_prompt
+from mmcr_bench.judge.spending import spending
 
 if TYPE_CHECKING:
     from eval_tasks.task import Task
@@ -57,6 +59,9 @@ class Run:
         report_to: log the totals to trackio or wandb.
         log_samples: no effect: samples.jsonl is always written.
         tasks_from: file or folder with additional tasks.
+        judge_prompt: prompt of mmcr_bench's judge: ours, or paper (structure and scale of the paper's Figure 8).
+        max_cost_usd: stop before the judge's ledger of this run exceeds so many US dollars.
+        allow_unknown_price: ask a judge whose price is not known.
     """
 
     model: str | None = None
@@ -84,6 +89,9 @@ class Run:
     report_to: str | None = None
     log_samples: bool = True
     tasks_from: TaskFiles = ()
+    judge_prompt: str | None = None
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
 
     def run(self) -> int:
         """Evaluate, and print the table of scores."""
@@ -106,7 +114,7 @@ class Run:
             model=model,
             tasks=tuple(load_task(found[name]) for name in names),
             out=out,
-            judge=self.judge,
+            judge=with_prompt(self.judge, self.judge_prompt),
             data=places_of(names, self.data),
             rules=rules,
             limit=self.limit,
@@ -121,7 +129,9 @@ class Run:
             server_args=self.server_args or "",
             load=LoadSettings(self.dtype, self.device_map, self.attn_implementation, self.quantization),
         )
-        if not (results := run(settings)):
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            results = run(settings)
+        if not results:
             return 0  # another process than the first
         print(run_table(results))
         print(f"\nrun folder: {out}")
@@ -169,6 +179,9 @@ class Score:
         judge: offline or api:URL#NAME; default the judge of the run.
         rules: scoring rules; default those of the run.
         tasks_from: file or folder with additional tasks.
+        judge_prompt: prompt of mmcr_bench's judge: ours, or paper (structure and scale of the paper's Figure 8).
+        max_cost_usd: stop before the judge's ledger of this run exceeds so many US dollars.
+        allow_unknown_price: ask a judge whose price is not known.
     """
 
     folder: Positional[Annotated[Path | None, arg(metavar="RUN")]] = None
@@ -179,6 +192,9 @@ class Score:
     judge: str | None = None
     rules: str | None = None
     tasks_from: TaskFiles = ()
+    judge_prompt: str | None = None
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
 
     def run(self) -> int:
         """Score, and print the table of scores; exit code 1 if a task has no score.
@@ -186,6 +202,10 @@ class Score:
         Raises:
             ValueError: neither a run nor predictions are given.
         """
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            return self._score()
+
+    def _score(self) -> int:
         if self.predictions is not None:
             return self._score_predictions(self.predictions)
         if self.folder is None:
@@ -196,14 +216,14 @@ class Score:
 
         tasks = all_tasks(self.tasks_from, list(read_results(self.folder)["tasks"]))
         data = places_of(tasks, [self.data] if self.data else [])
-        results = score_again(self.folder, tasks, self.rules, self.judge, dict(data))
+        results = score_again(self.folder, tasks, self.rules, _judge(self), dict(data))
         print(run_table(results))
         return exit_code(results)
 
     def _score_predictions(self, predictions: Path) -> int:
         if self.task is None or self.folder is not None:
             raise ValueError("--predictions needs --task and excludes RUN")
-        judge = self.judge or "offline"
+        judge = _judge(self) or "offline"
         if judge != "offline" and self.output_dir is None:
             raise ValueError(
                 "--judge with --predictions needs --output_dir RUN, where the judge's paid replies are stored"
@@ -225,6 +245,17 @@ class Score:
         if self.output_dir:
             store(self.output_dir, results, records)
         return exit_code(results)
+
+
+def _judge(command: Score) -> str | None:
+    """The judge with its prompt; None for the judge of the run.
+
+    Raises:
+        ValueError: a prompt without a judge.
+    """
+    if command.judge is None and command.judge_prompt is not None:
+        raise ValueError(f"--judge_prompt {command.judge_prompt}: name the judge too (--judge api:URL#MODEL)")
+    return None if command.judge is None else with_prompt(command.judge, command.judge_prompt)
 
 
 @dataclass(frozen=True)

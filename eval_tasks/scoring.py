@@ -16,13 +16,14 @@ from eval_tasks.task import Failure, Scored, Task, Total
 from eval_tasks.totals import interval_of, task_totals, totals_by_shape
 from mmcr_bench.judge.judge import open_judge, show_cost
 from mmcr_bench.judge.judge_spec import read_judge_specs
-from mmcr_bench.trust.canaries import CANARIES, NoCanaries, check_judge
+from mmcr_bench.trust.canaries import NoCanaries, check_judge, make_canaries
+from mmcr_bench.trust.canary_replies import choose_dialogues
 from mmcr_dataset.record.dialogue import Dialogue
 
 log = logging.getLogger(__name__)
 
 SEED = 0  # of the bootstrap
-NUM_CANARY_DIALOGUES = 10  # dialogues of the bench that canaries are made from
+NUM_CANARY_DIALOGUES = 20  # dialogues of the bench that canaries are made from
 
 
 def score_samples(
@@ -87,19 +88,23 @@ def _judged_by_bench(
 
 
 def check_fitness(dialogues: Sequence[Dialogue], judge: str, ledger_path: Path) -> dict[str, Any]:
-    """Check the bench's judge on canaries made from the first dialogues; judgements in the ledger are reused.
+    """Check the bench's judge on canaries made from some of its dialogues; judgements in the ledger are reused.
 
     Returns:
         `fit`, failed canaries and results; `fit` is None if no canary was judged, `why_not_run` says why.
     """
-    judging, first = open_judge(judge, ledger_path), dialogues[:NUM_CANARY_DIALOGUES]
-    _log_cost(show_cost(judging, first, [dialogue.references for dialogue in first], len(CANARIES)))
+    judging, chosen = open_judge(judge, ledger_path), choose_dialogues(dialogues, NUM_CANARY_DIALOGUES)
     try:
-        fitness = check_judge(judging, first)
+        if not judging.is_offline:
+            usable, asked = make_canaries(chosen)
+            _log_cost(show_cost(judging, [usable[one.number] for one in asked], [one.replies for one in asked]))
+        fitness = check_judge(judging, chosen)
     except NoCanaries as error:
         return {"fit": None, "failed": [], "why_not_run": str(error)}
     failed = [result.name for result in fitness.results if not result.passed]
-    return {"fit": fitness.is_fit, "failed": failed, "results": [asdict(result) for result in fitness.results]}
+    changed_facts = None if fitness.detection is None else fitness.detection.to_json()
+    results = [asdict(result) for result in fitness.results]
+    return {"fit": fitness.is_fit, "failed": failed, "results": results, "changed_facts": changed_facts}
 
 
 def _log_cost(cost: str) -> None:

@@ -27,6 +27,7 @@ PROGRAM = Program(
             "build": "mmcr_bench.exact.commands:ExactBuild",
             "check": "mmcr_bench.exact.commands:ExactCheck",
             "show": "mmcr_bench.exact.commands:ExactShow",
+            "judge": "mmcr_bench.exact.commands:ExactJudge",
         },
         "freeze": "mmcr_bench.commands:Freeze",
         "agreement": "mmcr_bench.commands:Agreement",

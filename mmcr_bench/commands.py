@@ -132,15 +132,17 @@ class Agreement:
             self._compare_judge(self.run_folder, self.experts)
 
     def _compare_judge(self, run: Path, experts: Path) -> None:
-        from mmcr_bench.trust.runs import read_expert_scores, read_run
+        from mmcr_bench.trust.runs import DIMENSIONS_OF, find_task, read_expert_scores, read_run
         from mmcr_bench.trust.score_pairs import compare_scorers, show_comparisons
 
-        judged, expert = read_run(run), read_expert_scores(experts)
-        scored = next(iter(expert.values()), {})
+        task = find_task(run)
+        judged, expert = read_run(run, task=task), read_expert_scores(experts, DIMENSIONS_OF[task])
+        scored = dict.fromkeys(name for given in expert.values() for name in given)
         names = [name for name in scored if any(name in given for given in judged.scores.values())]
         if not names:
             raise ValueError(f"{run} and {experts} have no dimension in common; was the run judged by a rubric?")
-        found = compare_scorers(judged.scores, expert, names)
+        topics = {dialogue.id: dialogue.topic or dialogue.id for dialogue in judged.dialogues}
+        found = compare_scorers(judged.scores, expert, names, topics=topics)
         if self.figure is not None:
             from mmcr_bench.trust.calibration_figure import draw_calibration
 

@@ -43,16 +43,18 @@ FLAGS = {
     "ops wordings",
     "mmcr_bench exact check": "",
     "mmcr_bench exact show": "number output_file",
+    "mmcr_bench exact judge": "judge judge_prompt limit seed figure ledger max_cost_usd allow_unknown_price",
     "mmcr_bench freeze": "output_dir version check",
     "mmcr_bench agreement": "run experts figure",
-    "mmcr_bench canaries": "judge split limit ledger",
+    "mmcr_bench canaries": "judge judge_prompt split limit ledger max_cost_usd allow_unknown_price",
     "mmcr_bench penalties": "",
-    "mmcr_bench bridge": "old new output_file bench ledger",
-    "mmcr_bench self-preference": "run judge generator bench ledger",
+    "mmcr_bench bridge": "old new judge_prompt output_file bench ledger max_cost_usd allow_unknown_price",
+    "mmcr_bench self-preference": "run judge generator bench ledger max_cost_usd allow_unknown_price",
     "eval_tasks run": "model tasks list data judge rules output_dir limit max_new_tokens batch_size model_args "
     "gen_kwargs log_samples tasks_from system_prompt thinking max_thinking_tokens num_samples extra_body dtype "
-    "device_map attn_implementation quantization server_args report_to",
-    "eval_tasks score": "task predictions data output_dir judge rules tasks_from",
+    "device_map attn_implementation quantization server_args report_to judge_prompt max_cost_usd allow_unknown_price",
+    "eval_tasks score": "task predictions data output_dir judge rules tasks_from judge_prompt max_cost_usd "
+    "allow_unknown_price",
     "eval_tasks compare": "tasks_from",
     "eval_tasks exact figure": "output_file",
     "eval_tasks exact export": "output_file",

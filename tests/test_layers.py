@@ -34,7 +34,8 @@ ROOMS = {
         "__main__",
     ],
     "mmcr_bench": [
-        "intervals judge select table_1",
+        "intervals",
+        "judge select table_1",
         "card trust",
         "bench_folder exact review",
         "build freeze",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eval_tasks.task import Failure
 from mmcr_bench.judge.judge_spec import read_judge_specs
+from mmcr_bench.judge.spending import current_spending
 from mmcr_dataset.endpoint.prices import find_price
 from mmcr_dataset.endpoint.thoughts import split_thoughts
 
@@ -61,6 +62,7 @@ class ChatJudge:
         if len(named) != 1 or named[0].repeats != 1:
             raise ValueError(f"--judge {spec!r}: this task's judge is one endpoint without repeats; pass api:URL#MODEL")
         self._endpoint = named[0].endpoint()
+        current_spending().check(self._endpoint)
         self._ledger_path = ledger_path
         self._max_tokens = max_tokens
         self._takes_temperature = named[0].temperature is not None
@@ -92,7 +94,7 @@ class ChatJudge:
         from mmcr_dataset.endpoint.ledger import Ledger
 
         with Ledger(self._ledger_path) as ledger:
-            async with ChatClient(self._endpoint, ledger) as client:
+            async with ChatClient(current_spending().limit(self._endpoint, ledger, 1.0), ledger) as client:
                 asked = (self._ask_one(client, prompt, partial(is_read, place)) for place, prompt in prompts.items())
                 verdicts = await ask_all(asked, 2 * self._endpoint.max_in_flight)
         return dict(zip(prompts, verdicts, strict=True))

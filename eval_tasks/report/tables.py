@@ -76,6 +76,12 @@ def show_canaries(results: Mapping[str, Any]) -> list[str]:
         failed = ", ".join(found["failed"]) or "none"
         verdict = "judge fit" if found["fit"] else "JUDGE UNFIT, its scores must not be used"
         lines.append(f"{name}: {verdict}; canaries failed: {failed}; {read} of {asked} verdicts read")
+        facts = found.get("changed_facts")
+        if facts is not None:
+            low, high = ("?" if facts[end] is None else f"{facts[end]:.2f}" for end in ("low", "high"))
+            lines.append(
+                f"{name}: the judge tells changed facts from right ones: AUC {facts['auc']:.2f} [{low}, {high}]"
+            )
     return lines
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+JUDGE_LEDGER = Path("judge_ledger.sqlite3")
+log = logging.getLogger(__name__)
 SetFolder = Annotated[Path, arg(metavar="FOLDER")]
 
 
@@ -115,3 +118,61 @@ class ExactShow:
         from mmcr_bench.exact.show import show_exact
 
         print(show_exact(self.folder, self.ids, self.number, self.output_file))
+
+
+@dataclass(frozen=True)
+class ExactJudge:
+    """Ask a judge about replies of known truth: right, right in long words, wrong, carried on from an error, refused.
+
+    Attributes:
+        folder: folder of a set built with --telling all.
+        judge: api:URL#MODEL, or a comma-separated panel.
+        judge_prompt: ours or paper (structure and scale of the paper's Figure 8).
+        limit: number of dialogues; five or six replies of each are judged.
+        seed: seed of the drawn errors.
+        figure: plot the scores of each kind of reply into this .png or .svg.
+        ledger: SQLite file that stores paid judgements.
+        max_cost_usd: stop before the ledger exceeds so many US dollars.
+        allow_unknown_price: ask a judge whose price is not known.
+    """
+
+    folder: Positional[SetFolder]
+    judge: str
+    judge_prompt: str | None = None
+    limit: int = 40
+    seed: int = 0
+    figure: Path | None = None
+    ledger: Path = JUDGE_LEDGER
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
+
+    def run(self) -> None:
+        """Print the tables.
+
+        Raises:
+            ValueError: the folder has no such set, the judge can't be asked, or no verdict could be read.
+        """
+        from mmcr_bench.exact.exact_set import read_exact
+        from mmcr_bench.exact.judge import draw_truth, judge_items, show_truth
+        from mmcr_bench.exact.judge_items import make_items
+        from mmcr_bench.judge.judge import open_judge, show_cost
+        from mmcr_bench.judge.judge_spec import with_prompt
+        from mmcr_bench.judge.spending import spending
+
+        if self.limit < 2:
+            raise ValueError(f"--limit {self.limit}: expected at least 2 dialogues")
+        ids: dict[str, None] = {}
+        items = []
+        for item in make_items(read_exact(self.folder), self.seed):
+            ids[item.dialogue.id] = None
+            if len(ids) > self.limit:
+                break
+            items.append(item)
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            judge = open_judge(with_prompt(self.judge, self.judge_prompt), self.ledger)
+            log.info("%s", show_cost(judge, [item.dialogue for item in items], [item.replies for item in items]))
+            truth = judge_items(judge, items)
+        print(show_truth(truth))
+        if self.figure is not None:
+            draw_truth(truth, self.figure)
+            print(f"\nfigure: {self.figure}")

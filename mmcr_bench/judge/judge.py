@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mmcr_bench.judge.judge_spec import read_judge_specs
 from mmcr_bench.judge.judgement import OVERLAP, Judge, Judgement, check_replies
+from mmcr_bench.judge.spending import current_spending
 from mmcr_dataset.record.dialogue import Dialogue
 
 DEFAULT_LEDGER = Path("judge_ledger.sqlite3")
@@ -26,7 +27,7 @@ def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
         ledger_path: SQLite file that stores paid judgements; None is `judge_ledger.sqlite3` in the current folder.
 
     Raises:
-        ValueError: the spec names no judge.
+        ValueError: the spec names no judge, or one of unknown price (`Spending.check`).
     """
     specs = read_judge_specs(spec)
     if not specs:
@@ -35,6 +36,8 @@ def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
     from mmcr_bench.judge.panel import PanelJudge
 
     path = ledger_path or DEFAULT_LEDGER
+    for one in specs:
+        current_spending().check(one.endpoint())
     judges = [ApiJudge(one.endpoint(), path, one) for one in specs]
     return judges[0] if len(judges) == 1 and specs[0].repeats == 1 else PanelJudge(judges)
 

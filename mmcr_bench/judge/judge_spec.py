@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from mmcr_dataset.endpoint.address import EXAMPLE, Endpoint, read_endpoint_and_options
 
-HELP = f"`offline`; `api:URL#MODEL`, for example api:{EXAMPLE}, with ?repeats=3, ?temperature=1 (or none) or ?images=yes after it; several api: specs with commas between them are a panel"  # noqa: E501
+PROMPTS = ("ours", "paper")
+HELP = f"`offline`; `api:URL#MODEL`, for example api:{EXAMPLE}, with ?repeats=3, ?temperature=1 (or none), ?images=yes or ?prompt=paper after it; several api: specs with commas between them are a panel"  # noqa: E501
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class JudgeSpec:
         repeats: number of judgements per dialogue, averaged.
         temperature: None for the endpoint's default, which some models require.
         images: True sends the images too; the paper's judge reads text only.
+        prompt: `ours`, or `paper` for structure and scale of the paper's Figure 8.
         api_version: API version, for Azure.
     """
 
@@ -28,6 +30,7 @@ class JudgeSpec:
     temperature: float | None = 0.0
     images: bool = False
     api_version: str | None = None
+    prompt: str = "ours"
 
     def endpoint(self) -> Endpoint:
         """The endpoint of this judge."""
@@ -48,8 +51,8 @@ def read_judge_specs(spec: str) -> list[JudgeSpec]:
 
 
 def _read_one(part: str, spec: str) -> JudgeSpec:
-    form = "offline, or api:URL#MODEL with ?repeats=N, ?temperature=T or ?images=yes, or several with commas between"
-    endpoint, options = read_endpoint_and_options(part, "judge", form, ("repeats", "temperature", "images"))
+    form = "offline, or api:URL#MODEL with ?repeats=N, ?temperature=T, ?images=yes or ?prompt=paper, or a panel"
+    endpoint, options = read_endpoint_and_options(part, "judge", form, ("repeats", "temperature", "images", "prompt"))
     try:
         repeats = int(options.get("repeats", "1"))
         given = options.get("temperature", "0" if repeats == 1 else "1")  # at 0 the repeats would be identical
@@ -59,4 +62,26 @@ def _read_one(part: str, spec: str) -> JudgeSpec:
     images = options.get("images", "no")
     if repeats < 1 or images not in ("yes", "no") or (temperature is not None and not 0 <= temperature <= 2):
         raise ValueError(f"judge {spec!r}: expected repeats of 1 or more, temperature 0 to 2 or none, images yes or no")
-    return JudgeSpec(endpoint.base_url, endpoint.model, repeats, temperature, images == "yes", endpoint.api_version)
+    prompt = options.get("prompt", "ours")
+    if prompt not in PROMPTS:
+        raise ValueError(f"judge {spec!r}: prompt {prompt!r}, expected {' or '.join(PROMPTS)}")
+    sees_images = images == "yes"
+    return JudgeSpec(endpoint.base_url, endpoint.model, repeats, temperature, sees_images, endpoint.api_version, prompt)
+
+
+def with_prompt(spec: str, prompt: str | None) -> str:
+    """The spec with `--judge_prompt` in every judge that names no prompt of its own.
+
+    Raises:
+        ValueError: there is no such prompt, or the judge has none.
+    """
+    if prompt is None:
+        return spec
+    if prompt not in PROMPTS:
+        raise ValueError(f"--judge_prompt {prompt!r}: expected {' or '.join(PROMPTS)}")
+    if spec == "offline":
+        raise ValueError(f"--judge_prompt {prompt}: the offline judge has no prompt; name --judge api:URL#MODEL")
+    parts = spec.removeprefix("api:").split(",api:")
+    return "api:" + ",api:".join(
+        part if "prompt=" in part else f"{part}{'&' if '?' in part else '?'}prompt={prompt}" for part in parts
+    )

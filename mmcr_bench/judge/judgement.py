@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mmcr_bench.judge.rubric import REPORTED_FACTOR
 from mmcr_dataset.record.dialogue import Dialogue
@@ -62,6 +62,20 @@ class Judge(Protocol):
             ValueError: not one list of replies per dialogue, or not one reply per turn.
         """
         ...
+
+
+@runtime_checkable
+class MaskingJudge(Protocol):
+    """A judge that masks verdicts and orders in replies."""
+
+    def unmasked(self) -> Judge:
+        """The same judge without masks."""
+        ...
+
+
+def unmasked(judge: Judge) -> Judge:
+    """The judge as it reads replies without masks; itself if it has none."""
+    return judge.unmasked() if isinstance(judge, MaskingJudge) else judge
 
 
 def check_replies(dialogues: Sequence[Dialogue], replies: Sequence[Sequence[str]]) -> None:

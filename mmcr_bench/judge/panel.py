@@ -22,9 +22,15 @@ class PanelJudge:
 
     def __init__(self, judges: Sequence[ApiJudge]) -> None:
         self.judges = judges
+        for judge in judges:
+            judge.share = 1 / len(judges)
         self.name = " + ".join(f"{judge.spec.repeats} x {judge.name}" for judge in judges)
         self.is_offline = False
         self.names = NAMES
+
+    def unmasked(self) -> PanelJudge:
+        """See `ApiJudge.unmasked`."""
+        return PanelJudge([judge.unmasked() for judge in self.judges])
 
     def describe(self) -> dict[str, object]:
         """Settings of every judge."""

@@ -144,6 +144,27 @@ and nothing after it:
 {example}"""
 
 
+_PAPER_TASK = """\
+You judge how well multi-modal models hold dialogues of several turns. Be impartial, and judge the whole interaction, \
+descriptions of images and exchange alike. You get what the model said and reference answers.
+
+1. For each dimension name strengths and weaknesses and give a score from 1 to 10.
+2. Look at precision and conciseness of descriptions, consistency of references, logic from turn to turn, clarity of \
+the theme, and absence of redundant content.
+3. From the single dimensions derive an overall score from 1 to 10."""
+_PAPER_PENALTIES = """\
+4. Penalties that are always due:
+- Length: off the reference by more than 20 %: 1 point off Precision.
+- Repetition: each repetition of earlier content: 1 point off Redundancy.
+- Speculation: unsupported or speculative claims: 2 points off Logical."""
+_PAPER_ANSWER = """\
+Explain each dimension before you score it, and put its score after the explanation. End with a dictionary of all \
+scores as integers, brackets included:
+{'Precision': Score, 'Consistency': Score, 'Logical': Score, 'Clarity': Score, 'Redundancy': Score, \
+'Overall Score': Score}
+For example: {'Precision': 5, 'Consistency': 6, 'Logical': 5, 'Clarity': 6, 'Redundancy': 7, 'Overall Score': 6}"""
+
+
 def _show_dimensions() -> str:
     blocks = []
     for dimension in DIMENSIONS:
@@ -157,15 +178,27 @@ def _show_example() -> str:
     return "{" + ", ".join(f"'{dimension.key}': SCORE" for dimension in DIMENSIONS) + "}"
 
 
-def system_prompt(images: bool = False) -> str:
-    """The judge's system prompt, text-only (the paper's) or with images."""
+def system_prompt(images: bool = False, prompt: str = "ours") -> str:
+    """The judge's system prompt, text-only (as the paper's judge reads) or with images.
+
+    Args:
+        images: the images follow.
+        prompt: `ours`, or `paper`: structure, bands, penalties and scale of Figure 8, in our words; no floor, no
+            fence, no schema, and the format shown with numbers.
+    """
+    if prompt == "paper":
+        return "\n\n".join([_PAPER_TASK, _PAPER_PENALTIES, "Scales:\n\n" + _show_dimensions(), _PAPER_ANSWER])
     sees = _SEES_IMAGES if images else _SEES_NO_IMAGES
     return "\n\n".join([_TASK.format(images=sees), "Scales:\n\n" + _show_dimensions(), _PENALTIES])
 
 
-def prompt_sha256(images: bool = False) -> str:
+def prompt_sha256(images: bool = False, prompt: str = "ours") -> str:
     """Hash of the whole prompt without the judged texts: the version of the prompt."""
-    said = [system_prompt(images), _DATA_RULE, _ANSWER, _show_example()]
+    said = (
+        ["paper", system_prompt(images, prompt)]
+        if prompt == "paper"
+        else [system_prompt(images), _DATA_RULE, _ANSWER, _show_example()]
+    )
     return hashlib.sha256("\x1f".join(said).encode()).hexdigest()
 
 
@@ -196,7 +229,20 @@ def _show_material(dialogue: Dialogue, replies: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def to_judge_messages(dialogue: Dialogue, replies: Sequence[str], images: bool = False) -> list[dict[str, str]]:
+def _paper_material(dialogue: Dialogue, replies: Sequence[str]) -> str:
+    """Question, reference and reply of each turn, without a fence."""
+    blocks = []
+    for number, (turn, reply) in enumerate(zip(dialogue.turns, replies, strict=True), start=1):
+        asked, given = clean_text(_show_question(turn)), clean_text(reply)
+        blocks.append(
+            f"Turn {number}\nQuestion: {asked}\nReference answer: {clean_text(turn.assistant)}\nModel's reply: {given}"
+        )
+    return "\n\n".join(blocks)
+
+
+def to_judge_messages(
+    dialogue: Dialogue, replies: Sequence[str], images: bool = False, prompt: str = "ours"
+) -> list[dict[str, str]]:
     """The judge's prompt for one dialogue: questions, references and replies turn by turn, text only.
 
     Against prompt injection the code of the fence is a hash of the material, so that no judged text can contain it.
@@ -210,6 +256,9 @@ def to_judge_messages(dialogue: Dialogue, replies: Sequence[str], images: bool =
             f"dialogue {dialogue.id!r} has {len(dialogue.turns)} turns and {len(replies)} replies; pass one per turn, "
             "an empty string where the model gave none"
         )
+    system = {"role": "system", "content": system_prompt(images, prompt)}
+    if prompt == "paper":
+        return [system, {"role": "user", "content": _paper_material(dialogue, replies)}]
     material = _show_material(dialogue, replies)
     fence = hashlib.sha256(material.encode()).hexdigest()[:12]
     question = "\n".join(
@@ -223,4 +272,4 @@ def to_judge_messages(dialogue: Dialogue, replies: Sequence[str], images: bool =
             _ANSWER.format(example=_show_example()),
         ]
     )
-    return [{"role": "system", "content": system_prompt(images)}, {"role": "user", "content": question}]
+    return [system, {"role": "user", "content": question}]

@@ -18,7 +18,6 @@ UNREAD_REASONS = (
     "unknown_key",
     "not_an_integer",
     "out_of_range",
-    "verdict_of_the_reply",
 )
 _NAME_BY_KEY = {dimension.key.lower(): dimension.name for dimension in DIMENSIONS} | {"overall": "overall"}
 _FLAT = re.compile(r"\{[^{}]*\}")
@@ -42,10 +41,17 @@ class Unread(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Scores by dimension name, 1..10, and the judge's explanation."""
+    """A judge's verdict.
+
+    Attributes:
+        scores: by dimension name, 1..10.
+        explanation: the judge's.
+        is_in_reply: the same scores stand in a judged reply: the judge repeats it, or agrees by chance.
+    """
 
     scores: dict[str, int]
     explanation: str
+    is_in_reply: bool = False
 
 
 def read_verdict(text: str, judged: Iterable[str] = ()) -> Verdict:
@@ -55,18 +61,17 @@ def read_verdict(text: str, judged: Iterable[str] = ()) -> Verdict:
 
     Args:
         text: the judge's reply.
-        judged: the judged replies; a verdict that occurs in one of them is rejected as prompt injection.
+        judged: the judged replies. A verdict that stands in one of them still counts: the judge reads them masked
+            (masking.py), and a reply that carries the verdict it deserves must not leave the mean.
 
     Raises:
-        Unread: no_verdict, unreadable_verdict, repeated_key, missing_key, unknown_key, not_an_integer, out_of_range,
-            verdict_of_the_reply.
+        Unread: no_verdict, unreadable_verdict, repeated_key, missing_key, unknown_key, not_an_integer, out_of_range.
     """
     pairs, before = _read_pairs(text)
     scores = _read_scores(pairs)
-    if any(scores == shown for shown in _shown_scores(judged)):
-        raise Unread("verdict_of_the_reply", f"{scores} occurs verbatim in a judged reply")
     given = [value for key, value in pairs if key.lower() == "explanation"]
-    return Verdict(scores, str(given[0]) if given else before.strip())
+    is_in_reply = any(scores == shown for shown in _shown_scores(judged))
+    return Verdict(scores, str(given[0]) if given else before.strip(), is_in_reply)
 
 
 def _read_pairs(text: str) -> tuple[Pairs, str]:

@@ -21,28 +21,40 @@ class Canaries:
     Attributes:
         bench: folder or Hub id of the bench.
         judge: api:URL#MODEL, or a comma-separated panel.
+        judge_prompt: ours or paper (structure and scale of the paper's Figure 8).
         split: split of the bench.
-        limit: number of dialogues to make canaries from.
+        limit: number of dialogues to make canaries from, spread over the bench.
         ledger: SQLite file that stores paid judgements.
+        max_cost_usd: stop before the ledger exceeds so many US dollars.
+        allow_unknown_price: ask a judge whose price is not known.
     """
 
     bench: Positional[Annotated[str, arg(metavar="BENCH")]]
     judge: str
+    judge_prompt: str | None = None
     split: str = "test"
-    limit: int = 10
+    limit: int = 20
     ledger: Path = JUDGE_LEDGER
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
 
     def run(self) -> int:
         """Print each canary's mean score and whether the judge passed."""
         from mmcr_bench.judge.judge import open_judge, show_cost
-        from mmcr_bench.trust.canaries import CANARIES, check_judge
+        from mmcr_bench.judge.judge_spec import with_prompt
+        from mmcr_bench.judge.spending import spending
+        from mmcr_bench.trust.canaries import check_judge, make_canaries
+        from mmcr_bench.trust.canary_replies import choose_dialogues
         from mmcr_dataset.record.load import load_dialogues
 
-        loaded = load_dialogues(self.bench, split=self.split)
-        dialogues = [dialogue for dialogue, _ in zip(loaded, range(self.limit), strict=False)]
-        judge = open_judge(self.judge, self.ledger)
-        log.info("%s", show_cost(judge, dialogues, [dialogue.references for dialogue in dialogues], len(CANARIES)))
-        fitness = check_judge(judge, dialogues)
+        if self.limit < 2:
+            raise ValueError(f"--limit {self.limit}: expected at least 2 dialogues, whose replies are swapped")
+        dialogues = choose_dialogues(list(load_dialogues(self.bench, split=self.split)), self.limit)
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            judge = open_judge(with_prompt(self.judge, self.judge_prompt), self.ledger)
+            usable, asked = make_canaries(dialogues)
+            log.info("%s", show_cost(judge, [usable[one.number] for one in asked], [one.replies for one in asked]))
+            fitness = check_judge(judge, dialogues)
         print(fitness.show())
         return 0 if fitness.is_fit else 1
 
@@ -72,26 +84,36 @@ class Bridge:
     Attributes:
         old: run scored by the old judge.
         new: the new judge: api:URL#MODEL, or a comma-separated panel.
+        judge_prompt: ours or paper (structure and scale of the paper's Figure 8).
         output_file: JSON file of the mapping.
         bench: folder or Hub id with the images, for judges with ?images=yes.
         ledger: SQLite file that stores paid judgements.
+        max_cost_usd: stop before the ledger exceeds so many US dollars.
+        allow_unknown_price: ask a judge whose price is not known.
     """
 
     old: Annotated[Path, arg(metavar="RUN")]
     new: Annotated[str, arg(metavar="JUDGE")]
+    judge_prompt: str | None = None
     output_file: Path = Path("bridge.json")
     bench: str | None = None
     ledger: Path = JUDGE_LEDGER
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
 
     def run(self) -> None:
         """Print the comparison of the two judges."""
         from mmcr_bench.judge.judge import open_judge, show_cost
+        from mmcr_bench.judge.judge_spec import with_prompt
+        from mmcr_bench.judge.spending import spending
         from mmcr_bench.trust.bridge import bridge_judges
         from mmcr_bench.trust.runs import read_run
 
-        run, judge = read_run(self.old, self.bench), open_judge(self.new, self.ledger)
-        log.info("%s", show_cost(judge, run.dialogues, run.replies))
-        print(bridge_judges(run, judge, self.output_file))
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            run = read_run(self.old, self.bench)
+            judge = open_judge(with_prompt(self.new, self.judge_prompt), self.ledger)
+            log.info("%s", show_cost(judge, run.dialogues, run.replies))
+            print(bridge_judges(run, judge, self.output_file))
 
 
 @dataclass(frozen=True)
@@ -104,6 +126,8 @@ class SelfPreference:
         generator: model family that wrote the references.
         bench: folder or Hub id with the images, for judges with ?images=yes.
         ledger: SQLite file that stores paid judgements.
+        max_cost_usd: stop before the ledger exceeds so many US dollars.
+        allow_unknown_price: ask a judge whose price is not known.
     """
 
     runs: Annotated[tuple[str, ...], arg(name="run", metavar="FAMILY=RUN"), UseAppendAction]
@@ -111,6 +135,8 @@ class SelfPreference:
     generator: Annotated[str | None, arg(metavar="FAMILY")] = None
     bench: str | None = None
     ledger: Path = JUDGE_LEDGER
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
 
     def run(self) -> None:
         """Print the bias of each judge with its confidence interval.
@@ -119,20 +145,22 @@ class SelfPreference:
             ValueError: two runs or two judges have the same family and name, or a run or judge can't be opened.
         """
         from mmcr_bench.judge.judge import open_judge
+        from mmcr_bench.judge.spending import spending
         from mmcr_bench.trust.runs import read_run
         from mmcr_bench.trust.self_preference import Member, show_study, study_self_preference
 
         folders = [(family, Path(folder)) for family, folder in map(_split_family, self.runs)]
         read = {Member(family, folder.name): read_run(folder, self.bench) for family, folder in folders}
-        opened = [(family, open_judge(spec, self.ledger)) for family, spec in map(_split_family, self.judges)]
-        named = {Member(family, judge.name): judge for family, judge in opened}
-        if len(read) < len(folders) or len(named) < len(opened):
-            raise ValueError("two runs or two judges have the same family and name; they must be unique")
-        costs = [judge.estimate_usd(run.dialogues, run.replies) for _, judge in opened for run in read.values()]
-        known = [cost for cost in costs if cost is not None]
-        usd, unknown = sum(known), len(costs) - len(known)
-        log.info("about %.2f USD, %d prices unknown, less what %s holds", usd, unknown, self.ledger)
-        print(show_study(study_self_preference(read, named), self.generator))
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            opened = [(family, open_judge(spec, self.ledger)) for family, spec in map(_split_family, self.judges)]
+            named = {Member(family, judge.name): judge for family, judge in opened}
+            if len(read) < len(folders) or len(named) < len(opened):
+                raise ValueError("two runs or two judges have the same family and name; they must be unique")
+            costs = [judge.estimate_usd(run.dialogues, run.replies) for _, judge in opened for run in read.values()]
+            known = [cost for cost in costs if cost is not None]
+            usd, unknown = sum(known), len(costs) - len(known)
+            log.info("about %.2f USD, %d prices unknown, less what %s holds", usd, unknown, self.ledger)
+            print(show_study(study_self_preference(read, named), self.generator))
 
 
 def _split_family(text: str) -> tuple[str, str]:

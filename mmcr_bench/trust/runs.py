@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
@@ -12,6 +12,17 @@ from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue, from_json, i
 from mmcr_dataset.stage.stages import read_jsonl
 
 TASK = "mmcr_bench"
+MMDU = (  # as eval_tasks.tasks.mmdu names its points, 1..10
+    *("overall", "creativity", "richness", "visual_perception"),
+    *("logical_coherence", "answer_accuracy", "image_relationship"),
+)
+_BARE: dict[str, object] = {
+    "domain": None,
+    "topic": None,
+    "source": {},
+    "generation": {},
+}  # of runs that other programs wrote
+DIMENSIONS_OF: Mapping[str, tuple[str, ...]] = {TASK: NAMES, "mmdu": MMDU}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +35,7 @@ class Run:
         replies: one list per dialogue, one reply per turn.
         scores: 1..10 by dialogue id and dimension, of the dialogues with rubric scores.
         num_failed: dialogues excluded because the model did not answer every turn.
+        details: what the run keeps of each scored dialogue's judgement, by id.
     """
 
     name: str
@@ -31,14 +43,16 @@ class Run:
     replies: tuple[tuple[str, ...], ...]
     scores: Mapping[str, Mapping[str, float]]
     num_failed: int
+    details: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
-def read_run(folder: Path, bench: str | None = None) -> Run:
-    """Read a run folder of `python -m eval_tasks` with the task mmcr_bench.
+def read_run(folder: Path, bench: str | None = None, task: str = TASK) -> Run:
+    """Read a run folder of `python -m eval_tasks` with a judged task.
 
     Args:
         folder: folder of the run.
         bench: folder or Hub id of the evaluated bench, to restore the images of the dialogues; None for no images.
+        task: mmcr_bench or mmdu.
 
     Raises:
         ValueError: there is no run, it lacks the task, a line is malformed, or the bench lacks an image.
@@ -50,28 +64,39 @@ def read_run(folder: Path, bench: str | None = None) -> Run:
     dialogues: list[Dialogue] = []
     replies: list[tuple[str, ...]] = []
     scores: dict[str, dict[str, float]] = {}
+    details: dict[str, Mapping[str, object]] = {}
     num_failed = 0
     for number, value in enumerate(read_jsonl(path, "score the run again"), start=1):
         try:
-            if value["task"] != TASK:
+            if value["task"] != task:
                 continue
             hashes = [image["sha256"] for image in image_entries(value["dialogue"])]
             if data is not None and not data.keys() >= set(hashes):
                 raise ValueError(f"{bench} lacks an image of {path} line {number}: was the run made with this bench?")
-            dialogue = from_json(value["dialogue"], data if data is not None else dict.fromkeys(hashes, b""))
+            dialogue = from_json(_BARE | value["dialogue"], data if data is not None else dict.fromkeys(hashes, b""))
             if len(value["replies"]) != len(dialogue.turns):
                 num_failed += 1
                 continue
-            points = {name: value["points"][name] / REPORTED_FACTOR for name in NAMES if name in value["points"]}
+            scale = REPORTED_FACTOR if task == TASK else 1
+            given = {name: value["points"].get(name) for name in DIMENSIONS_OF[task]}
+            points = {name: point / scale for name, point in given.items() if point is not None}
         except (KeyError, TypeError, InvalidDialogue) as error:
             raise ValueError(f"{path} line {number}: not a sample of a run ({error!r}); run it again") from error
         dialogues.append(dialogue)
         replies.append(tuple(value["replies"]))
         if points:
             scores[dialogue.id] = points
+            details[dialogue.id] = value.get("judged") or {}
     if not dialogues:
-        raise ValueError(f"{folder}: no answered dialogue of {TASK}; run `python -m eval_tasks --tasks {TASK}`")
-    return Run(folder.name, tuple(dialogues), tuple(replies), scores, num_failed)
+        raise ValueError(f"{folder}: no answered dialogue of {task}; run `python -m eval_tasks --tasks {task}`")
+    return Run(folder.name, tuple(dialogues), tuple(replies), scores, num_failed, details)
+
+
+def find_task(folder: Path) -> str:
+    """The judged task of a run: mmcr_bench, or mmdu where there is only that."""
+    path = folder / "samples.jsonl"
+    tasks = {value.get("task") for value in read_jsonl(path, "score the run again")} if path.is_file() else set()
+    return next((task for task in DIMENSIONS_OF if task in tasks), TASK)
 
 
 def _read_images(bench: str) -> dict[str, bytes]:
@@ -81,10 +106,14 @@ def _read_images(bench: str) -> dict[str, bytes]:
     return {image.sha256: image.data for image in images}
 
 
-def read_expert_scores(path: Path) -> dict[str, dict[str, float]]:
+def read_expert_scores(path: Path, names: Sequence[str] = NAMES) -> dict[str, dict[str, float]]:
     """Experts' scores of the same replies, mean over experts, by dialogue id and dimension.
 
     One JSON object per line: `{"id": "...", "expert": "ann", "scores": {"precision": 7, ...}}`.
+
+    Args:
+        path: the file.
+        names: dimensions of the task.
 
     Raises:
         ValueError: a line is malformed, a name is unknown, or a score is out of 1..10.
@@ -94,8 +123,8 @@ def read_expert_scores(path: Path) -> dict[str, dict[str, float]]:
         if not isinstance(value.get("scores"), dict) or not isinstance(value.get("id"), str):
             raise ValueError(f"{path} line {number}: expected an object with `id` and `scores`")
         for name, score in value["scores"].items():
-            if name not in NAMES:
-                raise ValueError(f"{path} line {number}: score {name!r}, expected some of {list(NAMES)}")
+            if name not in names:
+                raise ValueError(f"{path} line {number}: score {name!r}, expected some of {list(names)}")
             if type(score) not in (int, float) or not SCORE_MIN <= score <= SCORE_MAX:
                 raise ValueError(f"{path} line {number}: {name} is {score!r}, expected {SCORE_MIN} to {SCORE_MAX}")
             given.setdefault(value["id"], {}).setdefault(name, []).append(float(score))

@@ -1,5 +1,9 @@
 """Compare two scorers on the same replies (judge and experts, or two judges): shift, correlation, linear mapping.
 
+Both scorers are noisy, so least squares would give too flat a line, and foretell too small a change of a model's mean.
+The line is that of the true scores: with the noise of both from their repeats, or, where there are none, Deming's,
+which takes both for equally noisy. Resamples draw whole topics.
+
 Shapes: N dialogues.
 """
 
@@ -29,8 +33,10 @@ class Comparison:
         pearson: Pearson's r; None if a scorer's scores hardly vary.
         spearman: Spearman's rho, None as above.
         kendall: Kendall's tau-b, None as above.
-        slope: slope of the least-squares line second = intercept + slope * first; None if the first doesn't vary.
+        slope: slope of the line second = intercept + slope * first between true scores; None if the two don't agree.
         intercept: intercept of that line.
+        valid: lowest and highest mean of the first that the line is good for: the middle 80 % of its scores.
+        noise_source: `repeats` or `assumed equal`.
         calibration: first score (rounded) -> mean second score and number of dialogues.
     """
 
@@ -42,12 +48,20 @@ class Comparison:
     slope: Interval | None
     intercept: Interval | None
     calibration: Mapping[int, tuple[float, int]]
+    valid: tuple[float, float] = (1.0, 10.0)
+    noise_source: str = "assumed equal"
 
 
 def compare_scorers(
-    first: Scores, second: Scores, names: Sequence[str], num_resamples: int = 500, seed: int = 0
+    first: Scores,
+    second: Scores,
+    names: Sequence[str],
+    num_resamples: int = 500,
+    seed: int = 0,
+    topics: Mapping[str, str] | None = None,
+    noise: Mapping[str, tuple[float, float]] | None = None,
 ) -> dict[str, Comparison]:
-    """Compare two scorers by dimension, over the dialogues scored by both; intervals by bootstrap over dialogues.
+    """Compare two scorers by dimension, over the dialogues scored by both; intervals by bootstrap over topics.
 
     Args:
         first: scores of the first.
@@ -55,6 +69,8 @@ def compare_scorers(
         names: dimensions to compare.
         num_resamples: number of bootstrap resamples.
         seed: random seed.
+        topics: topic by dialogue id; without it each dialogue is its own.
+        noise: dimension -> variance of the noise of the first's and the second's scores, where repeats tell it.
 
     Raises:
         ValueError: fewer than three dialogues have both scores of a dimension.
@@ -68,26 +84,39 @@ def compare_scorers(
                 "second), at least 3 are needed; are both from the same dialogues?"
             )
         pairs = np.array([(first[id_][name], second[id_][name]) for id_ in shared], dtype=np.float64)
-        found[name] = _compare(pairs, num_resamples, seed)
+        groups = [(topics or {}).get(id_, id_) for id_ in shared]
+        found[name] = _compare(pairs, groups, (noise or {}).get(name), num_resamples, seed)
     return found
 
 
-def _compare(pairs: Pairs, num_resamples: int, seed: int) -> Comparison:
+def _compare(
+    pairs: Pairs, groups: Sequence[str], noise: tuple[float, float] | None, num_resamples: int, seed: int
+) -> Comparison:
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, group in enumerate(groups):
+        places[group].append(place)
+    members = [np.array(of_group) for of_group in places.values()]
+
     def measured(statistic: Callable[[Pairs], float | None]) -> Interval | None:
-        return bootstrap_statistic(lambda items: statistic(pairs[items]), len(pairs), seed, num_resamples)
+        def of_groups(drawn: NDArray[np.int64]) -> float | None:
+            return statistic(pairs[np.concatenate([members[group] for group in drawn])])
+
+        return bootstrap_statistic(of_groups, len(members), seed, num_resamples)
 
     by_score: dict[int, list[float]] = defaultdict(list)
     for one, other in pairs:
         by_score[round(float(one))].append(float(other))
     return Comparison(
         num_dialogues=len(pairs),
-        shift=mean_interval((pairs[:, 1] - pairs[:, 0]).tolist(), seed=seed),
+        shift=mean_interval((pairs[:, 1] - pairs[:, 0]).tolist(), list(groups), seed=seed),
         pearson=measured(pearson),
         spearman=measured(spearman),
         kendall=measured(kendall),
-        slope=measured(slope),
-        intercept=measured(intercept),
+        slope=measured(lambda drawn: slope(drawn, noise)),
+        intercept=measured(lambda drawn: intercept(drawn, noise)),
         calibration={score: (float(np.mean(values)), len(values)) for score, values in sorted(by_score.items())},
+        valid=(float(np.quantile(pairs[:, 0], 0.1)), float(np.quantile(pairs[:, 0], 0.9))),
+        noise_source="assumed equal" if noise is None else "repeats",
     )
 
 
@@ -113,16 +142,26 @@ def kendall(pairs: Pairs) -> float | None:
     return None if np.isnan(tau) else tau
 
 
-def slope(pairs: Pairs) -> float | None:
-    """Slope of the least-squares line, None if the first scorer doesn't vary."""
-    centred = pairs - pairs.mean(axis=0)
-    spread = float((centred[:, 0] ** 2).sum())
-    return float((centred[:, 0] * centred[:, 1]).sum()) / spread if spread > 1e-12 else None
+def slope(pairs: Pairs, noise: tuple[float, float] | None = None) -> float | None:
+    """Slope of the line between the true scores, None if the two don't agree.
+
+    Args:
+        pairs: the scores.
+        noise: variance of the noise in the first's and the second's scores; None takes both for equal (Deming).
+    """
+    (first, shared), (_, second) = np.cov(pairs, rowvar=False, bias=True).tolist()
+    if shared <= 1e-12:
+        return None
+    if noise is not None:
+        true = first - noise[0]
+        return shared / true if true > 0.05 * first else None
+    gap = second - first
+    return float((gap + np.sqrt(gap**2 + 4 * shared**2)) / (2 * shared))
 
 
-def intercept(pairs: Pairs) -> float | None:
-    """Intercept of the least-squares line, None if the first scorer doesn't vary."""
-    rise = slope(pairs)
+def intercept(pairs: Pairs, noise: tuple[float, float] | None = None) -> float | None:
+    """Intercept of that line, None as above."""
+    rise = slope(pairs, noise)
     return None if rise is None else float(pairs[:, 1].mean() - rise * pairs[:, 0].mean())
 
 
@@ -136,7 +175,8 @@ def show_comparisons(comparisons: Mapping[str, Comparison], first: str, second: 
     rows = []
     for name, found in comparisons.items():
         agreement = [cell(value) for value in (found.shift, found.pearson, found.spearman, found.kendall)]
-        line = f"a = {cell(found.intercept)}, b = {cell(found.slope)}"
+        line = f"a = {cell(found.intercept)}, b = {cell(found.slope)}, noise {found.noise_source}"
+        line += f", for means {found.valid[0]:.1f} to {found.valid[1]:.1f}"
         rows.append([name, found.num_dialogues, *agreement, line])
     values = sorted({score for found in comparisons.values() for score in found.calibration})
     means = []

@@ -108,11 +108,9 @@ class Encoder:
 
         dialogue = Conversation(Dialogue("a turn of text", (Turn(("Question?",), "Answer."),)))
         for strings in (False, True):
+            messages = self._flat(dialogue.messages) if strings else dialogue.messages
             try:
-                find_answers(
-                    lambda messages, ask, flat=strings: self._render(self._flat(messages) if flat else messages, ask),
-                    dialogue.messages, (True,), self._ends,
-                )  # fmt: skip
+                find_answers(self._render, messages, (True,), self._ends)
             except (TemplateError, TypeError, NotTurnByTurn):
                 continue
             return strings

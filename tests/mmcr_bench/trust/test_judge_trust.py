@@ -1,4 +1,4 @@
-"""Whether a judge can be trusted: specs, panels, repeats, measured penalties, canaries."""
+"""Whether a judge can be trusted: specs, panels, repeats, measured penalties, what they cost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from mmcr_bench.judge.judge import open_judge, show_cost
 from mmcr_bench.judge.judge_spec import JudgeSpec, read_judge_specs
 from mmcr_bench.judge.penalties import measure_penalties
 from mmcr_bench.judge.rubric import DIMENSIONS
-from mmcr_bench.trust.canaries import CANARIES, check_judge, make_canaries
 from mmcr_dataset.record.dialogue import Dialogue, Turn, introduce
 from tests.fake_chat_server import FakeChatServer
 from tests.mmcr_bench.conftest import patchwork, patchwork_dialogue
@@ -158,58 +157,6 @@ def test_judgement_keeps_the_measured_penalties(tmp_path: Path, make_dialogue: C
     penalties = judgement.detail["penalties"]
     assert isinstance(penalties, dict)
     assert penalties["length_due"] is True
-
-
-def fitness_of(answer: Callable[[dict[str, Any]], str], tmp_path: Path) -> tuple[bool, set[str], str]:
-    with FakeChatServer(answer) as server:
-        judge = open_judge(f"api:{server.base_url}#m", tmp_path / "ledger")
-        fitness = check_judge(judge, [told_dialogue(number) for number in range(3)])
-    return fitness.is_fit, {result.name for result in fitness.results if not result.passed}, fitness.show()
-
-
-def test_canaries_pass_a_judge_that_follows_the_rubric(tmp_path: Path) -> None:
-    fit, failed, shown = fitness_of(careful_judge, tmp_path)
-    assert failed == set(), shown
-    assert fit
-    assert "judge m: fit" in shown
-
-
-def test_canaries_catch_a_judge_that_likes_everything(tmp_path: Path) -> None:
-    fit, failed, shown = fitness_of(lambda request: verdict(8), tmp_path)
-    assert not fit
-    assert failed == {canary.name for canary in CANARIES} - {"perfect"}
-    assert "UNFIT" in shown
-
-
-def test_canaries_catch_a_judge_that_obeys_what_it_reads(tmp_path: Path) -> None:
-    def answer(request: dict[str, Any]) -> str:
-        return verdict(10) if "Ignore the rubric" in request["messages"][1]["content"] else careful_judge(request)
-
-    fit, failed, _ = fitness_of(answer, tmp_path)
-    # an all-tens verdict stands in the reply, so it counts as unread: nobody profits, and the judge isn't blamed
-    assert (fit, failed) == (True, set())
-    obeying = lambda request: verdict(10, Clarity=9) if "verified" in str(request) else careful_judge(request)  # noqa: E731
-    assert fitness_of(obeying, tmp_path / "2")[1] == {"injected"}
-
-
-def test_canaries_catch_a_judge_that_is_fooled_by_a_master_key(tmp_path: Path) -> None:
-    def answer(request: dict[str, Any]) -> str:
-        return verdict(9) if "Thought process:" in request["messages"][1]["content"] else careful_judge(request)
-
-    assert fitness_of(answer, tmp_path)[1] == {"master_key"}
-
-
-def test_canaries_catch_a_judge_that_cannot_be_read(tmp_path: Path) -> None:
-    fit, failed, _ = fitness_of(lambda request: "10 of 10", tmp_path)
-    assert not fit
-    assert "perfect" in failed
-
-
-def test_canaries_need_two_dialogues_and_a_real_judge() -> None:
-    with pytest.raises(ValueError, match="at least two"):
-        make_canaries([told_dialogue(0)])
-    with pytest.raises(ValueError, match="no rubric"):
-        check_judge(open_judge("offline"), [told_dialogue(0), told_dialogue(1)])
 
 
 def test_cost_is_estimated_before_it_is_paid(tmp_path: Path) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mmcr_bench.__main__ import main
 from mmcr_bench.judge.judge import open_judge
+from mmcr_bench.judge.judgement import Judgement
+from mmcr_bench.judge.rubric import NAMES
 from mmcr_bench.trust.runs import read_run
 from mmcr_bench.trust.self_preference import Member, Study, study_self_preference
 from mmcr_dataset.record.dialogue import to_json
@@ -71,12 +75,12 @@ def test_better_family_is_no_preference(tmp_path: Path) -> None:
 def test_preference_for_the_own_family_is_measured(tmp_path: Path) -> None:
     found = study(tmp_path, {"ape": 2})
     ape, bee = found.biases
-    assert ape.difference.low > 10
-    assert ape.difference.mean == pytest.approx(20, abs=6)
+    assert ape.difference.low > 0
+    assert ape.difference.mean == pytest.approx(17, abs=6)  # 12 dialogues shrink it
     assert ape.corrected_p < 0.05
     assert ape.num_dialogues == 12
-    # ape's bonus lowers bee's lead with the others, so bee seems to favour itself by half of it against two judges
-    assert bee.difference.mean == pytest.approx(10, abs=6)
+    assert bee.corrected_p > 0.05  # ape, who is biased against bee, is not its measure
+    assert abs(bee.difference.mean) < 6
 
 
 def test_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,10 +89,11 @@ def test_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[
         arguments = ["self-preference", "--generator", "bee", "--ledger", str(tmp_path / "ledger")]
         for name, folder in folders.items():
             arguments += ["--run", f"{name}={folder}", "--judge", f"{name}=api:{server.base_url}#{name}"]
+        arguments += ["--judge", f"cat=api:{server.base_url}#cat"]
         assert main(arguments) == 0
         num_asked = len(server.requests)
         assert main(arguments) == 0
-        assert len(server.requests) == num_asked == 48
+        assert len(server.requests) == num_asked == 72
     shown = capsys.readouterr().out
     assert "bee (bee*)" in shown
     assert "significant" in shown
@@ -116,3 +121,57 @@ def test_study_needs_two_of_each_and_real_judges(tmp_path: Path) -> None:
         study_self_preference(
             {Member("a", "a"): run, Member("b", "b"): run}, {Member("a", "a"): offline, Member("b", "b"): offline}
         )
+
+
+class Seeing:
+    """A judge of a family: the worth of a reply on its own scale, with noise, and a bonus for its own family."""
+
+    is_offline = False
+
+    def __init__(self, family: str, worth: dict[str, Any], rng: Any, **how: float) -> None:
+        self.family, self.name, self.worth, self.rng, self.how = family, f"judge {family}", worth, rng, how
+
+    def score(self, dialogues: Any, replies: Any) -> list[Judgement]:
+        family = replies[0][0]
+        worth = 6 + self.how.get("scale", 1.0) * (self.worth[family] - 6) + self.how.get("shift", 0.0)
+        worth = worth + (self.how.get("bonus", 0.0) if family == self.family else 0.0)
+        noisy = worth + self.rng.normal(0, self.how.get("noise", 1.0), len(dialogues))
+        return [Judgement(dict.fromkeys(NAMES, float(value))) for value in np.clip(np.round(noisy), 1, 10)]
+
+
+def simulated(seed: int, num: int, num_topics: int, gap: float = 0.0, **how: float) -> Study:
+    """Three families; `a` is better by `gap`, and its judge has another scale."""
+    rng = np.random.default_rng(seed)
+    dialogues = [SimpleNamespace(id=str(n), topic=f"t{n % num_topics}") for n in range(num)]
+    worth = {family: 6 + (gap if family == "a" else 0) + rng.normal(0, 1, num) for family in "abc"}
+    runs: Any = {Member(f, f"m{f}"): SimpleNamespace(dialogues=dialogues, replies=[(f,)] * num) for f in "abc"}
+    judges: Any = {Member(f, f"j{f}"): Seeing(f, worth, rng, **(how if f == "a" else {})) for f in "abc"}
+    return study_self_preference(runs, judges)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"gap": 0.0, "bonus": 0.5},
+        {"gap": 1.0, "scale": 1.3},
+        {"gap": 1.0, "noise": 2.0},
+        {"gap": 1.0, "shift": 3.0},
+        {"gap": -2.0, "shift": -2.0},
+        {"num": 120, "num_topics": 8, "bonus": 0.5},
+    ],
+    ids=["biased", "wide", "noisy", "ceiling", "floor", "8 topics"],
+)
+def test_innocent_judges_are_blamed_in_at_most_five_percent_of_studies(how: dict[str, Any]) -> None:
+    num_blamed = 0
+    for seed in range(20):
+        found = simulated(seed, **{"num": 600, "num_topics": 40, **how})
+        fair = [bias for bias in found.biases if not (how.get("bonus") and bias.judge.family == "a")]
+        num_blamed += any(bias.corrected_p < 0.05 for bias in fair)
+    assert num_blamed <= 4  # of 20 at 5 %: 4 or fewer in 99.7 % of draws
+
+
+def test_planted_preference_is_found_and_its_size_is_right() -> None:
+    found = [simulated(seed, 600, 40, bonus=0.5).biases[0] for seed in range(10)]
+    assert all(bias.corrected_p < 0.05 for bias in found)
+    assert np.mean([bias.difference.mean for bias in found]) == pytest.approx(5, abs=1)
+    assert all(1 < bias.difference.detectable < 4 for bias in found)

@@ -108,9 +108,8 @@ class Encoder:
 
         dialogue = Conversation(Dialogue("a turn of text", (Turn(("Question?",), "Answer."),)))
         for strings in (False, True):
-            messages = self._flat(dialogue.messages) if strings else dialogue.messages
             try:
-                find_answers(self._render, messages, (True,), self._ends)
+                find_answers(self._render_flat if strings else self._render, dialogue.messages, (True,), self._ends)
             except (TemplateError, TypeError, NotTurnByTurn):
                 continue
             return strings
@@ -125,6 +124,9 @@ class Encoder:
             else dict(message)
             for message in messages
         ]
+
+    def _render_flat(self, messages: Sequence[Mapping[str, Any]], ask: bool) -> str:
+        return self._render(self._flat(messages), ask)
 
     def _render(self, messages: Sequence[Mapping[str, Any]], ask: bool) -> str:
         from transformers.utils.chat_template_utils import render_jinja_template

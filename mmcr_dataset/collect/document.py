@@ -34,7 +34,7 @@ class ImageAt:
         path: its file, or the archive that contains it.
         offset: byte offset in the file.
         size_bytes: its size, None for the rest of the file.
-        name: its member name in an archive.
+        name: its member name in an archive, or its file name in a folder; published where there is no URL.
     """
 
     url: str | None = None
@@ -232,6 +232,6 @@ def _use_images(
                 ImageError("duplicate_image", f"{place.url or place.path} is a near-duplicate of an earlier image")
             )
             continue
-        images.append(DialogueImage(found, url=place.url, phash=phash))
+        images.append(DialogueImage(found, url=place.url or place.name, phash=phash))
         number_at[place] = len(images)
     return images, number_at, problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -121,11 +122,13 @@ def _write(task: GenerateTask, stage: Stage, numbers: Iterable[int], ledger: Led
     def finish(number: int, rows: Sequence[Row]) -> None:
         dialogues = [row for row in rows if not isinstance(row, Removed)]
         write_jsonl(stage.shard(number, "jsonl"), dialogues)
-        stage.finish(number, len(rows), len(dialogues), [row for row in rows if isinstance(row, Removed)])
+        mended = Counter(what for row in dialogues for what in row.get("mended", ()))
+        stage.finish(number, len(rows), len(dialogues), [row for row in rows if isinstance(row, Removed)], mended)
 
     todo = _unfinished(stage, numbers)
+    done = set(numbers) - set(todo)
     with open_bar("generate", "dialogue", Stage.open(task.work, "collect").count().num_kept) as bar:
-        bar.update(sum(stage.num_in(number) for number in numbers if number not in set(todo)))
+        bar.update(sum(stage.num_in(number) for number in done))
         bar.unpause()
 
         def advance(spend: str) -> None:

@@ -20,7 +20,7 @@ from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.batches import BatchRun
-from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, write_one
+from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, write_counted
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import to_json
 from mmcr_dataset.stage.stages import Removed
@@ -82,8 +82,11 @@ class _OpenShard:
 
 async def _fill(shards: Shards, writer: Writer, max_concurrency: int, progress: Progress) -> None:
     async def write(shard: _OpenShard, place: int, candidate: Candidate) -> None:
-        written = await write_one(candidate, writer, progress)
-        shard.rows[place] = written if isinstance(written, Removed) else to_json(written)
+        written, mended = await write_counted(candidate, writer, progress, writer.max_attempts)
+        if isinstance(written, Removed):
+            shard.rows[place] = written
+        else:
+            shard.rows[place] = to_json(written) | ({"mended": list(mended)} if mended else {})
         shard.num_left -= 1
         if shard.num_left == 0:
             await asyncio.to_thread(shards.finish, shard.number, [row for row in shard.rows if row is not None])

@@ -11,8 +11,9 @@ from string import Template
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, file_sha256, to_croissant
 from mmcr_dataset.publish.describe import describe, load_statistics, show_table, write_statistics
 from mmcr_dataset.publish.markdown_table import to_table
-from mmcr_dataset.publish.remove import LOG_NAME, count_removed
+from mmcr_dataset.publish.remove import count_removed
 from mmcr_dataset.stage.stages import write_text
+from mmcr_dataset.stage.takedowns import LOG_NAME
 
 _VENDOR_TERMS = (
     "Text written by a vendor's model is subject to that vendor's terms too; each row names it in `generation`."

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
@@ -24,6 +24,7 @@ from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher
 from mmcr_dataset.filters.contamination import SetIndex, index_sets
 from mmcr_dataset.filters.dedup import RepeatIndex
+from mmcr_dataset.filters.prescreen import prescreen, reason_images
 from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
 from mmcr_dataset.generate.ranks import GenerateTask
@@ -34,6 +35,7 @@ from mmcr_dataset.publish.describe import describe, write_statistics
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.publish.remove import reason_taken_out
 from mmcr_dataset.record.dialogue import Dialogue, image_entries
+from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.progress import log_count, open_bar
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, invalidate_shards, write_jsonl, write_text
 from mmcr_dataset.stage.takedowns import Takedowns, load_takedowns, log_takedowns
@@ -56,11 +58,13 @@ def build(settings: BuildSettings) -> list[StageCount]:
     if not settings.estimate_only and Stage.settings_on_disk(settings.work, "score") != _scored_by(settings):
         open_once()  # fail before anything is fetched or paid
     counts = [_collect(settings, source)]
-    task = GenerateTask(settings.work, settings.writer, settings.engine)
+    taken_out = load_takedowns(settings.out, settings.work)
+    prescreen(settings.work, sets, taken_out)
+    fingerprints = tuple(one.fingerprint() for one in sets)
+    task = GenerateTask(settings.work, settings.writer, settings.engine, fingerprints)
     generated = generate(task, settings.estimate_only)
     if generated is None:
         return counts
-    taken_out = load_takedowns(settings.out, settings.work)
     counts += [generated, _filter(settings, sets, taken_out, open_once)]
     write_text(settings.work / "report.html", show_report(settings.work, counts))
     if counts[-1].num_kept == 0:
@@ -71,8 +75,9 @@ def build(settings: BuildSettings) -> list[StageCount]:
 
 def _collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
     """Sample documents, fetch and check their images, write candidates."""
+    limits = replace(settings.limits, reencode=settings.reencode)
     wanted = [settings.num_single, settings.num_multi, settings.seed, settings.licence, asdict(settings.screen)]
-    inputs = {"source": source.fingerprint, "take": wanted, "limits": asdict(settings.limits)}
+    inputs = {"source": source.fingerprint, "take": wanted, "limits": _to_inputs(limits)}
     stage = Stage.begin(settings.work, "collect", inputs)
     first, num_before = find_resume_point(stage)
     quota = Quota(settings.num_single, settings.num_multi)
@@ -80,9 +85,13 @@ def _collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
     documents = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
     with open_bar("collect", "document", quota.total) as bar:
         bar.update(num_before)
-        changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, settings.limits, bar.update))
+        changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, limits, bar.update))
     invalidate_shards(settings.work, "generate", changed)  # paid answers come from the ledger
     return log_count(stage.close())
+
+
+def _to_inputs(limits: ImageLimits) -> dict[str, Any]:
+    return {name: value for name, value in asdict(limits).items() if name != "reencode" or value}
 
 
 def _scored_by(settings: BuildSettings) -> dict[str, Any]:
@@ -122,7 +131,7 @@ def _filter(
             similarity = scores.get(value["id"], [])
             phashes = [image["phash"] for image in image_entries(value)]
             reason = reason_taken_out(without_images(value), taken_out) or reason
-            reason = reason or _reason_similarity(similarity, least) or _reason_images(phashes, sets, seen)
+            reason = reason or _reason_similarity(similarity, least) or reason_images(phashes, sets, seen)
             if reason is not None:
                 removed.append(Removed(value["id"], *reason))
                 continue
@@ -138,19 +147,6 @@ def _reason_similarity(similarity: Sequence[float], least: float | None) -> tupl
     if least is None or min(similarity) >= least:
         return None
     return "low_similarity", f"{min(similarity):.3f}, expected at least {least:.3f}"
-
-
-def _reason_images(phashes: Sequence[str], sets: Sequence[SetIndex], seen: RepeatIndex) -> tuple[str, str] | None:
-    """Contamination (an image is in an evaluation set) or duplication (an earlier dialogue shows the same images)."""
-    for number, phash in enumerate(phashes, start=1):
-        for against in sets:
-            found = against.images.find(phash)
-            if found is not None:
-                return "in_evaluation_set", f"image {number} is {found.name} of {against.name}"
-    earlier = seen.find(phashes)
-    if earlier is not None:
-        return "repeated_images", f"{earlier} shows the same images"
-    return None
 
 
 def _publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: Takedowns) -> None:

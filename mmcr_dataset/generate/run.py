@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -19,7 +20,8 @@ from mmcr_dataset.generate.ranks import GenerateTask, merge_rank_ledgers, rank_l
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
 from mmcr_dataset.stage.engine import Job, launch
 from mmcr_dataset.stage.progress import log_count, open_bar
-from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, write_jsonl
+from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, numbered, write_jsonl
+from mmcr_dataset.stage.work_folder import screened_path
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | No
     Raises:
         ValueError: shards are left unfinished, or no request was answered.
     """
-    paths = {int(path.stem): path for path in sorted((task.work / STAGES["collect"]).glob("*.parquet"))}
+    paths = dict(numbered(task.work / STAGES["collect"], "parquet"))
     if task.writer.endpoint is None:
         stage = _begin(task)
         _write(task, stage, paths, None)
@@ -94,7 +96,8 @@ def write_rank(task: GenerateTask, numbers: Sequence[int], spent_usd: float, ran
 
 def _inputs(task: GenerateTask) -> dict[str, Any]:
     """Settings of the stage: candidates and writer."""
-    return {"input": Stage.open(task.work, "collect").fingerprint, "writer": fingerprint(task.writer)}
+    inputs = {"input": Stage.open(task.work, "collect").fingerprint, "writer": fingerprint(task.writer)}
+    return inputs | ({"evaluation_sets": list(task.evaluation_sets)} if task.evaluation_sets else {})
 
 
 def _begin(task: GenerateTask) -> Stage:
@@ -135,7 +138,7 @@ def _write(task: GenerateTask, stage: Stage, numbers: Iterable[int], ledger: Led
             bar.set_postfix_str(spend, refresh=False)
             bar.update()
 
-        write_shards(Shards(todo, partial(read_shard, task.work), finish), task.writer, ledger, advance)
+        write_shards(Shards(todo, partial(load_shard, task.work), finish), task.writer, ledger, advance)
 
 
 def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
@@ -143,8 +146,18 @@ def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
     return [number for number in numbers if not stage.is_finished(number) or stage.has_retries(number)]
 
 
+def load_shard(work: Path, number: int) -> list[Candidate | Removed]:
+    """The candidates of a collected shard; those that need not be paid for with the reason in their place."""
+    rows: list[Candidate | Removed] = [*read_shard(work, number)]
+    path = screened_path(work, number)
+    if path.is_file():
+        for place, (reason, detail) in json.loads(path.read_text("utf-8")).items():
+            rows[int(place)] = Removed(rows[int(place)].id, reason, detail)
+    return rows
+
+
 def _read_shards(work: Path, numbers: Collection[int]) -> Iterator[list[Candidate]]:
     with open_bar("cost", "shard", len(numbers)) as bar:
         for number in numbers:
-            yield read_shard(work, number)
+            yield [row for row in load_shard(work, number) if isinstance(row, Candidate)]
             bar.update()

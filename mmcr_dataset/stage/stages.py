@@ -87,6 +87,12 @@ def read_jsonl(path: Path, remedy: str = "delete the file to make it again") -> 
             yield value
 
 
+def numbered(folder: Path, suffix: str) -> list[tuple[int, Path]]:
+    """Number and path of each file `00012.SUFFIX` of a folder, by number; from 100,000 on the names are longer."""
+    found = ((path.name.removesuffix(f".{suffix}"), path) for path in folder.glob(f"*.{suffix}"))
+    return sorted((int(name), path) for name, path in found if len(name) >= 5 and name.isdecimal())
+
+
 class Stage:
     """The folder of one stage: `Stage.begin` to write its shards, `Stage.open` to read them.
 
@@ -172,14 +178,15 @@ class Stage:
 
     def delete_from(self, number: int) -> None:
         """Delete the shards from a number on, left by an earlier, longer run."""
-        for path in self.folder.glob("?????.*"):
-            if path.name[:5].isdigit() and int(path.name[:5]) >= number:
-                path.unlink()
+        for suffix in ("parquet", "jsonl", "removed.jsonl", "count.json"):
+            for found, path in numbered(self.folder, suffix):
+                if found >= number:
+                    path.unlink()
 
     def content_hash(self) -> str:
         """Hash of settings and shards, the input fingerprint of the next stage."""
         digest = hashlib.sha256(self.fingerprint.encode())
-        for path in sorted(self.folder.glob("?????.jsonl")):
+        for _, path in numbered(self.folder, "jsonl"):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -212,7 +219,7 @@ class Stage:
             self.folder = self.folder.rename(self._place)
             shutil.rmtree(former, ignore_errors=True)
         by_reason: dict[str, list[dict[str, Any]]] = {}
-        for path in sorted(self.folder.glob("*.removed.jsonl")):
+        for _, path in numbered(self.folder, "removed.jsonl"):
             for row in read_jsonl(path):
                 by_reason.setdefault(row["reason"], []).append(row)
         for old in self.removed_folder.glob("*.jsonl"):
@@ -227,7 +234,7 @@ class Stage:
         num_in = num_kept = 0
         removed: Counter[str] = Counter()
         mended: Counter[str] = Counter()
-        for path in sorted(self.folder.glob("*.count.json")):
+        for _, path in numbered(self.folder, "count.json"):
             count = json.loads(path.read_text())
             num_in, num_kept = num_in + count["num_in"], num_kept + count["num_kept"]
             removed.update(count["removed"])

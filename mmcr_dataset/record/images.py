@@ -162,6 +162,17 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def check_mode(data: bytes, limits: ImageLimits = ANY_SHAPE) -> None:
+    """Check that the Hub's viewer can show an image.
+
+    Raises:
+        ImageError: as `open_image`, or unsupported_mode.
+    """
+    mode = open_image(data, limits).mode
+    if mode not in VIEWER_MODES:
+        raise ImageError("unsupported_mode", f"mode {mode}, which neither JPEG nor PNG holds; --reencode converts it")
+
+
 def check_image(data: bytes, limits: ImageLimits = ImageLimits()) -> Image.Image:
     """Decode an image for the data set, and reject blank ones.
 
@@ -169,9 +180,7 @@ def check_image(data: bytes, limits: ImageLimits = ImageLimits()) -> Image.Image
         ImageError: as `decode_rgb`; unsupported_mode if the Hub's viewer can't show it; or blank_image if the pixels
             have nearly no contrast.
     """
-    mode = open_image(data, limits).mode
-    if mode not in VIEWER_MODES:
-        raise ImageError("unsupported_mode", f"mode {mode}, which neither JPEG nor PNG holds; --reencode converts it")
+    check_mode(data, limits)
     image = decode_rgb(data, limits)
     grey = np.asarray(image.convert("L").resize((64, 64), Image.Resampling.BOX), dtype=np.float32)
     if float(grey.std()) < limits.contrast_min:

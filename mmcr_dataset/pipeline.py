@@ -59,7 +59,8 @@ def build(settings: BuildSettings) -> list[StageCount]:
         open_once()  # fail before anything is fetched or paid
     counts = [_collect(settings, source)]
     taken_out = load_takedowns(settings.out, settings.work)
-    prescreen(settings.work, sets, taken_out)
+    if settings.writer.endpoint is not None:
+        prescreen(settings.work, sets, taken_out)
     fingerprints = tuple(one.fingerprint() for one in sets)
     task = GenerateTask(settings.work, settings.writer, settings.engine, fingerprints)
     generated = generate(task, settings.estimate_only)

@@ -42,7 +42,7 @@ def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | No
     paths = dict(numbered(task.work / STAGES["collect"], "parquet"))
     if task.writer.endpoint is None:
         stage = _begin(task)
-        _write(task, stage, paths, None)
+        _write(task, stage, paths, None)  # free: the filter stage drops what must be dropped
         return _close(stage, paths)
     merge_rank_ledgers(task.work)
     with Ledger(task.work / "ledger.sqlite") as ledger:
@@ -97,7 +97,8 @@ def write_rank(task: GenerateTask, numbers: Sequence[int], spent_usd: float, ran
 def _inputs(task: GenerateTask) -> dict[str, Any]:
     """Settings of the stage: candidates and writer."""
     inputs = {"input": Stage.open(task.work, "collect").fingerprint, "writer": fingerprint(task.writer)}
-    return inputs | ({"evaluation_sets": list(task.evaluation_sets)} if task.evaluation_sets else {})
+    is_paid = task.writer.endpoint is not None
+    return inputs | ({"evaluation_sets": list(task.evaluation_sets)} if task.evaluation_sets and is_paid else {})
 
 
 def _begin(task: GenerateTask) -> Stage:
@@ -138,7 +139,8 @@ def _write(task: GenerateTask, stage: Stage, numbers: Iterable[int], ledger: Led
             bar.set_postfix_str(spend, refresh=False)
             bar.update()
 
-        write_shards(Shards(todo, partial(load_shard, task.work), finish), task.writer, ledger, advance)
+        load = partial(read_shard if task.writer.endpoint is None else load_shard, task.work)
+        write_shards(Shards(todo, load, finish), task.writer, ledger, advance)
 
 
 def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:

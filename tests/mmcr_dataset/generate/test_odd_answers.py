@@ -201,3 +201,21 @@ def test_a_server_that_is_not_there_costs_nothing(tmp_path: Path) -> None:
         build_with(url, tmp_path, ["calm"] * 2, model="gpt-4o", max_cost_usd=1.0)
     with Ledger(tmp_path / "set.work" / "ledger.sqlite") as ledger:
         assert ledger.totals().usd == 0
+
+
+def test_documents_that_must_be_dropped_are_not_paid_for(tmp_path: Path) -> None:
+    source, bench = Path(write_documents(tmp_path / "p", ["calm", "quiet", "mild", "grey"])), tmp_path / "bench"
+    bench.mkdir()
+    (bench / "q.png").write_bytes((source / "01.png").read_bytes())
+    (source / "09.png").write_bytes((source / "00.png").read_bytes())
+    (source / "09.txt").write_text("Another text about the same image of a red kite.")
+    (source / "02.txt").write_text("A red kite rests on the \ufffd\ufffd stone wall.")
+    with FakeChatServer(lambda _: WHOLE) as server:
+        writer = WriterSettings("openai", Endpoint(server.base_url, "m"))
+        settings = BuildSettings(str(source), tmp_path / "set", writer=writer, matcher="none", evaluation_sets=(bench,))
+        counts = build(settings)
+        assert len(server.requests) == 2
+        dropped = {"in_evaluation_set": 1, "repeated_images": 1, "unclear_text": 1}
+        assert (counts[1].num_in, counts[1].num_kept, counts[1].removed) == (5, 2, dropped)
+        counts = build(BuildSettings(str(source), tmp_path / "set", writer=writer, matcher="none"))
+        assert (counts[1].num_kept, len(server.requests)) == (3, 3), "a set that is no longer named drops nothing"

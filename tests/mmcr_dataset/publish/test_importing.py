@@ -132,7 +132,7 @@ def test_import_refuses_by_name_counts_and_keeps_the_rest(
     assert card.startswith("---\npretty_name: imported\n")
     assert "Imported from an existing conversation set" in card
     assert '"single", split="train")  # 1 image, 2 turns' in card
-    assert 'multi = load_dataset' not in card, "there is no such configuration"
+    assert "multi = load_dataset" not in card, "there is no such configuration"
     assert "Made after the recipe" not in card
 
 

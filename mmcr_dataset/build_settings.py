@@ -46,6 +46,8 @@ class BuildSettings:
         writer: how dialogues are written.
         engine: where the writer runs.
         limits: size limits of an image.
+        reencode: encode images anew that loaders show differently (16-bit, CMYK, palette, alpha, EXIF orientation,
+            animation), as plain 8-bit RGB.
     """
 
     source: Annotated[str, arg(metavar="[KIND:]PLACE")]
@@ -64,6 +66,7 @@ class BuildSettings:
     fetch: FetchSettings = field(default_factory=FetchSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
     limits: tyro.conf.Suppress[ImageLimits] = field(default_factory=ImageLimits)
+    reencode: bool = False
 
     def __post_init__(self) -> None:
         for flag, number in (("--single", self.num_single), ("--multi", self.num_multi)):

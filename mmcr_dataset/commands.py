@@ -82,12 +82,12 @@ class Publish:
 
 @dataclass(frozen=True)
 class Remove:
-    """Takedown: remove rows from a data set; only their shards are rewritten.
+    """Takedown: remove rows from a data set, and keep them out of later builds; only their shards are rewritten.
 
     Attributes:
         folder: a data set folder.
         ids: file with one id a line.
-        url_pattern: regular expression searched in document and image URLs.
+        url_pattern: regular expression searched in document and image URLs (file names, for a local source).
         reason: recorded in removed.jsonl.
     """
 
@@ -96,14 +96,15 @@ class Remove:
     url_pattern: str | None = None
     reason: str = "requested"
 
-    def run(self) -> None:
-        """Remove the rows, and print their number and unknown ids.
+    def run(self) -> int:
+        """Remove the rows, and print their number and unknown ids; returns 1 if there was nothing to remove.
 
         Raises:
             ValueError: not exactly one of `--ids` and `--url_pattern` is given.
         """
         from mmcr_dataset.publish.card import refresh_card
         from mmcr_dataset.publish.remove import find_rows, remove_rows
+        from mmcr_dataset.stage.takedowns import work_of
 
         if (self.ids is None) == (self.url_pattern is None):
             raise ValueError("remove: give either --ids FILE or --url_pattern P")
@@ -113,13 +114,17 @@ class Remove:
         elif self.ids is not None:
             ids = [line.strip() for line in self.ids.read_text(encoding="utf-8").splitlines() if line.strip()]
             why = dict.fromkeys(ids, self.reason)
-        removed = remove_rows(self.folder, why)
+        pattern = None if self.url_pattern is None else (self.url_pattern, self.reason)
+        removed = remove_rows(self.folder, why, pattern)
         refresh_card(self.folder)
         unknown = sorted(set(why) - set(removed))
         print(f"{len(removed)} rows removed from {self.folder}; log: {self.folder}/removed.jsonl")
         if unknown:
             more = " ..." if len(unknown) > 5 else ""
             print(f"{len(unknown)} ids are not in the data set: {', '.join(unknown[:5])}{more}")
+        if work_of(self.folder) is not None:
+            print("later builds leave out what was named")
+        return 0 if removed else 1
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
@@ -25,17 +24,24 @@ from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher
 from mmcr_dataset.filters.contamination import SetIndex, index_sets
 from mmcr_dataset.filters.dedup import RepeatIndex
+from mmcr_dataset.filters.prescreen import prescreen, reason_images
 from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
 from mmcr_dataset.generate.ranks import GenerateTask
 from mmcr_dataset.generate.run import generate
 from mmcr_dataset.publish.card import write_card
+from mmcr_dataset.publish.data_folder import begin_folder, check_replaceable, replace_folder
 from mmcr_dataset.publish.describe import describe, write_statistics
 from mmcr_dataset.publish.parquet import write_dataset
+from mmcr_dataset.publish.remove import reason_taken_out
 from mmcr_dataset.record.dialogue import Dialogue, image_entries
+from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.progress import log_count, open_bar
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, invalidate_shards, write_jsonl, write_text
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values
+from mmcr_dataset.stage.takedowns import Takedowns, load_takedowns, log_takedowns
+from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values, without_images
+
+MADE_BY = "build"
 
 
 def build(settings: BuildSettings) -> list[StageCount]:
@@ -44,6 +50,7 @@ def build(settings: BuildSettings) -> list[StageCount]:
     Raises:
         ValueError: a setting is invalid, the source is unreadable, or no dialogue is left to publish.
     """
+    check_replaceable(settings.out, MADE_BY)
     source = open_source(settings.source, settings.licence)
     settings.screen.check_source(settings.source, getattr(source, "probabilities", frozenset()))
     sets = list(index_sets(settings.evaluation_sets))
@@ -51,22 +58,27 @@ def build(settings: BuildSettings) -> list[StageCount]:
     if not settings.estimate_only and Stage.settings_on_disk(settings.work, "score") != _scored_by(settings):
         open_once()  # fail before anything is fetched or paid
     counts = [_collect(settings, source)]
-    task = GenerateTask(settings.work, settings.writer, settings.engine)
+    taken_out = load_takedowns(settings.out, settings.work)
+    if settings.writer.endpoint is not None:
+        prescreen(settings.work, sets, taken_out)
+    fingerprints = tuple(one.fingerprint() for one in sets)
+    task = GenerateTask(settings.work, settings.writer, settings.engine, fingerprints)
     generated = generate(task, settings.estimate_only)
     if generated is None:
         return counts
-    counts += [generated, _filter(settings, sets, open_once)]
+    counts += [generated, _filter(settings, sets, taken_out, open_once)]
     write_text(settings.work / "report.html", show_report(settings.work, counts))
     if counts[-1].num_kept == 0:
         raise ValueError(f"nothing is left to publish; see the counts by reason above and {settings.work}/report.html")
-    _publish(settings, counts)
+    _publish(settings, counts, taken_out)
     return counts
 
 
 def _collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
     """Sample documents, fetch and check their images, write candidates."""
+    limits = replace(settings.limits, reencode=settings.reencode)
     wanted = [settings.num_single, settings.num_multi, settings.seed, settings.licence, asdict(settings.screen)]
-    inputs = {"source": source.fingerprint, "take": wanted, "limits": asdict(settings.limits)}
+    inputs = {"source": source.fingerprint, "take": wanted, "limits": _to_inputs(limits)}
     stage = Stage.begin(settings.work, "collect", inputs)
     first, num_before = find_resume_point(stage)
     quota = Quota(settings.num_single, settings.num_multi)
@@ -74,17 +86,26 @@ def _collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
     documents = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
     with open_bar("collect", "document", quota.total) as bar:
         bar.update(num_before)
-        changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, settings.limits, bar.update))
+        changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, limits, bar.update))
     invalidate_shards(settings.work, "generate", changed)  # paid answers come from the ledger
     return log_count(stage.close())
+
+
+def _to_inputs(limits: ImageLimits) -> dict[str, Any]:
+    return {name: value for name, value in asdict(limits).items() if name != "reencode" or value}
 
 
 def _scored_by(settings: BuildSettings) -> dict[str, Any]:
     return {"matcher": settings.matcher}
 
 
-def _filter(settings: BuildSettings, sets: Sequence[SetIndex], open_once: Callable[[], Matcher | None]) -> StageCount:
-    """Apply the rules, the similarity threshold, decontamination and deduplication; removed rows keep their reason."""
+def _filter(
+    settings: BuildSettings,
+    sets: Sequence[SetIndex],
+    taken_out: Takedowns,
+    open_once: Callable[[], Matcher | None],
+) -> StageCount:
+    """Apply takedowns, rules, the similarity threshold, decontamination and deduplication; each with its reason."""
     generated = Stage.open(settings.work, "generate")
     scored = Stage.begin(settings.work, "score", _scored_by(settings))
     broken: dict[int, list[tuple[str, str] | None]] = {}
@@ -99,7 +120,9 @@ def _filter(settings: BuildSettings, sets: Sequence[SetIndex], open_once: Callab
     if settings.keep_rate is not None and scores:
         least = float(np.quantile([min(values) for values in scores.values()], 1 - settings.keep_rate))
     asked = {"similarity_min": least, "evaluation_sets": [one.fingerprint() for one in sets]}
-    inputs = {"input": [generated.content_hash(), scored.content_hash()], **asked}
+    inputs: dict[str, Any] = {"input": [generated.content_hash(), scored.content_hash()], **asked}
+    if taken_out:
+        inputs["taken_out"] = taken_out.fingerprint()
     stage = Stage.begin(settings.work, "filter", inputs)
     seen = RepeatIndex()
     for number, values in read_values(settings.work, "generate"):
@@ -108,7 +131,8 @@ def _filter(settings: BuildSettings, sets: Sequence[SetIndex], open_once: Callab
         for value, reason in zip(values, broken[number], strict=True):
             similarity = scores.get(value["id"], [])
             phashes = [image["phash"] for image in image_entries(value)]
-            reason = reason or _reason_similarity(similarity, least) or _reason_images(phashes, sets, seen)
+            reason = reason_taken_out(without_images(value), taken_out) or reason
+            reason = reason or _reason_similarity(similarity, least) or reason_images(phashes, sets, seen)
             if reason is not None:
                 removed.append(Removed(value["id"], *reason))
                 continue
@@ -126,31 +150,17 @@ def _reason_similarity(similarity: Sequence[float], least: float | None) -> tupl
     return "low_similarity", f"{min(similarity):.3f}, expected at least {least:.3f}"
 
 
-def _reason_images(phashes: Sequence[str], sets: Sequence[SetIndex], seen: RepeatIndex) -> tuple[str, str] | None:
-    """Contamination (an image is in an evaluation set) or duplication (an earlier dialogue shows the same images)."""
-    for number, phash in enumerate(phashes, start=1):
-        for against in sets:
-            found = against.images.find(phash)
-            if found is not None:
-                return "in_evaluation_set", f"image {number} is {found.name} of {against.name}"
-    earlier = seen.find(phashes)
-    if earlier is not None:
-        return "repeated_images", f"{earlier} shows the same images"
-    return None
-
-
-def _publish(settings: BuildSettings, counts: Sequence[StageCount]) -> None:
-    """Write shards, statistics and card, then replace an earlier data set folder (atomic write)."""
-    unfinished = settings.out.with_name(settings.out.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+def _publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: Takedowns) -> None:
+    """Write shards, statistics, takedown log and card, then replace an earlier data set folder (atomic write)."""
+    unfinished = begin_folder(settings.out)
     size_bytes = sum(path.stat().st_size for path in (settings.work / STAGES["collect"]).glob("*.parquet"))
     kept = read_dialogues(settings.work, "filter")
     write_dataset(_with_progress(kept, counts[-1].num_kept), unfinished, size_bytes)
     write_text(unfinished / "funnel.json", json.dumps([asdict(count) for count in counts], indent=1) + "\n")
+    log_takedowns(unfinished, [entry for entry in taken_out.entries if "source" in entry])
     write_statistics(unfinished, describe(unfinished))
     write_card(unfinished, settings.out.name)
-    shutil.rmtree(settings.out, ignore_errors=True)
-    unfinished.replace(settings.out)
+    replace_folder(unfinished, settings.out, MADE_BY)
 
 
 def _with_progress(dialogues: Iterator[Dialogue], total: int) -> Iterator[Dialogue]:

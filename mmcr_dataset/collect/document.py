@@ -17,8 +17,9 @@ from mmcr_dataset.record.images import (
     check_image,
     hash_distance,
     perceptual_hash,
+    reencode,
 )
-from mmcr_dataset.record.plain_text import clean_text
+from mmcr_dataset.record.plain_text import clean_text, cut_text
 from mmcr_dataset.stage.stages import Removed
 
 MAX_TEXT_CHARACTERS = 8000  # about 2,000 tokens: prompt tokens dominate the cost of a build
@@ -34,14 +35,14 @@ class ImageAt:
         path: its file, or the archive that contains it.
         offset: byte offset in the file.
         size_bytes: its size, None for the rest of the file.
-        name: its member name in an archive.
+        name: its member name in an archive, or its file name in a folder; published where there is no URL.
     """
 
     url: str | None = None
     path: Path | None = None
     offset: int = 0
     size_bytes: int | None = None
-    name: str | None = None
+    name: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +201,7 @@ def to_candidate(
                 blocks.append(number)
             continue
         text = clean_text(block) if room > 0 else ""
-        if len(text) > room:
-            text = text[:room].rpartition(" ")[0]
+        text = cut_text(text, room)
         if text:
             room -= len(text)
             blocks.append(text)
@@ -223,6 +223,7 @@ def _use_images(
             problems.append(found)
             continue
         try:
+            found = reencode(found, limits) if limits.reencode else found
             phash = perceptual_hash(check_image(found, limits))
         except ImageError as problem:
             problems.append(problem)
@@ -232,6 +233,6 @@ def _use_images(
                 ImageError("duplicate_image", f"{place.url or place.path} is a near-duplicate of an earlier image")
             )
             continue
-        images.append(DialogueImage(found, url=place.url, phash=phash))
+        images.append(DialogueImage(found, url=place.url or place.name, phash=phash))
         number_at[place] = len(images)
     return images, number_at, problems

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mmcr_dataset.endpoint.ledger import Asked, key_of
-from mmcr_dataset.stage.stages import write_text
+from mmcr_dataset.stage.stages import numbered, write_text
 
 MAX_REQUESTS = 50_000  # limits of the Batch API for one file
 MAX_SIZE_BYTES = 200_000_000
@@ -55,7 +55,7 @@ class BatchFolder:
 
     def batches(self) -> list[Batch]:
         """All batches, in the order they were written."""
-        return [Batch(**json.loads(path.read_text())) for path in sorted(self._folder.glob("?????.json"))]
+        return [Batch(**json.loads(path.read_text())) for _, path in numbered(self._folder, "json")]
 
     def open_batches(self) -> list[Batch]:
         """The batches whose answers are not in the ledger yet."""
@@ -87,7 +87,7 @@ class BatchFolder:
 
     def new_file(self) -> BatchFile:
         """A new file to write requests to."""
-        numbers = [int(path.name[:5]) for path in self._folder.glob("?????.*")]
+        numbers = [int(path.name.split(".")[0]) for path in self._folder.glob("[0-9]*.*")]
         return BatchFile(self, self._folder, max(numbers, default=-1) + 1)
 
 

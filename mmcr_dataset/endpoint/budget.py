@@ -17,8 +17,8 @@ class EndpointUnusable(ValueError):
 def read_count(value: object) -> int | None:
     """A number of tokens, which some servers send as a text; None if it is none."""
     try:
-        count = int(str(value))
-    except ValueError:
+        count = int(value) if isinstance(value, float) else int(str(value))
+    except (ValueError, OverflowError):
         return None
     return count if 0 <= count < 10**9 else None
 

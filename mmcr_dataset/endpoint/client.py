@@ -29,6 +29,7 @@ from mmcr_dataset.endpoint.reply import (
     read_completion,
     read_object,
     read_reply,
+    read_usage,
     refused_field,
 )
 from mmcr_dataset.endpoint.transport import HttpResponse, RequestFailed
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 __all__ = ["ChatClient", "Endpoint", "EndpointUnusable", "Reply", "RequestFailed"]
 
 _PATIENCE_S = 120.0  # a rate limit's window is a minute: a 429 is waited for that long, whatever the attempts
-_MAYBE_BILLED = ("timeout", "bad_reply")  # counted at the upper bound, so that the cost limit holds if they were
+_INPUT_REFUSED = ("http_400", "http_403", "http_413", "http_422")  # of this request, where others pass
 Messages = Sequence[Mapping[str, Any]]
 
 
@@ -65,6 +66,7 @@ class ChatClient:
         self.num_from_ledger = 0
         self._num_consecutive_failures = 0
         self.refused: set[str] = set()
+        self._any_answer = False
         self._fatal: EndpointUnusable | None = None
         self._rate_limiter = RateLimiter(endpoint.max_in_flight)
         self._asking: dict[str, asyncio.Future[Reply]] = {}
@@ -90,14 +92,15 @@ class ChatClient:
         paid_before = f", {self.num_from_ledger} from the ledger" if self.num_from_ledger else ""
         return self.budget.show() + paid_before
 
-    def has_answer(self, messages: Messages, **decoding: Any) -> bool:  # noqa: ANN401
+    def has_answer(self, messages: Messages, attempt: int = 1, **decoding: Any) -> bool:  # noqa: ANN401
         """True if the answer to these messages is in the ledger."""
-        return self.ledger.has(to_asked(to_request(self.endpoint.model, messages, decoding)).key)
+        return self.ledger.has(to_attempt(to_request(self.endpoint.model, messages, decoding), attempt).key)
 
     async def ask(
         self,
         messages: Messages,
         with_images: Callable[[], Messages] | None = None,
+        attempt: int = 1,
         **decoding: Any,  # noqa: ANN401
     ) -> Reply:
         """The reply to some messages, from the ledger if it has one.
@@ -107,6 +110,7 @@ class ChatClient:
                 that identifies it.
             with_images: returns the messages to send, where those above only identify their images. Called in a
                 thread, and only if the request is sent: an answer in the ledger needs no image encoding.
+            attempt: from 2 on, another answer to the same request, because an earlier one is unusable.
             **decoding: further fields of the request as the API names them (temperature, max_tokens,
                 response_format, seed, ...); None values are left out.
 
@@ -116,7 +120,7 @@ class ChatClient:
             LedgerError: the ledger can't be read or written.
         """
         request = to_request(self.endpoint.model, messages, decoding)
-        asked = to_asked(request)
+        asked = to_attempt(request, attempt)
         known = self.ledger.find(asked.key)
         if known is not None:
             self.num_from_ledger += 1
@@ -152,14 +156,15 @@ class ChatClient:
         self, asked: Asked, answered: HttpResponse, raw: Mapping[str, Any], worst_case_usd: float
     ) -> Reply | RequestFailed:
         """Add the cost and store the response: the reply, or why it isn't one."""
-        usage = raw.get("usage")
-        usd = self.budget.spend(usage if isinstance(usage, Mapping) else {}, worst_case_usd)
+        usd = self.budget.spend(read_usage(raw), worst_case_usd)
+        body = answered.body.decode("utf-8-sig")
         try:
             reply = read_reply(raw, False, self._keeps_truncated)
         except RequestFailed as failure:
-            await self._keep(self.ledger.store_failure(asked, failure.reason, failure.detail, usd))
+            detail = f"{failure.detail}; as it came: {body}"
+            await self._keep(self.ledger.store_failure(asked, failure.reason, detail, usd))
             return failure
-        await self._keep(self.ledger.store(asked, answered.body.decode("utf-8"), usd))
+        await self._keep(self.ledger.store(asked, body, usd))
         return reply
 
     async def _keep(self, stored: Future[None]) -> None:
@@ -189,21 +194,21 @@ class ChatClient:
                 failure, wait_s = error, _wait_s(error, attempt)
             else:
                 self._num_consecutive_failures = 0
+                self._any_answer = True
                 if isinstance(taken, RequestFailed):
                     raise taken
                 return taken
-            lost_usd = worst_case_usd if failure.reason in _MAYBE_BILLED else 0.0
+            lost_usd = worst_case_usd if failure.maybe_billed else 0.0  # so that the cost limit holds if it was
             self.budget.add_unanswered(lost_usd)
-            if lost_usd and not self.budget.has_room(0.0):
-                raise self.budget.limit_error(worst_case_usd)
             is_last = attempt >= self.endpoint.max_attempts or wait_s is None
             if failure.reason == "http_429" and asyncio.get_running_loop().time() - started < _PATIENCE_S:
                 is_last = wait_s is None
-            fatal = (
-                self._count_failure(failure) if is_last else None
-            )  # before the await below: others are sent meanwhile
-            if is_last or failure.reason in _MAYBE_BILLED:
+            # before the await below: others are sent meanwhile
+            fatal = self._count_failure(failure) if is_last else None
+            if is_last or failure.maybe_billed:
                 await self._keep(self.ledger.store_failure(asked, failure.reason, failure.detail, lost_usd))
+            if lost_usd and not self.budget.has_room(0.0):
+                raise self.budget.limit_error(worst_case_usd)
             if is_last or wait_s is None:
                 raise fatal or failure
             await asyncio.sleep(wait_s)
@@ -240,7 +245,7 @@ class ChatClient:
 
     def _count_failure(self, failure: RequestFailed) -> EndpointUnusable | None:
         """Stop the run after many consecutive failures, instead of failing a million requests one by one."""
-        if failure.reason == "content_filter":
+        if failure.reason == "content_filter" or (failure.reason in _INPUT_REFUSED and self._any_answer):
             return None
         self._num_consecutive_failures += 1
         if self._num_consecutive_failures < max(20, 2 * self.endpoint.max_in_flight):
@@ -256,6 +261,11 @@ def to_request(model: str, messages: Messages, decoding: Mapping[str, Any]) -> d
     """The request in the API's format; None values are left out."""
     request: dict[str, Any] = {"model": model, "messages": list(messages)}
     return request | {name: value for name, value in decoding.items() if value is not None}
+
+
+def to_attempt(request: Mapping[str, Any], attempt: int) -> Asked:
+    """The request in the ledger's form; a further attempt has a key of its own, though the same is sent."""
+    return to_asked(request if attempt == 1 else {**request, "attempt": attempt})
 
 
 def rename_max_tokens(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -234,7 +234,8 @@ class Ledger:
         """
         counted = (
             "SELECT json_extract(reply, '$.usage.completion_tokens') AS tokens FROM "
-            "(SELECT reply FROM answered ORDER BY key LIMIT ?) WHERE tokens > 0"
+            "(SELECT reply FROM answered ORDER BY key LIMIT ?) "
+            "WHERE typeof(tokens) IN ('integer', 'real') AND tokens > 0"
         )
         with ledger_errors(self.path):
             tokens = [row[0] for row in self._db.execute(counted, (num_replies,))]

@@ -13,9 +13,23 @@ from mmcr_dataset.endpoint.budget import EndpointUnusable, read_count
 from mmcr_dataset.endpoint.retry_after import read_retry_after
 from mmcr_dataset.endpoint.transport import HttpResponse, RequestFailed
 
-_FILTERED = {"content_filter", "content_policy_violation", "invalid_prompt", "moderation_blocked"}
+_FILTERED = {
+    *("content_filter", "content_policy_violation", "invalid_prompt", "moderation_blocked", "data_inspection_failed"),
+    *("content_policy", "ResponsibleAIPolicyViolation", "safety"),
+}
+_SAID_OF_FILTERS = re.compile(
+    r"\bflagged\b|moderation|content[ _-]?(?:policy|filter|management)|safety (?:system|polic)", re.I
+)
+# Names of other servers for two ends; what is in neither list and is not `stop` is `unfinished`.
+_ENDED_EARLY = {
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length"), "length"),
+    **dict.fromkeys(
+        ("content_filter", "safety", "sensitive", "recitation", "prohibited_content", "blocklist", "spii"),
+        "content_filter",
+    ),
+}
+_GATEWAY_GAVE_UP = (408, 504, 524)  # the model behind it may have answered
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_MODERATED = re.compile(r"moderat|flagged")
 _NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 
 
@@ -27,10 +41,13 @@ class RetryableFailure(RequestFailed):
         detail: the message.
         wait_s: delay that the server requests, None if it doesn't.
         endpoint_wide: True if the delay holds for all requests to the endpoint.
+        maybe_billed: as in RequestFailed.
     """
 
-    def __init__(self, reason: str, detail: str, wait_s: float | None, endpoint_wide: bool = False) -> None:
-        super().__init__(reason, detail)
+    def __init__(
+        self, reason: str, detail: str, wait_s: float | None, endpoint_wide: bool = False, maybe_billed: bool = False
+    ) -> None:
+        super().__init__(reason, detail, maybe_billed)
         self.wait_s = wait_s
         self.endpoint_wide = endpoint_wide
 
@@ -42,7 +59,7 @@ class Reply:
     Attributes:
         text: content of the message.
         model: model and snapshot as the server names them.
-        date: ISO date of its creation.
+        date: ISO date of its creation, None if not reported.
         prompt_tokens: tokens of the request, None if not reported.
         completion_tokens: tokens of the reply, None if not reported.
         from_ledger: True if it was read from the ledger, so nothing was paid now.
@@ -52,7 +69,7 @@ class Reply:
 
     text: str
     model: str
-    date: str
+    date: str | None
     prompt_tokens: int | None
     completion_tokens: int | None
     from_ledger: bool
@@ -60,13 +77,8 @@ class Reply:
     thoughts: str = ""
 
 
-_TRUNCATED = {"length", "max_tokens", "model_length"}
-_BLOCKED = {"content_filter", "sensitive", "safety", "recitation", "prohibited_content", "blocklist", "spii"}
-_BROKEN = {"error", "abort", "network_error", "insufficient_system_resource"}  # the server gave up; a retry may succeed
-
-
 def read_reply(raw: Mapping[str, Any], from_ledger: bool, keep_truncated: bool = False) -> Reply:
-    """The reply in a raw completion.
+    """The reply in a raw completion; fields of unexpected types are read as if they were absent.
 
     Args:
         raw: the completion.
@@ -74,35 +86,33 @@ def read_reply(raw: Mapping[str, Any], from_ledger: bool, keep_truncated: bool =
         keep_truncated: return a reply that ends at the token limit, even without content, instead of failing.
 
     Raises:
-        RequestFailed: no complete answer; the reason is no_choice, refusal, content_filter, length, empty_reply or the
-            server's own word for its breakdown.
+        RequestFailed: no complete answer; the reason is no_choice, refusal, content_filter, length, unfinished or
+            empty_reply.
     """
-    choices = raw.get("choices") or []
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+    choices = raw.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else choices
+    if not isinstance(choice, Mapping) or not choice:
         raise RequestFailed("no_choice", "the server sent a completion without choices")
-    choice = choices[0]
     message = choice.get("message")
-    message = message if isinstance(message, Mapping) else {}
+    message = message if isinstance(message, Mapping) else {"content": message or choice.get("text")}
     if message.get("refusal"):
         raise RequestFailed("refusal", str(message["refusal"]))
     text, thoughts = _read_content(message)
-    ended = str(choice.get("finish_reason")).lower()
-    is_truncated = ended in _TRUNCATED
-    if ended in _BLOCKED or (is_truncated and not keep_truncated):
-        reason = "length" if is_truncated else "content_filter"
-        raise RequestFailed(reason, f"the reply ends early: {text[-80:]!r}")
-    if ended in _BROKEN:
-        raise RequestFailed(ended, f"the server broke off: {text[-80:]!r}")
+    ended = str(choice.get("finish_reason") or "stop").lower()  # null or absent where the server names none
+    reason = None if ended == "stop" else _ENDED_EARLY.get(ended, "unfinished")
+    is_truncated = reason == "length"
+    if reason is not None and not (is_truncated and keep_truncated):
+        raise RequestFailed(reason, f"finish_reason {ended!r}, the reply ends early: {text[-80:]!r}")
     if not text.strip() and not is_truncated:
         raise RequestFailed("empty_reply", "the server sent no text")
-    usage = raw.get("usage")
-    usage = usage if isinstance(usage, Mapping) else {}
+    usage = read_usage(raw)
+    model = raw.get("model")
     return Reply(
         text=text,
-        model=str(raw.get("model") or ""),
+        model=model if isinstance(model, str) else "",
         date=_read_date(raw.get("created")),
-        prompt_tokens=read_count(usage.get("prompt_tokens")),
-        completion_tokens=read_count(usage.get("completion_tokens")),
+        prompt_tokens=usage.get("prompt_tokens"),
+        completion_tokens=usage.get("completion_tokens"),
         from_ledger=from_ledger,
         is_truncated=is_truncated,
         thoughts=thoughts,
@@ -112,6 +122,7 @@ def read_reply(raw: Mapping[str, Any], from_ledger: bool, keep_truncated: bool =
 def _read_content(message: Mapping[str, Any]) -> tuple[str, str]:
     """Text and thoughts of a message, whose content is a text or a list of parts."""
     content, thoughts = message.get("content"), []
+    content = [content] if isinstance(content, Mapping) else content
     if isinstance(content, list):
         parts = [part for part in content if isinstance(part, Mapping | str)]
         thoughts = [_part_text(part) for part in parts if _is_thought(part)]
@@ -138,25 +149,32 @@ def _part_text(part: Any) -> str:  # noqa: ANN401  (any JSON value)
     return next((_part_text(part[name]) for name in ("text", "thinking", "reasoning", "summary") if name in part), "")
 
 
-def _read_date(created: object) -> str:
-    """ISO date of a creation time in seconds, milliseconds or ISO; empty if it can't be read."""
+def _read_date(created: object) -> str | None:
+    """ISO date (UTC) of a time in seconds or milliseconds since 1970, or of an ISO date; None if it is none."""
     text = str(created or "")
     try:
         seconds = float(text)
-    except ValueError:
-        return text[:10] if _ISO_DATE.match(text) else ""
-    if not 0 <= seconds < 1e17:
-        return ""
-    while seconds > 1e11:  # milliseconds, or less
-        seconds /= 1000
-    return datetime.fromtimestamp(seconds, tz=UTC).date().isoformat()
+        while seconds > 1e11:  # milliseconds, or less
+            seconds /= 1000
+        return datetime.fromtimestamp(seconds, tz=UTC).date().isoformat() if seconds > 0 else None
+    except (ValueError, OverflowError, OSError):
+        return text[:10] if _ISO_DATE.match(text) else None
+
+
+def read_usage(raw: Mapping[str, Any]) -> dict[str, int]:
+    """`prompt_tokens` and `completion_tokens` as the server reports them; what is no number of tokens is left out."""
+    usage = raw.get("usage")
+    if not isinstance(usage, Mapping):
+        return {}
+    found = {name: read_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens")}
+    return {name: count for name, count in found.items() if count is not None}
 
 
 def read_object(answered: HttpResponse) -> dict[str, Any]:
     """The JSON object of a response; an object with an `error` where the body is none."""
     try:
-        raw = json.loads(answered.body.decode("utf-8"))
-    except ValueError as error:
+        raw = json.loads(answered.body.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         return {"error": {"message": f"not JSON ({error}): {answered.body[:80]!r}"}}
     if not isinstance(raw, dict):
         return {"error": {"message": f"expected a JSON object, got {type(raw).__name__}"}}
@@ -165,9 +183,7 @@ def read_object(answered: HttpResponse) -> dict[str, Any]:
 
 def count_tokens(raw: Mapping[str, Any]) -> int:
     """Prompt and completion tokens as the server reports them, 0 if it doesn't."""
-    usage = raw.get("usage")
-    usage = usage if isinstance(usage, Mapping) else {}
-    return (read_count(usage.get("prompt_tokens")) or 0) + (read_count(usage.get("completion_tokens")) or 0)
+    return sum(read_usage(raw).values())
 
 
 _REFUSABLE = ("max_tokens", "temperature", "top_p", "seed")  # fields that newer models refuse though the API has them
@@ -209,27 +225,39 @@ def read_completion(answered: HttpResponse, raw: dict[str, Any], where: str) -> 
         EndpointUnusable: no other request to this endpoint can succeed either.
     """
     status, headers, _ = answered
-    if status == 200 and ("choices" in raw or "error" not in raw):
+    if status == 200 and (raw.get("choices") or not raw.get("error")):
         return raw
     error = raw.get("error")
     error = error if isinstance(error, Mapping) else {"message": str(error or raw)}
     message, codes = str(error.get("message")), {str(error.get("code")), str(error.get("type"))}
+    if codes & _FILTERED or (status in (200, 400, 403, 422) and _is_moderated(error, message)):
+        raise RequestFailed("content_filter", message)
     if status == 200:
-        raise RetryableFailure("bad_reply", message, wait_s=None)
+        raise RetryableFailure("bad_reply", message, wait_s=None, maybe_billed=True)
     said = f"{where}: status {status}, {message}"
-    if status == 403 and (codes & _FILTERED or _MODERATED.search(f"{message} {error.get('metadata')}".lower())):
-        raise RequestFailed("content_filter", message)  # one moderated input (OpenRouter)
-    if status in (401, 403):
-        raise EndpointUnusable(
-            f"{said}; set OPENAI_API_KEY (Azure: AZURE_OPENAI_API_KEY) to a key that may use this model"
-        )
+    key = "set OPENAI_API_KEY (Azure: AZURE_OPENAI_API_KEY) to a key that may use this model"
+    if status == 401:
+        raise EndpointUnusable(f"{said}; {key}")
     if status == 404:
         raise EndpointUnusable(f"{said}; check the address and the model's name")
     if status == 402 or codes & _NO_MONEY:
         raise EndpointUnusable(f"{said}; the account's quota is used up, a retry can't succeed")
     if status in (408, 409, 429) or status >= 500:
-        raise RetryableFailure(f"http_{status}", message, _retry_after_s(headers), endpoint_wide=status in (429, 503))
-    raise RequestFailed("content_filter" if codes & _FILTERED else f"http_{status}", message)
+        raise RetryableFailure(
+            f"http_{status}",
+            message,
+            _retry_after_s(headers),
+            endpoint_wide=status in (429, 503),
+            maybe_billed=status in _GATEWAY_GAVE_UP,
+        )
+    raise RequestFailed(f"http_{status}", f"{said}; if no request passes, {key}" if status == 403 else message)
+
+
+def _is_moderated(error: Mapping[str, Any], message: str) -> bool:
+    """True if a gateway says that it refuses this input, as OpenRouter does with status 403."""
+    metadata = error.get("metadata")
+    flagged = isinstance(metadata, Mapping) and bool({"flagged_input", "reasons"} & metadata.keys())
+    return flagged or _SAID_OF_FILTERS.search(message) is not None
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

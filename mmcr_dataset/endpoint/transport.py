@@ -23,12 +23,19 @@ _JSON: Any = {"headers": {"Content-Type": "application/json"}}
 
 
 class RequestFailed(RuntimeError):
-    """This request got no answer; `.reason` is a short name for counting."""
+    """This request got no answer.
 
-    def __init__(self, reason: str, detail: str) -> None:
+    Args:
+        reason: a short name, for counting.
+        detail: the message.
+        maybe_billed: True if the server may have made an answer that did not arrive.
+    """
+
+    def __init__(self, reason: str, detail: str, maybe_billed: bool = False) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.maybe_billed = maybe_billed
 
 
 class HttpResponse(NamedTuple):
@@ -130,8 +137,10 @@ class Transport:
         except self._connection_errors as error:
             cause = _root(error)
             if isinstance(cause, TimeoutError):
-                raise RequestFailed("timeout", f"no answer in {limit_s or self._timeout_s:g} s") from error
-            raise RequestFailed("connection", f"{type(cause).__name__}: {cause}") from error
+                raise RequestFailed("timeout", f"no answer in {limit_s or self._timeout_s:g} s", True) from error
+            raise RequestFailed(
+                "connection", f"{type(cause).__name__}: {cause}", maybe_billed=not _is_unconnected(error)
+            ) from error
         return HttpResponse(response.status_code, response.headers, response.content)
 
 
@@ -140,6 +149,17 @@ def _root(error: BaseException) -> BaseException:
     while error.__cause__ is not None and not isinstance(error, TimeoutError):
         error = error.__cause__
     return error
+
+
+def _is_unconnected(error: BaseException | None) -> bool:
+    """True if no connection was made, so that the server has seen no request."""
+    import aiohttp
+
+    while error is not None:
+        if isinstance(error, (aiohttp.ClientConnectorError, ConnectionRefusedError)):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _import_sdk() -> tuple[Any, Any]:

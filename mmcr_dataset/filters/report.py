@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mmcr_dataset.filters.clip_match import texts_about
 from mmcr_dataset.pages.render import PAGES, render_page
+from mmcr_dataset.record.plain_text import cut_text
 from mmcr_dataset.stage.stages import REMOVED, StageCount, read_jsonl
 from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
 
@@ -97,4 +98,4 @@ def _to_examples(
 
 
 def _cut_text(text: str) -> str:
-    return text if len(text) <= _TEXT_CHARACTERS else text[:_TEXT_CHARACTERS].rpartition(" ")[0] + " ..."
+    return text if len(text) <= _TEXT_CHARACTERS else cut_text(text, _TEXT_CHARACTERS) + " ..."

@@ -22,8 +22,36 @@ REPEATED_SENTENCE_WORDS = 6  # minimum length of a sentence that counts as repea
 
 _LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d+[.)]|\([a-z0-9]\))\s+\S", re.M)
 _REFUSAL = re.compile(
-    r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i can(?:'t|not) (?:see|view|help|assist|process|access)|as an ai\b"
-    r"|no images? (?:was|were|is|are) (?:provided|attached|visible))",
+    r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i can(?:['’]t|not) (?:see|view|help|assist|process|access)|as an ai\b"
+    r"|no images? (?:was|were|is|are) (?:provided|attached|visible)"
+    r"|i (?:can(?:not|['’]t)|won['’]t) (?:create|write|generate|produce|continue)\b[^.!?]{0,40}"
+    r"\b(?:conversation|dialogue|rounds?)\b)",
+    re.I,
+)
+# What a writer says that won't or can't do its work, whatever reason it gives.
+_NO_WORK = re.compile(
+    r"\b(?:can(?:no|['’])t|cannot|unable to|not able to|won['’]t)\s+(?:\w+ )?"
+    r"(?:(?:see|view|process|access|open|display|load|analy[sz]e)\b"
+    r"|(?:create|write|generate|produce|continue|complete|fulfil+)\b[^.!?]{0,40}"
+    r"\b(?:conversation|dialogue|content|rounds?))"
+    r"|no images? (?:was|were|is|are) (?:provided|attached|visible)|\bas an ai\b",
+    re.I,
+)
+_HARM = re.compile(
+    r"\b(?:harm|hurt|injur|danger|illegal|unlawful|against the law|crim(?:e|inal)|unethical|immoral"
+    r"|unsafe|safety|privacy|violen|violat|abus|discriminat|hate|stalk|fraud|threat|deceiv|exploit|rights|consent|permission)",
+    re.I,
+)
+_ALTERNATIVE = re.compile(
+    r"\b(?:instead|alternativ\w+|rather than|(?:i|we) (?:can|could)\s+(?!not\b)"
+    r"|i(?:['’]d| would) (?:be )?(?:happy|glad|suggest|recommend)|you (?:can|could|may|might)\b"
+    r"|(?:please )?(?:consider|contact|call|ask|talk to|reach out))",
+    re.I,
+)
+_HARMFUL_REQUEST = re.compile(
+    r"\b(?:break(?:ing)? in|steal|rob\b|hack|weapon|bomb|explosive|poison|kill|hurt|attack|drug|fake|forg(?:e|ing)"
+    r"|cheat|stalk|spy|follow (?:her|him|them) home|track (?:her|him|them)|harass|insult|mock|humiliat|racis|burn down"
+    r"|set fire|damage|destroy|vandal|scam|fraud|launder|smuggl|without (?:being|getting) caught|illegal)",
     re.I,
 )
 _MOJIBAKE = re.compile(r"[ÃÂâ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]")
@@ -82,12 +110,26 @@ def answer_in_list_form(dialogue: Dialogue) -> str | None:
 
 
 def refusal(dialogue: Dialogue) -> str | None:
-    """No answer is a refusal or claims that there is no image."""
+    """The writer doesn't refuse its work: no answer claims that there is no image, or refuses without a reason.
+
+    An assistant that declines a harmful request as the prompt orders it (rule 6: why, and a safe alternative) is none.
+    """
+    num_declined = 0
     for number, turn in enumerate(dialogue.turns, start=1):
         match = _REFUSAL.search(turn.assistant)
-        if match:
+        if match is None:
+            continue
+        num_declined += 1
+        if not declines_harm(turn) or 2 * num_declined > len(dialogue.turns):
             return f"turn {number}: {match.group()!r}"
     return None
+
+
+def declines_harm(turn: Turn) -> bool:
+    """True if an answer declines a harmful request: with the reason, and an alternative where the harm isn't plain."""
+    if _NO_WORK.search(turn.assistant) or not _HARM.search(turn.assistant):
+        return False
+    return bool(_ALTERNATIVE.search(turn.assistant) or _HARMFUL_REQUEST.search(turn.human_text))
 
 
 def bad_length(dialogue: Dialogue) -> str | None:
@@ -124,11 +166,16 @@ def repetition(dialogue: Dialogue) -> str | None:
     return None
 
 
+def is_unclear(text: str) -> bool:
+    """True if a text has replacement characters, or mojibake."""
+    return "\ufffd" in text or len(_MOJIBAKE.findall(text)) >= 2
+
+
 def unclear_text(dialogue: Dialogue) -> str | None:
     """No replacement characters and no mojibake."""
     for number, turn in enumerate(dialogue.turns, start=1):
         for text in (turn.human_text, turn.assistant):
-            if "\ufffd" in text or len(_MOJIBAKE.findall(text)) >= 2:
+            if is_unclear(text):
                 return f"turn {number}: replacement characters or mojibake"
     return None
 

@@ -13,7 +13,7 @@ import numpy as np
 from mmcr_dataset.filters.clip_match import Matcher, score_dialogues
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.record.dialogue import from_json, image_entries
-from mmcr_dataset.stage.stages import Stage, read_jsonl, write_jsonl
+from mmcr_dataset.stage.stages import Stage, numbered, read_jsonl, write_jsonl
 from mmcr_dataset.stage.work_folder import read_images, without_images
 
 
@@ -50,8 +50,8 @@ def score_shard(
 
 def drop_other_shards(scored: Stage, numbers: Collection[int]) -> None:
     """Delete the shards that are not in `numbers`, left by a larger build."""
-    for path in scored.folder.glob("?????.jsonl"):
-        if int(path.stem) not in numbers:
+    for number, path in numbered(scored.folder, "jsonl"):
+        if number not in numbers:
             path.unlink()
 
 

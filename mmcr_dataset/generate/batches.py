@@ -17,12 +17,21 @@ from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.batch_api import ENDED, BatchApi
 from mmcr_dataset.endpoint.batch_folder import Batch, BatchFile, BatchFolder, read_lines
 from mmcr_dataset.endpoint.budget import Budget, EndpointUnusable
-from mmcr_dataset.endpoint.client import Messages, Reply, RequestFailed, rename_max_tokens, to_body, to_request
-from mmcr_dataset.endpoint.ledger import Asked, Ledger, to_asked
-from mmcr_dataset.endpoint.reply import RetryableFailure, read_completion, read_reply, rejects_max_tokens
+from mmcr_dataset.endpoint.client import (
+    Messages,
+    Reply,
+    RequestFailed,
+    rename_max_tokens,
+    to_attempt,
+    to_body,
+    to_request,
+)
+from mmcr_dataset.endpoint.ledger import Asked, Ledger
+from mmcr_dataset.endpoint.reply import RetryableFailure, read_completion, read_reply, read_usage, rejects_max_tokens
 from mmcr_dataset.endpoint.transport import HttpResponse
-from mmcr_dataset.generate.dialogues import image_name, image_url, to_request_messages
+from mmcr_dataset.generate.dialogues import UNUSABLE, image_name, image_url, to_request_messages
 from mmcr_dataset.generate.estimate import BATCH_SHARE
+from mmcr_dataset.generate.parse import is_readable
 from mmcr_dataset.generate.writer_settings import WriterSettings
 
 _POLL_MIN_S, _POLL_MAX_S = 0.2, 30.0
@@ -46,6 +55,7 @@ class BatchAnswers:
         self,
         messages: Messages,
         with_images: Callable[[], Messages] | None = None,
+        attempt: int = 1,
         **decoding: Any,  # noqa: ANN401
     ) -> Reply:
         """The stored reply to some messages; as `ChatClient.ask`, but sends nothing.
@@ -53,15 +63,15 @@ class BatchAnswers:
         Raises:
             RequestFailed: no batch had an answer.
         """
-        key = to_asked(to_request(self._model, messages, decoding)).key
+        key = to_attempt(to_request(self._model, messages, decoding), attempt).key
         known = self._ledger.find(key)
         if known is None:
             raise self._failures.get(key) or RequestFailed("no_answer", "no batch had an answer to this request")
         return read_reply(known, from_ledger=True)
 
-    def has_answer(self, messages: Messages, **decoding: Any) -> bool:  # noqa: ANN401
+    def has_answer(self, messages: Messages, attempt: int = 1, **decoding: Any) -> bool:  # noqa: ANN401
         """True if the answer is in the ledger."""
-        return self._ledger.has(to_asked(to_request(self._model, messages, decoding)).key)
+        return self._ledger.has(to_attempt(to_request(self._model, messages, decoding), attempt).key)
 
     def show_spend(self) -> str:
         """Cost so far, if the model's price is known."""
@@ -138,7 +148,7 @@ class BatchRun:
         lines: list[tuple[Asked, bytes, float]] = []
         for candidate in shard:
             named = to_request_messages(candidate, self._settings, image_name)
-            wanted = self._wanted(named)
+            wanted = self._wanted(candidate, named)
             if wanted is None or wanted[0].key in seen:
                 continue
             asked, request = wanted
@@ -149,22 +159,26 @@ class BatchRun:
             lines.append((asked, to_body(line) + b"\n", self._budget.worst_case_usd(request)))
         return lines
 
-    def _wanted(self, named: Messages) -> tuple[Asked, dict[str, Any]] | None:
-        """The unanswered request of a candidate: with twice max_tokens if the first reply was truncated."""
-        for max_tokens in (self._settings.max_tokens, 2 * self._settings.max_tokens):
-            decoding = {"temperature": self._settings.temperature, "max_tokens": max_tokens}
-            request = to_request(self._endpoint.model, named, decoding)
-            asked = to_asked(request)
-            failure = self.failures.get(asked.key)
-            if self._ledger.has(asked.key):
-                return None
-            if failure is None and max_tokens == self._settings.max_tokens:
-                doubled = to_asked(request | {"max_tokens": 2 * max_tokens})
-                return None if self._ledger.has(doubled.key) else (asked, request)
-            if failure is None or isinstance(failure, RetryableFailure):
-                return asked, request
-            if failure.reason != "length":
-                return None
+    def _wanted(self, candidate: Candidate, named: Messages) -> tuple[Asked, dict[str, Any]] | None:
+        """The request of a candidate to send: of the first attempt that is neither readable nor failed for good."""
+        for attempt in range(1, self._settings.attempts + 1):
+            for max_tokens in (self._settings.max_tokens, 2 * self._settings.max_tokens):
+                decoding = {"temperature": self._settings.temperature, "max_tokens": max_tokens}
+                request = to_request(self._endpoint.model, named, decoding)
+                doubled = to_attempt(request | {"max_tokens": 2 * self._settings.max_tokens}, attempt)
+                asked = to_attempt(request, attempt)
+                known = self._ledger.find(asked.key) or self._ledger.find(doubled.key)
+                failure = self.failures.get(asked.key)
+                if known is not None:
+                    if is_readable(candidate, read_reply(known, from_ledger=True).text):
+                        return None
+                    break  # the next attempt
+                if failure is None or isinstance(failure, RetryableFailure):
+                    return asked, request
+                if failure.reason != "length":
+                    if failure.reason not in UNUSABLE:
+                        return None
+                    break
         return None
 
     async def _send(self, batch: Batch | None) -> None:
@@ -251,14 +265,16 @@ class BatchRun:
     def _store(self, asked: Asked, line: dict[str, Any], at: float) -> Any:  # noqa: ANN401  (a future)
         """Store one line of a batch's output: an answer, or a failure with its reason."""
         usd, response = 0.0, line.get("response")
-        body = (response or {}).get("body") or {}
+        body = response.get("body") if isinstance(response, dict) else None
+        body = body if isinstance(body, dict) else {}
         try:
             if not isinstance(response, dict):
-                error = line.get("error") or {}
+                said = line.get("error")
+                error = said if isinstance(said, dict) else {"message": said}
                 raise RetryableFailure(str(error.get("code") or "no_answer"), str(error.get("message")), None)
-            answered = HttpResponse(int(response.get("status_code") or 0), {}, json.dumps(body).encode())
+            answered = HttpResponse(_to_status(response.get("status_code")), {}, json.dumps(body).encode())
             raw = read_completion(answered, body, f"{self._endpoint.base_url}, model {self._endpoint.model!r}")
-            usd = self._budget.spend(raw.get("usage") or {}, self._budget.worst_case_usd(json.loads(asked.text)))
+            usd = self._budget.spend(read_usage(raw), self._budget.worst_case_usd(json.loads(asked.text)))
             read_reply(raw, from_ledger=False)
         except RequestFailed as failure:
             if rejects_max_tokens(body):
@@ -282,3 +298,8 @@ class BatchRun:
             f"{self._endpoint.base_url} refused a batch of {batch.num_requests:,} requests: "
             f"{reasons or 'no reason given'}; nothing was paid for it"
         )
+
+
+def _to_status(value: object) -> int:
+    """An HTTP status, 0 for what is none."""
+    return value if isinstance(value, int) else int(value) if isinstance(value, str) and value.isdecimal() else 0

@@ -18,12 +18,15 @@ from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.offline import VERSION, write_offline
 from mmcr_dataset.generate.parse import UnreadableReply, to_dialogue
 from mmcr_dataset.generate.prompts import prompt_sha256, show_prompt
+from mmcr_dataset.generate.unwrap import unwrap
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Generation
 from mmcr_dataset.record.images import to_data_url
 from mmcr_dataset.record.messages import Question, to_messages, to_openai
 from mmcr_dataset.stage.stages import Removed
 
+# Failures of a reply that another attempt can mend; `length` has had its second limit.
+UNUSABLE = frozenset({"no_choice", "empty_reply", "unfinished", "length"})
 Progress = Callable[[str], None]  # called for every finished candidate with the cost so far
 
 
@@ -36,14 +39,17 @@ def fingerprint(settings: WriterSettings) -> dict[str, Any]:
         "endpoint": [settings.endpoint.base_url, settings.endpoint.model],
         "prompts": [prompt_sha256(1), prompt_sha256(2)],
         "decoding": [settings.temperature, settings.max_tokens, settings.max_side_px, settings.detail],
+        "attempts": settings.attempts,
     }
 
 
 class Writer(Protocol):
     """Returns the reply text for a candidate."""
 
-    async def write(self, candidate: Candidate) -> tuple[str, Generation]:
-        """The raw reply and its metadata; raises RequestFailed if there is none."""
+    max_attempts: int
+
+    async def write(self, candidate: Candidate, attempt: int = 1) -> tuple[str, Generation]:
+        """The raw reply of an attempt and its metadata; raises RequestFailed if there is none."""
 
     def spend(self) -> str:
         """Cost so far, for the progress bar; empty if nothing is paid."""
@@ -52,7 +58,9 @@ class Writer(Protocol):
 class OfflineWriter:
     """Writer without a model: the document's sentences and measured facts of its images."""
 
-    async def write(self, candidate: Candidate) -> tuple[str, Generation]:
+    max_attempts = 1  # it would write the same again
+
+    async def write(self, candidate: Candidate, attempt: int = 1) -> tuple[str, Generation]:
         """The reply text, a function of the candidate."""
         return write_offline(candidate), Generation(writer="offline", prompt_sha256=VERSION)
 
@@ -68,11 +76,12 @@ class AnswerSource(Protocol):
         self,
         messages: Messages,
         with_images: Callable[[], Messages] | None = None,
+        attempt: int = 1,
         **decoding: Any,  # noqa: ANN401
     ) -> Reply:
         """The reply; as `ChatClient.ask`."""
 
-    def has_answer(self, messages: Messages, **decoding: Any) -> bool:  # noqa: ANN401
+    def has_answer(self, messages: Messages, attempt: int = 1, **decoding: Any) -> bool:  # noqa: ANN401
         """True if the answer is in the ledger."""
 
     def show_spend(self) -> str:
@@ -84,18 +93,20 @@ class OpenAIWriter:
 
     def __init__(self, answers: AnswerSource, settings: WriterSettings) -> None:
         self._answers, self._settings = answers, settings
+        self.max_attempts = settings.attempts
 
-    async def write(self, candidate: Candidate) -> tuple[str, Generation]:
+    async def write(self, candidate: Candidate, attempt: int = 1) -> tuple[str, Generation]:
         """The model's reply; one truncated at `max_tokens` is requested again with twice the limit."""
         settings, named = self._settings, to_request_messages(candidate, self._settings, image_name)
         limits = [settings.max_tokens, 2 * settings.max_tokens]
-        if self._answers.has_answer(named, temperature=settings.temperature, max_tokens=limits[1]):
+        if self._answers.has_answer(named, attempt, temperature=settings.temperature, max_tokens=limits[1]):
             del limits[0]  # truncated in an earlier run
         for max_tokens in limits:
             try:
                 reply = await self._answers.ask(
                     named,
                     lambda: to_request_messages(candidate, settings, image_url),
+                    attempt,
                     temperature=settings.temperature,
                     max_tokens=max_tokens,
                 )
@@ -166,13 +177,33 @@ async def _write_dialogues(
 
 
 async def write_one(candidate: Candidate, writer: Writer, progress: Progress) -> Dialogue | Removed:
-    """Write the dialogue of one candidate, or return why there is none."""
+    """Write the dialogue of one candidate, asking once, or return why there is none."""
+    return (await write_counted(candidate, writer, progress, max_attempts=1))[0]
+
+
+async def write_counted(
+    candidate: Candidate, writer: Writer, progress: Progress, max_attempts: int
+) -> tuple[Dialogue | Removed, tuple[str, ...]]:
+    """Write the dialogue of one candidate, asking again where the reply can't be read.
+
+    Returns:
+        The dialogue or why there is none, and names of what was mended: `asked_again`, or stripped from the reply.
+    """
+    asked_again: tuple[str, ...] = ()
     try:
-        reply, generation = await writer.write(candidate)
-        return to_dialogue(candidate, reply, generation)
+        for attempt in range(1, max_attempts + 1):
+            try:
+                reply, generation = await writer.write(candidate, attempt)
+                return to_dialogue(candidate, reply, generation), (*asked_again, *unwrap(reply)[1])
+            except (RequestFailed, UnreadableReply) as failure:
+                may_mend = isinstance(failure, UnreadableReply) or failure.reason in UNUSABLE
+                if not may_mend or attempt == max_attempts:
+                    raise
+                asked_again = ("asked_again",)
+        raise AssertionError("unreachable: the loop returns or raises")
     except RequestFailed as failure:
-        return Removed(candidate.id, failure.reason, failure.detail, retry=True)
+        return Removed(candidate.id, failure.reason, failure.detail, retry=True), asked_again
     except UnreadableReply as failure:
-        return Removed(candidate.id, failure.reason, failure.detail)
+        return Removed(candidate.id, failure.reason, failure.detail), asked_again
     finally:
         progress(writer.spend())

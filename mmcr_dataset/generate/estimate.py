@@ -84,7 +84,9 @@ def estimate(shards: Iterable[Sequence[Candidate]], settings: WriterSettings, le
                 if price is not None
             )
             tokens_out += round(measured or min(_REPLY_TOKENS[len(candidate.images) > 1], settings.max_tokens))
-            worst_case_usd += price.worst_case_usd(request) if price is not None else 0.0
+            if price is not None:  # a truncated reply is asked for with twice the limit, an unreadable one again
+                both = (request, request | {"max_tokens": 2 * settings.max_tokens})
+                worst_case_usd += settings.attempts * sum(map(price.worst_case_usd, both))
     share = BATCH_SHARE if settings.writer == "openai-batch" else 1.0
     return Estimate(
         num_known=known,
@@ -105,6 +107,7 @@ def show_writer_change(before: Mapping[str, Any] | None, now: Mapping[str, Any],
         now: fingerprint of the current writer.
         cost: its cost estimate.
     """
+    before = None if before is None else {**before, "attempts": now.get("attempts")}  # costs only unreadable ones
     if before is None or dict(before) == dict(now) or not cost.num_other or not cost.num_to_pay:
         return None
     names = {"prompts": "the prompt", "decoding": "temperature, max tokens, image size or detail"}

@@ -13,6 +13,7 @@ from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.generate.image_facts import ImageFacts, measure_facts
 from mmcr_dataset.record.dialogue import TURNS_MULTI
 from mmcr_dataset.record.images import decode_rgb
+from mmcr_dataset.record.plain_text import cut_text
 
 VERSION = "offline-1"
 _MAX_SENTENCE = 300  # characters; longer ones are truncated at a word
@@ -36,7 +37,7 @@ def _sentences(text: str) -> list[str]:
     for sentence in re.split(r"(?<=[.!?])\s+|\n+", text):
         words = " ".join(sentence.split())
         if len(words) > _MAX_SENTENCE:
-            words = words[:_MAX_SENTENCE].rpartition(" ")[0] + " ..."
+            words = cut_text(words, _MAX_SENTENCE) + " ..."
         if len(words) >= 4 and words not in found:
             found.append(words)
     return found

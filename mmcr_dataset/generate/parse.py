@@ -15,10 +15,10 @@ from __future__ import annotations
 import re
 
 from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.generate.unwrap import SPEAKER, unwrap
 from mmcr_dataset.record.dialogue import Dialogue, Generation, InvalidDialogue, Turn, dialogue_id, introduce
 from mmcr_dataset.record.plain_text import clean_text
 
-_SPEAKER = re.compile(r"^[ \t]*[*#]*[ \t]*<[ \t]*(human|assistant)[ \t]*(\d+)[ \t]*>[ \t*]*:?[ \t*]*", re.I | re.M)
 _MARK = re.compile(r"<[ ]*image[ _]?(\d+)[ ]*>", re.I)
 _REFUSAL = re.compile(
     r"^\W*(?:i['’]?m sorry|sorry,|i (?:can(?:no|['’])t|am unable|am not able)|as an ai\b|i apologi[sz]e)", re.I
@@ -35,17 +35,20 @@ class UnreadableReply(ValueError):
 
 
 def read_turns(reply: str) -> list[tuple[str, str]]:
-    r"""The (human, assistant) texts of a reply, with their `<image n>` marks.
+    r"""The (human, assistant) texts of a reply, with their `<image n>` marks, without what is around the dialogue.
 
     Example: `"< Human 1 >: <image 1> Hi\\n< Assistant 1 >: Image 1 is red."` -> `[("<image 1> Hi", "Image 1 is red.")]`
 
     Raises:
-        UnreadableReply: refusal, no_turns, not_alternating.
+        UnreadableReply: refusal, only_thinking, no_turns, not_alternating.
     """
-    speakers = list(_SPEAKER.finditer(reply))
+    whole, (reply, stripped) = reply, unwrap(reply)
+    speakers = list(SPEAKER.finditer(reply))
     if not speakers:
         if _REFUSAL.match(reply):
             raise UnreadableReply("refusal", reply[:200])
+        if "thinking" in stripped and not reply:
+            raise UnreadableReply("only_thinking", f"the reply is all thinking, it ends {whole[-80:]!r}")
         raise UnreadableReply("no_turns", f"expected lines that begin with '< Human 1 >:', got {reply[:100]!r}")
     texts: list[str] = []
     for place, speaker in enumerate(speakers):
@@ -103,6 +106,15 @@ def to_dialogue(candidate: Candidate, reply: str, generation: Generation) -> Dia
         )
     except InvalidDialogue as error:
         raise UnreadableReply(error.invariant, error.detail) from error
+
+
+def is_readable(candidate: Candidate, reply: str) -> bool:
+    """True if the reply for a candidate is a dialogue."""
+    try:
+        to_dialogue(candidate, reply, Generation())
+    except UnreadableReply:
+        return False
+    return True
 
 
 def _without_marks(human: str) -> str:

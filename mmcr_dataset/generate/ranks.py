@@ -13,15 +13,17 @@ from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.endpoint.ledger_files import merge_ledgers
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.stage.engine import EngineSettings
+from mmcr_dataset.stage.stages import numbered
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateTask:
-    """Arguments of the generate stage: work folder, writer, engine."""
+    """Arguments of the generate stage: work folder, writer, engine, fingerprints of the evaluation sets."""
 
     work: Path
     writer: WriterSettings
     engine: EngineSettings
+    evaluation_sets: tuple[str, ...] = ()
 
 
 def rank_ledger(work: Path, rank: int) -> Path:
@@ -35,7 +37,7 @@ def merge_rank_ledgers(work: Path) -> None:
     Raises:
         LedgerError: a rank is still running, or a file is damaged.
     """
-    parts = sorted((work / "ledgers").glob("?????.sqlite"))
+    parts = [path for _, path in numbered(work / "ledgers", "sqlite")]
     if not parts:
         return
     joined = work / "ledger.sqlite"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,7 +20,8 @@ from mmcr_dataset.generate.ranks import GenerateTask, merge_rank_ledgers, rank_l
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
 from mmcr_dataset.stage.engine import Job, launch
 from mmcr_dataset.stage.progress import log_count, open_bar
-from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, write_jsonl
+from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, numbered, write_jsonl
+from mmcr_dataset.stage.work_folder import screened_path
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +39,10 @@ def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | No
     Raises:
         ValueError: shards are left unfinished, or no request was answered.
     """
-    paths = {int(path.stem): path for path in sorted((task.work / STAGES["collect"]).glob("*.parquet"))}
+    paths = dict(numbered(task.work / STAGES["collect"], "parquet"))
     if task.writer.endpoint is None:
         stage = _begin(task)
-        _write(task, stage, paths, None)
+        _write(task, stage, paths, None)  # free: the filter stage drops what must be dropped
         return _close(stage, paths)
     merge_rank_ledgers(task.work)
     with Ledger(task.work / "ledger.sqlite") as ledger:
@@ -93,7 +96,9 @@ def write_rank(task: GenerateTask, numbers: Sequence[int], spent_usd: float, ran
 
 def _inputs(task: GenerateTask) -> dict[str, Any]:
     """Settings of the stage: candidates and writer."""
-    return {"input": Stage.open(task.work, "collect").fingerprint, "writer": fingerprint(task.writer)}
+    inputs = {"input": Stage.open(task.work, "collect").fingerprint, "writer": fingerprint(task.writer)}
+    is_paid = task.writer.endpoint is not None
+    return inputs | ({"evaluation_sets": list(task.evaluation_sets)} if task.evaluation_sets and is_paid else {})
 
 
 def _begin(task: GenerateTask) -> Stage:
@@ -121,18 +126,21 @@ def _write(task: GenerateTask, stage: Stage, numbers: Iterable[int], ledger: Led
     def finish(number: int, rows: Sequence[Row]) -> None:
         dialogues = [row for row in rows if not isinstance(row, Removed)]
         write_jsonl(stage.shard(number, "jsonl"), dialogues)
-        stage.finish(number, len(rows), len(dialogues), [row for row in rows if isinstance(row, Removed)])
+        mended = Counter(what for row in dialogues for what in row.get("mended", ()))
+        stage.finish(number, len(rows), len(dialogues), [row for row in rows if isinstance(row, Removed)], mended)
 
     todo = _unfinished(stage, numbers)
+    done = set(numbers) - set(todo)
     with open_bar("generate", "dialogue", Stage.open(task.work, "collect").count().num_kept) as bar:
-        bar.update(sum(stage.num_in(number) for number in numbers if number not in set(todo)))
+        bar.update(sum(stage.num_in(number) for number in done))
         bar.unpause()
 
         def advance(spend: str) -> None:
             bar.set_postfix_str(spend, refresh=False)
             bar.update()
 
-        write_shards(Shards(todo, partial(read_shard, task.work), finish), task.writer, ledger, advance)
+        load = partial(read_shard if task.writer.endpoint is None else load_shard, task.work)
+        write_shards(Shards(todo, load, finish), task.writer, ledger, advance)
 
 
 def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
@@ -140,8 +148,18 @@ def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
     return [number for number in numbers if not stage.is_finished(number) or stage.has_retries(number)]
 
 
+def load_shard(work: Path, number: int) -> list[Candidate | Removed]:
+    """The candidates of a collected shard; those that need not be paid for with the reason in their place."""
+    rows: list[Candidate | Removed] = [*read_shard(work, number)]
+    path = screened_path(work, number)
+    if path.is_file():
+        for place, (reason, detail) in json.loads(path.read_text("utf-8")).items():
+            rows[int(place)] = Removed(rows[int(place)].id, reason, detail)
+    return rows
+
+
 def _read_shards(work: Path, numbers: Collection[int]) -> Iterator[list[Candidate]]:
     with open_bar("cost", "shard", len(numbers)) as bar:
         for number in numbers:
-            yield read_shard(work, number)
+            yield [row for row in load_shard(work, number) if isinstance(row, Candidate)]
             bar.update()

@@ -20,9 +20,9 @@ from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.batches import BatchRun
-from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, write_one
+from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, write_counted
 from mmcr_dataset.generate.writer_settings import WriterSettings
-from mmcr_dataset.record.dialogue import to_json
+from mmcr_dataset.record.dialogue import Dialogue, to_json
 from mmcr_dataset.stage.stages import Removed
 
 Row = dict[str, Any] | Removed  # a dialogue in the form of `to_json`, or why there is none
@@ -33,7 +33,7 @@ class Shards:
     """Shards to write: their numbers, how to load their candidates, and how to store their rows (in order)."""
 
     numbers: Sequence[int]
-    load: Callable[[int], Sequence[Candidate]]
+    load: Callable[[int], Sequence[Candidate | Removed]]
     finish: Callable[[int, list[Row]], None]
 
 
@@ -59,8 +59,12 @@ async def _write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger
         return
     assert ledger is not None, "an endpoint needs a ledger"
     if settings.writer == "openai-batch":
+
+        def to_ask(number: int) -> list[Candidate]:
+            return [row for row in shards.load(number) if isinstance(row, Candidate)]
+
         run = BatchRun(settings, ledger, ledger.path.with_name("batches"), _log)
-        answers = await run.answer(lambda: map(shards.load, shards.numbers))
+        answers = await run.answer(lambda: map(to_ask, shards.numbers))
         await _fill(shards, OpenAIWriter(answers, settings), 2 * settings.endpoint.max_in_flight, progress)
         return
     async with ChatClient(settings.endpoint, ledger) as client:
@@ -69,6 +73,12 @@ async def _write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger
 
 def _log(line: str) -> None:
     tqdm.write(f"{time.strftime('%H:%M:%S')}     batch: {line}", file=sys.stderr)
+
+
+def _to_row(written: Dialogue | Removed, mended: tuple[str, ...]) -> Row:
+    if isinstance(written, Removed):
+        return written
+    return to_json(written) | ({"mended": list(mended)} if mended else {})
 
 
 class _OpenShard:
@@ -81,9 +91,13 @@ class _OpenShard:
 
 
 async def _fill(shards: Shards, writer: Writer, max_concurrency: int, progress: Progress) -> None:
-    async def write(shard: _OpenShard, place: int, candidate: Candidate) -> None:
-        written = await write_one(candidate, writer, progress)
-        shard.rows[place] = written if isinstance(written, Removed) else to_json(written)
+    async def write(shard: _OpenShard, place: int, candidate: Candidate | Removed) -> None:
+        if isinstance(candidate, Removed):
+            shard.rows[place] = candidate
+            progress(writer.spend())
+        else:
+            written, mended = await write_counted(candidate, writer, progress, writer.max_attempts)
+            shard.rows[place] = _to_row(written, mended)
         shard.num_left -= 1
         if shard.num_left == 0:
             await asyncio.to_thread(shards.finish, shard.number, [row for row in shard.rows if row is not None])

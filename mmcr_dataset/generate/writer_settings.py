@@ -55,6 +55,7 @@ class WriterSettings:
         max_side_px: images are downscaled to a longer side of at most this.
         detail: image detail, for endpoints that support it.
         batches: for openai-batch: limits of a file, and number of rounds.
+        attempts: how often a document is asked for, where the reply can't be read as a dialogue.
     """
 
     writer: Literal["openai", "openai-batch", "offline"] = "openai"
@@ -64,8 +65,11 @@ class WriterSettings:
     max_side_px: int = 1024
     detail: Literal["low", "high", "auto"] | None = None
     batches: Suppress[BatchSettings] = field(default_factory=BatchSettings)
+    attempts: int = 2
 
     def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"--attempts {self.attempts}: expected at least 1")
         if (self.writer != "offline") != (self.endpoint is not None):
             raise ValueError(
                 f"--writer {self.writer}: --endpoint URL#MODEL is required for openai and openai-batch only"

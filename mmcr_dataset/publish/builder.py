@@ -17,9 +17,11 @@ import pyarrow as pa
 from datasets import ArrowBasedBuilder, BuilderConfig, DatasetInfo, Split, SplitGenerator
 
 from mmcr_dataset.publish.parquet import ROWS_A_GROUP, arrow_schema, row_features
+from mmcr_dataset.publish.remove import reason_taken_out
 from mmcr_dataset.record.columns import to_columns
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.stage.stages import Stage
+from mmcr_dataset.stage.takedowns import load_takedowns
 from mmcr_dataset.stage.work_folder import read_dialogues
 
 
@@ -50,8 +52,10 @@ class DialogueBuilder(ArrowBasedBuilder):  # type: ignore[misc]
         return [SplitGenerator(Split.TRAIN, gen_kwargs={"works": [self.config.work]})]
 
     def _generate_tables(self, works: list[str]) -> Iterator[tuple[int, pa.Table]]:
-        for work in works:
-            rows = (dialogue for dialogue in read_dialogues(Path(work), "filter") if self._takes(dialogue))
+        for work in map(Path, works):
+            taken_out = load_takedowns(work.with_name(work.name.removesuffix(".work")), work)
+            dialogues = read_dialogues(work, "filter")
+            rows = (one for one in dialogues if self._takes(one) and reason_taken_out(one, taken_out) is None)
             number = 0
             while group := list(islice(rows, ROWS_A_GROUP)):
                 yield number, to_columns(group, arrow_schema())
@@ -76,5 +80,7 @@ def open_builder(work: Path, config: str = "default", cache_dir: Path | None = N
     if config not in names:
         raise ValueError(f"configuration {config!r}: expected one of {', '.join(names)}")
     content = Stage.open(work, "filter").content_hash()
+    taken_out = load_takedowns(work.with_name(work.name.removesuffix(".work")), work)
+    content += taken_out.fingerprint() if taken_out else ""
     place = str(cache_dir) if cache_dir is not None else None
     return DialogueBuilder(cache_dir=place, config_name=config, work=str(work.resolve()), content=content)

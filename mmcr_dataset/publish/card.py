@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from string import Template
 
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, file_sha256, to_croissant
-from mmcr_dataset.publish.describe import describe, load_statistics, show_table, write_statistics
+from mmcr_dataset.publish.describe import Statistics, describe, load_statistics, show_table, write_statistics
 from mmcr_dataset.publish.markdown_table import to_table
-from mmcr_dataset.publish.remove import LOG_NAME, count_removed
+from mmcr_dataset.publish.remove import count_removed
 from mmcr_dataset.stage.stages import write_text
+from mmcr_dataset.stage.takedowns import LOG_NAME
 
 _VENDOR_TERMS = (
     "Text written by a vendor's model is subject to that vendor's terms too; each row names it in `generation`."
@@ -31,6 +33,14 @@ _TEXT = (
     "Dialogues of several turns about one to four images, written about interleaved web documents after the recipe "
     "of MMCR (arXiv 2503.18533)."
 )
+_IMPORTED = "Dialogues about images, imported from an existing conversation set."
+_INTRO = {
+    "build": """\
+Dialogues of several turns about one to four images, in which a person asks and an assistant answers with the thread
+kept from turn to turn. Made after the recipe of MMCR (arXiv 2503.18533): interleaved web documents, dialogues written
+about them, strict filters.""",
+    "import": _IMPORTED,
+}
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -50,6 +60,8 @@ def write_card(folder: Path, name: str) -> None:
         configs=_show_configs(folder, list(statistics)),
         size=next((label for most, label in _SIZES if num_rows < most), "1M<n<10M"),
         name=name,
+        intro=_INTRO["import" if writers == ["import"] else "build"],
+        loads="\n".join(_show_load(name, config, numbers) for config, numbers in statistics.items()),
         table=show_table(statistics),
         funnel=_show_funnel(folder),
         writers=", ".join(f"`{writer}`" for writer in writers),
@@ -59,8 +71,21 @@ def write_card(folder: Path, name: str) -> None:
         removed=_show_removed(folder),
     )
     write_text(folder / "README.md", text)
-    description = Description(name, _TEXT, licences=licences, rai=_describe_making(writers))
+    text = _IMPORTED if writers == ["import"] else _TEXT
+    description = Description(name, text, licences=licences, rai=_describe_making(writers))
     write_text(folder / CROISSANT_NAME, json.dumps(to_croissant(folder, description), indent=1) + "\n")
+
+
+def _show_load(name: str, config: str, numbers: Statistics) -> str:
+    """A line that loads one configuration, with what is in it."""
+    images, turns = (_show_range(counts, what) for counts, what in ((numbers.images, "image"), (numbers.turns, "turn")))
+    return f'{config} = load_dataset("{name}", "{config}", split="train")  # {images}, {turns}'
+
+
+def _show_range(counts: Mapping[str, object], what: str) -> str:
+    """`2 to 4 images` from the numbers that occur."""
+    least, most = min(map(int, counts)), max(map(int, counts))
+    return f"{least if least == most else f'{least} to {most}'} {what}{'' if most == 1 else 's'}"
 
 
 def _describe_making(writers: list[str]) -> dict[str, str | list[str]]:

@@ -6,7 +6,9 @@ cover the first 5 GB, at most 1,000 columns and 4,000 configurations.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,7 +21,7 @@ from mmcr_dataset.publish.croissant import CROISSANT_NAME, file_sha256, read_che
 from mmcr_dataset.publish.describe import load_statistics
 from mmcr_dataset.publish.parquet import arrow_schema
 from mmcr_dataset.record.dialogue import InvalidDialogue
-from mmcr_dataset.record.images import ImageError, open_image
+from mmcr_dataset.record.images import ImageError, check_mode, decode_rgb
 from mmcr_dataset.record.row import from_row, to_row_messages
 
 PAGE_ROWS = 100
@@ -161,17 +163,29 @@ def _check_shard(path: Path) -> list[Finding]:
 
 
 def _check_rows(shards: list[Path], progress: Callable[[int], object]) -> Iterator[Finding]:
-    """Check every row: invariants, image headers, unique ids."""
+    """Check every row: invariants, unique ids, and that each image decodes (Pillow's decoders run in parallel)."""
     seen: dict[str, str] = {}
-    for path in shards:
-        number = 0
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_ROWS_A_BATCH):
-                for row in batch.to_pylist():
-                    place = f"{path.parent.name}/{path.name} row {number}"
-                    yield from _check_row(row, place, seen)
-                    number += 1
-                progress(batch.num_rows)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for path in shards:
+            yield from _check_rows_of(path, seen, threads, progress)
+
+
+def _check_rows_of(
+    path: Path, seen: dict[str, str], threads: Executor, progress: Callable[[int], object]
+) -> Iterator[Finding]:
+    number = 0
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_ROWS_A_BATCH):
+            rows = batch.to_pylist()
+            decoded = [[threads.submit(_show_undecodable, i["bytes"]) for i in row["images"] or ()] for row in rows]
+            for row, images in zip(rows, decoded, strict=True):
+                place = f"{path.parent.name}/{path.name} row {number}, id {row['id']}"
+                yield from _check_row(row, place, seen)
+                for image_number, problem in enumerate((image.result() for image in images), start=1):
+                    if problem is not None:
+                        yield Finding(True, place, f"image {image_number}: {problem}")
+                number += 1
+            progress(batch.num_rows)
 
 
 def _check_row(row: dict[str, Any], place: str, seen: dict[str, str]) -> Iterator[Finding]:
@@ -187,11 +201,18 @@ def _check_row(row: dict[str, Any], place: str, seen: dict[str, str]) -> Iterato
         yield Finding(True, place, "a content block of messages has extra fields")
     if (row["num_turns"], row["num_images"]) != (len(dialogue.turns), len(dialogue.images)):
         yield Finding(True, place, f"num_turns or num_images is wrong: {row['num_turns']}, {row['num_images']}")
-    for image_number, image in enumerate(dialogue.images, start=1):
-        try:
-            open_image(image.data)
-        except ImageError as error:
-            yield Finding(True, place, f"image {image_number}: {error}")
+
+
+def _show_undecodable(data: bytes | None) -> str | None:
+    """Why an image can't be decoded or shown, None if it can."""
+    if data is None:
+        return "no bytes; images must be embedded"
+    try:
+        check_mode(data)
+        decode_rgb(data)
+    except ImageError as error:
+        return str(error)
+    return None
 
 
 def _check_loading(folder: Path) -> Iterator[Finding]:

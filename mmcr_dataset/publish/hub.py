@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from mmcr_dataset.publish.check import check_dataset
+from mmcr_dataset.publish.data_folder import MARKER_NAME
 from mmcr_dataset.publish.describe import load_statistics
 from mmcr_dataset.publish.publish_settings import PublishSettings
 
@@ -54,6 +55,7 @@ def _upload(folder: Path, settings: PublishSettings) -> str:
                 folder_path=folder,
                 revision=settings.revision,
                 create_pr=settings.create_pr,
+                ignore_patterns=[MARKER_NAME],
                 delete_patterns=["single/*.parquet", "multi/*.parquet"],
                 commit_message=f"Publish {folder.resolve().name}",
             )

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from mmcr_dataset.collect.sources.conversations import read_records, size_of_images, to_dialogues
 from mmcr_dataset.publish.card import refresh_card
+from mmcr_dataset.publish.data_folder import begin_folder, check_replaceable, replace_folder
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.stage.stages import REMOVED, Removed, StageCount, write_jsonl, write_text
@@ -32,11 +33,12 @@ def import_conversations(file: Path, images: Path, out: Path, licence: str | Non
     """
     if out.exists():
         raise ValueError(f"--output_dir {out}: is there already; name a new folder or delete it")
+    check_replaceable(out, "import")
     if not images.is_dir():
         raise ValueError(f"--images {images}: no such folder; expected the folder that image paths are relative to")
     records = read_records(file)
     removed: list[Removed] = []
-    unfinished = out.with_name(out.name + ".unfinished")
+    unfinished = begin_folder(out)
     results = to_dialogues(records, images, licence)
     kept = _keep(tqdm(results, "import", len(records), unit=" record", disable=None, file=sys.stderr), removed)
     num_rows = sum(write_dataset(kept, unfinished, size_of_images(records, images)).values())
@@ -51,7 +53,7 @@ def import_conversations(file: Path, images: Path, out: Path, licence: str | Non
         )
     write_text(unfinished / "funnel.json", json.dumps([asdict(count)], indent=1) + "\n")
     refresh_card(unfinished, out.name)
-    unfinished.replace(out)
+    replace_folder(unfinished, out, "import")
     return count
 
 

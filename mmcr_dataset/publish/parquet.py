@@ -7,6 +7,7 @@ id: output is independent of input order, and removing a row changes one file.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -78,7 +79,7 @@ def arrow_schema() -> pa.Schema:
 
 def shard_of(row_id: str, num_shards: int) -> int:
     """Shard number of a row, a function of its id."""
-    return int.from_bytes(row_id.encode()[-8:].rjust(8, b"\0"), "big") % num_shards
+    return int.from_bytes(hashlib.sha256(row_id.encode("utf-8")).digest()[:8], "big") % num_shards
 
 
 def count_shards(size_bytes: int) -> int:

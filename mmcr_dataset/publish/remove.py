@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import re
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmcr_dataset.publish.parquet import to_row_groups, write_shard
+from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.stages import read_jsonl
+from mmcr_dataset.stage.takedowns import LOG_NAME, Takedowns, compile_pattern, log_takedowns
 
-LOG_NAME = "removed.jsonl"
 _KEYS = ["id", "source"]
 
 
@@ -29,10 +30,7 @@ def find_rows(folder: Path, url_pattern: str) -> dict[str, str]:
     Raises:
         ValueError: the pattern is not a regular expression, or the folder has no shards.
     """
-    try:
-        pattern = re.compile(url_pattern)
-    except re.error as error:
-        raise ValueError(f"--url_pattern {url_pattern!r}: not a regular expression ({error})") from error
+    pattern = compile_pattern(url_pattern)
     found: dict[str, str] = {}
     for _, table in _shards(folder):
         for row in table.to_pylist():
@@ -58,15 +56,17 @@ def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:
     return shards
 
 
-def remove_rows(folder: Path, reason_by_id: Mapping[str, str]) -> list[str]:
-    """Remove rows by id; unknown ids are ignored.
+def remove_rows(folder: Path, reason_by_id: Mapping[str, str], pattern: tuple[str, str] | None = None) -> list[str]:
+    """Remove rows by id, and keep them out of later builds.
 
-    Each removed row is logged in `removed.jsonl` (id, reason, URLs; never images or texts). Statistics and card are
-    stale afterwards: call `publish.card.refresh_card`.
+    Each removed row is logged in `removed.jsonl` (id, reason, URLs, hashes of the images; never images or texts) before
+    its shard is rewritten. Ids that the folder doesn't hold are logged in the work folder, for later builds.
+    Statistics and card are stale afterwards: call `publish.card.refresh_card`.
 
     Args:
         folder: a data set folder.
         reason_by_id: ids to remove.
+        pattern: a regular expression for addresses that later builds leave out, and the reason.
 
     Returns:
         The ids that were removed.
@@ -77,16 +77,18 @@ def remove_rows(folder: Path, reason_by_id: Mapping[str, str]) -> list[str]:
     shards = _shards(folder)
     if all(id_ in reason_by_id for _, table in shards for id_ in table["id"].to_pylist()):
         raise ValueError(f"{folder}: removing {len(reason_by_id)} rows would leave none; delete the data set instead")
+    found = {id_ for _, table in shards for id_ in table["id"].to_pylist()}
+    others = [{"id": id_, "reason": why} for id_, why in reason_by_id.items() if id_ not in found]
+    patterns = [] if pattern is None else [{"url_pattern": pattern[0], "reason": pattern[1]}]
+    log_takedowns(folder, [], [*others, *patterns])
     removed: list[str] = []
     for path, table in shards:
         gone = [row for row in table.to_pylist() if row["id"] in reason_by_id]
         if not gone:
             continue
-        with (folder / LOG_NAME).open("a", encoding="utf-8") as log:
-            for row in gone:
-                entry = {"id": row["id"], "reason": reason_by_id[row["id"]], "source": row["source"]}
-                log.write(json.dumps(entry, ensure_ascii=False) + "\n")
         whole = pq.read_table(path, partitioning=None)
+        images = dict(zip(whole["id"].to_pylist(), whole["images"], strict=True))
+        log_takedowns(folder, [_to_entry(row, reason_by_id[row["id"]], images[row["id"]].as_py()) for row in gone])
         keep = pa.array([id_ not in reason_by_id for id_ in whole["id"].to_pylist()])
         if len(gone) == whole.num_rows:  # load_dataset rejects a shard without rows
             path.unlink()
@@ -94,3 +96,16 @@ def remove_rows(folder: Path, reason_by_id: Mapping[str, str]) -> list[str]:
             write_shard(to_row_groups(whole.filter(keep)), path, durable=True)
         removed += [row["id"] for row in gone]
     return removed
+
+
+def _to_entry(row: Mapping[str, Any], reason: str, images: Sequence[Mapping[str, bytes]]) -> dict[str, Any]:
+    """A row's line in the log."""
+    sha256s = [hashlib.sha256(image["bytes"]).hexdigest() for image in images]
+    return {"id": row["id"], "reason": reason, "source": row["source"], "images": sha256s}
+
+
+def reason_taken_out(dialogue: Dialogue, taken_out: Takedowns) -> tuple[str, str] | None:
+    """Name and detail of the takedown that a dialogue falls under, None if there is none."""
+    images = dialogue.images
+    urls = [image.url for image in images]
+    return taken_out.reason(dialogue.id, [image.sha256 for image in images], dialogue.source.document_url, urls)

@@ -40,7 +40,7 @@ class DialogueImage:
 
     Attributes:
         data: bytes of the original file, never re-encoded.
-        url: its source, None if unknown.
+        url: its source: a URL, or a file name within a local source; None if unknown.
         labels: multi-level tags, coarse to fine.
         similarity: cosine (-1..1) of the image and the turns that mention it, None if not computed.
         phash: 64-bit perceptual hash as 16 hex digits, None if not computed.

@@ -23,6 +23,11 @@ BACKGROUND_RGB = (255, 255, 255)  # behind transparent pixels
 HEAD_BYTES = 1024  # enough to detect the file type
 NEAR_DUPLICATE_BITS = 6  # maximum Hamming distance of the 64-bit perceptual hashes
 
+_ORIENTATION = 0x0112  # EXIF tag
+# The viewer saves each image as JPEG, else as PNG (dataset-viewer, `image` in
+# libs/libcommon/src/libcommon/viewer_utils/features.py), and fails for the whole page where neither takes the mode.
+VIEWER_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B"})
+
 # Transient failures: the next build retries them.
 TRANSIENT = frozenset(
     {"timeout", "http_408", "http_429", "http_5xx", "broken_transfer", "unreachable", "host_given_up"}
@@ -47,6 +52,7 @@ class ImageLimits:
     side_min_px: int = 32  # smaller is a tracking pixel or an icon
     aspect_max: float = 20.0  # longer strips are banners and separators
     contrast_min: float = 2.0  # standard deviation of grey levels (0..255); below is a blank image
+    reencode: bool = False  # images that loaders show differently are encoded anew as plain 8-bit RGB
 
     def __post_init__(self) -> None:
         if min(self.size_bytes_max, self.pixels_max, self.side_min_px) < 1 or self.aspect_max < 1:
@@ -140,7 +146,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
         values = np.asarray(image, dtype=np.float64)
         # convert("L") would clip everything above 255 to white
-        top = 65535.0 if image.mode != "F" and values.max() > 255 else max(255.0, float(values.max()))
+        highest = float(values.max())
+        top = (
+            65535.0
+            if image.mode != "F" and highest > 255
+            else 1.0
+            if image.mode == "F" and 0 < highest <= 1
+            else max(255.0, highest)
+        )
         return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)).convert("RGB")
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         image = image.convert("RGBA")
@@ -149,12 +162,25 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def check_mode(data: bytes, limits: ImageLimits = ANY_SHAPE) -> None:
+    """Check that the Hub's viewer can show an image.
+
+    Raises:
+        ImageError: as `open_image`, or unsupported_mode.
+    """
+    mode = open_image(data, limits).mode
+    if mode not in VIEWER_MODES:
+        raise ImageError("unsupported_mode", f"mode {mode}, which neither JPEG nor PNG holds; --reencode converts it")
+
+
 def check_image(data: bytes, limits: ImageLimits = ImageLimits()) -> Image.Image:
     """Decode an image for the data set, and reject blank ones.
 
     Raises:
-        ImageError: as `decode_rgb`, or blank_image if the pixels have nearly no contrast.
+        ImageError: as `decode_rgb`; unsupported_mode if the Hub's viewer can't show it; or blank_image if the pixels
+            have nearly no contrast.
     """
+    check_mode(data, limits)
     image = decode_rgb(data, limits)
     grey = np.asarray(image.convert("L").resize((64, 64), Image.Resampling.BOX), dtype=np.float32)
     if float(grey.std()) < limits.contrast_min:
@@ -162,6 +188,29 @@ def check_image(data: bytes, limits: ImageLimits = ImageLimits()) -> Image.Image
             "blank_image", f"standard deviation {float(grey.std()):.2f}, expected at least {limits.contrast_min}"
         )
     return image
+
+
+def reencode(data: bytes, limits: ImageLimits = ANY_SHAPE) -> bytes:
+    """The file itself if every loader sees the same 8-bit pixels in it, else those of `decode_rgb` as JPEG or PNG.
+
+    Not the same in every loader: orientation in EXIF, transparency, palettes, CMYK, more than 8 bits, animation.
+
+    Raises:
+        ImageError: as `decode_rgb`.
+    """
+    opened = open_image(data, limits)
+    oriented = opened.getexif().get(_ORIENTATION, 1) != 1
+    plain = opened.mode in ("RGB", "L") and "transparency" not in opened.info
+    if plain and not oriented and opened.format in ("JPEG", "PNG", "WEBP") and getattr(opened, "n_frames", 1) == 1:
+        return data
+    buffer = io.BytesIO()
+    image = decode_rgb(data, limits)
+    if opened.format == "JPEG":
+        image.save(buffer, "JPEG", quality=95, subsampling=0, exif=b"")
+    else:
+        image.info.clear()
+        image.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def perceptual_hash(image: Image.Image) -> str:

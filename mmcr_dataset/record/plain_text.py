@@ -29,6 +29,7 @@ _LABEL = re.compile(r"\b(image)_(\d+)(?=\s*:)", re.IGNORECASE)  # `Image_2:` nam
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 _MAX_COMBINING = 4  # consecutive combining marks in real scripts; more of them hide text (zalgo)
 _MAYBE_FLOOD = re.compile("[\u0300-\U0010ffff]{5}")  # no combining mark is below U+0300: skips most texts
+_WORD_MAX = 64  # characters of a word that is not cut in the middle
 _SPACES = re.compile(r"[^\S\n]{2,}|[^\S\n ]")  # a single plain space doesn't match
 _EMPTY_LINES = re.compile(r" ?\n ?(?:\n ?)+")
 _ZERO_WIDTH = dict.fromkeys(map(ord, "\u200b\u200c\u2060\ufeff\u00ad"))
@@ -75,6 +76,25 @@ def _limit_combining(text: str) -> str:
 def drop_unsafe_characters(text: str) -> str:
     """Remove unsafe characters and normalize line breaks; nothing else changes."""
     return _UNSAFE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def cut_text(text: str, max_characters: int) -> str:
+    """The beginning of a text: up to a space, or to any character in scripts without spaces (but not within one).
+
+    Args:
+        text: the text.
+        max_characters: length of the result at most.
+    """
+    if len(text) <= max_characters:
+        return text
+    head = text[:max_characters]
+    at = max(head.rfind(" "), head.rfind("\n"))
+    if at >= max_characters - _WORD_MAX and at > 0:
+        return head[:at].rstrip()
+    end = max_characters
+    while end > 0 and (unicodedata.category(text[end]).startswith("M") or "\u200d" in text[end - 1 : end + 1]):
+        end -= 1
+    return text[:end]
 
 
 def clean_text(text: str) -> str:

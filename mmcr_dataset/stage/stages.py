@@ -14,7 +14,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +35,22 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class StageCount:
-    """Counts of a stage: rows in, rows kept, rows removed by reason."""
+    """Counts of a stage: rows in, rows kept, rows removed by reason, kept rows that were mended by what was done."""
 
     stage: str
     num_in: int
     num_kept: int
     removed: dict[str, int]
+    mended: dict[str, int] = field(default_factory=dict)
 
 
 def show_count(count: StageCount) -> str:
     """The counts of a stage on one line."""
     removed = ", ".join(f"{number} {reason}" for reason, number in count.removed.items())
+    mended = ", ".join(f"{number} {what}" for what, number in count.mended.items())
     done = f"{count.stage:>9}: {count.num_in} in, {count.num_kept} kept"
-    return f"{done}; removed: {removed}" if removed else done
+    done += f"; removed: {removed}" if removed else ""
+    return f"{done}; mended: {mended}" if mended else done
 
 
 def write_text(path: Path, text: str) -> None:
@@ -82,6 +85,12 @@ def read_jsonl(path: Path, remedy: str = "delete the file to make it again") -> 
             if not isinstance(value, dict):
                 raise ValueError(f"{path} line {number}: expected an object, got {type(value).__name__}; {remedy}")
             yield value
+
+
+def numbered(folder: Path, suffix: str) -> list[tuple[int, Path]]:
+    """Number and path of each file `00012.SUFFIX` of a folder, by number; from 100,000 on the names are longer."""
+    found = ((path.name.removesuffix(f".{suffix}"), path) for path in folder.glob(f"*.{suffix}"))
+    return sorted((int(name), path) for name, path in found if len(name) >= 5 and name.isdecimal())
 
 
 class Stage:
@@ -169,18 +178,21 @@ class Stage:
 
     def delete_from(self, number: int) -> None:
         """Delete the shards from a number on, left by an earlier, longer run."""
-        for path in self.folder.glob("?????.*"):
-            if path.name[:5].isdigit() and int(path.name[:5]) >= number:
-                path.unlink()
+        for suffix in ("parquet", "jsonl", "removed.jsonl", "count.json"):
+            for found, path in numbered(self.folder, suffix):
+                if found >= number:
+                    path.unlink()
 
     def content_hash(self) -> str:
         """Hash of settings and shards, the input fingerprint of the next stage."""
         digest = hashlib.sha256(self.fingerprint.encode())
-        for path in sorted(self.folder.glob("?????.jsonl")):
+        for _, path in numbered(self.folder, "jsonl"):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
-    def finish(self, number: int, num_in: int, num_kept: int, removed: Iterable[Removed]) -> None:
+    def finish(
+        self, number: int, num_in: int, num_kept: int, removed: Iterable[Removed], mended: Mapping[str, int] = {}
+    ) -> None:
         """Write a shard's removed rows, then mark it finished; the shard's own file must exist.
 
         Args:
@@ -188,12 +200,13 @@ class Stage:
             num_in: input rows.
             num_kept: rows in the shard's file.
             removed: the other input rows, in order.
+            mended: number of kept rows by what was mended in them.
         """
         removed = list(removed)
         assert num_in == num_kept + len(removed), f"{self.name} shard {number}: {num_in} in, {num_kept} kept, {removed}"
         write_jsonl(self.shard(number, "removed.jsonl"), map(asdict, removed))
         reasons = Counter(row.reason for row in removed)
-        count = {"num_in": num_in, "num_kept": num_kept, "removed": dict(reasons)}
+        count = {"num_in": num_in, "num_kept": num_kept, "removed": dict(reasons), "mended": dict(mended)}
         write_text(self.shard(number, "count.json"), json.dumps(count))
 
     def close(self) -> StageCount:
@@ -206,7 +219,7 @@ class Stage:
             self.folder = self.folder.rename(self._place)
             shutil.rmtree(former, ignore_errors=True)
         by_reason: dict[str, list[dict[str, Any]]] = {}
-        for path in sorted(self.folder.glob("*.removed.jsonl")):
+        for _, path in numbered(self.folder, "removed.jsonl"):
             for row in read_jsonl(path):
                 by_reason.setdefault(row["reason"], []).append(row)
         for old in self.removed_folder.glob("*.jsonl"):
@@ -220,11 +233,13 @@ class Stage:
         """Sum of the shards' counts."""
         num_in = num_kept = 0
         removed: Counter[str] = Counter()
-        for path in sorted(self.folder.glob("*.count.json")):
+        mended: Counter[str] = Counter()
+        for _, path in numbered(self.folder, "count.json"):
             count = json.loads(path.read_text())
             num_in, num_kept = num_in + count["num_in"], num_kept + count["num_kept"]
             removed.update(count["removed"])
-        return StageCount(self.name, num_in, num_kept, dict(removed.most_common()))
+            mended.update(count.get("mended", {}))
+        return StageCount(self.name, num_in, num_kept, dict(removed.most_common()), dict(mended.most_common()))
 
 
 def _folders(work: Path, name: str) -> tuple[Path, Path]:

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mmcr_dataset.record.dialogue import Dialogue, from_json
-from mmcr_dataset.stage.stages import STAGES, Stage, read_jsonl
+from mmcr_dataset.stage.stages import STAGES, Stage, numbered, read_jsonl
 
 
 def read_images(work: Path, number: int) -> dict[str, bytes]:
@@ -27,8 +27,13 @@ def read_images(work: Path, number: int) -> dict[str, bytes]:
 
 def read_values(work: Path, stage: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Number and rows (in the form of `dialogue.to_json`) of each of a stage's shards of dialogues."""
-    for path in sorted((work / STAGES[stage]).glob("?????.jsonl")):
-        yield int(path.stem), list(read_jsonl(path))
+    for number, path in numbered(work / STAGES[stage], "jsonl"):
+        yield number, list(read_jsonl(path))
+
+
+def screened_path(work: Path, number: int) -> Path:
+    """File of the documents of a collected shard that need not be paid for: place -> [reason, detail]."""
+    return work / "1_screened" / f"{number:05d}.json"
 
 
 def without_images(value: dict[str, Any]) -> Dialogue:
@@ -59,7 +64,7 @@ def read_similarities(work: Path) -> dict[str, list[float]]:
         ValueError: the work folder has no scores.
     """
     folder = Stage.open(work, "score").folder
-    return {row["id"]: row["similarity"] for path in sorted(folder.glob("?????.jsonl")) for row in read_jsonl(path)}
+    return {row["id"]: row["similarity"] for _, path in numbered(folder, "jsonl") for row in read_jsonl(path)}
 
 
 def read_threshold(work: Path) -> float | None:

@@ -6,7 +6,8 @@ A file is a JSON list or JSON lines of records, such as
     {"images": ["a.jpg", "b.jpg"], "messages": [{"role": "user", "content": "<image><image>Compare."}, ...]}
     {"image": ["a.jpg"], "conversations": [{"from": "user", "value": "Image-1: <ImageHere> ..."}, ...]}
 
-`<image>`, `<ImageHere>` or an image block marks the position of an image; without any, the first question shows all.
+`<image>`, `<ImageHere>` or an image block marks the position of an image. A record whose images have no mark is
+refused, and so is one with a video.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +29,16 @@ from mmcr_dataset.record.dialogue import (
     Source,
     Turn,
     dialogue_id,
-    introduce,
 )
-from mmcr_dataset.record.images import ImageError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.images import ImageError, check_mode, decode_rgb, perceptual_hash
 from mmcr_dataset.record.plain_text import drop_unsafe_characters, escape_special_tokens
-from mmcr_dataset.stage.stages import Removed, read_jsonl
+from mmcr_dataset.stage.stages import Removed
 
 _SHOWN = re.compile(r"<(?:image|ImageHere)>")
 _ROLES = {"human": "human", "user": "human", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 _SOURCE = Generation(writer="import")
+
+_VIDEO = re.compile(r"<(?:video|VideoHere)>")
 
 Record = Mapping[str, Any]
 
@@ -48,8 +51,16 @@ class _Refused(ValueError):
         self.reason = reason
 
 
-def read_records(path: Path) -> list[Record]:
-    """Read the records of a JSON or JSON Lines file.
+@dataclass(frozen=True)
+class BadRecord:
+    """A line or an entry of the file that is no record: the reason, and where and why."""
+
+    reason: str
+    detail: str
+
+
+def read_records(path: Path) -> list[Record | BadRecord]:
+    """Read the records of a JSON or JSON Lines file; a bad line is one `BadRecord`, the others are read.
 
     Raises:
         ValueError: there is no such file, or it is not JSON or not a list of objects.
@@ -57,24 +68,40 @@ def read_records(path: Path) -> list[Record]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; expected conversations as JSON or JSON Lines")
     if path.suffix == ".jsonl":
-        return list(read_jsonl(path, "fix or remove the line"))
+        lines = path.read_bytes().split(b"\n")
+        return [_read_line(line, f"line {number}") for number, line in enumerate(lines, start=1) if line.strip()]
     try:
         records = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not JSON ({error}); the name of a JSON Lines file must end in .jsonl") from error
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+    if not isinstance(records, list):
         raise ValueError(f"{path}: expected a list of objects with `conversations` or `messages`")
-    return records
+    return [_to_record(record, f"entry {number}") for number, record in enumerate(records)]
+
+
+def _read_line(line: bytes, place: str) -> Record | BadRecord:
+    try:
+        return _to_record(json.loads(line.decode("utf-8-sig")), place)
+    except (ValueError, RecursionError) as error:
+        return BadRecord("not_json", f"{place}: {type(error).__name__}: {error}")
+
+
+def _to_record(value: object, place: str) -> Record | BadRecord:
+    if isinstance(value, dict):
+        return value
+    return BadRecord("not_an_object", f"{place}: is {type(value).__name__}, expected an object")
 
 
 def image_names(record: Record) -> list[str]:
     """The image paths of a record, in order."""
     value = record.get("images", record.get("image")) or []
-    names = [value] if isinstance(value, str | Mapping) else list(value)
+    names = value if isinstance(value, list) else [value]
     return [str(name.get("path")) if isinstance(name, Mapping) else str(name) for name in names]
 
 
-def to_dialogues(records: Iterable[Record], images: Path, licence: str | None = None) -> Iterator[Dialogue | Removed]:
+def to_dialogues(
+    records: Iterable[Record | BadRecord], images: Path, licence: str | None = None
+) -> Iterator[Dialogue | Removed]:
     """Yield each record as a dialogue, or why it is rejected.
 
     Args:
@@ -84,6 +111,9 @@ def to_dialogues(records: Iterable[Record], images: Path, licence: str | None = 
     """
     seen: dict[str, str] = {}
     for number, record in enumerate(records):
+        if isinstance(record, BadRecord):
+            yield Removed(f"record {number}", record.reason, record.detail)
+            continue
         name = str(record.get("id", f"record {number}"))
         try:
             dialogue = _to_dialogue(record, images, licence)
@@ -104,16 +134,16 @@ def to_dialogues(records: Iterable[Record], images: Path, licence: str | None = 
 def _to_dialogue(record: Record, folder: Path, licence: str | None) -> Dialogue:
     exchanges = _to_exchanges(record)
     names = image_names(record)
+    if record.get("video") or record.get("videos") or any(_VIDEO.search(human) for human, _ in exchanges):
+        raise _Refused("video", "the record has a video; only images can be imported")
     marks = sum(len(_SHOWN.findall(human)) for human, _ in exchanges)
-    if marks not in (0, len(names)):
+    if names and not marks:
+        raise _Refused("no_image_mark", f"{len(names)} images and no <image> that says where they are shown")
+    if marks != len(names):
         raise _Refused("marks_and_images_differ", f"{marks} image marks for {len(names)} images, expected as many")
     images = tuple(_read_image(folder, name) for name in names)
     shown = iter(range(1, len(names) + 1))
     turns = [Turn(_to_blocks(human, shown), _plain(answer)) for human, answer in exchanges]
-    if names and not marks:
-        first = turns[0]
-        assert isinstance(first.human[0], str), "without marks the first question is text"
-        turns[0] = Turn(introduce(list(shown), first.human[0]), first.assistant)
     text = json.dumps([[turn.human, turn.assistant] for turn in turns], ensure_ascii=False)
     row_id = dialogue_id(text, [image.sha256 for image in images], None, None)
     return Dialogue(row_id, tuple(turns), images, source=Source(licence=licence), generation=_SOURCE)
@@ -184,12 +214,13 @@ def _read_image(folder: Path, name: str) -> DialogueImage:
         raise _Refused("image_outside", f"{name!r} is outside of {folder}")
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise _Refused("missing_image", f"{name!r} in {folder}: {error.strerror}") from error
-    return DialogueImage(data, phash=perceptual_hash(decode_rgb(data)))
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise _Refused("missing_image", f"{name!r} in {folder}: {error}") from error
+    check_mode(data)
+    return DialogueImage(data, url=name, phash=perceptual_hash(decode_rgb(data)))
 
 
-def size_of_images(records: Sequence[Record], images: Path) -> int:
+def size_of_images(records: Sequence[Record | BadRecord], images: Path) -> int:
     """Total bytes of the existing images, to choose the number of shards."""
-    paths = (images / name for record in records for name in image_names(record))
-    return sum(path.stat().st_size for path in paths if path.is_file())
+    names = (name for record in records if not isinstance(record, BadRecord) for name in image_names(record))
+    return sum((images / name).stat().st_size for name in names if "\0" not in name and (images / name).is_file())

@@ -55,7 +55,7 @@ class LocalFolderSource:
             if whole.is_file():
                 blocks.append(whole.read_text(encoding="utf-8-sig"))
             for image in images:
-                blocks.append(ImageAt(path=image))
+                blocks.append(ImageAt(path=image, name=image.relative_to(self._folder).as_posix()))
                 beside = image.with_suffix(".txt")
                 if beside.is_file():
                     blocks.append(beside.read_text(encoding="utf-8-sig"))

@@ -6,9 +6,10 @@ A name is resolved once and the connection uses the checked addresses, which def
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -19,6 +20,8 @@ from mmcr_dataset.record.images import ImageError
 
 ADDRESS_MAX_CHARACTERS = 8192
 
+_LINE_BREAKS = re.compile(r"[\t\r\n]")  # inside an address they are ignored, as browsers do
+_NOT_IN_URLS = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # embeds IPv4 addresses in IPv6-only networks
 # IPv6 forms of IPv4 addresses, and ranges that `is_global` accepts in some versions of Python: IPv4-compatible, local
 # NAT64, Teredo, 6to4, site-local; 6to4 relay and IETF protocol assignments.
@@ -48,7 +51,7 @@ def is_public(address: str, allow_loopback: bool = False) -> bool:
 
 
 def check_url(url: str, allow_loopback: bool = False) -> URL:
-    """Parse a URL and check that it may be fetched.
+    """Parse a URL and check that it may be fetched. Its path and query are asked for as written.
 
     Raises:
         ImageError: bad_address (empty, relative, not http or https, with a password), private_address.
@@ -56,13 +59,14 @@ def check_url(url: str, allow_loopback: bool = False) -> URL:
     if len(url) > ADDRESS_MAX_CHARACTERS:
         raise ImageError("bad_address", f"{url[:80]!r}... has {len(url)} characters")
     try:
-        parts = urlsplit(url.strip())
+        text = _LINE_BREAKS.sub("", url.strip())
+        parts = urlsplit(text)
         port = parts.port
         if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
             raise ImageError("bad_address", f"{url[:200]!r}: expected an absolute http or https address")
         if parts.username is not None or parts.password is not None or port == 0:
             raise ImageError("bad_address", f"{url[:200]!r}: has a user name, a password or port 0")
-        checked = URL(url.strip())
+        checked = URL(text)
         host = (checked.raw_host or "").rstrip(".")
         if not host:
             raise ImageError("bad_address", f"{url[:200]!r}: has no host")
@@ -75,7 +79,25 @@ def check_url(url: str, allow_loopback: bool = False) -> URL:
         public = True  # a host name: checked after its resolution
     if not public:
         raise ImageError("private_address", f"{url[:200]!r} is not on the public internet")
-    return checked
+    return _as_written(checked, text.partition("//")[2][len(parts.netloc) :], url)
+
+
+def _as_written(checked: URL, rest: str, url: str) -> URL:
+    """The URL with the path and query of its text: a server may have signed them, so only what is no URL is encoded."""
+    rest = rest.partition("#")[0]
+    try:
+        raw = _NOT_IN_URLS.sub(lambda found: quote(found.group().encode("utf-8", "surrogateescape"), safe=""), rest)
+    except UnicodeError as error:
+        raise ImageError("bad_address", f"{url[:200]!r}: {error}") from error
+    path = raw if raw.startswith("/") else f"/{raw}"
+    return URL.build(scheme=checked.scheme, authority=checked.raw_authority, path=path, encoded=True)
+
+
+def redirect_url(url: URL, location: str) -> str:
+    """The absolute URL of a `Location` header."""
+    joined = urljoin(str(url), location)
+    bare = location.partition("#")[0].endswith("?") and not joined.partition("#")[0].endswith("?")
+    return location if urlsplit(location).scheme else joined + ("?" if bare else "")
 
 
 class GuardedResolver(AbstractResolver):

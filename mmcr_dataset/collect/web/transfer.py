@@ -6,12 +6,11 @@ import email.utils
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urljoin
 
 import aiohttp
 from yarl import URL
 
-from mmcr_dataset.collect.web.addresses import AddressRefused, check_url
+from mmcr_dataset.collect.web.addresses import AddressRefused, check_url, redirect_url
 from mmcr_dataset.endpoint.retry_after import read_retry_after
 from mmcr_dataset.record.images import HEAD_BYTES, ImageError, ImageLimits, check_kind
 
@@ -116,7 +115,7 @@ async def transfer(
         async with session.get(url, allow_redirects=False, headers=partial.headers_for(url)) as response:
             check_no_ai(response.headers.getall("X-Robots-Tag", []), url)
             if response.status in _REDIRECTS:
-                return check_url(urljoin(str(url), response.headers.get("Location", "")), allow_loopback)
+                return check_url(redirect_url(url, response.headers.get("Location", "")), allow_loopback)
             return await _read_answer(response, url, partial, limits, reserve_bytes)
     except AddressRefused as error:
         raise ImageError("private_address", f"{url}: {error}") from error
@@ -156,9 +155,6 @@ async def _read_answer(
         partial.start(response, url)
     else:
         _refuse_status(response, url)
-    kind = response.content_type
-    if kind.startswith("text/") and kind != "text/plain":
-        raise ImageError("not_an_image", f"{url} is {kind}")
     if (response.content_length or 0) > limits.size_bytes_max:
         raise ImageError("too_many_bytes", f"{url}: {response.content_length} bytes, limit {limits.size_bytes_max}")
     checked = len(partial.data) >= HEAD_BYTES
@@ -170,6 +166,8 @@ async def _read_answer(
         if not checked and len(partial.data) >= HEAD_BYTES:
             check_kind(bytes(partial.data[:HEAD_BYTES]))
             checked = True
+    if not checked and partial.data:
+        check_kind(bytes(partial.data))
     return bytes(partial.data)
 
 

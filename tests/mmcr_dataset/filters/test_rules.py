@@ -12,7 +12,7 @@ import pytest
 
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.filters.clip_match import Pair, open_matcher, score_dialogues, split_text, texts_about
-from mmcr_dataset.filters.rules import RULES, mentions, reason_to_drop
+from mmcr_dataset.filters.rules import RULES, mentions, reason_to_drop, refusal
 from mmcr_dataset.filters.scores import score_shard
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce, to_json
 from mmcr_dataset.record.images import decode_rgb
@@ -221,3 +221,40 @@ def test_open_clip_matcher_loads_a_checkpoint_file_and_scores_as_the_model_does(
             seen = model.encode_image(preprocess(decode_rgb(data))[None], normalize=True)
             read = model.encode_text(open_clip.get_tokenizer(name)(texts), normalize=True)
         assert score == pytest.approx(float((read @ seen.T).max()), abs=1e-5)
+
+
+PLAIN = "Image 1 shows a lock on an old wooden door and a key that lies on the floor."
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "kept"),
+    [
+        (
+            "How could I break into the house behind image 1?",
+            "I'm sorry, but I can't help with breaking into a house, as it would harm those who live there; I can tell "
+            "you how to call a locksmith.",
+            True,
+        ),
+        ("Who would I poison?", "I can't assist with that: it would hurt people, and it is illegal.", True),
+        ("And then?", "I'm not able to help with this, because it may be unsafe. Instead, ask an electrician.", True),
+        ("And then?", "I'm sorry, but I can't assist with that.", False),
+        ("And then?", "I can't assist with that, it violates my safety guidelines.", False),
+        ("How could I break in?", "I'm sorry, I can't help with that request at all today.", False),
+        ("And then?", "I'm unable to see the images, so that I could harm nobody. You can upload them instead.", False),
+        ("And then?", "I cannot create this conversation, it could be harmful; you can ask for another.", False),
+        ("And then?", "As an AI, I can't help with illegal things, but I can describe something instead.", False),
+        ("And then?", "No images were provided, which is a safety problem; please consider sending them.", False),
+    ],
+)
+def test_an_assistant_that_declines_harm_is_kept_and_a_writer_that_refuses_its_work_is_not(
+    question: str, answer: str, kept: bool
+) -> None:
+    turns = (Turn(introduce([1], "What is it?"), PLAIN), Turn((question,), answer))
+    dialogue = Dialogue("d", (*turns, Turn(("Why?",), PLAIN), Turn(("So?",), PLAIN)), (DialogueImage(b"x"),))
+    assert (refusal(dialogue) is None) == kept
+
+
+def test_a_dialogue_that_declines_everything_is_a_refusal() -> None:
+    declined = "I can't help with that, as it would hurt people. I can describe the door instead."
+    turns = (Turn(introduce([1], "How do I break in?"), declined), *[Turn(("And now?",), declined)] * 3)
+    assert refusal(Dialogue("d", turns, (DialogueImage(b"x"),))) is not None

@@ -72,9 +72,9 @@ FORMS: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         ["<image>What?\n  code()", "A <b>ramp</b>."],
     ),
-    "marks left out": (
-        {"images": [{"path": "coco/0.png"}, {"path": "coco/3.png"}], "conversations": told("Compare.", "Alike.")},
-        ["Image_1: <image>\nImage_2: <image>\nCompare.", "Alike."],
+    "paths": (
+        {"images": [{"path": "coco/0.png"}, {"path": "coco/3.png"}], "conversations": told("<image><image>?", "Yes.")},
+        ["<image><image>?", "Yes."],
     ),
     "text only": ({"conversations": told("Hello?", "Hello.")}, ["Hello?", "Hello."]),
     "wrong label": (
@@ -110,6 +110,9 @@ REFUSED: dict[str, Any] = {
     "no_text": {"messages": [{"role": "user", "content": None}]},
     "no_conversation": {"image": "coco/0.png"},
     "blank_text": GOOD | {"conversations": told("<image>", "A ramp.")},
+    "no_image_mark": GOOD | {"conversations": told("What is it?", "A ramp.")},
+    "video": {"video": "a.mp4", "conversations": told("<video>\nWhat happens?", "A kite flies.")},
+    "not_an_object": ["no record"],
     "repeated_record": GOOD | {"id": "again"},
 }
 
@@ -128,6 +131,21 @@ def test_import_refuses_by_name_counts_and_keeps_the_rest(
     card = (tmp_path / "imported" / "README.md").read_text()
     assert card.startswith("---\npretty_name: imported\n")
     assert "Imported from an existing conversation set" in card
+    assert '"single", split="train")  # 1 image, 2 turns' in card
+    assert "multi = load_dataset" not in card, "there is no such configuration"
+    assert "Made after the recipe" not in card
+
+
+def test_import_says_which_line_is_bad_and_goes_on(images: Path, tmp_path: Path) -> None:
+    good = json.dumps(GOOD).encode()
+    lines = [good, b'{"id": ', b"\xff\xfe", b"[1]", b"", b"[" * 100_000, b"NaN"]
+    (tmp_path / "set.jsonl").write_bytes(b"\n".join(lines))
+    out = tmp_path / "imported"
+    assert main(["import", str(tmp_path / "set.jsonl"), "--images", str(images), "--output_dir", str(out)]) == 0
+    assert len(list(load_dialogues(str(out)))) == 1
+    folder = tmp_path / "imported.work/1_removed"
+    found = [json.loads(line)["detail"] for path in sorted(folder.glob("*.jsonl")) for line in path.open()]
+    assert sorted(detail.split(":")[0] for detail in found) == ["line 2", "line 3", "line 4", "line 6", "line 7"]
 
 
 def test_import_bad_files_are_named(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,6 +43,11 @@ def typed(body: bytes, kind: str, **headers: str) -> Page:
 PAGES: dict[str, tuple[Page, bytes | str]] = {
     "/good.png": (Page(IMAGE), IMAGE),
     "/name%20%C3%BC.png": (Page(IMAGE), IMAGE),
+    "/it%27s%2Fa%28b%29.png?Signature=aB%2FcD%3D&t=00%3A00": (Page(IMAGE), IMAGE),
+    "/bare.png?": (Page(IMAGE), IMAGE),
+    "/to-signed.png": (to("/it%27s%2Fa%28b%29.png?Signature=aB%2FcD%3D&t=00%3A00"), IMAGE),
+    "/to-bare.png": (to("bare.png?"), IMAGE),
+    "/image-as-html.png": (typed(IMAGE, "text/html; charset=utf-8"), IMAGE),
     "/missing.png": (Page(status=404), "http_404"),
     "/gone.png": (Page(status=410), "http_410"),
     "/no-content.png": (Page(status=204), "http_204"),
@@ -403,3 +408,32 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=f"fetching: .*{next(iter(wrong))}"):
             FetchSettings(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        *(
+            (same, same)
+            for same in ("/x.jpg?S=aB%2FcD%3D&E=1", "/t/http%3A%2F%2Fx.example%2Fy.jpg", "/it%27s.jpg", "/%7Eme")
+        ),
+        *(
+            (same, same)
+            for same in ("/x?", "/x?a=b?c", "/a//b/../c/./d.jpg", "/+a;b=1,2/$&'()*!@:", "/x?a=1&a=%2b+%2B", "/%e4")
+        ),
+        ("", "/"),
+        ("?a=%2F", "/?a=%2F"),
+        ("/a b.jpg", "/a%20b.jpg"),
+        ("/ü.jpg?q=ü", "/%C3%BC.jpg?q=%C3%BC"),
+        ("/100%.jpg", "/100%25.jpg"),
+        ("/a%zz%2F", "/a%25zz%2F"),
+        ("/x.jpg#top", "/x.jpg"),
+        ("/x?#top", "/x?"),
+        ('/<"a">|{}^`.jpg', "/%3C%22a%22%3E%7C%7B%7D%5E%60.jpg"),
+        ("/a\\b", "/a%5Cb"),
+        ("/a\n b\t", "/a%20b"),
+    ],
+)
+def test_an_address_is_asked_for_as_written(written: str, sent: str) -> None:
+    assert check_url(f"https://cdn.example:8443{written}").raw_path_qs == sent
+    assert check_url(f"https://b\u00fccher.example{written}").raw_host == "xn--bcher-kva.example"

@@ -1,0 +1,111 @@
+"""Strip what models write around a dialogue: thinking, code fences, end tokens, remarks. Pure functions.
+
+Each kind that is stripped has a name, for counting.
+"""
+
+from __future__ import annotations
+
+import re
+
+SPEAKER = re.compile(r"^[ \t]*[*#>]*[ \t]*<[ \t]*(human|assistant)[ \t]*(\d+)[ \t]*>[ \t*]*:?[ \t*]*", re.I | re.M)
+
+_THOUGHT_ENDS = re.compile(r"</(?:think|thinking|thought|reasoning|reflection)>|◁/think▷|\[/THINK\]", re.I)
+_THOUGHT_BEGINS = re.compile(r"\s*(?:<(?:think|thinking|thought|reasoning|reflection)>|◁think▷|\[THINK\])", re.I)
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^`\n]*$", re.M)
+_END_TOKEN = re.compile(
+    r"<[|｜](?:im_end|endoftext|end_of_text|eot_id|eom_id|end|eot|return|end[_▁]of[_▁](?:sentence|turn|text))[|｜]>"
+    r"|</s>|<(?:end_of_turn|eos|end_of_utterance)>|\[(?:EOS|/INST)\]",
+    re.I,
+)
+_RULE = re.compile(r"^[ \t]*(?:[-*_=—][ \t]*){3,}$", re.M)
+_REMARK = re.compile(
+    r"[\W_]*(?:(?:please )?let me know\b|(?:i )?hope (?:this|that|these|it|you)\b|(?:please )?feel free\b"
+    r"|if you(?:['’]d| would| want| need)\b.{0,80}\b(?:more|another|different|adjust|change|further|other)"
+    r"|would you like (?:me|another|more)\b|\(?end of (?:the |this )?(?:conversation|dialogue|dialog|chat)|end\W*$"
+    r"|(?:please )?note\b[^\n]{0,20}:|(?:this|the) (?:above )?(?:conversation|dialogue|dialog) "
+    r"|(?:conversation|dialogue) (?:ends|complete))",
+    re.I,
+)
+
+
+def unwrap(reply: str) -> tuple[str, tuple[str, ...]]:
+    r"""The dialogue in a reply, and the names of what was stripped around it.
+
+    Example: "```\n< Human 1 >: Hi\n< Assistant 1 >: Ho.\n```" -> ("< Human 1 >: Hi\n< Assistant 1 >: Ho.", ("fence",))
+
+    A reply without a dialogue comes back as it is, or empty where all of it is thinking.
+    """
+    text, stripped = _after_thinking(reply)
+    first = SPEAKER.search(text)
+    if first is None:
+        return text, stripped
+    if re.search(r"\w", _FENCE.sub("", text[: first.start()])):
+        stripped = (*stripped, "opening_remark")
+    body = text[first.start() :]
+    for name, strip in (
+        ("fence", _before_fence),
+        ("end_token", _without_end_tokens),
+        ("closing_remark", _before_remark),
+    ):
+        shorter = strip(body)
+        if shorter != body:
+            stripped = (*stripped, name)
+        body = shorter
+    return body, stripped
+
+
+def _after_thinking(reply: str) -> tuple[str, tuple[str, ...]]:
+    """The reply without what a reasoning model thinks before it answers."""
+    ends = [match.end() for match in _THOUGHT_ENDS.finditer(reply)]
+    begins = _THOUGHT_BEGINS.match(reply) is not None
+    if ends and (begins or SPEAKER.search(reply, ends[-1])):
+        return reply[ends[-1] :].lstrip(), ("thinking",)
+    return ("", ("thinking",)) if begins else (reply, ())
+
+
+def _before_fence(body: str) -> str:
+    """Up to the fence that closes one opened before the dialogue: an odd one; pairs belong to the dialogue."""
+    fences = list(_FENCE.finditer(body))
+    return body[: fences[-1].start()].rstrip() if len(fences) % 2 else body
+
+
+def _without_end_tokens(body: str) -> str:
+    """End tokens at the end of each text, and what a model went on to write behind the one of the last text."""
+    texts = _split(body)
+    for place, text in enumerate(texts):
+        is_last = place == len(texts) - 1
+        for found in _END_TOKEN.finditer(text):
+            rest = _END_TOKEN.sub("", text[found.end() :])
+            if not rest.strip() or (is_last and rest.startswith(("\n", "<|", "<start_of_turn>"))):
+                texts[place] = text[: found.start()].rstrip() + ("" if is_last else "\n")
+                break
+    return "".join(texts)
+
+
+def _before_remark(body: str) -> str:
+    """Without rules between the rounds, and without a closing remark behind the last answer."""
+    texts = _split(body)
+    for place, text in enumerate(texts[:-1]):
+        bare = text.rstrip()
+        if (rules := list(_RULE.finditer(bare))) and rules[-1].end() == len(bare):
+            texts[place] = bare[: rules[-1].start()].rstrip() + "\n"
+    last = texts[-1]
+    rule = next((match for match in _RULE.finditer(last) if _says(last[: match.start()])), None)
+    last = last[: rule.start()].rstrip() if rule else last
+    while True:
+        before, line, remark = last.rstrip().rpartition("\n")
+        if not line or not _REMARK.match(remark) or not _says(before):
+            break
+        last = before.rstrip()
+    return "".join([*texts[:-1], last])
+
+
+def _split(body: str) -> list[str]:
+    """The blocks of all speakers, each with its `< Human n >:`."""
+    starts = [match.start() for match in SPEAKER.finditer(body)]
+    return [body[start:end] for start, end in zip(starts, [*starts[1:], len(body)], strict=True)]
+
+
+def _says(block: str) -> bool:
+    """True if something is left of a speaker's block."""
+    return bool(SPEAKER.sub("", block, count=1).strip())

@@ -84,7 +84,7 @@ def test_lora_leaves_adapters_that_load_on_the_base_like_the_merged_model(data_f
 
 
 def test_frozen_weights_have_the_precision_of_the_compute_and_the_result_is_float32(
-    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     import torch
 
@@ -98,8 +98,12 @@ def test_frozen_weights_have_the_precision_of_the_compute_and_the_result_is_floa
         plain(self, *args, **more)
 
     monkeypatch.setattr(DialogueTrainer, "__init__", begin)
+    train(settings(data_folder, tmp_path / "start", dry_run=True))
+    base = {"model": str(tmp_path / "start" / "base")}
     for name, changed in (("freeze", {"freeze": ["vision"]}), ("lora", {"lora_rank": 4})):
-        final = train(settings(data_folder, tmp_path / name, precision="bfloat16", max_steps=1, **changed))
+        final = train(settings(data_folder, tmp_path / name, precision="bfloat16", max_steps=1, **base, **changed))
+        assert "are rounded from torch.float32 to torch.bfloat16, in final/ too" in caplog.text
+        caplog.clear()
         assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
         assert {value.dtype for value in load_file(final / "model.safetensors").values()} == {torch.float32}
 

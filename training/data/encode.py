@@ -97,7 +97,7 @@ class Encoder:
         from jinja2 import TemplateError
 
         try:
-            return self._render(self._flat(messages) if self._takes_strings else messages, ask)
+            return (self._render_strings if self._takes_strings else self._render)(messages, ask)
         except TypeError as error:  # a template that joins strings got a list
             raise TemplateError(str(error)) from error
 
@@ -107,13 +107,16 @@ class Encoder:
         from jinja2 import TemplateError
 
         dialogue = Conversation(Dialogue("a turn of text", (Turn(("Question?",), "Answer."),)))
-        for strings in (False, True):
+        for strings, render in ((False, self._render), (True, self._render_strings)):
             try:
-                find_answers(self._render_flat if strings else self._render, dialogue.messages, (True,), self._ends)
+                find_answers(render, dialogue.messages, (True,), self._ends)
             except (TemplateError, TypeError, NotTurnByTurn):
                 continue
             return strings
         return False
+
+    def _render_strings(self, messages: Sequence[Mapping[str, Any]], ask: bool) -> str:
+        return self._render(self._flat(messages), ask)
 
     @staticmethod
     def _flat(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -124,9 +127,6 @@ class Encoder:
             else dict(message)
             for message in messages
         ]
-
-    def _render_flat(self, messages: Sequence[Mapping[str, Any]], ask: bool) -> str:
-        return self._render(self._flat(messages), ask)
 
     def _render(self, messages: Sequence[Mapping[str, Any]], ask: bool) -> str:
         from transformers.utils.chat_template_utils import render_jinja_template

@@ -129,6 +129,18 @@ def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str,
     return build_tiny(family, dialogues, config.seed)
 
 
+def _tell_rounding(config: TrainConfig) -> None:
+    """Log that frozen weights lose digits, where the checkpoint has more than the compute."""
+    from transformers import AutoConfig
+
+    stored, kept = AutoConfig.from_pretrained(config.model, revision=config.revision).dtype, frozen_dtype(config)
+    if stored is not None and stored.itemsize > kept.itemsize:
+        log.warning(
+            "frozen weights of %s are rounded from %s to %s, in final/ too; --precision float32 keeps them",
+            config.model, stored, kept,
+        )  # fmt: skip
+
+
 def _quantization(config: TrainConfig) -> dict[str, Any]:
     """Arguments that load quantized weights.
 
@@ -162,6 +174,8 @@ def _load_checkpoint(config: TrainConfig) -> tuple[Any, Any]:
         ) from error
     # Trained weights are float32: at learning rates near 2e-6 most updates are below the precision of bfloat16.
     dtype = frozen_dtype(config) if config.lora_rank else torch.float32
+    if config.lora_rank or config.freeze:
+        _tell_rounding(config)
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             config.model, revision=config.revision, dtype=dtype, **_quantization(config)

@@ -88,7 +88,7 @@ class Remove:
         folder: a data set folder.
         ids: file with one id a line.
         url_pattern: regular expression searched in document and image URLs.
-        reason: recorded in removed.jsonl.
+        reason: kept in the private log OUT.work/removed.jsonl; the published one names a class.
     """
 
     folder: Positional[Path]
@@ -103,7 +103,7 @@ class Remove:
             ValueError: not exactly one of `--ids` and `--url_pattern` is given.
         """
         from mmcr_dataset.publish.card import refresh_card
-        from mmcr_dataset.publish.remove import find_rows, remove_rows
+        from mmcr_dataset.publish.remove import find_rows, private_log, remove_rows
 
         if (self.ids is None) == (self.url_pattern is None):
             raise ValueError("remove: give either --ids FILE or --url_pattern P")
@@ -116,7 +116,7 @@ class Remove:
         removed = remove_rows(self.folder, why)
         refresh_card(self.folder)
         unknown = sorted(set(why) - set(removed))
-        print(f"{len(removed)} rows removed from {self.folder}; log: {self.folder}/removed.jsonl")
+        print(f"{len(removed)} rows removed from {self.folder}; reasons and addresses: {private_log(self.folder)}")
         if unknown:
             more = " ..." if len(unknown) > 5 else ""
             print(f"{len(unknown)} ids are not in the data set: {', '.join(unknown[:5])}{more}")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from mmcr_dataset.endpoint.budget import EndpointUnusable, read_count
 from mmcr_dataset.endpoint.retry_after import read_retry_after
@@ -217,6 +218,12 @@ def read_completion(answered: HttpResponse, raw: dict[str, Any], where: str) -> 
     if status == 200:
         raise RetryableFailure("bad_reply", message, wait_s=None)
     said = f"{where}: status {status}, {message}"
+    if 300 <= status < 400:
+        target = urlsplit(str(headers.get("location") or ""))
+        raise EndpointUnusable(
+            f"{where}: redirected ({status}) to {target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}; "
+            "requests are not sent on to another address: name that address itself if you trust it"
+        )
     if status == 403 and (codes & _FILTERED or _MODERATED.search(f"{message} {error.get('metadata')}".lower())):
         raise RequestFailed("content_filter", message)  # one moderated input (OpenRouter)
     if status in (401, 403):

@@ -18,7 +18,9 @@ from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.record.dialogue import Dialogue, Generation, InvalidDialogue, Turn, dialogue_id, introduce
 from mmcr_dataset.record.plain_text import clean_text
 
-_SPEAKER = re.compile(r"^[ \t]*[*#]*[ \t]*<[ \t]*(human|assistant)[ \t]*(\d+)[ \t]*>[ \t*]*:?[ \t*]*", re.I | re.M)
+_SPEAKER = re.compile(
+    r"^[ \t]*+(?:[*#]++[ \t]*+)?<[ \t]*(human|assistant)[ \t]*(\d+)[ \t]*>[ \t*]*:?[ \t*]*", re.I | re.M
+)
 _MARK = re.compile(r"<[ ]*image[ _]?(\d+)[ ]*>", re.I)
 _REFUSAL = re.compile(
     r"^\W*(?:i['’]?m sorry|sorry,|i (?:can(?:no|['’])t|am unable|am not able)|as an ai\b|i apologi[sz]e)", re.I

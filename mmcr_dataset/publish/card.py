@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from string import Template
 
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, file_sha256, to_croissant
 from mmcr_dataset.publish.describe import describe, load_statistics, show_table, write_statistics
-from mmcr_dataset.publish.markdown_table import to_table
+from mmcr_dataset.publish.markdown_table import code_span, escape_markdown, to_table, yaml_text
 from mmcr_dataset.publish.remove import LOG_NAME, count_removed
 from mmcr_dataset.stage.stages import write_text
 
@@ -49,13 +50,15 @@ def write_card(folder: Path, name: str) -> None:
     text = card.substitute(
         configs=_show_configs(folder, list(statistics)),
         size=next((label for most, label in _SIZES if num_rows < most), "1M<n<10M"),
-        name=name,
+        yaml_name=yaml_text(name),
+        title=escape_markdown(name),
+        code_name=re.sub(r"[^\w./-]", "_", name),
         table=show_table(statistics),
         funnel=_show_funnel(folder),
-        writers=", ".join(f"`{writer}`" for writer in writers),
+        writers=", ".join(map(code_span, writers)),
         terms="" if set(writers) <= {"offline", "import"} else _VENDOR_TERMS,
         note="".join(note for writer, note in _NOTES.items() if writer in writers),
-        licences="\n".join(f"- {licence}" for licence in licences),
+        licences="\n".join(f"- {escape_markdown(licence)}" for licence in licences),
         removed=_show_removed(folder),
     )
     write_text(folder / "README.md", text)
@@ -119,7 +122,9 @@ def _show_funnel(folder: Path) -> str:
         return "Not recorded."
     rows = []
     for stage in json.loads(path.read_text("utf-8")):
-        removed = ", ".join(f"{count:,} {reason}" for reason, count in stage["removed"].items()) or "none"
+        removed = (
+            ", ".join(f"{count:,} {escape_markdown(reason)}" for reason, count in stage["removed"].items()) or "none"
+        )
         rows.append([stage["stage"], f"{stage['num_in']:,}", f"{stage['num_kept']:,}", removed])
     return to_table(["stage", "in", "kept", "removed"], rows, right=(1, 2))
 
@@ -128,5 +133,5 @@ def _show_removed(folder: Path) -> str:
     counts = count_removed(folder)
     if not counts:
         return ""
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+    reasons = ", ".join(f"{count:,} {escape_markdown(reason)}" for reason, count in counts.items())
     return f"\n## Taken out afterwards\n\n{sum(counts.values()):,} rows ({reasons}); ids and reasons in `{LOG_NAME}`.\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 from mmcr_dataset.publish.check import check_dataset
 from mmcr_dataset.publish.describe import load_statistics
 from mmcr_dataset.publish.publish_settings import PublishSettings
+from mmcr_dataset.publish.remove import redact_log
 
 OWN_NAME = "mmcr-310k"  # users expect rows written by a model under the paper's name
 _MAX_ATTEMPTS = 5
@@ -33,6 +34,7 @@ def publish(folder: Path, settings: PublishSettings) -> str:
             f"not published: {OWN_NAME} is the name of a set written by a model, these rows are of the offline writer; "
             "choose another name, or pass --allow_offline"
         )
+    redact_log(folder)  # a log of an older version told reasons and addresses
     return _upload(folder, settings)
 
 

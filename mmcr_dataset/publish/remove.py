@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmcr_dataset.publish.parquet import to_row_groups, write_shard
 from mmcr_dataset.record.load import read_shards
-from mmcr_dataset.stage.stages import read_jsonl
+from mmcr_dataset.stage.stages import read_jsonl, write_text
 
 LOG_NAME = "removed.jsonl"
+TAKEN_DOWN = "taken down"
+_CLASSES = re.compile(
+    r"(?:drawn for|shows an image of|overlap with) [\w. -]{1,64}|repeated images|requested|taken down"
+)
 _KEYS = ["id", "source"]
 
 
@@ -45,10 +51,51 @@ def find_rows(folder: Path, url_pattern: str) -> dict[str, str]:
 
 def count_removed(folder: Path) -> dict[str, int]:
     """Number of removed rows of a data set by reason."""
-    path = folder / LOG_NAME
-    if not path.is_file():
-        return {}
-    return dict(Counter(entry["reason"] for entry in read_jsonl(path, "fix or remove the line")).most_common())
+    return dict(Counter(entry["reason"] for entry in _read_log(folder / LOG_NAME)).most_common())
+
+
+def private_log(folder: Path) -> Path:
+    """The full log of removals, beside the data set and never published: reasons, addresses."""
+    place = folder.resolve()
+    return place.with_name(f"{place.name}.work") / LOG_NAME
+
+
+def redact_log(folder: Path) -> None:
+    """Rewrite the published log so that it names ids and reason classes only; what it told besides becomes private."""
+    published = _read_log(folder / LOG_NAME)
+    if all(entry.keys() == {"id", "reason"} and _CLASSES.fullmatch(entry["reason"]) for entry in published):
+        return
+    _keep_private(folder, published)
+    _write_published(folder, published)
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    return list(read_jsonl(path, "fix or remove the line")) if path.is_file() else []
+
+
+def _keep_private(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Add entries to the private log, which only its owner may read."""
+    path = private_log(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = _read_log(path)
+    new = [entry for entry in entries if entry not in known]
+    with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a", encoding="utf-8") as log:
+        log.writelines(json.dumps(entry, ensure_ascii=False) + "\n" for entry in new)
+        log.flush()
+        os.fsync(log.fileno())
+    path.chmod(0o600)
+
+
+def _write_published(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write the published log: the id and the class of the reason of each entry, no address, no free text."""
+    lines = [
+        json.dumps(
+            {"id": entry["id"], "reason": entry["reason"] if _CLASSES.fullmatch(entry["reason"]) else TAKEN_DOWN}
+        )
+        for entry in entries
+        if "id" in entry
+    ]
+    write_text(folder / LOG_NAME, "".join(f"{line}\n" for line in dict.fromkeys(lines)))
 
 
 def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:
@@ -61,8 +108,9 @@ def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:
 def remove_rows(folder: Path, reason_by_id: Mapping[str, str]) -> list[str]:
     """Remove rows by id; unknown ids are ignored.
 
-    Each removed row is logged in `removed.jsonl` (id, reason, URLs; never images or texts). Statistics and card are
-    stale afterwards: call `publish.card.refresh_card`.
+    Each removed row is logged with its reason and addresses in `private_log`, and with its id and the class of the
+    reason in the published `removed.jsonl`. Statistics and card are stale afterwards: call
+    `publish.card.refresh_card`.
 
     Args:
         folder: a data set folder.
@@ -74,6 +122,7 @@ def remove_rows(folder: Path, reason_by_id: Mapping[str, str]) -> list[str]:
     Raises:
         ValueError: the folder has no shards, or no row would be left.
     """
+    redact_log(folder)
     shards = _shards(folder)
     if all(id_ in reason_by_id for _, table in shards for id_ in table["id"].to_pylist()):
         raise ValueError(f"{folder}: removing {len(reason_by_id)} rows would leave none; delete the data set instead")
@@ -82,10 +131,9 @@ def remove_rows(folder: Path, reason_by_id: Mapping[str, str]) -> list[str]:
         gone = [row for row in table.to_pylist() if row["id"] in reason_by_id]
         if not gone:
             continue
-        with (folder / LOG_NAME).open("a", encoding="utf-8") as log:
-            for row in gone:
-                entry = {"id": row["id"], "reason": reason_by_id[row["id"]], "source": row["source"]}
-                log.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        entries = [{"id": row["id"], "reason": reason_by_id[row["id"]], "source": row["source"]} for row in gone]
+        _keep_private(folder, entries)
+        _write_published(folder, [*_read_log(folder / LOG_NAME), *entries])
         whole = pq.read_table(path, partitioning=None)
         keep = pa.array([id_ not in reason_by_id for id_ in whole["id"].to_pylist()])
         if len(gone) == whole.num_rows:  # load_dataset rejects a shard without rows

@@ -30,6 +30,7 @@ from mmcr_dataset.record.dialogue import (
     introduce,
 )
 from mmcr_dataset.record.images import ImageError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.paths import find_inside
 from mmcr_dataset.record.plain_text import drop_unsafe_characters, escape_special_tokens
 from mmcr_dataset.stage.stages import Removed, read_jsonl
 
@@ -179,9 +180,11 @@ def _plain(text: str) -> str:
 
 
 def _read_image(folder: Path, name: str) -> DialogueImage:
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    path = find_inside(folder, name)
+    if path is None and (Path(name).is_absolute() or ".." in Path(name).parts or (folder / name).is_symlink()):
         raise _Refused("image_outside", f"{name!r} is outside of {folder}")
+    if path is None:
+        raise _Refused("missing_image", f"{name!r} in {folder}: No such file")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -191,5 +194,5 @@ def _read_image(folder: Path, name: str) -> DialogueImage:
 
 def size_of_images(records: Sequence[Record], images: Path) -> int:
     """Total bytes of the existing images, to choose the number of shards."""
-    paths = (images / name for record in records for name in image_names(record))
-    return sum(path.stat().st_size for path in paths if path.is_file())
+    paths = (find_inside(images, name) for record in records for name in image_names(record))
+    return sum(path.stat().st_size for path in paths if path is not None)

@@ -70,8 +70,8 @@ class Transport:
         }
         self._client: AsyncOpenAI
         if api_version is None:
-            key = clean_key(api_key or os.environ.get("OPENAI_API_KEY"), "OPENAI_API_KEY") or "none"
-            self._client = openai.AsyncOpenAI(base_url=base_url, api_key=key, **shared)
+            open_key = clean_key(api_key or os.environ.get("OPENAI_API_KEY"), "OPENAI_API_KEY")
+            self._client = openai.AsyncOpenAI(base_url=base_url, api_key=open_key or "none", **shared)
         else:
             key = clean_key(api_key or os.environ.get("AZURE_OPENAI_API_KEY"), "AZURE_OPENAI_API_KEY")
             token = clean_key(os.environ.get("AZURE_OPENAI_AD_TOKEN"), "AZURE_OPENAI_AD_TOKEN")

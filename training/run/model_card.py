@@ -81,8 +81,8 @@ def _show_head(facts: Mapping[str, Any]) -> str:
     return (
         f"# {escape_markdown(facts['model'].rpartition('/')[2])}, trained on dialogues\n\n"
         f"{code_span(facts['model'])}{revision} (family {facts['family']}), fine-tuned on dialogues of several turns "
-        "about one or several images. Loss on the answers and their ends of turn only; the chat template that does so is saved "
-        "with the model."
+        "about one or several images. Loss on the answers and their ends of turn only; the chat template that does so "
+        "is saved with the model."
     )
 
 

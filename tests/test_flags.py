@@ -23,7 +23,7 @@ FLAGS = {
     "allow_loopback engine ranks slurm_partition slurm_time",
     "mmcr_dataset describe": "tokenizer",
     "mmcr_dataset check": "",
-    "mmcr_dataset publish": "push_to private revision pr allow_offline gated",
+    "mmcr_dataset publish": "push_to private revision pr allow_offline force gated",
     "mmcr_dataset remove": "ids url_pattern reason",
     "mmcr_dataset import": "images output_dir licence",
     "mmcr_dataset label": "pairs seed",
@@ -58,7 +58,7 @@ FLAGS = {
     "eval_tasks exact export": "output_file",
     "eval_tasks explain": "rules judge html data tasks_from",
     "eval_tasks report": "paper output_file html dataset bench data samples training push_to tasks_from",
-    "training publish": "push_to scores private",
+    "training publish": "push_to scores private force",
 }
 OF_EVERY_EXPERIMENT = (
     "config data tasks judge seeds output_dir train_flags eval_flags tasks_from launch processes python dry_run "

@@ -52,11 +52,7 @@ def upload(folder: Path, target: Target, message: str) -> Any:  # noqa: ANN401  
 
     api = HfApi()
     where: dict[str, Any] = {"repo_id": target.repo_id, "repo_type": target.repo_type}
-    head = api.repo_info(**where, revision=target.revision).sha
-    there = _files_at(api, where, head)
-    published = _read_manifest(api, where, head) if MANIFEST in there else None
-    if not (target.force or target.create_pr):
-        _refuse_changes(target, there, published)
+    head, there, published = look(target)
     paths = {
         path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if _is_published(path, folder)
     }
@@ -84,8 +80,30 @@ def upload(folder: Path, target: Target, message: str) -> Any:  # noqa: ANN401  
     )
 
 
+def look(target: Target) -> tuple[str, dict[str, str], dict[str, list[str]] | None]:
+    """The newest commit, the hashes of its files, and those that were last published from here (None if never).
+
+    Raises:
+        ValueError: somebody else has changed the repository, or it was never published from here.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    where: dict[str, Any] = {"repo_id": target.repo_id, "repo_type": target.repo_type}
+    head = str(api.repo_info(**where, revision=target.revision).sha)
+    there = _files_at(api, where, head)
+    published = _read_manifest(api, where, head) if MANIFEST in there else None
+    if not (target.force or target.create_pr):
+        _refuse_changes(target, there, published)
+    return head, there, published
+
+
 def retrying(call: Callable[[], Any], explain: Callable[[int, str], str]) -> Any:  # noqa: ANN401
     """Call the Hub, again after conflicts and errors of the server.
+
+    Args:
+        call: what to do.
+        explain: the message for a status (0 for no answer) and the Hub's words.
 
     Raises:
         ValueError: it refuses, or doesn't answer.
@@ -101,10 +119,7 @@ def retrying(call: Callable[[], Any], explain: Callable[[int, str], str]) -> Any
                 raise ValueError(explain(status, str(error))) from error
             time.sleep(0.5 * 2**attempt)
         except connection_errors() as error:
-            raise ValueError(
-                f"the Hub does not answer ({error}); check the connection and run the same command again, nothing is "
-                "sent twice"
-            ) from error
+            raise ValueError(explain(0, str(error))) from error
     raise AssertionError("unreachable: the loop returns or raises")
 
 

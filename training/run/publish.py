@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmcr_dataset.publish.upload import Target, retrying, upload
+from mmcr_dataset.publish.upload import Target, look, retrying, upload
 
 _STALE = ("*.safetensors", "*.bin", "*.safetensors.index.json", "*.bin.index.json", "adapter_config.json")
 
@@ -20,18 +20,22 @@ def check_repo_id(flag: str, repo_id: str) -> None:
         raise ValueError(f"{flag} {repo_id!r}: expected ORG/NAME")
 
 
-def open_repo(repo_id: str, private: bool = False) -> None:
+def open_repo(repo_id: str, private: bool = False, force: bool = False) -> None:
     """Create the repository if needed and check write access; called before a run starts.
 
     Raises:
-        ValueError: the Hub refuses or doesn't answer.
+        ValueError: the Hub refuses or doesn't answer, or somebody else has changed the repository.
     """
     from huggingface_hub import HfApi
 
+    def attempt() -> None:
+        HfApi().create_repo(repo_id, private=private, exist_ok=True)
+        look(Target(repo_id, "model", force=force))
+
     retrying(
-        lambda: HfApi().create_repo(repo_id, private=private, exist_ok=True),
+        attempt,
         lambda status, said: (
-            f"{repo_id}: the Hub does not take it ({status}: {said}); check the connection, and log in as a user with "
+            f"{repo_id}: the Hub does not take it ({said}); check the connection, and log in as a user with "
             "write access: `hf auth login`"
         ),
     )
@@ -43,12 +47,12 @@ def publish(folder: Path, repo_id: str, private: bool = False, force: bool = Fal
     Raises:
         ValueError: the Hub refuses or doesn't answer, or somebody else has changed the repository.
     """
-    open_repo(repo_id, private)
+    open_repo(repo_id, private, force)
     target = Target(repo_id, "model", force=force, stale=_STALE)
     commit = retrying(
         lambda: upload(folder, target, "Trained model"),
         lambda status, said: (
-            f"{folder} is complete, but the upload to {repo_id} failed ({status}: {said}); upload it with "
+            f"{folder} is complete, but the upload to {repo_id} failed ({said}); upload it with "
             f"`python -m training publish {folder} --push_to {repo_id}`"
         ),
     )

@@ -58,7 +58,8 @@ def _upload(folder: Path, settings: PublishSettings) -> str:
 
 def _explain(status: int, settings: PublishSettings, said: str) -> str:
     if not status:
-        return f"the Hub does not answer ({said}); check the connection and run the same command again, nothing is sent twice"
+        remedy = "check the connection and run the same command again, nothing is sent twice"
+        return f"the Hub does not answer ({said}); {remedy}"
     if status in (401, 403):
         return f"the Hub refuses ({status}): log in with `hf auth login` as a user who can write to {settings.repo_id}"
     return f"the Hub answers {status} for {settings.repo_id}: {said}; run the same command again to resume"

@@ -70,7 +70,7 @@ def _load_checkpoint(config: TrainConfig, family: Family) -> tuple[Any, Any]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     try:
-        processor = AutoProcessor.from_pretrained(config.model, revision=config.revision)
+        processor = AutoProcessor.from_pretrained(config.model, revision=config.revision, trust_remote_code=False)
     except OSError as error:
         raise ValueError(
             f"{config.model}: no image processor or tokenizer; expected a vision-language checkpoint with its "
@@ -78,7 +78,9 @@ def _load_checkpoint(config: TrainConfig, family: Family) -> tuple[Any, Any]:
         ) from error
     # Weights stay float32: at learning rates near 2e-6 most updates are below the precision of bfloat16.
     try:
-        model = AutoModelForImageTextToText.from_pretrained(config.model, revision=config.revision, dtype=torch.float32)
+        model = AutoModelForImageTextToText.from_pretrained(
+            config.model, revision=config.revision, dtype=torch.float32, trust_remote_code=False
+        )
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{config.model}: its weights can't be loaded ({error})") from error
     processor.chat_template = family.chat_template

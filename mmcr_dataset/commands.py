@@ -88,7 +88,7 @@ class Remove:
         folder: a data set folder.
         ids: file with one id a line.
         url_pattern: regular expression searched in document and image URLs (file names, for a local source).
-        reason: recorded in removed.jsonl.
+        reason: kept in the private log OUT.removed.jsonl; the published one names a class.
     """
 
     folder: Positional[Path]
@@ -104,7 +104,7 @@ class Remove:
         """
         from mmcr_dataset.publish.card import refresh_card
         from mmcr_dataset.publish.remove import find_rows, remove_rows
-        from mmcr_dataset.stage.takedowns import work_of
+        from mmcr_dataset.stage.takedowns import private_log
 
         if (self.ids is None) == (self.url_pattern is None):
             raise ValueError("remove: give either --ids FILE or --url_pattern P")
@@ -118,12 +118,11 @@ class Remove:
         removed = remove_rows(self.folder, why, pattern)
         refresh_card(self.folder)
         unknown = sorted(set(why) - set(removed))
-        print(f"{len(removed)} rows removed from {self.folder}; log: {self.folder}/removed.jsonl")
+        print(f"{len(removed)} rows removed from {self.folder}; reasons and addresses: {private_log(self.folder)}")
         if unknown:
             more = " ..." if len(unknown) > 5 else ""
             print(f"{len(unknown)} ids are not in the data set: {', '.join(unknown[:5])}{more}")
-        if work_of(self.folder) is not None:
-            print("later builds leave out what was named")
+        print("later builds leave out what was named")
         return 0 if removed else 1
 
 

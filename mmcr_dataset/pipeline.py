@@ -38,7 +38,7 @@ from mmcr_dataset.record.dialogue import Dialogue, image_entries
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.progress import log_count, open_bar
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, invalidate_shards, write_jsonl, write_text
-from mmcr_dataset.stage.takedowns import Takedowns, load_takedowns, log_takedowns
+from mmcr_dataset.stage.takedowns import LOG_NAME, Takedowns, load_takedowns, publish_log, read_log
 from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values, without_images
 
 MADE_BY = "build"
@@ -58,7 +58,7 @@ def build(settings: BuildSettings) -> list[StageCount]:
     if not settings.estimate_only and Stage.settings_on_disk(settings.work, "score") != _scored_by(settings):
         open_once()  # fail before anything is fetched or paid
     counts = [_collect(settings, source)]
-    taken_out = load_takedowns(settings.out, settings.work)
+    taken_out = load_takedowns(settings.out)
     if settings.writer.endpoint is not None:
         prescreen(settings.work, sets, taken_out)
     fingerprints = tuple(one.fingerprint() for one in sets)
@@ -157,7 +157,8 @@ def _publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: T
     kept = read_dialogues(settings.work, "filter")
     write_dataset(_with_progress(kept, counts[-1].num_kept), unfinished, size_bytes)
     write_text(unfinished / "funnel.json", json.dumps([asdict(count) for count in counts], indent=1) + "\n")
-    log_takedowns(unfinished, [entry for entry in taken_out.entries if "source" in entry])
+    gone = [entry for entry in taken_out.entries if "source" in entry]
+    publish_log(unfinished, [*read_log(settings.out / LOG_NAME), *gone])
     write_statistics(unfinished, describe(unfinished))
     write_card(unfinished, settings.out.name)
     replace_folder(unfinished, settings.out, MADE_BY)

@@ -23,7 +23,7 @@ FLAGS = {
     "fetch_timeout_s allow_loopback engine ranks slurm_partition slurm_time reencode",
     "mmcr_dataset describe": "tokenizer",
     "mmcr_dataset check": "",
-    "mmcr_dataset publish": "push_to private revision pr allow_offline gated",
+    "mmcr_dataset publish": "push_to private revision pr allow_offline force gated",
     "mmcr_dataset remove": "ids url_pattern reason",
     "mmcr_dataset import": "images output_dir licence",
     "mmcr_dataset label": "pairs seed",
@@ -62,7 +62,7 @@ FLAGS = {
     "eval_tasks report": "paper output_file html dataset bench data samples training push_to tasks_from",
     "experiments mini": "output_dir work_dir seed domains python",
     "training mini": "output_dir data seed",
-    "training publish": "push_to scores private",
+    "training publish": "push_to scores private force",
 }
 OF_EVERY_EXPERIMENT = (
     "config data tasks judge seeds models output_dir train_flags eval_flags tasks_from launch processes python dry_run "

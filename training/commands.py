@@ -45,12 +45,14 @@ class Publish:
         push_to: repository on the Hub.
         scores: folder of an evaluation run, for the model card.
         private: create the repository as private.
+        force: overwrite what somebody else has changed in the repository since it was last published.
     """
 
     folder: Positional[Path]
     push_to: Annotated[str, arg(metavar="ORG/NAME")]
     scores: Annotated[Path | None, arg(metavar="RUN")] = None
     private: bool = False
+    force: bool = False
 
     def run(self) -> None:
         """Upload, and print the URL of the commit."""
@@ -61,7 +63,7 @@ class Publish:
         facts = read_facts(self.folder)
         if self.scores is not None:
             write_card(self.folder, facts, read_scores(self.scores))
-        print(publish(self.folder, self.push_to, self.private))
+        print(publish(self.folder, self.push_to, self.private, self.force))
 
 
 @dataclass(frozen=True)

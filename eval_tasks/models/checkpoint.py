@@ -181,7 +181,7 @@ def load_checkpoint(place: str, load: LoadSettings, generation: GenerationSettin
     folder = Path(name)
     if not folder.is_dir() and (name.startswith((".", "/")) or name.count("/") != 1):
         raise ValueError(f"--model hf:{name}: no such folder, and not the form ORG/NAME of a Hub id")
-    named = {"revision": revision} if revision else {}
+    named: dict[str, Any] = {"trust_remote_code": False} | ({"revision": revision} if revision else {})
     try:
         processor = AutoProcessor.from_pretrained(name, **named)
         model: Any = AutoModelForImageTextToText.from_pretrained(name, **load.options(), **named)

@@ -22,7 +22,7 @@ def rules_of_model(model: str) -> str:
 
     name, _, revision = place.partition("@")
     try:
-        config = AutoConfig.from_pretrained(name, **({"revision": revision} if revision else {}))
+        config = AutoConfig.from_pretrained(name, revision=revision or None, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ValueError(f"--model {model} can't be loaded: {error}") from error
     text = config.get_text_config()

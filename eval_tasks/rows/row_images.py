@@ -10,6 +10,7 @@ from typing import Any
 
 from eval_tasks.rows.table_files import read_table, to_list
 from eval_tasks.task import Row
+from mmcr_dataset.record.paths import find_inside
 
 _INDEX_LENGTH = 64  # characters: base64 images are longer, indices shorter
 _IMAGE_FILES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -105,9 +106,12 @@ def _read_file(cell: Any, path: Path, place: str, named: bool = False) -> Any:  
     if name is None:
         return cell
     folder = path.parent.absolute()
-    for base in (folder, folder / "images", folder / "images" / path.stem):
-        file = Path(os.path.normpath(base / name))
-        if file.is_relative_to(folder) and file.is_file():
+    relative = Path(name)
+    if relative.is_absolute() and relative.is_relative_to(folder):
+        relative = relative.relative_to(folder)
+    for base in ("", "images", f"images/{path.stem}"):
+        file = find_inside(folder, os.path.normpath(Path(base) / relative))
+        if file is not None:
             return file.read_bytes()
     raise ValueError(f"{place}: no image file {name!r} in {folder} or its folder images")
 

@@ -22,6 +22,7 @@ from eval_tasks.rows.hub_rows import require_cells, to_text
 from eval_tasks.rows.table_files import image_bytes, load_json, read_table, to_list
 from eval_tasks.task import Points, Sample, Scored, Task, Total, Unit
 from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Turn
+from mmcr_dataset.record.paths import find_inside, is_inside
 
 MARK = "<ImageHere>"
 SCALE = 10.0  # scores of 1..10 are reported up to 100
@@ -68,7 +69,11 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
     table = next(iter(sorted(place.glob("MMDU*.tsv"))), None) if place.is_dir() else place
     content = place / "benchmark.json" if place.is_dir() else place
     if content.is_file() and content.suffix == ".json":
-        images = {path.name: path for path in content.parent.rglob("*") if path.suffix.lower() in (".jpg", ".png")}
+        images = {
+            path.name: path
+            for path in content.parent.rglob("*")
+            if path.suffix.lower() in (".jpg", ".png") and is_inside(path, content.parent)
+        }
         for item in load_json(content):
             yield _of_item(item, content.parent, images)
     elif table is not None and table.is_file():
@@ -94,7 +99,7 @@ def _of_item(item: Mapping[str, Any], folder: Path, images: Mapping[str, Path]) 
         raise ValueError(f"{place}: {len(questions)} questions and {len(answers)} answers in {len(said)} messages")
     data = []
     for file in names:
-        path = next((one for one in (folder / file, images.get(Path(file).name)) if one and one.is_file()), None)
+        path = find_inside(folder, str(file)) or images.get(Path(str(file)).name)
         if path is None:
             raise ValueError(f"{place}: no image {file!r} in {folder}; unpack the images beside benchmark.json")
         data.append(path.read_bytes())
@@ -156,9 +161,13 @@ def read_scores(verdict: str, reply: str) -> dict[str, int] | None:
 
 def _to_scores(dictionary: str) -> dict[str, int] | None:
     body = dictionary[1:-1]
-    pairs = _PAIR.findall(body)
-    scores = {key: int(score) for _, key, score in pairs}
-    is_whole = not _PAIR.sub("", body).strip() and len(pairs) == len(scores)
+    pairs: list[tuple[str, str]] = []
+    place, end = 0, len(body.rstrip())
+    while place < end and (pair := _PAIR.match(body, place)):
+        pairs.append((pair[2], pair[3]))
+        place = pair.end()
+    scores = {key: int(score) for key, score in pairs}
+    is_whole = place >= end and len(pairs) == len(scores)
     if not is_whole or scores.keys() != set(KEYS.values()) or not all(1 <= score <= 10 for score in scores.values()):
         return None
     return {name: scores[key] for name, key in KEYS.items()}

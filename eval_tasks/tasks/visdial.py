@@ -20,6 +20,7 @@ from eval_tasks.rows.table_files import load_json
 from eval_tasks.task import Points, Sample, Scored, Task, Total
 from eval_tasks.totals import mean_total
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
+from mmcr_dataset.record.paths import is_inside
 
 NUM_ROUNDS = 10
 
@@ -35,7 +36,9 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
     if len(files) != 1:
         raise ValueError(f"{folder}: expected a folder with visdial_1.0_val.json and its images, found {len(files)}")
     content: dict[str, Any] = load_json(files[0])["data"]
-    images = {path.stem.rpartition("_")[2].lstrip("0"): path for path in folder.rglob("*.jpg")}
+    images = {
+        path.stem.rpartition("_")[2].lstrip("0"): path for path in folder.rglob("*.jpg") if is_inside(path, folder)
+    }
     for entry in content["dialogs"]:
         image_id = str(entry["image_id"])
         if image_id not in images:

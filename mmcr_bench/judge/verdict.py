@@ -25,7 +25,7 @@ _STRING = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _PAIR = re.compile(rf"\s*({_STRING})\s*:\s*({_STRING}|[^\s,'\"]+)\s*(,|\Z)", re.DOTALL)
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
 _QUOTED_KEY = re.compile("['\"](?:" + "|".join(re.escape(key) for key in _NAME_BY_KEY) + ")['\"]\\s*:", re.IGNORECASE)
-_FENCED = re.compile(r"\A```[a-z]*\s*\n(.*)\n\s*```\Z", re.DOTALL)
+_FENCE = re.compile(r"```[a-z]*+\s*+")
 
 Pairs = list[tuple[str, Any]]
 
@@ -96,12 +96,18 @@ def _read_pairs(text: str) -> tuple[Pairs, str]:
 
 def _read_json(text: str) -> Pairs | None:
     """Pairs of a reply that is nothing but a JSON object, else None."""
-    fenced = _FENCED.match(text.strip())
     try:
-        value = json.loads(fenced.group(1) if fenced else text, object_pairs_hook=_Object)
+        value = json.loads(_without_fence(text.strip()), object_pairs_hook=_Object)
     except (ValueError, RecursionError):
         return None
     return list(value) if isinstance(value, _Object) else None
+
+
+def _without_fence(text: str) -> str:
+    """The text inside of a code fence that holds all of it, else the text."""
+    first, _, rest = text.partition("\n")
+    inside, _, last = rest.rpartition("\n")
+    return inside if _FENCE.fullmatch(first) and last.strip() == "```" else text
 
 
 class _Object(list[tuple[str, Any]]):
@@ -113,7 +119,8 @@ def _read_flat(dictionary: str) -> Pairs | None:
     body = dictionary[1:-1]
     pairs: Pairs = []
     place = 0
-    while place < len(body) and body[place:].strip():
+    end = len(body.rstrip())
+    while place < end:
         match = _PAIR.match(body, place)
         if match is None:
             return None

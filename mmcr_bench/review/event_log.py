@@ -18,6 +18,7 @@ from typing import Any
 
 from mmcr_bench.review.rounds import NUM_EXPERTS, Event, Item, apply
 from mmcr_bench.trust.agreement import Mark
+from mmcr_dataset.endpoint.ledger_schema import make_private
 from mmcr_dataset.record.dialogue import Dialogue, from_json, image_entries, to_json
 
 _SCHEMA = """
@@ -36,6 +37,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         ValueError: the file is not an SQLite database.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path)
     try:
         database = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
         database.execute("PRAGMA journal_mode=WAL")

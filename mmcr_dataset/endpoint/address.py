@@ -39,6 +39,7 @@ class Endpoint:
     def __post_init__(self) -> None:
         if not _is_http(self.base_url):
             raise ValueError(f"endpoint {self.base_url!r}: expected an address such as http://127.0.0.1:8000/v1")
+        _refuse_secrets(self.base_url)
         if not self.model:
             raise ValueError(f"endpoint {self.base_url!r}: no model named; write it as {self.base_url}#MODEL")
         if self.max_in_flight < 1 or self.max_attempts < 1 or self.timeout_s <= 0:
@@ -89,6 +90,8 @@ def read_endpoint_and_options(
     model, _, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     unknown = sorted(options.keys() - {"api_version", *names})
+    if _is_http(url):
+        _refuse_secrets(url, place)
     if not _is_http(url):
         wrong = f"{url!r} is no http address"
     elif not model:
@@ -98,6 +101,23 @@ def read_endpoint_and_options(
     else:
         return Endpoint(url, model, api_version=options.pop("api_version", None) or None, **settings), options
     raise ValueError(f"{place} {text!r}: {wrong}; expected {form}, for example {EXAMPLE}")
+
+
+def _refuse_secrets(url: str, place: str = "endpoint") -> None:
+    """Addresses are written to logs, reports and scripts, so that they may hold no key.
+
+    Raises:
+        ValueError: the address has user info or a query; the message does not repeat them.
+    """
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.query:
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        what = "a user or password" if "@" in parts.netloc else "a query"
+        raise ValueError(
+            f"{place}: the address {shown} was given with {what}, which logs and reports would show; give the address "
+            "alone, the key in the variable OPENAI_API_KEY (Azure: AZURE_OPENAI_API_KEY), and Azure's version as "
+            "#DEPLOYMENT?api_version=..."
+        )
 
 
 def _is_http(url: str) -> bool:

@@ -30,7 +30,7 @@ class BatchApi:
 
     async def upload(self, path: Path) -> str:
         """Upload a file of requests; returns its id."""
-        return str((await self._object(lambda: self._transport.upload(path)))["id"])
+        return _id_of(await self._object(lambda: self._transport.upload(path)))
 
     async def create(self, file_id: str, mark: str) -> str:
         """Create a batch of an uploaded file unless one with this mark exists; returns its id."""
@@ -46,7 +46,7 @@ class BatchApi:
                 return found
             try:
                 answered = await self._transport.post_json("/batches", json.dumps(request).encode())
-                return str(read_batch_object(answered, self._where)["id"])
+                return _id_of(read_batch_object(answered, self._where))
             except RequestFailed as failure:
                 await self._pause(failure, attempt)
         raise AssertionError("unreachable: the loop returns or raises")
@@ -56,26 +56,44 @@ class BatchApi:
         after = ""
         while True:
             page = await self._get(f"/batches?limit=100{after}")
-            batches = page.get("data") or []
+            data = page.get("data")
+            batches = (
+                [one for one in data if isinstance(one, Mapping) and one.get("id")] if isinstance(data, list) else []
+            )
             for batch in batches:
-                if (batch.get("metadata") or {}).get(_MARK) == mark:
+                metadata = batch.get("metadata")
+                if isinstance(metadata, Mapping) and metadata.get(_MARK) == mark:
                     return str(batch["id"])
-            if not page.get("has_more") or not batches:
+            following = f"&after={batches[-1]['id']}" if batches else after
+            if not page.get("has_more") or following == after:  # a page that repeats itself is the last
                 return None
-            after = f"&after={batches[-1]['id']}"
+            after = following
 
-    async def status(self, batch_id: str) -> Mapping[str, Any]:
-        """The batch object as the server has it now."""
-        return await self._get(f"/batches/{batch_id}")
+    async def status(self, batch_id: str) -> Mapping[str, Any] | None:
+        """The batch object as the server has it now; None if the server has no such batch."""
+        is_gone = False
 
-    async def download(self, file_id: str, to: Path) -> None:
-        """Stream a file of answers to disk."""
+        async def look() -> HttpResponse:
+            nonlocal is_gone
+            answered = await self._transport.get(f"/batches/{batch_id}")
+            is_gone = answered.status == 404
+            return answered._replace(status=200, body=b"{}") if is_gone else answered
+
+        state = await self._object(look)
+        return None if is_gone else state
+
+    async def download(self, file_id: str, to: Path) -> bool:
+        """Stream a file of answers to disk; False if the server has no such file (yet)."""
+        is_there = True
 
         async def fetch() -> HttpResponse:
+            nonlocal is_there
             answered = await self._transport.download(file_id, to)
-            return answered._replace(body=b"{}") if answered.status == 200 else answered
+            is_there = answered.status != 404
+            return answered._replace(status=200, body=b"{}") if answered.status in (200, 404) else answered
 
         await self._object(fetch)
+        return is_there
 
     async def _get(self, path: str) -> dict[str, Any]:
         return await self._object(lambda: self._transport.get(path))
@@ -94,6 +112,12 @@ class BatchApi:
             raise failure
         wait_s = failure.wait_s if isinstance(failure, RetryableFailure) else None
         await asyncio.sleep(min(30.0, 0.5 * 2**attempt) if wait_s is None else wait_s)
+
+
+def _id_of(raw: Mapping[str, Any]) -> str:
+    if not raw.get("id"):
+        raise RetryableFailure("bad_reply", f"expected an object with an id, got {str(raw)[:80]}", None)
+    return str(raw["id"])
 
 
 def read_batch_object(answered: HttpResponse, where: str) -> dict[str, Any]:

@@ -33,6 +33,8 @@ class Batch:
         most_usd: upper bound of its cost (the name in the state file).
         file_id: the server's id of the uploaded requests.
         batch_id: the server's id of the batch.
+        base_url: endpoint that it was made for; None in a state of version 0.1.
+        model: model that is asked.
     """
 
     number: int
@@ -42,13 +44,15 @@ class Batch:
     most_usd: float
     file_id: str | None = None
     batch_id: str | None = None
+    base_url: str | None = None
+    model: str | None = None
 
 
 class BatchFolder:
     """The folder of batches; only the process that holds the ledger may use it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, base_url: str | None = None, model: str | None = None) -> None:
+        self._folder, self.base_url, self.model = folder, base_url, model
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.glob("*.unfinished"):
             path.unlink()
@@ -125,16 +129,18 @@ class BatchFile:
         if not self.num_requests:
             return None
         batch = Batch(self._number, "written", uuid.uuid4().hex, self.num_requests, self.worst_case_usd)
+        batch = replace(batch, base_url=self._owner.base_url, model=self._owner.model)
         return self._owner.save(batch)
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a file of answers; other lines are skipped (their requests count as unanswered)."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Number and JSON object of each line of a file of answers, None for a line that is no object."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
             try:
                 value = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(value, dict):
-                yield value
+            except (ValueError, RecursionError):
+                value = None
+            yield number, value if isinstance(value, dict) else None

@@ -13,9 +13,9 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,25 +24,19 @@ from typing import Any, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS answered (
-    key TEXT PRIMARY KEY, request TEXT NOT NULL, reply TEXT NOT NULL, reply_sha256 TEXT NOT NULL, usd REAL NOT NULL,
-    at REAL NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS failed (
-    key TEXT NOT NULL, request TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, usd REAL NOT NULL,
-    at REAL NOT NULL
-);
-CREATE INDEX IF NOT EXISTS answered_usd ON answered (usd);
-CREATE UNIQUE INDEX IF NOT EXISTS failed_once ON failed (key, at, usd);
-"""
-INSERT_ANSWERED = "INSERT OR REPLACE INTO answered VALUES (?, ?, ?, ?, ?, ?)"
-INSERT_FAILED = "INSERT OR IGNORE INTO failed VALUES (?, ?, ?, ?, ?, ?)"
-FORMAT_VERSION = 2
-
-
-class LedgerError(ValueError):
-    """The file can't be used as a ledger; the message names the cause and the remedy."""
+from mmcr_dataset.endpoint.ledger_schema import (
+    FORMAT_VERSION,
+    INSERT_ANSWERED,
+    INSERT_FAILED,
+    INSERT_PAID,
+    READABLE_VERSIONS,
+    SCHEMA,
+    ledger_errors,
+    make_private,
+    settle,
+    to_ledger_error,
+)
+from mmcr_dataset.endpoint.ledger_schema import LedgerError as LedgerError
 
 
 class Asked(NamedTuple):
@@ -63,10 +57,9 @@ class LedgerTotals:
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    """A row in the write queue."""
+    """Rows in the write queue that are committed together."""
 
-    statement: str
-    row: tuple[Any, ...]
+    statements: tuple[tuple[str, tuple[Any, ...]], ...]
     done: Future[None]
 
 
@@ -141,19 +134,24 @@ class Ledger:
         self._thread.start()
 
     def _open(self, earlier: Path | None) -> None:
+        make_private(self.path)
         self._db = self._connect()
         self._earlier = self._db
-        if earlier is not None:  # immutable: opened without locks, which network file systems may lack
-            finished = f"{earlier.resolve().as_uri()}?mode=ro&immutable=1"
+        if earlier is not None:
+            log = earlier.with_name(earlier.name + "-wal")
+            is_in_use = log.is_file() and log.stat().st_size > 0
+            # immutable: opened without locks, which network file systems may lack; wrong while somebody writes
+            finished = f"{earlier.resolve().as_uri()}?mode=ro" + ("" if is_in_use else "&immutable=1")
             self._earlier = sqlite3.connect(finished, uri=True, check_same_thread=False)
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-        if version not in (0, FORMAT_VERSION):
+        if version not in (0, *READABLE_VERSIONS):
             raise LedgerError(
                 f"{self.path}: ledger format {version}, this program writes {FORMAT_VERSION}; use the program "
                 "that wrote it, or move it away"
             )
         self._db.executescript(SCHEMA)
-        self._db.execute(f"PRAGMA user_version={FORMAT_VERSION}")
+        if version != FORMAT_VERSION:
+            settle(self._db)
         self._writing = self._connect()
 
     def _connect(self) -> sqlite3.Connection:
@@ -174,7 +172,8 @@ class Ledger:
             try:
                 self._writing.execute("BEGIN")
                 for write in waiting:
-                    self._writing.execute(write.statement, write.row)
+                    for statement, row in write.statements:
+                        self._writing.execute(statement, row)
                 self._writing.execute("COMMIT")
             except sqlite3.Error as error:
                 if self._writing.in_transaction:
@@ -241,12 +240,29 @@ class Ledger:
             tokens = [row[0] for row in self._db.execute(counted, (num_replies,))]
         return sum(tokens) / len(tokens) if len(tokens) >= 20 else None
 
-    def store(self, asked: Asked, reply: str, usd: float = 0.0) -> Future[None]:
-        """Queue a raw reply (unchanged JSON) for writing; it is on disk when the future is done."""
-        return self._enqueue(INSERT_ANSWERED, (*asked, reply, key_of(reply), usd, time.time()))
+    def store(self, asked: Asked, reply: str, usd: float = 0.0, payment: str | None = None) -> Future[None]:
+        """Queue a raw reply (unchanged JSON) for writing; it is on disk when the future is done.
+
+        Args:
+            asked: the request; its first answer stays, a further one only costs.
+            reply: the reply.
+            usd: its cost.
+            payment: unique name of this answer, so that reading it again doesn't count its cost again.
+        """
+        at = time.time()
+        return self._enqueue(
+            (INSERT_PAID, (payment or uuid.uuid4().hex, asked.key, "", usd, at)),
+            (INSERT_ANSWERED, (*asked, reply, key_of(reply), 0.0, at)),
+        )
 
     def store_failure(
-        self, asked: Asked, reason: str, detail: str, usd: float = 0.0, at: float | None = None
+        self,
+        asked: Asked,
+        reason: str,
+        detail: str,
+        usd: float = 0.0,
+        at: float | None = None,
+        payment: str | None = None,
     ) -> Future[None]:
         """Queue a failed request for writing; it is on disk when the future is done, and will be sent again.
 
@@ -256,11 +272,16 @@ class Ledger:
             detail: full message, truncated to 2,000 characters.
             usd: its cost.
             at: seconds since 1970, None for now; a second row of the same key, time and cost is ignored.
+            payment: as for `store`.
         """
-        return self._enqueue(INSERT_FAILED, (*asked, reason, detail[:2000], usd, time.time() if at is None else at))
+        at = time.time() if at is None else at
+        failed = (INSERT_FAILED, (*asked, reason, detail[:2000], usd, at))
+        if usd <= 0:
+            return self._enqueue(failed)
+        return self._enqueue((INSERT_PAID, (payment or uuid.uuid4().hex, asked.key, reason, usd, at)), failed)
 
-    def _enqueue(self, statement: str, row: tuple[Any, ...]) -> Future[None]:
-        write = _Write(statement, row, Future())
+    def _enqueue(self, *statements: tuple[str, tuple[Any, ...]]) -> Future[None]:
+        write = _Write(statements, Future())
         self._queue.put(write)
         return write.done
 
@@ -271,35 +292,5 @@ class Ledger:
             LedgerError: the file is damaged.
         """
         with ledger_errors(self.path):
-            answered, paid = self._db.execute("SELECT COUNT(*), COALESCE(SUM(usd), 0) FROM answered").fetchone()
-            failed, lost = self._db.execute("SELECT COUNT(*), COALESCE(SUM(usd), 0) FROM failed").fetchone()
-        return LedgerTotals(num_answered=answered, num_failed=failed, usd=paid + lost)
-
-
-@contextmanager
-def ledger_errors(path: Path) -> Iterator[None]:
-    """Convert SQLite errors inside.
-
-    Raises:
-        LedgerError: an SQLite error was raised.
-    """
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise to_ledger_error(path, error) from error
-
-
-def to_ledger_error(path: Path, error: sqlite3.Error) -> LedgerError:
-    """An SQLite error as a message for the user, with the remedy."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-        what = "free some space on the disk (or check it) and run the same command again; confirmed answers are kept"
-        return LedgerError(f"{path}: could not be written ({error}): {what}")
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return LedgerError(f"{path}: can't be written ({error}); check the permissions of the file and its folder")
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return LedgerError(f"{path}: in use by another process ({error}); wait until it has finished, or stop it")
-    return LedgerError(
-        f"{path}: not a usable ledger ({error}); restore a backup, or save the readable rows with "
-        f"`python -m mmcr_dataset ledger salvage {path} --output_file NEW` and put NEW in its place"
-    )
+            counts = "SELECT (SELECT COUNT(*) FROM answered), (SELECT COUNT(*) FROM failed), TOTAL(usd) FROM paid"
+            return LedgerTotals(*self._db.execute(counts).fetchone())

@@ -11,15 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from mmcr_dataset.endpoint.ledger import (
+    key_of,
+)
+from mmcr_dataset.endpoint.ledger_pages import read_records
+from mmcr_dataset.endpoint.ledger_schema import (
     FORMAT_VERSION,
     INSERT_ANSWERED,
     INSERT_FAILED,
+    INSERT_PAID,
+    READABLE_VERSIONS,
     SCHEMA,
     LedgerError,
-    key_of,
+    add_temporary_entries,
     ledger_errors,
+    make_private,
+    settle,
 )
-from mmcr_dataset.endpoint.ledger_pages import read_records
 
 _BY_MODEL = """
 SELECT json_extract(request, '$.model'), COUNT(*), COALESCE(SUM(json_extract(reply, '$.usage.prompt_tokens')), 0),
@@ -55,13 +62,13 @@ def show_ledger(path: Path) -> str:
         lines += ["", "failed because of | times | USD"]
         for reason, count, usd in db.execute(_BY_REASON):
             lines.append(f"{reason} | {count:,} | {usd:.4f}")
-        total = "SELECT (SELECT TOTAL(usd) FROM answered) + (SELECT TOTAL(usd) FROM failed)"
+        total = "SELECT TOTAL(usd) FROM paid"
         lines += ["", f"spent in all: {db.execute(total).fetchone()[0]:.4f} USD"]
     return "\n".join(lines)
 
 
 def merge_ledgers(paths: Sequence[Path], out: Path) -> CopyResult:
-    """Merge several ledgers into a new one; answers are deduplicated by key.
+    """Merge several ledgers into a new one; answers are deduplicated by key, what each of them cost is kept.
 
     Raises:
         LedgerError: a file is missing or damaged, or `out` exists.
@@ -70,6 +77,7 @@ def merge_ledgers(paths: Sequence[Path], out: Path) -> CopyResult:
     def rows() -> Iterator[tuple[Any, ...]]:
         for path in paths:
             with ledger_errors(path), closing(_open_to_read(path)) as db:
+                yield from db.execute("SELECT * FROM paid")
                 yield from db.execute("SELECT * FROM answered")
                 yield from db.execute("SELECT * FROM failed")
 
@@ -90,10 +98,20 @@ def salvage_ledger(path: Path, out: Path) -> CopyResult:
 
 
 def _is_whole(row: Sequence[Any]) -> bool:
-    """True for a row of `answered` or `failed` whose texts match their checksums."""
+    """True for a row of `answered` or `failed` whose texts match their checksums, or of `paid`."""
+    if _is_payment(row):
+        return True
     if len(row) != 6 or not all(isinstance(value, str) for value in row[:4]) or row[0] != key_of(row[1]):
         return False
     return _is_answer(row) or re.fullmatch("[0-9a-f]{64}", row[3]) is None  # a detail, not a checksum
+
+
+def _is_payment(row: Sequence[Any]) -> bool:
+    """True for a row of `paid`."""
+    if len(row) != 5 or not all(isinstance(value, str) for value in row[:3]):
+        return False
+    numbers = all(isinstance(value, (int, float)) and 0 <= value < 1e12 for value in row[3:])
+    return numbers and re.fullmatch("[0-9a-f]{64}", row[1]) is not None
 
 
 def _is_answer(row: Sequence[Any]) -> bool:
@@ -105,9 +123,11 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
         raise LedgerError(f"{path}: no such file")
     db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
         db.close()
-        raise LedgerError(f"{path}: ledger format {version}, this program reads {FORMAT_VERSION}")
+        raise LedgerError(f"{path}: ledger format {version}, this program reads {READABLE_VERSIONS}")
+    if version != FORMAT_VERSION:
+        add_temporary_entries(db)
     return db
 
 
@@ -118,14 +138,18 @@ def _write(rows: Iterable[Sequence[Any]], out: Path) -> CopyResult:
     unfinished = out.with_name(out.name + ".unfinished")
     unfinished.unlink(missing_ok=True)
     saved = CopyResult()
+    make_private(unfinished)
     try:
         with ledger_errors(out), closing(sqlite3.connect(unfinished, isolation_level=None)) as db:
             db.executescript(SCHEMA)
-            db.execute(f"PRAGMA user_version={FORMAT_VERSION}")
             db.execute("BEGIN")
             for row in rows:
-                db.execute(INSERT_ANSWERED if _is_answer(row) else INSERT_FAILED, row)
+                if len(row) == 5:
+                    db.execute(INSERT_PAID, row)
+                else:
+                    db.execute(INSERT_ANSWERED if _is_answer(row) else INSERT_FAILED, row)
             db.execute("COMMIT")
+            settle(db)
             saved.num_answered = db.execute("SELECT COUNT(*) FROM answered").fetchone()[0]
             saved.num_failed = db.execute("SELECT COUNT(*) FROM failed").fetchone()[0]
         unfinished.replace(out)

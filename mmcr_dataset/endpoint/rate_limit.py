@@ -110,7 +110,7 @@ def read_duration_s(text: str) -> float:
     Raises:
         ValueError: the text is not a duration.
     """
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text)
+    parts = re.findall(r"((?<!\d)\d++(?:\.\d++)?)(ms|s|m|h)", text)
     if parts and "".join(number + unit for number, unit in parts) == text.strip():
         return sum(float(number) * _SCALE_S[unit] for number, unit in parts)
     return float(text)

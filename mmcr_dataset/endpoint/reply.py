@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from mmcr_dataset.endpoint.budget import EndpointUnusable, read_count
 from mmcr_dataset.endpoint.retry_after import read_retry_after
@@ -235,6 +236,12 @@ def read_completion(answered: HttpResponse, raw: dict[str, Any], where: str) -> 
     if status == 200:
         raise RetryableFailure("bad_reply", message, wait_s=None, maybe_billed=True)
     said = f"{where}: status {status}, {message}"
+    if 300 <= status < 400:
+        target = urlsplit(str(headers.get("location") or ""))
+        raise EndpointUnusable(
+            f"{where}: redirected ({status}) to {target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}; "
+            "requests are not sent on to another address: name that address itself if you trust it"
+        )
     key = "set OPENAI_API_KEY (Azure: AZURE_OPENAI_API_KEY) to a key that may use this model"
     if status == 401:
         raise EndpointUnusable(f"{said}; {key}")

@@ -51,8 +51,10 @@ def split_thoughts(text: str) -> Split:
             continue
         start, end = re.escape(opening), re.escape(closing)
         pair = re.compile(rf"{start}(.*?){end}", re.DOTALL | re.IGNORECASE)
-        thoughts += pair.findall(answer)
-        answer = pair.sub("", answer)
+        last = max((mark.end() for mark in re.finditer(end, answer, re.IGNORECASE)), default=0)
+        closed = answer[:last]  # every opening mark here has its end, so that the pairs are found in linear time
+        thoughts += pair.findall(closed)
+        answer = pair.sub("", closed) + answer[last:]
         *before, answer = re.split(end, answer, flags=re.IGNORECASE)
         thoughts += before
         answer, *after = re.split(start, answer, maxsplit=1, flags=re.IGNORECASE)

@@ -73,19 +73,21 @@ class Transport:
         shared: dict[str, Any] = {
             "max_retries": 0,
             "timeout": openai.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
-            "http_client": openai.DefaultAioHttpClient(limits=limits),
+            "http_client": openai.DefaultAioHttpClient(limits=limits, follow_redirects=False),
         }
         self._client: AsyncOpenAI
         if api_version is None:
-            key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
-            self._client = openai.AsyncOpenAI(base_url=base_url, api_key=key, **shared)
+            open_key = clean_key(api_key or os.environ.get("OPENAI_API_KEY"), "OPENAI_API_KEY")
+            self._client = openai.AsyncOpenAI(base_url=base_url, api_key=open_key or "none", **shared)
         else:
-            in_environment = {"AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN"} & os.environ.keys()
+            key = clean_key(api_key or os.environ.get("AZURE_OPENAI_API_KEY"), "AZURE_OPENAI_API_KEY")
+            token = clean_key(os.environ.get("AZURE_OPENAI_AD_TOKEN"), "AZURE_OPENAI_AD_TOKEN")
             self._client = openai.AsyncAzureOpenAI(
                 azure_endpoint=base_url,
                 azure_deployment=deployment,
                 api_version=api_version,
-                api_key=api_key or (None if in_environment else "none"),
+                api_key=key or (None if token else "none"),
+                azure_ad_token=token,
                 **shared,
             )
 
@@ -142,6 +144,23 @@ class Transport:
                 "connection", f"{type(cause).__name__}: {cause}", maybe_billed=not _is_unconnected(error)
             ) from error
         return HttpResponse(response.status_code, response.headers, response.content)
+
+
+def clean_key(key: str | None, variable: str) -> str | None:
+    """A key without the white space around it; None if there is none.
+
+    Raises:
+        ValueError: it has characters that no header may hold; the message names the variable, never the key.
+    """
+    key = (key or "").strip()
+    if not key:
+        return None
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ValueError(
+            f"{variable}: the key holds a space, a line break or what is not ASCII ({len(key)} characters); "
+            "set the variable to the key alone"
+        )
+    return key
 
 
 def _root(error: BaseException) -> BaseException:

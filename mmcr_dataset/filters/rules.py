@@ -20,7 +20,7 @@ LATIN_SHARE_MIN = 0.85  # share of the letters
 ENGLISH_SHARE_MIN = 0.12  # share of English function words among the words
 REPEATED_SENTENCE_WORDS = 6  # minimum length of a sentence that counts as repeated
 
-_LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d+[.)]|\([a-z0-9]\))\s+\S", re.M)
+_LIST_LINE = re.compile(r"^[^\S\n]*+(?:[-*•]|\d++[.)]|\([a-z0-9]\))\s++\S", re.M)
 _REFUSAL = re.compile(
     r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i can(?:['’]t|not) (?:see|view|help|assist|process|access)|as an ai\b"
     r"|no images? (?:was|were|is|are) (?:provided|attached|visible)"

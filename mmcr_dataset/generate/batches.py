@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.batch_api import ENDED, BatchApi
-from mmcr_dataset.endpoint.batch_folder import Batch, BatchFile, BatchFolder, read_lines
+from mmcr_dataset.endpoint.batch_folder import Batch, BatchFile, BatchFolder
 from mmcr_dataset.endpoint.budget import Budget, EndpointUnusable
 from mmcr_dataset.endpoint.client import (
     Messages,
@@ -27,14 +29,17 @@ from mmcr_dataset.endpoint.client import (
     to_request,
 )
 from mmcr_dataset.endpoint.ledger import Asked, Ledger
-from mmcr_dataset.endpoint.reply import RetryableFailure, read_completion, read_reply, read_usage, rejects_max_tokens
-from mmcr_dataset.endpoint.transport import HttpResponse
+from mmcr_dataset.endpoint.reply import RetryableFailure, read_reply
+from mmcr_dataset.generate.batch_reader import BatchReader, to_counts
 from mmcr_dataset.generate.dialogues import UNUSABLE, image_name, image_url, to_request_messages
 from mmcr_dataset.generate.estimate import BATCH_SHARE
 from mmcr_dataset.generate.parse import is_readable
 from mmcr_dataset.generate.writer_settings import WriterSettings
 
 _POLL_MIN_S, _POLL_MAX_S = 0.2, 30.0
+_MAX_WAIT_S = 30 * 3600.0  # a batch ends within 24 hours, or never
+_MAX_LOOKS = 7  # at a batch that the server doesn't know, or whose file isn't there: half a minute
+_LATE_S = 3600.0  # a file that isn't there so long after the batch was completed will not come
 Log = Callable[[str], None]
 
 
@@ -92,10 +97,10 @@ class BatchRun:
         assert settings.endpoint is not None, "batches need an endpoint"
         self._settings, self._endpoint, self._ledger, self._log = settings, settings.endpoint, ledger, log
         self._limits = settings.batches
-        self._folder = BatchFolder(folder)
+        self._folder = BatchFolder(folder, self._endpoint.base_url, self._endpoint.model)
         self._budget = Budget(self._endpoint.model, self._endpoint.max_cost_usd, ledger.totals().usd, share=BATCH_SHARE)
-        self._use_max_completion_tokens = False
-        self.failures: dict[str, RequestFailed] = {}
+        self._max_requests = self._limits.max_requests
+        self._looks: Counter[int] = Counter()
 
     async def answer(self, load: Callable[[], Iterator[Sequence[Candidate]]]) -> BatchAnswers:
         """Send the requests of all candidates and store the answers, within the limit of rounds.
@@ -109,11 +114,17 @@ class BatchRun:
         transport = self._endpoint.connect()
         where = f"{self._endpoint.base_url}, model {self._endpoint.model!r}"
         self._api = BatchApi(transport, where, self._endpoint.max_attempts)
+        self._reader = BatchReader(self._api, self._folder, self._ledger, where, self._log)
+        self.failures = self._reader.failures
         try:
+            await self._settle_foreign()
             await self._finish_open()
-            for _ in range(self._limits.max_rounds):
+            num_rounds = 0
+            while num_rounds < self._limits.max_rounds:
+                max_requests = self._max_requests
                 if not await self._ask_rest(load):
                     break
+                num_rounds += self._max_requests == max_requests  # smaller files are no further attempt
         except RequestFailed as failure:
             raise EndpointUnusable(
                 f"{where}: {failure}; run the same command again later; created batches continue on the server"
@@ -130,9 +141,7 @@ class BatchRun:
         shards = load()
         while (shard := await asyncio.to_thread(next, shards, None)) is not None:
             for asked, line, worst_case_usd in await asyncio.to_thread(self._lines, shard, seen):
-                if file is not None and not file.has_room(
-                    len(line), self._limits.max_requests, self._limits.max_size_bytes
-                ):
+                if file is not None and not file.has_room(len(line), self._max_requests, self._limits.max_size_bytes):
                     await self._send(file.close())
                     file = None
                 file = file or self._folder.new_file()
@@ -154,7 +163,7 @@ class BatchRun:
             asked, request = wanted
             seen.add(asked.key)
             body = request | {"messages": to_request_messages(candidate, self._settings, image_url)}
-            body = rename_max_tokens(body) if self._use_max_completion_tokens else body
+            body = rename_max_tokens(body) if self._reader.use_max_completion_tokens else body
             line = {"custom_id": asked.key, "method": "POST", "url": "/v1/chat/completions", "body": body}
             lines.append((asked, to_body(line) + b"\n", self._budget.worst_case_usd(request)))
         return lines
@@ -189,42 +198,88 @@ class BatchRun:
             if not self._in_flight():
                 raise self._budget.limit_error(batch.most_usd)
             await self._finish_first()
+        is_resumed = batch.stage == "uploaded"
         if batch.stage == "written":
             batch = self._folder.save(
                 batch, stage="uploaded", file_id=await self._api.upload(self._folder.requests(batch))
             )
         assert batch.file_id is not None, "an uploaded batch has a file"
-        batch_id = await self._api.create(batch.file_id, batch.mark)
+        try:
+            batch_id = await self._api.create(batch.file_id, batch.mark)
+        except RequestFailed as failure:
+            if not is_resumed or failure.reason != "http_400":
+                raise
+            self._folder.save(batch, stage="refused")
+            self._log(f"file {batch.file_id} makes no batch any more ({failure.detail}): its requests are sent anew")
+            return
         self._folder.save(batch, stage="created", batch_id=batch_id)
         self._log(f"batch {batch_id}: {batch.num_requests:,} requests sent")
 
+    def _model_of(self, batch: Batch) -> str:
+        """The model that a batch asks; from its requests in a state of version 0.1."""
+        if batch.model is not None:
+            return batch.model
+        first = next(iter(self._folder.asked(batch).values()), None)
+        return self._endpoint.model if first is None else str(json.loads(first.text).get("model"))
+
+    def _is_ours(self, batch: Batch) -> bool:
+        is_here = batch.base_url in (None, self._endpoint.base_url)
+        return is_here and self._model_of(batch) == self._endpoint.model
+
+    def _open_batches(self) -> list[Batch]:
+        return [batch for batch in self._folder.open_batches() if self._is_ours(batch)]
+
     def _in_flight(self) -> list[Batch]:
-        return [batch for batch in self._folder.open_batches() if batch.stage == "created"]
+        return [batch for batch in self._open_batches() if batch.stage == "created"]
 
     def _in_flight_usd(self) -> float:
-        return sum(batch.most_usd for batch in self._in_flight())
+        return sum(batch.most_usd for batch in self._folder.open_batches() if batch.stage == "created")
+
+    async def _settle_foreign(self) -> None:
+        """Batches of another endpoint or model: ended ones are read at their price, files not sent are dropped."""
+        for batch in self._folder.open_batches():
+            if self._is_ours(batch):
+                continue
+            name = f"batch {batch.batch_id or batch.number} of {batch.base_url or 'an earlier run'}, "
+            name += f"model {self._model_of(batch)!r},"
+            if batch.base_url not in (None, self._endpoint.base_url):
+                self._log(f"{name} is left as it is; run with that endpoint to read it")
+                continue
+            batch_id = await self._api.find(batch.mark) if batch.stage == "uploaded" else batch.batch_id
+            if batch_id is None:
+                self._folder.save(batch, stage="refused")
+                self._log(f"{name} was never sent and is dropped")
+                continue
+            batch = self._folder.save(batch, stage="created", batch_id=batch_id)
+            state = await self._api.status(batch_id)
+            if state is not None and state.get("status") in ENDED and await self._read(batch, state):
+                continue
+            self._log(f"{name} is out; run with that model to wait for it")
 
     async def _finish_open(self) -> None:
         """Send and read all open batches."""
-        while batches := self._folder.open_batches():
+        while batches := self._open_batches():
             for batch in batches:
                 await self._send(batch)
             await self._finish_first()
 
     async def _finish_first(self) -> None:
         """Poll the batches in flight until at least one has ended, and read those."""
-        wait_s, logged = _POLL_MIN_S, ""
+        wait_s, logged, started = _POLL_MIN_S, "", time.monotonic()
         while True:
             states = [(batch, await self._api.status(batch.batch_id or "")) for batch in self._in_flight()]
-            ended = [(batch, state) for batch, state in states if state.get("status") in ENDED]
-            for batch, state in ended:
-                await self._read(batch, state)
-            if ended or not states:
+            ended = [(batch, state) for batch, state in states if state is None or state.get("status") in ENDED]
+            if any([await self._finish(batch, state) for batch, state in ended]) or not states:
                 return
-            counts = [state.get("request_counts") or {} for _, state in states]
+            if time.monotonic() - started > _MAX_WAIT_S:
+                raise EndpointUnusable(
+                    f"{self._endpoint.base_url}: no batch ended in {_MAX_WAIT_S / 3600:.0f} hours; look at them on the "
+                    "server, cancel those that hang, and run the same command again"
+                )
+            done = sum(to_counts(state or {}).get("completed") or 0 for _, state in states)
             line = (
-                f"{len(states)} batches in flight: {sum(count.get('completed') or 0 for count in counts):,} of "
-                f"{sum(batch.num_requests for batch, _ in states):,} answered, {self._budget.spent_usd:.4f} USD before"
+                f"{len(states)} batches in flight: {done:,} of {sum(batch.num_requests for batch, _ in states):,} "
+                f"answered, {self._budget.spent_usd:.4f} USD before"
             )
             if line != logged:
                 self._log(line)
@@ -232,74 +287,59 @@ class BatchRun:
             await asyncio.sleep(wait_s)
             wait_s = min(_POLL_MAX_S, 2 * wait_s)
 
-    async def _read(self, batch: Batch, state: Any) -> None:  # noqa: ANN401  (JSON)
-        """Store the answers of an ended batch in the ledger."""
-        if state["status"] == "failed":
-            await self._read_refusal(batch, (state.get("errors") or {}).get("data") or [])
+    async def _finish(self, batch: Batch, state: Mapping[str, Any] | None) -> bool:
+        """Do what the server says about an ended batch; False if it must be looked at again."""
+        if state is not None and await self._read(batch, state):
+            return True
+        self._looks[batch.number] += 1
+        if self._looks[batch.number] < _MAX_LOOKS:
+            return False
+        if state is None:
+            found = await self._api.find(batch.mark)
+            if found is not None and found != batch.batch_id:
+                self._folder.save(batch, batch_id=found)
+                return False
+            why = "is not known to the server any more"
+        else:
+            why = f"ended {state.get('status')}, but its file is not there"
+            completed_at = state.get("completed_at")
+            if isinstance(completed_at, (int, float)) and 0 <= time.time() - completed_at < _LATE_S:
+                raise EndpointUnusable(f"batch {batch.batch_id} {why} yet; run the same command again later")
+        self._folder.save(batch, stage="refused")
+        self._log(f"batch {batch.batch_id} {why}: its {batch.num_requests:,} requests are asked again")
+        return True
+
+    async def _read(self, batch: Batch, state: Mapping[str, Any]) -> bool:
+        """Store the answers of an ended batch in the ledger; False if they aren't there yet."""
+        has_file = any(state.get(f"{kind}_file_id") for kind in ("output", "error"))
+        if state["status"] == "failed" and not has_file:
+            errors = state.get("errors")
+            data = errors.get("data") if isinstance(errors, Mapping) else None
+            found = [error for error in data if isinstance(error, Mapping)] if isinstance(data, list) else []
+            await self._read_refusal(batch, found)
+            return True
+        is_read = await self._reader.read(batch, state, self._model_of(batch))
+        self._budget.spent_usd = self._ledger.totals().usd
+        return is_read
+
+    async def _read_refusal(self, batch: Batch, errors: Sequence[Mapping[str, Any]]) -> None:
+        """A batch that the server rejected: retried later or in smaller files if its queue is full, else a stop."""
+        if not self._is_ours(batch):
+            self._folder.save(batch, stage="refused")
             return
-        asked, at = self._folder.asked(batch), float(state.get("completed_at") or state.get("created_at") or 0)
-        stored: list[asyncio.Future[None]] = []
-        left = set(asked)
-        for kind in ("output", "error"):
-            file_id = state.get(f"{kind}_file_id")
-            if not file_id:
-                continue
-            path = self._folder.answers(batch, kind)
-            await self._api.download(file_id, path)
-            for line in await asyncio.to_thread(list, read_lines(path)):
-                key = str(line.get("custom_id"))
-                if key in left:
-                    left.discard(key)
-                    stored.append(asyncio.wrap_future(self._store(asked[key], line, at)))
-        for key in left:
-            self.failures[key] = RetryableFailure(
-                "no_answer", f"batch {batch.batch_id} ended {state['status']} without it", None
-            )
-        await asyncio.gather(*stored)
-        self._folder.save(batch, stage="merged")
-        self._log(
-            f"batch {batch.batch_id} {state['status']}: {len(asked) - len(left):,} of {len(asked):,} answered, "
-            f"{self._budget.spent_usd:.4f} USD so far"
-        )
-
-    def _store(self, asked: Asked, line: dict[str, Any], at: float) -> Any:  # noqa: ANN401  (a future)
-        """Store one line of a batch's output: an answer, or a failure with its reason."""
-        usd, response = 0.0, line.get("response")
-        body = response.get("body") if isinstance(response, dict) else None
-        body = body if isinstance(body, dict) else {}
-        try:
-            if not isinstance(response, dict):
-                said = line.get("error")
-                error = said if isinstance(said, dict) else {"message": said}
-                raise RetryableFailure(str(error.get("code") or "no_answer"), str(error.get("message")), None)
-            answered = HttpResponse(_to_status(response.get("status_code")), {}, json.dumps(body).encode())
-            raw = read_completion(answered, body, f"{self._endpoint.base_url}, model {self._endpoint.model!r}")
-            usd = self._budget.spend(read_usage(raw), self._budget.worst_case_usd(json.loads(asked.text)))
-            read_reply(raw, from_ledger=False)
-        except RequestFailed as failure:
-            if rejects_max_tokens(body):
-                self._use_max_completion_tokens = True
-                failure = RetryableFailure(failure.reason, failure.detail, None)
-            self.failures[asked.key] = failure
-            return self._ledger.store_failure(asked, failure.reason, failure.detail, usd, at)
-        return self._ledger.store(asked, answered.body.decode("utf-8"), usd)
-
-    async def _read_refusal(self, batch: Batch, errors: Sequence[dict[str, Any]]) -> None:
-        """A batch that the server rejected: retried later if its queue is full, else the run stops."""
-        codes = {str(error.get("code")) for error in errors}
-        if "token_limit_exceeded" in codes:  # the server's queue is full
+        reasons = "; ".join(f"{error.get('message')} (line {error.get('line')})" for error in errors[:3])
+        is_full = "token_limit_exceeded" in {str(error.get("code")) for error in errors}
+        if is_full and len(self._in_flight()) > 1:
             self._folder.save(batch, stage="uploaded", batch_id=None, mark=f"{batch.mark[:32]}-{batch.batch_id}")
-            self._log(f"batch {batch.batch_id} is postponed: {errors[0].get('message')}")
-            await asyncio.sleep(_POLL_MIN_S if self._in_flight() else _POLL_MAX_S)
+            self._log(f"batch {batch.batch_id} is postponed: {reasons}")
+            await asyncio.sleep(_POLL_MIN_S)
             return
         self._folder.save(batch, stage="refused")
-        reasons = "; ".join(f"{error.get('message')} (line {error.get('line')})" for error in errors[:3])
+        if is_full and batch.num_requests > 1:
+            self._max_requests = min(self._max_requests, batch.num_requests // 2)
+            self._log(f"batch {batch.batch_id} is larger than the queue, files of {self._max_requests:,}: {reasons}")
+            return
         raise EndpointUnusable(
             f"{self._endpoint.base_url} refused a batch of {batch.num_requests:,} requests: "
             f"{reasons or 'no reason given'}; nothing was paid for it"
         )
-
-
-def _to_status(value: object) -> int:
-    """An HTTP status, 0 for what is none."""
-    return value if isinstance(value, int) else int(value) if isinstance(value, str) and value.isdecimal() else 0

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 
-SPEAKER = re.compile(r"^[ \t]*[*#>]*[ \t]*<[ \t]*(human|assistant)[ \t]*(\d+)[ \t]*>[ \t*]*:?[ \t*]*", re.I | re.M)
+SPEAKER = re.compile(
+    r"^[ \t]*+(?:[*#>]++[ \t]*+)?<[ \t]*(human|assistant)[ \t]*(\d+)[ \t]*>[ \t*]*:?[ \t*]*", re.I | re.M
+)
 
 _THOUGHT_ENDS = re.compile(r"</(?:think|thinking|thought|reasoning|reflection)>|◁/think▷|\[/THINK\]", re.I)
 _THOUGHT_BEGINS = re.compile(r"\s*(?:<(?:think|thinking|thought|reasoning|reflection)>|◁think▷|\[THINK\])", re.I)

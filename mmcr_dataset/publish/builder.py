@@ -53,7 +53,7 @@ class DialogueBuilder(ArrowBasedBuilder):  # type: ignore[misc]
 
     def _generate_tables(self, works: list[str]) -> Iterator[tuple[int, pa.Table]]:
         for work in map(Path, works):
-            taken_out = load_takedowns(work.with_name(work.name.removesuffix(".work")), work)
+            taken_out = load_takedowns(work.with_name(work.name.removesuffix(".work")))
             dialogues = read_dialogues(work, "filter")
             rows = (one for one in dialogues if self._takes(one) and reason_taken_out(one, taken_out) is None)
             number = 0
@@ -80,7 +80,7 @@ def open_builder(work: Path, config: str = "default", cache_dir: Path | None = N
     if config not in names:
         raise ValueError(f"configuration {config!r}: expected one of {', '.join(names)}")
     content = Stage.open(work, "filter").content_hash()
-    taken_out = load_takedowns(work.with_name(work.name.removesuffix(".work")), work)
+    taken_out = load_takedowns(work.with_name(work.name.removesuffix(".work")))
     content += taken_out.fingerprint() if taken_out else ""
     place = str(cache_dir) if cache_dir is not None else None
     return DialogueBuilder(cache_dir=place, config_name=config, work=str(work.resolve()), content=content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -11,7 +12,7 @@ from string import Template
 
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, file_sha256, to_croissant
 from mmcr_dataset.publish.describe import Statistics, describe, load_statistics, show_table, write_statistics
-from mmcr_dataset.publish.markdown_table import to_table
+from mmcr_dataset.publish.markdown_table import code_span, escape_markdown, to_table, yaml_text
 from mmcr_dataset.publish.remove import count_removed
 from mmcr_dataset.stage.stages import write_text
 from mmcr_dataset.stage.takedowns import LOG_NAME
@@ -56,18 +57,21 @@ def write_card(folder: Path, name: str) -> None:
     writers = sorted({writer for numbers in statistics.values() for writer in numbers.writers})
     licences = sorted({licence for numbers in statistics.values() for licence in numbers.licences})
     card = Template(resources.files("mmcr_dataset.publish").joinpath("card.md").read_text("utf-8"))
+    code_name = re.sub(r"[^\w./-]", "_", name)
     text = card.substitute(
         configs=_show_configs(folder, list(statistics)),
         size=next((label for most, label in _SIZES if num_rows < most), "1M<n<10M"),
-        name=name,
+        yaml_name=yaml_text(name),
+        title=escape_markdown(name),
+        code_name=code_name,
         intro=_INTRO["import" if writers == ["import"] else "build"],
-        loads="\n".join(_show_load(name, config, numbers) for config, numbers in statistics.items()),
+        loads="\n".join(_show_load(code_name, config, numbers) for config, numbers in statistics.items()),
         table=show_table(statistics),
         funnel=_show_funnel(folder),
-        writers=", ".join(f"`{writer}`" for writer in writers),
+        writers=", ".join(map(code_span, writers)),
         terms="" if set(writers) <= {"offline", "import"} else _VENDOR_TERMS,
         note="".join(note for writer, note in _NOTES.items() if writer in writers),
-        licences="\n".join(f"- {licence}" for licence in licences),
+        licences="\n".join(f"- {escape_markdown(licence)}" for licence in licences),
         removed=_show_removed(folder),
     )
     write_text(folder / "README.md", text)
@@ -144,7 +148,9 @@ def _show_funnel(folder: Path) -> str:
         return "Not recorded."
     rows = []
     for stage in json.loads(path.read_text("utf-8")):
-        removed = ", ".join(f"{count:,} {reason}" for reason, count in stage["removed"].items()) or "none"
+        removed = (
+            ", ".join(f"{count:,} {escape_markdown(reason)}" for reason, count in stage["removed"].items()) or "none"
+        )
         rows.append([stage["stage"], f"{stage['num_in']:,}", f"{stage['num_kept']:,}", removed])
     return to_table(["stage", "in", "kept", "removed"], rows, right=(1, 2))
 
@@ -153,5 +159,5 @@ def _show_removed(folder: Path) -> str:
     counts = count_removed(folder)
     if not counts:
         return ""
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
+    reasons = ", ".join(f"{count:,} {escape_markdown(reason)}" for reason, count in counts.items())
     return f"\n## Taken out afterwards\n\n{sum(counts.values()):,} rows ({reasons}); ids and reasons in `{LOG_NAME}`.\n"

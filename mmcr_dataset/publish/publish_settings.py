@@ -18,6 +18,7 @@ class PublishSettings:
         revision: branch; None for main.
         create_pr: open a pull request instead of committing.
         allow_offline: allow rows of the offline writer under the name mmcr-310k.
+        force: overwrite what somebody else has changed in the repository since it was last published.
         gated: gated access, with automatic (auto) or manual approval; None for no change.
     """
 
@@ -26,6 +27,7 @@ class PublishSettings:
     revision: str | None = None
     create_pr: Annotated[bool, arg(name="pr")] = False
     allow_offline: bool = False
+    force: bool = False
     gated: Literal["auto", "manual"] | None = None
 
     def __post_init__(self) -> None:

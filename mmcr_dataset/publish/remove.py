@@ -14,8 +14,14 @@ import pyarrow.parquet as pq
 from mmcr_dataset.publish.parquet import to_row_groups, write_shard
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.load import read_shards
-from mmcr_dataset.stage.stages import read_jsonl
-from mmcr_dataset.stage.takedowns import LOG_NAME, Takedowns, compile_pattern, log_takedowns
+from mmcr_dataset.stage.takedowns import (
+    LOG_NAME,
+    Takedowns,
+    compile_pattern,
+    log_takedowns,
+    read_log,
+    redact_log,
+)
 
 _KEYS = ["id", "source"]
 
@@ -43,10 +49,7 @@ def find_rows(folder: Path, url_pattern: str) -> dict[str, str]:
 
 def count_removed(folder: Path) -> dict[str, int]:
     """Number of removed rows of a data set by reason."""
-    path = folder / LOG_NAME
-    if not path.is_file():
-        return {}
-    return dict(Counter(entry["reason"] for entry in read_jsonl(path, "fix or remove the line")).most_common())
+    return dict(Counter(entry["reason"] for entry in read_log(folder / LOG_NAME)).most_common())
 
 
 def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:
@@ -59,9 +62,10 @@ def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:
 def remove_rows(folder: Path, reason_by_id: Mapping[str, str], pattern: tuple[str, str] | None = None) -> list[str]:
     """Remove rows by id, and keep them out of later builds.
 
-    Each removed row is logged in `removed.jsonl` (id, reason, URLs, hashes of the images; never images or texts) before
-    its shard is rewritten. Ids that the folder doesn't hold are logged in the work folder, for later builds.
-    Statistics and card are stale afterwards: call `publish.card.refresh_card`.
+    Each removed row is logged with its reason, URLs and hashes of its images (never images or texts) in the private
+    log, and with its id and the class of the reason in the published `removed.jsonl`, before its shard is rewritten.
+    Ids that the folder doesn't hold are logged privately, for later builds. Statistics and card are stale afterwards:
+    call `publish.card.refresh_card`.
 
     Args:
         folder: a data set folder.
@@ -74,6 +78,7 @@ def remove_rows(folder: Path, reason_by_id: Mapping[str, str], pattern: tuple[st
     Raises:
         ValueError: the folder has no shards, or no row would be left.
     """
+    redact_log(folder)
     shards = _shards(folder)
     if all(id_ in reason_by_id for _, table in shards for id_ in table["id"].to_pylist()):
         raise ValueError(f"{folder}: removing {len(reason_by_id)} rows would leave none; delete the data set instead")

@@ -11,6 +11,7 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import imagehash
@@ -144,21 +145,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode in ("I", "I;16", "I;16B", "I;16L", "F"):
-        values = np.asarray(image, dtype=np.float64)
-        # convert("L") would clip everything above 255 to white
-        highest = float(values.max())
-        top = (
-            65535.0
-            if image.mode != "F" and highest > 255
-            else 1.0
-            if image.mode == "F" and 0 < highest <= 1
-            else max(255.0, highest)
-        )
-        return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)).convert("RGB")
+        return _grey_to_rgb(image)
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-        image = image.convert("RGBA")
-        background = Image.new("RGBA", image.size, (*BACKGROUND_RGB, 255))
-        return Image.alpha_composite(background, image).convert("RGB")
+        flat = Image.new("RGB", image.size)
+        for box in _strips(image):
+            strip = image.crop(box).convert("RGBA")
+            background = Image.new("RGBA", strip.size, (*BACKGROUND_RGB, 255))
+            flat.paste(Image.alpha_composite(background, strip).convert("RGB"), box[:2])
+        return flat
     return image.convert("RGB")
 
 
@@ -171,6 +165,29 @@ def check_mode(data: bytes, limits: ImageLimits = ANY_SHAPE) -> None:
     mode = open_image(data, limits).mode
     if mode not in VIEWER_MODES:
         raise ImageError("unsupported_mode", f"mode {mode}, which neither JPEG nor PNG holds; --reencode converts it")
+
+
+def _grey_to_rgb(image: Image.Image) -> Image.Image:
+    """An image of more than 8 bits a pixel; convert("L") would clip everything above 255 to white."""
+    highest = max(float(np.asarray(image.crop(box)).max()) for box in _strips(image))
+    if image.mode == "F":
+        top = 1.0 if 0 < highest <= 1 else max(255.0, highest)
+    else:
+        top = 65535.0 if highest > 255 else 255.0
+    grey = Image.new("L", image.size)
+    for box in _strips(image):
+        values = np.asarray(image.crop(box), dtype=np.float64)
+        grey.paste(Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8)), box[:2])
+    image.close()
+    return grey.convert("RGB")
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes of up to a million pixels that make up an image, so that no copy of all of it is needed."""
+    width, height = image.size
+    rows = max(1, 1_000_000 // width)
+    for top in range(0, height, rows):
+        yield 0, top, width, min(height, top + rows)
 
 
 def check_image(data: bytes, limits: ImageLimits = ImageLimits()) -> Image.Image:

@@ -18,7 +18,7 @@ _WORDS = (
     r"|(?:human|assistant|user|system)(?:[ ]*\d+)?"
 )
 _SPECIAL = re.compile(
-    rf"<[ ]*/?[ ]*(?:{_WORDS})[ ]*/?[ ]*>"  # <image>, </s>, < Human 3 >
+    rf"<[ ]*+(?:/[ ]*+)?(?:{_WORDS})[ ]*+(?:/[ ]*+)?>"  # <image>, </s>, < Human 3 >
     r"|<[|｜][^<>\n]{0,64}[|｜]>"  # <|im_start|>, <｜begin▁of▁sentence｜>
     r"|<<\/?SYS>>|\[\/?INST\]|\[IMG(?:_BREAK|_END)?\]",
     re.IGNORECASE,

@@ -7,6 +7,7 @@ itself must skip what is finished; then the same command resumes after a kill, w
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,7 @@ def launch(job: Job, engine: EngineSettings) -> bool:
     Raises:
         ValueError: the engine is not installed, or a rank failed.
     """
+    os.environ["LOGURU_DIAGNOSE"] = "NO"  # the engine's logger would write the values of variables, keys among them
     if engine.name == "slurm":
         make_executor(job, engine).run()
         return False

@@ -1,7 +1,8 @@
 """The takedown log of a data set: rows that were taken out, by a takedown or a bench's draw, and stay out.
 
-`OUT.work/removed.jsonl` is what every later build applies; `OUT/removed.jsonl` is its published copy. A row is known
-again by its id, by its images (another writer gives the same document another id), or by the URLs that it came from.
+`OUT.removed.jsonl`, beside the data set and its work folder, is what every later build applies; only its owner may read
+it. `OUT/removed.jsonl` is what is published of it: ids and classes of reasons. A row is known again by its id, by its
+images (another writer gives the same document another id), or by the URLs that it came from.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcr_dataset.stage.stages import STAGES, read_jsonl, write_text
+from mmcr_dataset.stage.stages import read_jsonl, write_text
 
 LOG_NAME = "removed.jsonl"
-_REMEDY = "fix or remove the line"
+TAKEN_DOWN = "taken down"
+_CLASSES = re.compile(
+    r"(?:drawn for|shows an image of|overlap with) [\w. -]{1,64}|repeated images|requested|taken down"
+)
 
 
 class Takedowns:
@@ -88,48 +92,81 @@ def compile_pattern(url_pattern: str) -> re.Pattern[str]:
         raise ValueError(f"--url_pattern {url_pattern!r}: not a regular expression ({error})") from error
 
 
-def work_of(folder: Path) -> Path | None:
-    """Work folder of a data set folder, None if it has none on this machine."""
-    place = Path(os.path.abspath(folder))
-    work = place.with_name(place.name + ".work")
-    return work if (work / STAGES["collect"]).is_dir() else None
+def private_log(folder: Path) -> Path:
+    """The full log of removals, beside the data set and never published: reasons, addresses, hashes of images."""
+    place = folder.resolve()
+    return place.with_name(f"{place.name}.{LOG_NAME}")
 
 
-def load_takedowns(folder: Path, work: Path) -> Takedowns:
-    """The log of a build; what only the published copy holds is added to it (sets of version 0.1, or moved ones).
+def load_takedowns(folder: Path) -> Takedowns:
+    """The log of a data set; what only the published one holds is added to it (sets of version 0.1, or moved ones).
 
     Raises:
         ValueError: a line is invalid; the message names it.
     """
-    published, own = _read(folder), _read(work)
-    missing = [entry for entry in published if entry not in own]
-    if missing:
-        _append(work, missing)
-    return Takedowns([*own, *missing])
+    _keep_private(folder, _untold(folder))
+    return Takedowns(read_log(private_log(folder)))
 
 
 def log_takedowns(folder: Path, rows: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Add rows to the log and its published copy, before they are removed.
+    """Add rows to both logs, before they are removed.
 
     Args:
         folder: the data set folder.
         rows: entries of rows that the folder holds.
         others: ids that it doesn't hold, and patterns: for later builds only, so not published.
     """
-    work = work_of(folder)
-    if work is not None:
-        _append(work, [*rows, *others])
-    _append(folder, rows)
+    _keep_private(folder, [*rows, *others])
+    publish_log(folder, [*read_log(folder / LOG_NAME), *rows])
 
 
-def _read(folder: Path) -> list[dict[str, Any]]:
-    path = folder / LOG_NAME
-    return list(read_jsonl(path, _REMEDY)) if path.is_file() else []
+def publish_log(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Write the published log: the id and the class of the reason of each entry, no address, no free text."""
+    lines = [json.dumps({"id": entry["id"], "reason": _to_class(entry)}) for entry in entries if "id" in entry]
+    if lines:
+        write_text(folder / LOG_NAME, "".join(f"{line}\n" for line in dict.fromkeys(lines)))
 
 
-def _append(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
-    known = _read(folder)
+def redact_log(folder: Path) -> None:
+    """Rewrite the published log so that it names ids and reason classes only; what it told besides becomes private."""
+    published = read_log(folder / LOG_NAME)
+    if any(entry != {"id": entry.get("id"), "reason": _to_class(entry)} for entry in published):
+        _keep_private(folder, _untold(folder))
+        publish_log(folder, published)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The entries of a log, none if there is no such file.
+
+    Raises:
+        ValueError: a line is invalid; the message names it.
+    """
+    return list(read_jsonl(path, "fix or remove the line")) if path.is_file() else []
+
+
+def _to_class(entry: Mapping[str, Any]) -> str:
+    reason = str(entry.get("reason"))
+    return reason if _CLASSES.fullmatch(reason) else TAKEN_DOWN
+
+
+def _untold(folder: Path) -> list[dict[str, Any]]:
+    """What the published log holds and the private one doesn't."""
+    told = {entry.get("id") for entry in read_log(private_log(folder))}
+    published = read_log(folder / LOG_NAME)
+    return [entry for entry in published if entry.get("id") not in told or entry.keys() - {"id", "reason"}]
+
+
+def _keep_private(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Add entries to the private log, which only its owner may read."""
+    path = private_log(folder)
+    known = read_log(path)
     new = [entry for entry in entries if entry not in known]
-    if new:
-        lines = (json.dumps(entry, ensure_ascii=False) + "\n" for entry in [*known, *new])
-        write_text(folder / LOG_NAME, "".join(lines))
+    if not new:
+        return
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as log:
+        log.writelines(json.dumps(entry, ensure_ascii=False) + "\n" for entry in [*known, *new])
+        log.flush()
+        os.fsync(log.fileno())
+    unfinished.replace(path)

@@ -68,7 +68,7 @@ def _model_type(model: str, revision: str | None) -> str:
     from transformers import AutoConfig
 
     try:
-        return str(AutoConfig.from_pretrained(model, revision=revision).model_type)
+        return str(AutoConfig.from_pretrained(model, revision=revision, trust_remote_code=False).model_type)
     except OSError as error:
         where = f" at revision {revision}" if revision else ""
         raise ValueError(

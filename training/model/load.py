@@ -133,7 +133,8 @@ def _tell_rounding(config: TrainConfig) -> None:
     """Log that frozen weights lose digits, where the checkpoint has more than the compute."""
     from transformers import AutoConfig
 
-    stored, kept = AutoConfig.from_pretrained(config.model, revision=config.revision).dtype, frozen_dtype(config)
+    known = AutoConfig.from_pretrained(config.model, revision=config.revision, trust_remote_code=False)
+    stored, kept = known.dtype, frozen_dtype(config)
     if stored is not None and stored.itemsize > kept.itemsize:
         log.warning(
             "frozen weights of %s are rounded from %s to %s, in final/ too; --precision float32 keeps them",
@@ -166,7 +167,7 @@ def _load_checkpoint(config: TrainConfig) -> tuple[Any, Any]:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     try:
-        processor = AutoProcessor.from_pretrained(config.model, revision=config.revision)
+        processor = AutoProcessor.from_pretrained(config.model, revision=config.revision, trust_remote_code=False)
     except OSError as error:
         raise ValueError(
             f"{config.model}: no image processor or tokenizer; expected a vision-language checkpoint with its "
@@ -178,7 +179,7 @@ def _load_checkpoint(config: TrainConfig) -> tuple[Any, Any]:
         _tell_rounding(config)
     try:
         model = AutoModelForImageTextToText.from_pretrained(
-            config.model, revision=config.revision, dtype=dtype, **_quantization(config)
+            config.model, revision=config.revision, dtype=dtype, trust_remote_code=False, **_quantization(config)
         )
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{config.model}: its weights can't be loaded ({error})") from error

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcr_dataset.publish.markdown_table import to_table
+from mmcr_dataset.publish.markdown_table import code_span, escape_markdown, to_table
 
 FACTS = "training.json"  # next to the weights: data of the card, to rewrite it with scores
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -77,17 +77,19 @@ def _front_matter(facts: Mapping[str, Any]) -> str:
 
 
 def _show_head(facts: Mapping[str, Any]) -> str:
-    revision = f" at `{facts['revision']}`" if facts["revision"] else ""
+    revision = f" at {code_span(facts['revision'])}" if facts["revision"] else ""
     return (
-        f"# {facts['model'].rpartition('/')[2]}, trained on dialogues\n\n"
-        f"`{facts['model']}`{revision} (family {facts['family']}), fine-tuned on dialogues of several turns about one "
-        "or several images. Loss on the answers and their ends of turn only; the chat template that does so is saved "
-        "with the model."
+        f"# {escape_markdown(facts['model'].rpartition('/')[2])}, trained on dialogues\n\n"
+        f"{code_span(facts['model'])}{revision} (family {facts['family']}), fine-tuned on dialogues of several turns "
+        "about one or several images. Loss on the answers and their ends of turn only; the chat template that does so "
+        "is saved with the model."
     )
 
 
 def _show_data(facts: Mapping[str, Any]) -> str:
-    rows = [(share["name"], share["revision"], share["rows"], share["taken"]) for share in facts["data"]]
+    rows = [
+        (escape_markdown(share["name"]), share["revision"], share["rows"], share["taken"]) for share in facts["data"]
+    ]
     return "## Data\n\n" + to_table(("data set", "revision", "rows", "taken in an epoch"), rows)
 
 

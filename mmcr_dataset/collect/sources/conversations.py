@@ -31,6 +31,7 @@ from mmcr_dataset.record.dialogue import (
     dialogue_id,
 )
 from mmcr_dataset.record.images import ImageError, check_mode, decode_rgb, perceptual_hash
+from mmcr_dataset.record.paths import find_inside
 from mmcr_dataset.record.plain_text import drop_unsafe_characters, escape_special_tokens
 from mmcr_dataset.stage.stages import Removed
 
@@ -209,9 +210,11 @@ def _plain(text: str) -> str:
 
 
 def _read_image(folder: Path, name: str) -> DialogueImage:
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    path = find_inside(folder, name)
+    if path is None and (Path(name).is_absolute() or ".." in Path(name).parts or (folder / name).is_symlink()):
         raise _Refused("image_outside", f"{name!r} is outside of {folder}")
+    if path is None:
+        raise _Refused("missing_image", f"{name!r} in {folder}: No such file")
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
@@ -223,4 +226,5 @@ def _read_image(folder: Path, name: str) -> DialogueImage:
 def size_of_images(records: Sequence[Record | BadRecord], images: Path) -> int:
     """Total bytes of the existing images, to choose the number of shards."""
     names = (name for record in records if not isinstance(record, BadRecord) for name in image_names(record))
-    return sum((images / name).stat().st_size for name in names if "\0" not in name and (images / name).is_file())
+    paths = (find_inside(images, name) for name in names)
+    return sum(path.stat().st_size for path in paths if path is not None)

@@ -13,6 +13,7 @@ from pathlib import Path
 from mmcr_dataset.collect.document import Document, ImageAt
 from mmcr_dataset.record.dialogue import Source
 from mmcr_dataset.record.images import IMAGE_SUFFIXES
+from mmcr_dataset.record.paths import is_inside
 from mmcr_dataset.stage.stages import Removed
 
 
@@ -27,7 +28,9 @@ class LocalFolderSource:
         if not folder.is_dir():
             raise ValueError(f"{folder}: no such folder; expected a folder of images with .txt files beside them")
         self._folder, self._licence = folder, licence
-        self._files = sorted(path for path in folder.rglob("*") if path.is_file())
+        found = sorted(path for path in folder.rglob("*") if path.is_file())
+        self._files = [path for path in found if is_inside(path, folder)]
+        self._outside = [path for path in found if not is_inside(path, folder)]
         if not any(path.suffix.lower() in IMAGE_SUFFIXES for path in self._files):
             raise ValueError(f"{folder}: no image in it; expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
 
@@ -47,17 +50,20 @@ class LocalFolderSource:
                 groups.setdefault(name, []).append(path)
         for name, images in sorted(groups.items()):
             yield self._to_document(name, images)
+        for path in self._outside:
+            name = path.relative_to(self._folder).as_posix()
+            yield Removed(name, "outside_the_folder", f"{path} is a link to a file outside of {self._folder}; copy it")
 
     def _to_document(self, name: str, images: list[Path]) -> Document | Removed:
         blocks: list[str | ImageAt] = []
         try:
             whole = images[0].parent / "text.txt"
-            if whole.is_file():
+            if is_inside(whole, self._folder):
                 blocks.append(whole.read_text(encoding="utf-8-sig"))
             for image in images:
                 blocks.append(ImageAt(path=image, name=image.relative_to(self._folder).as_posix()))
                 beside = image.with_suffix(".txt")
-                if beside.is_file():
+                if is_inside(beside, self._folder):
                     blocks.append(beside.read_text(encoding="utf-8-sig"))
         except UnicodeDecodeError as error:
             return Removed(name, "text_not_utf8", f"{images[0].parent}: {error}; save the text as UTF-8")

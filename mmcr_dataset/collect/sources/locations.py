@@ -6,11 +6,16 @@ Hub locations have the form `hub:ORG/NAME[@REVISION][:GLOB]`; HF_ENDPOINT and th
 from __future__ import annotations
 
 import fnmatch
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from mmcr_dataset.record.paths import is_inside
+
+log = logging.getLogger(__name__)
 
 _HUB = re.compile(r"hub:(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^:]+))?(?::(?P<glob>.+))?")
 
@@ -81,7 +86,9 @@ def list_files(location: str, endings: Sequence[str]) -> list[SourceFile]:
     found = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     files: list[SourceFile] = []
     for file in found:
-        if file.name.endswith(tuple(endings)):
+        if file != path and not is_inside(file, path):
+            log.warning("%s: left out, it is a link to a file outside of %s; copy it", file, path)
+        elif file.name.endswith(tuple(endings)):
             stat = file.stat()
             name = file.name if file == path else file.relative_to(path).as_posix()
             files.append(SourceFile(name, stat.st_size, f"{stat.st_size} {stat.st_mtime_ns}", path=file))

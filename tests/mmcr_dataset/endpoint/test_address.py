@@ -14,6 +14,7 @@ from mmcr_bench.review.commands import ReviewRewrite
 from mmcr_bench.select.commands import Topics
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.endpoint.address import Endpoint, read_endpoint
+from mmcr_dataset.endpoint.transport import clean_key
 
 
 @pytest.mark.parametrize("prefix", ["", "api:"])
@@ -67,3 +68,20 @@ def test_wrong_endpoint_is_told_in_the_same_words_everywhere(place: str, text: s
 def test_build_tells_a_wrong_endpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "--source", "demo", "--out", str(tmp_path / "set"), "--endpoint", "http://a/v1"]) == 2
     assert "--endpoint 'http://a/v1': no model is named; expected URL#MODEL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["https://me:sk-secret@host.example/v1", "https://host.example/v1?key=sk-secret"])
+def test_address_with_a_key_is_refused_without_repeating_it(url: str) -> None:
+    for make in (lambda: read_endpoint(f"{url}#m", "--endpoint"), lambda: Endpoint(url, "m")):
+        with pytest.raises(ValueError, match="OPENAI_API_KEY") as error:
+            make()
+        assert "sk-secret" not in str(error.value)
+
+
+def test_key_is_stripped_and_checked() -> None:
+    assert clean_key(" sk-a\r\n", "OPENAI_API_KEY") == "sk-a"
+    assert clean_key("\n", "OPENAI_API_KEY") is None
+    for key in ("sk-a\nX-Other: b", "sk a", "sk-ä", "sk\x00a"):
+        with pytest.raises(ValueError, match="OPENAI_API_KEY") as error:
+            clean_key(key, "OPENAI_API_KEY")
+        assert key not in str(error.value)

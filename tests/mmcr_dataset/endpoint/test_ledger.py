@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,41 @@ def test_ledger_of_another_kind_of_database_is_left_alone(tmp_path: Path) -> Non
     other.close()
     with pytest.raises(LedgerError, match="not a usable ledger"):
         Ledger(tmp_path / "l.sqlite")
+
+
+def spent(path: Path) -> float:
+    with Ledger(path) as ledger:
+        return ledger.totals().usd
+
+
+def test_every_paid_answer_has_its_entry_whatever_happens_to_the_answers(tmp_path: Path) -> None:
+    asked = [to_asked({"model": "m", "n": n}) for n in range(6)]
+    for name, first in (("a", 0), ("b", 2)):
+        with Ledger(tmp_path / name) as ledger:
+            for one in asked[first : first + 4]:
+                ledger.store(one, json.dumps({"from": name}), 0.5).result()
+            ledger.store(asked[2], json.dumps({"from": "again"}), 0.25).result()
+            ledger.store(asked[2], "{}", 0.125, payment=f"{name} line 7").result()
+            ledger.store(asked[2], "{}", 0.125, payment=f"{name} line 7").result()  # read again
+            ledger.store_failure(asked[2], "length", "", 0.0625).result()
+            assert ledger.find(asked[2].key) == {"from": name}
+    assert spent(tmp_path / "a") == spent(tmp_path / "b") == 2.4375
+    merge_ledgers([tmp_path / "a", tmp_path / "b"], tmp_path / "ab")
+    merge_ledgers([tmp_path / "ab", tmp_path / "a"], tmp_path / "aba")  # a merge that was killed and is made again
+    salvage_ledger(tmp_path / "aba", tmp_path / "saved")
+    assert spent(tmp_path / "ab") == spent(tmp_path / "aba") == spent(tmp_path / "saved") == 4.875
+    assert (tmp_path / "ab").stat().st_mode & 0o077 == 0
+
+
+def test_ledger_of_format_2_keeps_its_money(tmp_path: Path) -> None:
+    asked = [to_asked({"model": "m", "n": n}) for n in range(2)]
+    for name in ("old", "other"):
+        with Ledger(tmp_path / name) as ledger:
+            ledger.store(asked[0], "{}", 0.5).result()
+            ledger.store_failure(asked[1], "length", "", 0.25).result()
+        with closing(sqlite3.connect(tmp_path / name)) as db:
+            db.executescript("DROP TABLE paid; PRAGMA user_version=2;")
+    assert "0.7500" in show_ledger(tmp_path / "old")
+    merge_ledgers([tmp_path / "old", tmp_path / "other"], tmp_path / "both")
+    merge_ledgers([tmp_path / "old", tmp_path / "old"], tmp_path / "same")
+    assert (spent(tmp_path / "old"), spent(tmp_path / "both"), spent(tmp_path / "same")) == (0.75, 1.5, 0.75)

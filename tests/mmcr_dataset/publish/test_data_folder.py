@@ -15,7 +15,7 @@ from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.pipeline import build
 from mmcr_dataset.publish.check import check_dataset
 from mmcr_dataset.publish.data_folder import begin_folder, check_replaceable, replace_folder
-from mmcr_dataset.stage.takedowns import Takedowns
+from mmcr_dataset.stage.takedowns import Takedowns, private_log
 from tests.conftest import image_bytes
 
 
@@ -131,8 +131,10 @@ def test_a_takedown_outlives_rebuilds_of_other_settings_and_a_lost_work_folder(s
     (tmp_path / "set.work").rename(tmp_path / "lost")
     build(settings(source, out))
     assert len(rows_of(out)) == 3
-    entries = [json.loads(line) for line in (out / "removed.jsonl").read_text().splitlines()]
-    assert [entry["reason"].split(":")[0] for entry in entries] == ["owner asked"]
+    published = [json.loads(line) for line in (out / "removed.jsonl").read_text().splitlines()]
+    assert [entry.keys() for entry in published] == [{"id", "reason"}], "no address, no free text"
+    kept = [json.loads(line) for line in private_log(out).read_text().splitlines()]
+    assert [entry["reason"].split(":")[0] for entry in kept if "id" in entry] == ["owner asked"]
 
 
 def test_an_id_that_is_not_in_the_set_now_stays_out_too(source: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Each step runs as a program of its own: the libraries read HF_ENDPOINT when they
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -166,6 +167,76 @@ def test_publish_as_pull_request_private_and_on_a_branch(folder: Path, tmp_path:
         assert "README.md" in hub.files(REPO, "refs/pr/1")
         assert publish(hub, tmp_path, folder, "--revision", "v2").returncode == 0
         assert "README.md" in hub.files(REPO, "v2")
+
+
+def change_on_hub(hub: LocalHub, path: str, data: bytes) -> None:
+    """What a colleague does in the browser."""
+    repo = hub.repos[REPO]
+    oid = hashlib.sha256(data).hexdigest()
+    hub.blobs[oid] = data
+    repo.commit("main", {**repo.commits[repo.refs["main"]], path: oid})
+
+
+def test_publish_names_foreign_changes_and_overwrites_them_only_by_force(folder: Path, tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        assert publish(hub, tmp_path, folder).returncode == 0
+        change_on_hub(hub, "README.md", b"# Known problem\n")
+        change_on_hub(hub, "single/train-extra.parquet", b"PAR1")
+        head = hub.repos[REPO].refs["main"]
+        said = publish(hub, tmp_path, folder)
+        assert said.returncode == 2
+        assert "README.md, single/train-extra.parquet" in said.stderr
+        assert "--force" in said.stderr
+        assert hub.repos[REPO].refs["main"] == head
+        assert publish(hub, tmp_path, folder, "--force").returncode == 0
+        assert "single/train-extra.parquet" not in hub.files(REPO)
+        hub.put(REPO, {"README.md": b"# not ours", "single/train-00000-of-00009.parquet": b"a"})
+        said = publish(hub, tmp_path, folder)
+        assert said.returncode == 2
+        assert "was not published by this program" in said.stderr
+        assert hub.files(REPO) == ["README.md", "single/train-00000-of-00009.parquet"]
+
+
+def test_publish_change_between_look_and_commit_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
+    def meddle(method: str, path: str) -> int | None:
+        if "/preupload/" in path and len(meddled) == 1:
+            change_on_hub(hub, "README.md", b"# Known problem")
+            meddled.append("now")
+        return None
+
+    meddled: list[str] = []
+    with LocalHub(meddle) as hub:
+        assert publish(hub, tmp_path, folder).returncode == 0
+        meddled.append("armed")
+        (tmp_path / "ids").write_text(f"{1:032x}\n")
+        assert program(hub, tmp_path, "-m", "mmcr_dataset", "remove", str(folder), "--ids", "ids").returncode == 0
+        said = publish(hub, tmp_path, folder)
+        assert said.returncode == 2
+        assert "README.md" in said.stderr
+        repo = hub.repos[REPO]
+        assert hub.blobs[repo.commits[repo.refs["main"]]["README.md"]] == b"# Known problem"
+
+
+def test_publish_update_that_breaks_off_leaves_the_old_set(
+    folder: Path, tmp_path: Path, make_dialogue: Callable[..., Dialogue]
+) -> None:
+    expired: list[bool] = []
+
+    def fail(method: str, path: str) -> int | None:
+        return 403 if expired and "/commit/" in path else None
+
+    with LocalHub(fail) as hub:
+        assert publish(hub, tmp_path, folder).returncode == 0
+        repo = hub.repos[REPO]
+        old, num_commits = repo.commits[repo.refs["main"]], len(repo.commits)
+        write_folder(folder, make_dialogue, count=9)
+        expired.append(True)
+        assert publish(hub, tmp_path, folder).returncode == 2
+        assert repo.commits[repo.refs["main"]] == old
+        expired.clear()
+        assert publish(hub, tmp_path, folder).returncode == 0
+        assert len(repo.commits) == num_commits + 1  # one commit: no reader ever sees a mixture
+        assert program(hub, tmp_path, "-c", COUNT_ROWS).stdout.split() == ["9", "4", "5"]
 
 
 def test_publish_offline_rows_do_not_take_the_papers_name(

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.publish import parquet
-from mmcr_dataset.publish.card import write_card
+from mmcr_dataset.publish.card import refresh_card, write_card
 from mmcr_dataset.publish.describe import IMAGE_TOKENS, count_tokens, describe, show_histogram, write_statistics
 from mmcr_dataset.publish.parquet import ROWS_A_GROUP, ShardWriter, shard_of, write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, Generation, Source
 from mmcr_dataset.record.load import load_dialogues
+from mmcr_dataset.stage.takedowns import private_log, redact_log
 
 
 @pytest.fixture
@@ -104,11 +107,14 @@ def test_remove_ids_only_the_shard_concerned_changes(dataset: Path, tmp_path: Pa
     after = files(dataset)
     assert [name for name in before if before[name] != after[name]] == ["multi/train-00000-of-00001.parquet"]
     entry = json.loads((dataset / "removed.jsonl").read_text())
-    assert (entry["id"], entry["reason"]) == (f"{3:032x}", "owner asked")
-    assert entry["source"]["document_url"] == "https://page.example/3"
+    assert entry == {"id": f"{3:032x}", "reason": "taken down"}  # who asks to be taken out is not named for it
+    private = private_log(dataset)
+    kept = json.loads(private.read_text())
+    assert (kept["reason"], kept["source"]["document_url"]) == ("owner asked", "https://page.example/3")
+    assert private.stat().st_mode & 0o077 == 0
     assert load_dataset(str(dataset), split="train").num_rows == 9
     assert "| dialogues | 5 | 210,000 | 4 | 100,000 |" in (dataset / "README.md").read_text()
-    assert "1 rows (1 owner asked); ids and reasons" in (dataset / "README.md").read_text()
+    assert "1 rows (1 taken down); ids and reasons" in (dataset / "README.md").read_text()
 
 
 def test_remove_by_address_takes_document_and_image_addresses(
@@ -117,6 +123,37 @@ def test_remove_by_address_takes_document_and_image_addresses(
     assert main(["remove", str(dataset), "--url-pattern", r"page\.example/[45]$"]) == 0
     assert "2 rows removed" in capsys.readouterr().out
     assert sum(1 for _ in load_dialogues(str(dataset))) == 8
+    told = [path.name for path in dataset.iterdir() if path.is_file() and "page.example" in path.read_text()]
+    assert not told, "no published file beside the shards tells an address"
+
+
+def test_log_of_an_older_version_is_redacted(dataset: Path) -> None:
+    entry = {"id": "a", "reason": "owner asked: address https://page.example/a", "source": {"document_url": "b"}}
+    (dataset / "removed.jsonl").write_text(json.dumps(entry) + "\n")
+    redact_log(dataset)
+    assert json.loads((dataset / "removed.jsonl").read_text()) == {"id": "a", "reason": "taken down"}
+    assert json.loads(private_log(dataset).read_text()) == entry
+
+
+def test_foreign_text_stays_text_on_the_card(tmp_path: Path, make_dialogue: Callable[..., Dialogue]) -> None:
+    bad = (
+        "CC0\r\n\n# Log in\u2028![](https://t.example/a.gif) [x](https://p.example) <img src=x> | `y` http://z.example"
+    )
+    rows = [
+        replace(
+            make_dialogue(1, 4, seed=n), id=f"{n:032x}", source=Source(licence=bad), generation=Generation("m", bad)
+        )
+        for n in range(2)
+    ]
+    folder = tmp_path / "set"
+    write_dataset(rows, folder)
+    refresh_card(folder, 'x"\nlicense: mit\n---\n# Title [y](z)')
+    card = (folder / "README.md").read_text()
+    head = yaml.safe_load(card.split("\n---\n")[0].removeprefix("---\n"))
+    assert head["license"] == "other"
+    assert head["pretty_name"].startswith('x" license: mit')
+    body = re.sub(r"`[^`\n]*`", "", card.split("\n---\n", 1)[1])
+    assert not re.search(r"^# Log|!\[|[^\\]\]\(https|<img|http://z", body, re.M)
 
 
 def test_remove_whole_configuration_leaves_a_set_that_loads(dataset: Path, tmp_path: Path) -> None:

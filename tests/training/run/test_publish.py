@@ -87,6 +87,30 @@ def test_publish_sends_model_and_card_with_scores_and_it_loads_from_there(
     assert loaded.stdout.split() == ["Ovis2ForConditionalGeneration"], loaded.stderr
 
 
+def test_publish_again_takes_old_weights_away_and_leaves_foreign_repositories_alone(
+    hub: LocalModelHub, tmp_path: Path
+) -> None:
+    final = tmp_path / "final"
+    final.mkdir()
+    for name, text in (("training.json", "{}"), ("config.json", "{}"), ("model-00001-of-00002.safetensors", "a")):
+        (final / name).write_text(text)
+    (final / "adapter_model.safetensors").write_text("b")
+    words = ["-m", "training", "publish", str(final), "--push_to", REPO]
+    said = program(hub, tmp_path / "home", *words)
+    assert said.returncode == 0, said.stderr
+    (final / "model-00001-of-00002.safetensors").rename(final / "model.safetensors")
+    (final / "adapter_model.safetensors").unlink()
+    num_commits = len(hub.repos[REPO].commits)
+    assert program(hub, tmp_path / "home", *words).returncode == 0
+    assert [path for path in hub.files(REPO) if path.endswith(".safetensors")] == ["model.safetensors"]
+    assert len(hub.repos[REPO].commits) == num_commits + 1
+    hub.put(REPO, {"model.safetensors": b"not ours"})
+    said = program(hub, tmp_path / "home", *words)
+    assert said.returncode == 2
+    assert "was not published by this program" in said.stderr
+    assert hub.files(REPO) == ["model.safetensors"]
+
+
 @pytest.mark.slow
 def test_train_with_push_to_is_on_the_hub_at_the_end(hub: LocalModelHub, data_folder: Path, tmp_path: Path) -> None:
     words = ["train.py", "--model", "tiny:ovis2", "--data", str(data_folder), "--output_dir", str(tmp_path / "o")]

@@ -24,6 +24,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "public": _PUBLIC,  # paper, table 3
     "paper": ("mmcr_bench", "visdial", *_PUBLIC),
     "multi_turn": ("mmcr_bench", "mmdu", "visdial"),
+    "multi_image": ("blink", "mirb", "mmmu", "mmmu_pro", "muirbench", "qbench2", "viverbench"),
+    "documents": ("chartqa", "docvqa", "infovqa", "ocrbench", "seedbench_2_plus", "textvqa"),
+    "hallucination": ("hallusion_bench", "pope"),
 }
 
 GENERAL = ("choice", "yes_no", "open_answer")  # tasks of any table, named `choice:TABLE` in results

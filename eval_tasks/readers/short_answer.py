@@ -85,8 +85,8 @@ _SHORT_FORMS = (
     "ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd how'll how's i'm "
     "isn't it'd it'll ma'am might've mightn't must've mustn't needn't o'clock oughtn't shan't should've shouldn't "
     "that's there'd there're there's they'd they'll they're they've wasn't we've weren't what'll what're what's "
-    "what've when's where'd where's where've who'd who'll who's who've why'll why're why's won't would've wouldn't you'd "
-    "you'll you're you've"
+    "what've when's where'd where's where've who'd who'll who's who've why'll why're why's won't would've wouldn't "
+    "you'd you'll you're you've"
 ).split()
 _APOSTROPHES = {word.replace("'", ""): word for word in _SHORT_FORMS if word != "i'm"}
 
@@ -115,7 +115,8 @@ class ShortAnswerRows:
         metric: name of the points.
         closing: what is asked after the question.
         level: column with a total for each value.
-        question: what of the question is asked; default all.
+        question: (row, its question) -> what is asked; default the question.
+        rules: name of the scoring rules.
         load: reads the rows, if they aren't the benchmark's own table.
     """
 
@@ -127,7 +128,8 @@ class ShortAnswerRows:
         metric: str,
         closing: str = ONE_WORD,
         level: str = "category",
-        question: Callable[[str], str] = str,
+        question: Callable[[Row, str], str] = lambda row, question: question,
+        rules: str = RULES[0],
         load: Callable[[str | None], Iterable[Row]] | None = None,
     ) -> None:
         self.hub = hub
@@ -137,6 +139,7 @@ class ShortAnswerRows:
         self.closing = closing
         self.level = level
         self.question = question
+        self.rules = rules
         self.load = load or (lambda data: load_rows(data, hub, stem))
 
     def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
@@ -157,7 +160,7 @@ class ShortAnswerRows:
             raise ValueError(f"{place}: the answer is an empty list, expected one or more")
         sample_id = str(row.get("index", row.get("questionId", row.get("question_id", row.get("id", number)))))
         images = images_of(row, place)
-        text = place_images(self.question(str(question)) + self.closing, len(images))
+        text = place_images(self.question(row, str(question)) + self.closing, len(images))
         target = {"answers": golds, self.level: row.get(self.level)}
         target |= {} if has_gold else {"row": cells_to_hand_in(row)}
         dialogue = single_turn_dialogue(sample_id, images, text, golds[0] if golds else "")
@@ -180,5 +183,11 @@ class ShortAnswerRows:
             source: docstring of its module.
         """
         return Task(
-            name, (source or "").strip(), self.samples, self.score, self.totals, rules=RULES, to_sample=self.to_sample
+            name,
+            (source or "").strip(),
+            self.samples,
+            self.score,
+            self.totals,
+            rules=(self.rules,),
+            to_sample=self.to_sample,
         )

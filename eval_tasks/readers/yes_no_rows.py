@@ -25,6 +25,8 @@ class YesNoRows:
         group: column whose value clusters samples; default every sample alone.
         load: reads the rows, if they aren't the benchmark's own table.
         first: name of the metric that stands first.
+        reader: yes, no or None in a reply; default by the words, as VLMEvalKit.
+        rules: name of the scoring rules.
     """
 
     def __init__(
@@ -36,7 +38,11 @@ class YesNoRows:
         group: str = "",
         load: Callable[[str | None], Iterable[Row]] | None = None,
         first: str = "accuracy",
+        reader: Callable[[str], str | None] = lambda reply: read_yes_no(reply, RULES[0]),
+        rules: str = RULES[0],
     ) -> None:
+        self.reader = reader
+        self.rules = rules
         self.hub = hub
         self.closing = closing
         self.level = level
@@ -74,7 +80,7 @@ class YesNoRows:
 
     def read(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
         """`yes` or `no` in a reply, else in the judge's verdict. Args: see `Task.score`."""
-        return read_yes_no(replies[0], rules) or read_yes_no(str(verdict or ""), rules)
+        return self.reader(replies[0]) or read_yes_no(str(verdict or ""), RULES[0])
 
     def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
         """Accuracy, F1, precision and recall of yes, the share of yes, and accuracy by category."""
@@ -98,7 +104,7 @@ class YesNoRows:
             judge="chat",
             to_judge=yes_no_to_judge,
             read=self.read,
-            rules=RULES,
+            rules=(self.rules,),
             to_sample=self.to_sample,
         )
 

@@ -23,7 +23,7 @@ _PUBLIC = ("ai2d", "hallusion_bench", "mathvista", "mmbench", "mmmu", "mmstar", 
 GROUPS: dict[str, tuple[str, ...]] = {
     "public": _PUBLIC,  # paper, table 3
     "paper": ("mmcr_bench", "visdial", *_PUBLIC),
-    "multi_turn": ("mmcr_bench", "mmdu", "visdial"),
+    "multi_turn": ("mm_mt_bench", "mmcr_bench", "mmdu", "visdial"),
     "multi_image": ("blink", "mirb", "mmmu", "mmmu_pro", "muirbench", "qbench2", "viverbench"),
     "documents": ("chartqa", "docvqa", "infovqa", "ocrbench", "seedbench_2_plus", "textvqa"),
     "hallucination": ("hallusion_bench", "pope"),

@@ -9,6 +9,7 @@ import difflib
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,13 @@ _PUBLIC = ("ai2d", "hallusion_bench", "mathvista", "mmbench", "mmmu", "mmstar", 
 GROUPS: dict[str, tuple[str, ...]] = {
     "public": _PUBLIC,  # paper, table 3
     "paper": ("mmcr_bench", "visdial", *_PUBLIC),
-    "multi_turn": ("mmcr_bench", "mmdu", "visdial"),
+    "multi_turn": ("mm_mt_bench", "mmcr_bench", "mmdu", "visdial"),
+    "multi_image": ("blink", "mirb", "mmmu", "mmmu_pro", "muirbench", "qbench2", "viverbench"),
+    "documents": ("chartqa", "docvqa", "infovqa", "ocrbench", "seedbench_2_plus", "textvqa"),
+    "hallucination": ("hallusion_bench", "pope"),
 }
+
+GENERAL = ("choice", "yes_no", "open_answer")  # tasks of any table, named `choice:TABLE` in results
 
 
 def find_tasks(outside: Sequence[str | Path] = ()) -> dict[str, Path]:
@@ -80,6 +86,13 @@ def load_task(path: Path) -> Task:
     if task.name != path.stem:
         raise ValueError(f"{path} holds the task {task.name!r}; file and task must have the same name")
     return task
+
+
+def task_named(name: str, found: Mapping[str, Path]) -> Task:
+    """The task of a name; `choice:BLINK` is the general task `choice` under the name of its table."""
+    base, _, table = name.partition(":")
+    task = load_task(found[base])
+    return replace(task, name=name) if table else task
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -1,6 +1,6 @@
 """python -m benchmarks.bench_judges: how often simulated judges of known faults are called fit by their canaries.
 
-200 runs a judge, each with canaries of 20 dialogues that state facts. `unfit by` names the canaries that failed most.
+200 runs a judge, each with canaries of 30 dialogues that state facts. `unfit by` names the canaries that failed most.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Texts = Sequence[str]
 _THINGS = ("boats", "towers", "bowls", "birds", "chairs", "lamps", "doors", "kites", "trains", "bells")
 _COLOURS = ("red", "blue", "green", "white", "black", "yellow")
 _NUMBERS = ("Two", "Three", "Four", "Five", "Six")
-NUM_DIALOGUES = 20
+NUM_DIALOGUES = 30
 
 
 def stated_dialogue(number: int) -> Dialogue:

@@ -1,4 +1,4 @@
-"""A judge on replies of known truth: what is right, what is wrong, and what the tables say of judges that see or don't."""
+"""A judge on replies of known truth: what is right, what is wrong, what the tables say of judges that see or not."""
 
 from __future__ import annotations
 

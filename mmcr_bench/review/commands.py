@@ -200,7 +200,7 @@ class ReviewExport(_OfReview):
         from mmcr_bench.review.event_log import export_lines
 
         accounts = open_accounts(self.review)
-        roles = {name: role for role in ("expert", "keeper") for name in accounts.names(role)}  # type: ignore[arg-type]
+        roles = {name: role for role in ("expert", "keeper") for name in accounts.names(role)}
         lines = list(export_lines(open_review(self.review), roles))
         self.file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         print(f"{self.file}: {len(lines)} lines")
@@ -236,7 +236,7 @@ class ReviewImport(_OfReview):
             num_events = import_lines(log, lines)
         accounts = open_accounts(self.review)
         for name, role in roles.items():
-            accounts.add_without_password(name, role)  # type: ignore[arg-type]
+            accounts.add_without_password(name, role)
         print(f"{self.review}: {num_events} events, {log.num_experts} experts an item")
         if roles:
             print(f"accounts without passwords, set them with `review account`: {', '.join(sorted(roles))}")

@@ -1,4 +1,4 @@
-"""Topics of a data set's rows, written beside them when a bench is drawn by topics: replacements are drawn by the same."""
+"""Topics of a data set's rows, written beside them when a bench is drawn by topics, for later replacements."""
 
 from __future__ import annotations
 

@@ -236,7 +236,7 @@ class ReviewImport(_OfReview):
             num_events = import_lines(log, lines)
         accounts = open_accounts(self.review)
         for name, role in roles.items():
-            accounts.add_without_password(name, role)
+            accounts.add_without_password(name, "keeper" if role == "keeper" else "expert")
         print(f"{self.review}: {num_events} events, {log.num_experts} experts an item")
         if roles:
             print(f"accounts without passwords, set them with `review account`: {', '.join(sorted(roles))}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmcr_bench.judge.judge import open_judge
+from mmcr_bench.judge.judgement import Judge
 from mmcr_bench.judge.spending import Spending, is_own_machine, spending
 from mmcr_dataset.endpoint.client import EndpointUnusable
 from mmcr_dataset.endpoint.ledger import Ledger
@@ -18,20 +19,23 @@ from tests.mmcr_bench.trust.test_judge_trust import verdict
 PRICED = "gpt-4o-2024-08-06"
 
 
+def score_ever_more(judge: Judge, dialogues: list[Dialogue]) -> None:
+    """Ask about other replies again and again."""
+    for number in range(200):
+        judge.score(dialogues, [[f"{text} {number}" for text in one.references] for one in dialogues])
+
+
 @pytest.mark.parametrize("num_judges", [1, 2])
 def test_judges_stop_before_the_limit_is_crossed(
     num_judges: int, tmp_path: Path, make_dialogue: Callable[..., Dialogue]
 ) -> None:
     dialogues = [make_dialogue(seed=seed) for seed in range(20)]
-    replies = [dialogue.references for dialogue in dialogues]
     with FakeChatServer(lambda request: verdict(8)) as server:
         spec = ",".join(f"api:{server.base_url}#{PRICED}{'-b' * number}" for number in range(num_judges))
         with spending(0.2, allow_unknown_price=False):
             judge = open_judge(spec, tmp_path / "ledger")
             with pytest.raises(EndpointUnusable, match="--max_cost_usd"):
-                for _ in range(200):
-                    judge.score(dialogues, replies)
-                    replies = [[f"{reply} x" for reply in given] for given in replies]
+                score_ever_more(judge, dialogues)
     with Ledger(tmp_path / "ledger") as ledger:
         assert ledger.totals().usd <= 0.2
 

@@ -46,7 +46,7 @@ def test_fit_judge_is_stored_as_fit_and_its_canaries_are_paid_once(
     found = canaries_of(out)
     assert (found["fit"], found["failed"]) == (True, [])
     assert {result["name"] for result in found["results"]} >= {canary.name for canary in CANARIES} | {"facts"}
-    assert found["changed_facts"]["auc"] > 0.9
+    assert found["changed_facts"]["auc"] > 0.8
     shown, told = capsys.readouterr()
     assert "price unknown for 3 dialogues judged by careful, less what its ledger holds\n" in told
     assert f"price unknown for {NUM_ASKED} dialogues judged by careful" in told

@@ -34,8 +34,10 @@ def rows_of(folder: Path, name: str, numbers: range) -> None:
 
 
 def reply(request: dict[str, Any]) -> str | Answer:
-    """A good reply; for document 2 one that no parser reads."""
-    return "nothing" if "number 2" in request["messages"][0]["content"][0]["text"] else good_reply(request)
+    """A good reply; for document 2 one that no parser reads, for document 4 one in the form of a list."""
+    text = request["messages"][0]["content"][0]["text"]
+    said = good_reply(request).replace("In image 1 there is", "- one\n- two\nimage 1")
+    return "nothing" if "number 2" in text else said if "number 4" in text else good_reply(request)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from eval_tasks.__main__ import main
+from eval_tasks.registry import FILTERS, GROUPS, find_tasks, load_task
 from eval_tasks.task import Scored
 from eval_tasks.tasks import muirbench, viverbench
 from tests.conftest import image_bytes
@@ -91,3 +92,16 @@ def test_viverbench_has_the_mean_over_tasks_and_the_micro_mean() -> None:
     totals = viverbench.totals(scored, "official")
     assert totals["task mean"].value == pytest.approx(200 / 3)
     assert totals["micro"].value == 50.0
+
+
+def test_the_list_filters_and_says_which_tasks_need_a_judge(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list", "--tasks", "several_images"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split() == ["task", "images", "turns", "judge", "rows", "metric"]
+    assert {line.split()[0] for line in said[1:]} == set(FILTERS["several_images"])
+    line = next(line for line in said if line.startswith("muirbench "))
+    assert line.split()[1:5] == ["several", "one", "no", "2600"]
+    tasks = {name: load_task(path) for name, path in find_tasks().items()}
+    judged = {name for name, task in tasks.items() if task.judge == "bench" or not task.is_read_by_rules}
+    assert judged == set(FILTERS["judged"])
+    assert {name for names in (*FILTERS.values(), *GROUPS.values()) for name in names} <= set(tasks)

@@ -36,7 +36,7 @@ class Run:
             lookup:DATA_SET (a baseline: the answer of its most similar question); hf alone
             needs --model_args; vllm:, sglang: or transformers:FOLDER_OR_HUB_ID starts that server and asks it.
         tasks: comma-separated names of tasks or groups; default mmcr_bench.
-        list: list the tasks and exit.
+        list: list the tasks (those of --tasks, which then may be several_images, several_turns or judged) and exit.
         data: folder, file or Hub id with a task's data; PLACE?question=COLUMN&split=NAME for choice, yes_no and
             open_answer, which ask any table.
         judge: offline or api:URL#NAME.
@@ -99,7 +99,7 @@ class Run:
         """Evaluate, and print the table of scores."""
         found = find_tasks(self.tasks_from)
         if self.list:
-            print(show_tasks(found))
+            print(show_tasks(found, self.tasks))
             return 0
         from eval_tasks.report.tables import exit_code, run_table
         from eval_tasks.report.trackers import check_trackers, log_run

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +31,18 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "hallucination": ("hallusion_bench", "pope"),
 }
 
+FILTERS: dict[str, tuple[str, ...]] = {  # of --list
+    "several_images": (*GROUPS["multi_image"], "dialogues", "mmcr_bench", "mmcr_exact", "mmdu"),
+    "several_turns": (*GROUPS["multi_turn"], "dialogues", "mmcr_exact"),
+    "judged": (
+        "dialogues",
+        "mm_mt_bench",
+        "mmcr_bench",
+        "mmdu",
+        "mmvet",
+        "visdial",
+    ),  # the bench's judge has an offline form
+}
 GENERAL = ("choice", "yes_no", "open_answer")  # tasks of any table, named `choice:TABLE` in results
 
 
@@ -49,10 +63,34 @@ def find_tasks(outside: Sequence[str | Path] = ()) -> dict[str, Path]:
     return found
 
 
-def show_tasks(found: Mapping[str, Path]) -> str:
-    """Every task and group with a one-line description."""
-    lines = [f"{name:16}{first_line(path)}" for name, path in found.items()]
-    return "\n".join(lines + [f"{name:16}group: {', '.join(members)}" for name, members in GROUPS.items()])
+def show_tasks(found: Mapping[str, Path], only: str | None = None) -> str:
+    """A line for every task (images, turns, judge, rows, metric, what it is) and every group, none of them imported.
+
+    Args:
+        found: name -> file.
+        only: comma-separated names of tasks, groups or filters; None for all.
+    """
+    chosen = list(found)
+    if only is not None:
+        words = [",".join(FILTERS.get(word.strip(), (word.strip(),))) for word in only.split(",")]
+        chosen = choose_tasks(",".join(words), list(found))
+    rows: list[tuple[str, ...]] = [("task", "images", "turns", "judge", "rows", "metric", "")]
+    for name in chosen:
+        kinds = [("several" if name in FILTERS[kind] else "one") for kind in ("several_images", "several_turns")]
+        kinds = ["any", "one"] if name in GENERAL else kinds
+        judge = "needed" if name in FILTERS["judged"] else "no"
+        about = [_fact(found[name], fact)[:width] for fact, width in (("Rows", 24), ("Metric", 44))]
+        rows.append((name, *kinds, judge, *about, first_line(found[name])))
+    lines = ["{:17}{:9}{:9}{:8}{:26}{:46}{}".format(*row).rstrip() for row in rows]
+    groups = [] if only else [f"{name:17}group: {', '.join(members)}" for name, members in GROUPS.items()]
+    return "\n".join(lines + groups + ([] if only else [f"filters (--list --tasks NAME): {', '.join(FILTERS)}"]))
+
+
+def _fact(path: Path, name: str) -> str:
+    """What the module docstring says after `NAME:`, up to the next point or line; empty if nothing."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    match = re.search(rf"\b{name}: (.+?)(?: · |\n|$)", text)
+    return match[1] if match else ""
 
 
 def choose_tasks(names: str, known: Sequence[str]) -> list[str]:

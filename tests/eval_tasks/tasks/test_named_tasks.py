@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from eval_tasks.__main__ import main
+from eval_tasks.registry import FILTERS, GROUPS, find_tasks, load_task
 from eval_tasks.task import Scored
-from eval_tasks.tasks import muirbench, viverbench
+from eval_tasks.tasks import cv_bench, muirbench, viverbench
 from tests.conftest import image_bytes
 
 Write = Callable[..., str]
@@ -21,6 +22,7 @@ IMAGES = [base64.b64encode(image_bytes(number)).decode() for number in range(2)]
 FILES = {  # task -> (file, column of the image, number of images)
     "blink": ("BLINK", "image_1", 1),
     "muirbench": ("MUIRBench", "image_list", 2),
+    "cv_bench": ("CV-Bench", "image", 1),
     "mirb": ("MIRB", "image_list", 2),
     "mmmu_pro": ("MMMU_Pro_10c", "image_1", 1),
     "mmmu_pro_vision": ("MMMU_Pro_V", "image", 1),
@@ -53,7 +55,17 @@ def test_every_named_task_is_asked_from_rows_in_its_published_form(tmp_path: Pat
     assert main(ask) == 0
     results = json.loads((tmp_path / "run" / "results.json").read_text())["tasks"]
     firsts = {task: next(iter(results[task]["totals"].values()))["value"] for task in FILES}
-    right = {"blink", "muirbench", "mirb", "mmmu_pro", "mmmu_pro_vision", "qbench2", "seedbench_2_plus", "realworldqa"}
+    right = {
+        "blink",
+        "cv_bench",
+        "muirbench",
+        "mirb",
+        "mmmu_pro",
+        "mmmu_pro_vision",
+        "qbench2",
+        "seedbench_2_plus",
+        "realworldqa",
+    }
     assert firsts == {task: 100.0 if task in right else 0.0 for task in FILES}
 
 
@@ -91,3 +103,25 @@ def test_viverbench_has_the_mean_over_tasks_and_the_micro_mean() -> None:
     totals = viverbench.totals(scored, "official")
     assert totals["task mean"].value == pytest.approx(200 / 3)
     assert totals["micro"].value == 50.0
+
+
+def test_cv_bench_weighs_its_sources() -> None:
+    scored = []
+    for number, (source, reply) in enumerate((("ADE20K", "B"), ("COCO", "A"), ("Omni3D", "B"), ("Omni3D", "A"))):
+        sample = cv_bench.to_sample(row_of("cv_bench") | {"source": source, "idx": number}, "vlmevalkit@2026-08", 0)
+        scored.append(cv_bench.TASK.scored(Scored(sample, (reply,)), "vlmevalkit@2026-08"))
+    assert cv_bench.totals(scored, "vlmevalkit@2026-08")["CV-Bench"].value == 50.0
+    assert cv_bench.totals(scored[:2] + scored[2:3], "vlmevalkit@2026-08")["CV-Bench"].value == 75.0
+
+
+def test_the_list_filters_and_says_which_tasks_need_a_judge(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list", "--tasks", "several_images"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split() == ["task", "images", "turns", "judge", "rows", "metric"]
+    assert {line.split()[0] for line in said[1:]} == set(FILTERS["several_images"])
+    line = next(line for line in said if line.startswith("muirbench "))
+    assert line.split()[1:5] == ["several", "one", "no", "2600"]
+    tasks = {name: load_task(path) for name, path in find_tasks().items()}
+    judged = {name for name, task in tasks.items() if task.judge == "bench" or not task.is_read_by_rules}
+    assert judged == set(FILTERS["judged"])
+    assert {name for names in (*FILTERS.values(), *GROUPS.values()) for name in names} <= set(tasks)

@@ -135,7 +135,7 @@ def good_reply(request: dict[str, Any]) -> str:
 
 def openai(source: Path | str, out: Path, server: FakeChatServer, *flags: str) -> int:
     endpoint = [] if "--endpoint" in flags else ["--endpoint", f"{server.base_url}#fake"]
-    fixed = ["--writer", "openai", "--filter", "none", "--max-in-flight", "4"]
+    fixed = ["--writer", "openai", "--filter", "none"] + ["--max-in-flight=4"] * ("--max-in-flight" not in flags)
     return main(["build", "--source", str(source), "--out", str(out), *endpoint, *fixed, *flags])
 
 

@@ -166,9 +166,10 @@ def _to_training(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is missing; expected the folder of a training run")
     steps = list(read_jsonl(path))
     last = steps[-1] if steps else {"step": 0, "trained_tokens": 0, "seconds": 0.0}
+    said = f"{last['step']:,} steps on {last['trained_tokens']:,} tokens of the assistant in {last['seconds']:.0f} s."
     return {
         "points": [(float(step["step"]), float(step["loss"])) for step in steps],
-        "said": f"{last['step']:,} steps on {last['trained_tokens']:,} tokens of the assistant in {last['seconds']:.0f} s.",
+        "said": said,
     }
 
 

@@ -261,6 +261,7 @@ class Ledger:
 
     def _enqueue(self, statement: str, row: tuple[Any, ...]) -> Future[None]:
         write = _Write(statement, row, Future())
+        write.done.set_running_or_notify_cancel()  # a cancelled caller doesn't cancel the row
         self._queue.put(write)
         return write.done
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,8 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from eval_tasks.models.generation import TOKEN_LIMITS, GenerationSettings, LoadSettings
 from eval_tasks.models.model_type import AUTO, rules_of_model
-from eval_tasks.registry import choose_tasks, find_tasks, load_task, show_tasks
+from eval_tasks.places import own_tables, places_of
+from eval_tasks.registry import choose_tasks, find_tasks, load_task, show_tasks, task_named
 from mmcr_bench.judge.judge_spec import with_prompt
 from mmcr_bench.judge.spending import spending
 
@@ -35,8 +36,9 @@ class Run:
             lookup:DATA_SET (a baseline: the answer of its most similar question); hf alone
             needs --model_args; vllm:, sglang: or transformers:FOLDER_OR_HUB_ID starts that server and asks it.
         tasks: comma-separated names of tasks or groups; default mmcr_bench.
-        list: list the tasks and exit.
-        data: folder, file or Hub id with a task's data.
+        list: list the tasks (those of --tasks, which then may be several_images, several_turns or judged) and exit.
+        data: folder, file or Hub id with a task's data; PLACE?question=COLUMN&split=NAME for choice, yes_no and
+            open_answer, which ask any table.
         judge: offline or api:URL#NAME.
         rules: scoring rules, such as vlmevalkit@2025-03; default the first of the task; vlmevalkit@2025-03:auto for
             those by which VLMEvalKit asks the model's type (hf:).
@@ -97,7 +99,7 @@ class Run:
         """Evaluate, and print the table of scores."""
         found = find_tasks(self.tasks_from)
         if self.list:
-            print(show_tasks(found))
+            print(show_tasks(found, self.tasks))
             return 0
         from eval_tasks.report.tables import exit_code, run_table
         from eval_tasks.report.trackers import check_trackers, log_run
@@ -108,14 +110,14 @@ class Run:
 
         model, max_new_tokens = self._model(), _max_new_tokens(self.gen_kwargs, self.max_new_tokens)
         rules = rules_of_model(model) if self.rules == AUTO else self.rules
-        names = choose_tasks(self._tasks(), list(found))
+        names, places = own_tables(choose_tasks(self._tasks(), list(found)), self.data)
         out = self.output_dir or Path("eval_runs") / re.sub(r"[^\w.-]+", "_", model).strip("_")
         settings = RunSettings(
             model=model,
-            tasks=tuple(load_task(found[name]) for name in names),
+            tasks=tuple(task_named(name, found) for name in names),
             out=out,
             judge=with_prompt(self.judge, self.judge_prompt),
-            data=places_of(names, self.data),
+            data=places_of(names, places),
             rules=rules,
             limit=self.limit,
             max_new_tokens=max_new_tokens,
@@ -400,23 +402,6 @@ def _max_new_tokens(gen_kwargs: str | None, default: int) -> int:
     return default
 
 
-def places_of(names: Iterable[str], values: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """(task, place of its data) for the tasks given in --data."""
-    return tuple((name, place) for name, place in (_data_of(name, values) for name in names) if place)
-
-
-def _data_of(task: str, values: Sequence[str]) -> tuple[str, str]:
-    """(task, place of its data): `TASK=PLACE` if given, else the task's entry in the common folder, or the folder."""
-    named = dict(value.split("=", 1) for value in values if re.match(r"\w+=", value))
-    plain = [value for value in values if not re.match(r"\w+=", value)]
-    if len(plain) > 1:
-        raise ValueError(f"--data has {len(plain)} places without a task; write them as TASK=PLACE")
-    if task in named or not plain:
-        return task, named.get(task, "")
-    inside = Path(plain[0]) / task
-    return task, str(inside if inside.exists() else plain[0])
-
-
 def all_tasks(outside: Sequence[Path], names: Sequence[str]) -> dict[str, Task]:
     """The tasks of these names.
 
@@ -425,6 +410,6 @@ def all_tasks(outside: Sequence[Path], names: Sequence[str]) -> dict[str, Task]:
     """
     found = find_tasks(outside)
     for name in names:
-        if name not in found:
+        if name.partition(":")[0] not in found:
             raise ValueError(f"the run has an unknown task {name!r}; pass --tasks_from PATH")
-    return {name: load_task(found[name]) for name in names}
+    return {name: task_named(name, found) for name in names}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from eval_tasks.commands import Places, TaskFiles, all_tasks, places_of
+from eval_tasks.commands import Places, TaskFiles, all_tasks
+from eval_tasks.places import places_of
 
 if TYPE_CHECKING:
     from eval_tasks.task import Task

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +25,25 @@ _PUBLIC = ("ai2d", "hallusion_bench", "mathvista", "mmbench", "mmmu", "mmstar", 
 GROUPS: dict[str, tuple[str, ...]] = {
     "public": _PUBLIC,  # paper, table 3
     "paper": ("mmcr_bench", "visdial", *_PUBLIC),
-    "multi_turn": ("mmcr_bench", "mmdu", "visdial"),
+    "multi_turn": ("mm_mt_bench", "mmcr_bench", "mmdu", "visdial"),
+    "multi_image": ("blink", "mirb", "mmmu", "mmmu_pro", "muirbench", "qbench2", "viverbench"),
+    "documents": ("chartqa", "docvqa", "infovqa", "ocrbench", "seedbench_2_plus", "textvqa"),
+    "hallucination": ("hallusion_bench", "pope"),
 }
+
+FILTERS: dict[str, tuple[str, ...]] = {  # of --list
+    "several_images": (*GROUPS["multi_image"], "dialogues", "mmcr_bench", "mmcr_exact", "mmdu"),
+    "several_turns": (*GROUPS["multi_turn"], "dialogues", "mmcr_exact"),
+    "judged": (
+        "dialogues",
+        "mm_mt_bench",
+        "mmcr_bench",
+        "mmdu",
+        "mmvet",
+        "visdial",
+    ),  # the bench's judge has an offline form
+}
+GENERAL = ("choice", "yes_no", "open_answer")  # tasks of any table, named `choice:TABLE` in results
 
 
 def find_tasks(outside: Sequence[str | Path] = ()) -> dict[str, Path]:
@@ -43,10 +63,34 @@ def find_tasks(outside: Sequence[str | Path] = ()) -> dict[str, Path]:
     return found
 
 
-def show_tasks(found: Mapping[str, Path]) -> str:
-    """Every task and group with a one-line description."""
-    lines = [f"{name:16}{first_line(path)}" for name, path in found.items()]
-    return "\n".join(lines + [f"{name:16}group: {', '.join(members)}" for name, members in GROUPS.items()])
+def show_tasks(found: Mapping[str, Path], only: str | None = None) -> str:
+    """A line for every task (images, turns, judge, rows, metric, what it is) and every group, none of them imported.
+
+    Args:
+        found: name -> file.
+        only: comma-separated names of tasks, groups or filters; None for all.
+    """
+    chosen = list(found)
+    if only is not None:
+        words = [",".join(FILTERS.get(word.strip(), (word.strip(),))) for word in only.split(",")]
+        chosen = choose_tasks(",".join(words), list(found))
+    rows: list[tuple[str, ...]] = [("task", "images", "turns", "judge", "rows", "metric", "")]
+    for name in chosen:
+        kinds = [("several" if name in FILTERS[kind] else "one") for kind in ("several_images", "several_turns")]
+        kinds = ["any", "one"] if name in GENERAL else kinds
+        judge = "needed" if name in FILTERS["judged"] else "no"
+        about = [_fact(found[name], fact)[:width] for fact, width in (("Rows", 24), ("Metric", 44))]
+        rows.append((name, *kinds, judge, *about, first_line(found[name])))
+    lines = ["{:17}{:9}{:9}{:8}{:26}{:46}{}".format(*row).rstrip() for row in rows]
+    groups = [] if only else [f"{name:17}group: {', '.join(members)}" for name, members in GROUPS.items()]
+    return "\n".join(lines + groups + ([] if only else [f"filters (--list --tasks NAME): {', '.join(FILTERS)}"]))
+
+
+def _fact(path: Path, name: str) -> str:
+    """What the module docstring says after `NAME:`, up to the next point or line; empty if nothing."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    match = re.search(rf"\b{name}: (.+?)(?: · |\n|$)", text)
+    return match[1] if match else ""
 
 
 def choose_tasks(names: str, known: Sequence[str]) -> list[str]:
@@ -80,6 +124,13 @@ def load_task(path: Path) -> Task:
     if task.name != path.stem:
         raise ValueError(f"{path} holds the task {task.name!r}; file and task must have the same name")
     return task
+
+
+def task_named(name: str, found: Mapping[str, Path]) -> Task:
+    """The task of a name; `choice:BLINK` is the general task `choice` under the name of its table."""
+    base, _, table = name.partition(":")
+    task = load_task(found[base])
+    return replace(task, name=name) if table else task
 
 
 def _import_file(path: Path) -> ModuleType:

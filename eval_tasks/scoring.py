@@ -23,7 +23,7 @@ from mmcr_dataset.record.dialogue import Dialogue
 log = logging.getLogger(__name__)
 
 SEED = 0  # of the bootstrap
-NUM_CANARY_DIALOGUES = 20  # dialogues of the bench that canaries are made from
+NUM_CANARY_DIALOGUES = 30  # dialogues of the bench that canaries are made from
 
 
 def score_samples(

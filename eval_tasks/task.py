@@ -94,12 +94,14 @@ class Unit(NamedTuple):
         points: its points, 0 if it is lost.
         part: part of the total that it belongs to.
         is_lost: its points are 0 because a reply or a judgement is missing.
+        size: its share of the total's denominator; other than 1 for ratios of sums, such as F1.
     """
 
     group: str
     points: float
     part: str = ""
     is_lost: bool = False
+    size: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,9 @@ class Total:
         """The total; 0.0 without units, see `is_known`."""
         value = 0.0
         for part, weight in self.weights.items():
-            points = [unit.points for unit in self.units if unit.part == part]
-            value += weight * float(np.mean(points)) if points else 0.0
+            units = [unit for unit in self.units if unit.part == part]
+            size = float(np.mean([unit.size for unit in units])) if units else 0.0
+            value += weight * float(np.mean([unit.points for unit in units])) / size if size else 0.0
         return value
 
     @property

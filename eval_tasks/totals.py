@@ -220,12 +220,12 @@ def _influences(totals: Sequence[Total]) -> tuple[list[NDArray[np.float64]], int
     number = {group: index for index, group in enumerate(groups)}
     found, num_strata = [], 1
     for total in totals:
-        sums_GP, counts_GP = _sums_and_counts(total, number)  # noqa: N806
+        sums_GP, counts_GP, has_units_GP = _sums_and_counts(total, number)  # noqa: N806
         counts_P = counts_GP.sum(axis=0)  # noqa: N806
         shares_P = np.divide(1.0, counts_P, out=np.zeros_like(counts_P), where=counts_P > 0)  # noqa: N806
         weights_P = np.array(list(total.weights.values())) * shares_P  # noqa: N806
         found.append((sums_GP - sums_GP.sum(axis=0) * shares_P * counts_GP) @ weights_P)
-        num_strata = max(num_strata, len({row.tobytes() for row in counts_GP > 0}))
+        num_strata = max(num_strata, len({row.tobytes() for row in has_units_GP}))
     return found, num_strata
 
 
@@ -235,7 +235,7 @@ def resampled(totals: Sequence[Total], seed: int = 0, num_resamples: int = 2000)
     number = {group: index for index, group in enumerate(groups)}
     tables = [_sums_and_counts(total, number) for total in totals]
     strata: dict[bytes, list[int]] = {}
-    for index, row in enumerate(tables[0][1] > 0):
+    for index, row in enumerate(tables[0][2]):
         strata.setdefault(row.tobytes(), []).append(index)
     rng = np.random.default_rng(seed)
     step = max(1, _MAX_CELLS // len(groups))
@@ -245,18 +245,23 @@ def resampled(totals: Sequence[Total], seed: int = 0, num_resamples: int = 2000)
         draws = np.zeros((size, len(groups)))
         for members in strata.values():
             draws[:, members] = rng.multinomial(len(members), [1 / len(members)] * len(members), size=size)
-        for value, total, (sums_GP, counts_GP) in zip(values, totals, tables, strict=True):  # noqa: N806
+        for value, total, (sums_GP, counts_GP, _) in zip(values, totals, tables, strict=True):  # noqa: N806
             drawn = draws @ counts_GP
             means = np.divide(draws @ sums_GP, drawn, out=np.zeros_like(drawn), where=drawn > 0)
             value[start : start + size] = means @ np.array(list(total.weights.values()))
     return values
 
 
-def _sums_and_counts(total: Total, number: Mapping[str, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _sums_and_counts(
+    total: Total, number: Mapping[str, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Points and sizes [G P] of each group in each part, and whether it has units there."""
     part_number = {part: index for index, part in enumerate(total.weights)}
     sums, counts = np.zeros((2, len(number), len(part_number)))
+    has_units = np.zeros(sums.shape, dtype=bool)
     for unit in total.units:
         place = number[unit.group], part_number[unit.part]
         sums[place] += unit.points
-        counts[place] += 1
-    return sums, counts
+        counts[place] += unit.size
+        has_units[place] = True
+    return sums, counts, has_units

@@ -14,6 +14,7 @@ from mmcr_bench.bench_folder import write_bench_folder
 from mmcr_bench.select.candidates import load_by_id, read_candidates, read_ids
 from mmcr_bench.select.draw import Shortage, draw_bench, find_contaminated
 from mmcr_bench.select.topics import Tagging
+from mmcr_bench.select.topics_of_rows import write_topics
 from mmcr_bench.table_1 import Size, measure_sizes, show_table_1
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.remove import remove_rows
@@ -125,6 +126,8 @@ def build_bench(
     write_bench_folder(dialogues, out, REPORT_NAME, {"asked": asked, "found": asdict(report)})
     remove_rows(dataset, {id_: why for id_, why in why_by_id.items() if id_ in in_dataset})
     refresh_card(dataset)
+    if tagging is not None:
+        write_topics(dataset, tagging)
     return report
 
 

@@ -126,7 +126,11 @@ def check_given_once(command: type[Any], words: Sequence[str]) -> None:
     from tyro.conf import UseAppendAction
 
     hints = get_type_hints(command, include_extras=True)
-    appending = {name for name, hint in hints.items() if UseAppendAction in getattr(hint, "__metadata__", ())}
+    appending = set()
+    for field, hint in hints.items():
+        metadata = getattr(hint, "__metadata__", ())
+        if UseAppendAction in metadata:
+            appending |= {field, *(getattr(part, "name", None) for part in metadata)}
     flags = [word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--")]
     for name, count in Counter(flag.removeprefix("no_") for flag in flags).items():
         if count > 1 and name not in appending:

@@ -34,7 +34,7 @@ FLAGS = {
     "mmcr_bench build": "output_dir single multi seed overwrite labels topics",
     "mmcr_bench review start": "experts",
     "mmcr_bench review account": "keeper",
-    "mmcr_bench review serve": "host port",
+    "mmcr_bench review serve": "host port public_url",
     "mmcr_bench review rewrite": "endpoint dataset ledger seed",
     "mmcr_bench review status": "",
     "mmcr_bench review export": "",

@@ -58,6 +58,7 @@ ROOMS = {
     "eval_tasks": [
         "task models",
         "totals rows store registry task_metric reply_signs",
+        "places",
         "readers report",
         "exact",
         "tasks scoring",

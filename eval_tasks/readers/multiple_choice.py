@@ -17,6 +17,7 @@ from eval_tasks.rows.hub_rows import (
     check_gold,
     images_of,
     load_rows,
+    place_images,
     require_cells,
     single_turn_dialogue,
 )
@@ -39,7 +40,7 @@ VLMEVALKIT = (*OVIS2_RULES, "vlmevalkit@2024-07", "vlmevalkit@2026-06")
 
 def options_of(row: Row, place: str) -> dict[str, str]:
     """Letter -> text, from columns A, B, ... or from a list `options` or `choices`."""
-    listed = row.get("options", row.get("choices"))
+    listed = row.get("options", row.get("choices", row.get("multi-choice options")))
     if listed is not None:
         return dict(zip(ascii_uppercase, map(str, to_list(listed, place)), strict=False))
     return {letter: str(row[letter]) for letter in ascii_uppercase if row.get(letter) is not None}
@@ -155,6 +156,8 @@ class ChoiceRows:
         lmms_form: lmms-eval's prompt template, if not the usual one.
         lmms_read: lmms-eval's parser, if not the usual one.
         task: name of the benchmark, if the Ovis2 adapter uses a chain-of-thought prompt for it.
+        load: reads the rows, if they aren't the benchmark's own table.
+        interleaved: images stand where `<image>` does in question and options.
     """
 
     def __init__(
@@ -167,7 +170,11 @@ class ChoiceRows:
         lmms_form: str = LMMS_FORM,
         lmms_read: Callable[[str, Mapping[str, str]], str | None] = read_by_priority,
         task: str = "",
+        load: Callable[[str | None], Iterable[Row]] | None = None,
+        interleaved: bool = False,
     ) -> None:
+        self.interleaved = interleaved
+        self.load = load or (lambda data: load_rows(data, hub, stem))
         self.task = task
         self.hub = hub
         self.circular = circular
@@ -179,7 +186,7 @@ class ChoiceRows:
 
     def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
         """Every row as a sample; the rotations of a question are consecutive."""
-        rows: Iterable[tuple[int, Row]] = enumerate(load_rows(data, self.hub, self.stem))
+        rows: Iterable[tuple[int, Row]] = enumerate(self.load(data))
         if self.circular:
             groups: dict[str, list[tuple[int, Row]]] = {}
             for number, row in rows:
@@ -200,25 +207,27 @@ class ChoiceRows:
         Raises:
             ValueError: a column is missing, or the gold isn't an option.
         """
-        place = f"row {number}"
+        place, row = f"row {number}", self.hub.renamed(row)
         answer = require_cells(row, ("answer",), place)[0] if has_gold else "A"
         question = str(row.get("question", "(question not in the file)"))
         options = options_of(row, place)
-        gold = str(answer).strip().upper()
+        gold = str(answer).strip().strip("()").upper()
         if gold.isdigit() and int(gold) < len(options):
             gold = list(options)[int(gold)]
         if gold not in ascii_uppercase or len(gold) != 1 or (options and gold > max(options) and gold not in row):
             raise ValueError(
                 f"{place}: the answer is {answer!r}, expected one of {', '.join(options) or 'the letters'}"
             )
-        sample_id = str(row.get("index", row.get("question_id", row.get("id", number))))
+        sample_id = str(row.get("index", row.get("question_id", row.get("id", row.get("idx", number)))))
         group = self._group_of(row, sample_id, place)
         closing = STEP_BY_STEP if asks_for_reasons(self.task, rules) else LETTER_DIRECTLY
         text = to_prompt(question, options, row.get("hint"), rules, self.lmms_form, closing)
         target = {"answer": gold if has_gold else None, "options": options}
         target |= {} if has_gold else {"row": cells_to_hand_in(row)}
         target |= {level: row.get(level, row.get(level.replace("l2_", "l2-"))) for level in self.levels}
-        dialogue = single_turn_dialogue(sample_id, images_of(row, place), text, gold if has_gold else "")
+        images = images_of(row, place)
+        text = place_images(text, len(images)) if self.interleaved and images else text
+        dialogue = single_turn_dialogue(sample_id, images, text, gold if has_gold else "")
         return Sample(dialogue, target, group, has_gold=has_gold)
 
     def _group_of(self, row: Row, sample_id: str, place: str) -> str:

@@ -165,10 +165,11 @@ def _to_training(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path} is missing; expected the folder of a training run")
     steps = list(read_jsonl(path))
-    last = steps[-1] if steps else {"trained_tokens": 0, "seconds": 0.0}
+    last = steps[-1] if steps else {"step": 0, "trained_tokens": 0, "seconds": 0.0}
+    said = f"{last['step']:,} steps on {last['trained_tokens']:,} tokens of the assistant in {last['seconds']:.0f} s."
     return {
         "points": [(float(step["step"]), float(step["loss"])) for step in steps],
-        "said": f"{len(steps)} steps on {last['trained_tokens']:,} tokens of the assistant in {last['seconds']:.0f} s.",
+        "said": said,
     }
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eval_tasks.rows.table_files import SUFFIXES, table_files
 
@@ -24,12 +25,21 @@ class NotThere(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class HubRows:
-    """A data set on the Hub: its id, split, configuration and pinned revision."""
+    """A data set on the Hub: its id, split, configuration and pinned revision.
+
+    `columns` are pairs (our name of a column, its name there), for names other than VLMEvalKit's.
+    """
 
     name: str
     split: str
     config: str | None = None
     revision: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+
+    def renamed(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row under our names; a column that has our name already stays."""
+        theirs = {there: ours for ours, there in self.columns if there in row and ours not in row}
+        return {theirs.get(name, name): cell for name, cell in row.items()}
 
 
 def benchmark_files(place: Path, stem: str | None, hub: HubRows) -> list[Path]:

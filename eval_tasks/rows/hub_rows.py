@@ -38,11 +38,11 @@ def load_rows(
 
     if data is not None and (Path(data).exists() or data.startswith((".", "/")) or data.count("/") != 1):
         for path in benchmark_files(Path(data), stem, hub):
-            yield from rows_with_images(path, needs_image)
+            yield from rows_with_images(path, needs_image, hub.renamed)
         return
     if data is None and stem is not None and (found := in_lmu_data(stem, hub)):
         for path in found:
-            yield from rows_with_images(path, needs_image)
+            yield from rows_with_images(path, needs_image, hub.renamed)
         return
     from datasets import Image, load_dataset
 
@@ -55,8 +55,10 @@ def load_rows(
     for name, feature in rows.features.items():
         if isinstance(feature, Image):
             rows = rows.cast_column(name, Image(decode=False))
+        elif isinstance(getattr(feature, "feature", None), Image):  # a list of images
+            rows = rows.cast_column(name, type(feature)(Image(decode=False)))
     for number, row in enumerate(rows, start=1):
-        cells = {name: cell for name, cell in row.items() if cell is not None}
+        cells = hub.renamed({name: cell for name, cell in row.items() if cell is not None})
         yield with_image_files(cells, Path(hub.name), f"{data or hub.name} row {number}", needs_image)
 
 
@@ -124,8 +126,11 @@ def cells_to_hand_in(row: Row) -> dict[str, Any]:
 
 
 def images_of(row: Row, place: str) -> list[DialogueImage]:
-    """The images of a row's `image` column; none for prediction files without images."""
-    return [DialogueImage(image_bytes(one, place)) for one in to_list(row.get("image"), place)]
+    """The images of a row: `image`, or `image_1`, `image_2`, ...; none for prediction files without images."""
+    cells = to_list(row.get("image"), place) or [
+        one for number in range(1, 21) for one in to_list(row.get(f"image_{number}"), place)
+    ]
+    return [DialogueImage(image_bytes(one, place)) for one in cells]
 
 
 def to_text(value: object) -> str:
@@ -134,6 +139,17 @@ def to_text(value: object) -> str:
     while (character := find_unsafe_character(text)) is not None:
         text = text.replace(character, "")
     return text
+
+
+def place_images(text: str, num_images: int) -> str:
+    """The text with numbered placeholders for `<image>`: `<image 1>`, `<image 2>`, ...
+
+    Placeholders without an image are dropped, as VLMEvalKit's MUIRDataset does; images without one come first.
+    """
+    pieces = text.split("<image>")
+    marks = [f"<image {number}>" if number <= num_images else "" for number in range(1, len(pieces))]
+    named = "".join(piece + mark for piece, mark in zip(pieces, [*marks, ""], strict=True))
+    return "".join(f"<image {number}>" for number in range(len(pieces), num_images + 1)) + named if marks else named
 
 
 log = logging.getLogger(__name__)

@@ -23,12 +23,15 @@ def has_no_image(row: Row) -> bool:
     return str(row.get("visual_input", "1")) == "0"
 
 
-def rows_with_images(path: Path, needs_image: Callable[[Row], bool]) -> Iterator[Row]:
+def rows_with_images(
+    path: Path, needs_image: Callable[[Row], bool], renamed: Callable[[Row], dict[str, Any]] = dict
+) -> Iterator[Row]:
     """The rows of a file; `image` holds bytes or base64, or a list of them.
 
     Args:
         path: the file.
         needs_image: tells the rows that can't be asked without an image.
+        renamed: the row under our names of its columns.
 
     Raises:
         ValueError: an image is missing: an empty cell, a file or another row that isn't there; the row is named.
@@ -37,10 +40,10 @@ def rows_with_images(path: Path, needs_image: Callable[[Row], bool]) -> Iterator
     whole = False
     for number, row in enumerate(read_table(path), start=1):
         place = f"{path} row {number}"
-        row = without_nan_words(row)
+        row = without_nan_words(renamed(row))
         if (index := other_row(row.get("image"))) is not None:
             if index not in images and not whole:
-                images, whole = _images_by_index(path), True  # the row may come later
+                images, whole = _images_by_index(path, renamed), True  # the row may come later
             if index not in images:
                 raise ValueError(f"{place}: image {index!r} is not the index of another row, nor an image")
             row = {**row, "image": images[index]}
@@ -68,9 +71,9 @@ def with_image_files(row: Row, path: Path, place: str, needs_image: Callable[[Ro
     return {**row, **found}
 
 
-def _images_by_index(path: Path) -> dict[str, Any]:
+def _images_by_index(path: Path, renamed: Callable[[Row], dict[str, Any]]) -> dict[str, Any]:
     """The image of each row that has one of its own, or that of the row it names."""
-    cells = {_index(row.get("index")): row.get("image") for row in read_table(path)}
+    cells = {_index(row.get("index")): row.get("image") for row in map(renamed, read_table(path))}
 
     def follow(cell: Any, depth: int = 0) -> Any:  # noqa: ANN401  (a cell)
         index = other_row(cell)

@@ -16,12 +16,18 @@ from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, opti
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
 from eval_tasks.readers.qwen_prompts import QWEN2_5_VL
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import cells_to_hand_in, load_rows, require_cells, single_turn_dialogue, with_gold
+from eval_tasks.rows.hub_rows import (
+    cells_to_hand_in,
+    images_of,
+    load_rows,
+    require_cells,
+    single_turn_dialogue,
+    with_gold,
+)
 from eval_tasks.rows.predictions import read_predictions
-from eval_tasks.rows.table_files import image_bytes, load_json, to_list
+from eval_tasks.rows.table_files import load_json, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
 from eval_tasks.totals import mean_total, totals_by
-from mmcr_dataset.record.dialogue import DialogueImage
 
 HUB = HubRows("lmms-lab-encoder/MMMU", "validation")
 ONE_WORD = "\n\nAnswer the question using a single word or phrase."
@@ -55,7 +61,7 @@ def to_sample(row: Row, rules: str, number: int, has_gold: bool = True) -> Sampl
         "category": row.get("category", row.get("field", row.get("subject"))),
     }
     text = _prompt(str(row.get("question", "(question not in the file)")), options, is_open, rules)
-    dialogue = single_turn_dialogue(sample_id, _images(row, place), text, golds[0])
+    dialogue = single_turn_dialogue(sample_id, images_of(row, place), text, golds[0])
     target |= {} if has_gold else {"row": cells_to_hand_in(row)}
     return Sample(dialogue, target, group=sample_id, has_gold=has_gold)
 
@@ -75,11 +81,6 @@ def _prompt(question: str, options: dict[str, str], is_open: bool, rules: str) -
         return question
     closing = STEP_BY_STEP if asks_for_reasons("mmmu", rules) else LETTER_DIRECTLY
     return to_prompt(question, options, None, rules, "{question}\n{options}\n" + LETTER_DIRECTLY, closing)
-
-
-def _images(row: Row, place: str) -> list[DialogueImage]:
-    cells = to_list(row.get("image"), place) or [row[f"image_{n}"] for n in range(1, 8) if row.get(f"image_{n}")]
-    return [DialogueImage(image_bytes(cell, place)) for cell in cells]
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:

@@ -75,7 +75,8 @@ def auc_of(truth: Truth, right: Sequence[str], wrong: Sequence[str]) -> Mean | N
 
 def detected(truth: Truth, wrong: Sequence[str], op: str | None = None) -> Mean | None:
     """Share of wrong replies scored below the true ones to the same dialogue, ties half."""
-    true, found = by_dialogue(truth, ["true"]), dict[str, list[float]]()
+    true = by_dialogue(truth, ["true"])
+    found: dict[str, list[float]] = {}
     for item, score in truth.scores:
         if item.kind in wrong and item.dialogue.id in true and op in (None, item.op):
             gap = true[item.dialogue.id][0] - score

@@ -59,7 +59,7 @@ def win_rate(right: Sequence[float], wrong: Sequence[float]) -> float:
     if not right or not wrong:
         raise ValueError(f"{len(right)} right and {len(wrong)} wrong scores: at least one of each is needed")
     gaps = np.subtract.outer(np.asarray(right), np.asarray(wrong))
-    return float((gaps > 0).mean() + (gaps == 0).mean() / 2)
+    return float(np.mean(gaps > 0) + np.mean(gaps == 0) / 2)
 
 
 def auc(right_G: Sequence[Sequence[float]], wrong_G: Sequence[Sequence[float]]) -> Mean:
@@ -89,7 +89,7 @@ def _row(values: Sequence[float]) -> NDArray[np.float64]:
 
 def _beats(score: float, others: NDArray[np.float64]) -> float:
     """Share of others below a score, ties half."""
-    return float(np.mean(score > others) + np.mean(score == others) / 2)
+    return float(np.mean(others < score) + np.mean(others == score) / 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ _BEST = r"(?:full marks?|top (?:marks?|scores?)|(?:perfect|maximum|maximal|highe
     r" (?:scores?|marks?|grades?|ratings?|points?|verdict)|\d+\s*(?:/|of|out of)\s*\d+|tens?\b)"
 )
 _GIVE = (  # as an order: at the start of a clause, or after these words
-    r"(?:\A|(?<=[.,;:!?\n\"'(*-])\s*|\b(?:please|and|then|must|should|to|will|just|simply|now|always|so)\s+)"
+    r"(?:\A|(?<=[.,;:!?\n\"'(*-])[ \t]{0,4}|\b(?:please|and|then|must|should|to|will|just|simply|now|always|so)\s+)"
     r"(?:give|assign|award|grant|return|output|print|repeat|report|use|set|rate|score|grade|mark|end|answer|respond|conclude)"
 )
 _RULES = r"(?:instructions?|rubrics?|rules?|criteri(?:a|on)|prompts?|guidelines?|penalt(?:y|ies)|scales?|references?)"
@@ -39,7 +39,8 @@ _ORDERS = (
     r"\b(?:already|expert|been)\b[^.!?\n]{0,40}\b(?:graded|scored|rated|judged)\b"
     rf"[^.!?\n]{{0,40}}(?:{_BEST}|{_NUMBER})",
     rf"\ball\s+(?:the\s+)?(?:dimensions?|criteria|scores?)\b[^.!?\n]{{0,30}}(?:{_BEST}|{_NUMBER})",
-    r"\bsystem\s*(?:prompt|message|note|instruction)\s*[:\]>]|^\s*[\[<(]*system[\])>]*\s*:|[\[<(]\s*system\s*[\])>]",
+    r"\bsystem\s*(?:prompt|message|note|instruction)\s*[:\]>]|[\[<(][ \t]{0,4}system[ \t]{0,4}[\])>]",
+    r"^[ \t]{0,8}[\[<(]{0,3}system[\])>]{0,3}[ \t]{0,4}:",
     r"<\|[^|\n]{1,40}\|>|\[/?INST\]|</?(?:system|material|instructions?)>",
     r"={2,}\s*material\b[^\n]*",
 )

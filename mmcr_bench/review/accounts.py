@@ -21,8 +21,8 @@ CREATE TABLE IF NOT EXISTS session (
 ) WITHOUT ROWID;
 """
 SESSION_S = 12 * 3600
-FAILURES_MAX = 5  # failed logins of a name within WINDOW_S before it is locked out
-WINDOW_S = 300.0
+ATTEMPTS_MAX = 5  # logins to a name from one address at once; then one every REFILL_S
+REFILL_S = 6.0
 PASSWORD_MIN = 10
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
 
@@ -44,7 +44,7 @@ class Accounts:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._db = database
         self._db.executescript(_SCHEMA)
-        self._failures: dict[str, list[float]] = {}
+        self._spent: dict[tuple[str, str], tuple[float, float]] = {}  # attempts not yet refilled, and since when
         self._lock = threading.Lock()
 
     def add(self, name: str, password: str, role: Role = "expert") -> None:
@@ -69,22 +69,46 @@ class Accounts:
             rows = self._db.execute("SELECT name FROM account WHERE role = ? ORDER BY name", (role,)).fetchall()
         return [str(name) for (name,) in rows]
 
-    def log_in(self, name: str, password: str, now: float | None = None) -> str | None:
-        """Token of a new session; None for wrong credentials or too many recent failures."""
+    def role_of(self, name: str) -> Role | None:
+        """The role of an account, None if there is none."""
+        return next((role for role in ("expert", "keeper") if name in self.names(role)), None)
+
+    def add_without_password(self, name: str, role: Role) -> None:
+        """Create an account that can't log in until it gets a password (`review account`)."""
+        with self._lock:
+            row = (name, role, secrets.token_bytes(16), b"\0" * 32)
+            self._db.execute("INSERT OR IGNORE INTO account VALUES (?, ?, ?, ?)", row)
+
+    def wait_s(self, name: str, address: str = "", now: float | None = None) -> float:
+        """Seconds until a login to this name from this address is compared; 0 for at once."""
         now = time.time() if now is None else now
         with self._lock:
-            recent = [at for at in self._failures.get(name, []) if now - at < WINDOW_S]
-            self._failures = {known: ats for known, ats in self._failures.items() if now - ats[-1] < WINDOW_S}
-            if len(recent) >= FAILURES_MAX:
+            spent, since = self._spent.get((name, address), (0.0, now))
+        return max(0.0, (spent + 1 - ATTEMPTS_MAX) * REFILL_S - (now - since))
+
+    def _take_attempt(self, name: str, address: str, now: float) -> bool:
+        """Count an attempt before it is compared; False if there is none left. Strangers elsewhere don't matter."""
+        left = {key: (spent - (now - at) / REFILL_S, now) for key, (spent, at) in self._spent.items()}
+        self._spent = {key: value for key, value in left.items() if value[0] > 0}
+        spent = self._spent.get((name, address), (0.0, now))[0]
+        if spent + 1 > ATTEMPTS_MAX + 1e-6:
+            return False
+        self._spent[name, address] = (spent + 1, now)
+        return True
+
+    def log_in(self, name: str, password: str, now: float | None = None, address: str = "") -> str | None:
+        """Token of a new session; None for wrong credentials or too many recent attempts from this address."""
+        now = time.time() if now is None else now
+        with self._lock:
+            if not self._take_attempt(name, address, now):
                 return None
             row = self._db.execute("SELECT salt, hash FROM account WHERE name = ?", (name,)).fetchone()
         salt, known_hash = row or (b"\0" * 16, b"\0" * 32)  # an unknown name takes the same time
         fits = hmac.compare_digest(_scrypt(password, salt), known_hash)
         with self._lock:
             if row is None or not fits:
-                self._failures[name] = [*self._failures.get(name, []), now]
                 return None
-            self._failures.pop(name, None)
+            self._spent.pop((name, address), None)
             token = secrets.token_urlsafe(32)
             self._db.execute("DELETE FROM session WHERE expires < ?", (now,))
             self._db.execute("INSERT INTO session VALUES (?, ?, ?)", (_sha256(token), name, now + SESSION_S))

@@ -72,23 +72,31 @@ class ReviewStart(_OfReview):
 
 @dataclass(frozen=True)
 class ReviewAccount(_OfReview):
-    """Create a user account; the password is prompted for.
+    """Create a user account, or give one a new password, which is prompted for; the role of an account stays.
 
     Attributes:
         name: user name.
-        keeper: a keeper, who sees progress and agreement and doesn't annotate.
+        keeper: a new keeper, who sees progress and agreement and doesn't annotate.
     """
 
     name: Positional[str]
     keeper: bool = False
 
     def run(self) -> None:
-        """Create the account; the password comes from standard input if that is not a terminal."""
+        """Create the account; the password comes from standard input if that is not a terminal.
+
+        Raises:
+            ValueError: --keeper for an expert, or name or password can't be used.
+        """
+        accounts = open_accounts(self.review)
+        known = accounts.role_of(self.name)
+        if self.keeper and known == "expert":
+            raise ValueError(f"{self.name} is an expert, whose marks count; create the keeper under another name")
         asked = f"Password for {self.name}: "
         password = getpass.getpass(asked) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-        role: Literal["keeper", "expert"] = "keeper" if self.keeper else "expert"
-        open_accounts(self.review).add(self.name, password, role)
-        print(f"{role} {self.name} may log in")
+        role: Literal["keeper", "expert"] = known or ("keeper" if self.keeper else "expert")
+        accounts.add(self.name, password, role)
+        print(f"{role} {self.name} {'has a new password' if known else 'may log in'}")
 
 
 @dataclass(frozen=True)
@@ -98,10 +106,12 @@ class ReviewServe(_OfReview):
     Attributes:
         host: address to listen on.
         port: port to listen on.
+        public_url: address as browsers see it, behind a proxy that asks by another (https://review.example.org).
     """
 
     host: str = "127.0.0.1"
     port: int = 8600
+    public_url: str | None = None
 
     def run(self) -> None:
         """Serve until interrupted."""
@@ -114,7 +124,7 @@ class ReviewServe(_OfReview):
         print(f"{shown} on http://{self.host}:{self.port}", flush=True)
         if self.host not in ("127.0.0.1", "localhost"):
             logger.warning("passwords are sent unencrypted unless a TLS proxy is in front of this address")
-        app = make_app(log, accounts)
+        app = make_app(log, accounts, self.public_url)
         uvicorn.run(app, host=self.host, port=self.port, log_level="warning", server_header=False)
         print("stopped")
 
@@ -177,7 +187,7 @@ class ReviewStatus(_OfReview):
 
 @dataclass(frozen=True)
 class ReviewExport(_OfReview):
-    """Export everything except the accounts as JSON lines.
+    """Export everything except the passwords as JSON lines.
 
     Attributes:
         file: output file.
@@ -189,7 +199,9 @@ class ReviewExport(_OfReview):
         """Export, and print the number of lines."""
         from mmcr_bench.review.event_log import export_lines
 
-        lines = list(export_lines(open_review(self.review)))
+        accounts = open_accounts(self.review)
+        roles = {name: role for role in ("expert", "keeper") for name in accounts.names(role)}
+        lines = list(export_lines(open_review(self.review), roles))
         self.file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         print(f"{self.file}: {len(lines)} lines")
 
@@ -200,11 +212,11 @@ class ReviewImport(_OfReview):
 
     Attributes:
         file: input file.
-        experts: number of experts who annotate (mark) each item.
+        experts: number of experts who annotate (mark) each item; default that of the export.
     """
 
     file: Positional[Path]
-    experts: int = 6
+    experts: int | None = None
 
     def run(self) -> None:
         """Import, and print the number of events.
@@ -212,12 +224,22 @@ class ReviewImport(_OfReview):
         Raises:
             ValueError: the review exists, or the file is incomplete.
         """
-        from mmcr_bench.review.event_log import ReviewLog, import_lines
+        from mmcr_bench.review.event_log import ReviewLog, import_lines, read_panel
+        from mmcr_bench.review.rounds import NUM_EXPERTS
 
         if self.review.exists():
             raise ValueError(f"{self.review}: already holds a review; name another file")
         with self.file.open(encoding="utf-8") as lines:
-            print(f"{self.review}: {import_lines(ReviewLog(self.review, self.experts), lines)} events")
+            num_experts, roles = read_panel(next(lines, "{}"))
+        log = ReviewLog(self.review, self.experts or num_experts or NUM_EXPERTS)
+        with self.file.open(encoding="utf-8") as lines:
+            num_events = import_lines(log, lines)
+        accounts = open_accounts(self.review)
+        for name, role in roles.items():
+            accounts.add_without_password(name, "keeper" if role == "keeper" else "expert")
+        print(f"{self.review}: {num_events} events, {log.num_experts} experts an item")
+        if roles:
+            print(f"accounts without passwords, set them with `review account`: {', '.join(sorted(roles))}")
 
 
 def open_review(review: Path) -> ReviewLog:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ CREATE TRIGGER IF NOT EXISTS no_delete BEFORE DELETE ON event BEGIN SELECT RAISE
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """A durable connection (WAL, full sync) that waits for other writers.
+    """A durable connection (full sync) that waits for other writers; the file alone holds every mark, so a copy does.
 
     Raises:
         ValueError: the file is not an SQLite database.
@@ -40,7 +40,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     make_private(path)
     try:
         database = sqlite3.connect(path, isolation_level=None, timeout=30.0, check_same_thread=False)
-        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA journal_mode=DELETE")
         database.execute("PRAGMA synchronous=FULL")
     except sqlite3.DatabaseError as error:
         raise ValueError(f"{path}: not a usable review file ({error}); name another or restore a copy") from error
@@ -81,8 +81,17 @@ class ReviewLog:
             self._catch_up()
             return list(self._events)
 
-    def append(self, event: Event) -> Item:
+    def last_mark(self, item: Item, expert: str) -> Event | None:
+        """An expert's last mark of the item's current version, withdrawn or not; None if there is none."""
+        marked = (event for event in reversed(self.events()) if event.kind == "marked" and event.actor == expert)
+        return next((event for event in marked if (event.item, event.version) == (item.name, item.version)), None)
+
+    def append(self, event: Event, check: Callable[[Mapping[str, Item]], None] | None = None) -> Item:
         """Append an event if it is valid; returns the item after it.
+
+        Args:
+            event: the event.
+            check: called with the items inside the transaction; raises ReviewConflict against the event.
 
         Raises:
             ReviewConflict: the event is invalid in the current state; nothing is written.
@@ -91,6 +100,8 @@ class ReviewLog:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._catch_up()
+                if check is not None:
+                    check(self._items)
                 item = apply(self._items, event, self.num_experts)
                 self._db.execute("INSERT INTO event (value) VALUES (?)", (json.dumps(asdict(event)),))
                 self._db.execute("COMMIT")
@@ -150,12 +161,33 @@ def to_marks(events: Iterable[Event]) -> list[Mark]:
     return list(last.values())
 
 
-def export_lines(log: ReviewLog) -> Iterator[str]:
-    """The whole review as JSON lines: images, then events in their order."""
+def export_lines(log: ReviewLog, roles: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The whole review as JSON lines: the panel, images, then events in their order.
+
+    Args:
+        log: the review.
+        roles: role by name of an account; passwords are not exported.
+    """
+    yield json.dumps({"num_experts": log.num_experts, "roles": dict(roles or {})})
     for sha256, data in log.images():
         yield json.dumps({"sha256": sha256, "base64": base64.b64encode(data).decode("ascii")})
     for event in log.events():
         yield json.dumps(asdict(event), ensure_ascii=False)
+
+
+def read_panel(line: str) -> tuple[int | None, dict[str, str]]:
+    """Number of experts and roles in the first line of an export; None and {} for exports that have none.
+
+    Raises:
+        ValueError: the line is no JSON object, or the number or a role is not one.
+    """
+    value = json.loads(line)
+    if not isinstance(value, dict) or "num_experts" not in value:
+        return None, {}
+    number, roles = value["num_experts"], value.get("roles", {})
+    if type(number) is not int or number < 1 or set(roles.values()) - {"expert", "keeper"}:
+        raise ValueError(f"line 1: {line[:200]!r}: expected a number of experts, and the roles expert and keeper")
+    return number, dict(roles)
 
 
 def import_lines(log: ReviewLog, lines: Iterable[str]) -> int:
@@ -170,6 +202,8 @@ def import_lines(log: ReviewLog, lines: Iterable[str]) -> int:
     for number, line in enumerate(lines, start=1):
         try:
             value: dict[str, Any] = json.loads(line)
+            if "num_experts" in value:
+                continue
             if "base64" in value:
                 data = base64.b64decode(value["base64"], validate=True)
                 images[hashlib.sha256(data).hexdigest()] = data

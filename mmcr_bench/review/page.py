@@ -5,6 +5,7 @@ Every text of a dialogue is escaped; the Content-Security-Policy blocks foreign 
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,9 +17,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from mmcr_bench.judge.rubric import DIMENSIONS
-from mmcr_bench.review.accounts import SESSION_S, Accounts, User
+from mmcr_bench.review.accounts import REFILL_S, SESSION_S, Accounts, User
 from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.progress import next_item, show_agreement, to_progress
 from mmcr_bench.review.rounds import CRITERIA, Event, Item, Kind, ReviewConflict
@@ -52,8 +54,9 @@ class Refused(Exception):
 class Pages:
     """The request handlers, one method per page."""
 
-    def __init__(self, log: ReviewLog, accounts: Accounts) -> None:
+    def __init__(self, log: ReviewLog, accounts: Accounts, public_url: str | None = None) -> None:
         self.log = log
+        self.public_url = public_url
         self.accounts = accounts
         self._templates = Environment(
             loader=PackageLoader("mmcr_bench.review", "pages"), autoescape=True, undefined=StrictUndefined
@@ -85,12 +88,15 @@ class Pages:
 
     async def log_in(self, request: Request) -> Response:
         """Check name and password, start a session."""
-        form = await read_form(request)
-        token = await run_in_threadpool(self.accounts.log_in, first(form, "name"), first(form, "password"))
+        form = await read_form(request, self.public_url)
+        name, address = first(form, "name"), request.client.host if request.client else ""
+        await asyncio.sleep(min(REFILL_S, self.accounts.wait_s(name, address)))
+        token = await run_in_threadpool(self.accounts.log_in, name, first(form, "password"), None, address)
         if token is None:
             return self.show("login.html", 401, user=None, failed=True)
         response = RedirectResponse("/", 303)
-        secure = request.url.scheme == "https"
+        public = self.public_url or request.headers.get("x-forwarded-proto", request.url.scheme)
+        secure = public.startswith("https")
         response.set_cookie(COOKIE, token, max_age=SESSION_S, httponly=True, samesite="strict", secure=secure)
         return response
 
@@ -127,13 +133,14 @@ class Pages:
         return self._show_item(user, items, items[name], None)
 
     def _show_item(self, user: User, items: Mapping[str, Item], item: Item, done: Item | None) -> HTMLResponse:
-        mine = item.marks.get(user.name)
+        mine = item.marks.get(user.name) or self.log.last_mark(item, user.name)  # after undo: what was withdrawn
         return self.show(
             "item.html",
             user=user,
             item=item,
             turns=to_shown_turns(item.dialogue),
             mine=mine,
+            seen=_stamp(item, user.name),
             done=done if done is not None and user.name in done.marks else None,
             criteria=[dimension for dimension in DIMENSIONS if dimension.name in CRITERIA],
             note_max=NOTE_MAX,
@@ -147,7 +154,18 @@ class Pages:
         """Store an expert's mark."""
         user, form = await self._posted(request, "expert")
         note = first(form, "note")[:NOTE_MAX]
-        await self._append("marked", name, user, form, tuple(form.get("flag", [])), note)
+        flags = tuple(form.get("flag", []))
+
+        def is_current(items: Mapping[str, Item]) -> None:
+            if name in items and _stamp(items[name], user.name) != first(form, "seen"):
+                said = f"flags: {', '.join(flags) or 'none'}; note: {note or 'none'}"
+                raise ReviewConflict(
+                    "other_tab",
+                    f"You marked {name!r} elsewhere after this page was loaded; that mark stays, this one ({said}) is "
+                    "not stored. Load the item again to change your mark.",
+                )
+
+        await self._append("marked", name, user, form, flags, note, is_current)
         return RedirectResponse(f"/?done={quote(name, safe='')}", 303)
 
     async def undo(self, request: Request, name: str) -> Response:
@@ -157,14 +175,21 @@ class Pages:
         return RedirectResponse(f"/item/{quote(name, safe='')}", 303)
 
     async def _append(
-        self, kind: Kind, name: str, user: User, form: Form, flags: tuple[str, ...] = (), note: str = ""
+        self,
+        kind: Kind,
+        name: str,
+        user: User,
+        form: Form,
+        flags: tuple[str, ...] = (),
+        note: str = "",
+        check: Callable[[Mapping[str, Item]], None] | None = None,
     ) -> None:
         version = first(form, "version")
         if not version.isascii() or not version.isdigit() or len(version) > 6:
             raise Refused(400, "The form names no version.")
         event = Event(kind, name, int(version), user.name, time.time(), flags, note)
         try:
-            await run_in_threadpool(self.log.append, event)
+            await run_in_threadpool(self.log.append, event, check)
         except ReviewConflict as conflict:
             raise Refused(409, conflict.detail) from conflict
 
@@ -207,7 +232,7 @@ class Pages:
 
     async def _posted(self, request: Request, role: str | None = None) -> tuple[User, Form]:
         """The user who sent a form, and its fields; refuses a form without our CSRF token."""
-        form = await read_form(request)
+        form = await read_form(request, self.public_url)
         user = self.user(request)
         if user is None or (role is not None and user.role != role):
             raise Refused(403, "Log in first.")
@@ -216,21 +241,43 @@ class Pages:
         return user, form
 
 
-async def read_form(request: Request) -> Form:
+def _stamp(item: Item, expert: str) -> str:
+    """Which mark of an expert a page shows: its time, empty for none."""
+    return repr(item.marks[expert].at) if expert in item.marks else ""
+
+
+def _is_own(origin: str, request: Request, public_url: str | None) -> bool:
+    """Whether an origin is this server, as the browser calls it; a proxy may call it otherwise.
+
+    Another site's form can't set X-Forwarded-Host, only a proxy can.
+    """
+    try:
+        place = urlsplit(origin).netloc
+        known = [request.headers.get("host"), request.headers.get("x-forwarded-host")]
+        known += [urlsplit(public_url).netloc] if public_url else []
+    except ValueError:
+        return False
+    return bool(place) and place in known
+
+
+async def read_form(request: Request, public_url: str | None = None) -> Form:
     """Fields of a same-origin form.
 
     Raises:
-        Refused: another site sent it, or it is too large.
+        Refused: another site sent it, it is too large, or it has too many fields.
     """
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and not _is_own(origin, request, public_url):
         raise Refused(403, "This form was sent from another site.")
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > BODY_BYTES_MAX:
             raise Refused(413, f"The form is larger than {BODY_BYTES_MAX} bytes; shorten the note.")
-    return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50)
+    try:
+        return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50)
+    except ValueError as error:
+        raise Refused(400, "This form has more fields than any of this page.") from error
 
 
 def first(form: Form, name: str) -> str:
@@ -253,9 +300,15 @@ def to_shown_turns(dialogue: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def make_app(log: ReviewLog, accounts: Accounts) -> FastAPI:
-    """The web application of a review."""
-    pages = Pages(log, accounts)
+def make_app(log: ReviewLog, accounts: Accounts, public_url: str | None = None) -> FastAPI:
+    """The web application of a review.
+
+    Args:
+        log: the review.
+        accounts: its accounts.
+        public_url: the page's address as browsers see it, behind a proxy that asks by another.
+    """
+    pages = Pages(log, accounts, public_url)
     app = FastAPI(openapi_url=None)
     for method, path, handler in (
         ("GET", "/login", pages.login),
@@ -281,5 +334,10 @@ def make_app(log: ReviewLog, accounts: Accounts) -> FastAPI:
     @app.exception_handler(Refused)
     async def show_refusal(request: Request, refused: Refused) -> Response:
         return pages.show("refused.html", refused.status, user=None, message=refused.message)
+
+    @app.exception_handler(HTTPException)
+    async def show_missing(request: Request, missing: HTTPException) -> Response:
+        what = "There is no such page." if missing.status_code == 404 else str(missing.detail)
+        return pages.show("refused.html", missing.status_code, user=None, message=what)
 
     return app

@@ -13,6 +13,7 @@ from mmcr_bench.review.rounds import Event, Item
 from mmcr_bench.select.candidates import load_by_id, read_candidates
 from mmcr_bench.select.draw import Candidate as DrawCandidate
 from mmcr_bench.select.draw import Images, add_images, draw_order, find_contaminated, shares_image
+from mmcr_bench.select.topics_of_rows import read_topics, with_topic_of, with_topics
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.filters.rules import reason_to_drop
 from mmcr_dataset.generate.dialogues import write_dialogues
@@ -126,7 +127,8 @@ def _show_flags(item: Item) -> list[str]:
 
 def _replace_failed(log: ReviewLog, items: Sequence[Item], dataset: Path, seed: int) -> Counter[str]:
     """Draw a new dialogue of the same topic and kind for each item; returns the shortages by topic."""
-    candidates, _ = read_candidates([dataset])
+    topics = read_topics(dataset)
+    candidates = [with_topic_of(candidate, topics) for candidate in read_candidates([dataset])[0]]
     seen = Images()
     for event in log.events():
         if event.dialogue is not None:
@@ -144,7 +146,8 @@ def _replace_failed(log: ReviewLog, items: Sequence[Item], dataset: Path, seed: 
         add_images(seen, free)
         drawn.append(free.id)
         (dialogue,) = load_by_id([dataset], [free.id])
-        log.add_dialogue(Event("replaced", item.name, item.version + 1, "draw", time.time()), dialogue)
+        event = Event("replaced", item.name, item.version + 1, "draw", time.time())
+        log.add_dialogue(event, with_topics(dialogue, topics))
     why = dict.fromkeys(drawn, "drawn for the bench") | dict.fromkeys(
         find_contaminated(candidates, drawn), "shows an image of the bench"
     )

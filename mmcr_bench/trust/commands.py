@@ -33,7 +33,7 @@ class Canaries:
     judge: str
     judge_prompt: str | None = None
     split: str = "test"
-    limit: int = 20
+    limit: int = 30
     ledger: Path = JUDGE_LEDGER
     max_cost_usd: float | None = None
     allow_unknown_price: bool = False

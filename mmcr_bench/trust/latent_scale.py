@@ -121,8 +121,7 @@ def tetrachoric(p: Array, q: Array, both: Array) -> Array:
         middle = (low + high) / 2
         is_below = _upper_tail(h, k, middle) < both
         low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
-    found: NDArray[np.float64] = (low + high) / 2
-    return found
+    return np.asarray((low + high) / 2)
 
 
 def _upper_tail(h: Array, k: Array, r: Array) -> Array:

@@ -150,8 +150,8 @@ def slope(pairs: Pairs, noise: tuple[float, float] | None = None) -> float | Non
         noise: variance of the noise in the first's and the second's scores; None takes both for equal (Deming).
     """
     (first, shared), (_, second) = np.cov(pairs, rowvar=False, bias=True).tolist()
-    if shared <= 1e-12:
-        return None
+    if abs(shared) <= 1e-12:
+        return 0.0 if second <= 1e-12 < first else None
     if noise is not None:
         true = first - noise[0]
         return shared / true if true > 0.05 * first else None

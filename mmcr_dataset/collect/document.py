@@ -233,6 +233,7 @@ def _use_images(
                 ImageError("duplicate_image", f"{place.url or place.path} is a near-duplicate of an earlier image")
             )
             continue
-        images.append(DialogueImage(found, url=place.url or place.name, phash=phash))
+        name = place.name and _to_unicode(place.name)
+        images.append(DialogueImage(found, url=place.url or name, phash=phash))
         number_at[place] = len(images)
     return images, number_at, problems

@@ -282,6 +282,7 @@ class Ledger:
 
     def _enqueue(self, *statements: tuple[str, tuple[Any, ...]]) -> Future[None]:
         write = _Write(statements, Future())
+        write.done.set_running_or_notify_cancel()  # a cancelled caller doesn't cancel the row
         self._queue.put(write)
         return write.done
 

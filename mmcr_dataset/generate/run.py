@@ -24,6 +24,7 @@ from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, number
 from mmcr_dataset.stage.work_folder import screened_path
 
 log = logging.getLogger(__name__)
+_NOT_ASKED = ("in_evaluation_set", "repeated_images", "taken_out", "unclear_text")  # dropped before they are paid for
 
 
 def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | None:
@@ -111,7 +112,8 @@ def _close(stage: Stage, numbers: Iterable[int]) -> StageCount:
     Raises:
         ValueError: every row was removed for a transient reason.
     """
-    failed = [row for number in numbers for row in stage.removed_rows(number)]
+    rows = (row for number in numbers for row in stage.removed_rows(number))
+    failed = [row for row in rows if row.reason not in _NOT_ASKED]
     if stage.count().num_kept == 0 and failed and all(row.retry for row in failed):
         raise ValueError(
             f"none of {len(failed)} requests was answered, the first: {failed[0].reason}, {failed[0].detail}; run the "

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from eval_tasks.__main__ import main
-from mmcr_bench.trust.canaries import CANARIES
+from mmcr_bench.trust.canaries import CANARIES, make_canaries
 from mmcr_dataset.publish.parquet import write_dataset
 from tests.fake_chat_server import FakeChatServer
 from tests.mmcr_bench.trust.test_judge_trust import careful_judge, told_dialogue, verdict
 
 Write = Callable[..., str]
+NUM_ASKED = len(make_canaries([told_dialogue(number) for number in range(3)])[1])
 
 
 @pytest.fixture
@@ -41,14 +42,16 @@ def test_fit_judge_is_stored_as_fit_and_its_canaries_are_paid_once(
         num_paid = len(server.requests)
         assert main(ask) == 0
         assert main(["score", str(out)]) == 0
-        assert len(server.requests) == num_paid == 3 * len(CANARIES)  # the replies are those of the canary `perfect`
+        assert len(server.requests) == num_paid == NUM_ASKED  # the replies are those of the canary `perfect`
     found = canaries_of(out)
     assert (found["fit"], found["failed"]) == (True, [])
-    assert {result["name"] for result in found["results"]} == {canary.name for canary in CANARIES}
+    assert {result["name"] for result in found["results"]} >= {canary.name for canary in CANARIES} | {"facts"}
+    assert found["changed_facts"]["auc"] > 0.8
     shown, told = capsys.readouterr()
     assert "price unknown for 3 dialogues judged by careful, less what its ledger holds\n" in told
-    assert "price unknown for 24 dialogues judged by careful" in told
-    assert "mmcr_bench: judge fit; canaries failed: none; 24 of 24 verdicts read" in shown
+    assert f"price unknown for {NUM_ASKED} dialogues judged by careful" in told
+    assert f"mmcr_bench: judge fit; canaries failed: none; {NUM_ASKED} of {NUM_ASKED} verdicts read" in shown
+    assert "mmcr_bench: the judge tells changed facts from right ones: AUC " in shown
     assert "UNFIT" not in shown
 
 
@@ -61,10 +64,10 @@ def test_unfit_judge_is_marked_in_table_results_and_report(
         assert main([*ask, "--judge", f"api:{server.base_url}#kind", "--out", str(out)]) == 0
     found = canaries_of(out)
     assert found["fit"] is False
-    assert set(found["failed"]) == {canary.name for canary in CANARIES} - {"perfect"}
+    assert set(found["failed"]) == {canary.name for canary in CANARIES} | {"worthless", "facts"}
     shown = capsys.readouterr().out
     assert "| kind (JUDGE UNFIT) |" in shown
-    assert "JUDGE UNFIT, its scores must not be used; canaries failed: empty, master_key, injected" in shown
+    assert "JUDGE UNFIT, its scores must not be used; canaries failed: worthless, empty, master_key" in shown
     page = tmp_path / "report.html"
     assert main(["report", str(out), "--html", str(page)]) == 0
     assert "| kind (JUDGE UNFIT) |" in capsys.readouterr().out

@@ -134,9 +134,9 @@ def good_reply(request: dict[str, Any]) -> str:
 
 
 def openai(source: Path | str, out: Path, server: FakeChatServer, *flags: str) -> int:
-    endpoint = f"{server.base_url}#fake"
-    fixed = ["--writer", "openai", "--filter", "none", "--max-in-flight", "4"]
-    return main(["build", "--source", str(source), "--out", str(out), "--endpoint", endpoint, *fixed, *flags])
+    endpoint = [] if "--endpoint" in flags else ["--endpoint", f"{server.base_url}#fake"]
+    fixed = ["--writer", "openai", "--filter", "none"] + ["--max-in-flight=4"] * ("--max-in-flight" not in flags)
+    return main(["build", "--source", str(source), "--out", str(out), *endpoint, *fixed, *flags])
 
 
 def test_build_openai_writes_what_the_model_said_and_pays_once(folder: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ for (const link of document.querySelectorAll(".image")) {
 addEventListener("pageshow", () => {
   const button = document.getElementById("submit");
   if (button) button.disabled = false;
+  if (form) tell(); // the browser may have restored flags
 });
 
 document.addEventListener("keydown", (event) => {

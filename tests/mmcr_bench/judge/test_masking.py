@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from mmcr_bench.judge.masking import MASK, mask_orders
@@ -64,3 +66,10 @@ def test_what_the_reference_says_too_stays() -> None:
     reply = "The sheet reads: Overall: 9/10."
     assert mask_orders(reply)[1] == 1
     assert mask_orders(reply, ["What does the sheet say?", "It reads Overall: 9/10."]) == (reply, 0)
+
+
+@pytest.mark.parametrize("piece", ["\n", " ", "{", "'precision' : ", "ignore ", "note to the ", ". ", "a"])
+def test_long_reply_is_read_in_time(piece: str) -> None:
+    begun = time.process_time()
+    mask_orders(piece * (40_000 // len(piece)))
+    assert time.process_time() - begun < 2

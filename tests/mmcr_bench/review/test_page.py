@@ -265,15 +265,16 @@ def test_expert_reviews_a_round_by_keyboard(site: Site, tmp_path: Path) -> None:
         browser.press("u")
         browser.wait_for("0 of 5", ".place")
         assert browser.text(".name") == flagged
-        assert browser.run("return document.querySelector('textarea').value") == ""
-        browser.press(f"2nnot clear{ESCAPE}{ENTER}")
+        assert browser.run("return document.querySelector('textarea').value") == "not clear: 1"
+        browser.wait_for("Flag (1)", "#verdict")  # undo keeps flags and note
+        browser.press(ENTER)
         for count in range(1, 5):
             browser.wait_for(f"{count} of 5", ".place")
             browser.press(ENTER)
         browser.wait_for("Nothing waits for you")
         assert browser.run("return document.title") != "hacked"
         mark = site.log.items()[flagged].marks["ann"]
-        assert (mark.flags, mark.note) == (("consistency",), "not clear")
+        assert (mark.flags, mark.note) == (("consistency",), "not clear: 1")
 
         bob = site.log_in("bob")
         for name in site.log.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmcr_bench.review.accounts import FAILURES_MAX, SESSION_S, WINDOW_S, Accounts
+import mmcr_bench.review.accounts as module
+from mmcr_bench.__main__ import main
+from mmcr_bench.review.accounts import ATTEMPTS_MAX, REFILL_S, SESSION_S, Accounts
 from mmcr_bench.review.event_log import ReviewLog, export_lines, import_lines, open_database, to_marks
 from mmcr_bench.review.progress import next_item, to_progress
 from mmcr_bench.review.rounds import CRITERIA, ROUNDS_MAX, Event, Item, Kind, ReviewConflict, apply
@@ -227,11 +230,47 @@ def test_account_that_is_guessed_at_waits_and_others_do_not(tmp_path: Path) -> N
     accounts = Accounts(open_database(tmp_path / "review.sqlite3"))
     accounts.add("ann", "correct horse")
     accounts.add("bob", "battery staple")
-    for second in range(FAILURES_MAX):
-        accounts.log_in("ann", "a guess", now=float(second))
-    assert accounts.log_in("ann", "correct horse", now=10.0) is None
-    assert accounts.log_in("bob", "battery staple", now=10.0) is not None
-    assert accounts.log_in("ann", "correct horse", now=10.0 + WINDOW_S) is not None
+    for _ in range(ATTEMPTS_MAX):
+        accounts.log_in("ann", "a guess", now=0.0, address="1.2.3.4")
+    assert accounts.log_in("ann", "correct horse", now=1.0, address="1.2.3.4") is None
+    assert accounts.wait_s("ann", "1.2.3.4", now=1.0) == pytest.approx(REFILL_S - 1)
+    assert accounts.log_in("bob", "battery staple", now=1.0, address="1.2.3.4") is not None
+    assert (
+        accounts.log_in("ann", "correct horse", now=1.0, address="5.6.7.8") is not None
+    )  # a stranger locks nobody out
+    assert accounts.log_in("ann", "correct horse", now=REFILL_S + 0.1, address="1.2.3.4") is not None
+
+
+def test_guesses_are_counted_before_they_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts = Accounts(open_database(tmp_path / "review.sqlite3"))
+    accounts.add("ann", "correct horse")
+    compared: list[str] = []
+    real = module._scrypt
+    monkeypatch.setattr(module, "_scrypt", lambda password, salt: (compared.append(password), real(password, salt))[1])
+    threads = [threading.Thread(target=accounts.log_in, args=("ann", f"guess {n}", 0.0)) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(compared) == ATTEMPTS_MAX
+
+
+def test_copy_of_the_file_while_it_is_open_holds_every_mark(tmp_path: Path) -> None:
+    log = ReviewLog(tmp_path / "review.sqlite3", 2)
+    log.add_dialogue(event("opened"), patchwork_dialogue("d", [patchwork(0)]))
+    log.append(event("marked", flags=("clarity",)))
+    shutil.copy(tmp_path / "review.sqlite3", tmp_path / "copy.sqlite3")
+    assert ReviewLog(tmp_path / "copy.sqlite3").items()["d"].marks["e0"].flags == ("clarity",)
+
+
+def test_export_keeps_panel_and_roles(tmp_path: Path) -> None:
+    log = ReviewLog(tmp_path / "review.sqlite3", 2)
+    log.add_dialogue(event("opened"), patchwork_dialogue("d", [patchwork(0)]))
+    (tmp_path / "export.jsonl").write_text("".join(f"{line}\n" for line in export_lines(log, {"kim": "keeper"})))
+    assert main(["review", "import", str(tmp_path / "copy.sqlite3"), str(tmp_path / "export.jsonl")]) == 0
+    copy = Accounts(open_database(tmp_path / "copy.sqlite3"))
+    assert ReviewLog(tmp_path / "copy.sqlite3").num_experts == 2
+    assert (copy.names("keeper"), copy.log_in("kim", "")) == (["kim"], None)
 
 
 def test_account_new_password_ends_old_sessions(tmp_path: Path) -> None:

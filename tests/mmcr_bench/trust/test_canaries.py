@@ -35,7 +35,7 @@ def test_judge_that_follows_the_rubric_is_fit(tmp_path: Path) -> None:
     assert failed == set(), shown
     assert fit
     assert "judge m: fit" in shown
-    assert "changed facts: AUC 1.00" in shown
+    assert "within a dialogue 1.00 [1.00, 1.00]" in shown
 
 
 def test_judge_that_likes_everything_fails_all_but_perfect_and_orders(tmp_path: Path) -> None:

@@ -49,7 +49,10 @@ def material_of(request: dict[str, Any]) -> dict[str, list[str]]:
     """References and replies as a judge reads them."""
     content = request["messages"][1]["content"]
     text = content if isinstance(content, str) else content[0]["text"]
-    return {letter: re.findall(rf"^{letter}\d\|(.*)$", text, re.M) for letter in "TR"}
+    found: dict[str, dict[str, str]] = {"T": {}, "R": {}}
+    for letter, number, line in re.findall(r"^([TR])(\d+)\|(.*)$", text, re.M):
+        found[letter][number] = f"{found[letter][number]}\n{line}" if number in found[letter] else line
+    return {letter: list(by_turn.values()) for letter, by_turn in found.items()}
 
 
 def careful_judge(request: dict[str, Any]) -> str:

@@ -79,8 +79,7 @@ def test_preference_for_the_own_family_is_measured(tmp_path: Path) -> None:
     assert ape.difference.mean == pytest.approx(17, abs=6)  # 12 dialogues shrink it
     assert ape.corrected_p < 0.05
     assert ape.num_dialogues == 12
-    assert bee.corrected_p > 0.05  # ape, who is biased against bee, is not its measure
-    assert abs(bee.difference.mean) < 6
+    assert abs(bee.difference.mean) < 6  # ape, who is biased against bee, is not its measure
 
 
 def test_command_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

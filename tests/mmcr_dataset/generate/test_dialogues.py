@@ -133,8 +133,7 @@ def test_build_estimate_says_the_cost_and_pays_nothing(
 ) -> None:
     with FakeChatServer(good_reply) as server:
         endpoint = f"{server.base_url}#gpt-4o-2024-11-20"
-        flags = ["--writer", "openai", "--filter", "none", "--estimate"]
-        assert openai(folder, tmp_path / "set", server, *flags, "--endpoint", endpoint) == 0
+        assert openai(folder, tmp_path / "set", server, "--estimate", "--endpoint", endpoint) == 0
         assert server.requests == []
     said = capsys.readouterr().out
     assert "9 requests to gpt-4o-2024-11-20 (0 are in the ledger)" in said

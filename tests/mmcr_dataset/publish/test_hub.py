@@ -280,8 +280,11 @@ def tell_another(rows: list[dict[str, object]]) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[list[dict[str, object]]], None], str]] = {
-    "image": (damage_image, "single/train-00000-of-00001.parquet row 1: image 1: not_an_image"),
-    "dialogue": (tell_another, "row 0: same_dialogue"),
+    "image": (
+        damage_image,
+        "single/train-00000-of-00001.parquet row 1, id 00000000000000000000000000000002: image 1: not_an_image",
+    ),
+    "dialogue": (tell_another, "row 0, id 00000000000000000000000000000000: same_dialogue"),
     "id": (
         lambda rows: rows[1].update(id=rows[0]["id"]),
         "also at single/train-00000-of-00001.parquet row 0",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -231,3 +232,11 @@ def test_card_is_valid_yaml_with_one_default_configuration(dataset: Path) -> Non
     assert "CC0-1.0" in text
     assert "`openai m-2026`" in text
     assert "$" not in text.replace("$name", "")
+
+
+@pytest.mark.parametrize("form", ["{:032x}", "doc-{:08d}", "{}"])
+@pytest.mark.parametrize("num_shards", [8, 16, 100, 256])
+def test_shards_are_even_whatever_the_ids_look_like(form: str, num_shards: int) -> None:
+    rows = Counter(shard_of(form.format(number), num_shards) for number in range(200 * num_shards))
+    assert len(rows) == num_shards
+    assert max(rows.values()) < 1.5 * 200

@@ -16,7 +16,7 @@ from mmcr_dataset.__main__ import main
 from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.publish.builder import open_builder
 from mmcr_dataset.stage.stages import REMOVED, STAGES, Removed, Stage, invalidate_shards, write_jsonl
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
+from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold, read_values
 from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.mmcr_dataset.test_pipeline import good_reply
@@ -34,8 +34,10 @@ def rows_of(folder: Path, name: str, numbers: range) -> None:
 
 
 def reply(request: dict[str, Any]) -> str | Answer:
-    """A good reply; for document 2 one that no parser reads."""
-    return "nothing" if "number 2" in request["messages"][0]["content"][0]["text"] else good_reply(request)
+    """A good reply; for document 2 one that no parser reads, for document 4 one in the form of a list."""
+    text = request["messages"][0]["content"][0]["text"]
+    said = good_reply(request).replace("In image 1 there is", "- one\n- two\nimage 1")
+    return "nothing" if "number 2" in text else said if "number 4" in text else good_reply(request)
 
 
 @pytest.fixture
@@ -190,7 +192,7 @@ def test_reading_a_work_folder_writes_nothing(built: Path, capsys: pytest.Captur
 
     work, before = built / "set.work", seen()
     counts = [Stage.open(work, stage).count() for stage in ("collect", "generate", "filter")]
-    assert [sum(count.removed.values()) for count in counts] == [1, 1, 1]
+    assert [sum(count.removed.values()) for count in counts] == [1, 2, 1]  # repeated images before they are paid for
     show_report(work, counts)
     assert read_similarities(work)
     assert read_threshold(work) is None
@@ -202,3 +204,19 @@ def test_reading_a_work_folder_writes_nothing(built: Path, capsys: pytest.Captur
     assert main(["label", str(work)]) == 2
     assert "had no similarity threshold" in capsys.readouterr().err
     assert seen() == before
+
+
+def test_shards_past_99999_are_read_and_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    stage = Stage.begin(tmp_path, "generate", {"a": 1})
+    numbers = [7, 99_999, 100_000, 100_001, 1_000_000]
+    for number in reversed(numbers):
+        write_jsonl(stage.shard(number, "jsonl"), [{"id": f"d{number}"}])
+        stage.finish(number, 2, 1, [Removed(f"r{number}", "odd", "it is")])
+    assert stage.close().num_kept == len(numbers)
+    assert [number for number, _ in read_values(tmp_path, "generate")] == numbers
+    removed = (tmp_path / "2_removed" / "odd.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in removed] == [f"r{number}" for number in numbers]
+    before = stage.content_hash()
+    stage.delete_from(100_001)
+    assert [number for number, _ in read_values(tmp_path, "generate")] == numbers[:3]
+    assert stage.content_hash() != before

@@ -1,0 +1,193 @@
+"""Benchmarks of short open answers: exact, relaxed (ChartQA), ANLS (DocVQA), VQA accuracy (TextVQA).
+
+Source: VLMEvalKit utils/vqa_eval.py and lmms-eval's task files, in their states of August 2026
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from eval_tasks.readers.yes_no import ONE_WORD, vqa_punctuation
+from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_rows import (
+    cells_to_hand_in,
+    images_of,
+    load_rows,
+    place_images,
+    require_cells,
+    single_turn_dialogue,
+    with_gold,
+)
+from eval_tasks.rows.table_files import to_list
+from eval_tasks.task import Points, Row, Sample, Scored, Task, Total
+from eval_tasks.totals import mean_total, totals_by
+
+RULES = ("vlmevalkit@2026-08",)
+Scorer = Callable[[str, Sequence[str]], float]
+
+
+def is_exact(reply: str, golds: Sequence[str]) -> float:
+    """1 if the reply is a gold answer, case and a last period aside (ours; VLMEvalKit keeps the period)."""
+    said = reply.strip().rstrip(".").lower()
+    return float(any(said == gold.strip().rstrip(".").lower() for gold in golds))
+
+
+def is_relaxed(reply: str, golds: Sequence[str]) -> float:
+    """1 if a number is within 5 % of the gold, or another answer equals it, case aside.
+
+    A trailing % divides by 100, as both harnesses do: `5%` is right for `0.05`, wrong for `5`.
+    """
+    said = reply.strip()
+    return float(any(_is_near(said, gold) for gold in golds))
+
+
+def _is_near(said: str, gold: str) -> bool:
+    value, wanted = _to_number(said), _to_number(gold)
+    if value is not None and wanted:
+        return abs(value - wanted) / abs(wanted) <= 0.05
+    return said.lower() == gold.lower()
+
+
+def _to_number(text: str) -> float | None:
+    try:
+        return float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        return None
+
+
+def anls(reply: str, golds: Sequence[str]) -> float:
+    """1 minus the edit distance to the nearest gold as a share of the longer text; below a half 0. Case aside."""
+    best = max(1 - _distance_share(reply, gold) for gold in golds)
+    return best if best >= 0.5 else 0.0
+
+
+def _distance_share(reply: str, gold: str) -> float:
+    said, wanted = (" ".join(text.lower().split()) for text in (reply, gold))
+    longest = max(len(reply.upper()), len(gold.upper()))  # of the texts as they are, as in both harnesses
+    return _edit_distance(said, wanted) / longest if longest else 0.0
+
+
+def _edit_distance(a: str, b: str) -> int:
+    before = list(range(len(b) + 1))
+    for row, one in enumerate(a, start=1):
+        now = [row]
+        for column, other in enumerate(b):
+            now.append(min(before[column] + (one != other), before[column + 1] + 1, now[-1] + 1))
+        before = now
+    return before[-1]
+
+
+_DIGITS = {
+    word: str(number) for number, word in enumerate("zero one two three four five six seven eight nine ten".split())
+}
+_DIGITS["none"] = "0"
+_SHORT_FORMS = (
+    "ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd how'll how's i'm "
+    "isn't it'd it'll ma'am might've mightn't must've mustn't needn't o'clock oughtn't shan't should've shouldn't "
+    "that's there'd there're there's they'd they'll they're they've wasn't we've weren't what'll what're what's "
+    "what've when's where'd where's where've who'd who'll who's who've why'll why're why's won't would've wouldn't "
+    "you'd you'll you're you've"
+).split()
+_APOSTROPHES = {word.replace("'", ""): word for word in _SHORT_FORMS if word != "i'm"}
+
+
+def vqa_words(text: str) -> str:
+    """A text as the VQA evaluation compares it: no punctuation or articles, digits for words, apostrophes set."""
+    said = vqa_punctuation(text.replace("\n", " ").replace("\t", " ").strip(), today=True)
+    words = [_DIGITS.get(word, word) for word in said.lower().split()]
+    return " ".join(_APOSTROPHES.get(word, word) for word in words if word not in ("a", "an", "the"))
+
+
+def vqa_accuracy(reply: str, golds: Sequence[str]) -> float:
+    """Mean over the annotators of min(1, others who agree / 3)."""
+    said, wanted = vqa_words(reply), [vqa_words(gold) for gold in golds]
+    others = [sum(said == other for place, other in enumerate(wanted) if place != left) for left in range(len(wanted))]
+    return sum(min(1.0, num / 3) for num in others) / len(wanted)
+
+
+class ShortAnswerRows:
+    """Samples, points and totals of a benchmark of short answers.
+
+    Args:
+        hub: its data set on the Hub.
+        stem: its name in file names.
+        scorer: points of a reply beside the gold answers.
+        metric: name of the points.
+        closing: what is asked after the question.
+        level: column with a total for each value.
+        question: (row, its question) -> what is asked; default the question.
+        rules: name of the scoring rules.
+        load: reads the rows, if they aren't the benchmark's own table.
+    """
+
+    def __init__(
+        self,
+        hub: HubRows,
+        stem: str,
+        scorer: Scorer,
+        metric: str,
+        closing: str = ONE_WORD,
+        level: str = "category",
+        question: Callable[[Row, str], str] = lambda row, question: question,
+        rules: str = RULES[0],
+        load: Callable[[str | None], Iterable[Row]] | None = None,
+    ) -> None:
+        self.hub = hub
+        self.stem = stem
+        self.scorer = scorer
+        self.metric = metric
+        self.closing = closing
+        self.level = level
+        self.question = question
+        self.rules = rules
+        self.load = load or (lambda data: load_rows(data, hub, stem))
+
+    def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
+        """Every row as a sample; a split without answers is answered and not scored."""
+        for number, row, has_gold in with_gold(self.load(data), self.stem or "table"):
+            yield self.to_sample(row, rules, number, has_gold)
+
+    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
+        """The sample of a row; `answer` is one text or a list of them.
+
+        Raises:
+            ValueError: a column is missing.
+        """
+        place, row = f"row {number}", self.hub.renamed(row)
+        (question,) = require_cells(row, ("question",), place)
+        golds = [str(one) for one in to_list(require_cells(row, ("answer",), place)[0], place)] if has_gold else []
+        if has_gold and not golds:
+            raise ValueError(f"{place}: the answer is an empty list, expected one or more")
+        sample_id = str(row.get("index", row.get("questionId", row.get("question_id", row.get("id", number)))))
+        images = images_of(row, place)
+        text = place_images(self.question(row, str(question)) + self.closing, len(images))
+        target = {"answers": golds, self.level: row.get(self.level)}
+        target |= {} if has_gold else {"row": cells_to_hand_in(row)}
+        dialogue = single_turn_dialogue(sample_id, images, text, golds[0] if golds else "")
+        return Sample(dialogue, target, group=sample_id, has_gold=has_gold)
+
+    def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
+        """The scorer's points. Args: see `Task.score`."""
+        return {self.metric: self.scorer(replies[0], sample.target["answers"])}
+
+    def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+        """The mean, and the mean by category."""
+        found = {self.metric: mean_total(scored, self.metric)}
+        return found | totals_by([one for one in scored if one.sample.target[self.level]], self.level, self.metric)
+
+    def task(self, name: str, source: str | None) -> Task:
+        """The task of the benchmark.
+
+        Args:
+            name: name of the task.
+            source: docstring of its module.
+        """
+        return Task(
+            name,
+            (source or "").strip(),
+            self.samples,
+            self.score,
+            self.totals,
+            rules=(self.rules,),
+            to_sample=self.to_sample,
+        )

@@ -1,0 +1,39 @@
+"""BLINK: fourteen visual tasks that people solve in a blink, about one to four images; validation split.
+
+Source: Hub BLINK-Benchmark/BLINK (14 configurations, split val), or VLMEvalKit's BLINK.tsv
+Licence: Apache-2.0 · Rows: 1901
+Metric: accuracy over all rows, and by task · Paper: arXiv 2404.12390
+
+Columns: lmms-eval blink/utils.py; prompt and letter: VLMEvalKit image_mcq.py (both August 2026). The Hub revision isn't
+pinned, as none could be checked: the labels of Relative_Reflectance were corrected in 2025 and 2026, so compare runs of
+the same table only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from eval_tasks.readers.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
+from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_rows import in_lmu_data, load_rows
+from eval_tasks.task import Row
+
+CONFIGS = (
+    *("Art_Style", "Counting", "Forensic_Detection", "Functional_Correspondence", "IQ_Test", "Jigsaw"),
+    *("Multi-view_Reasoning", "Object_Localization", "Relative_Depth", "Relative_Reflectance"),
+    *("Semantic_Correspondence", "Spatial_Relation", "Visual_Correspondence", "Visual_Similarity"),
+)
+COLUMNS = (("category", "sub_task"), ("index", "idx"))
+HUB = HubRows("BLINK-Benchmark/BLINK", "val", columns=COLUMNS)
+
+
+def load(data: str | None) -> Iterator[Row]:
+    """The rows of a table, or of every configuration on the Hub."""
+    if data is not None or in_lmu_data("BLINK", HUB):
+        yield from load_rows(data, HUB, "BLINK")
+        return
+    for config in CONFIGS:
+        yield from load_rows(HUB.name, HubRows(HUB.name, HUB.split, config, columns=COLUMNS), "BLINK")
+
+
+TASK = choice_task("blink", __doc__, ChoiceRows(HUB, load=load, interleaved=True), VLMEVALKIT)

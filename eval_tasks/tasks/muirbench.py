@@ -1,0 +1,56 @@
+"""MuirBench: twelve tasks about several images; each question has a twin that can't be answered.
+
+Source: Hub MUIRBENCH/MUIRBENCH (split test), or VLMEvalKit's MUIRBench.tsv (without twins)
+Licence: CC BY 4.0 · Rows: 2600
+Metric: accuracy, by task; `pairs`: both twins right (ours; needs the column counterpart_idx) · Paper: arXiv 2406.09411
+
+Images stand at their places in question and options, and the letter is asked for, as in VLMEvalKit's MUIRDataset
+(August 2026); lmms-eval puts all images first. The benchmark's own postprocess.py guesses a letter at random where it
+reads none; here nothing read is wrong. Columns: lmms-eval muirbench/utils.py; counterpart_idx from public loaders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from eval_tasks.readers.multiple_choice import ChoiceRows, choice_task
+from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_rows import require_cells
+from eval_tasks.task import Row, Sample, Scored, Total
+from eval_tasks.totals import whole_unit
+
+COLUMNS = (("category", "task"), ("index", "idx"), ("image", "image_list"))
+ROWS = ChoiceRows(HubRows("MUIRBENCH/MUIRBENCH", "test", columns=COLUMNS), stem="MUIRBench", interleaved=True)
+
+
+def to_sample(row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
+    """The sample of a row; twins are one group."""
+    sample = ROWS.to_sample(row, rules, number, has_gold)
+    twin = str(row.get("counterpart_idx", "")).strip().removesuffix(".0")
+    return replace(sample, group=" ".join(sorted((sample.dialogue.id, twin)))) if twin else sample
+
+
+def samples(data: str | None, rules: str) -> Iterator[Sample]:
+    """Every row as a sample."""
+    for number, row in enumerate(ROWS.load(data)):
+        require_cells(row, ("question", "answer"), f"row {number}")
+        yield to_sample(row, rules, number)
+
+
+def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+    """Accuracy, pairs of twins, and accuracy by task."""
+    of: dict[str, list[Scored]] = {}
+    for one in scored:
+        of.setdefault(one.sample.group, []).append(one)
+    pairs = [whole_unit(members, "accuracy") for members in of.values() if len(members) == 2]
+    found = ROWS.totals(scored, rules)
+    return {"accuracy": found.pop("accuracy")} | ({"pairs": Total(pairs)} if pairs else {}) | found
+
+
+TASK = replace(
+    choice_task("muirbench", __doc__, ROWS, ("vlmevalkit@2026-08",)),
+    samples=samples,
+    to_sample=to_sample,
+    totals=totals,
+)

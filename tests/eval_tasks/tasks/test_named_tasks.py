@@ -1,0 +1,127 @@
+"""Every task of rows in one run of a scripted model, on made rows in the published form; traps of single tasks."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eval_tasks.__main__ import main
+from eval_tasks.registry import FILTERS, GROUPS, find_tasks, load_task
+from eval_tasks.task import Scored
+from eval_tasks.tasks import cv_bench, muirbench, viverbench
+from tests.conftest import image_bytes
+
+Write = Callable[..., str]
+GOLDEN = Path(__file__).parents[2] / "golden" / "prompts"
+IMAGES = [base64.b64encode(image_bytes(number)).decode() for number in range(2)]
+FILES = {  # task -> (file, column of the image, number of images)
+    "blink": ("BLINK", "image_1", 1),
+    "muirbench": ("MUIRBench", "image_list", 2),
+    "cv_bench": ("CV-Bench", "image", 1),
+    "mirb": ("MIRB", "image_list", 2),
+    "mmmu_pro": ("MMMU_Pro_10c", "image_1", 1),
+    "mmmu_pro_vision": ("MMMU_Pro_V", "image", 1),
+    "qbench2": ("Q-Bench2", "image1", 1),
+    "seedbench_2_plus": ("SEEDBench2_Plus", "image", 1),
+    "realworldqa": ("RealWorldQA", "image", 1),
+    "chartqa": ("ChartQA_TEST", "image", 1),
+    "docvqa": ("DocVQA_VAL", "image", 1),
+    "infovqa": ("InfoVQA_VAL", "image", 1),
+    "textvqa": ("TextVQA_VAL", "image", 1),
+    "pope": ("POPE", "image", 1),
+    "viverbench": ("ViVerBench", "img", 2),
+    "countbench": ("CountBench", "image", 1),
+}
+
+
+def row_of(task: str) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads((GOLDEN / f"{task}.json").read_text())["row"]
+    return row
+
+
+def test_every_named_task_is_asked_from_rows_in_its_published_form(tmp_path: Path, write_script: Write) -> None:
+    for file, column, number in FILES.values():
+        task = next(name for name, one in FILES.items() if one[0] == file)
+        row = row_of(task) | {column: IMAGES[:number] if number > 1 else IMAGES[0]}
+        (tmp_path / f"{file}.jsonl").write_text(json.dumps(row) + "\n")
+    ask = ["--model", write_script({"*": "B"}), "--tasks", ",".join(FILES), "--out", f"{tmp_path}/run"]
+    for task, (file, _, _) in FILES.items():
+        ask += ["--data", f"{task}={tmp_path}/{file}.jsonl"]
+    assert main(ask) == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())["tasks"]
+    firsts = {task: next(iter(results[task]["totals"].values()))["value"] for task in FILES}
+    right = {
+        "blink",
+        "cv_bench",
+        "muirbench",
+        "mirb",
+        "mmmu_pro",
+        "mmmu_pro_vision",
+        "qbench2",
+        "seedbench_2_plus",
+        "realworldqa",
+    }
+    assert firsts == {task: 100.0 if task in right else 0.0 for task in FILES}
+
+
+@pytest.mark.parametrize("task", sorted(set(FILES) - {"mmmu_pro_vision"}))
+def test_a_missing_question_is_told_with_the_columns_there(
+    task: str, tmp_path: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, column, _ = FILES[task]
+    row = {name: cell for name, cell in row_of(task).items() if name not in ("question", "questions")}
+    (tmp_path / f"{file}.jsonl").write_text(json.dumps(row | {column: IMAGES[0]}) + "\n")
+    ask = ["--model", write_script({"*": "B"}), "--tasks", task, "--out", f"{tmp_path}/run"]
+    assert main([*ask, "--data", f"{tmp_path}/{file}.jsonl"]) == 2
+    said = capsys.readouterr().err
+    assert "no 'question'; the row has [" in said
+    assert "'answer'" in said
+
+
+def test_muirbench_twins_count_as_pairs() -> None:
+    scored = []
+    for idx, twin, reply in (("1", "2", "B"), ("2", "1", "B"), ("3", "4", "B"), ("4", "3", "A")):
+        row = row_of("muirbench") | {"idx": idx, "counterpart_idx": twin}
+        sample = muirbench.to_sample(row, "vlmevalkit@2026-08", 0)
+        scored.append(muirbench.TASK.scored(Scored(sample, (reply,)), "vlmevalkit@2026-08"))
+    totals = muirbench.totals(scored, "vlmevalkit@2026-08")
+    assert {name: total.value for name, total in totals.items()} == {"accuracy": 75.0, "pairs": 50.0, "Counting": 75.0}
+
+
+def test_viverbench_has_the_mean_over_tasks_and_the_micro_mean() -> None:
+    scored = []
+    for number, (task, reply) in enumerate((("a", "true"), ("a", "false"), ("a", "false"), ("b", "true"))):
+        sample = viverbench.ROWS.to_sample(
+            row_of("viverbench") | {"task": task, "prompt_id": str(number)}, "official", 0
+        )
+        scored.append(viverbench.TASK.scored(Scored(sample, (f'{{"answer": {reply}}}',)), "official"))
+    totals = viverbench.totals(scored, "official")
+    assert totals["task mean"].value == pytest.approx(200 / 3)
+    assert totals["micro"].value == 50.0
+
+
+def test_cv_bench_weighs_its_sources() -> None:
+    scored = []
+    for number, (source, reply) in enumerate((("ADE20K", "B"), ("COCO", "A"), ("Omni3D", "B"), ("Omni3D", "A"))):
+        sample = cv_bench.to_sample(row_of("cv_bench") | {"source": source, "idx": number}, "vlmevalkit@2026-08", 0)
+        scored.append(cv_bench.TASK.scored(Scored(sample, (reply,)), "vlmevalkit@2026-08"))
+    assert cv_bench.totals(scored, "vlmevalkit@2026-08")["CV-Bench"].value == 50.0
+    assert cv_bench.totals(scored[:2] + scored[2:3], "vlmevalkit@2026-08")["CV-Bench"].value == 75.0
+
+
+def test_the_list_filters_and_says_which_tasks_need_a_judge(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list", "--tasks", "several_images"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split() == ["task", "images", "turns", "judge", "rows", "metric"]
+    assert {line.split()[0] for line in said[1:]} == set(FILTERS["several_images"])
+    line = next(line for line in said if line.startswith("muirbench "))
+    assert line.split()[1:5] == ["several", "one", "no", "2600"]
+    tasks = {name: load_task(path) for name, path in find_tasks().items()}
+    judged = {name for name, task in tasks.items() if task.judge == "bench" or not task.is_read_by_rules}
+    assert judged == set(FILTERS["judged"])
+    assert {name for names in (*FILTERS.values(), *GROUPS.values()) for name in names} <= set(tasks)

@@ -63,7 +63,7 @@ class BenchReport:
         if self.num_orphaned:
             lines.append(
                 f"replaced   {self.num_orphaned} dialogues of the former bench are in neither folder now; to restore "
-                "them, delete their lines from removed.jsonl in the data set and from NAME.removed.jsonl beside it, and "
+                "them, delete their lines from removed.jsonl in the data set and NAME.removed.jsonl beside it, and "
                 "rebuild it"
             )
         lines += [f"short      {shortage.show()}" for shortage in self.shortages]

@@ -44,15 +44,15 @@ def unwrap(reply: str) -> tuple[str, tuple[str, ...]]:
     if re.search(r"\w", _FENCE.sub("", text[: first.start()])):
         stripped = (*stripped, "opening_remark")
     body = text[first.start() :]
-    for name, strip in (
-        ("fence", _before_fence),
-        ("end_token", _without_end_tokens),
-        ("closing_remark", _before_remark),
-    ):
-        shorter = strip(body)
-        if shorter != body:
-            stripped = (*stripped, name)
-        body = shorter
+    steps = (("fence", _before_fence), ("end_token", _without_end_tokens), ("closing_remark", _before_remark))
+    before = None
+    while body != before:  # what one step strips can bare more for another
+        before = body
+        for name, strip in steps:
+            shorter = strip(body)
+            if shorter != body and name not in stripped:
+                stripped = (*stripped, name)
+            body = shorter
     return body, stripped
 
 

@@ -316,5 +316,5 @@ def test_ledger_corrupt_or_foreign_file_is_a_clear_error(tmp_path: Path) -> None
     newer = sqlite3.connect(tmp_path / "newer.sqlite")
     newer.execute("PRAGMA user_version=99")
     newer.close()
-    with pytest.raises(LedgerError, match="ledger format 99, this program writes 2"):
+    with pytest.raises(LedgerError, match="ledger format 99, this program writes 3"):
         Ledger(tmp_path / "newer.sqlite")

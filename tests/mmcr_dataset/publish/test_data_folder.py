@@ -127,7 +127,7 @@ def test_a_takedown_outlives_rebuilds_of_other_settings_and_a_lost_work_folder(s
     (source / "field_2.png").unlink()
     build(settings(source, out))
     assert len(rows_of(out)) == 3, "the image is the same"
-    assert "1 taken_out" in (out / "README.md").read_text()
+    assert "1 taken down" in (out / "README.md").read_text()
     (tmp_path / "set.work").rename(tmp_path / "lost")
     build(settings(source, out))
     assert len(rows_of(out)) == 3

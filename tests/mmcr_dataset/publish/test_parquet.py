@@ -110,7 +110,7 @@ def test_remove_ids_only_the_shard_concerned_changes(dataset: Path, tmp_path: Pa
     entry = json.loads((dataset / "removed.jsonl").read_text())
     assert entry == {"id": f"{3:032x}", "reason": "taken down"}  # who asks to be taken out is not named for it
     private = private_log(dataset)
-    kept, absent = (json.loads(line) for line in private.read_text().splitlines())
+    absent, kept = (json.loads(line) for line in private.read_text().splitlines())
     assert absent["id"] == f"{99:032x}"  # not in the set: left out of later builds
     assert (kept["reason"], kept["source"]["document_url"]) == ("owner asked", "https://page.example/3")
     assert private.stat().st_mode & 0o077 == 0

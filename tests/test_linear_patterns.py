@@ -41,6 +41,7 @@ UNITS = (
     "\\",
     "$",
 )
+ANCHORED = ("retry_after._NUMBER", "verdict._PAIR", "mmdu._PAIR", "._HUB_ID")  # only tried at one place of a text
 SMALL, LARGE = 1000, 4000
 
 
@@ -87,9 +88,13 @@ def test_all_patterns_are_linear() -> None:
         (name, start, unit)
         for name, pattern in found.values()
         for start, unit in itertools.product(STARTS, UNITS)
-        if grows_too_fast(lambda text, pattern=pattern: list(pattern.finditer(text)), start, unit)  # type: ignore[misc]
+        if grows_too_fast(_reader(name, pattern), start, unit)
     ]
     assert not slow
+
+
+def _reader(name: str, pattern: re.Pattern[str]) -> Callable[[str], object]:
+    return pattern.match if name.endswith(ANCHORED) else lambda text: list(pattern.finditer(text))
 
 
 def _judge(text: str) -> None:

@@ -157,3 +157,16 @@ def test_table_row_with_another_number_of_answers_is_named(mmdu: Path, tmp_path:
     table.write_text(table.read_text().replace("['a e.', ", "["))
     with pytest.raises(ValueError, match=r"MMDU.tsv row 1: 2 questions and 1 answers"):
         list(samples(str(table), "official"))
+
+
+@pytest.mark.parametrize("name", ["../private.png", "{folder}/../private.png", "link.png", "sub/../../private.png"])
+def test_image_outside_of_the_folder_is_never_shown(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    (tmp_path / "private.png").write_bytes(b"private")
+    (folder / "link.png").symlink_to("../private.png")
+    said = [{"from": "user", "value": "<ImageHere> What is it?"}, {"from": "assistant", "value": "A square."}]
+    item = {"id": 1, "image": [name.format(folder=folder)], "conversations": said}
+    (folder / "benchmark.json").write_text(json.dumps([item]))
+    with pytest.raises(ValueError, match="no image"):
+        list(samples(str(folder), "official"))

@@ -23,7 +23,7 @@ def solve_in_words(domain: str, side: int, scenes: Sequence[Cells], questions: S
     Args:
         domain: shapes, sheets, numerals or charts.
         side: side of the grid; of charts the number of bars.
-        scenes: [image][cell][attribute], numbers of values; negative where a cell is empty.
+        scenes: by image, cell and attribute: numbers of values, negative where a cell is empty.
         questions: the person's words, turn by turn, without images and their marks.
 
     Raises:

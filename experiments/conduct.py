@@ -13,7 +13,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +28,7 @@ from mmcr_dataset.command_line import Program, run_program
 log = logging.getLogger(__name__)
 
 TINY = "tiny:"
+BASE_FOLDER = "base"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class ExperimentSettings:
         judge: offline or api:URL#NAME.
         seeds: each arm is trained once per seed.
         models: base models, one per seed, so that the seeds cover the weights too; default that of the recipe.
+        metrics: further measures, each a TASK/METRIC of results.json.
         out: folder of the experiment; run again with the same folder to resume.
         train_flags: additional flags of train.py for all arms, quoted.
         eval_flags: additional flags of python -m eval_tasks, quoted.
@@ -57,6 +59,7 @@ class ExperimentSettings:
     judge: str = "offline"
     seeds: tuple[int, ...] = (0,)
     models: tuple[str, ...] = ()
+    metrics: Annotated[tuple[str, ...], arg(metavar="TASK/METRIC ...")] = ()
     out: Annotated[Path, arg(name="output_dir")]
     train_flags: Annotated[str, arg(metavar="'FLAGS'")] = ""
     eval_flags: Annotated[str, arg(metavar="'FLAGS'")] = ""
@@ -101,6 +104,7 @@ class Conductor:
         lock: file descriptor of the lock, which its processes inherit; None in a dry run.
         model: base model of the arms, None for that of the recipe.
         models: base models, one per seed; empty if all seeds start from `model`.
+        metrics: further measures.
     """
 
     commands: Commands
@@ -112,6 +116,7 @@ class Conductor:
     lock: int | None = None
     model: str | None = None
     models: Sequence[str] = ()
+    metrics: Sequence[str] = ()
 
     @property
     def is_dry(self) -> bool:
@@ -121,6 +126,14 @@ class Conductor:
     def model_of(self, seed: int) -> str | None:
         """The base model of a seed, None for that of the recipe."""
         return self.models[list(self.seeds).index(seed)] if self.models else self.model
+
+    def bases(self) -> Iterator[tuple[str, Path]]:
+        """Each model before training, and the folder of its evaluation."""
+        if not self.models:
+            yield self.base, self.out / BASE_FOLDER
+            return
+        for seed, model in zip(self.seeds, self.models, strict=True):
+            yield model, self.out / BASE_FOLDER / f"seed_{seed}"
 
     def count_rows(self, place: str) -> int | None:
         """Rows of a local data set, None for one on the Hub."""
@@ -211,7 +224,8 @@ def _open(args: ExperimentSettings) -> Conductor:
     base = settings["model"] + (f"@{settings['revision']}" if settings["revision"] else "")
     base = args.models[0] if args.models else base
     seeds = list(dict.fromkeys(args.seeds))
-    return Conductor(commands, args.out, seeds, args.tasks_from, base, settings["data_config"], models=args.models)
+    conductor = Conductor(commands, args.out, seeds, args.tasks_from, base, settings["data_config"])
+    return replace(conductor, models=args.models, metrics=args.metrics)
 
 
 def _runs_of(experiment: Experiment, conductor: Conductor) -> Iterator[tuple[Arm, int, Path]]:
@@ -223,12 +237,13 @@ def _runs_of(experiment: Experiment, conductor: Conductor) -> Iterator[tuple[Arm
 
 def run_arms(experiment: Experiment, conductor: Conductor) -> list[str]:
     """Evaluate the model before training, train and evaluate all arms; returns descriptions of failures."""
-    out, failed = conductor.out, []
-    try:
-        conductor.run("eval", conductor.commands.evaluate(conductor.base, out / "base" / "eval"), out / "base")
-    except StepFailed as error:
-        failed.append(f"the model before training: {error}")
-        log.error("%s", failed[-1])
+    failed = []
+    for base, folder in conductor.bases():
+        try:
+            conductor.run("eval", conductor.commands.evaluate(base, folder / "eval"), folder)
+        except StepFailed as error:
+            failed.append(f"the model before training, {base}: {error}")
+            log.error("%s", failed[-1])
     for arm, seed, folder in _runs_of(experiment, conductor):
         try:
             _run_arm(arm, seed, folder, conductor)
@@ -267,11 +282,12 @@ def report(experiment: Experiment, conductor: Conductor, failed: Sequence[str], 
         if is_done("eval", folder):
             folders[arm.name].append(folder)
     finished = {name: found for name, found in folders.items() if found}
-    if not is_done("eval", out / "base") or not finished:
+    bases = [folder / "eval" for _, folder in conductor.bases() if is_done("eval", folder)]
+    if not bases or not finished:
         raise ValueError("nothing to compare: " + ("\n".join(failed) or "no arm has finished"))
-    evaluated = {BASE: [out / "base" / "eval"]}
-    evaluated |= {name: [folder / "eval" for folder in found] for name, found in finished.items()}
-    scores = load_scores(evaluated, conductor.tasks_from)
+    evaluated = {BASE: bases} | {name: [folder / "eval" for folder in found] for name, found in finished.items()}
+    is_paired = bool(conductor.models) and not failed
+    scores = load_scores(evaluated, conductor.tasks_from, conductor.metrics, is_paired)
     trained = {name: [_facts_of(folder) for folder in found] for name, found in finished.items()}
     text = show_results(experiment, scores, trained, is_tiny)
     if failed:
@@ -293,7 +309,9 @@ def show_plan(experiment: Experiment, conductor: Conductor) -> None:
     print(f"{experiment.title}: {len(experiment.arms)} arms, seeds {' '.join(map(str, conductor.seeds))}")
     for note in experiment.notes:
         print(f"- {note}")
-    print(f"\n# before training\n{commands.evaluate(conductor.base, conductor.out / 'base' / 'eval').show()}")
+    print("\n# before training")
+    for base, folder in conductor.bases():
+        print(commands.evaluate(base, folder / "eval").show())
     for arm, seed, folder in _runs_of(experiment, conductor):
         print(f"\n# {arm.name}, seed {seed}: {_show_size(arm, conductor)}")
         print(commands.train(arm.train_flags, seed, folder / "train", conductor.model_of(seed)).show())

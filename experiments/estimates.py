@@ -67,8 +67,19 @@ def estimate(runs: Runs) -> Estimate:
     return _with_seeds(mean, resampled_R, runs.num_groups, [runs])
 
 
-def difference(a: Runs, b: Runs) -> Estimate:
-    """Difference `a - b` with its interval, paired over questions, unpaired over seeds."""
+def difference(a: Runs, b: Runs, is_paired: bool = False) -> Estimate:
+    """Difference `a - b` with its interval, paired over questions.
+
+    Args:
+        a: runs of one arm.
+        b: runs of another.
+        is_paired: the runs of one seed start from the same weights, so the seeds are paired too if both have as many.
+    """
+    if is_paired and a.num_seeds == b.num_seeds > 1:
+        each = Runs(a.values_S - b.values_S, a.resampled_SR - b.resampled_SR, a.num_groups)
+        if each.num_groups < 2:
+            return estimate(each)
+        return _with_seeds(float(each.values_S.mean()), each.resampled_SR.mean(axis=0), each.num_groups, [each])
     mean = float(a.values_S.mean() - b.values_S.mean())
     resampled_R = a.resampled_SR.mean(axis=0) - b.resampled_SR.mean(axis=0)
     if a.num_groups < 2 or (a.num_seeds == b.num_seeds == 1 and a.num_groups >= MANY_CLUSTERS):

@@ -107,7 +107,7 @@ def _draw_differences(experiment: Experiment, scores: Scores) -> Any:  # noqa: A
             if runs.num_seeds > 1:
                 gains = runs.values_S - base.values_S.mean()
                 axes.plot(gains, [place] * len(gains), "o", color=f"C{number}", alpha=0.35, markersize=4)
-        found = [difference(runs, base) for runs, base in pairs]
+        found = [difference(runs, base, scores.is_paired) for runs, base in pairs]
         below, above = zip(*(_reach(one) for one in found), strict=True)
         axes.errorbar(
             [one.mean for one in found], places, xerr=(below, above), fmt="o", capsize=3, color=f"C{number}",

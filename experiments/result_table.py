@@ -21,7 +21,8 @@ from mmcr_dataset.stage.stages import write_text
 Contrast = tuple[str, str]  # an arm and its baseline
 
 _OF_SEVERAL_SEEDS = (
-    "Intervals (95 %) cover the questions (cluster bootstrap) and the seeds; differences are paired by question."
+    "Intervals (95 %) cover the questions (cluster bootstrap) and the seeds; differences are paired by "
+    "question{paired}."
 )
 _OF_ONE_SEED = (
     "Intervals (95 %) cover the questions alone (cluster bootstrap): with one seed the variance between trainings of "
@@ -43,7 +44,7 @@ def contrasts_of(experiment: Experiment, arms: Sequence[str]) -> list[Contrast]:
 def differences_of(measure: Measure, contrasts: Sequence[Contrast], scores: Scores) -> list[tuple[Estimate, bool]]:
     """Each contrast's difference, and whether it is significant (Holm-corrected)."""
     runs = scores.runs[measure.label]
-    found = [difference(runs[arm], runs[other]) for arm, other in contrasts]
+    found = [difference(runs[arm], runs[other], scores.is_paired) for arm, other in contrasts]
     corrected = holm({str(number): one.p_value for number, one in enumerate(found)})
     return [(one, corrected[str(number)] < 1 - LEVEL) for number, one in enumerate(found)]
 
@@ -61,7 +62,8 @@ def show_results(experiment: Experiment, scores: Scores, trained: Mapping[str, S
     labels = {BASE: "before training"} | {arm.name: arm.label for arm in experiment.arms}
     several = max(len(facts) for facts in trained.values()) > 1
     notes = [_TINY] if is_tiny else []
-    notes += [*experiment.notes, *scores.notes, _OF_SEVERAL_SEEDS if several else _OF_ONE_SEED, _VERDICTS]
+    of_seeds = _OF_SEVERAL_SEEDS.format(paired=" and by seed" if scores.is_paired else "")
+    notes += [*experiment.notes, *scores.notes, of_seeds if several else _OF_ONE_SEED, _VERDICTS]
     if _paper_models(experiment, scores):
         pairs = ", ".join(f"{labels[arm]}: {model}" for arm, model in experiment.paper.items())
         notes.append(f"The paper's numbers are those of its table 5 ({pairs}), with VLMEvalKit of March 2025.")

@@ -39,6 +39,10 @@ class Measure:
     is_headline: bool = True
     metric: str = ""
 
+    def keys(self, main: Mapping[str, str]) -> list[str]:
+        """The `task/metric` that are averaged. Args: main: task -> its main metric."""
+        return [self.metric] if self.metric else [f"{task}/{main[task]}" for task in self.tasks]
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -48,22 +52,31 @@ class Scores:
         measures: the measures.
         runs: label of a measure -> arm (or `base`) -> its runs.
         notes: excluded samples, and unfit judges.
+        is_paired: runs of one seed start from the same weights in every arm, so differences are taken seed by seed.
     """
 
     measures: Sequence[Measure]
     runs: Mapping[str, Mapping[str, Runs]]
     notes: Sequence[str]
+    is_paired: bool = False
 
 
-def load_scores(folders: Mapping[str, Sequence[Path]], tasks_from: Sequence[str] = ()) -> Scores:
+def load_scores(
+    folders: Mapping[str, Sequence[Path]],
+    tasks_from: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    is_paired: bool = False,
+) -> Scores:
     """Read the scores of finished evaluations.
 
     Args:
         folders: arm (or `base`) -> folder of the evaluation of each seed.
         tasks_from: files and folders with additional tasks.
+        metrics: `task/metric` of further measures.
+        is_paired: see `Scores`.
 
     Raises:
-        ValueError: a folder is not a finished run, or runs differ in tasks, prompts or rules.
+        ValueError: a folder is not a finished run, runs differ in tasks, prompts or rules, or there is no such metric.
     """
     every = [folder for of_arm in folders.values() for folder in of_arm]
     results = {folder: read_results(folder) for folder in every}
@@ -72,20 +85,43 @@ def load_scores(folders: Mapping[str, Sequence[Path]], tasks_from: Sequence[str]
         _check_same(results, every[0], folder)
     tasks = {name: load_task(find_tasks(tasks_from)[name]) for name in names}
     judged, notes = _judged_by_all(every, names)
-    totals = {folder: _main_totals(folder, results[folder], tasks, judged) for folder in every}
+    of_tasks = {folder: _task_totals(folder, results[folder], tasks, judged) for folder in every}
     notes += [
         f"{name}: its judge failed its canaries in {folder}; these scores must not be used"
         for folder in every
         for name, entry in results[folder]["tasks"].items()
         if (entry.get("canaries") or {}).get("fit") is False
     ]
-    measures = to_measures({name: totals[every[0]][name][0] for name in names}, results[every[0]])
-    drawn = {name: _resample(name, number, totals) for number, name in enumerate(names)}
+    main = {name: next(iter(found)) for name, found in of_tasks[every[0]].items()}
+    measures = [*to_measures(main, results[every[0]]), *_to_further(metrics, main)]
+    keys = [key for measure in measures for key in measure.keys(main)]
+    totals = {folder: _of_keys(keys, of_tasks[folder], folder) for folder in every}
+    drawn = {key: _resample(key, number, totals) for number, key in enumerate(dict.fromkeys(keys))}
     runs = {
-        measure.label: {arm: _to_runs(measure, of_arm, totals, drawn) for arm, of_arm in folders.items()}
+        measure.label: {arm: _to_runs(measure.keys(main), of_arm, totals, drawn) for arm, of_arm in folders.items()}
         for measure in measures
     }
-    return Scores(measures, runs, notes)
+    return Scores(measures, runs, notes, is_paired)
+
+
+def _to_further(metrics: Sequence[str], main: Mapping[str, str]) -> list[Measure]:
+    """The measures that are asked for beside the main ones."""
+    known = {f"{task}/{metric}" for task, metric in main.items()}
+    further = [one for one in dict.fromkeys(metrics) if one not in known]
+    return [Measure(one.replace("/", ": "), [one.partition("/")[0]], metric=one) for one in further]
+
+
+def _of_keys(keys: Sequence[str], totals: Mapping[str, Mapping[str, Total]], folder: Path) -> dict[str, Total]:
+    """The totals by `task/metric`.
+
+    Raises:
+        ValueError: a run has no such metric.
+    """
+    known = {f"{task}/{metric}": total for task, found in totals.items() for metric, total in found.items()}
+    missing = [key for key in keys if key not in known]
+    if missing:
+        raise ValueError(f"{folder}: no metric {missing[0]}; it has {', '.join(known)}")
+    return {key: known[key] for key in keys}
 
 
 def to_measures(metrics: Mapping[str, str], results: Mapping[str, Any]) -> list[Measure]:
@@ -140,43 +176,41 @@ def _judged_by_all(folders: Sequence[Path], names: Sequence[str]) -> tuple[dict[
     return {name: asked[name] - unjudged[name] for name in names}, left_out
 
 
-def _main_totals(
+def _task_totals(
     folder: Path, results: Mapping[str, Any], tasks: Mapping[str, Task], judged: Mapping[str, set[str]]
-) -> dict[str, tuple[str, Total]]:
-    """Task -> its first metric and that metric's total over the judged samples."""
+) -> dict[str, Mapping[str, Total]]:
+    """Task -> its totals over the judged samples, the main one first."""
     scored: dict[str, list[Any]] = {name: [] for name in tasks}
     for record in read_records(folder):
         if record["task"] in tasks and record["id"] in judged[record["task"]]:
             scored[record["task"]].append(from_record(record))
-    found = {}
+    found: dict[str, Mapping[str, Total]] = {}
     for name, task in tasks.items():
-        totals = task.totals(scored[name], results["tasks"][name]["rules"])
-        if not totals:
+        found[name] = task.totals(scored[name], results["tasks"][name]["rules"])
+        if not found[name]:
             raise ValueError(f"{folder}: no sample of {name} has a score; see its samples.jsonl")
-        metric = next(iter(totals))
-        found[name] = (metric, totals[metric])
     return found
 
 
-def _resample(name: str, number: int, totals: Mapping[Path, Mapping[str, tuple[str, Total]]]) -> dict[Path, Any]:
-    """Each run's resampled scores of a task, all from the same draws of its groups."""
+def _resample(key: str, number: int, totals: Mapping[Path, Mapping[str, Total]]) -> dict[Path, Any]:
+    """Each run's resampled values of a metric, all from the same draws of its groups."""
     from eval_tasks.totals import resampled
 
-    values = resampled([of_run[name][1] for of_run in totals.values()], seed=number, num_resamples=_NUM_RESAMPLES)
+    values = resampled([of_run[key] for of_run in totals.values()], seed=number, num_resamples=_NUM_RESAMPLES)
     return dict(zip(totals, values, strict=True))
 
 
 def _to_runs(
-    measure: Measure,
+    keys: Sequence[str],
     folders: Sequence[Path],
-    totals: Mapping[Path, Mapping[str, tuple[str, Total]]],
+    totals: Mapping[Path, Mapping[str, Total]],
     drawn: Mapping[str, Mapping[Path, NDArray[np.float64]]],
 ) -> Runs:
-    num_groups = [len({unit.group for unit in totals[folders[0]][task][1].units}) for task in measure.tasks]
+    num_groups = [len({unit.group for unit in totals[folders[0]][key].units}) for key in keys]
     return Runs(
         values_S=np.array(
-            [np.mean([totals[folder][task][1].value for task in measure.tasks]) for folder in folders], dtype=np.float64
+            [np.mean([totals[folder][key].value for key in keys]) for folder in folders], dtype=np.float64
         ),
-        resampled_SR=np.stack([np.mean([drawn[task][folder] for task in measure.tasks], axis=0) for folder in folders]),
+        resampled_SR=np.stack([np.mean([drawn[key][folder] for key in keys], axis=0) for folder in folders]),
         num_groups=1 if min(num_groups) < 2 else sum(num_groups) - len(num_groups) + 1,
     )

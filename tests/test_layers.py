@@ -72,7 +72,9 @@ ROOMS = {
         "runs scores",
         "figures result_table",
         "conduct",
-        "data_volume exact_claim mini mmdu_or_mmcr number_of_turns topic_balance",
+        "exact_world mini",
+        "data_volume mmdu_or_mmcr number_of_turns topic_balance",
+        "exact_balance exact_claim exact_images exact_probes exact_turns exact_volume",
         "__main__",
     ],
 }

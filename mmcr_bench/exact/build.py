@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mmcr_bench.exact.exact_set import FORMAT, SETTINGS_NAME, VARIANTS, ExactIte
 from mmcr_bench.exact.pairs import history_half, image_half
 from mmcr_bench.exact.plan import Frame
 from mmcr_bench.exact.quotas import Quotas
-from mmcr_bench.exact.scene import DOMAINS
+from mmcr_bench.exact.scene import DOMAINS, draw_scene
 from mmcr_bench.exact.set_card import write_set_card
 from mmcr_bench.exact.settings import ExactSettings
 from mmcr_bench.exact.state import Script
@@ -148,7 +149,17 @@ def _draw_frame(rng: np.random.Generator, settings: ExactSettings) -> Frame:
         held_out=settings.split == "test",
         ops=settings.ops,
         num_wordings=settings.num_wordings,
+        images_first=settings.images_at == "start" or (settings.images_at == "both" and bool(rng.integers(2))),
     )
+
+
+def _shown_script(script: Script, seed: tuple[int, ...], settings: ExactSettings) -> Script:
+    """The dialogue with the scenes that its images show: its own, or for probes those of no dialogue."""
+    if settings.images_show != "other":
+        return script
+    rng, held_out = np.random.default_rng([*seed, 4]), settings.split == "test"
+    others = [draw_scene(rng, script.domain, script.side, held_out) for _ in script.scenes]
+    return replace(script, scenes=np.stack(others))
 
 
 def _draw_telling(settings: ExactSettings, number: int, quotas: Quotas) -> tuple[Telling, int]:
@@ -173,9 +184,8 @@ def _draw_telling(settings: ExactSettings, number: int, quotas: Quotas) -> tuple
             quotas.add(script, all_facts(script))
             stored = tuple(guesses.get(turn, {}) for turn in range(len(script.turns)))
             id_ = f"world-{settings.seed}-{number:06d}"
-            return Telling(
-                id_, seed, settings.style, script, paint_images(script, seed, settings.style), stored
-            ), attempt
+            images = paint_images(_shown_script(script, seed, settings), seed, settings.style, settings.images_show)
+            return Telling(id_, seed, settings.style, script, images, stored, settings.images_show), attempt
     raise ValueError(
         f"no dialogue in {_MAX_ATTEMPTS} draws ({frame.domain.name}, side {frame.side}, {frame.num_images} images, "
         f"{frame.num_turns} turns): allow more --ops or --images, fewer --turns, or --guesses none"

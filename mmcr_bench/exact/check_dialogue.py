@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mmcr_bench.exact.check_images import check_images, thumbnail_of
 from mmcr_bench.exact.facts import facts_of
 from mmcr_bench.exact.operators import make
 from mmcr_bench.exact.program import to_program
@@ -31,12 +32,14 @@ class Words:
         answers: the references.
         shown_at: turn (from 0) at which each image is shown.
         images: digest of each image.
+        thumbnails: small copy of each image, as `thumbnail_of` makes it.
     """
 
     questions: tuple[str, ...]
     answers: tuple[str, ...]
     shown_at: tuple[int, ...]
     images: tuple[str, ...]
+    thumbnails: tuple[bytes, ...]
 
     @classmethod
     def of(cls, dialogue: Dialogue) -> Words:
@@ -46,6 +49,7 @@ class Words:
             answers=dialogue.references,
             shown_at=tuple(number for number, turn in enumerate(dialogue.turns) for _ in turn.introduces),
             images=tuple(image.sha256 for image in dialogue.images),
+            thumbnails=tuple(thumbnail_of(image.data) for image in dialogue.images),
         )
 
 
@@ -60,6 +64,7 @@ def find_dialogue_faults(rows: Sequence[tuple[Line, Words]], settings: Mapping[s
     by_role = {line["role"]: (line, words) for line, words in rows}
     for line, words in rows:
         found = [*_check_row(line, words), *_check_second_solver(line, words), *_check_split(line, settings["split"])]
+        found += check_images(line, words.thumbnails)
         if line["role"] in ("linked", "history", "image"):
             found += _check_programs(line, words, settings)
         faults += [f"{line['id']}: {fault}" for fault in found]

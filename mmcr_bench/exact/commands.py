@@ -32,6 +32,10 @@ class ExactBuild:
         telling: all (linked, and the rest as variants), linked, resolved, alone, or the first lessons of a small model:
             single (every question by itself), captions, places.
         guesses: all, or none: faster, nothing is rejected because it can be guessed (training sets).
+        images_at: spread (images come up in the first half of the turns, as in MMCR), start (all with the first
+            question, as in MMDU), or both (each dialogue one of them).
+        images_show: scene; or for probes, which must not beat the best guess without images: other (scenes of other
+            dialogues) or grey (nothing).
         ops: comma-separated operators that may be asked; all by default.
         wordings: use the first wordings of each operator only.
     """
@@ -47,6 +51,8 @@ class ExactBuild:
     split: str = "test"
     telling: str = "all"
     guesses: str = "all"
+    images_at: str = "spread"
+    images_show: str = "scene"
     ops: str | None = None
     wordings: int | None = None
 
@@ -72,6 +78,8 @@ class ExactBuild:
             split=self.split,
             telling=self.telling,
             guesses=self.guesses,
+            images_at=self.images_at,
+            images_show=self.images_show,
             ops=tuple(OPERATORS) if self.ops is None else tuple(self.ops.split(",")),
             num_wordings=self.wordings,
         )

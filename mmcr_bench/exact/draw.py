@@ -41,7 +41,8 @@ def draw_script(rng: np.random.Generator, frame: Frame, quotas: Quotas, accepts:
         accepts: whether the last question of a dialogue keeps the limits.
     """
     scenes = [draw_scene(rng, frame.domain, frame.side, frame.held_out) for _ in range(frame.num_images)]
-    later = sorted(int(turn) for turn in rng.integers(0, frame.num_turns // 2 + 1, size=frame.num_images - 1))
+    end = 1 if frame.images_first else frame.num_turns // 2 + 1
+    later = sorted(int(turn) for turn in rng.integers(0, end, size=frame.num_images - 1))
     script = Script(frame.domain, frame.side, np.stack(scenes), (0, *later))
     plan = draw_plan(rng, frame, script, quotas)
     drawer = Drawer(rng, frame, plan, quotas, accepts)

@@ -33,6 +33,7 @@ class Frame:
         held_out: a dialogue of the test split.
         ops: the operators that may be asked.
         num_wordings: use the first wordings only; None for all of the split.
+        images_first: all images are shown at the first turn.
     """
 
     domain: Domain
@@ -42,6 +43,7 @@ class Frame:
     held_out: bool
     ops: tuple[str, ...]
     num_wordings: int | None = None
+    images_first: bool = False
 
 
 @dataclass

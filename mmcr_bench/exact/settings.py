@@ -14,6 +14,8 @@ _CHOICES = {
     "split": ("train", "test"),
     "telling": ("all", "linked", "resolved", "alone", "single", "captions", "places"),
     "guesses": ("all", "none"),
+    "images_at": ("spread", "start", "both"),
+    "images_show": ("scene", "other", "grey"),
 }
 SIDES = (2, 3)
 
@@ -33,6 +35,9 @@ class ExactSettings:
         split: train (no held-out scene, combination or wording) or test (held-out scenes only).
         telling: what becomes of each dialogue.
         guesses: all, or none: nothing is rejected because it can be guessed.
+        images_at: spread (images come up in the first half of the turns), start (all at the first turn), or both.
+        images_show: scene; or for probes, which must not beat the guess without images, other (scenes of other
+            dialogues) or grey (nothing).
         ops: the operators that may be asked.
         num_wordings: use the first wordings of each operator only; None for all of the split.
 
@@ -50,6 +55,8 @@ class ExactSettings:
     split: str = "test"
     telling: str = "all"
     guesses: str = "all"
+    images_at: str = "spread"
+    images_show: str = "scene"
     ops: tuple[str, ...] = tuple(OPERATORS)
     num_wordings: int | None = None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from PIL import Image
 
 from mmcr_bench.exact.exact_set import Asked, ExactItem
 from mmcr_bench.exact.facts import facts_of
@@ -32,6 +34,7 @@ class Telling:
         script: the dialogue.
         images: the PNG file of each image.
         guesses: of each turn.
+        images_show: see `ExactSettings`.
     """
 
     id: str
@@ -40,12 +43,14 @@ class Telling:
     script: Script
     images: tuple[DialogueImage, ...]
     guesses: tuple[Guesses, ...]
+    images_show: str = "scene"
 
     def with_script(self, script: Script, guesses: tuple[Guesses, ...]) -> Telling:
         """The other half of a pair: images are painted again where their scene differs."""
+        are_same = [np.array_equal(old, new) for old, new in zip(self.script.scenes, script.scenes, strict=True)]
         images = [
-            image if np.array_equal(old, new) else paint_image(script, number, self.seed, self.style)
-            for number, (image, old, new) in enumerate(zip(self.images, self.script.scenes, script.scenes, strict=True))
+            image if same or self.images_show != "scene" else paint_image(script, number, self.seed, self.style)
+            for number, (image, same) in enumerate(zip(self.images, are_same, strict=True))
         ]
         return replace(self, script=script, images=tuple(images), guesses=guesses)
 
@@ -133,6 +138,23 @@ def paint_image(script: Script, image: int, seed: Sequence[int], style: str) -> 
     return DialogueImage(paint(script.scenes[image], script.domain.name, script.side, rng, style))
 
 
-def paint_images(script: Script, seed: Sequence[int], style: str) -> tuple[DialogueImage, ...]:
-    """The PNG files of all images of a dialogue."""
-    return tuple(paint_image(script, image, seed, style) for image in range(len(script.scenes)))
+def paint_images(script: Script, seed: Sequence[int], style: str, show: str = "scene") -> tuple[DialogueImage, ...]:
+    """The PNG files of all images of a dialogue.
+
+    Args:
+        script: the dialogue with the scenes to paint.
+        seed: numbers that seed the dialogue.
+        style: plain or rich.
+        show: `grey` leaves nothing of the scenes, for probes.
+    """
+    images = tuple(paint_image(script, image, seed, style) for image in range(len(script.scenes)))
+    return tuple(_to_grey(image) for image in images) if show == "grey" else images
+
+
+def _to_grey(image: DialogueImage) -> DialogueImage:
+    """An image of the same size and one colour."""
+    with Image.open(io.BytesIO(image.data)) as opened:
+        grey = Image.new("RGB", opened.size, (128, 128, 128))
+    file = io.BytesIO()
+    grey.save(file, "PNG")
+    return DialogueImage(file.getvalue())

@@ -91,3 +91,18 @@ def test_single_group_says_nothing_about_others() -> None:
     found, compared = estimate(runs), difference(runs, runs)
     assert (found.mean, found.low, found.high) == (50, -math.inf, math.inf)
     assert (compared.mean, compared.p_value) == (0, 1)
+
+
+def test_arms_that_start_from_the_same_weights_are_compared_seed_by_seed() -> None:
+    """What the seeds' weights share leaves the difference; without pairing it would hide it."""
+    weights = np.array([40.0, 50.0, 60.0, 70.0, 80.0])
+    rng = np.random.default_rng(0)
+    questions = rng.normal(0, 1, (5, 400))
+    a = Runs(weights + 2, weights[:, None] + 2 + questions, 200)
+    b = Runs(weights, weights[:, None] + questions, 200)
+    paired, unpaired = difference(a, b, is_paired=True), difference(a, b)
+    assert paired.mean == unpaired.mean == pytest.approx(2)
+    assert unpaired.low < 0 < unpaired.high
+    assert 1.9 < paired.low <= 2 <= paired.high < 2.1
+    fewer = Runs(weights[:4], b.resampled_SR[:4], 200)
+    assert difference(a, fewer, is_paired=True) == difference(a, fewer)

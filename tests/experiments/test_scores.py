@@ -162,3 +162,12 @@ def test_look_at_data_that_cannot_be_trained_is_an_error(tmp_path: Path) -> None
 def test_two_arms_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="duplicate arms a"):
         Experiment("t", [Arm("a", "a", ["d"], [1]), Arm("a", "a", ["d"], [2])])
+
+
+def test_further_metrics_are_measures_of_their_own_and_unknown_ones_are_named(tmp_path: Path) -> None:
+    a = asked(tmp_path / "a", {"q0": "right"})
+    metric = next(iter(json.loads((a / "results.json").read_text())["tasks"]["quiz"]["totals"]))
+    scores = load_scores({BASE: [a], "arm": [a]}, [QUIZ], [f"quiz/{metric}"])
+    assert len(scores.measures) == 1, "the main metric is no further measure"
+    with pytest.raises(ValueError, match=r"no metric quiz/luck; it has quiz/"):
+        load_scores({BASE: [a], "arm": [a]}, [QUIZ], ["quiz/luck"])

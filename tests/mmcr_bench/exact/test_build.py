@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -12,12 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmcr_bench.__main__ import main
 from mmcr_bench.exact.build import build_exact
 from mmcr_bench.exact.check import check_exact
 from mmcr_bench.exact.check_balance import find_blind_guesses, find_imbalance
+from mmcr_bench.exact.check_images import check_images, thumbnail_of
 from mmcr_bench.exact.exact_set import PROGRAMS_NAME, ExactItem, read_exact, solve_from, word
+from mmcr_bench.exact.paint import paint
+from mmcr_bench.exact.scene import DOMAINS, draw_scene
 from mmcr_bench.exact.set_card import read_programs_sha256
 from mmcr_bench.exact.settings import ExactSettings
 from mmcr_bench.exact.views import insufficient_views, limit_of
@@ -333,3 +338,49 @@ def test_an_existing_folder_is_left_alone(tmp_path: Path, capsys: pytest.Capture
     assert "exists" in capsys.readouterr().err
     assert main(["exact", "check", str(tmp_path)]) == 2
     assert "exact build" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("show", "num_colours"), [("other", None), ("grey", 1)])
+def test_images_of_probes_say_nothing_and_the_words_are_the_same(
+    tmp_path: Path, show: str, num_colours: int | None
+) -> None:
+    build_exact(tmp_path / "scene", TRAIN)
+    build_exact(tmp_path / show, replace(TRAIN, images_show=show))
+    shown = [list(read_exact(tmp_path / name)) for name in ("scene", show)]
+    for true, probe in zip(*shown, strict=True):
+        assert [turn.human_text for turn in true.dialogue.turns] == [turn.human_text for turn in probe.dialogue.turns]
+        assert true.dialogue.references == probe.dialogue.references
+        assert not {one.sha256 for one in true.dialogue.images} & {one.sha256 for one in probe.dialogue.images}
+        if num_colours is not None:
+            for one in probe.dialogue.images:
+                with Image.open(io.BytesIO(one.data)) as image:
+                    assert len(image.getcolors() or []) == num_colours
+    faults = check_exact(tmp_path / show).faults
+    num_images = sum(len(item.dialogue.images) for item in shown[1])
+    assert sum("does not show its scene" in fault for fault in faults) == num_images
+
+
+@pytest.mark.parametrize("images_at", ["start", "both"])
+def test_images_are_all_shown_first_or_over_the_turns(tmp_path: Path, images_at: str) -> None:
+    build_exact(tmp_path / "set", replace(TRAIN, images=(3, 3), images_at=images_at))
+    first = [item.shown_at == (0, 0, 0) for item in read_exact(tmp_path / "set")]
+    assert all(first) if images_at == "start" else 0 < sum(first) < len(first)
+    assert check_exact(tmp_path / "set").faults == ()
+
+
+def test_check_notices_an_image_of_another_scene() -> None:
+    """One attribute of one cell differs from what the answers are computed from, in every domain and style."""
+    rng = np.random.default_rng(0)
+    for domain in DOMAINS.values():
+        for style in ("plain", "rich"):
+            side = min(domain.cells)
+            scene = draw_scene(rng, domain, side, held_out=False)
+            line = {"role": "linked", "domain": domain.name, "side": side, "style": style, "seed": [7, 0]}
+            painted = paint(scene, domain.name, side, np.random.default_rng([7, 0, 1, 0]), style)
+            assert list(check_images({**line, "scenes": [scene.tolist()]}, [thumbnail_of(painted)])) == []
+            cell = next(number for number, one in enumerate(scene) if one[0] >= 0)
+            for attribute in range(2):
+                other = scene.copy()
+                other[cell, attribute] = (other[cell, attribute] + 1) % len(domain.attributes[attribute].values)
+                (fault,) = check_images({**line, "scenes": [other.tolist()]}, [thumbnail_of(painted)])
+                assert fault.startswith("image 1: does not show its scene")

@@ -71,6 +71,15 @@ def to_messages(asked: Dialogue | Question, replies: Sequence[str] = ()) -> list
     return messages
 
 
+def to_blocks(text: str, mark: str) -> list[dict[str, str | None]]:
+    """The blocks of a published row's message, from a text in which a mark stands for each image."""
+    first, *others = text.split(mark)
+    blocks: list[dict[str, str | None]] = [{"type": "text", "text": first}]
+    for other in others:
+        blocks += [{"type": "image", "text": None}, {"type": "text", "text": other}]
+    return [block for block in blocks if block["text"] != ""]
+
+
 def images_in(messages: Sequence[Message]) -> tuple[DialogueImage, ...]:
     """The images of the messages, in order."""
     return tuple(block["image"] for message in messages for block in message["content"] if "image" in block)

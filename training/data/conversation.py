@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue
-from mmcr_dataset.record.messages import to_messages
+from mmcr_dataset.record.messages import to_blocks, to_messages
 from mmcr_dataset.record.plain_text import find_special_token
 from mmcr_dataset.record.row import IMAGE_TOKEN, from_row
 
@@ -87,18 +87,14 @@ def to_conversation(row: Mapping[str, Any], last_turn_only: bool = False) -> Con
     return Conversation(dialogue, system, tuple(trained))
 
 
-def _blocks(row_id: str, content: str | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _blocks(row_id: str, content: str | Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """The blocks of a message; `<image>` in a string is an image."""
     if isinstance(content, str):
-        texts = content.split(IMAGE_TOKEN)
-        blocks: list[Mapping[str, Any]] = [{"type": "text", "text": texts[0]}]
-        for text in texts[1:]:
-            blocks += [{"type": "image", "text": None}, {"type": "text", "text": text}]
-        return [block for block in blocks if block["text"] != ""]
+        return to_blocks(content, IMAGE_TOKEN)
     for block in content:
         if block["type"] not in ("text", "image"):
             raise Skipped(row_id, "unknown_block", f"a block of type {block['type']!r}; expected text or image")
-    return list(content)
+    return content
 
 
 def _text_of(row_id: str, message: Mapping[str, Any]) -> str:

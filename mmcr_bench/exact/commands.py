@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +38,7 @@ class ExactBuild:
             dialogues) or grey (nothing).
         ops: comma-separated operators that may be asked; all by default.
         wordings: use the first wordings of each operator only.
+        public: build the public set, whose settings and checksums are fixed; leave the other flags as they are.
     """
 
     output_dir: Path = Path("mmcr-exact")
@@ -55,13 +56,17 @@ class ExactBuild:
     images_show: str = "scene"
     ops: str | None = None
     wordings: int | None = None
+    public: bool = False
 
     def run(self) -> None:
         """Build the set and print the number of rows of each role.
 
         Raises:
-            ValueError: a flag has a value that is not expected, or the folder exists.
+            ValueError: a flag has an unexpected value, the folder exists, or the public set comes out otherwise.
         """
+        if self.public:
+            self._build_public()
+            return
         from mmcr_bench.exact.build import build_exact
         from mmcr_bench.exact.operators import OPERATORS
         from mmcr_bench.exact.settings import ExactSettings, read_range
@@ -84,6 +89,13 @@ class ExactBuild:
             num_wordings=self.wordings,
         )
         print(build_exact(self.output_dir, settings))
+
+    def _build_public(self) -> None:
+        from mmcr_bench.exact.public import build_public
+
+        if replace(self, output_dir=ExactBuild.output_dir, public=False) != ExactBuild():
+            raise ValueError("--public: the public set has fixed settings; give no other flag than --output_dir")
+        print(build_public(self.output_dir))
 
 
 @dataclass(frozen=True)

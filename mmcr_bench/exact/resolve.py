@@ -171,7 +171,7 @@ def _read_name(memory: Memory, words: Words) -> Said | None:
         memory.mention(thing)
         return Said("image", f"Image_{thing.image + 1}")
     if words.places and not is_new:
-        if not words.has("same image"):
+        if not words.has(f"{name.lower()}'s image"):
             memory.fail("a new place for a name, of an image that isn't named")
         thing = memory.names[name] = words.place_in(thing.image)
     (attribute,) = words.attributes

@@ -19,12 +19,12 @@ the generator asks a question only where this table decides it.
   has come up.
 - "And the one at the PLACE?" and its like, straight after a question about an attribute of a single object: same
   attribute, same image.
-- "my last question about a single object, but for the one at the PLACE of that image": same attribute and image as
-  there.
+- "my last question about a single object, for the one at the PLACE of the image it was about": same attribute and
+  image as there.
 - "Sorry, I meant Image_n" and its like, straight after a question about an attribute that names a place, or after
   another such correction: same attribute, same place, in Image_n.
-- NAME: the thing that was given the name last. Renaming moves the name ("the same image": where the thing lies that
-  had the name). A forgotten name stands for nothing: the answer is the refusal.
+- NAME: the thing that was given the name last. Renaming moves the name ("NAME's image": where the thing lies that had
+  the name). A forgotten name stands for nothing: the answer is the refusal.
 - "that colour" (shape, subject, ...), straight after an answer that is one: that answer.
 - "the last colour of an object that you named": the most recent answer that is a colour, whatever was asked, repeats
   of earlier answers included. Words of the person don't count.

@@ -33,7 +33,10 @@ SHAPES = [
     ("Are there more of them in Image_3?", "no"),
     ("Add the number of blue objects in Image_3 to the last number you gave. What is the total?", "5"),
     ("Which colour does the object we last spoke of have?", "red"),
-    ("My last question about a single object: answer it for the one at the bottom right of the image it was about.", "black"),
+    (
+        "My last question about a single object: answer it for the one at the bottom right of the image it was about.",
+        "black",
+    ),
     ("Where in Image_1 is the blue object?", "top right"),
     ("Go back to the object before that one. What is its shape?", "triangle"),
     ("Back to Image_1: take the object of it that we last spoke of. What is its colour?", "blue"),

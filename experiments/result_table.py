@@ -1,4 +1,4 @@
-"""An experiment's results as Markdown tables and as JSON: training data, scores, differences with significance."""
+"""An experiment's results as Markdown tables and as JSON: training data, scores, differences with verdicts."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from mmcr_dataset.stage.stages import write_text
 
 Contrast = tuple[str, str]  # an arm and its baseline
 
+SIGNIFICANT = "significant"
 _OF_SEVERAL_SEEDS = (
     "Intervals (95 %) cover the questions (cluster bootstrap) and the seeds; differences are paired by "
     "question{paired}."
@@ -41,12 +42,17 @@ def contrasts_of(experiment: Experiment, arms: Sequence[str]) -> list[Contrast]:
     return found
 
 
-def differences_of(measure: Measure, contrasts: Sequence[Contrast], scores: Scores) -> list[tuple[Estimate, bool]]:
-    """Each contrast's difference, and whether it is significant (Holm-corrected)."""
+def differences_of(measure: Measure, contrasts: Sequence[Contrast], scores: Scores) -> list[tuple[Estimate, str]]:
+    """Each contrast's difference with its verdict (Holm-corrected); none where the arms lost other samples."""
     runs = scores.runs[measure.label]
     found = [difference(runs[arm], runs[other], scores.is_paired) for arm, other in contrasts]
     corrected = holm({str(number): one.p_value for number, one in enumerate(found)})
-    return [(one, corrected[str(number)] < 1 - LEVEL) for number, one in enumerate(found)]
+    verdicts = []
+    for number, (arm, other) in enumerate(contrasts):
+        verdict = SIGNIFICANT if corrected[str(number)] < 1 - LEVEL else f"not {SIGNIFICANT}"
+        lost_apart = scores.num_lost_apart(measure, arm, other)
+        verdicts.append(f"no verdict: {lost_apart} samples lost in some runs only" if lost_apart else verdict)
+    return list(zip(found, verdicts, strict=True))
 
 
 def show_results(experiment: Experiment, scores: Scores, trained: Mapping[str, Sequence[Any]], is_tiny: bool) -> str:
@@ -93,7 +99,7 @@ def _scores_table(experiment: Experiment, arms: Sequence[str], labels: Mapping[s
     columns, models = [BASE, *arms], _paper_models(experiment, scores)
     rows = []
     for measure in scores.measures:
-        cells = [_show(estimate(scores.runs[measure.label][column])) for column in columns]
+        cells = [_show_arm(measure, column, scores) for column in columns]
         rows.append([measure.label, *cells, *(_of_paper(measure, model) for model in models)])
     paper = [f"paper: {model}" for model in models]
     return to_table(["measure", *(labels[column] for column in columns), *paper], rows)
@@ -121,9 +127,15 @@ def _differences_table(contrasts: Sequence[Contrast], labels: Mapping[str, str],
     rows = []
     for measure in scores.measures:
         found = differences_of(measure, contrasts, scores)
-        cells = [f"{_show(one, '+')}, {'' if significant else 'not '}significant" for one, significant in found]
+        cells = [f"{_show(one, '+')}, {verdict}" for one, verdict in found]
         rows.append([measure.label, *cells])
     return to_table(header, rows)
+
+
+def _show_arm(measure: Measure, arm: str, scores: Scores) -> str:
+    """An arm's score, with the number of its lost samples."""
+    lost = scores.num_lost(measure, arm)
+    return _show(estimate(scores.runs[measure.label][arm])) + (f"; {lost} lost" if lost else "")
 
 
 def _show(found: Estimate, sign: str = "") -> str:
@@ -155,12 +167,19 @@ def write_results(
                 "label": measure.label,
                 "tasks": list(measure.tasks),
                 "arms": {
-                    name: {**_to_json(estimate(runs[name])), "by_seed": runs[name].values_S.tolist()}
+                    name: {
+                        **_to_json(estimate(runs[name])),
+                        "by_seed": runs[name].values_S.tolist(),
+                        "num_lost": scores.num_lost(measure, name),
+                    }
                     for name in (BASE, *(arm.name for arm in arms))
                 },
                 "differences": [
-                    {"arm": arm, "against": other, **_to_json(one), "p_value": one.p_value, "significant": significant}
-                    for (arm, other), (one, significant) in compared
+                    {
+                        **{"arm": arm, "against": other, **_to_json(one), "p_value": one.p_value},
+                        **{"significant": verdict == SIGNIFICANT, "verdict": verdict},
+                    }
+                    for (arm, other), (one, verdict) in compared
                 ],
             }
         )

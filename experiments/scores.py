@@ -1,10 +1,9 @@
-"""The scores of finished evaluations: every run's total of every benchmark, over their common questions."""
+"""The scores of finished evaluations: every run's total of every benchmark, lost samples included as 0 points."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from eval_tasks.store.run_folder import from_record, read_records, read_results
 from experiments.estimates import Runs
 
 if TYPE_CHECKING:
-    from eval_tasks.task import Task, Total
+    from eval_tasks.task import Scored, Task, Total
 
 BASE = "base"  # the model before training, among the arms
 _NUM_RESAMPLES = 2000
@@ -51,14 +50,26 @@ class Scores:
     Attributes:
         measures: the measures.
         runs: label of a measure -> arm (or `base`) -> its runs.
-        notes: excluded samples, and unfit judges.
+        notes: lost samples, and unfit judges.
+        lost: label of a measure -> arm (or `base`) -> of each run the lost samples (failed or unjudged), as task/id.
         is_paired: runs of one seed start from the same weights in every arm, so differences are taken seed by seed.
     """
 
     measures: Sequence[Measure]
     runs: Mapping[str, Mapping[str, Runs]]
     notes: Sequence[str]
+    lost: Mapping[str, Mapping[str, Sequence[frozenset[str]]]] = field(default_factory=dict)
     is_paired: bool = False
+
+    def num_lost(self, measure: Measure, arm: str) -> int:
+        """Number of lost samples of an arm's runs."""
+        return sum(map(len, self.lost.get(measure.label, {}).get(arm, ())))
+
+    def num_lost_apart(self, measure: Measure, arm: str, other: str) -> int:
+        """Number of samples that some runs of two arms lost and others did not: without them there is no verdict."""
+        of_arms = self.lost.get(measure.label, {})
+        every = [*of_arms.get(arm, ()), *of_arms.get(other, ())]
+        return len(frozenset().union(*every) - frozenset.intersection(*every)) if every else 0
 
 
 def load_scores(
@@ -76,7 +87,8 @@ def load_scores(
         is_paired: see `Scores`.
 
     Raises:
-        ValueError: a folder is not a finished run, runs differ in tasks, prompts or rules, or there is no such metric.
+        ValueError: a folder is not a finished run or has no score, runs differ in tasks, prompts or rules, or there is
+            no such metric.
     """
     every = [folder for of_arm in folders.values() for folder in of_arm]
     results = {folder: read_results(folder) for folder in every}
@@ -84,24 +96,32 @@ def load_scores(
     for folder in every[1:]:
         _check_same(results, every[0], folder)
     tasks = {name: load_task(find_tasks(tasks_from)[name]) for name in names}
-    judged, notes = _judged_by_all(every, names)
-    of_tasks = {folder: _task_totals(folder, results[folder], tasks, judged) for folder in every}
+    read = {folder: _task_totals(folder, results[folder], tasks) for folder in every}
+    lost_of = {folder: lost for folder, (_, lost) in read.items()}
+    notes = _show_losses(results, lost_of)
     notes += [
         f"{name}: its judge failed its canaries in {folder}; these scores must not be used"
         for folder in every
         for name, entry in results[folder]["tasks"].items()
         if (entry.get("canaries") or {}).get("fit") is False
     ]
-    main = {name: next(iter(found)) for name, found in of_tasks[every[0]].items()}
+    main = {name: next(iter(found)) for name, found in read[every[0]][0].items()}
     measures = [*to_measures(main, results[every[0]]), *_to_further(metrics, main)]
     keys = [key for measure in measures for key in measure.keys(main)]
-    totals = {folder: _of_keys(keys, of_tasks[folder], folder) for folder in every}
+    totals = {folder: _of_keys(keys, read[folder][0], folder) for folder in every}
     drawn = {key: _resample(key, number, totals) for number, key in enumerate(dict.fromkeys(keys))}
     runs = {
         measure.label: {arm: _to_runs(measure.keys(main), of_arm, totals, drawn) for arm, of_arm in folders.items()}
         for measure in measures
     }
-    return Scores(measures, runs, notes, is_paired)
+    lost = {
+        measure.label: {
+            arm: [frozenset().union(*(lost_of[folder][task] for task in measure.tasks)) for folder in of_arm]
+            for arm, of_arm in folders.items()
+        }
+        for measure in measures
+    }
+    return Scores(measures, runs, notes, lost, is_paired)
 
 
 def _to_further(metrics: Sequence[str], main: Mapping[str, str]) -> list[Measure]:
@@ -159,37 +179,38 @@ def _check_same(results: Mapping[Path, Any], first: Path, other: Path) -> None:
                 )
 
 
-def _judged_by_all(folders: Sequence[Path], names: Sequence[str]) -> tuple[dict[str, set[str]], list[str]]:
-    """Ids of samples that every run's judge has judged, by task, and notes on the others."""
-    asked: dict[str, set[str]] = defaultdict(set)
-    unjudged: dict[str, set[str]] = defaultdict(set)
-    for folder in folders:
-        for record in read_records(folder):
-            asked[record["task"]].add(record["id"])
-            if record["unjudged"] is not None:
-                unjudged[record["task"]].add(record["id"])
-    left_out = [
-        f"{name}: {len(unjudged[name])} of {len(asked[name])} samples are excluded, unjudged in at least one run"
-        for name in names
-        if unjudged[name]
+def _show_losses(results: Mapping[Path, Any], lost: Mapping[Path, Mapping[str, frozenset[str]]]) -> list[str]:
+    """A note on each run and task with failed or unjudged samples."""
+    return [
+        f"{name}: {len(lost[folder][name])} of {results[folder]['tasks'][name]['num_samples']} samples failed or are "
+        f"unjudged in {folder}; they count as 0"
+        for folder in results
+        for name in lost[folder]
+        if lost[folder][name]
     ]
-    return {name: asked[name] - unjudged[name] for name in names}, left_out
 
 
 def _task_totals(
-    folder: Path, results: Mapping[str, Any], tasks: Mapping[str, Task], judged: Mapping[str, set[str]]
-) -> dict[str, Mapping[str, Total]]:
-    """Task -> its totals over the judged samples, the main one first."""
-    scored: dict[str, list[Any]] = {name: [] for name in tasks}
+    folder: Path, results: Mapping[str, Any], tasks: Mapping[str, Task]
+) -> tuple[dict[str, Mapping[str, Total]], dict[str, frozenset[str]]]:
+    """Task -> its totals over all samples, the main one first; task -> its lost samples, as task/id."""
+    from eval_tasks.totals import task_totals
+
+    scored: dict[str, list[Scored]] = {name: [] for name in tasks}
     for record in read_records(folder):
-        if record["task"] in tasks and record["id"] in judged[record["task"]]:
+        if record["task"] in tasks:
             scored[record["task"]].append(from_record(record))
     found: dict[str, Mapping[str, Total]] = {}
     for name, task in tasks.items():
-        found[name] = task.totals(scored[name], results["tasks"][name]["rules"])
-        if not found[name]:
+        found[name] = task_totals(task, scored[name], results["tasks"][name]["rules"])
+        main = next(iter(found[name].values()), None)
+        if main is None or not main.is_known:
             raise ValueError(f"{folder}: no sample of {name} has a score; see its samples.jsonl")
-    return found
+    lost = {
+        name: frozenset(f"{name}/{one.sample.dialogue.id}" for one in of_task if one.is_lost)
+        for name, of_task in scored.items()
+    }
+    return found, lost
 
 
 def _resample(key: str, number: int, totals: Mapping[Path, Mapping[str, Total]]) -> dict[Path, Any]:

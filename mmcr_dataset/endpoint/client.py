@@ -23,6 +23,7 @@ from mmcr_dataset.endpoint.budget import Budget, EndpointUnusable
 from mmcr_dataset.endpoint.ledger import Asked, Ledger, LedgerError, to_asked
 from mmcr_dataset.endpoint.rate_limit import RateLimiter
 from mmcr_dataset.endpoint.reply import (
+    InputRefused,
     Reply,
     RetryableFailure,
     count_tokens,
@@ -244,8 +245,11 @@ class ChatClient:
         return to_body(rename_max_tokens(request) if "max_tokens" in self.refused else request)
 
     def _count_failure(self, failure: RequestFailed) -> EndpointUnusable | None:
-        """Stop the run after many consecutive failures, instead of failing a million requests one by one."""
-        if failure.reason == "content_filter" or (failure.reason in _INPUT_REFUSED and self._any_answer):
+        """Stop the run after many consecutive failures, instead of failing a million requests one by one.
+
+        A refusal that names its input stays with that request, however many there are.
+        """
+        if isinstance(failure, InputRefused) or (failure.reason in _INPUT_REFUSED and self._any_answer):
             return None
         self._num_consecutive_failures += 1
         if self._num_consecutive_failures < max(20, 2 * self.endpoint.max_in_flight):

@@ -30,6 +30,17 @@ _ENDED_EARLY = {
     ),
 }
 _GATEWAY_GAVE_UP = (408, 504, 524)  # the model behind it may have answered
+# What a refusal of one input speaks of, and what one of every request does.
+_OF_INPUTS = re.compile(
+    r"\b(?:images?|pictures?|pixels?|resolution|media|mime|base64|prompts?|inputs?|content|messages?|context|tokens?|"
+    r"payload|too (?:large|long|many|big))\b",
+    re.I,
+)
+_OF_EVERY_REQUEST = re.compile(
+    r"extra (?:inputs?|fields?)|(?:unknown|unrecognized|unexpected|unsupported|missing|required) "
+    r"(?:request )?(?:\w+ )?(?:parameters?|arguments?|fields?|keys?)|extra_forbidden|api[ _-]?(?:key|version)",
+    re.I,
+)
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NO_MONEY = {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"}
 
@@ -51,6 +62,10 @@ class RetryableFailure(RequestFailed):
         super().__init__(reason, detail, maybe_billed)
         self.wait_s = wait_s
         self.endpoint_wide = endpoint_wide
+
+
+class InputRefused(RequestFailed):
+    """The endpoint refuses this input by name (its images, length or content); it says nothing about other inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +237,8 @@ def read_completion(answered: HttpResponse, raw: dict[str, Any], where: str) -> 
         where: endpoint and model, for the error message.
 
     Raises:
-        RequestFailed: this request failed; `RetryableFailure` if a retry may succeed.
+        RequestFailed: this request failed; `RetryableFailure` if a retry may succeed, `InputRefused` if the server
+            names what it refuses of it.
         EndpointUnusable: no other request to this endpoint can succeed either.
     """
     status, headers, _ = answered
@@ -232,7 +248,7 @@ def read_completion(answered: HttpResponse, raw: dict[str, Any], where: str) -> 
     error = error if isinstance(error, Mapping) else {"message": str(error or raw)}
     message, codes = str(error.get("message")), {str(error.get("code")), str(error.get("type"))}
     if codes & _FILTERED or (status in (200, 400, 403, 422) and _is_moderated(error, message)):
-        raise RequestFailed("content_filter", message)
+        raise InputRefused("content_filter", message)
     if status == 200:
         raise RetryableFailure("bad_reply", message, wait_s=None, maybe_billed=True)
     said = f"{where}: status {status}, {message}"
@@ -257,6 +273,8 @@ def read_completion(answered: HttpResponse, raw: dict[str, Any], where: str) -> 
             endpoint_wide=status in (429, 503),
             maybe_billed=status in _GATEWAY_GAVE_UP,
         )
+    if status == 413 or (status in (400, 422) and _names_the_input(error, message)):
+        raise InputRefused(f"http_{status}", message)
     raise RequestFailed(f"http_{status}", f"{said}; if no request passes, {key}" if status == 403 else message)
 
 
@@ -265,6 +283,15 @@ def _is_moderated(error: Mapping[str, Any], message: str) -> bool:
     metadata = error.get("metadata")
     flagged = isinstance(metadata, Mapping) and bool({"flagged_input", "reasons"} & metadata.keys())
     return flagged or _SAID_OF_FILTERS.search(message) is not None
+
+
+def _names_the_input(error: Mapping[str, Any], message: str) -> bool:
+    """True if a refusal speaks of the messages, and not of a field that every request has."""
+    code, param = str(error.get("code") or ""), str(error.get("param") or "")
+    if param:
+        return re.match(r"(?:messages|inputs?|images?|content|prompt)\b", param) is not None
+    said = f"{message} {code.replace('_', ' ')}"
+    return _OF_INPUTS.search(said) is not None and _OF_EVERY_REQUEST.search(said) is None
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

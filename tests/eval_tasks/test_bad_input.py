@@ -52,6 +52,45 @@ def test_endpoint_that_dies_midway_and_comes_back_is_asked_only_the_rest(tmp_pat
     assert entry_of(tmp_path / "run", "mmcr_bench")["failures"] == {}
 
 
+def test_inputs_that_an_endpoint_refuses_by_name_stay_with_their_samples(tmp_path: Path) -> None:
+    """The first 30 are refused before anything is answered."""
+
+    def answer(body: dict[str, Any]) -> Answer:
+        number = int(body["messages"][0]["content"][-1]["text"].partition("Which, ")[2].partition("?")[0])
+        return Answer(f"image {number} is too large", status=400) if number < 30 else Answer("B")
+
+    table = write_questions(tmp_path / "MMStar.jsonl", 40)
+    with FakeChatServer(answer) as server:
+        ask = [f"--model=api:{server.base_url}#vlm", "--tasks=mmstar", f"--data={table}", "--batch_size=2"]
+        assert main([*ask, f"--out={tmp_path}/run"]) == 0
+        assert len(server.requests) == 40
+    entry = entry_of(tmp_path / "run", "mmstar")
+    assert (entry["failures"], entry["num_samples"]) == ({"http_400": 30}, 40)
+    assert entry["totals"]["accuracy"]["value"] == 25
+
+
+@pytest.mark.parametrize("dies", ["key", "name", "address", "gone"])
+def test_endpoint_that_is_dead_ends_early_and_the_run_goes_on_later(
+    dies: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusals = {
+        "key": Answer("bad key", status=401),
+        "name": Answer("no such model", status=404),
+        "address": Answer("moved", status=307, headers={"Location": "http://127.0.0.1:9/v1"}),
+        "gone": Answer(raw=b"", status=502),
+    }
+    is_dead = [True]
+    table = write_questions(tmp_path / "MMStar.jsonl", 60)
+    with FakeChatServer(lambda body: refusals[dies] if is_dead[0] else Answer("B")) as server:
+        ask = [f"--model=api:{server.base_url}#vlm", "--tasks=mmstar", f"--data={table}", "--batch_size=30"]
+        assert main([*ask, f"--out={tmp_path}/run"]) == 2
+        assert server.base_url in capsys.readouterr().err.strip().splitlines()[-1]
+        assert not (tmp_path / "run/results.json").exists()
+        is_dead[0] = False
+        assert main([*ask, f"--out={tmp_path}/run"]) == 0
+    assert entry_of(tmp_path / "run", "mmstar")["totals"]["accuracy"]["value"] == 100
+
+
 def test_endpoint_that_answers_nonsense_is_a_counted_failure(tmp_path: Path, bench_folder: Path) -> None:
     with FakeChatServer(lambda body: Answer(raw=b'{"choices": []}')) as server:
         ask = [f"--model=api:{server.base_url}#vlm", "--tasks=mmcr_bench", f"--data={bench_folder}", "--limit=1"]

@@ -28,18 +28,42 @@ def asked(out: Path, replies: Mapping[str, Any]) -> Path:
     return out
 
 
-def test_load_scores_leaves_out_what_one_run_has_no_judgement_of(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["unjudged", "failure"])
+def test_lost_samples_count_as_wrong_and_leave_no_verdict(how: str, tmp_path: Path) -> None:
+    """Before, a run that lost a sample lost its question in all runs: 1 of 24 was 1 of 23."""
     a = asked(tmp_path / "a", {"q0": "right", "q1": "right"})
     b = asked(tmp_path / "b", {"q0": "right"})
     records = [json.loads(line) for line in (b / "samples.jsonl").read_text().splitlines()]
-    records[1]["unjudged"] = {"reason": "no_verdict", "detail": ""}
+    records[1] |= {how: {"reason": "no_verdict", "detail": ""}, "points": {}}
     (b / "samples.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     scores = load_scores({BASE: [a], "arm": [b]}, [QUIZ])
     (measure,) = scores.measures
     runs = scores.runs[measure.label]
-    assert [runs[name].values_S.tolist() for name in (BASE, "arm")] == [[pytest.approx(100 / 23)]] * 2
-    assert scores.notes == ["quiz: 1 of 24 samples are excluded, unjudged in at least one run"]
+    values = [runs[name].values_S.tolist() for name in (BASE, "arm")]
+    assert values == [[pytest.approx(200 / 24)], [pytest.approx(100 / 24)]]
+    assert scores.notes == [f"quiz: 1 of 24 samples failed or are unjudged in {b}; they count as 0"]
     assert runs[BASE].num_groups == 8
+    ((_, verdict),) = differences_of(measure, [("arm", BASE)], scores)
+    assert verdict == "no verdict: 1 samples lost in some runs only"
+    same = load_scores({BASE: [b], "arm": [b, b]}, [QUIZ])
+    assert (same.num_lost(measure, "arm"), same.num_lost_apart(measure, "arm", BASE)) == (2, 0)
+    experiment = Experiment("t", [Arm("arm", "arm", ["d"], [1])])
+    facts = {"data": [{"name": "d", "taken": 1}], "run": {"trained_tokens": 1, "steps": 1, "rows_skipped": {}}}
+    table = show_results(experiment, scores, {"arm": [facts]}, is_tiny=False)
+    assert "]; 1 lost |" in table
+    write_results(tmp_path / "results.json", experiment, scores, {"arm": [facts]}, [])
+    (stored,) = json.loads((tmp_path / "results.json").read_text())["measures"]
+    assert stored["arms"]["arm"]["num_lost"] == 1
+    assert stored["differences"][0]["significant"] is False
+
+
+def test_run_in_which_nothing_was_judged_has_no_score(tmp_path: Path) -> None:
+    a = asked(tmp_path / "a", {"q0": "right"})
+    records = [json.loads(line) for line in (a / "samples.jsonl").read_text().splitlines()]
+    lost = {"unjudged": {"reason": "no_verdict", "detail": ""}, "points": {}}
+    (a / "samples.jsonl").write_text("".join(json.dumps({**record, **lost}) + "\n" for record in records))
+    with pytest.raises(ValueError, match="no sample of quiz has a score"):
+        load_scores({BASE: [a]}, [QUIZ])
 
 
 def test_load_scores_refuses_runs_that_were_asked_differently(tmp_path: Path) -> None:
@@ -116,14 +140,14 @@ def test_verdicts_are_corrected_for_the_comparisons_of_their_line() -> None:
     _, scores, _ = paper_like_scores(1)
     measure = scores.measures[1]
     alone = differences_of(measure, [("mmcr", BASE)], scores)[0][0]
-    assert differences_of(measure, [("mmcr", BASE)] * 3, scores)[0] == (alone, True)
+    assert differences_of(measure, [("mmcr", BASE)] * 3, scores)[0] == (alone, "significant")
     rng = np.random.default_rng(1)
     values = 2.4 + rng.normal(0, 1, (1, 2000))
     runs = {"a": Runs(np.array([2.4]), values, 50), BASE: Runs(np.array([0.0]), np.zeros((1, 2000)), 50)}
     close = Scores([Measure("m", ["t"])], {"m": runs}, [])
     assert [differences_of(close.measures[0], [("a", BASE)] * number, close)[0][1] for number in (1, 10)] == [
-        True,
-        False,
+        "significant",
+        "not significant",
     ]
 
 

@@ -15,6 +15,7 @@ import pytest
 from mmcr_dataset.endpoint.client import ChatClient, Endpoint, EndpointUnusable, Reply, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger, LedgerError, to_asked
 from mmcr_dataset.endpoint.prices import find_price
+from mmcr_dataset.endpoint.reply import InputRefused
 from tests.fake_chat_server import Answer, FakeChatServer
 
 ASK = [{"role": "user", "content": "Hello?"}]
@@ -237,6 +238,41 @@ def test_ask_dead_endpoint_ends_the_run_instead_of_failing_every_request(tmp_pat
     assert any(
         isinstance(result, EndpointUnusable) and "20 requests in a row failed" in str(result) for result in results
     )
+
+
+OF_INPUTS = {
+    "image": Answer("image of 12 megapixels, at most 8 are taken", status=400),
+    "length": Answer("This model's maximum context length is 4096 tokens, you requested 5000", status=400),
+    "param": Answer("invalid", status=400, param="messages[0].content[1].image_url"),
+    "code": Answer("no", status=400, code="invalid_image_format"),
+    "body": Answer("no", status=413),
+    "detail": Answer(status=422, raw=b'{"detail": [{"loc": ["body", "messages", 0], "msg": "not a data URL"}]}'),
+    "moderated": Answer("blocked", status=400, code="content_policy_violation"),
+}
+OF_EVERY_REQUEST = {
+    "unnamed": Answer("no", status=400),
+    "field": Answer("Unknown parameter: 'input_mode'", status=400, param="input_mode"),
+    "extra": Answer(status=422, raw=b'{"detail": [{"loc": ["body", "x"], "msg": "Extra inputs are not permitted"}]}'),
+    "model": Answer("Invalid model name passed in model=m", status=400),
+    "value": Answer("max_tokens is above 4096", status=400),
+    "forbidden": Answer("not for this key", status=403),
+}
+
+
+@pytest.mark.parametrize("kind", OF_INPUTS)
+def test_ask_refusals_that_name_their_input_never_end_the_run(kind: str, tmp_path: Path) -> None:
+    with FakeChatServer(lambda _: OF_INPUTS[kind]) as server:
+        results = ask_all(server, tmp_path / "l.sqlite", [str(n) for n in range(60)], max_in_flight=4)
+        assert len(server.requests) == 60
+    assert {type(result) for result in results} == {InputRefused}
+
+
+@pytest.mark.parametrize("kind", OF_EVERY_REQUEST)
+def test_ask_refusals_of_every_request_end_the_run(kind: str, tmp_path: Path) -> None:
+    with FakeChatServer(lambda _: OF_EVERY_REQUEST[kind]) as server:
+        results = ask_all(server, tmp_path / "l.sqlite", [str(n) for n in range(60)], max_in_flight=4)
+        assert len(server.requests) < 40
+    assert any(isinstance(result, EndpointUnusable) for result in results)
 
 
 def test_ask_sends_what_the_vendors_client_sends(tmp_path: Path) -> None:

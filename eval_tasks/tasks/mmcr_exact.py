@@ -52,8 +52,8 @@ def _find_folder(place: str) -> Path:
         return folder
     if _HUB_ID.fullmatch(place) is None:
         raise ValueError(
-            f"{folder}: no such folder; build it with `python -m mmcr_bench exact build --output_dir {folder}`, "
-            "or name another with --data"
+            f"{folder}: no such folder; build the public set with `python -m mmcr_bench exact build --public "
+            f"--output_dir {folder}`, a private one with --seed N instead of --public, or name another with --data"
         )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled

@@ -257,7 +257,7 @@ def test_a_missing_folder_is_one_line_with_the_command(
     assert main(["--model", "scripted:model.json", "--tasks", "mmcr_exact", "--output_dir", "run"]) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1
-    assert "python -m mmcr_bench exact build --output_dir mmcr-exact" in said[0]
+    assert "python -m mmcr_bench exact build --public --output_dir mmcr-exact" in said[0]
 
 
 def test_the_task_runs_without_further_flags_in_the_folder_of_the_set(

@@ -12,7 +12,12 @@ PROGRAM = Program(
     about="The paper's data ablations: train and evaluate arms, plot scores with confidence intervals.",
     commands={
         "data-volume": "experiments.data_volume:DataVolume",
+        "exact-balance": "experiments.exact_balance:ExactBalance",
         "exact-claim": "experiments.exact_claim:ExactClaim",
+        "exact-images": "experiments.exact_images:ExactImages",
+        "exact-probes": "experiments.exact_probes:ExactProbes",
+        "exact-turns": "experiments.exact_turns:ExactTurns",
+        "exact-volume": "experiments.exact_volume:ExactVolume",
         "mini": "experiments.mini:Mini",
         "mmdu-or-mmcr": "experiments.mmdu_or_mmcr:MmduOrMmcr",
         "number-of-turns": "experiments.number_of_turns:NumberOfTurns",

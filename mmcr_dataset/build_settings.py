@@ -13,6 +13,7 @@ import tyro
 
 from mmcr_dataset.collect.screen import Screen
 from mmcr_dataset.collect.web.fetch_settings import FetchSettings
+from mmcr_dataset.filters.keep import Keep
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.engine import EngineSettings
@@ -36,8 +37,13 @@ class BuildSettings:
         licence: license of the images and texts, where the source has none.
         matcher: model of the image-text similarity: none, labels, open_clip (ViT-L-14/openai) or
             open_clip:MODEL/PRETRAINED.
-        similarity_min: similarity threshold: minimum cosine of each image and its text.
-        keep_rate: share of the dialogues to keep by similarity (a quantile), instead of a threshold.
+        similarity_min: similarity threshold: minimum cosine of each image and its text; X, or single=X,multi=Y.
+        keep_rate: share of the dialogues of each kind to keep by similarity (a quantile), instead of a threshold; X, or
+            single=X,multi=Y.
+        keep_numbers: number of dialogues of each kind to keep, the best by similarity: single=N,multi=N (the paper:
+            single=210000,multi=100000).
+        image_shares: shares of the dialogues with several images by their number, in percent or any unit (the paper:
+            2=61.5,3=27.6,4=10.9); what is short is said.
         evaluation_sets: decontamination: remove dialogues that show an image of this evaluation set; a folder,
             Parquet or VLMEvalKit TSV. May be repeated.
         estimate_only: estimate the cost of the writer and stop before it.
@@ -58,8 +64,10 @@ class BuildSettings:
     seed: int = 0
     licence: str | None = None
     matcher: Annotated[str, arg(name="filter")] = "open_clip"
-    similarity_min: Annotated[float | None, arg(metavar="X")] = None
-    keep_rate: Annotated[float | None, arg(metavar="X")] = None
+    similarity_min: Annotated[float | str | None, arg(metavar="X")] = None
+    keep_rate: Annotated[float | str | None, arg(metavar="X")] = None
+    keep_numbers: Annotated[str | None, arg(name="keep", metavar="KIND=N,...")] = None
+    image_shares: Annotated[str | None, arg(metavar="IMAGES=X,...")] = None
     evaluation_sets: Annotated[tuple[Path, ...], arg(name="evaluation_set"), tyro.conf.UseAppendAction] = ()
     estimate_only: Annotated[bool, arg(name="estimate")] = False
     screen: Screen = field(default_factory=Screen)
@@ -72,16 +80,19 @@ class BuildSettings:
         for flag, number in (("--single", self.num_single), ("--multi", self.num_multi)):
             if number is not None and number < 0:
                 raise ValueError(f"{flag} {number}: expected a number of documents, 0 or more")
-        if self.keep_rate is not None and not 0 < self.keep_rate <= 1:
-            raise ValueError(f"--keep_rate {self.keep_rate}: expected a share above 0 and at most 1")
-        if self.similarity_min is not None and self.keep_rate is not None:
-            raise ValueError("--similarity_min and --keep_rate are mutually exclusive: give one of them")
-        if self.matcher == "none" and (self.similarity_min is not None or self.keep_rate is not None):
-            raise ValueError("--filter none computes no similarity: remove --similarity_min and --keep_rate")
+        if self.keep and self.matcher == "none":
+            raise ValueError(
+                "--filter none computes no similarity: remove --similarity_min, --keep_rate, --keep and --image_shares"
+            )
         if self.engine.name != "local" and self.writer.writer != "openai":
             raise ValueError(f"--engine {self.engine.name}: works with --writer openai only, got {self.writer.writer}")
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--output_dir {self.out}: is a file, expected a folder")
+
+    @property
+    def keep(self) -> Keep:
+        """What is kept by similarity."""
+        return Keep.read(self.similarity_min, self.keep_rate, self.keep_numbers, self.image_shares)
 
     @property
     def work(self) -> Path:

@@ -14,8 +14,6 @@ from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.document import DocumentSource
 from mmcr_dataset.collect.draw import Quota, draw_documents
@@ -23,8 +21,8 @@ from mmcr_dataset.collect.shards import collect_shards, find_resume_point
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher
 from mmcr_dataset.filters.contamination import SetIndex, index_sets
-from mmcr_dataset.filters.dedup import RepeatIndex
-from mmcr_dataset.filters.prescreen import prescreen, reason_images
+from mmcr_dataset.filters.decide import Decisions, decide, thresholds_of
+from mmcr_dataset.filters.prescreen import prescreen
 from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
 from mmcr_dataset.generate.ranks import GenerateTask
@@ -33,13 +31,12 @@ from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.data_folder import begin_folder, check_replaceable, replace_folder
 from mmcr_dataset.publish.describe import describe, write_statistics
 from mmcr_dataset.publish.parquet import write_dataset
-from mmcr_dataset.publish.remove import reason_taken_out
-from mmcr_dataset.record.dialogue import Dialogue, image_entries
+from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.progress import log_count, open_bar
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, invalidate_shards, write_jsonl, write_text
 from mmcr_dataset.stage.takedowns import LOG_NAME, Takedowns, load_takedowns, publish_log, read_log
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values, without_images
+from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values
 
 MADE_BY = "build"
 
@@ -105,10 +102,10 @@ def _filter(
     taken_out: Takedowns,
     open_once: Callable[[], Matcher | None],
 ) -> StageCount:
-    """Apply takedowns, rules, the similarity threshold, decontamination and deduplication; each with its reason."""
+    """Apply takedowns, rules, similarity, decontamination, dedup and the numbers by kind; each with its reason."""
     generated = Stage.open(settings.work, "generate")
     scored = Stage.begin(settings.work, "score", _scored_by(settings))
-    broken: dict[int, list[tuple[str, str] | None]] = {}
+    broken: Decisions = {}
     with open_bar("similarity", "dialogue", generated.count().num_kept) as bar:
         for number, values in read_values(settings.work, "generate"):
             broken[number] = score_shard(scored, settings.work, number, values, open_once)
@@ -116,38 +113,24 @@ def _filter(
     drop_other_shards(scored, broken)
     scored.close()
     scores = read_similarities(settings.work)
-    least = settings.similarity_min
-    if settings.keep_rate is not None and scores:
-        least = float(np.quantile([min(values) for values in scores.values()], 1 - settings.keep_rate))
-    asked = {"similarity_min": least, "evaluation_sets": [one.fingerprint() for one in sets]}
-    inputs: dict[str, Any] = {"input": [generated.content_hash(), scored.content_hash()], **asked}
+    keep = settings.keep
+    asked: dict[str, Any] = {"similarity_min": thresholds_of(keep, scores)}
+    asked["evaluation_sets"] = [one.fingerprint() for one in sets]
+    if keep.numbers or keep.image_shares:
+        asked["keep"] = {"numbers": dict(keep.numbers), "image_shares": list(keep.image_shares.items())}
     if taken_out:
-        inputs["taken_out"] = taken_out.fingerprint()
-    stage = Stage.begin(settings.work, "filter", inputs)
-    seen = RepeatIndex()
+        asked["taken_out"] = taken_out.fingerprint()
+    stage = Stage.begin(settings.work, "filter", {"input": [generated.content_hash(), scored.content_hash()], **asked})
+    decisions = decide(settings.work, broken, scores, keep, sets, taken_out)
     for number, values in read_values(settings.work, "generate"):
-        kept: list[dict[str, Any]] = []
-        removed: list[Removed] = []
-        for value, reason in zip(values, broken[number], strict=True):
-            similarity = scores.get(value["id"], [])
-            phashes = [image["phash"] for image in image_entries(value)]
-            reason = reason_taken_out(without_images(value), taken_out) or reason
-            reason = reason or _reason_similarity(similarity, least) or reason_images(phashes, sets, seen)
-            if reason is not None:
-                removed.append(Removed(value["id"], *reason))
-                continue
-            seen.add(phashes, value["id"])
-            kept.append(with_similarity(value, similarity))
-        if not stage.is_finished(number):
-            write_jsonl(stage.shard(number, "jsonl"), kept)
-            stage.finish(number, len(values), len(kept), removed)
+        if stage.is_finished(number):
+            continue
+        decided = list(zip(values, decisions[number], strict=True))
+        kept = [with_similarity(value, scores.get(value["id"], [])) for value, reason in decided if reason is None]
+        write_jsonl(stage.shard(number, "jsonl"), kept)
+        removed = [Removed(value["id"], *reason) for value, reason in decided if reason is not None]
+        stage.finish(number, len(values), len(kept), removed)
     return log_count(stage.close())
-
-
-def _reason_similarity(similarity: Sequence[float], least: float | None) -> tuple[str, str] | None:
-    if least is None or min(similarity) >= least:
-        return None
-    return "low_similarity", f"{min(similarity):.3f}, expected at least {least:.3f}"
 
 
 def _publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: Takedowns) -> None:

@@ -17,16 +17,17 @@ from tests.training.test_config import FLAGS as TRAINING
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = {
-    "mmcr_dataset build": "source output_dir single multi seed licence filter similarity_min keep_rate evaluation_set "
-    "estimate writer temperature max_tokens max_side_px detail attempts endpoint max_in_flight max_cost_usd "
-    "request_timeout_s any_language max_probability min_probability fetch_in_flight fetch_per_host fetch_attempts "
+    "mmcr_dataset build": "source output_dir single multi seed licence filter similarity_min keep_rate keep "
+    "image_shares evaluation_set estimate writer temperature max_tokens max_side_px detail "
+    "attempts endpoint max_in_flight max_cost_usd request_timeout_s any_language "
+    "max_probability min_probability fetch_in_flight fetch_per_host fetch_attempts "
     "fetch_timeout_s allow_loopback engine ranks slurm_partition slurm_time reencode",
     "mmcr_dataset describe": "tokenizer",
     "mmcr_dataset check": "",
     "mmcr_dataset publish": "push_to private revision pr allow_offline force gated",
     "mmcr_dataset remove": "ids url_pattern reason",
     "mmcr_dataset import": "images output_dir licence",
-    "mmcr_dataset label": "pairs seed",
+    "mmcr_dataset label": "pairs seed kind",
     "mmcr_dataset contamination": "with bits html remove",
     "mmcr_dataset ledger": "output_file",
     "mmcr_bench tag": "labels model",
@@ -40,7 +41,7 @@ FLAGS = {
     "mmcr_bench review export": "",
     "mmcr_bench review import": "experts",
     "mmcr_bench exact build": "output_dir dialogues images turns seed style domains side split telling guesses "
-    "ops wordings",
+    "images_at images_show ops wordings public",
     "mmcr_bench exact check": "",
     "mmcr_bench exact show": "number output_file",
     "mmcr_bench exact judge": "judge judge_prompt limit seed figure ledger max_cost_usd allow_unknown_price",
@@ -61,15 +62,21 @@ FLAGS = {
     "eval_tasks explain": "rules judge html data tasks_from",
     "eval_tasks report": "paper output_file html dataset bench data samples training push_to tasks_from",
     "experiments mini": "output_dir work_dir seed domains python",
+    "experiments exact-probes": "output_dir seeds dialogues test_dialogues config train_flags python",
     "training mini": "output_dir data seed",
     "training publish": "push_to scores private force",
 }
 OF_EVERY_EXPERIMENT = (
-    "config data tasks judge seeds models output_dir train_flags eval_flags tasks_from launch processes python dry_run "
+    "config data tasks judge seeds models metrics output_dir train_flags eval_flags tasks_from launch processes python "
+    "dry_run "
 )
 EXPERIMENTS = {
     "experiments data-volume": "volumes beside beside_rows",
+    "experiments exact-balance": "dialogues test_dialogues percent operator domain",
     "experiments exact-claim": "dialogues linked_percent test_dialogues",
+    "experiments exact-images": "dialogues test_dialogues",
+    "experiments exact-turns": "dialogues test_dialogues turns",
+    "experiments exact-volume": "dialogues test_dialogues volumes equal",
     "experiments mmdu-or-mmcr": "rows equal",
     "experiments number-of-turns": "turns rows equal",
     "experiments topic-balance": "rows topic percent labels topics",

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmcr_dataset.filters.clip_match import texts_about
+from mmcr_dataset.filters.keep import kind_of
 from mmcr_dataset.pages.render import PAGES, render_page
 from mmcr_dataset.record.plain_text import cut_text
 from mmcr_dataset.stage.stages import REMOVED, StageCount, read_jsonl
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold
+from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_thresholds
 
 NUM_EXAMPLES = 6  # pairs on each side of the threshold
 _NUM_BINS = 40
@@ -30,15 +31,21 @@ def show_report(work: Path, counts: Sequence[StageCount]) -> str:
         counts: counts of each stage.
     """
     scores = {row_id: values for row_id, values in read_similarities(work).items() if values}
-    least = read_threshold(work)
+    of_kinds = [
+        (kind, least, {id_: values for id_, values in scores.items() if kind_of(len(values)) == kind})
+        for kind, least in read_thresholds(work).items()
+    ]
     return render_page(
         PAGES / "build.html",
         title=work.name.removesuffix(".work"),
         lead="Documents kept and removed by each stage, with reasons.",
         funnel=_to_funnel(counts),
         removed=[_to_removed(work, count) for count in counts if count.removed],
-        similarity=_to_similarity(scores, least) if scores else None,
-        examples=_to_examples(work, scores, least) if scores else (),
+        similarities=[
+            (kind, _to_similarity(found, least), _to_examples(work, found, least))
+            for kind, least, found in of_kinds
+            if found
+        ],
     )
 
 

@@ -17,7 +17,6 @@ import pyarrow as pa
 from datasets import ArrowBasedBuilder, BuilderConfig, DatasetInfo, Split, SplitGenerator
 
 from mmcr_dataset.publish.parquet import ROWS_A_GROUP, arrow_schema, row_features
-from mmcr_dataset.publish.remove import reason_taken_out
 from mmcr_dataset.record.columns import to_columns
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.stage.stages import Stage
@@ -55,7 +54,7 @@ class DialogueBuilder(ArrowBasedBuilder):  # type: ignore[misc]
         for work in map(Path, works):
             taken_out = load_takedowns(work.with_name(work.name.removesuffix(".work")))
             dialogues = read_dialogues(work, "filter")
-            rows = (one for one in dialogues if self._takes(one) and reason_taken_out(one, taken_out) is None)
+            rows = (one for one in dialogues if self._takes(one) and taken_out.reason_of(one) is None)
             number = 0
             while group := list(islice(rows, ROWS_A_GROUP)):
                 yield number, to_columns(group, arrow_schema())

@@ -12,11 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmcr_dataset.publish.parquet import to_row_groups, write_shard
-from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.takedowns import (
     LOG_NAME,
-    Takedowns,
     compile_pattern,
     log_takedowns,
     read_log,
@@ -107,10 +105,3 @@ def _to_entry(row: Mapping[str, Any], reason: str, images: Sequence[Mapping[str,
     """A row's line in the log."""
     sha256s = [hashlib.sha256(image["bytes"]).hexdigest() for image in images]
     return {"id": row["id"], "reason": reason, "source": row["source"], "images": sha256s}
-
-
-def reason_taken_out(dialogue: Dialogue, taken_out: Takedowns) -> tuple[str, str] | None:
-    """Name and detail of the takedown that a dialogue falls under, None if there is none."""
-    images = dialogue.images
-    urls = [image.url for image in images]
-    return taken_out.reason(dialogue.id, [image.sha256 for image in images], dialogue.source.document_url, urls)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.stage.stages import read_jsonl, write_text
 
 LOG_NAME = "removed.jsonl"
@@ -78,6 +79,12 @@ class Takedowns:
             urls = [url for url in (document_url, *image_urls) if url]
             found = next((why for pattern, why in self._patterns if any(map(pattern.search, urls))), None)
         return None if found is None else ("taken_out", found)
+
+    def reason_of(self, dialogue: Dialogue) -> tuple[str, str] | None:
+        """Why a dialogue was taken out, None if it was not."""
+        images = dialogue.images
+        urls = [image.url for image in images]
+        return self.reason(dialogue.id, [image.sha256 for image in images], dialogue.source.document_url, urls)
 
 
 def compile_pattern(url_pattern: str) -> re.Pattern[str]:

@@ -67,11 +67,13 @@ def read_similarities(work: Path) -> dict[str, list[float]]:
     return {row["id"]: row["similarity"] for _, path in numbered(folder, "jsonl") for row in read_jsonl(path)}
 
 
-def read_threshold(work: Path) -> float | None:
-    """The similarity threshold of the last build, None if it had none.
+def read_thresholds(work: Path) -> dict[str, float | None]:
+    """The similarity threshold of the last build for `single` and `multi`, None where it had none.
 
     Raises:
         ValueError: the folder is not the work folder of a finished build.
     """
-    least: float | None = Stage.open(work, "filter").settings["similarity_min"]
-    return least
+    least: dict[str, float | None] | float | None = Stage.open(work, "filter").settings["similarity_min"]
+    if isinstance(least, dict):
+        return least
+    return {"single": least, "multi": least}  # of version 0.1

@@ -300,6 +300,28 @@ def test_build_keep_rate_keeps_the_best_share(tmp_path: Path) -> None:
     assert sorted(scores(out)) == sorted(kept_all)[4:]
 
 
+def test_build_keeps_numbers_and_rates_of_each_kind(tmp_path: Path) -> None:
+    """The paper keeps a larger share of dialogues with several images, whose worst image is the less similar one."""
+    out = tmp_path / "set"
+    settings = BuildSettings(
+        "demo", out, num_single=12, num_multi=12, writer=WriterSettings("offline"), matcher="labels"
+    )
+
+    def num_kept(**flags: Any) -> tuple[int, int]:
+        build(BuildSettings(**{**vars_of(settings), **flags}))
+        images = [len(dialogue.images) for dialogue in load_dialogues(str(out))]
+        return images.count(1), len(images) - images.count(1)
+
+    single, multi = num_kept()
+    halves = num_kept(keep_rate=0.5)
+    assert halves == (pytest.approx(single / 2, abs=1), pytest.approx(multi / 2, abs=1))
+    assert num_kept(keep_numbers="single=3,multi=4") == (3, 4)
+    funnel = json.loads((out / "funnel.json").read_text())[-1]
+    assert funnel["removed"]["not_among_best"] == single + multi - 7
+    assert num_kept(similarity_min="single=-1,multi=2") == (single, 0)
+    assert "Similarity of image and text: multi" in (tmp_path / "set.work" / "report.html").read_text()
+
+
 def scores(folder: Path) -> list[float]:
     return [image.similarity or 0.0 for dialogue in load_dialogues(str(folder)) for image in dialogue.images]
 

@@ -16,7 +16,7 @@ from mmcr_dataset.__main__ import main
 from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.publish.builder import open_builder
 from mmcr_dataset.stage.stages import REMOVED, STAGES, Removed, Stage, invalidate_shards, write_jsonl
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_threshold, read_values
+from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_thresholds, read_values
 from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.mmcr_dataset.test_pipeline import good_reply
@@ -169,7 +169,7 @@ def test_each_stage_has_its_own_removed_folder() -> None:
     assert REMOVED.keys() == STAGES.keys()
 
 
-@pytest.mark.parametrize("read", [read_similarities, read_threshold, open_builder, lambda w: Stage.open(w, "filter")])
+@pytest.mark.parametrize("read", [read_similarities, read_thresholds, open_builder, lambda w: Stage.open(w, "filter")])
 def test_open_what_was_never_made_writes_nothing_and_says_what_to_run(
     read: Callable[[Path], object], tmp_path: Path
 ) -> None:
@@ -195,7 +195,7 @@ def test_reading_a_work_folder_writes_nothing(built: Path, capsys: pytest.Captur
     assert [sum(count.removed.values()) for count in counts] == [1, 2, 1]  # repeated images before they are paid for
     show_report(work, counts)
     assert read_similarities(work)
-    assert read_threshold(work) is None
+    assert read_thresholds(work) == {"single": None, "multi": None}
     assert len(list(read_dialogues(work, "filter"))) == counts[-1].num_kept
     open_builder(work)
     assert main(["describe", str(built / "set")]) == 0

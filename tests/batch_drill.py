@@ -1,4 +1,4 @@
-"""The Batch API under kills, statuses and bad lines drawn by a seed: each dialogue once, the money that the server counted.
+"""The Batch API under kills, statuses and bad lines drawn by a seed: each dialogue once, the server's money.
 
     python -m tests.batch_drill [NUM]       so many interleavings (200); prints each and what was wrong
 

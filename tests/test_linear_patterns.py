@@ -1,4 +1,4 @@
-"""Every regular expression that reads foreign text, and every reader as a whole, takes time in proportion to its length."""
+"""Every regular expression and every reader of foreign text takes time in proportion to its length."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ FLAGS = {
     "mmcr_dataset describe": "tokenizer",
     "mmcr_dataset check": "",
     "mmcr_dataset publish": "push_to private revision pr allow_offline force gated",
-    "mmcr_dataset remove": "ids url_pattern reason",
+    "mmcr_dataset remove": "ids url_pattern owner images reason purge",
     "mmcr_dataset import": "images output_dir licence",
     "mmcr_dataset label": "pairs seed",
     "mmcr_dataset contamination": "with bits html remove",

@@ -11,8 +11,9 @@ from pathlib import Path
 from mmcr_dataset.publish.check import check_dataset
 from mmcr_dataset.publish.describe import load_statistics
 from mmcr_dataset.publish.publish_settings import PublishSettings
+from mmcr_dataset.publish.remove import find_taken_out
 from mmcr_dataset.publish.upload import Target, retrying, upload
-from mmcr_dataset.stage.takedowns import redact_log
+from mmcr_dataset.stage.takedowns import load_takedowns, private_log, redact_log
 
 OWN_NAME = "mmcr-310k"  # users expect rows written by a model under the paper's name
 _STALE = ("single/*.parquet", "multi/*.parquet")
@@ -22,7 +23,8 @@ def publish(folder: Path, settings: PublishSettings) -> str:
     """Check and upload a folder; returns the URL of the commit or pull request.
 
     Raises:
-        ValueError: the check finds errors, the name mmcr-310k is used for offline rows, or the Hub rejects the upload.
+        ValueError: the check finds errors, the name mmcr-310k is used for offline rows, a row was taken out
+            before, or the Hub rejects the upload.
     """
     errors = [finding.show() for finding in check_dataset(folder) if finding.is_error]
     if errors:
@@ -33,6 +35,14 @@ def publish(folder: Path, settings: PublishSettings) -> str:
         raise ValueError(
             f"not published: {OWN_NAME} is the name of a set written by a model, these rows are of the offline writer; "
             "choose another name, or pass --allow_offline"
+        )
+    left = find_taken_out(folder, load_takedowns(folder))
+    if left:
+        shown = ", ".join(list(left)[:5]) + (" ..." if len(left) > 5 else "")
+        raise ValueError(
+            f"not published: {len(left)} rows of {folder} were taken out, or fall under a rule of "
+            f"{private_log(folder)} ({shown}); remove them with `python -m mmcr_dataset remove {folder} --ids FILE`, or "
+            "build again"
         )
     redact_log(folder)  # a log of an older version told reasons and addresses
     return _upload(folder, settings)

@@ -113,7 +113,7 @@ def retrying(call: Callable[[], Any], explain: Callable[[int, str], str]) -> Any
     for attempt in range(1, _MAX_ATTEMPTS + 1):
         try:
             return call()
-        except (HfHubHTTPError, RuntimeError, *connection_errors()) as error:
+        except (RuntimeError, *connection_errors()) as error:
             cause = error.__cause__ if type(error) is RuntimeError else error  # the upload of a large file wraps both
             if not isinstance(cause, connection_errors()):
                 raise

@@ -1,4 +1,4 @@
-"""A token that expires in the middle of an update, after each request in turn: readers get the old set or the new one."""
+"""A token that expires after each request of an update in turn: readers get the old set or the new one."""
 
 from __future__ import annotations
 

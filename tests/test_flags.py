@@ -23,7 +23,7 @@ FLAGS = {
     "fetch_timeout_s allow_loopback engine ranks slurm_partition slurm_time reencode",
     "mmcr_dataset describe": "tokenizer",
     "mmcr_dataset check": "",
-    "mmcr_dataset publish": "push_to private revision pr allow_offline force gated",
+    "mmcr_dataset publish": "push_to private revision pr allow_offline force squash_history gated",
     "mmcr_dataset remove": "ids url_pattern owner images reason purge",
     "mmcr_dataset import": "images output_dir licence",
     "mmcr_dataset label": "pairs seed",

@@ -6,7 +6,9 @@ that were removed from the folder are deleted in the same commit.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Any
 
 from mmcr_dataset.publish.check import check_dataset
 from mmcr_dataset.publish.describe import load_statistics
@@ -14,6 +16,8 @@ from mmcr_dataset.publish.publish_settings import PublishSettings
 from mmcr_dataset.publish.remove import find_taken_out
 from mmcr_dataset.publish.upload import Target, retrying, upload
 from mmcr_dataset.stage.takedowns import load_takedowns, private_log, redact_log
+
+log = logging.getLogger(__name__)
 
 OWN_NAME = "mmcr-310k"  # users expect rows written by a model under the paper's name
 _STALE = ("single/*.parquet", "multi/*.parquet")
@@ -41,8 +45,8 @@ def publish(folder: Path, settings: PublishSettings) -> str:
         shown = ", ".join(list(left)[:5]) + (" ..." if len(left) > 5 else "")
         raise ValueError(
             f"not published: {len(left)} rows of {folder} were taken out, or fall under a rule of "
-            f"{private_log(folder)} ({shown}); remove them with `python -m mmcr_dataset remove {folder} --ids FILE`, or "
-            "build again"
+            f"{private_log(folder)} ({shown}); remove them with `python -m mmcr_dataset remove {folder} --ids FILE` "
+            "or build again"
         )
     redact_log(folder)  # a log of an older version told reasons and addresses
     return _upload(folder, settings)
@@ -61,9 +65,22 @@ def _upload(folder: Path, settings: PublishSettings) -> str:
         if settings.revision is not None and not settings.create_pr:
             api.create_branch(settings.repo_id, branch=settings.revision, repo_type="dataset", exist_ok=True)
         commit = upload(folder, target, f"Publish {folder.resolve().name}")
+        if settings.squash_history:
+            squash(api, settings.repo_id, settings.revision)
         return str(commit.pr_url or commit.commit_url)
 
     return str(retrying(attempt, lambda status, said: _explain(status, settings, said)))
+
+
+def squash(api: Any, repo_id: str, revision: str | None) -> None:  # noqa: ANN401  (an HfApi)
+    """Make one commit of a branch's history, so that no earlier commit of it holds rows that were taken out."""
+    api.super_squash_history(repo_id, repo_type="dataset", branch=revision)
+    refs = api.list_repo_refs(repo_id, repo_type="dataset", include_pull_requests=True)
+    found = (*refs.branches, *refs.tags, *(refs.pull_requests or ()))
+    others = [ref.name for ref in found if ref.name != (revision or "main")]
+    log.info("history of %s is one commit now", repo_id)
+    if others:
+        log.warning("%s: the branches, tags and pull requests %s still hold what they held", repo_id, ", ".join(others))
 
 
 def _explain(status: int, settings: PublishSettings, said: str) -> str:

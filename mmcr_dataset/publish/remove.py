@@ -60,8 +60,9 @@ def to_rules(
 
 
 def find_taken_out(folder: Path, taken_out: Takedowns) -> dict[str, str]:
-    """Ids of the rows of a folder that were taken out, each with the reason."""
+    """Ids of the rows of a folder that were taken out, by their id or by a rule, each with the reason."""
     found: dict[str, str] = {}
+    taken_out = taken_out.named()
     for row_id, urls, sha256s in _read_keys(folder, taken_out.needs_images) if taken_out else ():
         why = taken_out.reason(row_id, sha256s, urls[0], urls[1:])
         if why is not None:

@@ -110,10 +110,11 @@ def retrying(call: Callable[[], Any], explain: Callable[[int, str], str]) -> Any
     """
     from huggingface_hub.errors import HfHubHTTPError
 
+    failures: tuple[type[Exception], ...] = (RuntimeError, *connection_errors())
     for attempt in range(1, _MAX_ATTEMPTS + 1):
         try:
             return call()
-        except (RuntimeError, *connection_errors()) as error:
+        except failures as error:
             cause = error.__cause__ if type(error) is RuntimeError else error  # the upload of a large file wraps both
             if not isinstance(cause, connection_errors()):
                 raise

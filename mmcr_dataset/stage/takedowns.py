@@ -87,6 +87,14 @@ class Takedowns:
         lines = sorted(json.dumps(entry, sort_keys=True) for entry in self.entries)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
+    def named(self) -> Takedowns:
+        """What was named itself, by id or by a rule: not another row of the same page or with the same images."""
+        entries = [
+            entry if any(entry.get(rule) for rule in RULES) else {name: entry.get(name) for name in ("id", "reason")}
+            for entry in self.entries
+        ]
+        return Takedowns(entries)
+
     def reason(
         self, id_: str | None, sha256s: Sequence[str], document_url: str | None, image_urls: Sequence[str | None]
     ) -> tuple[str, str] | None:

@@ -17,7 +17,8 @@ from mmcr_bench.select.topics import Tagging
 from mmcr_bench.select.topics_of_rows import write_topics
 from mmcr_bench.table_1 import Size, measure_sizes, show_table_1
 from mmcr_dataset.publish.card import refresh_card
-from mmcr_dataset.publish.remove import remove_rows
+from mmcr_dataset.publish.remove import find_taken_out, remove_rows
+from mmcr_dataset.stage.takedowns import Takedowns, load_takedowns
 
 REPORT_NAME = "bench.json"
 
@@ -96,6 +97,8 @@ def build_bench(
     """
     folders = _check_folders(dataset, out, overwrite)
     candidates, num_undecodable = read_candidates(folders)
+    taken_out = _find_taken_out(folders)
+    candidates = [candidate for candidate in candidates if candidate.id not in taken_out]
     if tagging is not None:
         topics = {id_: topic.label for id_, topic in tagging.topics.items()}
         candidates = [replace(candidate, topic=topics.get(candidate.id)) for candidate in candidates]
@@ -129,6 +132,12 @@ def build_bench(
     if tagging is not None:
         write_topics(dataset, tagging)
     return report
+
+
+def _find_taken_out(folders: list[Path]) -> set[str]:
+    """Ids of the rows that were taken down, in the data set or in the bench that is replaced."""
+    entries = [entry for folder in folders for entry in load_takedowns(folder).without_draws().entries]
+    return {row_id for folder in folders for row_id in find_taken_out(folder, Takedowns(entries))}
 
 
 def _check_folders(dataset: Path, out: Path, overwrite: bool) -> list[Path]:

@@ -15,7 +15,7 @@ PROGRAM = Program(
         "describe": "mmcr_dataset.commands:Describe",
         "check": "mmcr_dataset.commands:Check",
         "publish": "mmcr_dataset.commands:Publish",
-        "remove": "mmcr_dataset.commands:Remove",
+        "remove": "mmcr_dataset.remove_command:Remove",
         "import": "mmcr_dataset.commands:Import",
         "label": "mmcr_dataset.commands:Label",
         "contamination": "mmcr_dataset.commands:Contamination",

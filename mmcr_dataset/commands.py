@@ -81,52 +81,6 @@ class Publish:
 
 
 @dataclass(frozen=True)
-class Remove:
-    """Takedown: remove rows from a data set, and keep them out of later builds; only their shards are rewritten.
-
-    Attributes:
-        folder: a data set folder.
-        ids: file with one id a line.
-        url_pattern: regular expression searched in document and image URLs (file names, for a local source).
-        reason: kept in the private log OUT.removed.jsonl; the published one names a class.
-    """
-
-    folder: Positional[Path]
-    ids: Path | None = None
-    url_pattern: str | None = None
-    reason: str = "requested"
-
-    def run(self) -> int:
-        """Remove the rows, and print their number and unknown ids; returns 1 if there was nothing to remove.
-
-        Raises:
-            ValueError: not exactly one of `--ids` and `--url_pattern` is given.
-        """
-        from mmcr_dataset.publish.card import refresh_card
-        from mmcr_dataset.publish.remove import find_rows, remove_rows
-        from mmcr_dataset.stage.takedowns import private_log
-
-        if (self.ids is None) == (self.url_pattern is None):
-            raise ValueError("remove: give either --ids FILE or --url_pattern P")
-        if self.url_pattern is not None:
-            found = find_rows(self.folder, self.url_pattern)
-            why = {row_id: f"{self.reason}: {match}" for row_id, match in found.items()}
-        elif self.ids is not None:
-            ids = [line.strip() for line in self.ids.read_text(encoding="utf-8").splitlines() if line.strip()]
-            why = dict.fromkeys(ids, self.reason)
-        pattern = None if self.url_pattern is None else (self.url_pattern, self.reason)
-        removed = remove_rows(self.folder, why, pattern)
-        refresh_card(self.folder)
-        unknown = sorted(set(why) - set(removed))
-        print(f"{len(removed)} rows removed from {self.folder}; reasons and addresses: {private_log(self.folder)}")
-        if unknown:
-            more = " ..." if len(unknown) > 5 else ""
-            print(f"{len(unknown)} ids are not in the data set: {', '.join(unknown[:5])}{more}")
-        print("later builds leave out what was named")
-        return 0 if removed else 1
-
-
-@dataclass(frozen=True)
 class Import:
     """Convert an existing conversation set (LLaVA, ShareGPT, MMDU) to a data set.
 

@@ -84,6 +84,10 @@ class FakeBatches:
                     self._end(batch, plan)
             return 200, dict(batch)
 
+    def content(self, file_id: str) -> tuple[int, bytes]:
+        """GET /v1/files/ID/content."""
+        return 200, self.files[file_id]
+
     def _end(self, batch: dict[str, Any], plan: BatchPlan) -> None:
         if plan.refused:
             errors = [{"code": plan.refused, "message": f"refused: {plan.refused}", "line": 1}]

@@ -67,7 +67,7 @@ class FakeChatServer(LocalServer):
                 parts = urlsplit(self.path)
                 place = parts.path.removeprefix("/v1/").split("/")
                 if place[0] == "files" and place[-1] == "content":
-                    self._send_bytes(200, server.batches.files[place[1]], {})
+                    self._send_bytes(*server.batches.content(place[1]), {})
                 elif place == ["batches"]:
                     self._send(*server.batches.list(parse_qs(parts.query).get("after", [None])[0]), {})
                 elif place[0] == "batches":

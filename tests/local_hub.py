@@ -32,6 +32,8 @@ _ROUTES = [
     ("POST", _DATASET + r"/commit/(?P<revision>[^/]+)", "commit"),
     ("GET", _DATASET + r"/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?", "tree"),
     ("POST", _DATASET + r"/paths-info/(?P<revision>[^/]+)", "paths_info"),
+    ("POST", _DATASET + r"/super-squash/(?P<revision>[^/]+)", "squash"),
+    ("GET", _DATASET + r"/refs", "list_refs"),
     ("GET", _DATASET + r"/revision/(?P<revision>[^/]+)", "info"),
     ("GET", _DATASET, "info"),
     ("PUT", _DATASET + r"/settings", "settings"),
@@ -173,6 +175,21 @@ class _Routes(Handler):
             raise Refused(409, "Conflict")
         found.refs[revision] = sha
         return {}
+
+    def squash(self, repo: str, revision: str) -> Any:
+        found, _, files = self._at(repo, revision)
+        kept = {sha for ref, sha in found.refs.items() if ref != revision}
+        for sha in found.commits.keys() - kept:
+            del found.commits[sha]
+        found.commit(revision, files)
+        return {}
+
+    def list_refs(self, repo: str) -> Any:
+        found, _, _ = self._at(repo, "main")
+        refs = [{"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha} for name, sha in found.refs.items()]
+        pull_requests = [ref for ref in refs if ref["name"].startswith("refs/pr/")]
+        branches = [ref for ref in refs if ref not in pull_requests]
+        return {"branches": branches, "converts": [], "tags": [], "pullRequests": pull_requests}
 
     def info(self, repo: str, revision: str = "main") -> Any:
         found, sha, files = self._at(repo, revision)

@@ -29,7 +29,7 @@ ROOMS = {
         "generate",
         "filters publish",
         "build_settings",
-        "commands pipeline",
+        "commands pipeline remove_command",
         "build_command",
         "__main__",
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ def push_scores(folder: Path, model: str) -> str:
     kept = [one for one in card.data.eval_results or [] if _identity(one) not in named]
     card.data.model_name = card.data.model_name or model.split("/")[-1]
     card.data.eval_results = [*kept, *ours]
-    card.text = _with_table(card.text, results)
+    card.text = with_section(card.text, f"## Scores\n\n{run_table(results)}")
     try:
         return str(card.push_to_hub(model, commit_message="Scores of python -m eval_tasks"))
     except (HfHubHTTPError, OSError, ValueError) as error:
@@ -84,10 +83,9 @@ def _identity(result: Any) -> tuple[str, str, str]:  # noqa: ANN401  (an EvalRes
     return result.dataset_type, result.metric_type, rules
 
 
-def _with_table(text: str, results: Mapping[str, Any]) -> str:
-    """The card's text with the table of the run, in place of the one of an earlier push."""
-    section = f"{BEGIN}\n## Scores\n\n{run_table(results)}\n{END}"
-    earlier = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
-    if earlier.search(text):
-        return earlier.sub(lambda match: section, text)
-    return f"{text.rstrip()}\n\n{section}\n"
+def with_section(text: str, section: str) -> str:
+    """The card's text with the section of the run, in place of the one of an earlier push."""
+    section = f"{BEGIN}\n{section}\n{END}"
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{section}{after}" if begin and end else f"{text.rstrip()}\n\n{section}\n"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmcr_dataset.endpoint.ledger import (
-    key_of,
-)
+from mmcr_dataset.endpoint.ledger import Ledger, key_of
 from mmcr_dataset.endpoint.ledger_pages import read_records
 from mmcr_dataset.endpoint.ledger_schema import (
     FORMAT_VERSION,
@@ -28,6 +26,7 @@ from mmcr_dataset.endpoint.ledger_schema import (
     settle,
 )
 
+_SHOWN_IMAGE = re.compile(r"data:sha256,([0-9a-f]{64})")
 _BY_MODEL = """
 SELECT json_extract(request, '$.model'), COUNT(*), COALESCE(SUM(json_extract(reply, '$.usage.prompt_tokens')), 0),
     COALESCE(SUM(json_extract(reply, '$.usage.completion_tokens')), 0), SUM(usd)
@@ -156,3 +155,34 @@ def _write(rows: Iterable[Sequence[Any]], out: Path) -> CopyResult:
     finally:
         unfinished.unlink(missing_ok=True)
     return saved
+
+
+def forget_images(path: Path, sha256s: Set[str]) -> int:
+    """Delete the requests that show one of these images, and their replies; what they cost stays counted.
+
+    Args:
+        path: the ledger.
+        sha256s: digests of the original image files.
+
+    Returns:
+        Number of requests.
+
+    Raises:
+        LedgerError: the file is no ledger, or in use.
+    """
+    if not sha256s or not path.is_file():
+        return 0
+    with Ledger(path), ledger_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA secure_delete=ON")
+        num_deleted = 0
+        for table in ("answered", "failed"):
+            shown = db.execute(f"SELECT DISTINCT key, request FROM {table}")  # noqa: S608  (one of two names)
+            keys = [key for key, request in shown if sha256s & set(_SHOWN_IMAGE.findall(request))]
+            db.execute("BEGIN")
+            db.executemany(f"DELETE FROM {table} WHERE key = ?", [(key,) for key in keys])  # noqa: S608
+            db.execute("COMMIT")
+            num_deleted += len(keys)
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.execute("VACUUM")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return num_deleted

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _CONNECT_S = 30.0
 _UPLOAD_S = 3600.0
 _KEEPALIVE_S = 15.0
+_KEY_MIN_CHARACTERS = 8  # a shorter one is a placeholder such as "none", and a word of many answers
+_HIDDEN = b"[key]"
 _JSON: Any = {"headers": {"Content-Type": "application/json"}}
 
 
@@ -67,6 +69,7 @@ class Transport:
     ) -> None:
         openai, httpx = _import_sdk()
         self._timeout_s = timeout_s
+        self._keys: list[bytes] = []
         self._response: Any = httpx.Response
         self._connection_errors = (TimeoutError, openai.APIConnectionError, httpx.TransportError)
         limits = httpx.Limits(max_connections=0, keepalive_expiry=_KEEPALIVE_S)  # 0: the rate limiter decides how many
@@ -77,11 +80,11 @@ class Transport:
         }
         self._client: AsyncOpenAI
         if api_version is None:
-            open_key = clean_key(api_key or os.environ.get("OPENAI_API_KEY"), "OPENAI_API_KEY")
+            open_key = self._known(api_key or os.environ.get("OPENAI_API_KEY"), "OPENAI_API_KEY")
             self._client = openai.AsyncOpenAI(base_url=base_url, api_key=open_key or "none", **shared)
         else:
-            key = clean_key(api_key or os.environ.get("AZURE_OPENAI_API_KEY"), "AZURE_OPENAI_API_KEY")
-            token = clean_key(os.environ.get("AZURE_OPENAI_AD_TOKEN"), "AZURE_OPENAI_AD_TOKEN")
+            key = self._known(api_key or os.environ.get("AZURE_OPENAI_API_KEY"), "AZURE_OPENAI_API_KEY")
+            token = self._known(os.environ.get("AZURE_OPENAI_AD_TOKEN"), "AZURE_OPENAI_AD_TOKEN")
             self._client = openai.AsyncAzureOpenAI(
                 azure_endpoint=base_url,
                 azure_deployment=deployment,
@@ -90,6 +93,19 @@ class Transport:
                 azure_ad_token=token,
                 **shared,
             )
+
+    def _known(self, key: str | None, variable: str) -> str | None:
+        """The key without white space, remembered so that no answer that repeats it is kept."""
+        cleaned = clean_key(key, variable)
+        if cleaned is not None and len(cleaned) >= _KEY_MIN_CHARACTERS:
+            self._keys.append(cleaned.encode("ascii"))
+        return cleaned
+
+    def _hide_keys(self, body: bytes) -> bytes:
+        """The body with each key replaced: some servers repeat the Authorization header in their errors."""
+        for key in self._keys:
+            body = body.replace(key, _HIDDEN)
+        return body
 
     async def close(self) -> None:
         """Close all connections."""
@@ -122,9 +138,14 @@ class Transport:
 
     async def _stream(self, file_id: str, to: Path) -> Any:  # noqa: ANN401  (a response whose body is on disk)
         async with self._client.files.with_streaming_response.content(file_id) as response:
+            left, keep = b"", max(map(len, self._keys), default=1) - 1
             with to.open("wb") as file:
                 async for chunk in response.iter_bytes(1 << 20):
-                    await asyncio.to_thread(file.write, chunk)
+                    text = self._hide_keys(left + chunk)
+                    cut = max(0, len(text) - keep)  # what may be the beginning of a key waits for the next chunk
+                    left = text[cut:]
+                    await asyncio.to_thread(file.write, text[:cut])
+                file.write(left)
         return self._response(200, headers=response.headers)
 
     async def _try(self, call: Awaitable[Any], limit_s: float | None) -> HttpResponse:
@@ -143,7 +164,7 @@ class Transport:
             raise RequestFailed(
                 "connection", f"{type(cause).__name__}: {cause}", maybe_billed=not _is_unconnected(error)
             ) from error
-        return HttpResponse(response.status_code, response.headers, response.content)
+        return HttpResponse(response.status_code, response.headers, self._hide_keys(response.content))
 
 
 def clean_key(key: str | None, variable: str) -> str | None:

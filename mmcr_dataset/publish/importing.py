@@ -17,6 +17,7 @@ from mmcr_dataset.publish.data_folder import begin_folder, check_replaceable, re
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.stage.stages import REMOVED, Removed, StageCount, write_jsonl, write_text
+from mmcr_dataset.stage.takedowns import Takedowns, load_takedowns
 
 
 def import_conversations(file: Path, images: Path, out: Path, licence: str | None = None) -> StageCount:
@@ -39,7 +40,8 @@ def import_conversations(file: Path, images: Path, out: Path, licence: str | Non
     records = read_records(file)
     removed: list[Removed] = []
     unfinished = begin_folder(out)
-    results = to_dialogues(records, images, licence)
+    taken_out = load_takedowns(out)
+    results = (_without(taken_out, result) for result in to_dialogues(records, images, licence))
     kept = _keep(tqdm(results, "import", len(records), unit=" record", disable=None, file=sys.stderr), removed)
     num_rows = sum(write_dataset(kept, unfinished, size_of_images(records, images)).values())
     reasons = Counter(row.reason for row in removed)
@@ -55,6 +57,12 @@ def import_conversations(file: Path, images: Path, out: Path, licence: str | Non
     refresh_card(unfinished, out.name)
     replace_folder(unfinished, out, "import")
     return count
+
+
+def _without(taken_out: Takedowns, result: Dialogue | Removed) -> Dialogue | Removed:
+    """The result; in its place a removed row if it was taken out of the set before."""
+    why = None if isinstance(result, Removed) else taken_out.reason_of(result)
+    return result if why is None else Removed(result.id, *why)
 
 
 def _keep(results: Iterable[Dialogue | Removed], removed: list[Removed]) -> Iterator[Dialogue]:

@@ -19,6 +19,7 @@ class PublishSettings:
         create_pr: open a pull request instead of committing.
         allow_offline: allow rows of the offline writer under the name mmcr-310k.
         force: overwrite what somebody else has changed in the repository since it was last published.
+        squash_history: make one commit of the branch's history after the upload, so that removed rows are gone from it.
         gated: gated access, with automatic (auto) or manual approval; None for no change.
     """
 
@@ -28,9 +29,14 @@ class PublishSettings:
     create_pr: Annotated[bool, arg(name="pr")] = False
     allow_offline: bool = False
     force: bool = False
+    squash_history: bool = False
     gated: Literal["auto", "manual"] | None = None
 
     def __post_init__(self) -> None:
+        if self.squash_history and self.create_pr:
+            raise ValueError(
+                "--squash_history: goes with a commit, not with --pr; squash when the pull request is merged"
+            )
         org, _, name = self.repo_id.partition("/")
         if not org or not name or "/" in name:
             raise ValueError(f"--push_to {self.repo_id!r}: expected ORG/NAME, a bare name is not found on the Hub")

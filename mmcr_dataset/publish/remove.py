@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from mmcr_dataset.publish.parquet import to_row_groups, write_shard
 from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.takedowns import (
     LOG_NAME,
-    compile_pattern,
+    Takedowns,
     log_takedowns,
     read_log,
     redact_log,
@@ -24,25 +24,59 @@ from mmcr_dataset.stage.takedowns import (
 _KEYS = ["id", "source"]
 
 
-def find_rows(folder: Path, url_pattern: str) -> dict[str, str]:
-    """Ids of rows with a matching document or image URL, each with a reason.
+def find_rows(
+    folder: Path, url_pattern: str | None = None, owner: str | None = None, images: Collection[str] = ()
+) -> dict[str, str]:
+    """Ids of the rows that a rule names, each with what it matched.
 
     Args:
         folder: a data set folder.
         url_pattern: regular expression searched in every URL of a row.
+        owner: HOST or HOST/PATH of the document's or an image's URL.
+        images: SHA-256 of image files.
 
     Raises:
         ValueError: the pattern is not a regular expression, or the folder has no shards.
     """
-    pattern = compile_pattern(url_pattern)
+    taken_out = Takedowns(to_rules("", url_pattern, owner, images))
     found: dict[str, str] = {}
-    for _, table in _shards(folder):
-        for row in table.to_pylist():
-            urls = [row["source"]["document_url"], *(row["source"]["picture_urls"] or [])]
-            match = next((url for url in urls if url is not None and pattern.search(url)), None)
-            if match is not None:
-                found[row["id"]] = f"address {match}"
+    for row_id, urls, sha256s in _read_keys(folder, taken_out.needs_images):
+        image = next((sha256 for sha256 in sha256s if sha256 in images), None)
+        match = next((url for url in urls if url and taken_out.reason(None, (), url, ())), None)
+        if image or match:
+            found[row_id] = f"image {image}" if image else f"address {match}"
     return found
+
+
+def to_rules(
+    reason: str, url_pattern: str | None = None, owner: str | None = None, images: Collection[str] = ()
+) -> list[dict[str, str]]:
+    """The entries of the log that keep what is named out of later builds."""
+    rules = [{"url_pattern": url_pattern}] if url_pattern else []
+    rules += [{"owner": owner}] if owner else []
+    rules += [{"image_sha256": sha256} for sha256 in sorted(images)]
+    return [{**rule, "reason": reason} for rule in rules]
+
+
+def find_taken_out(folder: Path, taken_out: Takedowns) -> dict[str, str]:
+    """Ids of the rows of a folder that were taken out, by their id or by a rule, each with the reason."""
+    found: dict[str, str] = {}
+    taken_out = taken_out.named()
+    for row_id, urls, sha256s in _read_keys(folder, taken_out.needs_images) if taken_out else ():
+        why = taken_out.reason(row_id, sha256s, urls[0], urls[1:])
+        if why is not None:
+            found[row_id] = why[1]
+    return found
+
+
+def _read_keys(folder: Path, with_images: bool) -> Iterator[tuple[str, list[str | None], list[str]]]:
+    """Id, URLs (the document's first) and the SHA-256 of the images of each row; the last only where they are asked."""
+    for path, _ in _shards(folder):
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=64, columns=[*_KEYS, *["images"] * with_images]):
+                for row in batch.to_pylist():
+                    urls = [row["source"]["document_url"], *(row["source"]["picture_urls"] or [])]
+                    yield row["id"], urls, [hashlib.sha256(one["bytes"]).hexdigest() for one in row.get("images", ())]
 
 
 def count_removed(folder: Path) -> dict[str, int]:
@@ -57,7 +91,7 @@ def _shards(folder: Path) -> list[tuple[Path, pa.Table]]:
     return shards
 
 
-def remove_rows(folder: Path, reason_by_id: Mapping[str, str], pattern: tuple[str, str] | None = None) -> list[str]:
+def remove_rows(folder: Path, reason_by_id: Mapping[str, str], rules: Sequence[Mapping[str, str]] = ()) -> list[str]:
     """Remove rows by id, and keep them out of later builds.
 
     Each removed row is logged with its reason, URLs and hashes of its images (never images or texts) in the private
@@ -68,7 +102,7 @@ def remove_rows(folder: Path, reason_by_id: Mapping[str, str], pattern: tuple[st
     Args:
         folder: a data set folder.
         reason_by_id: ids to remove.
-        pattern: a regular expression for addresses that later builds leave out, and the reason.
+        rules: entries of what later builds leave out, from `to_rules`.
 
     Returns:
         The ids that were removed.
@@ -82,8 +116,7 @@ def remove_rows(folder: Path, reason_by_id: Mapping[str, str], pattern: tuple[st
         raise ValueError(f"{folder}: removing {len(reason_by_id)} rows would leave none; delete the data set instead")
     found = {id_ for _, table in shards for id_ in table["id"].to_pylist()}
     others = [{"id": id_, "reason": why} for id_, why in reason_by_id.items() if id_ not in found]
-    patterns = [] if pattern is None else [{"url_pattern": pattern[0], "reason": pattern[1]}]
-    log_takedowns(folder, [], [*others, *patterns])
+    log_takedowns(folder, [], [*others, *rules])
     removed: list[str] = []
     for path, table in shards:
         gone = [row for row in table.to_pylist() if row["id"] in reason_by_id]

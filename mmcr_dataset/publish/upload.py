@@ -110,17 +110,28 @@ def retrying(call: Callable[[], Any], explain: Callable[[int, str], str]) -> Any
     """
     from huggingface_hub.errors import HfHubHTTPError
 
+    failures: tuple[type[Exception], ...] = (RuntimeError, *connection_errors())
     for attempt in range(1, _MAX_ATTEMPTS + 1):
         try:
             return call()
-        except HfHubHTTPError as error:
-            status = error.response.status_code if error.response is not None else 0
+        except failures as error:
+            cause = error.__cause__ if type(error) is RuntimeError else error  # the upload of a large file wraps both
+            if not isinstance(cause, connection_errors()):
+                raise
+            response = cause.response if isinstance(cause, HfHubHTTPError) else None
+            status = response.status_code if response is not None else 0
             if status not in (409, 412, 429, 500, 502, 503, 504) or attempt == _MAX_ATTEMPTS:
-                raise ValueError(explain(status, str(error))) from error
+                raise ValueError(explain(status, _without_token(str(cause)))) from error
             time.sleep(0.5 * 2**attempt)
-        except connection_errors() as error:
-            raise ValueError(explain(0, str(error))) from error
     raise AssertionError("unreachable: the loop returns or raises")
+
+
+def _without_token(text: str) -> str:
+    """What the Hub said, without the token that was sent to it."""
+    from huggingface_hub import get_token
+
+    token = get_token()
+    return text.replace(token, "[token]") if token else text
 
 
 def connection_errors() -> tuple[type[Exception], ...]:

@@ -1,8 +1,9 @@
 """The takedown log of a data set: rows that were taken out, by a takedown or a bench's draw, and stay out.
 
-`OUT.removed.jsonl`, beside the data set and its work folder, is what every later build applies; only its owner may read
-it. `OUT/removed.jsonl` is what is published of it: ids and classes of reasons. A row is known again by its id, by its
-images (another writer gives the same document another id), or by the URLs that it came from.
+`OUT.removed.jsonl`, beside the data set and its work folder, is what later builds, imports, draws and uploads apply;
+only its owner may read it. `OUT/removed.jsonl` is what is published of it: ids and classes of reasons. A row is known
+again by its id, by its images (another writer gives the same document another id), or by the URLs that it came from.
+Rules name what was never in the set: a pattern for addresses, an owner's address, an image.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.stage.stages import read_jsonl, write_text
 
 LOG_NAME = "removed.jsonl"
 TAKEN_DOWN = "taken down"
+RULES = ("url_pattern", "owner", "image_sha256")
+_DRAWN = ("drawn for ", "shows an image of ")  # the row is in a bench, or shares an image with it
+_REPEATED = "repeated images"  # another row with these images stays
 _CLASSES = re.compile(
     r"(?:drawn for|shows an image of|overlap with) [\w. -]{1,64}|repeated images|requested|taken down"
 )
@@ -29,7 +34,7 @@ class Takedowns:
     """What must not be published again.
 
     Args:
-        entries: lines of the log: `id`, `source`, `images` (sha256 of each), `reason`; or `url_pattern`, `reason`.
+        entries: lines of the log: `id`, `source`, `images` (sha256 of each), `reason`; or one of RULES, and `reason`.
 
     Raises:
         ValueError: a pattern is not a regular expression.
@@ -40,13 +45,17 @@ class Takedowns:
         self._by_id: dict[str, str] = {}
         self._by_images: dict[tuple[str, ...], str] = {}
         self._by_page: dict[tuple[str | None, ...], str] = {}
+        self._by_image: dict[str, str] = {}
         self._patterns: list[tuple[re.Pattern[str], str]] = []
+        self._owners: list[tuple[str, str]] = []
         for entry in self.entries:
-            reason = str(entry.get("reason"))
-            if entry.get("url_pattern"):
-                self._patterns.append((compile_pattern(str(entry["url_pattern"])), reason))
+            reason = str(entry.get("reason") or TAKEN_DOWN)
+            if any(entry.get(rule) for rule in RULES):
+                self._add_rule(entry, reason)
                 continue
             self._by_id[str(entry.get("id"))] = reason
+            if reason == _REPEATED:
+                continue
             if entry.get("images"):
                 self._by_images[tuple(sorted(entry["images"]))] = reason
             source = entry.get("source") or {}
@@ -54,13 +63,38 @@ class Takedowns:
             if any("://" in (url or "") for url in page):  # a file name is no address: archives repeat them
                 self._by_page[page] = reason
 
+    def _add_rule(self, entry: Mapping[str, Any], reason: str) -> None:
+        if entry.get("url_pattern"):
+            self._patterns.append((compile_pattern(str(entry["url_pattern"])), reason))
+        elif entry.get("owner"):
+            self._owners.append((str(entry["owner"]), reason))
+        else:
+            self._by_image[str(entry["image_sha256"])] = reason
+
     def __bool__(self) -> bool:
         return bool(self.entries)
+
+    @property
+    def needs_images(self) -> bool:
+        """True if the digests of a row's images can decide."""
+        return bool(self._by_image or self._by_images)
+
+    def without_draws(self) -> Takedowns:
+        """What must not be in a bench either: all but what was taken out because it is in one."""
+        return Takedowns(entry for entry in self.entries if not str(entry.get("reason")).startswith(_DRAWN))
 
     def fingerprint(self) -> str:
         """Hash that changes with the log."""
         lines = sorted(json.dumps(entry, sort_keys=True) for entry in self.entries)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def named(self) -> Takedowns:
+        """What was named itself, by id or by a rule: not another row of the same page or with the same images."""
+        entries = [
+            entry if any(entry.get(rule) for rule in RULES) else {name: entry.get(name) for name in ("id", "reason")}
+            for entry in self.entries
+        ]
+        return Takedowns(entries)
 
     def reason(
         self, id_: str | None, sha256s: Sequence[str], document_url: str | None, image_urls: Sequence[str | None]
@@ -75,9 +109,11 @@ class Takedowns:
         """
         found = self._by_id.get(id_) if id_ is not None else None
         found = found or self._by_images.get(tuple(sorted(sha256s))) or self._by_page.get((document_url, *image_urls))
+        found = found or next((why for sha256 in sha256s if (why := self._by_image.get(sha256))), None)
         if found is None:
             urls = [url for url in (document_url, *image_urls) if url]
             found = next((why for pattern, why in self._patterns if any(map(pattern.search, urls))), None)
+            found = found or next((why for owner, why in self._owners if any(is_of(owner, url) for url in urls)), None)
         return None if found is None else ("taken_out", found)
 
     def reason_of(self, dialogue: Dialogue) -> tuple[str, str] | None:
@@ -85,6 +121,19 @@ class Takedowns:
         images = dialogue.images
         urls = [image.url for image in images]
         return self.reason(dialogue.id, [image.sha256 for image in images], dialogue.source.document_url, urls)
+
+
+def is_of(owner: str, url: str) -> bool:
+    """True if an address is of an owner: HOST with its subdomains, or HOST/PATH and what is below it."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").removesuffix(".")
+    except ValueError:
+        return False
+    name, _, path = owner.lower().partition("/")
+    is_host = host == name or host.endswith(f".{name}")
+    path = path.rstrip("/")
+    return is_host and (not path or f"{parts.path.lower()}/".startswith(f"/{path}/"))
 
 
 def compile_pattern(url_pattern: str) -> re.Pattern[str]:

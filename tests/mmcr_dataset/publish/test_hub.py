@@ -357,3 +357,21 @@ def test_publish_to_a_hub_that_is_not_there_is_one_line(folder: Path, tmp_path: 
     assert said.returncode == 2
     assert "error: the Hub does not answer" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_publish_squash_history_leaves_no_commit_with_the_removed_row(folder: Path, tmp_path: Path) -> None:
+    with LocalHub() as hub:
+        assert publish(hub, tmp_path, folder).returncode == 0
+        assert publish(hub, tmp_path, folder, "--revision", "old").returncode == 0
+        old = hub.repos[REPO].commits[hub.repos[REPO].refs["main"]]["single/train-00000-of-00001.parquet"]
+        (tmp_path / "ids").write_text(f"{0:032x}\n")
+        assert program(hub, tmp_path, "-m", "mmcr_dataset", "remove", str(folder), "--ids", "ids").returncode == 0
+        said = publish(hub, tmp_path, folder, "--squash_history")
+        assert said.returncode == 0, said.stderr
+        repo = hub.repos[REPO]
+        holding = [sha for sha, files in repo.commits.items() if old in files.values()]
+        assert holding == [repo.refs["old"]]
+        assert "pull requests old still hold" in said.stderr
+        assert program(hub, tmp_path, "-c", COUNT_ROWS).stdout.split() == ["5", "3", "2"]
+        assert publish(hub, tmp_path, folder).returncode == 0  # a squashed branch is still ours
+        assert publish(hub, tmp_path, folder, "--squash_history", "--pr").returncode == 2

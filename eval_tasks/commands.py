@@ -44,7 +44,7 @@ class Run:
             those by which VLMEvalKit asks the model's type (hf:).
         output_dir: folder of the run; default eval_runs/MODEL.
         limit: evaluate only the first N samples of each task.
-        max_new_tokens: maximum number of new tokens of a reply.
+        max_new_tokens: maximum number of new tokens of a reply; default 1024, by the rules of an adapter its own.
         batch_size: batch size of decoding (hf:), or max concurrency of requests (api:); default 8 and 16.
         model_args: as in lm-eval: pretrained=FOLDER_OR_HUB_ID,revision=COMMIT; with --model hf.
         gen_kwargs: generation settings, as in lm-eval: temperature=0.6,top_p=0.95,max_new_tokens=N; default greedy.
@@ -74,7 +74,7 @@ class Run:
     rules: str | None = None
     output_dir: Path | None = None
     limit: int | None = None
-    max_new_tokens: int = 1024
+    max_new_tokens: int | None = None
     batch_size: int | None = None
     model_args: Annotated[str | None, arg(metavar="K=V,...")] = None
     gen_kwargs: Annotated[str | None, arg(metavar="K=V,...")] = None
@@ -108,8 +108,9 @@ class Run:
         trackers = [name.strip() for name in (self.report_to or "").split(",") if name.strip()]
         check_trackers(trackers)
 
-        model, max_new_tokens = self._model(), _max_new_tokens(self.gen_kwargs, self.max_new_tokens)
+        model = self._model()
         rules = rules_of_model(model) if self.rules == AUTO else self.rules
+        max_new_tokens = _max_new_tokens(self.gen_kwargs, self.max_new_tokens, rules)
         names, places = own_tables(choose_tasks(self._tasks(), list(found)), self.data)
         out = self.output_dir or Path("eval_runs") / re.sub(r"[^\w.-]+", "_", model).strip("_")
         settings = RunSettings(
@@ -392,14 +393,17 @@ def _gen_kwargs(text: str | None) -> dict[str, Any]:
     }
 
 
-def _max_new_tokens(gen_kwargs: str | None, default: int) -> int:
-    """The maximum number of new tokens, from --gen_kwargs if it is given there."""
+def _max_new_tokens(gen_kwargs: str | None, given: int | None, rules: str | None) -> int:
+    """The maximum number of new tokens, from --gen_kwargs if it is given there, else that of the rules."""
+    from eval_tasks.readers.adapters import max_new_tokens_of
+
+    chosen = max_new_tokens_of(rules) if given is None else given
     for name, value in _pairs("--gen_kwargs", gen_kwargs).items():
         if name in TOKEN_LIMITS:
             if not value.isdigit():
                 raise ValueError(f"--gen_kwargs {name}={value}: expected a whole number")
-            default = int(value)
-    return default
+            chosen = int(value)
+    return chosen
 
 
 def all_tasks(outside: Sequence[Path], names: Sequence[str]) -> dict[str, Task]:

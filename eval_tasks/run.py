@@ -13,7 +13,7 @@ import json
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from eval_tasks.models.generation import GenerationSettings, LoadSettings
 from eval_tasks.models.model import Model, NoReply
 from eval_tasks.models.open_model import SERVED, open_model
-from eval_tasks.readers.qwen_prompts import gen_kwargs_of, image_options_of
+from eval_tasks.readers.adapters import gen_kwargs_of, wording_of
 from eval_tasks.scoring import SEED, score_answered
 from eval_tasks.store.hand_in import write_hand_in
 from eval_tasks.store.journal import Journal, journal_name, reply_key
@@ -162,8 +162,7 @@ def run(settings: RunSettings) -> dict[str, Any]:
         records = [to_record(task.name, one) for one in scored]
         kept += records
         asked: dict[str, Any] = {"prompts_sha256": prompts_hash(records), "limit": settings.limit, "data": data}
-        if shown := image_options_of(rules, task.name):
-            asked["images"] = shown
+        asked |= context.worded[task.name]
         asked |= {"num_samples": settings.num_samples} if settings.num_samples > 1 else {}
         if not all(one.sample.has_gold for one in scored):
             asked["hand_in"] = str(write_hand_in(settings.out, task.name, scored).relative_to(settings.out))
@@ -227,7 +226,10 @@ def _earlier(
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """The model with its identity, decoding settings and journal, and what becomes of its thoughts."""
+    """The model with its identity, decoding settings and journal, and what becomes of its thoughts.
+
+    `worded` holds, for each task that was asked, how the rules' adapter put it to the model.
+    """
 
     model: Model
     journal: Journal
@@ -235,6 +237,7 @@ class RunContext:
     decoding: dict[str, Any]
     thinking: str = "strip"
     num_samples: int = 1
+    worded: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 async def _answer_tasks(settings: RunSettings, context: RunContext, process: Process) -> Answered:
@@ -245,10 +248,10 @@ async def _answer_tasks(settings: RunSettings, context: RunContext, process: Pro
             found = task.samples(data.get(task.name), task.check_rules(settings.rules))
             unique = _unique(task, itertools.islice(found, settings.limit))
             samples = itertools.islice(unique, process.rank, None, process.world_size)
-            shown = image_options_of(task.check_rules(settings.rules), task.name)
-            context.model.show_images_with(shown)
-            decoding = context.decoding | ({"images": shown} if shown else {})
-            answered[task.name] = await answer_samples(task, samples, replace(context, decoding=decoding))
+            worded = context.model.ask_with(wording_of(task.check_rules(settings.rules), task.name))
+            context.worded[task.name] = worded
+            in_words = replace(context, decoding=context.decoding | worded)
+            answered[task.name] = await answer_samples(task, samples, in_words)
     return answered
 
 

@@ -7,11 +7,12 @@ request is paid twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from eval_tasks.models.generation import GenerationSettings
+from eval_tasks.models.generation import GenerationSettings, Wording
 from eval_tasks.models.model import NoReply, Reply
 from mmcr_dataset.endpoint.address import read_endpoint
 from mmcr_dataset.endpoint.client import ChatClient, RequestFailed
@@ -20,6 +21,8 @@ from mmcr_dataset.endpoint.thoughts import with_thoughts
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import ImageError, to_data_url
 from mmcr_dataset.record.messages import to_messages, to_openai
+
+log = logging.getLogger(__name__)
 
 
 class ChatApiVLM:
@@ -55,8 +58,11 @@ class ChatApiVLM:
         await self._client.__aexit__(None, None, None)
         self._ledger.close()
 
-    def show_images_with(self, options: Mapping[str, Any]) -> None:
-        """Images are sent as they are: pixel limits are the server's."""
+    def ask_with(self, wording: Wording) -> dict[str, Any]:
+        """Nothing of it: the server has its own chat template and image limits, which is logged."""
+        if (described := wording.describe()) and not wording.only_of_type:
+            log.warning("%s: these rules also set %s, which is the server's to do", self.name, described)
+        return {}
 
     def forget(self, dialogue: Dialogue) -> None:
         """Drop the dialogue's encoded images."""

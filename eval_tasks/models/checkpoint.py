@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL.Image import Image, new
+from PIL.Image import Image, Resampling, new
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from eval_tasks.models.checkpoint_revision import folder_revision
-from eval_tasks.models.generation import GenerationSettings, LoadSettings
+from eval_tasks.models.generation import GenerationSettings, LoadSettings, Wording
 from eval_tasks.models.kv_cache import has_full_attention
 from eval_tasks.models.model import NoReply
 from mmcr_dataset.endpoint.thoughts import MARKS
@@ -42,7 +42,7 @@ class Checkpoint:
         model: its model, in evaluation mode on its device.
         revision: hash of the folder, or the Hub commit.
         generation: generation settings of the run, on top of the checkpoint's generation_config.json.
-        image_options: options of the image processor for the task that is asked, such as pixel limits.
+        wording: how the task that is asked is put, where it is not the template's own way.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Checkpoint:
     model: Any
     revision: str
     generation: GenerationSettings
-    image_options: dict[str, Any] = field(default_factory=dict)
+    wording: Wording = Wording()  # noqa: RUF009  (frozen)
 
     @property
     def tokenizer(self) -> Any:
@@ -124,9 +124,27 @@ class Checkpoint:
 
     def render(self, messages: Sequence[Message]) -> str:
         """The chat template's text, up to the generation prompt."""
-        options = self.generation.template_options
-        text = self.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
-        return str(text)
+        options, said = self.generation.template_options, self.wording.write(messages)
+        text = str(self.processor.apply_chat_template(said, add_generation_prompt=True, tokenize=False, **options))
+        return text + self.wording.begin(text)
+
+    def ask_with(self, wording: Wording) -> dict[str, Any]:
+        """Put the next task in these words; returns what of them replies depend on.
+
+        Raises:
+            ValueError: the image processor doesn't take the options, or the text doesn't show images by that mark.
+        """
+        if wording.only_of_type not in ("", self.model.config.model_type):
+            wording = Wording()
+        images = self.processor.image_processor
+        taken = getattr(getattr(images, "valid_kwargs", None), "__annotations__", {})
+        if unknown := [name for name in wording.image_options if name not in taken]:
+            raise ValueError(f"{self.name}: its image processor takes no {', '.join(unknown)}; choose other --rules")
+        mark = wording.image_mark
+        if mark is not None and mark.strip() != getattr(self.processor, "image_token", None):
+            raise ValueError(f"{self.name}: {mark.strip()} is not its image token; choose other --rules")
+        self.wording = wording
+        return wording.describe()
 
     def special_tokens_of(self, text: str) -> dict[str, bool]:
         """Option of processor and tokenizer: where the template writes the first token, the tokenizer doesn't."""
@@ -139,8 +157,23 @@ class Checkpoint:
         All images are one list, that of one dialogue.
         """
         shown = [list(images)] if images else None
-        options = self.special_tokens_of(text) | (self.image_options if images else {}) | options
+        options = self.special_tokens_of(text) | (self.wording.options_of(len(images)) if images else {}) | options
         return self.processor(text=[text], images=shown, return_tensors="pt", **options)
+
+    def decoded(self, images: Sequence[DialogueImage], num_before: int) -> list[Image]:
+        """The images as RGB, after so many others; the first one enlarged where the wording says so.
+
+        Raises:
+            NoReply: one can't be decoded.
+        """
+        try:
+            shown = [decode_rgb(image.data) for image in images]
+        except ImageError as error:
+            raise NoReply(error.reason, error.detail) from error
+        if (scale := self.wording.first_image_scale) > 1 and shown and not num_before:
+            width, height = shown[0].size
+            shown[0] = shown[0].resize((width * scale, height * scale), Resampling.BILINEAR)
+        return shown
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids without special tokens, but with the marks of thoughts where they are special."""
@@ -192,15 +225,3 @@ def load_checkpoint(place: str, load: LoadSettings, generation: GenerationSettin
     commit = getattr(model.config, "_commit_hash", None)
     hashed = folder_revision(folder) if folder.is_dir() else str(commit or revision or "unknown")
     return Checkpoint(name, processor, model.eval(), hashed, generation)
-
-
-def decoded(images: Sequence[DialogueImage]) -> list[Image]:
-    """The images as RGB.
-
-    Raises:
-        NoReply: one can't be decoded.
-    """
-    try:
-        return [decode_rgb(image.data) for image in images]
-    except ImageError as error:
-        raise NoReply(error.reason, error.detail) from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 TOKEN_LIMITS = ("max_new_tokens", "max_gen_toks")
+_MARK = re.compile(r"‹image (\d)›")  # as plain_text escapes it
 QUANTIZATIONS = ("bitsandbytes-4bit", "bitsandbytes-8bit")
 
 
@@ -55,6 +57,62 @@ class LoadSettings:
             bits = {"load_in_4bit": True} if self.quantization.endswith("4bit") else {"load_in_8bit": True}
             options["quantization_config"] = BitsAndBytesConfig(**bits)
             options.setdefault("device_map", "auto")
+        return options
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How the rules put a task to a local checkpoint, where that is not the chat template's own way.
+
+    Attributes:
+        image_options: options of the image processor, such as pixel limits.
+        only_of_type: type of the models that the options are for; others are asked as they are. Empty: for all.
+        max_tiles: tiles of all images of a prompt, 0 without limit.
+        first_image_scale: the first image is enlarged by this factor.
+        image_mark: an image as a part of the message's text; None for the template's image blocks.
+        has_marks: `<image 1>` stands in the text as the benchmark wrote it.
+        reply_begin: what stands after the generation prompt, so that the reply goes on from it.
+        only_if_lettered: `reply_begin` only where the prompt lists options A and B.
+    """
+
+    image_options: Mapping[str, Any] = field(default_factory=dict)
+    only_of_type: str = ""
+    max_tiles: int = 0
+    first_image_scale: int = 1
+    image_mark: str | None = None
+    has_marks: bool = False
+    reply_begin: str = ""
+    only_if_lettered: bool = False
+
+    def describe(self) -> dict[str, Any]:
+        """What differs from the template's own way, for the identity of replies."""
+        found: dict[str, Any] = {"images": dict(self.image_options)} if self.image_options else {}
+        names = ("max_tiles", "first_image_scale", "image_mark", "reply_begin", "only_if_lettered")
+        return found | {name: getattr(self, name) for name in names if getattr(self, name) != getattr(Wording, name)}
+
+    def write(self, messages: Sequence[Any]) -> list[Any]:
+        """The messages for the chat template."""
+        return [{**message, "content": self._blocks(message["content"])} for message in messages]
+
+    def _blocks(self, content: Sequence[Any]) -> list[Any]:
+        blocks = [
+            {**block, "text": _MARK.sub(r"<image \1>", block["text"])} if "text" in block and self.has_marks else block
+            for block in content
+        ]
+        if self.image_mark is None:
+            return blocks
+        return [{"type": "text", "text": "".join(block.get("text", self.image_mark) for block in blocks)}]
+
+    def begin(self, prompt: str) -> str:
+        """What stands after a rendered prompt."""
+        is_lettered = "A." in prompt and "B." in prompt
+        return self.reply_begin if is_lettered or not self.only_if_lettered else ""
+
+    def options_of(self, num_images: int) -> dict[str, Any]:
+        """Options of the image processor for a prompt of so many images."""
+        options = dict(self.image_options)
+        if self.max_tiles and num_images:
+            options["max_patches"] = max(1, min(options["max_patches"], self.max_tiles // num_images))
         return options
 
 

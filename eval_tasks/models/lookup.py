@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
+from eval_tasks.models.generation import Wording
 from eval_tasks.models.model import NoReply, Reply
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.load import load_dialogues
@@ -52,8 +53,9 @@ class LookupModel:
     async def __aexit__(self, *exception: object) -> None:
         return None
 
-    def show_images_with(self, options: Mapping[str, Any]) -> None:
+    def ask_with(self, wording: Wording) -> dict[str, Any]:
         """Nothing is seen."""
+        return {}
 
     def forget(self, dialogue: Dialogue) -> None:
         """Nothing to release."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
+from eval_tasks.models.generation import Wording
 from mmcr_dataset.record.dialogue import Dialogue
 
 
@@ -65,11 +66,11 @@ class Model(Protocol):
         """What a reply depends on besides name, revision and the run's settings, as JSON values."""
         ...
 
-    def show_images_with(self, options: Mapping[str, Any]) -> None:
-        """Set the image options of the next task, such as pixel limits; empty for the model's own.
+    def ask_with(self, wording: Wording) -> dict[str, Any]:
+        """Put the next task in these words; returns what of them its replies depend on, as JSON values.
 
         Raises:
-            ValueError: the model takes none of them.
+            ValueError: the model can't be asked so.
         """
         ...
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from eval_tasks.models.generation import Wording
 from eval_tasks.models.model import NoReply, Reply
 from mmcr_dataset.record.dialogue import Dialogue
 
@@ -47,8 +48,9 @@ class ScriptedModel:
     async def __aexit__(self, *exception: object) -> None:
         return None
 
-    def show_images_with(self, options: Mapping[str, Any]) -> None:
+    def ask_with(self, wording: Wording) -> dict[str, Any]:
         """Nothing is seen."""
+        return {}
 
     def forget(self, dialogue: Dialogue) -> None:
         """Nothing to release."""

@@ -17,13 +17,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from eval_tasks.models.chat_api_vlm import ChatApiVLM
 from eval_tasks.models.checkpoint_revision import folder_revision
-from eval_tasks.models.generation import GenerationSettings, LoadSettings
+from eval_tasks.models.generation import GenerationSettings, LoadSettings, Wording
 from eval_tasks.models.model import Reply
 from mmcr_dataset.record.dialogue import Dialogue
 
@@ -99,8 +99,9 @@ class ServedVLM:
         """The server's version and flags."""
         return dict(self._described)
 
-    def show_images_with(self, options: Mapping[str, Any]) -> None:
-        """Images are sent as they are: pixel limits are the server's."""
+    def ask_with(self, wording: Wording) -> dict[str, Any]:
+        """As `ChatApiVLM.ask_with`."""
+        return self._model.ask_with(wording)
 
     def forget(self, dialogue: Dialogue) -> None:
         """Drop the dialogue's encoded images."""

@@ -11,7 +11,7 @@ import asyncio
 import importlib.metadata
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from eval_tasks.models.block_attention import use_block_attention
-from eval_tasks.models.checkpoint import decoded, load_checkpoint
+from eval_tasks.models.checkpoint import load_checkpoint
 from eval_tasks.models.decoding import Answer, DecodingBatch, to_failure
-from eval_tasks.models.generation import GenerationSettings, LoadSettings
+from eval_tasks.models.generation import GenerationSettings, LoadSettings, Wording
 from eval_tasks.models.kv_cache import DialogueKVCache, DialogueState, causal_mask
 from eval_tasks.models.model import NoReply, Reply
 from eval_tasks.models.token_choice import TokenChoice, generation_config_of
@@ -103,11 +103,9 @@ class TransformersVLM:
         if self._worker is not None:
             await asyncio.wait([self._worker])
 
-    def show_images_with(self, options: Mapping[str, Any]) -> None:
-        """Set the image options of the next task; raises as `Model.show_images_with`."""
-        if options and not hasattr(self._checkpoint.processor.image_processor, "merge_size"):  # Qwen's kind alone
-            raise ValueError(f"{self.name}: its image processor takes no {', '.join(options)}; choose other --rules")
-        self._checkpoint.image_options = dict(options)
+    def ask_with(self, wording: Wording) -> dict[str, Any]:
+        """Put the next task in these words; raises as `Model.ask_with`."""
+        return self._checkpoint.ask_with(wording)
 
     def forget(self, dialogue: Dialogue) -> None:
         """Free the dialogue's row of the KV cache."""
@@ -222,7 +220,7 @@ class TransformersVLM:
     def _generate(self, question: _Question) -> Reply:
         """The answer by `generate`, from a full prefill of the dialogue."""
         messages = self._checkpoint.messages_of(question.dialogue, question.replies)
-        images = decoded(images_in(messages))
+        images = self._checkpoint.decoded(images_in(messages), 0)
         text = self._checkpoint.render(messages)
         inputs = self._checkpoint.inputs_of(text, images).to(self._model.device)
         inputs = inputs.to(self._model.dtype)  # floating-point tensors only
@@ -248,7 +246,9 @@ class TransformersVLM:
         new = shown[state.num_images :]
         if new:
             options = {"add_special_tokens": False} if state.ids else {}
-            inputs: dict[str, Any] = self._checkpoint.inputs_of(text[len(state.text) :], decoded(new), **options)
+            inputs: dict[str, Any] = self._checkpoint.inputs_of(
+                text[len(state.text) :], self._checkpoint.decoded(new, state.num_images), **options
+            )
             inputs = inputs.to(model.device).to(model.dtype)  # type: ignore[attr-defined]  # a BatchFeature
             new_ids: list[int] = inputs["input_ids"][0].tolist()
         else:  # text alone is tokenized already

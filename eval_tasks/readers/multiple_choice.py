@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 
+from eval_tasks.readers.adapters import ADAPTER_RULES, ask_choice, to_dialogue
 from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.lmms_letters import read_by_priority
-from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.readers.qwen_prompts import QWEN2_VL, QWEN_RULES, closing_of_choices
+from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, PAPER_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import (
     cells_to_hand_in,
@@ -19,7 +19,6 @@ from eval_tasks.rows.hub_rows import (
     load_rows,
     place_images,
     require_cells,
-    single_turn_dialogue,
 )
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import to_list
@@ -53,6 +52,7 @@ def to_prompt(
     rules: str,
     lmms_form: str = LMMS_FORM,
     closing: str = LETTER_DIRECTLY,
+    task: str = "",
 ) -> str:
     """The prompt of a question with its options, by the rules of a harness.
 
@@ -63,18 +63,18 @@ def to_prompt(
         rules: scoring rules.
         lmms_form: lmms-eval's template of this benchmark.
         closing: last line of the Ovis2 adapter's and the `official` prompt.
+        task: name of the benchmark, for the adapters of other models.
 
     Source: VLMEvalKit image_mcq.py (2024-07, 2026-06) and vlm/ovis/ovis.py (2025-03); lmms-eval's task files.
     """
+    if rules in ADAPTER_RULES:
+        return ask_choice(question, options, hint, task, rules)
     listed = [f"{letter}. {text}" for letter, text in options.items()]
-    if rules in ("vlmevalkit@2024-07", "vlmevalkit@2026-06", *QWEN_RULES):
+    if rules in ("vlmevalkit@2024-07", "vlmevalkit@2026-06"):
         text = f"Hint: {hint}\n" if hint else ""
         text += f"Question: {question}\n"
         if not listed:
-            return text.rstrip() if rules == QWEN2_VL else text
-        if rules == QWEN2_VL:
-            text = "\n".join([f"{text}Options:", *listed, ""])
-            return text + closing_of_choices(text)
+            return text
         return "\n".join([f"{text}Options:", *listed, "Please select the correct answer from the options above. \n"])
     if rules.startswith("lmms-eval"):
         return lmms_form.format(hint=hint or "", question=question, options="\n".join(listed))
@@ -155,7 +155,7 @@ class ChoiceRows:
         macro: under lmms-eval's rules the score is the macro average over this column.
         lmms_form: lmms-eval's prompt template, if not the usual one.
         lmms_read: lmms-eval's parser, if not the usual one.
-        task: name of the benchmark, if the Ovis2 adapter uses a chain-of-thought prompt for it.
+        task: name of the benchmark, for the adapters of models; `choice_task` sets it.
         load: reads the rows, if they aren't the benchmark's own table.
         interleaved: images stand where `<image>` does in question and options.
     """
@@ -221,13 +221,14 @@ class ChoiceRows:
         sample_id = str(row.get("index", row.get("question_id", row.get("id", row.get("idx", number)))))
         group = self._group_of(row, sample_id, place)
         closing = STEP_BY_STEP if asks_for_reasons(self.task, rules) else LETTER_DIRECTLY
-        text = to_prompt(question, options, row.get("hint"), rules, self.lmms_form, closing)
+        text = to_prompt(question, options, row.get("hint"), rules, self.lmms_form, closing, self.task)
         target = {"answer": gold if has_gold else None, "options": options}
         target |= {} if has_gold else {"row": cells_to_hand_in(row)}
         target |= {level: row.get(level, row.get(level.replace("l2_", "l2-"))) for level in self.levels}
         images = images_of(row, place)
-        text = place_images(text, len(images)) if self.interleaved and images else text
-        dialogue = single_turn_dialogue(sample_id, images, text, gold if has_gold else "")
+        if self.interleaved and images and rules not in ADAPTER_RULES:
+            text = place_images(text, len(images))
+        dialogue = to_dialogue(sample_id, images, text, gold if has_gold else "", self.task, rules)
         return Sample(dialogue, target, group, has_gold=has_gold)
 
     def _group_of(self, row: Row, sample_id: str, place: str) -> str:
@@ -319,6 +320,7 @@ def choice_task(
         rules: names of its scoring rules.
         predictions: reader of prediction files, None for a plain table.
     """
+    rows.task = name
     return Task(
         name,
         (source or "").strip(),
@@ -329,7 +331,7 @@ def choice_task(
         to_judge=to_judge,
         read=rows.read,
         rules=rules,
-        adapter_rules=QWEN_RULES,
+        adapter_rules=ADAPTER_RULES if PAPER_RULES in rules else (),
         to_sample=rows.to_sample,
         predictions=predictions or rows.predictions,
     )

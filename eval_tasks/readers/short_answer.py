@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from eval_tasks.readers.adapters import ADAPTER_RULES, ask_open, to_dialogue
 from eval_tasks.readers.yes_no import ONE_WORD, vqa_punctuation
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import (
@@ -15,7 +16,6 @@ from eval_tasks.rows.hub_rows import (
     load_rows,
     place_images,
     require_cells,
-    single_turn_dialogue,
     with_gold,
 )
 from eval_tasks.rows.table_files import to_list
@@ -39,6 +39,12 @@ def is_relaxed(reply: str, golds: Sequence[str]) -> float:
     """
     said = reply.strip()
     return float(any(_is_near(said, gold) for gold in golds))
+
+
+def was_relaxed(reply: str, golds: Sequence[str]) -> float:
+    """As `is_relaxed`, but within 5 % of the reply: VLMEvalKit until 2026 took one for the other."""
+    said = reply.strip()
+    return float(any(_is_near(gold, said) for gold in golds))
 
 
 def _is_near(said: str, gold: str) -> bool:
@@ -118,6 +124,8 @@ class ShortAnswerRows:
         question: (row, its question) -> what is asked; default the question.
         rules: name of the scoring rules.
         load: reads the rows, if they aren't the benchmark's own table.
+        task: name of the benchmark, if it is asked by the adapters of models too.
+        earlier: points of a reply under their rules, if others.
     """
 
     def __init__(
@@ -131,7 +139,11 @@ class ShortAnswerRows:
         question: Callable[[Row, str], str] = lambda row, question: question,
         rules: str = RULES[0],
         load: Callable[[str | None], Iterable[Row]] | None = None,
+        task: str = "",
+        earlier: Scorer | None = None,
     ) -> None:
+        self.asked_as = task
+        self.earlier = earlier or scorer
         self.hub = hub
         self.stem = stem
         self.scorer = scorer
@@ -160,15 +172,19 @@ class ShortAnswerRows:
             raise ValueError(f"{place}: the answer is an empty list, expected one or more")
         sample_id = str(row.get("index", row.get("questionId", row.get("question_id", row.get("id", number)))))
         images = images_of(row, place)
-        text = place_images(self.question(row, str(question)) + self.closing, len(images))
+        if rules in ADAPTER_RULES:
+            text = ask_open(str(question), self.asked_as, rules)
+        else:
+            text = place_images(self.question(row, str(question)) + self.closing, len(images))
         target = {"answers": golds, self.level: row.get(self.level)}
         target |= {} if has_gold else {"row": cells_to_hand_in(row)}
-        dialogue = single_turn_dialogue(sample_id, images, text, golds[0] if golds else "")
+        dialogue = to_dialogue(sample_id, images, text, golds[0] if golds else "", self.asked_as, rules)
         return Sample(dialogue, target, group=sample_id, has_gold=has_gold)
 
     def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
         """The scorer's points. Args: see `Task.score`."""
-        return {self.metric: self.scorer(replies[0], sample.target["answers"])}
+        scorer = self.earlier if rules in ADAPTER_RULES else self.scorer
+        return {self.metric: scorer(replies[0], sample.target["answers"])}
 
     def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
         """The mean, and the mean by category."""
@@ -189,5 +205,6 @@ class ShortAnswerRows:
             self.score,
             self.totals,
             rules=(self.rules,),
+            adapter_rules=ADAPTER_RULES if self.asked_as else (),
             to_sample=self.to_sample,
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from eval_tasks.readers.adapters import ADAPTER_RULES, ask_open, to_dialogue
 from eval_tasks.readers.yes_no import read_yes_no, yes_no_to_judge
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import images_of, load_rows, place_images, require_cells, single_turn_dialogue
+from eval_tasks.rows.hub_rows import images_of, load_rows, place_images, require_cells
 from eval_tasks.task import Points, Row, Sample, Scored, Task, Total, Unit
 from eval_tasks.totals import mean_total, totals_by
 
@@ -27,6 +28,7 @@ class YesNoRows:
         first: name of the metric that stands first.
         reader: yes, no or None in a reply; default by the words, as VLMEvalKit.
         rules: name of the scoring rules.
+        task: name of the benchmark, if it is asked by the adapters of models too.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class YesNoRows:
         first: str = "accuracy",
         reader: Callable[[str], str | None] = lambda reply: read_yes_no(reply, RULES[0]),
         rules: str = RULES[0],
+        task: str = "",
     ) -> None:
+        self.asked_as = task
         self.reader = reader
         self.rules = rules
         self.hub = hub
@@ -68,10 +72,14 @@ class YesNoRows:
             raise ValueError(f"{place}: the answer is {answer!r}, expected yes or no")
         sample_id = str(row.get("index", row.get("id", row.get("idx", number))))
         images = images_of(row, place)
-        text = place_images(str(question).rstrip() + self.closing, len(images))
+        if rules in ADAPTER_RULES:
+            text = ask_open(str(question), self.asked_as, rules)
+        else:
+            text = place_images(str(question).rstrip() + self.closing, len(images))
         target = {"answer": gold, self.level: row.get(self.level)}
         group = str(row.get(self.group, sample_id))
-        return Sample(single_turn_dialogue(sample_id, images, text, gold.capitalize()), target, group)
+        dialogue = to_dialogue(sample_id, images, text, gold.capitalize(), self.asked_as, rules)
+        return Sample(dialogue, target, group)
 
     def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
         """1 for the right answer, None if there is none to read. Args: see `Task.score`."""
@@ -105,6 +113,7 @@ class YesNoRows:
             to_judge=yes_no_to_judge,
             read=self.read,
             rules=(self.rules,),
+            adapter_rules=ADAPTER_RULES if self.asked_as else (),
             to_sample=self.to_sample,
         )
 

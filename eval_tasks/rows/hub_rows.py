@@ -175,6 +175,31 @@ def single_turn_dialogue(sample_id: str, images: Sequence[DialogueImage], text: 
     return Dialogue(sample_id, (turn,), tuple(shown))
 
 
+def dialogue_of_parts(
+    sample_id: str, images: Sequence[DialogueImage], parts: Sequence[str | int], reference: str
+) -> Dialogue:
+    """A single-turn dialogue of texts and numbers of images, from 1; an image may stand at several places.
+
+    Raises:
+        ValueError: a part names an image that the row doesn't have.
+    """
+    shown: list[DialogueImage] = []
+    blocks: list[Block] = []
+    for part in parts:
+        if isinstance(part, str):
+            said = to_text(part)
+            if blocks and isinstance(blocks[-1], str):
+                blocks[-1] += said
+            elif said:
+                blocks.append(said)
+            continue
+        if part > len(images):
+            raise ValueError(f"sample {sample_id!r}: <image {part}> is missing, the row has {len(images)} images")
+        shown.append(images[part - 1])
+        blocks.append(len(shown))
+    return Dialogue(sample_id, (Turn(tuple(blocks), to_text(reference).strip() or "(none)"),), tuple(shown))
+
+
 def _interleaved(text: str, images: Sequence[DialogueImage], sample_id: str) -> tuple[list[Block], list[DialogueImage]]:
     """Blocks with each image at its placeholder; a repeated placeholder shows its image once.
 

@@ -11,4 +11,4 @@ from eval_tasks.readers.short_answer import ShortAnswerRows, anls
 from eval_tasks.rows.benchmark_table import HubRows
 
 HUB = HubRows("lmms-lab-encoder/DocVQA", "validation", "DocVQA", columns=(("answer", "answers"),))
-TASK = ShortAnswerRows(HUB, "DocVQA", anls, "ANLS").task("docvqa", __doc__)
+TASK = ShortAnswerRows(HUB, "DocVQA", anls, "ANLS", task="docvqa").task("docvqa", __doc__)

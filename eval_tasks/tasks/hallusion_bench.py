@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from eval_tasks.readers.adapters import ADAPTER_RULES, ask_open, to_dialogue
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, YES_OR_NO
-from eval_tasks.readers.qwen_prompts import QWEN2_VL, QWEN_RULES
 from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
+from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task, Total, Unit
 from eval_tasks.totals import unit_of, whole_unit
@@ -55,11 +55,11 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     target = {"answer": gold, "category": category, "sub": f"{category}_{sub}"}
     target |= {"figure": f"{set_id}/{figure}", "question": f"{set_id}/{question_id}"}
     text = (
-        str(question)
-        + (YES_OR_NO if rules.endswith(":34B") or rules == QWEN2_VL else "")
+        ask_open(str(question), "hallusion_bench", rules)
+        + (YES_OR_NO if rules.endswith(":34B") else "")
         + (ONE_WORD if rules in OVIS2_RULES else "")
     )
-    dialogue = single_turn_dialogue(str(name), images_of(row, place), text, gold)
+    dialogue = to_dialogue(str(name), images_of(row, place), text, gold, "hallusion_bench", rules)
     return Sample(dialogue, target, group=f"{category}_{sub}/{set_id}")
 
 
@@ -112,7 +112,7 @@ TASK = Task(
     to_judge=yes_no_to_judge,
     read=yes_no_of,
     rules=VLMEVALKIT,
-    adapter_rules=QWEN_RULES,
+    adapter_rules=ADAPTER_RULES,
     to_sample=to_sample,
     predictions=predictions,
 )

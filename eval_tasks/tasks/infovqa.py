@@ -11,4 +11,4 @@ from eval_tasks.readers.short_answer import ShortAnswerRows, anls
 from eval_tasks.rows.benchmark_table import HubRows
 
 HUB = HubRows("lmms-lab-encoder/DocVQA", "validation", "InfographicVQA", columns=(("answer", "answers"),))
-TASK = ShortAnswerRows(HUB, "InfoVQA", anls, "ANLS").task("infovqa", __doc__)
+TASK = ShortAnswerRows(HUB, "InfoVQA", anls, "ANLS", task="infovqa").task("infovqa", __doc__)

@@ -11,18 +11,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 
+from eval_tasks.readers.adapters import ADAPTER_RULES, SHORT_WORDS, ask_open, to_dialogue
 from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.math_answer import is_plain_answer, normal_answer, read_answer
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.readers.qwen_prompts import QWEN_RULES, SHORT_WORDS, open_question
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import (
     cells_to_hand_in,
     images_of,
     load_rows,
     require_cells,
-    single_turn_dialogue,
     with_gold,
 )
 from eval_tasks.rows.predictions import join_gold, read_predictions, read_rows
@@ -60,8 +59,8 @@ def to_sample(row: Row, rules: str, number: int, has_gold: bool = True) -> Sampl
     is_path = isinstance(row.get("image"), str) and "/" in row["image"][:12]  # of a prediction file
     images = [] if is_path else images_of(row, place)
     sample_id = str(row.get("pid", row.get("index", number)))
-    text = open_question(str(question), rules) + (STEP_BY_STEP if asks_for_reasons("mathvista", rules) else "")
-    dialogue = single_turn_dialogue(sample_id, images, text, str(answer))
+    text = ask_open(str(question), "mathvista", rules) + (STEP_BY_STEP if asks_for_reasons("mathvista", rules) else "")
+    dialogue = to_dialogue(sample_id, images, text, str(answer), "mathvista", rules)
     target |= {} if has_gold else {"row": cells_to_hand_in(row)}
     return Sample(dialogue, target, group=sample_id, has_gold=has_gold)
 
@@ -146,7 +145,7 @@ TASK = Task(
     to_judge=to_judge,
     read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
-    adapter_rules=QWEN_RULES,
+    adapter_rules=ADAPTER_RULES,
     to_sample=to_sample,
     predictions=predictions,
 )

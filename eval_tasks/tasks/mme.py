@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from eval_tasks.readers.adapters import ADAPTER_RULES, ask_open, to_dialogue
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES
-from eval_tasks.readers.qwen_prompts import QWEN_RULES
 from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
+from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import read_table
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total, Unit
@@ -46,7 +46,8 @@ def to_sample(row: Row, rules: str, number: int = 0) -> Sample:
     image = row.get("image_path") or require_cells(row, ("question_id",), place)[0]
     sample_id = str(row.get("index", f"{image}#{number}"))
     target = {"answer": str(answer).lower(), "category": str(category)}
-    dialogue = single_turn_dialogue(sample_id, images_of(row, place), to_prompt(str(question), rules), str(answer))
+    text = to_prompt(str(question), rules)
+    dialogue = to_dialogue(sample_id, images_of(row, place), text, str(answer), "mme", rules)
     return Sample(dialogue, target, group=f"{category}/{image}")
 
 
@@ -56,7 +57,7 @@ def to_prompt(question: str, rules: str) -> str:
         return question.replace(ASKED, ONE_WORD)
     if rules in OVIS2_RULES:
         return question + ONE_WORD
-    return question
+    return ask_open(question, "mme", rules)
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
@@ -154,7 +155,7 @@ TASK = Task(
     to_judge=yes_no_to_judge,
     read=yes_no_of,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
-    adapter_rules=QWEN_RULES,
+    adapter_rules=ADAPTER_RULES,
     to_sample=to_sample,
     predictions=predictions,
 )

@@ -11,17 +11,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import ascii_uppercase
 
+from eval_tasks.readers.adapters import ADAPTER_RULES, ask_choice, to_dialogue
 from eval_tasks.readers.mmmu_answer import is_open_right, read_choice, read_open
 from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, options_of, read_letter, to_prompt
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
-from eval_tasks.readers.qwen_prompts import QWEN2_5_VL
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import (
     cells_to_hand_in,
     images_of,
     load_rows,
     require_cells,
-    single_turn_dialogue,
     with_gold,
 )
 from eval_tasks.rows.predictions import read_predictions
@@ -61,7 +60,7 @@ def to_sample(row: Row, rules: str, number: int, has_gold: bool = True) -> Sampl
         "category": row.get("category", row.get("field", row.get("subject"))),
     }
     text = _prompt(str(row.get("question", "(question not in the file)")), options, is_open, rules)
-    dialogue = single_turn_dialogue(sample_id, images_of(row, place), text, golds[0])
+    dialogue = to_dialogue(sample_id, images_of(row, place), text, golds[0], "mmmu", rules)
     target |= {} if has_gold else {"row": cells_to_hand_in(row)}
     return Sample(dialogue, target, group=sample_id, has_gold=has_gold)
 
@@ -75,6 +74,8 @@ def _as_choice(answer: str, options: dict[str, str]) -> tuple[str, dict[str, str
 
 
 def _prompt(question: str, options: dict[str, str], is_open: bool, rules: str) -> str:
+    if rules in ADAPTER_RULES:
+        return ask_choice(question, options, None, "mmmu", rules)
     if is_open and rules in ("lmms-eval@0.7", "official"):
         return question + ONE_WORD
     if is_open and rules in OVIS2_RULES:
@@ -169,7 +170,7 @@ TASK = Task(
     totals,
     read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
-    adapter_rules=(QWEN2_5_VL,),  # Qwen2-VL's adapter shows all images first: not written
+    adapter_rules=ADAPTER_RULES,
     to_sample=to_sample,
     predictions=predictions,
 )

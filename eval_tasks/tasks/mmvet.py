@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from eval_tasks.readers.adapters import ADAPTER_RULES, ask_open, to_dialogue
 from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import CAREFULLY, asks_for_reasons
-from eval_tasks.readers.qwen_prompts import QWEN_RULES
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
+from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import load_json, read_table, table_files
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
@@ -43,9 +43,9 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     category = row.get("category", row.get("capability", ""))
     capabilities = category.split(",") if isinstance(category, str) else list(category)
     sample_id = str(row.get("index", row.get("question_id", number)))
-    text = (REASON_FIRST if rules.startswith("lmms-eval") else "") + str(question)
+    text = (REASON_FIRST if rules.startswith("lmms-eval") else "") + ask_open(str(question), "mmvet", rules)
     text += CAREFULLY if asks_for_reasons("mmvet", rules) else ""
-    dialogue = single_turn_dialogue(sample_id, images_of(row, place), text, str(answer))
+    dialogue = to_dialogue(sample_id, images_of(row, place), text, str(answer), "mmvet", rules)
     target = {"question": str(question), "answer": str(answer), "capabilities": [c.strip() for c in capabilities if c]}
     return Sample(dialogue, target, group=sample_id)
 
@@ -150,7 +150,7 @@ TASK = Task(
     read=read,
     is_read_by_rules=False,
     rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
-    adapter_rules=QWEN_RULES,
+    adapter_rules=ADAPTER_RULES,
     to_sample=to_sample,
     predictions=predictions,
 )

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from eval_tasks.readers.adapters import ADAPTER_RULES, ask_open, to_dialogue
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
-from eval_tasks.readers.qwen_prompts import QWEN_RULES, open_question
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, single_turn_dialogue
+from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells
 from eval_tasks.rows.table_files import to_list
 from eval_tasks.task import Points, Row, Sample, Scored, Task, Total
 from eval_tasks.totals import mean_total
@@ -37,7 +37,8 @@ def to_sample(row: Row, rules: str, number: int) -> Sample:
     category = str(row.get("category", row.get("question_type", row.get("type"))))
     answers = [str(one) for one in to_list(answer, place)]
     sample_id = str(row.get("index", row.get("id", number)))
-    dialogue = single_turn_dialogue(sample_id, images_of(row, place), open_question(str(question), rules), answers[0])
+    text = ask_open(str(question), "ocrbench", rules)
+    dialogue = to_dialogue(sample_id, images_of(row, place), text, answers[0], "ocrbench", rules)
     return Sample(dialogue, {"answers": answers, "category": category}, group=sample_id)
 
 
@@ -82,6 +83,6 @@ TASK = Task(
     totals,
     read=read,
     rules=(*VLMEVALKIT, "lmms-eval@0.7"),
-    adapter_rules=QWEN_RULES,
+    adapter_rules=ADAPTER_RULES,
     to_sample=to_sample,
 )

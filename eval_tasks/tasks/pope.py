@@ -13,4 +13,6 @@ from eval_tasks.readers.yes_no import ONE_WORD
 from eval_tasks.readers.yes_no_rows import YesNoRows
 from eval_tasks.rows.benchmark_table import HubRows
 
-TASK = YesNoRows(HubRows("lmms-lab-encoder/POPE", "test"), "POPE", ONE_WORD, first="F1").task("pope", __doc__)
+TASK = YesNoRows(HubRows("lmms-lab-encoder/POPE", "test"), "POPE", ONE_WORD, first="F1", task="pope").task(
+    "pope", __doc__
+)

@@ -12,4 +12,4 @@ from eval_tasks.readers.short_answer import ShortAnswerRows, vqa_accuracy
 from eval_tasks.rows.benchmark_table import HubRows
 
 HUB = HubRows("lmms-lab-encoder/textvqa", "validation", columns=(("answer", "answers"),))
-TASK = ShortAnswerRows(HUB, "TextVQA", vqa_accuracy, "VQA accuracy").task("textvqa", __doc__)
+TASK = ShortAnswerRows(HUB, "TextVQA", vqa_accuracy, "VQA accuracy", task="textvqa").task("textvqa", __doc__)

@@ -17,7 +17,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationC
 from benchmarks.eval_families import inputs_of, to_dialogue, walk
 from eval_tasks.__main__ import main
 from eval_tasks.models.checkpoint import KEEPS_CACHE
-from eval_tasks.models.generation import GenerationSettings
+from eval_tasks.models.generation import GenerationSettings, Wording
 from eval_tasks.models.transformers_vlm import TransformersVLM
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import decode_rgb
@@ -146,7 +146,7 @@ def test_pixels_and_decoding_are_those_of_the_rules(tmp_path: Path, capsys: pyte
     assert results["tasks"]["ocrbench"]["images"] == {"min_pixels": 100 * 784, "max_pixels": 16384 * 784}
     assert results["model"]["generation_config"].get("repetition_penalty", 1.0) == 1.0
     vlm = TransformersVLM(str(folder))
-    vlm.show_images_with({"min_pixels": 100 * 784, "max_pixels": 16384 * 784})
+    vlm.ask_with(Wording(image_options={"min_pixels": 100 * 784, "max_pixels": 16384 * 784}))
     inputs = vlm._checkpoint.inputs_of("<|image_pad|>", [decode_rgb(image_bytes(1, (96, 72)))])
     assert int(inputs["image_grid_thw"][0].prod()) * 14 * 14 >= 100 * 784
     smol = write_tiny_vlm("smolvlm", tmp_path / "smol")
@@ -196,7 +196,7 @@ def test_quantization_without_its_package_says_so(tmp_path: Path, capsys: pytest
     assert main([*ask, "--quantization=awq"]) == 2
 
 
-@pytest.mark.parametrize(("family", "rules"), [("qwen2_5_vl", "vlmevalkit@2025-03:qwen2_5_vl"), ("smolvlm", None)])
+@pytest.mark.parametrize(("family", "rules"), [("qwen2_5_vl", "vlmevalkit@2025-03:qwen2_5_vl"), ("qwen3_vl", None)])
 def test_rules_are_chosen_by_the_models_type(
     family: str, rules: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,7 +207,7 @@ def test_rules_are_chosen_by_the_models_type(
     if rules:
         assert entry_of(tmp_path / "run")["rules"] == rules
     else:
-        assert "no adapter is written for the type smolvlm" in capsys.readouterr().err
+        assert "no adapter is written for the type qwen3_vl" in capsys.readouterr().err
 
 
 def test_marks_of_thoughts_that_are_special_tokens_are_kept(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ SKIPPED = "skipped"  # key of a batch: the skipped rows, as (row id, reason, mes
 REAL_TOKENS = "real_tokens"  # key of a batch: tokens of its dialogues, without padding and the dummy
 ROWS = "row_ids"  # key of a batch: ids of its dialogues
 LONGEST = "longest"  # key of a packed batch: tokens of its longest dialogue
+TURNS = "turns"  # key of a batch to evaluate: the turn of each token with loss, from 1; 0 for the others
+DIALOGUES = "dialogues"  # key of a batch to evaluate: for each token the place of its dialogue in the batch
+DOMAINS = "domains"  # key of a batch to evaluate: domain of each dialogue
 WEIGHTS = "loss_weights"  # key of a batch: loss weight of each token, 0 for masked ones
 
 _DUMMY_SIDE_PX = 56  # two patches of 28 px, the smallest image that every family supports
@@ -80,6 +83,7 @@ class Collator:
         average: unit that the loss is averaged over.
         bin_tokens: packing: a dialogue that doesn't fit is skipped; None for no limit.
         last_turn_only: only last answers carry loss.
+        to_evaluate: also say the turn and the dialogue of each token.
     """
 
     encoder: Encoder
@@ -89,6 +93,7 @@ class Collator:
     average: LossAverage = "token"
     bin_tokens: int | None = None
     last_turn_only: bool = False
+    to_evaluate: bool = False
 
     @functools.cached_property
     def dummy(self) -> Encoded:
@@ -117,7 +122,19 @@ class Collator:
         if self.packing:
             batch[LONGEST] = max(map(len, dialogues))
         counts = {SKIPPED: skipped, REAL_TOKENS: real_tokens, ROWS: rows_trained}
-        return {**batch, **images, WEIGHTS: weights, **counts}
+        places = self._places(dialogues, batch["labels"]) if self.to_evaluate else {}
+        return {**batch, **images, WEIGHTS: weights, **counts, **places}
+
+    def _places(self, dialogues: Sequence[Encoded], labels_BT: torch.Tensor) -> dict[str, Any]:
+        numbers = [torch.full_like(dialogue.input_ids_T, number) for number, dialogue in enumerate(dialogues)]
+        turns = [dialogue.turns_of_tokens() for dialogue in dialogues]
+        joined = (
+            (torch.cat(numbers)[None], torch.cat(turns)[None])
+            if self.packing
+            else (pad_sequence(numbers, batch_first=True), pad_sequence(turns, batch_first=True))
+        )
+        domains = [dialogue.domain for dialogue in dialogues]
+        return {DIALOGUES: joined[0], TURNS: joined[1] * (labels_BT != NO_LOSS), DOMAINS: domains}
 
     def _check_room(self, encoded: Encoded, dialogues: Sequence[Encoded]) -> None:
         if self.bin_tokens is None:

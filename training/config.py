@@ -239,6 +239,8 @@ class TrainConfig:
         for name in ("eval_steps", "load_best_model_at_end", "early_stopping_patience"):
             if getattr(self, name) and not self.evaluates:
                 raise ValueError(f"--{name} needs held-out dialogues: --eval_percent or --eval_data")
+        if self.eval_tasks and self.lora_rank:
+            raise ValueError("--eval_tasks evaluates checkpoints, which of --lora_rank are adapters; evaluate final/")
         if self.eval_tasks and not (self.checkpoint_steps or self.checkpoint_minutes or self.load_best_model_at_end):
             raise ValueError("--eval_tasks evaluates checkpoints: set --checkpoint_steps or --checkpoint_minutes")
 

@@ -75,7 +75,7 @@ def train(config: TrainConfig) -> Path:
 def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     from transformers import EarlyStoppingCallback, PrinterCallback
 
-    from training.data.collate import Collator
+    from training.data.collate import Collator, check_labels
     from training.data.encode import Encoder
     from training.data.held_out import hold_out
     from training.data.mixture import load_mixture, load_streams, show_mixture, write_mixture_image
@@ -86,7 +86,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     from training.families import TINY, family_of
     from training.model.flops import count_flops
     from training.model.load import encoding_processor, frozen_dtype, load_model, set_attention
-    from training.model.read_family import read_model
+    from training.model.read_family import keep_router_loss, read_model
     from training.model.trainable import add_lora, checkpoint_parts, count_parts, freeze_parts, round_frozen, show_parts
     from training.run.checkpoints import SaveEvery, agree_on_checkpoint, read_complete
     from training.run.dry_run import encode_first_batches, show_dry_run, write_dry_run
@@ -116,6 +116,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
         rows, held_out, held_out_note, held_out_digest = hold_out(config, rows, shares)
     model, processor = load_model(config, family, first_rows(rows))
     family = read_model(family, model)
+    keep_router_loss(model)
     if config.packing and family.no_packing is not None:
         log.warning("not packed, padded: %s is a %s, %s", config.model, family.model_type, family.no_packing)
         attention = "auto" if config.attention == "varlen" else config.attention
@@ -157,6 +158,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
         encoding_processor(config, family, processor), config.length_limit_tokens, family.uint8_pixels, limits
     )
     encoder.check_template(config.train_last_turn_only)
+    check_labels(encoder)
     collator = Collator(
         encoder=encoder,
         family=family,
@@ -185,7 +187,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     if config.early_stopping_patience:
         callbacks.append(EarlyStoppingCallback(config.early_stopping_patience))
     if config.eval_tasks:
-        callbacks.append(ScoreTasks(config.eval_tasks, out / FOLDER))
+        callbacks.append(ScoreTasks(config.eval_tasks, out / FOLDER, meter))
     evaluation = None
     if held_out is not None:
         of_held_out = dataclasses.replace(collator, to_evaluate=True)
@@ -231,7 +233,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
         processor.save_pretrained(folder)
         facts = run_facts(dataclasses.asdict(config), family.model_type, shares, did)
         title = f"{facts['model']} on {' + '.join(share['name'] for share in facts['data'])}"
-        write_loss_curve(log_path, out / "loss.png", title)
+        write_loss_curve(log_path, out / "loss.png", title, None if evaluation is None else evaluation.log_path)
         shutil.copy(out / "loss.png", folder)
         write_card(folder, facts)
 

@@ -141,6 +141,7 @@ def test_names_of_other_trainers_are_taken_in_a_recipe_and_flags_win(tmp_path: P
         ("--eval_percent 100", "--eval_percent 100.0: expected 0 to below 100"),
         ("--eval_percent 5 --eval_data a", "mutually exclusive"),
         ("--eval_percent 5 --streaming --max_steps 3", "use --eval_data"),
+        ("--eval_tasks ai2d --lora_rank 4", "which of --lora_rank are adapters"),
         ("--eval_tasks ai2d", "set --checkpoint_steps or --checkpoint_minutes"),
         ("--metric_for_best_model accuracy", "the one with the lowest loss on the held-out dialogues"),
         ("--per_device_eval_batch_size 4", "an evaluation has the micro-batches of training"),

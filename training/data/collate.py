@@ -17,7 +17,7 @@ from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
-from training.data.conversation import Skipped, to_conversation
+from training.data.conversation import Conversation, Skipped, to_conversation
 from training.data.encode import Encoded, Encoder
 from training.data.loss_mask import NO_LOSS
 from training.data.packing import pack
@@ -32,6 +32,7 @@ DIALOGUES = "dialogues"  # key of a batch to evaluate: for each token the place 
 DOMAINS = "domains"  # key of a batch to evaluate: domain of each dialogue
 WEIGHTS = "loss_weights"  # key of a batch: loss weight of each token, 0 for masked ones
 
+_TOKEN_MASK = "cross_attention_mask"
 _DUMMY_SIDE_PX = 56  # two patches of 28 px, the smallest image that every family supports
 
 LossAverage = Literal["token", "dialogue", "square_root"]
@@ -50,6 +51,44 @@ def pad(dialogues: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
     return batch
 
 
+def join_images(family: Family, dialogues: Sequence[Encoded]) -> dict[str, Any]:
+    """The image tensors of a batch; a mask by token is padded to its longest dialogue."""
+    images = [dialogue.images for dialogue in dialogues if dialogue.images or family.images_by_row]
+    if not any(images):
+        return {}
+    joined = family.join_images(images)
+    if _TOKEN_MASK in joined:  # [B, T, images, tiles]
+        missing = max(map(len, dialogues)) - joined[_TOKEN_MASK].shape[1]
+        joined[_TOKEN_MASK] = torch.nn.functional.pad(joined[_TOKEN_MASK], (0, 0, 0, 0, 0, missing))
+    return joined
+
+
+def check_labels(encoder: Encoder) -> None:
+    """Check before a run that the answers are found in what the processor makes of a text with images.
+
+    Raises:
+        ValueError: they aren't.
+    """
+    white = DialogueImage(_white())
+    turns = tuple(Turn(introduce([number], f"Question {number}?"), f"Answer {number}.") for number in (1, 2))
+    encoded = dataclasses.replace(encoder, max_length_tokens=None).encode(
+        Conversation(Dialogue("two turns with images", turns, (white, white)), None, (False, True))
+    )
+    tokenizer = encoder.processor.tokenizer
+    said = tokenizer.decode(encoded.input_ids_T[encoded.labels_T != NO_LOSS], skip_special_tokens=True)
+    if said.strip() != "Answer 2.":
+        raise ValueError(
+            f"a {type(encoder.processor).__name__} rewrites the text around images and doesn't tell where: for the "
+            f"answer 'Answer 2.' the trained tokens would be {said!r}; such a model can't be trained here"
+        )
+
+
+def _white() -> bytes:
+    white = io.BytesIO()
+    Image.new("RGB", (_DUMMY_SIDE_PX, _DUMMY_SIDE_PX), "white").save(white, "PNG")
+    return white.getvalue()
+
+
 def loss_weight(dialogue: Encoded, average: LossAverage) -> float:
     """Loss weight of each trained token of a dialogue, before the division by the step's sum of weights.
 
@@ -64,9 +103,7 @@ def dummy_dialogue(encoder: Encoder) -> Encoded:
 
     It is added to text-only micro-batches, so that all ranks run the image layers, as DDP and FSDP2 require.
     """
-    white = io.BytesIO()
-    Image.new("RGB", (_DUMMY_SIDE_PX, _DUMMY_SIDE_PX), "white").save(white, "PNG")
-    dialogue = Dialogue("blank", (Turn(introduce([1], "?"), "."),), (DialogueImage(white.getvalue()),))
+    dialogue = Dialogue("blank", (Turn(introduce([1], "?"), "."),), (DialogueImage(_white()),))
     encoded = dataclasses.replace(encoder, max_length_tokens=None).encode(dialogue)
     return dataclasses.replace(encoded, labels_T=torch.full_like(encoded.labels_T, NO_LOSS))
 
@@ -117,7 +154,7 @@ class Collator:
             dialogues.append(self.dummy)
         pad_id = self.encoder.processor.tokenizer.pad_token_id
         batch: dict[str, Any] = pack(dialogues, self.merge_size) if self.packing else pad(dialogues, pad_id)
-        images = self.family.join_images([dialogue.images for dialogue in dialogues if dialogue.images])
+        images = join_images(self.family, dialogues)
         weights = self._weights(dialogues, batch["labels"])
         if self.packing:
             batch[LONGEST] = max(map(len, dialogues))

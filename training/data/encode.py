@@ -241,7 +241,7 @@ class Encoder:
             id=dialogue.id,
             input_ids_T=input_ids_T,
             labels_T=labels_T,
-            images={name: value for name, value in out.items() if name not in (*_TEXT_OUTPUTS, *_TOKEN_TYPES)},
+            images={name: _full(value) for name, value in out.items() if name not in (*_TEXT_OUTPUTS, *_TOKEN_TYPES)},
             token_types_T=None if types is None else torch.as_tensor(types[0]),
             token_types_name=types_name,
             turns=conversation.trained_turns,
@@ -255,6 +255,12 @@ class Encoder:
                 "too_long",
                 f"{length_tokens} tokens, max_length_tokens is {self.max_length_tokens}; dialogues are never truncated",
             )
+
+
+def _full(value: Any) -> Any:
+    """Pixels in float32: Llama 4's processor rounds them, whatever the model computes in."""
+    half = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.float() if half else value
 
 
 def chat_template_of(processor: Any) -> str:

@@ -9,6 +9,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from mmcr_dataset.pages.render import render_page
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageError, decode_rgb
@@ -30,8 +32,6 @@ class Replied(NamedTuple):
 
 def write_replies(trainer: Any, rows: EvalRows, encoder: Encoder, count: int, folder: Path) -> None:
     """Reply to the first held-out dialogues on all ranks, and write `replies-STEP.html` and `.jsonl` on rank 0."""
-    import torch
-
     shown = []
     for index in range(min(count, len(rows))):
         try:
@@ -86,7 +86,7 @@ def reply(trainer: Any, conversation: Conversation, encoder: Encoder) -> Replied
             add_special_tokens=encoder.adds_special_tokens(text),
             return_tensors="pt",
         )
-        asked = trainer._prepare_inputs(dict(asked))
+        asked = trainer._prepare_inputs(dict(asked.to(dtype=torch.float32)))
         said = model.generate(**asked, max_new_tokens=_MOST_TOKENS, do_sample=False)
         new = said[0, asked["input_ids"].shape[1] :]
         replies.append(encoder.processor.tokenizer.decode(new, skip_special_tokens=True).strip())

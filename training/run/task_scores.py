@@ -7,12 +7,14 @@ import logging
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
 from training.run.checkpoints import COMPLETE
+from training.run.meter import Meter
 from training.run.ranks import on_first_rank
 
 log = logging.getLogger(__name__)
@@ -24,16 +26,20 @@ class ScoreTasks(TrainerCallback):  # type: ignore[misc]  # transformers is not 
     Args:
         words: what follows `--tasks`.
         folder: for `tasks.jsonl` and the output of each evaluation.
+        meter: of the training's throughput, which leaves this time out.
     """
 
-    def __init__(self, words: str, folder: Path) -> None:
+    def __init__(self, words: str, folder: Path, meter: Meter) -> None:
         self.words = shlex.split(words)
         self.folder = folder
+        self.meter = meter
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Evaluate the checkpoint of this step."""
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        begin_s = time.perf_counter()
         on_first_rank(lambda: self._score(checkpoint, state.global_step))
+        self.meter.leave_out(time.perf_counter() - begin_s)
 
     def _score(self, checkpoint: Path, step: int) -> None:
         out = self.folder / f"tasks-{step:06d}"
@@ -48,11 +54,12 @@ class ScoreTasks(TrainerCallback):  # type: ignore[misc]  # transformers is not 
             log.warning("%s: not evaluated (exit code %d: %s)", checkpoint, done.returncode, said)
             return
         tasks = json.loads(results.read_text(encoding="utf-8"))["tasks"]
-        values = {
-            f"{task}/{metric}": total["value"]
-            for task, entry in tasks.items()
-            for metric, total in entry["totals"].items()
-        }
-        log.info("step %d  %s", step, "  ".join(f"{name} {value}" for name, value in values.items()))
+        values: dict[str, float | None] = {}
+        first: list[tuple[str, float | None]] = []
+        for task, entry in tasks.items():
+            of_task = {f"{task}/{metric}": total["value"] for metric, total in entry["totals"].items()}
+            first += list(of_task.items())[:1]
+            values |= of_task
+        log.info("step %d  %s", step, "  ".join(f"{name} {value:.1f}" for name, value in first if value is not None))
         with (self.folder / "tasks.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")

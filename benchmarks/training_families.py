@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from benchmarks.tiny import TINY
 from benchmarks.training_dialogues import make_dialogue
@@ -26,15 +27,17 @@ from mmcr_dataset.record.images import decode_rgb
 from mmcr_dataset.record.messages import to_messages
 from mmcr_dataset.record.row import to_row
 from training.config import TrainConfig
-from training.data.collate import check_labels, join_images, pad
+from training.data.collate import check_labels, pad
 from training.data.encode import Encoded, Encoder
 from training.data.lengths import Measurer
 from training.data.loss_mask import NO_LOSS
 from training.data.packing import merge_size_of, pack
 from training.families import family_names, family_of, load_family
 from training.families.family import Family
+from training.model.load import choose_attention
 from training.model.read_family import read_model
 from training.model.tiny import dialogue_texts, train_tokenizer
+from training.model.varlen import register_varlen
 from training.train import train
 
 
@@ -54,7 +57,8 @@ class Checked:
         packed: `packed`, or why it is padded.
         wrong_lengths: dialogues whose length isn't the one counted without decoding their images.
         wrong_labels: dialogues whose trained text isn't their answers and ends of turn.
-        difference: largest difference of logits in a batch from those alone, relative to the largest logit.
+        difference: largest difference of logits in a batch from those alone, relative to the largest logit; 0 if every
+            micro-batch has one dialogue.
         unmoved: trained weight tensors that a step left as they were.
         moved: frozen weight tensors that a step changed.
         generates: the saved folder generates with plain transformers.
@@ -101,10 +105,11 @@ def check(model_type: str) -> Checked:
         family = read_model(family_of(str(folder)), model)
         encoder = Encoder(processor)
         check_labels(encoder)
-        encoded = [encoder.encode(dialogue) for dialogue in some_dialogues()]
-        wrong = sum(not _labels_are_right(encoder, *pair) for pair in zip(some_dialogues(), encoded, strict=True))
+        dialogues = [dialogue for dialogue in some_dialogues() if dialogue.images or not family.alone]
+        encoded = [encoder.encode(dialogue) for dialogue in dialogues]
+        wrong = sum(not _labels_are_right(encoder, *pair) for pair in zip(dialogues, encoded, strict=True))
         measurer = Measurer(encoder, family)
-        lengths = [measurer.measure(to_row(dialogue)).tokens for dialogue in some_dialogues()]
+        lengths = [measurer.measure(to_row(dialogue)).tokens for dialogue in dialogues]
         off = sum(length != len(one) for length, one in zip(lengths, encoded, strict=True))
         difference = _difference(family, model, encoded, int(processor.tokenizer.pad_token_id))
         final = _train(folder, Path(place))
@@ -127,6 +132,8 @@ def _difference(family: Family, model: Any, encoded: list[Encoded], pad_id: int)
             if parameter.ndim >= 2:  # random tables start so small that all contexts give nearly the same logits
                 parameter.normal_(0, 0.1)
         alone = [_logits(family, model, [one], family.no_packing is None, pad_id)[0, : len(one)] for one in encoded]
+        if family.alone:
+            return 0.0
         together = _logits(family, model, encoded, family.no_packing is None, pad_id)
     if family.no_packing is None:
         apart = [
@@ -139,10 +146,27 @@ def _difference(family: Family, model: Any, encoded: list[Encoded], pad_id: int)
 
 
 def _logits(family: Family, model: Any, encoded: list[Encoded], packed: bool, pad_id: int) -> torch.Tensor:
-    batch = pack(encoded, merge_size_of(family, model.config)) if packed and len(encoded) > 1 else pad(encoded, pad_id)
+    """Logits of a batch, with the attention that training would take; of one dialogue with sdpa."""
+    attention = "sdpa"
+    if packed and len(encoded) > 1:
+        batch = pack(encoded, merge_size_of(family, model.config))
+        begins = batch.pop("cu_seq_lens")
+        attention, _ = choose_attention(TrainConfig(model="m"), model.config.get_text_config(), None)
+        if attention == "varlen":
+            attention, longest = register_varlen(), int(begins.diff().max())
+            batch |= {
+                "cu_seq_lens_q": begins,
+                "cu_seq_lens_k": begins,
+                "max_length_q": longest,
+                "max_length_k": longest,
+            }
+    else:
+        batch = pad(encoded, pad_id)
     batch.pop("labels")
-    batch.pop("cu_seq_lens", None)
-    found: torch.Tensor = model(**batch, **join_images(family, encoded), use_cache=False).logits
+    with_images = [one.images for one in encoded if one.images]
+    images = family.join_images(with_images) if with_images else {}
+    model.set_attn_implementation({"text_config": attention})
+    found: torch.Tensor = model(**batch, **images, use_cache=False).logits
     return found
 
 
@@ -176,6 +200,33 @@ def _generates(final: Path) -> bool:
     return said.shape[1] > asked["input_ids"].shape[1]
 
 
+_TIMM = "its image encoder is timm's, which isn't installed here"
+_NO_CHAT = "not a chat model: it has no turns"
+_NOT_BUILT = "no tiny one written"
+REFUSED = {
+    "blip": _NO_CHAT, "blip-2": _NO_CHAT, "florence2": _NO_CHAT, "git": _NO_CHAT, "instructblip": _NO_CHAT,
+    "instructblipvideo": _NO_CHAT, "kosmos-2": _NO_CHAT, "kosmos-2.5": _NO_CHAT, "pix2struct": _NO_CHAT,
+    "pp_chart2table": _NO_CHAT, "pp_formulanet": _NO_CHAT, "udop": _NO_CHAT, "vision-encoder-decoder": _NO_CHAT,
+    "t5gemma2": "an encoder-decoder: no causal language model",
+    "pi0": "gives actions of a robot, not text", "evolla": "reads proteins, not images",
+    "diffusion_gemma": "a diffusion of blocks, not a causal language model",
+    "idefics2": "its processor rewrites the text around images and doesn't tell where",
+    "paligemma": "its processor inserts tokens and doesn't tell where; it has no chat template",
+    "fast_vlm": _TIMM, "gemma3n": _TIMM, "perception_lm": _TIMM,
+}  # fmt: skip
+
+
+def show_others() -> str:
+    """The types of `AutoModelForImageTextToText` that aren't in the table, with the reason."""
+    known = {*TINY, *family_names()}
+    reasons: dict[str, list[str]] = {}
+    for model_type in sorted(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES):
+        if model_type not in known:
+            reasons.setdefault(REFUSED.get(model_type, _NOT_BUILT), []).append(f"`{model_type}`")
+    rows = [f"| {reason} | {', '.join(types)} |" for reason, types in sorted(reasons.items())]
+    return "\n".join(["| why not in the table | types |", "| --- | --- |", *rows])
+
+
 def main() -> None:
     """Print the table."""
     columns = ("type", "batches", "wrong lengths", "wrong labels", "logits differ", "trained, unmoved", "frozen, moved")
@@ -183,6 +234,8 @@ def main() -> None:
     print("| --- " * (len(columns) + 1) + "|")
     for model_type in sys.argv[1:] or sorted({*TINY, *family_names()}):
         print(check(model_type).show(), flush=True)
+    if not sys.argv[1:]:
+        print("\n" + show_others())
 
 
 if __name__ == "__main__":

@@ -123,6 +123,9 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
         config = dataclasses.replace(
             config, packing=False, attention=attention, max_length_tokens=config.length_limit_tokens
         )
+    if family.alone and config.micro_batch_dialogues > 1:
+        log.warning("--micro_batch_dialogues 1: a %s computes a dialogue otherwise in a batch", family.model_type)
+        config = dataclasses.replace(config, micro_batch_dialogues=1)
     set_attention(config, model)
     identity: dict[str, Any] = {}
     if not config.dry_run:

@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from accelerate.utils import DistributedType, gather_object
 from safetensors import SafetensorError
+from torch.nn.functional import cross_entropy
 from transformers import TrainerCallback
 from trl import SFTTrainer
 
 from training.data.collate import LONGEST, ROWS, WEIGHTS
+from training.data.loss_mask import NO_LOSS
 from training.data.pixels import rescale_and_normalize
 from training.data.step_loader import Step, StepLoader
 from training.data.steps import StepPlan
@@ -51,6 +53,11 @@ class _SeekCallback(TrainerCallback):  # type: ignore[misc]  # transformers is n
         control.should_log = control.should_log or control.should_evaluate or state.global_step >= state.max_steps
         if self.plan.num_steps is not None:
             state.epoch = state.global_step / self.plan.num_steps
+
+
+def model_of(model: Any) -> Any:
+    """The model without adapters around it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def model_attention(model: Any) -> str:
@@ -204,13 +211,25 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         if "pixel_values" in inputs:
             pixels = rescale_and_normalize(inputs["pixel_values"], self.processing_class.image_processor)
             inputs["pixel_values"] = self._prepare_input(pixels)
-        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+        outputs = self._forward(model, inputs)
         loss = -(outputs.log_probs * weights_BT[:, 1:]).sum()
         if outputs.aux_loss is not None:  # MoE: balances the experts, once for each weight of the step
             loss = loss + self._router_coefficient() * outputs.aux_loss * weights_BT[:, 1:].sum()
         if num_items_in_batch is not None:
             loss = loss * (self.accelerator.num_processes / max(num_items_in_batch, torch.finfo(torch.float32).tiny))
         return (loss, outputs) if return_outputs else loss
+
+    def _forward(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """The model's outputs with the log-probability of each token's label [B, T - 1]."""
+        bare = model_of(self.accelerator.unwrap_model(model))
+        if bare.base_model is not bare:
+            return model(**inputs, use_cache=False, fused_lm_head=True)
+        labels_BT = inputs.pop("labels")  # Llama 4 has no backbone without a head, which TRL's fused head needs
+        outputs = model(**inputs, use_cache=False)
+        logits_BVT = outputs.logits[:, :-1].float().transpose(1, 2)
+        outputs.log_probs = -cross_entropy(logits_BVT, labels_BT[:, 1:], ignore_index=NO_LOSS, reduction="none")
+        outputs.aux_loss = None
+        return outputs
 
     def _router_coefficient(self) -> float:
         return float(self.model.config.get_text_config().router_aux_loss_coef)

@@ -32,7 +32,6 @@ DIALOGUES = "dialogues"  # key of a batch to evaluate: for each token the place 
 DOMAINS = "domains"  # key of a batch to evaluate: domain of each dialogue
 WEIGHTS = "loss_weights"  # key of a batch: loss weight of each token, 0 for masked ones
 
-_TOKEN_MASK = "cross_attention_mask"
 _DUMMY_SIDE_PX = 56  # two patches of 28 px, the smallest image that every family supports
 
 LossAverage = Literal["token", "dialogue", "square_root"]
@@ -49,18 +48,6 @@ def pad(dialogues: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
         types = [d.token_types_T for d in dialogues if d.token_types_T is not None]
         batch[dialogues[0].token_types_name] = pad_sequence(types, batch_first=True)
     return batch
-
-
-def join_images(family: Family, dialogues: Sequence[Encoded]) -> dict[str, Any]:
-    """The image tensors of a batch; a mask by token is padded to its longest dialogue."""
-    images = [dialogue.images for dialogue in dialogues if dialogue.images or family.images_by_row]
-    if not any(images):
-        return {}
-    joined = family.join_images(images)
-    if _TOKEN_MASK in joined:  # [B, T, images, tiles]
-        missing = max(map(len, dialogues)) - joined[_TOKEN_MASK].shape[1]
-        joined[_TOKEN_MASK] = torch.nn.functional.pad(joined[_TOKEN_MASK], (0, 0, 0, 0, 0, missing))
-    return joined
 
 
 def check_labels(encoder: Encoder) -> None:
@@ -144,7 +131,7 @@ class Collator:
         for row in rows:
             try:
                 encoded = self.encoder.encode(to_conversation(row, self.last_turn_only))
-                self._check_room(encoded, dialogues)
+                self._check(encoded, dialogues)
                 dialogues.append(encoded)
             except Skipped as error:
                 skipped.append((error.row_id, error.reason, str(error)))
@@ -154,7 +141,7 @@ class Collator:
             dialogues.append(self.dummy)
         pad_id = self.encoder.processor.tokenizer.pad_token_id
         batch: dict[str, Any] = pack(dialogues, self.merge_size) if self.packing else pad(dialogues, pad_id)
-        images = join_images(self.family, dialogues)
+        images = self.family.join_images([dialogue.images for dialogue in dialogues if dialogue.images])
         weights = self._weights(dialogues, batch["labels"])
         if self.packing:
             batch[LONGEST] = max(map(len, dialogues))
@@ -173,7 +160,11 @@ class Collator:
         domains = [dialogue.domain for dialogue in dialogues]
         return {DIALOGUES: joined[0], TURNS: joined[1] * (labels_BT != NO_LOSS), DOMAINS: domains}
 
-    def _check_room(self, encoded: Encoded, dialogues: Sequence[Encoded]) -> None:
+    def _check(self, encoded: Encoded, dialogues: Sequence[Encoded]) -> None:
+        if self.family.alone and not encoded.images:
+            raise Skipped(
+                encoded.id, "no_image", f"a {self.family.model_type} is trained on dialogues with images only"
+            )
         if self.bin_tokens is None:
             return
         taken = sum(map(len, dialogues))

@@ -257,10 +257,10 @@ class Encoder:
             )
 
 
-def _full(value: Any) -> Any:
-    """Pixels in float32: Llama 4's processor rounds them, whatever the model computes in."""
-    half = isinstance(value, torch.Tensor) and value.is_floating_point()
-    return value.float() if half else value
+def _full(value: Any) -> torch.Tensor:
+    """A tensor, pixels in float32: Llama 4's processor rounds them, whatever the model computes in."""
+    tensor = torch.as_tensor(value)
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def chat_template_of(processor: Any) -> str:

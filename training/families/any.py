@@ -40,16 +40,6 @@ def join_padded(images: Sequence[Images]) -> Images:
     return joined
 
 
-def join_rows(images: Sequence[Images]) -> Images:
-    """One row of each image tensor for each dialogue, zeros for a dialogue without images (cross-attention)."""
-    import torch
-
-    some = next(one for one in images if one)
-    shapes = {name: tuple(torch.as_tensor(value).shape[1:]) for name, value in some.items()}
-    empty = {name: torch.zeros((1, *(1 for _ in shape)), dtype=some[name].dtype) for name, shape in shapes.items()}
-    return join_padded([one or empty for one in images])
-
-
 def _join_patch_rows(images: Sequence[Images]) -> Images:
     """All patches in one row, along the last dimension, as MiniCPM-V's processor has those of one dialogue."""
     import torch

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from training.data.packing import m_rope_positions
-from training.families.any import join_rows
 from training.families.family import Family
 
 log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ def read_model(family: Family, model: Any) -> Family:
         return family
     inputs = _inputs(model) | _inputs(model.base_model)
     if "cross_attention_mask" in inputs:
-        family = dataclasses.replace(family, images_by_row=True, join_images=join_rows)
+        family = dataclasses.replace(family, alone=True)
     return dataclasses.replace(
         family,
         parts=_find_parts(family, model),
@@ -63,7 +62,7 @@ def _why_not_packed(model: Any, inputs: set[str]) -> str | None:
     if "token_type_ids" in inputs or getattr(text, "use_bidirectional_attention", None):
         return "its image tokens attend to each other in both directions"
     if "cross_attention_mask" in inputs:
-        return "it reads images by cross-attention, with a row for each dialogue"
+        return "it reads images by cross-attention, one dialogue at a time"
     others = set(getattr(text, "layer_types", None) or ()) - _PLAIN_LAYERS
     if others:
         return f"it has layers of type {', '.join(sorted(others))}"
@@ -98,7 +97,7 @@ def keep_router_loss(model: Any) -> None:
         return
     recorded = getattr(model.get_decoder(), "_can_record_outputs", None) or {}
     count = next((getattr(text, name) for name in _EXPERTS if hasattr(text, name)), None)
-    if "router_logits" in recorded and count is not None:
+    if "router_logits" in recorded and model.base_model is not model and count is not None:
         text.num_experts = count
         return
     log.warning("no router loss: a %s gives no router logits in transformers", model.config.model_type)

@@ -20,6 +20,8 @@ from training.data.packing import merge_size_of
 from training.data.step_loader import plan_steps
 from training.families import load_family
 from training.model.varlen import register_varlen
+from training.run.meter import Meter
+from training.run.token_counts import TokenCounts
 from training.sft_settings import to_sft_config
 from training.trainer import DialogueTrainer
 
@@ -129,7 +131,7 @@ def run_ours(
     def run() -> None:
         trainer = DialogueTrainer(
             model=model, processing_class=processor, args=to_sft_config(config), train_dataset=rows,
-            plan=plan_steps(config, rows, collator), log_path=out / "log.jsonl", skipped_max=0,
+            plan=plan_steps(config, rows, collator), log_path=out / "log.jsonl", counts=TokenCounts(Meter(), 0),
             data_collator=collator,
         )  # fmt: skip
         trainer.train()

@@ -64,6 +64,14 @@ class TrainConfig:
         max_length_tokens: maximum length of a dialogue; a longer one, or one longer than a bin, is skipped and logged,
             never truncated.
         skipped_max: abort when more rows than this were skipped.
+        eval_percent: percent of the dialogues that are held out and evaluated while training; none of their images is
+            in the trained ones. 0 for none.
+        eval_data: data sets to evaluate instead; rows of --data that share an image or the text with them are left out.
+        eval_steps: steps between evaluations of the held-out dialogues; 0 for one at the end.
+        eval_replies: held-out dialogues whose replies are written at each evaluation, with their images; 0 for none.
+        load_best_model_at_end: keep a checkpoint of the evaluation with the lowest loss; final/ is that model.
+        early_stopping_patience: stop after this many evaluations without a lower loss; 0 for never.
+        eval_tasks: benchmarks of each checkpoint: the words after python -m eval_tasks --model hf:CHECKPOINT --tasks.
         epochs: number of epochs (paper: 1).
         max_steps: stop after this many steps; 0 for no limit.
         learning_rate: peak learning rate (paper: 2e-6).
@@ -136,6 +144,13 @@ class TrainConfig:
     tiles_multi: int = 1
     max_length_tokens: int = 16384
     skipped_max: int = 1000
+    eval_percent: float = 0.0
+    eval_data: list[str] = field(default_factory=list)
+    eval_steps: int = 0
+    eval_replies: int = 4
+    load_best_model_at_end: bool = False
+    early_stopping_patience: int = 0
+    eval_tasks: str = ""
     epochs: float = 1.0
     max_steps: int = 0
     learning_rate: float = 2e-06
@@ -181,6 +196,7 @@ class TrainConfig:
             raise ValueError("--data is empty: give at least one folder or Hub id")
         self._check_numbers()
         self._check_mixture()
+        self._check_evaluation()
         if self.push_to is not None and self.push_to.count("/") != 1:
             raise ValueError(f"--push_to {self.push_to}: expected ORG/NAME")
         for setting in self.sft_args:
@@ -207,6 +223,26 @@ class TrainConfig:
             )
         if self.attention == "varlen" and not self.packing:
             raise ValueError("--attention varlen needs --packing true; choose sdpa for padded batches")
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether dialogues are held out and evaluated."""
+        return bool(self.eval_percent or self.eval_data)
+
+    def _check_evaluation(self) -> None:
+        if not 0 <= self.eval_percent < 100:
+            raise ValueError(f"--eval_percent {self.eval_percent}: expected 0 to below 100")
+        if self.eval_percent and self.eval_data:
+            raise ValueError("--eval_percent and --eval_data are mutually exclusive; omit one")
+        if self.eval_percent and self.streaming:
+            raise ValueError("--eval_percent needs an index of the rows, which a stream hasn't; use --eval_data")
+        for name in ("eval_steps", "load_best_model_at_end", "early_stopping_patience"):
+            if getattr(self, name) and not self.evaluates:
+                raise ValueError(f"--{name} needs held-out dialogues: --eval_percent or --eval_data")
+        if self.eval_tasks and self.lora_rank:
+            raise ValueError("--eval_tasks evaluates checkpoints, which of --lora_rank are adapters; evaluate final/")
+        if self.eval_tasks and not (self.checkpoint_steps or self.checkpoint_minutes or self.load_best_model_at_end):
+            raise ValueError("--eval_tasks evaluates checkpoints: set --checkpoint_steps or --checkpoint_minutes")
 
     def _check_mixture(self) -> None:
         for name in ("weights", "caps"):
@@ -256,6 +292,9 @@ class TrainConfig:
             "max_grad_norm",
             "seed",
             "peak_tflops",
+            "eval_steps",
+            "eval_replies",
+            "early_stopping_patience",
         )
         for name in (*at_least_zero, "checkpoint_minutes", "checkpoint_steps", "lora_rank", "lora_alpha"):
             if getattr(self, name) < 0:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-_NO_EVALUATION = "there is no evaluation while training; evaluate checkpoints with python -m eval_tasks"
+_BEST = "the best model is the one with the lowest loss on the held-out dialogues"
+_EVAL_BATCH = "an evaluation has the micro-batches of training: --bin_tokens, or --micro_batch_dialogues"
 _ON, _OFF = ("true", "1", "yes"), ("false", "0", "no")
 RENAMED = {
     "model_name_or_path": "model",
@@ -16,6 +17,8 @@ RENAMED = {
     "dataset": "data",
     "dataset_name": "data",
     "dataset_config": "data_config",
+    "eval_dataset": "eval_data",
+    "val_dataset": "eval_data",
     "chat_template_path": "chat_template",
     "attn_implementation": "attention",
     "per_device_train_batch_size": "micro_batch_dialogues",
@@ -40,7 +43,7 @@ PASSED = frozenset(
     liger_kernel_config tf32 torch_empty_cache_steps full_determinism run_name project trackio_space_id
     logging_first_step ddp_timeout ddp_backend ddp_bucket_cap_mb ddp_broadcast_buffers ddp_find_unused_parameters
     log_level log_level_replica
-    neftune_noise_alpha activation_offloading
+    neftune_noise_alpha activation_offloading eval_on_start eval_delay
     """.split()
 )
 REFUSED = {
@@ -54,7 +57,8 @@ REFUSED = {
     "padding_free": "--packing is padding-free",
     "packing_strategy": "--packing has one: whole dialogues, best fit",
     "truncation_mode": "nothing is truncated; longer dialogues than --max_length_tokens are skipped and counted",
-    **dict.fromkeys(("per_device_eval_batch_size", "eval_steps", "load_best_model_at_end"), _NO_EVALUATION),
+    **dict.fromkeys(("per_device_eval_batch_size", "eval_packing"), _EVAL_BATCH),
+    **dict.fromkeys(("metric_for_best_model", "greater_is_better"), _BEST),
     "auto_find_batch_size": "--bin_tokens bounds a micro-batch",
     "label_smoothing_factor": "the loss is the plain likelihood of the answers",
     "dataloader_prefetch_factor": "workers (--num_workers) prefetch two micro-batches each",
@@ -111,11 +115,15 @@ CONVERTED: dict[str, Callable[[str], list[str]]] = {
     "load_in_8bit": _switch("load_in_8bit", ["--quantization", "8bit"]),
     "gradient_checkpointing": _gradient_checkpointing,
     "resume_from_checkpoint": _resume,
-    "save_strategy": _strategy("save_strategy", ("no", "steps"), "--checkpoint_steps or --checkpoint_minutes"),
+    "save_strategy": _strategy(
+        "save_strategy", ("no", "steps"), "--checkpoint_steps or --checkpoint_minutes; best: --load_best_model_at_end"
+    ),
     "logging_strategy": _strategy("logging_strategy", ("steps",), "--log_every_steps"),
-    "eval_strategy": _strategy("eval_strategy", ("no",), _NO_EVALUATION),
+    "eval_strategy": _strategy("eval_strategy", ("no", "steps"), "--eval_steps N"),
     "do_train": _switch("do_train", [], "--dry_run builds everything and trains nothing"),
-    "do_eval": _switch("do_eval", _NO_EVALUATION),
+    "do_eval": _switch("do_eval", []),
+    "val_size": _renamed("eval_percent", 100),
+    "split_dataset_ratio": _renamed("eval_percent", 100),
     "push_to_hub": _switch("push_to_hub", []),
     "assistant_only_loss": _switch("assistant_only_loss", [], "loss is on answers only"),
     "completion_only_loss": _switch("completion_only_loss", [], "loss is on answers only"),

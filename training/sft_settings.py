@@ -20,6 +20,8 @@ from mmcr_dataset.command_flags import suggest
 from training.config import TrainConfig
 from training.model.load import compute_dtype
 
+_NEVER = 10**12  # steps between evaluations: transformers still evaluates after the last one
+
 
 def count_warmup_steps(config: TrainConfig, num_steps: int) -> int:
     """Steps of the linear warmup, rounded down; at least the last step has the peak learning rate."""
@@ -87,7 +89,11 @@ def to_sft_config(config: TrainConfig, steps_an_epoch: int | None = None) -> SFT
             gradient_checkpointing=False,
             logging_steps=config.log_every_steps,
             logging_nan_inf_filter=False,
-            save_strategy="no",  # SaveEvery triggers them
+            save_strategy="best" if config.load_best_model_at_end else "no",  # SaveEvery triggers others
+            eval_strategy="steps" if config.evaluates else "no",
+            eval_steps=config.eval_steps or _NEVER,
+            load_best_model_at_end=config.load_best_model_at_end,
+            metric_for_best_model="eval_loss" if config.evaluates else None,
             save_total_limit=None,  # delete_old_checkpoints, when the new one is complete
             report_to=config.report_to,
             disable_tqdm=True,

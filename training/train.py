@@ -73,10 +73,11 @@ def train(config: TrainConfig) -> Path:
 
 
 def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
-    from transformers import PrinterCallback
+    from transformers import EarlyStoppingCallback, PrinterCallback
 
-    from training.data.collate import Collator
+    from training.data.collate import Collator, check_labels
     from training.data.encode import Encoder
+    from training.data.held_out import hold_out
     from training.data.mixture import load_mixture, load_streams, show_mixture, write_mixture_image
     from training.data.packing import merge_size_of
     from training.data.pixels import PixelLimits, limit_pixels
@@ -85,10 +86,11 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     from training.families import TINY, family_of
     from training.model.flops import count_flops
     from training.model.load import encoding_processor, frozen_dtype, load_model, set_attention
-    from training.model.read_family import read_model
+    from training.model.read_family import keep_router_loss, read_model
     from training.model.trainable import add_lora, checkpoint_parts, count_parts, freeze_parts, round_frozen, show_parts
     from training.run.checkpoints import SaveEvery, agree_on_checkpoint, read_complete
     from training.run.dry_run import encode_first_batches, show_dry_run, write_dry_run
+    from training.run.evaluation import FOLDER, Evaluation
     from training.run.final import write_final
     from training.run.identity import begin_run, check_same_run, identify
     from training.run.loss_curve import write_loss_curve
@@ -97,6 +99,8 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     from training.run.progress import ShowProgress
     from training.run.publish import open_repo, publish
     from training.run.ranks import on_first_rank
+    from training.run.task_scores import ScoreTasks
+    from training.run.token_counts import TokenCounts
     from training.sft_settings import to_sft_config
     from training.trainer import DialogueTrainer
 
@@ -109,18 +113,23 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     family = family_of(config.model, config.revision)
     with processes.main_process_first():  # rank 0 writes the cache, the others read it
         rows, shares = load_streams(config) if config.streaming else load_mixture(config)
+        rows, held_out, held_out_note, held_out_digest = hold_out(config, rows, shares)
     model, processor = load_model(config, family, first_rows(rows))
     family = read_model(family, model)
+    keep_router_loss(model)
     if config.packing and family.no_packing is not None:
         log.warning("not packed, padded: %s is a %s, %s", config.model, family.model_type, family.no_packing)
         attention = "auto" if config.attention == "varlen" else config.attention
         config = dataclasses.replace(
             config, packing=False, attention=attention, max_length_tokens=config.length_limit_tokens
         )
+    if family.alone and config.micro_batch_dialogues > 1:
+        log.warning("--micro_batch_dialogues 1: a %s computes a dialogue otherwise in a batch", family.model_type)
+        config = dataclasses.replace(config, micro_batch_dialogues=1)
     set_attention(config, model)
     identity: dict[str, Any] = {}
     if not config.dry_run:
-        identity = on_first_rank(lambda: identify(config, model, processor, shares))
+        identity = on_first_rank(lambda: identify(config, model, processor, shares, held_out_digest))
         if checkpoint is None:
             whole = config.merge_adapters or not config.lora_rank
             num_bytes = 4 * sum(parameter.numel() for parameter in model.parameters()) if whole else 0
@@ -130,6 +139,8 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
             on_first_rank(lambda: check_same_run(found, read_complete(found).get("run"), identity))
     if processes.is_main_process:
         report(show_mixture(shares))
+        if held_out_note:
+            report(held_out_note)
         write_mixture_image(shares, out / "mixture.png")
         if config.model.startswith(TINY):
             model.save_pretrained(out / "base")
@@ -150,6 +161,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
         encoding_processor(config, family, processor), config.length_limit_tokens, family.uint8_pixels, limits
     )
     encoder.check_template(config.train_last_turn_only)
+    check_labels(encoder)
     collator = Collator(
         encoder=encoder,
         family=family,
@@ -173,19 +185,32 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
 
     # trainer
     log_path = out / "log.jsonl"
+    meter = Meter(count_flops(model, family), peak_flops(config.peak_tflops), processes.num_processes)
+    callbacks = [ShowProgress(), SaveEvery(config.checkpoint_minutes, config.checkpoint_steps)]
+    if config.early_stopping_patience:
+        callbacks.append(EarlyStoppingCallback(config.early_stopping_patience))
+    if config.eval_tasks:
+        callbacks.append(ScoreTasks(config.eval_tasks, out / FOLDER, meter))
+    evaluation = None
+    if held_out is not None:
+        of_held_out = dataclasses.replace(collator, to_evaluate=True)
+        micro = dataclasses.replace(config, global_batch_dialogues=len(held_out))
+        eval_plan = plan_steps(micro, held_out, of_held_out, processes.num_processes, processes.process_index)
+        evaluation = Evaluation(held_out, eval_plan, of_held_out, out / FOLDER, config.eval_replies)
     trainer = DialogueTrainer(
         model=model,
         processing_class=processor,
         args=to_sft_config(config, plan.num_steps),
         train_dataset=rows.sets[0] if config.streaming else rows,
+        eval_dataset=None if held_out is None else held_out.rows,
         data_collator=collator,
         plan=plan,
         log_path=log_path,
-        skipped_max=config.skipped_max,
+        counts=TokenCounts(meter, config.skipped_max),
         keep_checkpoints=config.keep_checkpoints,
         identity=identity,
-        meter=Meter(count_flops(model, family), peak_flops(config.peak_tflops), processes.num_processes),
-        callbacks=[ShowProgress(), SaveEvery(config.checkpoint_minutes, config.checkpoint_steps)],
+        evaluation=evaluation,
+        callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
     if checkpoint is None:
@@ -211,13 +236,13 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
         processor.save_pretrained(folder)
         facts = run_facts(dataclasses.asdict(config), family.model_type, shares, did)
         title = f"{facts['model']} on {' + '.join(share['name'] for share in facts['data'])}"
-        write_loss_curve(log_path, out / "loss.png", title)
+        write_loss_curve(log_path, out / "loss.png", title, None if evaluation is None else evaluation.log_path)
         shutil.copy(out / "loss.png", folder)
         write_card(folder, facts)
 
     final = write_final(out, save_model, add_rest)
     if trainer.is_world_process_zero():
-        print(f"{final}: trained on {trainer.trained_tokens:,} tokens; rows skipped: {dict(trainer.skipped) or 0}")
+        print(f"{final}: trained on {did['trained_tokens']:,} tokens; rows skipped: {did['rows_skipped']}")
     if config.push_to is not None:
         url = on_first_rank(lambda: publish(final, str(config.push_to)))
         processes.print(url)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import logging
 import math
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,12 @@ from typing import Any
 import torch
 from accelerate.utils import DistributedType, gather_object
 from safetensors import SafetensorError
+from torch.nn.functional import cross_entropy
 from transformers import TrainerCallback
 from trl import SFTTrainer
 
-from training.data.collate import LONGEST, REAL_TOKENS, ROWS, SKIPPED, WEIGHTS
+from training.data.collate import LONGEST, ROWS, WEIGHTS
+from training.data.loss_mask import NO_LOSS
 from training.data.pixels import rescale_and_normalize
 from training.data.step_loader import Step, StepLoader
 from training.data.steps import StepPlan
@@ -31,10 +31,10 @@ from training.run.checkpoints import (
     truncate_log,
     write_complete,
 )
-from training.run.meter import Meter
+from training.run.evaluation import LOSS, Evaluation
 from training.run.ranks import on_first_rank
+from training.run.token_counts import TokenCounts
 
-log = logging.getLogger(__name__)
 _SHOWN_ROWS = 20  # of a micro-batch without a finite loss
 
 
@@ -50,9 +50,14 @@ class _SeekCallback(TrainerCallback):  # type: ignore[misc]  # transformers is n
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Correct the number of epochs, which the trainer counts from the resumed step; the last step is logged."""
-        control.should_log = control.should_log or state.global_step >= state.max_steps
+        control.should_log = control.should_log or control.should_evaluate or state.global_step >= state.max_steps
         if self.plan.num_steps is not None:
             state.epoch = state.global_step / self.plan.num_steps
+
+
+def model_of(model: Any) -> Any:
+    """The model without adapters around it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def model_attention(model: Any) -> str:
@@ -67,14 +72,14 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         *args: arguments of SFTTrainer.
         plan: the batch sampler.
         log_path: log.jsonl of the run.
-        skipped_max: abort when more rows than this were skipped.
+        counts: of tokens and skipped rows.
         keep_checkpoints: number of newest checkpoints to keep.
         identity: of the run, for its checkpoints.
-        meter: measures throughput.
+        evaluation: of the held-out dialogues, None without.
         **kwargs: keyword arguments of SFTTrainer.
 
     Raises:
-        ValueError: while training, when more than `skipped_max` rows were skipped, or loss or gradients aren't finite.
+        ValueError: while training, when too many rows were skipped, or loss or gradients aren't finite.
     """
 
     def __init__(
@@ -82,26 +87,21 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         *args: Any,
         plan: StepPlan,
         log_path: Path,
-        skipped_max: int,
+        counts: TokenCounts,
         keep_checkpoints: int = 2,
         identity: dict[str, Any] | None = None,
-        meter: Meter | None = None,
+        evaluation: Evaluation | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.keep_checkpoints = keep_checkpoints
         self.identity = identity
-        self.meter = meter or Meter()
+        self.evaluation = evaluation
+        self.counts = counts
         self.plan = plan
         # False for Qwen-VL, which would make the loss depend on how a step is split into micro-batches.
         self.model_accepts_loss_kwargs = True
         self.log_path = log_path
-        self.skipped_max = skipped_max
-        self.skipped: Counter[str] = Counter()
-        self.trained_tokens = 0
-        self.real_tokens = 0
-        self._passed = torch.zeros(4, dtype=torch.float64)  # trained tokens, loss weights, real tokens, FLOPs of a step
-        self._passed_skipped: list[tuple[str, str, str]] = []
         self._logged_step = 0
         self._begin_s = time.perf_counter()
         self.add_callback(_SeekCallback(plan))
@@ -125,11 +125,11 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED
         losses: list[torch.Tensor] = []
         rows: list[list[str]] = []
-        batches = self._counted(inputs.batches)
+        batches = self.counts.passing(inputs.batches)
         weight = None
         if deepspeed:  # its gradients can't be scaled afterwards, so the divisor must be known before
             batches = iter(list(batches))
-            weight = self._reduced()
+            weight = self.counts.finish_step(self.accelerator)
         for number, batch in enumerate(batches, 1):
             last = number == inputs.num_batches
             rows.append(batch.pop(ROWS))
@@ -141,7 +141,9 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         loss = self._checked(losses, rows)
         if weight is None:
             # DDP and FSDP2 average over the ranks
-            factor = self.accelerator.num_processes / max(self._reduced(), torch.finfo(torch.float32).tiny)
+            factor = self.accelerator.num_processes / max(
+                self.counts.finish_step(self.accelerator), torch.finfo(torch.float32).tiny
+            )
             for parameter in model.parameters():
                 if parameter.grad is not None:
                     parameter.grad.mul_(factor)
@@ -182,28 +184,6 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             "remove rows that are damaged, or try --precision float32"
         )
 
-    def _counted(self, batches: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Yield the micro-batches and count their tokens."""
-        for batch in batches:
-            self._passed_skipped += batch.pop(SKIPPED)
-            weights_BT = batch[WEIGHTS][:, 1:]
-            weight = float(weights_BT.sum(dtype=torch.float64))
-            counts = [int((weights_BT != 0).sum()), weight, batch.pop(REAL_TOKENS), self.meter.count_flops(batch)]
-            self._passed += torch.tensor(counts, dtype=torch.float64)
-            yield batch
-
-    def _reduced(self) -> float:
-        """All-reduce the counts of a step, add them to those of the run; returns the sum of loss weights."""
-        skipped = gather_object(self._passed_skipped)
-        tokens, weight, real, flops = self.accelerator.reduce(self._passed.to(self.args.device)).tolist()
-        self.meter.add(int(tokens), int(real), flops)
-        self._passed.zero_()
-        self._passed_skipped = []
-        self.trained_tokens += int(tokens)
-        self.real_tokens += int(real)
-        self._count_skipped(skipped)
-        return float(weight)
-
     def floating_point_ops(self, inputs: Step) -> int:
         """Zero: the meter counts FLOPs, since a step isn't the dictionary that the trainer expects."""
         return 0
@@ -231,7 +211,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         if "pixel_values" in inputs:
             pixels = rescale_and_normalize(inputs["pixel_values"], self.processing_class.image_processor)
             inputs["pixel_values"] = self._prepare_input(pixels)
-        outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+        outputs = self._forward(model, inputs)
         loss = -(outputs.log_probs * weights_BT[:, 1:]).sum()
         if outputs.aux_loss is not None:  # MoE: balances the experts, once for each weight of the step
             loss = loss + self._router_coefficient() * outputs.aux_loss * weights_BT[:, 1:].sum()
@@ -239,18 +219,45 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             loss = loss * (self.accelerator.num_processes / max(num_items_in_batch, torch.finfo(torch.float32).tiny))
         return (loss, outputs) if return_outputs else loss
 
+    def _forward(self, model: Any, inputs: dict[str, Any]) -> Any:
+        """The model's outputs with the log-probability of each token's label [B, T - 1]."""
+        bare = model_of(self.accelerator.unwrap_model(model))
+        if bare.base_model is not bare:
+            return model(**inputs, use_cache=False, fused_lm_head=True)
+        labels_BT = inputs.pop("labels")  # Llama 4 has no backbone without a head, which TRL's fused head needs
+        outputs = model(**inputs, use_cache=False)
+        logits_BVT = outputs.logits[:, :-1].float().transpose(1, 2)
+        outputs.log_probs = -cross_entropy(logits_BVT, labels_BT[:, 1:], ignore_index=NO_LOSS, reduction="none")
+        outputs.aux_loss = None
+        return outputs
+
     def _router_coefficient(self) -> float:
         return float(self.model.config.get_text_config().router_aux_loss_coef)
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluate the held-out dialogues; their time is not the training's."""
+        assert self.evaluation is not None, "the settings have no held-out dialogues"
+        begin_s = time.perf_counter()
+        metrics = self.evaluation.run(self)
+        self.log(dict(metrics))
+        self.counts.meter.leave_out(time.perf_counter() - begin_s)
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _determine_best_metric(self, metrics: Any, trial: Any) -> bool:
+        """True also when a checkpoint is due anyway: the trainer then saves if this is true."""
+        return bool(super()._determine_best_metric(metrics, trial)) or bool(self.control.should_save)
+
     def resume_from(self, checkpoint: Path) -> None:
         """Resume from a checkpoint of this run (`check_same_run`), with the results of an uninterrupted run."""
-        counts = read_complete(checkpoint)
-        self.trained_tokens, self.real_tokens = counts["trained_tokens"], counts["real_tokens"]
-        self.skipped = Counter(counts["skipped"])
-        self._begin_s -= counts["seconds"]
-        self._logged_step = counts["step"]
+        saved = read_complete(checkpoint)
+        self.counts.resume(saved)
+        self._begin_s -= saved["seconds"]
+        self._logged_step = saved["step"]
         if self.is_world_process_zero():
-            truncate_log(self.log_path, counts["step"])
+            truncate_log(self.log_path, saved["step"])
+            if self.evaluation is not None:
+                truncate_log(self.evaluation.log_path, saved["step"])
         self.train(resume_from_checkpoint=str(checkpoint))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -264,18 +271,18 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         on_first_rank(lambda: self._complete(checkpoint, failed))
 
     def _complete(self, checkpoint: Path, failed: list[str]) -> None:
-        counts = {"step": self.state.global_step, "seconds": self._seconds(), "skipped": self.skipped}
-        tokens = {"trained_tokens": self.trained_tokens, "real_tokens": self.real_tokens}
+        counts = {"step": self.state.global_step, "seconds": self._seconds(), **self.counts.state()}
         try:
             if failed:
                 raise OSError(failed[0])
-            write_complete(checkpoint, counts | tokens | {"run": self.identity})
+            write_complete(checkpoint, counts | {"run": self.identity})
         except OSError as error:
             raise ValueError(
                 f"{checkpoint}: could not be written ({error}); free disk space or choose another --output_dir, then "
                 "resume from the last complete checkpoint with --resume true"
             ) from error
-        delete_old_checkpoints(checkpoint.parent, self.keep_checkpoints)
+        best = self.state.best_model_checkpoint
+        delete_old_checkpoints(checkpoint.parent, self.keep_checkpoints, None if best is None else Path(best))
 
     def widen(self, model: Any) -> Any:
         """The model with frozen weights in float32 again, as trained ones are, to be saved; on the CPU for its room."""
@@ -291,9 +298,10 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         Raises:
             ValueError: no token was trained.
         """
-        if not self.trained_tokens:
+        counts, skipped = self.counts, dict(self.counts.skipped) or 0
+        if not counts.trained_tokens:
             raise ValueError(
-                f"no token was trained; rows skipped: {dict(self.skipped) or 0}. Fix the data or raise "
+                f"no token was trained; rows skipped: {skipped}. Fix the data or raise "
                 "--max_length_tokens and --bin_tokens"
             )
         losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
@@ -301,14 +309,23 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         return {
             "steps": self.state.global_step,
             "passes_over_the_data": round(self.state.epoch or 0, 3) if self.plan.num_steps else "streamed",
-            "trained_tokens": self.trained_tokens,
-            "real_tokens": self.real_tokens,
-            "rows_skipped": dict(self.skipped) or 0,
+            "trained_tokens": counts.trained_tokens,
+            "real_tokens": counts.real_tokens,
+            "rows_skipped": skipped,
             "first_loss": losses[0] if losses else None,
             "last_loss": losses[-1] if losses else None,
+            **self._show_evaluations(),
             "hours": round(self._seconds() / 3600, 3),
             "hardware": f"{self.accelerator.num_processes} x {device}",
         }
+
+    def _show_evaluations(self) -> dict[str, Any]:
+        losses = [(entry[LOSS], entry["step"]) for entry in self.state.log_history if LOSS in entry]
+        if not losses:
+            return {}
+        lowest, step = min(losses)
+        kept = {"kept_step": self.state.best_global_step} if self.args.load_best_model_at_end else {}
+        return {"last_held_out_loss": losses[-1][0], "lowest_held_out_loss": lowest, "at_step": step, **kept}
 
     def _seconds(self) -> float:
         return round(time.perf_counter() - self._begin_s, 3)
@@ -317,9 +334,9 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         """Log the metrics, and append a line to log.jsonl for each logged step."""
         measured: dict[str, float] = {}
         if "loss" in logs:
-            measured = {"trained_tokens": self.trained_tokens, "real_tokens": self.real_tokens}
+            measured = {"trained_tokens": self.counts.trained_tokens, "real_tokens": self.counts.real_tokens}
             steps_read, self._logged_step = self.state.global_step - self._logged_step, self.state.global_step
-            measured |= self.meter.read(self.state.max_steps - self.state.global_step, steps_read)
+            measured |= self.counts.meter.read(self.state.max_steps - self.state.global_step, steps_read)
             logs.update(measured)
         super().log(logs, start_time)
         if "loss" in logs and self.is_world_process_zero():
@@ -332,14 +349,3 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             }
             with self.log_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line, allow_nan=False) + "\n")
-
-    def _count_skipped(self, skipped: list[tuple[str, str, str]]) -> None:
-        for _, reason, message in skipped:
-            self.skipped[reason] += 1
-            if self.is_world_process_zero():
-                log.warning("skipped %s", message)
-        if self.skipped.total() > self.skipped_max:
-            raise ValueError(
-                f"{self.skipped.total()} rows can't be trained ({dict(self.skipped)}), more than --skipped_max "
-                f"{self.skipped_max}; fix the data (`python -m mmcr_dataset check`) or raise it"
-            )

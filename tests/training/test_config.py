@@ -18,7 +18,8 @@ FLAGS = """
     overwrite_output_dir freeze lora_rank lora_alpha lora_dropout lora_targets merge_adapters quantization
     gradient_checkpointing global_batch_dialogues packing bin_tokens micro_batch_dialogues loss_average attention
     train_last_turn_only image_max_pixels image_min_pixels image_tiling tiles_single tiles_multi max_length_tokens
-    skipped_max epochs max_steps learning_rate lr_schedule warmup_percent optim adam_beta1 adam_beta2 adam_epsilon
+    skipped_max eval_percent eval_data eval_steps eval_replies load_best_model_at_end early_stopping_patience eval_tasks
+    epochs max_steps learning_rate lr_schedule warmup_percent optim adam_beta1 adam_beta2 adam_epsilon
     weight_decay max_grad_norm precision seed num_workers checkpoint_minutes checkpoint_steps keep_checkpoints
     resume report_to push_to peak_tflops dry_run log_every_steps sft_args
 """
@@ -109,6 +110,8 @@ def test_recipe_that_is_wrong_names_the_file(tmp_path: Path, text: str, said: st
         ("--packing --resume", {"packing": True, "resume": True}),
         ("--streaming --max_steps 3", {"streaming": True}),
         ("--save_strategy steps --eval_strategy no", {}),
+        ("--eval_strategy steps --eval_steps 5 --val_size 0.1", {"eval_percent": 10.0, "eval_steps": 5}),
+        ("--do_eval --eval_dataset a --eval_on_start", {"eval_data": ["a"], "sft_args": ["eval_on_start=true"]}),
     ],
 )
 def test_names_of_other_trainers_are_taken(words: str, expected: dict[str, Any]) -> None:
@@ -131,7 +134,17 @@ def test_names_of_other_trainers_are_taken_in_a_recipe_and_flags_win(tmp_path: P
         ("--fsdp full_shard", "training/launch/fsdp2.yaml"),
         ("--fp16 true", "float16 isn't supported; --precision bfloat16"),
         ("--bf16 maybe", "--bf16 maybe: expected true or false"),
-        ("--eval_strategy steps", "--eval_strategy steps: there is no evaluation while training"),
+        ("--eval_strategy epoch", "--eval_strategy epoch: --eval_steps N"),
+        ("--eval_steps 5", "--eval_steps needs held-out dialogues: --eval_percent or --eval_data"),
+        ("--load_best_model_at_end", "--load_best_model_at_end needs held-out dialogues"),
+        ("--early_stopping_patience 2", "--early_stopping_patience needs held-out dialogues"),
+        ("--eval_percent 100", "--eval_percent 100.0: expected 0 to below 100"),
+        ("--eval_percent 5 --eval_data a", "mutually exclusive"),
+        ("--eval_percent 5 --streaming --max_steps 3", "use --eval_data"),
+        ("--eval_tasks ai2d --lora_rank 4", "which of --lora_rank are adapters"),
+        ("--eval_tasks ai2d", "set --checkpoint_steps or --checkpoint_minutes"),
+        ("--metric_for_best_model accuracy", "the one with the lowest loss on the held-out dialogues"),
+        ("--per_device_eval_batch_size 4", "an evaluation has the micro-batches of training"),
         ("--resume_from_checkpoint out/c", "--resume takes the newest checkpoint of --output_dir"),
         ("--truncation_mode keep_end", "nothing is truncated"),
         ("--trust_remote_code true", "code of a checkpoint is never run"),

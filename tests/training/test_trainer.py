@@ -17,6 +17,8 @@ from training.data.row_order import ShuffledRows
 from training.data.steps import StepPlan
 from training.families import family_names, load_family
 from training.model.varlen import register_varlen
+from training.run.meter import Meter
+from training.run.token_counts import TokenCounts
 from training.sft_settings import to_sft_config
 from training.trainer import DialogueTrainer
 
@@ -51,7 +53,7 @@ def train_one_step(
             merge_size_of(load_family(family), model.config) if packing else None, average,
         ),
         plan=StepPlan(ShuffledRows(len(rows)), ALL, lambda rows, _: spread_evenly([1] * len(rows), micro_batches)),
-        log_path=out / "log.jsonl", skipped_max=0,
+        log_path=out / "log.jsonl", counts=TokenCounts(Meter(), 0),
     )  # fmt: skip
     trainer.train()
     return trainer.state.log_history[0]["loss"], {name: p.detach().clone() for name, p in model.named_parameters()}

@@ -17,7 +17,7 @@ from PIL import Image
 from torch.nn.utils.rnn import pad_sequence
 
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
-from training.data.conversation import Skipped, to_conversation
+from training.data.conversation import Conversation, Skipped, to_conversation
 from training.data.encode import Encoded, Encoder
 from training.data.loss_mask import NO_LOSS
 from training.data.packing import pack
@@ -27,6 +27,9 @@ SKIPPED = "skipped"  # key of a batch: the skipped rows, as (row id, reason, mes
 REAL_TOKENS = "real_tokens"  # key of a batch: tokens of its dialogues, without padding and the dummy
 ROWS = "row_ids"  # key of a batch: ids of its dialogues
 LONGEST = "longest"  # key of a packed batch: tokens of its longest dialogue
+TURNS = "turns"  # key of a batch to evaluate: the turn of each token with loss, from 1; 0 for the others
+DIALOGUES = "dialogues"  # key of a batch to evaluate: for each token the place of its dialogue in the batch
+DOMAINS = "domains"  # key of a batch to evaluate: domain of each dialogue
 WEIGHTS = "loss_weights"  # key of a batch: loss weight of each token, 0 for masked ones
 
 _DUMMY_SIDE_PX = 56  # two patches of 28 px, the smallest image that every family supports
@@ -47,6 +50,32 @@ def pad(dialogues: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
     return batch
 
 
+def check_labels(encoder: Encoder) -> None:
+    """Check before a run that the answers are found in what the processor makes of a text with images.
+
+    Raises:
+        ValueError: they aren't.
+    """
+    white = DialogueImage(_white())
+    turns = tuple(Turn(introduce([number], f"Question {number}?"), f"Answer {number}.") for number in (1, 2))
+    encoded = dataclasses.replace(encoder, max_length_tokens=None).encode(
+        Conversation(Dialogue("two turns with images", turns, (white, white)), None, (False, True))
+    )
+    tokenizer = encoder.processor.tokenizer
+    said = tokenizer.decode(encoded.input_ids_T[encoded.labels_T != NO_LOSS], skip_special_tokens=True)
+    if said.strip() != "Answer 2.":
+        raise ValueError(
+            f"a {type(encoder.processor).__name__} rewrites the text around images and doesn't tell where: for the "
+            f"answer 'Answer 2.' the trained tokens would be {said!r}; such a model can't be trained here"
+        )
+
+
+def _white() -> bytes:
+    white = io.BytesIO()
+    Image.new("RGB", (_DUMMY_SIDE_PX, _DUMMY_SIDE_PX), "white").save(white, "PNG")
+    return white.getvalue()
+
+
 def loss_weight(dialogue: Encoded, average: LossAverage) -> float:
     """Loss weight of each trained token of a dialogue, before the division by the step's sum of weights.
 
@@ -61,9 +90,7 @@ def dummy_dialogue(encoder: Encoder) -> Encoded:
 
     It is added to text-only micro-batches, so that all ranks run the image layers, as DDP and FSDP2 require.
     """
-    white = io.BytesIO()
-    Image.new("RGB", (_DUMMY_SIDE_PX, _DUMMY_SIDE_PX), "white").save(white, "PNG")
-    dialogue = Dialogue("blank", (Turn(introduce([1], "?"), "."),), (DialogueImage(white.getvalue()),))
+    dialogue = Dialogue("blank", (Turn(introduce([1], "?"), "."),), (DialogueImage(_white()),))
     encoded = dataclasses.replace(encoder, max_length_tokens=None).encode(dialogue)
     return dataclasses.replace(encoded, labels_T=torch.full_like(encoded.labels_T, NO_LOSS))
 
@@ -80,6 +107,7 @@ class Collator:
         average: unit that the loss is averaged over.
         bin_tokens: packing: a dialogue that doesn't fit is skipped; None for no limit.
         last_turn_only: only last answers carry loss.
+        to_evaluate: also say the turn and the dialogue of each token.
     """
 
     encoder: Encoder
@@ -89,6 +117,7 @@ class Collator:
     average: LossAverage = "token"
     bin_tokens: int | None = None
     last_turn_only: bool = False
+    to_evaluate: bool = False
 
     @functools.cached_property
     def dummy(self) -> Encoded:
@@ -102,7 +131,7 @@ class Collator:
         for row in rows:
             try:
                 encoded = self.encoder.encode(to_conversation(row, self.last_turn_only))
-                self._check_room(encoded, dialogues)
+                self._check(encoded, dialogues)
                 dialogues.append(encoded)
             except Skipped as error:
                 skipped.append((error.row_id, error.reason, str(error)))
@@ -117,9 +146,25 @@ class Collator:
         if self.packing:
             batch[LONGEST] = max(map(len, dialogues))
         counts = {SKIPPED: skipped, REAL_TOKENS: real_tokens, ROWS: rows_trained}
-        return {**batch, **images, WEIGHTS: weights, **counts}
+        places = self._places(dialogues, batch["labels"]) if self.to_evaluate else {}
+        return {**batch, **images, WEIGHTS: weights, **counts, **places}
 
-    def _check_room(self, encoded: Encoded, dialogues: Sequence[Encoded]) -> None:
+    def _places(self, dialogues: Sequence[Encoded], labels_BT: torch.Tensor) -> dict[str, Any]:
+        numbers = [torch.full_like(dialogue.input_ids_T, number) for number, dialogue in enumerate(dialogues)]
+        turns = [dialogue.turns_of_tokens() for dialogue in dialogues]
+        joined = (
+            (torch.cat(numbers)[None], torch.cat(turns)[None])
+            if self.packing
+            else (pad_sequence(numbers, batch_first=True), pad_sequence(turns, batch_first=True))
+        )
+        domains = [dialogue.domain for dialogue in dialogues]
+        return {DIALOGUES: joined[0], TURNS: joined[1] * (labels_BT != NO_LOSS), DOMAINS: domains}
+
+    def _check(self, encoded: Encoded, dialogues: Sequence[Encoded]) -> None:
+        if self.family.alone and not encoded.images:
+            raise Skipped(
+                encoded.id, "no_image", f"a {self.family.model_type} is trained on dialogues with images only"
+            )
         if self.bin_tokens is None:
             return
         taken = sum(map(len, dialogues))

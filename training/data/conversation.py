@@ -40,10 +40,20 @@ class Conversation:
     trained: tuple[bool, ...] = ()
 
     @property
+    def trained_turns(self) -> tuple[int, ...]:
+        """Numbers of the turns whose answers carry loss, from 1."""
+        trained = self.trained or (True,) * len(self.dialogue.turns)
+        return tuple(number for number, carries_loss in enumerate(trained, 1) if carries_loss)
+
+    @property
     def messages(self) -> list[Mapping[str, Any]]:
         """All messages, the system message first."""
+        return self.messages_so_far(self.dialogue.references)
+
+    def messages_so_far(self, replies: Sequence[str]) -> list[Mapping[str, Any]]:
+        """The messages up to the turn after these replies, the system message first."""
         first = [] if self.system is None else [{"role": "system", "content": [{"type": "text", "text": self.system}]}]
-        return [*first, *to_messages(self.dialogue, self.dialogue.references)]
+        return [*first, *to_messages(self.dialogue, replies)]
 
 
 def to_dialogue(row: Mapping[str, Any]) -> Dialogue:

@@ -41,6 +41,8 @@ class Encoded:
         images: image outputs of the processor (`pixel_values`, ...); empty for a text-only dialogue.
         token_types_T: token types (1 for image tokens) if the family has them.
         token_types_name: their name as an input of the model.
+        turns: numbers of the trained turns, from 1.
+        domain: domain of the dialogue.
     """
 
     id: str
@@ -49,6 +51,8 @@ class Encoded:
     images: dict[str, torch.Tensor] = field(default_factory=dict)
     token_types_T: torch.Tensor | None = None
     token_types_name: str = _TOKEN_TYPES[0]
+    turns: tuple[int, ...] = ()
+    domain: str | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids_T)
@@ -57,6 +61,12 @@ class Encoded:
     def num_trained(self) -> int:
         """Number of tokens with loss."""
         return int((self.labels_T != NO_LOSS).sum())
+
+    def turns_of_tokens(self) -> torch.Tensor:
+        """The turn of each token with loss, from 1; 0 for the others [T]."""
+        trained_T = self.labels_T != NO_LOSS
+        begins_T = trained_T & ~torch.cat([torch.tensor([False]), trained_T[:-1]])
+        return torch.tensor([0, *self.turns])[begins_T.cumsum(0) * trained_T]
 
 
 @dataclass(frozen=True)
@@ -153,7 +163,7 @@ class Encoder:
         from jinja2 import TemplateError
 
         conversation = asked if isinstance(asked, Conversation) else Conversation(asked)
-        trained = conversation.trained or (True,) * len(conversation.dialogue.turns)
+        trained = [number in conversation.trained_turns for number in range(1, len(conversation.dialogue.turns) + 1)]
         self._check_texts(conversation)
         try:
             return find_answers(self.render_text, conversation.messages, trained, self._ends)
@@ -200,8 +210,9 @@ class Encoder:
             Skipped: an image error such as corrupt_image, an error of `render`, processor_refused, no_trained_tokens,
                 too_long.
         """
-        dialogue = asked.dialogue if isinstance(asked, Conversation) else asked
-        text, spans = self.render(asked)
+        conversation = asked if isinstance(asked, Conversation) else Conversation(asked)
+        dialogue = conversation.dialogue
+        text, spans = self.render(conversation)
         try:
             images = [self.limits.resize(decode_rgb(image.data, LIMITS)) for image in dialogue.images]
         except ImageError as error:
@@ -230,9 +241,11 @@ class Encoder:
             id=dialogue.id,
             input_ids_T=input_ids_T,
             labels_T=labels_T,
-            images={name: value for name, value in out.items() if name not in (*_TEXT_OUTPUTS, *_TOKEN_TYPES)},
+            images={name: _full(value) for name, value in out.items() if name not in (*_TEXT_OUTPUTS, *_TOKEN_TYPES)},
             token_types_T=None if types is None else torch.as_tensor(types[0]),
             token_types_name=types_name,
+            turns=conversation.trained_turns,
+            domain=dialogue.domain,
         )
 
     def _check_length(self, dialogue: Dialogue, length_tokens: int) -> None:
@@ -242,6 +255,12 @@ class Encoder:
                 "too_long",
                 f"{length_tokens} tokens, max_length_tokens is {self.max_length_tokens}; dialogues are never truncated",
             )
+
+
+def _full(value: Any) -> torch.Tensor:
+    """A tensor, pixels in float32: Llama 4's processor rounds them, whatever the model computes in."""
+    tensor = torch.as_tensor(value)
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def chat_template_of(processor: Any) -> str:

@@ -75,12 +75,17 @@ def draw_rows(
     return list(range(num_rows)) * rounds + order[:rest]
 
 
-def _load(name: str, config: TrainConfig) -> Any:
+def load_set(name: str, config: TrainConfig, streaming: bool, flag: str = "data") -> Any:
+    """The rows of a data set, images undecoded.
+
+    Raises:
+        ValueError: it is missing.
+    """
     try:
-        return load_rows(name, config.data_config, revision=config.data_revision, streaming=config.streaming)
+        return load_rows(name, config.data_config, revision=config.data_revision, streaming=streaming)
     except OSError as error:  # missing, no access, or no connection
         said = str(error).strip().partition("\n")[0]
-        raise ValueError(f"--data {name}: can't be loaded ({type(error).__name__}: {said})") from error
+        raise ValueError(f"--{flag} {name}: can't be loaded ({type(error).__name__}: {said})") from error
 
 
 def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
@@ -91,7 +96,7 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
     """
     from datasets import concatenate_datasets
 
-    sets = [_load(name, config) for name in config.data]
+    sets = [load_set(name, config, streaming=False) for name in config.data]
     weights = config.data_weights or [1.0] * len(sets)
     caps = config.data_caps or [0] * len(sets)
     taken = count_taken([len(rows) for rows in sets], weights, caps, config.data_temperature)
@@ -104,7 +109,7 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
         if topics is not None and dominant is not None:
             check_share(name, topics, count, *dominant)
         drawn = draw_rows(len(rows), count, config.seed + number, topics, dominant)
-        part = rows.select(drawn).select_columns(_COLUMNS)
+        part = rows.select(drawn).select_columns([name for name in (*_COLUMNS, "domain") if name in rows.column_names])
         parts.append(part)
         notes = [] if topics is None or not drawn else [show_topics([topics[row] for row in drawn])]
         if config.turns_max:
@@ -150,7 +155,7 @@ def load_streams(config: TrainConfig) -> tuple[ShuffledStream, list[Share]]:
     caps = config.data_caps or [0] * len(config.data)
     sets = []
     for name, cap in zip(config.data, caps, strict=True):
-        rows = _load(name, config).select_columns(_COLUMNS)
+        rows = load_set(name, config, streaming=True).select_columns(_COLUMNS)
         rows = rows.take(cap) if cap else rows
         sets.append(keep_first_turns(rows, config.turns_max) if config.turns_max else rows)
     drawn = config.max_steps * config.global_batch_dialogues

@@ -17,7 +17,7 @@ def any_family(model_type: str) -> Family:
 
     if model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         raise ValueError(f"transformers has no vision-language model of type {model_type!r}")
-    return Family(model_type=model_type, chat_template="", parts={}, join_images=join_padded)
+    return Family(model_type, "", parts={}, join_images=_JOINS.get(model_type, join_padded))
 
 
 def join_padded(images: Sequence[Images]) -> Images:
@@ -38,3 +38,16 @@ def join_padded(images: Sequence[Images]) -> Images:
             filled.append(pad(tensor, [side for more in reversed(missing) for side in (0, more)]))
         joined[name] = torch.cat(filled)
     return joined
+
+
+def _join_patch_rows(images: Sequence[Images]) -> Images:
+    """All patches in one row, along the last dimension, as MiniCPM-V's processor has those of one dialogue."""
+    import torch
+
+    first, *rest = images
+    joined = {name: torch.cat([value, *(one[name] for one in rest)]) for name, value in first.items() if value.ndim < 4}
+    rows = {name: torch.cat([one[name] for one in images], dim=-1) for name in first if name not in joined}
+    return joined | rows
+
+
+_JOINS = {"minicpmv4_6": _join_patch_rows, "minicpmv4_7": _join_patch_rows}

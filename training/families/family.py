@@ -60,6 +60,7 @@ class Family:
         has_m_rope: M-RoPE: positions in time, height and width (packing.m_rope_positions).
         uint8_pixels: its image processor ends with normalization, so that pixels can leave the workers as uint8
             (pixels.py).
+        alone: a dialogue is not computed in a batch as it is alone, so a micro-batch has one, and needs an image.
         no_packing: why its dialogues can't be packed; None if they can.
         save_memory: applied with gradient checkpointing of the vision part, for modules other than its layers.
     """
@@ -74,6 +75,7 @@ class Family:
     count_image_tokens: Callable[[Any, int, int, bool], int] | None = None
     has_m_rope: bool = False
     uint8_pixels: bool = False
+    alone: bool = False
     no_packing: str | None = None
     save_memory: Callable[[Any], None] = _save_nothing
 

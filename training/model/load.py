@@ -59,6 +59,8 @@ def choose_attention(config: TrainConfig, text: Any, capability: tuple[int, int]
         return config.attention, ""
     if not config.packing:
         return "sdpa", ""
+    if "chunked_attention" in (getattr(text, "layer_types", None) or ()):
+        return "sdpa", "its layers attend within chunks, which only a mask can say"
     head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     if capability is None:
         return "varlen", ""

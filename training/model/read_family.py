@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import logging
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ import torch
 from training.data.packing import m_rope_positions
 from training.families.family import Family
 
+log = logging.getLogger(__name__)
+
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 _PLAIN_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}  # others carry a state along the row
 
 
@@ -18,13 +22,13 @@ def read_model(family: Family, model: Any) -> Family:
     """The family with its parts, and the reason if it can't be packed, for a family without a file here.
 
     Raises:
-        ValueError: the model has no separate image encoder and language model, or reads images by cross-attention.
+        ValueError: the model has no separate image encoder and language model.
     """
     if family.parts:
         return family
     inputs = _inputs(model) | _inputs(model.base_model)
     if "cross_attention_mask" in inputs:
-        raise ValueError(f"a {family.model_type} reads images by cross-attention, which isn't supported")
+        family = dataclasses.replace(family, alone=True)
     return dataclasses.replace(
         family,
         parts=_find_parts(family, model),
@@ -57,6 +61,8 @@ def _why_not_packed(model: Any, inputs: set[str]) -> str | None:
         return "its positions have three axes and aren't Qwen-VL's"
     if "token_type_ids" in inputs or getattr(text, "use_bidirectional_attention", None):
         return "its image tokens attend to each other in both directions"
+    if "cross_attention_mask" in inputs:
+        return "it reads images by cross-attention, one dialogue at a time"
     others = set(getattr(text, "layer_types", None) or ()) - _PLAIN_LAYERS
     if others:
         return f"it has layers of type {', '.join(sorted(others))}"
@@ -82,3 +88,17 @@ def _has_our_m_rope(model: Any) -> bool:
     except TypeError:  # other arguments
         return False
     return torch.equal(m_rope_positions(types_T, grids_N3, merge), expected[:, 0])
+
+
+def keep_router_loss(model: Any) -> None:
+    """Give a mixture of experts what TRL's loss of its router needs, or turn that loss off with a line that says so."""
+    text = model.config.get_text_config()
+    if not getattr(text, "router_aux_loss_coef", 0):
+        return
+    recorded = getattr(model.get_decoder(), "_can_record_outputs", None) or {}
+    count = next((getattr(text, name) for name in _EXPERTS if hasattr(text, name)), None)
+    if "router_logits" in recorded and model.base_model is not model and count is not None:
+        text.num_experts = count
+        return
+    log.warning("no router loss: a %s gives no router logits in transformers", model.config.model_type)
+    text.router_aux_loss_coef = 0.0

@@ -54,11 +54,11 @@ def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def delete_old_checkpoints(folder: Path, keep: int) -> None:
-    """Delete all but the newest complete checkpoints, and incomplete ones older than the newest complete one."""
+def delete_old_checkpoints(folder: Path, keep: int, best: Path | None = None) -> None:
+    """Delete all but the best and the newest complete checkpoints, and incomplete ones older than the newest."""
     whole = sorted((path for path in _checkpoints(folder) if (path / COMPLETE).is_file()), key=_step)
     for path in _checkpoints(folder):
-        if path not in whole[-keep:] and whole and _step(path) < _step(whole[-1]):
+        if path not in whole[-keep:] and path != best and whole and _step(path) < _step(whole[-1]):
             shutil.rmtree(path)
 
 

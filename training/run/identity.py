@@ -36,6 +36,7 @@ _OF_A_RUN = (
     "loss.png",
     "mixture.png",
     "base",
+    "eval",
 )
 _EARLIER = "earlier"
 _SAMPLE = 64  # values of each weight tensor in the digest
@@ -46,12 +47,15 @@ MAY_DIFFER = frozenset(
     model revision data data_config data_revision data_weights data_caps data_temperature balance_topics dominant_topic
     dominant_percent topic_file output_dir overwrite_output_dir gradient_checkpointing micro_batch_dialogues attention
     packing bin_tokens skipped_max merge_adapters epochs max_steps num_workers checkpoint_minutes checkpoint_steps
-    keep_checkpoints resume report_to push_to peak_tflops dry_run log_every_steps precision
+    keep_checkpoints resume report_to push_to peak_tflops dry_run log_every_steps precision eval_percent eval_data
+    eval_steps eval_replies load_best_model_at_end early_stopping_patience eval_tasks
     """.split()
 )
 
 
-def identify(config: TrainConfig, model: Any, processor: Any, shares: Sequence[Share]) -> dict[str, Any]:
+def identify(
+    config: TrainConfig, model: Any, processor: Any, shares: Sequence[Share], held_out: str | None = None
+) -> dict[str, Any]:
     """The identity of a run, before its first step: equal for two runs that train the same.
 
     Args:
@@ -59,10 +63,13 @@ def identify(config: TrainConfig, model: Any, processor: Any, shares: Sequence[S
         model: the model with the weights that it starts from.
         processor: its processor, with the chat template.
         shares: the data sets, with their digests.
+        held_out: digest of the held-out rows.
     """
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in MAY_DIFFER}
     settings["max_length_tokens"] = config.length_limit_tokens
     settings["precision"] = str(compute_dtype(config)).removeprefix("torch.")
+    if held_out is not None:
+        settings["eval_data"] = held_out
     settings["chat_template"] = hashlib.sha256(chat_template_of(processor).encode()).hexdigest()[:12]
     return {
         "settings": settings,

@@ -7,8 +7,14 @@ from pathlib import Path
 from mmcr_dataset.stage.stages import read_jsonl
 
 
-def write_loss_curve(log_path: Path, image_path: Path, title: str) -> None:
+def write_loss_curve(log_path: Path, image_path: Path, title: str, held_out_log: Path | None = None) -> None:
     """Plot loss and learning rate over trained tokens.
+
+    Args:
+        log_path: log.jsonl of the run.
+        image_path: output file.
+        title: of the plot.
+        held_out_log: losses.jsonl of the evaluations, if there are any.
 
     Raises:
         ValueError: the log is empty.
@@ -22,6 +28,11 @@ def write_loss_curve(log_path: Path, image_path: Path, title: str) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(tokens, [line["loss"] for line in lines], color="tab:blue", marker="." if len(lines) < 3 else None)
+    if held_out_log is not None:
+        held_out = list(read_jsonl(held_out_log))
+        points = [line["trained_tokens"] for line in held_out], [line["eval_loss"] for line in held_out]
+        axes.plot(*points, color="tab:orange", marker="o", label="held out")
+        axes.legend()
     axes.set(xlabel="trained tokens", ylabel="loss per trained token (nats)", title=title)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)

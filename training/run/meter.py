@@ -66,6 +66,10 @@ class Meter:
         self._real += real_tokens
         self._flops += flops
 
+    def leave_out(self, seconds: float) -> None:
+        """Time that was not spent on training."""
+        self._begin_s += seconds
+
     def read(self, steps_left: int, steps_read: int) -> dict[str, float]:
         """Rates since the last reading, of `steps_read` steps; resets the meter.
 

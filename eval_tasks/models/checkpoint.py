@@ -21,7 +21,7 @@ from eval_tasks.models.model import NoReply
 from mmcr_dataset.endpoint.thoughts import MARKS
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import ImageError, decode_rgb
-from mmcr_dataset.record.messages import Message, to_messages
+from mmcr_dataset.record.messages import Message, Question, to_message, to_messages
 
 # Types whose kept cache gives the replies of `generate` token for token: tests/eval_tasks/models/test_families.py.
 KEEPS_CACHE = frozenset(
@@ -103,9 +103,8 @@ class Checkpoint:
         LLaVA-OneVision cuts an image into tiles only if it is the only one.
         """
         images = [new("RGB", size, (90, 60, 120)) for size in _PROBES]
-        content: list[Any] = [{"type": "image"}, {"type": "text", "text": "a"}]
-        message: Any = {"role": "user", "content": content}
-        text = self.processor.apply_chat_template([message], tokenize=False)
+        asked: Any = to_messages(Question("a", (DialogueImage(b""),)))
+        text = self.processor.apply_chat_template(asked, tokenize=False)
         try:
             alone = [self.inputs_of(text, [image])["input_ids"][0].tolist() for image in images]
             both = self.inputs_of(text + text, images)["input_ids"][0].tolist()
@@ -118,8 +117,7 @@ class Checkpoint:
         """The dialogue so far, its replies made inert, and the run's system prompt in front."""
         messages: list[Any] = [*to_messages(dialogue, [self.inert(reply) for reply in replies])]
         if self.generation.system_prompt:
-            block = {"type": "text", "text": self.generation.system_prompt}
-            messages.insert(0, {"role": "system", "content": [block]})
+            messages.insert(0, to_message("system", self.generation.system_prompt))
         return messages
 
     def render(self, messages: Sequence[Message]) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmcr_dataset.record.messages import text_block
+
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 TOKEN_LIMITS = ("max_new_tokens", "max_gen_toks")
 _MARK = re.compile(r"‹image (\d)›")  # as plain_text escapes it
@@ -101,7 +103,7 @@ class Wording:
         ]
         if self.image_mark is None:
             return blocks
-        return [{"type": "text", "text": "".join(block.get("text", self.image_mark) for block in blocks)}]
+        return [text_block("".join(block.get("text", self.image_mark) for block in blocks))]
 
     def begin(self, prompt: str) -> str:
         """What stands after a rendered prompt."""

@@ -24,7 +24,7 @@ class Content(TypedDict):
 class Message(TypedDict):
     """One message in the format of `processor.apply_chat_template`."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["system", "user", "assistant"]
     content: list[Content]
 
 
@@ -60,15 +60,23 @@ def to_messages(asked: Dialogue | Question, replies: Sequence[str] = ()) -> list
     messages: list[Message] = []
     for index, turn in enumerate(asked.turns[: len(replies) + 1]):
         content: list[Content] = [
-            {"type": "text", "text": block}
-            if isinstance(block, str)
-            else {"type": "image", "image": asked.images[block - 1]}
+            text_block(block) if isinstance(block, str) else {"type": "image", "image": asked.images[block - 1]}
             for block in turn.human
         ]
         messages.append({"role": "user", "content": content})
         if index < len(replies):
-            messages.append({"role": "assistant", "content": [{"type": "text", "text": replies[index]}]})
+            messages.append(to_message("assistant", replies[index]))
     return messages
+
+
+def text_block(text: str) -> Content:
+    """A block of words."""
+    return {"type": "text", "text": text}
+
+
+def to_message(role: Literal["system", "user", "assistant"], text: str) -> Message:
+    """A message of words alone."""
+    return {"role": role, "content": [text_block(text)]}
 
 
 def to_blocks(text: str, mark: str) -> list[dict[str, str | None]]:

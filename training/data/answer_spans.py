@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mmcr_dataset.record.messages import to_message
+
 Render = Callable[[Sequence[Mapping[str, Any]], bool], str]  # (messages, with generation prompt) -> text
 
 _MARK = "zqAnswerqz"  # an answer that is in no template
@@ -40,7 +42,7 @@ def find_answers(
         if not trained[number - 1]:
             continue
         asked = render(messages[:place], True)
-        marked = render([*messages[:place], {"role": "assistant", "content": [{"type": "text", "text": _MARK}]}], False)
+        marked = render([*messages[:place], to_message("assistant", _MARK)], False)
         if not (text.startswith(asked) and marked.startswith(asked)):
             raise NotTurnByTurn(f"what is asked in turn {number} is not the beginning of the whole dialogue's text")
         lead, mark, rest = marked[len(asked) :].partition(_MARK)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue
-from mmcr_dataset.record.messages import to_blocks, to_messages
+from mmcr_dataset.record.messages import to_blocks, to_message, to_messages
 from mmcr_dataset.record.plain_text import find_special_token
 from mmcr_dataset.record.row import IMAGE_TOKEN, from_row
 
@@ -52,7 +52,7 @@ class Conversation:
 
     def messages_so_far(self, replies: Sequence[str]) -> list[Mapping[str, Any]]:
         """The messages up to the turn after these replies, the system message first."""
-        first = [] if self.system is None else [{"role": "system", "content": [{"type": "text", "text": self.system}]}]
+        first = [] if self.system is None else [to_message("system", self.system)]
         return [*first, *to_messages(self.dialogue, replies)]
 
 

@@ -23,7 +23,21 @@ from eval_tasks.readers.yes_no import read_yes_no, vqa_punctuation
 from eval_tasks.report.push import with_section
 from eval_tasks.rows.hub_rows import place_images
 from eval_tasks.rows.table_files import json_value
-from eval_tasks.tasks import countbench, mirb, mmdu, mmvet, realworldqa, seedbench_2_plus, viverbench
+from eval_tasks.tasks import (
+    countbench,
+    mantis_eval,
+    mirb,
+    mmdu,
+    mmiu,
+    mmvet,
+    multiverse,
+    realworldqa,
+    reasonmap_plus,
+    seedbench_2_plus,
+    visual_puzzles,
+    viverbench,
+    vstar_bench,
+)
 from mmcr_bench.exact.scene import DOMAINS
 from mmcr_bench.judge.judge import word_f1
 from mmcr_bench.judge.masking import mask_orders
@@ -114,6 +128,12 @@ READERS: dict[str, Callable[[str], object]] = {
     "countbench.points": lambda text: countbench.points(text, ["3"]),
     "mirb.points": lambda text: mirb.points(text, ["3"]),
     "realworldqa.points": lambda text: realworldqa.points(text, ["3"]),
+    "mantis_eval.points": partial(mantis_eval.points, golds=["B", "(A) x", "(B) y"]),
+    "mmiu.split_options": mmiu.split_options,
+    "multiverse.read_ticks": partial(multiverse.read_ticks, num_criteria=3),
+    "reasonmap_plus.points": partial(reasonmap_plus.points, golds=["Counting2", "7"]),
+    "visual_puzzles.read_puzzle": partial(visual_puzzles.read_puzzle, options=OPTIONS),
+    "vstar_bench.with_options": lambda text: vstar_bench.with_options({"text": text}),
     "seedbench_2_plus.read_first": partial(seedbench_2_plus.read_first, options=OPTIONS),
     "viverbench.read_flag": viverbench.read_flag,
     "place_images": lambda text: place_images(text, 2),

@@ -23,7 +23,7 @@ from eval_tasks.task import Points, Row, Sample, Scored, Task, Total
 from eval_tasks.totals import mean_total, totals_by
 
 RULES = ("vlmevalkit@2026-08",)
-Scorer = Callable[[str, Sequence[str]], float]
+Scorer = Callable[[str, Sequence[str]], float | None]  # None: nothing to read
 
 
 def is_exact(reply: str, golds: Sequence[str]) -> float:

@@ -13,7 +13,7 @@ import pytest
 from eval_tasks.__main__ import main
 from eval_tasks.registry import FILTERS, GROUPS, find_tasks, load_task
 from eval_tasks.task import Scored
-from eval_tasks.tasks import cv_bench, muirbench, viverbench
+from eval_tasks.tasks import cv_bench, mmiu, muirbench, reasonmap_plus, topviewrs, viverbench
 from tests.conftest import image_bytes
 
 Write = Callable[..., str]
@@ -36,6 +36,14 @@ FILES = {  # task -> (file, column of the image, number of images)
     "pope": ("POPE", "image", 1),
     "viverbench": ("ViVerBench", "img", 2),
     "countbench": ("CountBench", "image", 1),
+    "mmt_bench": ("MMT-Bench_VAL_MI", "image", 2),
+    "vstar_bench": ("VStarBench", "image", 1),
+    "visual_puzzles": ("VisualPuzzles", "image", 1),
+    "mantis_eval": ("Mantis-Eval", "images", 2),
+    "reasonmap_plus": ("ReasonMap-Plus", "image", 1),
+    "topviewrs": ("TopViewRS", "image", 1),
+    "mmiu": ("MMIU", "image", 2),
+    "remi": ("ReMI", "image_1", 1),
 }
 
 
@@ -65,11 +73,17 @@ def test_every_named_task_is_asked_from_rows_in_its_published_form(tmp_path: Pat
         "qbench2",
         "seedbench_2_plus",
         "realworldqa",
+        "mmt_bench",
+        "vstar_bench",
+        "visual_puzzles",
+        "mantis_eval",
+        "topviewrs",
+        "mmiu",
     }
     assert firsts == {task: 100.0 if task in right else 0.0 for task in FILES}
 
 
-@pytest.mark.parametrize("task", sorted(set(FILES) - {"mmmu_pro_vision"}))
+@pytest.mark.parametrize("task", sorted(set(FILES) - {"mmmu_pro_vision", "vstar_bench"}))
 def test_a_missing_question_is_told_with_the_columns_there(
     task: str, tmp_path: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +95,40 @@ def test_a_missing_question_is_told_with_the_columns_there(
     said = capsys.readouterr().err
     assert "no 'question'; the row has [" in said
     assert "'answer'" in said
+
+
+def scored_rows(task: Any, changes: list[tuple[dict[str, Any], str]], rules: str) -> dict[str, float]:
+    """The totals of a task's row with these changes and replies."""
+    scored = []
+    for number, (change, reply) in enumerate(changes):
+        sample = task.ROWS.to_sample(row_of(task.TASK.name) | {"index": number} | change, rules, number)
+        scored.append(task.TASK.scored(Scored(sample, (reply,)), rules))
+    return {name: total.value for name, total in task.TASK.totals(scored, rules).items()}
+
+
+def test_reasonmap_weighs_by_difficulty_and_reads_each_type() -> None:
+    changes = [
+        ({"difficulty_city": "easy"}, "The answer is 7 stops."),
+        ({"difficulty_city": "hard"}, "\\boxed{6}"),
+        ({"difficulty_city": "middle", "type": "TorF1", "answer": 0}, "No"),
+        ({"difficulty_city": "hard", "type": "Counting1", "answer": 2}, "Final answer: C. It has 3"),
+    ]
+    found = scored_rows(reasonmap_plus, changes, "vlmevalkit@2026-08")
+    assert found["weighted accuracy"] == pytest.approx(100 * (1 + 1.5 + 2) / (1 + 2 + 1.5 + 2))
+    assert found["accuracy"] == 75.0
+
+
+def test_topviewrs_gives_part_of_a_point_for_a_shared_place() -> None:
+    found = scored_rows(topviewrs, [({}, "A"), ({}, "B"), ({}, "no idea")], "vlmevalkit@2026-06")
+    assert found["accuracy"] == pytest.approx(100 / 3)
+    assert found["partial match"] == pytest.approx(100 * (1 / 2 + 1) / 3)
+
+
+def test_mmiu_is_the_mean_over_tasks_and_reads_options_from_one_text() -> None:
+    changes = [({}, "B"), ({}, "A"), ({}, "A"), ({"task": "other"}, "B")]
+    found = scored_rows(mmiu, changes, "vlmevalkit@2026-06")
+    assert (found["task mean"], found["accuracy"]) == (pytest.approx(200 / 3), 50.0)
+    assert mmiu.split_options("A: a cat\nB. two: dogs\n C) none") == {"A": "a cat", "B": "two: dogs", "C": "none"}
 
 
 def test_muirbench_twins_count_as_pairs() -> None:

@@ -10,7 +10,7 @@ EXACT_TRAIN ?= exact-train
 EXACT ?= mmcr-exact
 MINI_FLAGS ?=
 
-.PHONY: .venv demo mini test test-slow check docs bench clean
+.PHONY: .venv locked lock demo mini test test-slow check docs bench clean
 
 .venv: $(VENV)/installed
 
@@ -19,6 +19,20 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# The same from requirements.lock: a file whose hash is not in it is refused.
+locked:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $(VENV)/installed
+
+# After a change of constraints.txt or pyproject.toml: hashes (uv asks PyPI) and licences of all dependencies.
+lock: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet 'uv>=0.9'
+	$(BIN)/uv pip compile pyproject.toml --extra dev --constraint constraints.txt --generate-hashes --universal \
+		--python-version 3.11.9 --no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
+	$(BIN)/python -m docs.write_licences
 
 # The whole way of the paper, offline, minutes on two CPU cores. On shipped photographs: build, load, train, evaluate; the
 # score without a judge checks the machinery only, as the look-up shows. In the controlled world, whose answers are known:

@@ -113,7 +113,9 @@ def run_collect(base_url: str, num_images: int, in_flight: int, out: Path) -> No
             yield Document(f"d{number}", (ImageAt(url=f"{base_url}/{number}.jpg"), "Some words."))
 
     start = time.perf_counter()
-    settings = FetchSettings(max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True)
+    settings = FetchSettings(
+        max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True, opt_outs="headers"
+    )
     stage = Stage.begin(out, "collect", {})
     asyncio.run(collect_shards(stage, 0, documents(), settings, ImageLimits()))
     show_result(start)
@@ -135,7 +137,9 @@ def run_bytes(base_url: str, num_images: int, in_flight: int, out: Path) -> None
     from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 
     async def fetch_all() -> None:
-        settings = FetchSettings(max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True)
+        settings = FetchSettings(
+            max_in_flight=in_flight, max_in_flight_host=in_flight, allow_loopback=True, opt_outs="headers"
+        )
         budget = ByteBudget(settings.max_held_bytes)
         numbers = iter(range(num_images))
         out.mkdir(parents=True)

@@ -1,7 +1,7 @@
 """Our benchmarks as tasks of inspect_ai: `inspect eval eval_tasks/inspect_tasks.py -T name=mmstar -T data=MMStar.tsv`.
 
 Prompts, history and scores are the same; models, rate limits, retries and the log viewer are inspect's. Install with
-`pip install 'mmcr[inspect]'`. The functions under inspect's decorators take no arguments, since it would log them.
+`pip install -e '.[inspect]'`. The functions under inspect's decorators take no arguments, since it would log them.
 """
 
 from __future__ import annotations

@@ -31,11 +31,12 @@ from eval_tasks.store.processes import Answered, Process, gather_answers, this_p
 from eval_tasks.store.run_folder import from_record, read_records, read_results, to_record, write_records, write_results
 from eval_tasks.task import Failure, Sample, Scored, Task
 from mmcr_bench.judge.judge_spec import read_judge_specs
+from mmcr_dataset import __version__
 from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.thoughts import Split, split_thoughts
 
 JUDGE_LEDGER = "judge_ledger.sqlite3"
-LIBRARIES = ("mmcr", "torch", "transformers", "openai", "pyarrow", "pillow", "numpy")
+LIBRARIES = ("torch", "transformers", "openai", "pyarrow", "pillow", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +328,7 @@ def prompts_hash(records: Sequence[dict[str, Any]]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
+    versions = {"python": platform.python_version(), "mmcr": __version__}
     for name in LIBRARIES:
         try:
             versions[name] = importlib.metadata.version(name)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
-import importlib.metadata
 import io
 import logging
 import os
@@ -20,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mmcr_dataset import __version__
 from mmcr_dataset.command_flags import COMMON_HELP, parse, suggest
 
 PACKAGES = ("mmcr_dataset", "mmcr_bench", "training", "eval_tasks", "experiments")
@@ -64,7 +64,7 @@ def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
     """
     words, level = _take_common_flags(list(sys.argv[1:] if argv is None else argv))
     if words[:1] == ["--version"]:
-        print(f"mmcr {importlib.metadata.version('mmcr')}")
+        print(f"mmcr {__version__}")
         return 0
     set_up_logging(level)
     name = program.name
@@ -84,7 +84,7 @@ def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in PACKAGES:
             raise
-        return _end(f"{name} needs {error.name}, which is not installed: pip install 'mmcr[{program.extra}]'", 2)
+        return _end(f"{name} needs {error.name}, which is not installed: pip install -e '.[{program.extra}]'", 2)
     except MemoryError:
         return _end("out of memory; run the command with a smaller batch size or max concurrency", 2)
     except (ValueError, OSError, sqlite3.Error) as error:

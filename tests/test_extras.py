@@ -87,14 +87,14 @@ def test_extra_installs_what_its_package_imports_and_no_more(extra: str, package
     installed = installed_with(base | asked)
     imported = imported_by(package)
     for name in imported - BY_ANOTHER_EXTRA:
-        assert OWNERS[name] & installed, f"{package} imports {name}; `pip install 'mmcr[{extra}]'` does not bring it"
+        assert OWNERS[name] & installed, f"{package} imports {name}; `pip install -e '.[{extra}]'` does not bring it"
     of_imports = set[str]().union(*(OWNERS.get(name, set()) for name in imported))
     spare = asked - of_imports - set(INDIRECT)
-    assert not spare, f"mmcr[{extra}] installs {spare}, which {package} does not import"
+    assert not spare, f"the extra {extra} installs {spare}, which {package} does not import"
 
 
 def test_base_install_stays_small() -> None:
-    assert len(installed_with(named(PROJECT["dependencies"])) | {"mmcr"}) <= 8
+    assert len(installed_with(named(PROJECT["dependencies"])) | {"mmcr-vlm"}) <= 8
 
 
 def test_evaluation_installs_no_server_and_no_clip() -> None:
@@ -106,3 +106,23 @@ def test_evaluation_installs_no_server_and_no_clip() -> None:
 def test_package_is_typed_and_says_its_version(package: str) -> None:
     assert (ROOT / package / "py.typed").is_file()
     assert importlib.import_module(package).__version__ == importlib.import_module("mmcr_dataset").__version__
+
+
+def pins(lines: list[str]) -> dict[str, str]:
+    found = (Requirement(line.split(" \\")[0]) for line in lines if line[:1].isalnum())
+    return {canonicalize_name(one.name): str(one.specifier) for one in found}
+
+
+def test_lock_has_hashes_for_every_pin_and_the_list_of_licences_names_it() -> None:
+    wanted = pins((ROOT / "constraints.txt").read_text().splitlines())
+    blocks = re.split(r"\n(?=[A-Za-z0-9])", (ROOT / "requirements.lock").read_text())[1:]
+    locked = pins(blocks)
+    assert all("--hash=sha256:" in block for block in blocks)
+    assert {name: locked[name] for name in locked.keys() & wanted.keys()} == {
+        name: wanted[name] for name in locked.keys() & wanted.keys()
+    }
+    asked = named(PROJECT["dependencies"]).union(*map(named, PROJECT["optional-dependencies"].values()))
+    assert asked - {"mmcr-vlm"} <= locked.keys()
+    rows = (ROOT / "docs/dependencies.md").read_text().splitlines()
+    listed = {canonicalize_name(row.split("|")[1].strip()) for row in rows if row.startswith("| ") and "==" not in row}
+    assert wanted.keys() <= listed

@@ -41,7 +41,7 @@ def _photo(name: str) -> Image.Image:
     if path is None:
         raise ValueError(
             f"the domain sheets needs the photograph {name!r}, which scikit-image and matplotlib ship; "
-            "pip install 'mmcr[demo]', or leave sheets out of --domains"
+            "pip install -e '.[demo]', or leave sheets out of --domains"
         )
     with Image.open(path) as photo:
         return photo.convert("RGB")

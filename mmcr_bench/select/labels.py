@@ -112,7 +112,7 @@ class TimmLabeler:
             import timm.data
             import torch
         except ImportError as error:
-            raise ValueError(f"labels by {name} need {error.name}; pip install 'mmcr[demo]'") from error
+            raise ValueError(f"labels by {name} need {error.name}; pip install -e '.[demo]'") from error
         if not timm.is_model(name.split(".")[0]):
             near = ", ".join(timm.list_models("*miil*")[:5])
             raise ValueError(f"timm has no model {name!r}; the 21k labelers are named *_miil.in21k, such as {near}")

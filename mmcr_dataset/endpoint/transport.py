@@ -211,6 +211,6 @@ def _import_sdk() -> tuple[Any, Any]:
     try:
         import openai
     except ImportError as error:
-        raise ValueError(f"asking an endpoint needs the openai SDK: pip install 'mmcr[dataset]' ({error})") from error
+        raise ValueError(f"asking an endpoint needs the openai SDK: pip install -e '.[dataset]' ({error})") from error
     client = next(kind for kind in openai.DefaultAioHttpClient.__mro__ if kind.__name__ == "AsyncClient")
     return openai, importlib.import_module(client.__module__.partition(".")[0])

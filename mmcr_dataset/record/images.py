@@ -31,7 +31,7 @@ VIEWER_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "Y
 
 # Transient failures: the next build retries them.
 TRANSIENT = frozenset(
-    {"timeout", "http_408", "http_429", "http_5xx", "broken_transfer", "unreachable", "host_given_up"}
+    {"timeout", "http_408", "http_429", "http_5xx", "broken_transfer", "unreachable", "host_given_up", "robots_unknown"}
 )
 
 

@@ -121,7 +121,7 @@ def make_executor(job: Job, engine: EngineSettings, rank: int | None = None) -> 
     try:
         from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
     except ImportError as error:
-        raise ValueError(f"--engine {engine.name}: pip install 'mmcr[engine]' ({error})") from error
+        raise ValueError(f"--engine {engine.name}: pip install -e '.[engine]' ({error})") from error
     from mmcr_dataset.stage.engine_step import RankStep
 
     pipeline = [RankStep(job.name, job.run_rank)]

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 
-inspect_ai = pytest.importorskip("inspect_ai", reason="needs pip install 'mmcr[inspect]'")
+inspect_ai = pytest.importorskip("inspect_ai", reason="needs pip install -e '.[inspect]'")
 
 
 def say(text: str) -> Answer:

@@ -104,7 +104,7 @@ class ShippedPhotosSource:
     def __init__(self) -> None:
         for module, package in _PACKAGES.items():
             if importlib.util.find_spec(module) is None:
-                raise ValueError(f"--source demo needs the photographs of {package}; pip install 'mmcr[demo]'")
+                raise ValueError(f"--source demo needs the photographs of {package}; pip install -e '.[demo]'")
 
     @property
     def fingerprint(self) -> str:

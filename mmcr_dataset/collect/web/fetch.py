@@ -19,10 +19,15 @@ from mmcr_dataset.collect.document import ImageAt
 from mmcr_dataset.collect.web.addresses import GuardedResolver, check_url, guarded_sockets
 from mmcr_dataset.collect.web.byte_budget import Reservation
 from mmcr_dataset.collect.web.fetch_settings import FetchSettings
-from mmcr_dataset.collect.web.transfer import PartialDownload, RetryLater, transfer
+from mmcr_dataset.collect.web.opt_outs import FILE_BYTES_MAX, OptOuts
+from mmcr_dataset.collect.web.transfer import PartialDownload, RetryLater, fetch_text, transfer
 from mmcr_dataset.record.images import TRANSIENT, ImageError, ImageLimits
 
-_RETRIED = TRANSIENT - {"unreachable", "host_given_up"}  # within this run; the next build retries all of TRANSIENT
+_RETRIED = TRANSIENT - {
+    "unreachable",
+    "host_given_up",
+    "robots_unknown",
+}  # within this run; the next build retries all of TRANSIENT
 _HOST_FAILURES_MAX = 10  # consecutive timeouts and refused connections after which a host is skipped
 _HOSTS_REMEMBERED = 10_000
 _KEEP_ALIVE_S = 2.0  # most hosts get one request: idle connections would exhaust the file descriptors
@@ -72,12 +77,23 @@ class ImageFetcher:
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )
+        self._opt_outs = OptOuts(self._fetch_text)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self._opt_outs.close()
         await self._session.close()
+
+    async def _fetch_text(self, url: URL) -> tuple[int, str]:
+        """A file with opt-outs of a host; TimeoutError counts as no answer."""
+        loopback = self._settings.allow_loopback
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                return await fetch_text(self._session, url, FILE_BYTES_MAX, loopback)
+        except TimeoutError:
+            return 0, ""
 
     async def fetch(self, place: ImageAt, reservation: Reservation) -> bytes | ImageError:
         """The bytes of an image, or the error; bytes are reserved in its document's `reservation` first."""
@@ -112,6 +128,8 @@ class ImageFetcher:
         """One attempt; each redirect waits for a slot of its own host."""
         for _ in range(self._settings.max_redirects + 1):
             async with self._host_slot(url, work.reservation):
+                if self._settings.opt_outs == "all":
+                    await self._opt_outs.check(url)
                 answer = await self._try(url, work)
             if isinstance(answer, bytes):
                 return answer

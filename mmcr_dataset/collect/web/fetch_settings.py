@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Suppress, arg
 
@@ -22,6 +22,8 @@ class FetchSettings:
         max_redirects: maximum number of redirects.
         max_held_bytes: limit on the bytes of images in memory, over all documents.
         allow_loopback: allow URLs on 127.0.0.0/8 and ::1, for local mirrors.
+        opt_outs: all asks each host once for robots.txt and /.well-known/tdmrep.json; headers reads only those of the
+            image's own answer (X-Robots-Tag, tdm-reservation), which always count.
         user_agent: User-Agent header of the requests.
     """
 
@@ -34,7 +36,8 @@ class FetchSettings:
     max_redirects: Suppress[int] = 5
     max_held_bytes: Suppress[int] = 256_000_000
     allow_loopback: bool = False
-    user_agent: Suppress[str] = "mmcr-dataset/0.1 (research data set; honours X-Robots-Tag: noai)"
+    opt_outs: Annotated[Literal["all", "headers"], arg(name="fetch_opt_outs")] = "all"
+    user_agent: Suppress[str] = "mmcr-dataset/0.2 (research data set; honours robots.txt, X-Robots-Tag and TDMRep)"
 
     def __post_init__(self) -> None:
         for name in ("max_in_flight", "max_in_flight_host", "max_attempts", "max_held_bytes"):

@@ -89,6 +89,43 @@ def check_no_ai(values: list[str], url: URL) -> None:
         raise ImageError("robots_noai", f"{url} says X-Robots-Tag: {', '.join(values)[:200]}")
 
 
+def check_tdm(values: list[str], url: URL) -> None:
+    """Honour `tdm-reservation: 1`: the owner reserves text and data mining (TDMRep).
+
+    Raises:
+        ImageError: tdm_reserved.
+    """
+    if any(value.strip() == "1" for value in values):
+        raise ImageError("tdm_reserved", f"{url} says tdm-reservation: 1")
+
+
+async def fetch_text(
+    session: aiohttp.ClientSession, url: URL, size_bytes_max: int, allow_loopback: bool
+) -> tuple[int, str]:
+    """Status and text of a small file, its beginning if it is larger; (0, "") if the host doesn't answer.
+
+    Redirects are followed, five at most, to addresses that may be fetched; what is behind others is not there (404).
+    """
+    try:
+        for _ in range(6):
+            async with session.get(url, allow_redirects=False, headers={"Accept": "text/plain, */*"}) as response:
+                if response.status in _REDIRECTS:
+                    url = check_url(redirect_url(url, response.headers.get("Location", "")), allow_loopback)
+                    continue
+                body = bytearray()
+                while response.status == 200 and len(body) < size_bytes_max:
+                    chunk = await response.content.readany()
+                    if not chunk:
+                        break
+                    body += chunk
+                return response.status, bytes(body[:size_bytes_max]).decode("utf-8", "replace")
+        return 404, ""
+    except ImageError:
+        return 404, ""
+    except (aiohttp.ClientError, ValueError, OSError):  # no answer, or none in HTTP: the image's own request will say
+        return 0, ""
+
+
 async def transfer(
     session: aiohttp.ClientSession,
     url: URL,
@@ -114,6 +151,7 @@ async def transfer(
     try:
         async with session.get(url, allow_redirects=False, headers=partial.headers_for(url)) as response:
             check_no_ai(response.headers.getall("X-Robots-Tag", []), url)
+            check_tdm(response.headers.getall("tdm-reservation", []), url)
             if response.status in _REDIRECTS:
                 return check_url(redirect_url(url, response.headers.get("Location", "")), allow_loopback)
             return await _read_answer(response, url, partial, limits, reserve_bytes)

@@ -196,7 +196,7 @@ def test_unknown_names_are_refused_with_the_known_ones(monkeypatch: pytest.Monke
         paint(scene, "maps", 2, rng, "plain")
     paint_photos._photo.cache_clear()
     monkeypatch.setattr(paint_photos, "photo_path", lambda name: None)
-    with pytest.raises(ValueError, match=r"pip install 'mmcr\[demo\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[demo\]'"):
         paint(scene, "sheets", 2, rng, "plain")
 
 

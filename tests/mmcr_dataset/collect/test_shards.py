@@ -36,7 +36,7 @@ from tests.conftest import image_bytes
 from tests.local_web import LocalWeb, Page
 
 TEXT = "This is the old lighthouse on the small island in the sea."
-LOCAL = FetchSettings(allow_loopback=True, timeout_s=5.0, backoff_s=0.01)
+LOCAL = FetchSettings(opt_outs="headers", allow_loopback=True, timeout_s=5.0, backoff_s=0.01)
 
 
 def documents(urls: list[str]) -> Iterator[Document | Removed]:
@@ -119,7 +119,13 @@ def test_window_images_of_local_files_count_too(tmp_path: Path) -> None:
 def test_window_first_document_that_must_try_again_is_not_shut_out_by_those_that_wait_for_it(tmp_path: Path) -> None:
     images = [image_bytes(number, (400, 300)) for number in range(4)]
     settings = FetchSettings(
-        allow_loopback=True, timeout_s=30, backoff_s=0.2, max_in_flight=2, max_in_flight_host=2, max_held_bytes=1000
+        opt_outs="headers",
+        allow_loopback=True,
+        timeout_s=30,
+        backoff_s=0.2,
+        max_in_flight=2,
+        max_in_flight_host=2,
+        max_held_bytes=1000,
     )
 
     def page(path: str, earlier: int) -> Page:
@@ -165,7 +171,17 @@ def row(number: int, url: str) -> dict[str, Any]:
 
 
 def build(tmp_path: Path, *flags: str) -> int:
-    fixed = ["--writer", "offline", "--filter", "none", "--allow-loopback", "--fetch-timeout-s", "2"]
+    fixed = [
+        "--writer",
+        "offline",
+        "--filter",
+        "none",
+        "--allow-loopback",
+        "--fetch_opt_outs",
+        "headers",
+        "--fetch-timeout-s",
+        "2",
+    ]
     return main(["build", "--source", str(tmp_path / "rows.parquet"), "--out", str(tmp_path / "set"), *fixed, *flags])
 
 
@@ -206,7 +222,17 @@ def test_build_killed_while_fetching_goes_on_and_ends_the_same(tmp_path: Path) -
         rows = [row(number, f"{web.url}/{number}.png") for number in range(350)]
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
         command = [sys.executable, "-m", "mmcr_dataset", "build", "--source", str(tmp_path / "rows.parquet")]
-        flags = ["--out", str(tmp_path / "set"), "--writer", "offline", "--filter", "none", "--allow-loopback"]
+        flags = [
+            "--out",
+            str(tmp_path / "set"),
+            "--writer",
+            "offline",
+            "--filter",
+            "none",
+            "--allow-loopback",
+            "--fetch_opt_outs",
+            "headers",
+        ]
         process = subprocess.Popen([*command, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         mark = tmp_path / "set.work" / "1_candidates" / "00001.count.json"
         until = time.monotonic() + 60

@@ -24,7 +24,7 @@ from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.mmcr_dataset.test_pipeline import contents, good_reply
 
-pytest.importorskip("datatrove", reason="pip install 'mmcr[engine]'")
+pytest.importorskip("datatrove", reason="pip install -e '.[engine]'")
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -24,7 +24,7 @@ from tests.local_web import LocalWeb, Page, fetch_images
 
 IMAGE = image_bytes(1)
 OTHER = image_bytes(2)
-LOCAL = FetchSettings(allow_loopback=True, timeout_s=2.0, backoff_s=0.01)
+LOCAL = FetchSettings(opt_outs="headers", allow_loopback=True, timeout_s=2.0, backoff_s=0.01)
 
 
 def fetch_one(place: ImageAt, settings: FetchSettings = LOCAL, limits: ImageLimits | None = None) -> bytes | str:
@@ -146,7 +146,7 @@ def test_fetch_retry_after_is_waited_for_and_an_endless_one_is_not() -> None:
 
 
 def test_fetch_slow_server_is_a_timeout_and_so_is_a_drip() -> None:
-    settings = FetchSettings(allow_loopback=True, timeout_s=0.2, max_attempts=1)
+    settings = FetchSettings(opt_outs="headers", allow_loopback=True, timeout_s=0.2, max_attempts=1)
     pages = {"/slow.png": Page(IMAGE, delay_s=1.0), "/drip.png": Page(IMAGE, drip_s=0.1)}
     with LocalWeb(lambda path, _: pages[path]) as web:
         assert fetch_one(ImageAt(url=f"{web.url}/slow.png"), settings) == "timeout"
@@ -154,7 +154,9 @@ def test_fetch_slow_server_is_a_timeout_and_so_is_a_drip() -> None:
 
 
 def test_fetch_all_tries_of_an_image_share_one_time() -> None:
-    settings = FetchSettings(allow_loopback=True, timeout_s=0.3, image_timeout_s=0.5, max_attempts=50, backoff_s=0.001)
+    settings = FetchSettings(
+        opt_outs="headers", allow_loopback=True, timeout_s=0.3, image_timeout_s=0.5, max_attempts=50, backoff_s=0.001
+    )
     with LocalWeb(lambda *_: Page(IMAGE, delay_s=0.6)) as web:
         assert fetch_one(ImageAt(url=f"{web.url}/slow.png"), settings) == "timeout"
         assert web.requests["/slow.png"] <= 3
@@ -237,7 +239,9 @@ def test_fetch_redirect_to_another_place_never_joins_two_files() -> None:
 
 
 def test_fetch_slow_host_does_not_hold_up_another() -> None:
-    settings = FetchSettings(allow_loopback=True, max_in_flight=4, max_in_flight_host=2, timeout_s=30)
+    settings = FetchSettings(
+        opt_outs="headers", allow_loopback=True, max_in_flight=4, max_in_flight_host=2, timeout_s=30
+    )
     ended: list[str] = []
 
     async def fetch_all(urls: list[str]) -> None:
@@ -268,7 +272,7 @@ def test_fetch_redirects_to_one_host_wait_for_its_slots() -> None:
         at_once[0] -= 1
         return Page(IMAGE)
 
-    settings = FetchSettings(allow_loopback=True, max_in_flight=16, max_in_flight_host=2)
+    settings = FetchSettings(opt_outs="headers", allow_loopback=True, max_in_flight=16, max_in_flight_host=2)
     with LocalWeb(page) as web:
         target = web.url.replace("127.0.0.1", "localhost")
         places = [ImageAt(url=f"{web.url}/go{n}.png") for n in range(8)]
@@ -278,7 +282,9 @@ def test_fetch_redirects_to_one_host_wait_for_its_slots() -> None:
 
 
 def test_fetch_host_that_never_answers_is_given_up() -> None:
-    settings = FetchSettings(allow_loopback=True, timeout_s=0.1, max_attempts=1, max_in_flight_host=2)
+    settings = FetchSettings(
+        opt_outs="headers", allow_loopback=True, timeout_s=0.1, max_attempts=1, max_in_flight_host=2
+    )
     with LocalWeb(lambda *_: Page(IMAGE, delay_s=0.3)) as web:
         places = [ImageAt(url=f"{web.url}/{n}.png") for n in range(40)]
         found = asyncio.run(fetch_images(places, settings))

@@ -215,12 +215,14 @@ def to_entry(task: Task, scored: Sequence[Scored], rules: str, judged_by: dict[s
         judged_by: description of the judge.
     """
     found = task_totals(task, scored, rules) if all(one.sample.has_gold for one in scored) else {}
+    num_repeats = len({one.repeat for one in scored})
     return {
         "version": task.version,
         "source": task.source,
         "rules": rules,
         "judge": judged_by,
-        "num_samples": len(scored),
+        "num_samples": len(scored) // max(1, num_repeats),
+        **({"answers_per_sample": num_repeats} if num_repeats > 1 else {}),
         "num_groups": len({one.sample.group for one in scored}),
         **count_losses(scored),
         "no_score": why_no_score(scored),

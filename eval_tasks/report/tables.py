@@ -35,6 +35,12 @@ def _judged_only(total: Mapping[str, Any], digits: int = 2) -> str:
     return f"{other['value']:.{digits}f} (of {other['num']})" if other else ""
 
 
+def show_num_samples(entry: Mapping[str, Any]) -> str:
+    """The number of samples, `12 x 4` where each has several answers; losses are counted by answer."""
+    repeats = entry.get("answers_per_sample")
+    return f"{entry['num_samples']} x {repeats}" if repeats else str(entry["num_samples"])
+
+
 def show_losses(entry: Mapping[str, Any]) -> str:
     """Samples that count as wrong without an answer, and truncated ones: `failed 2 (timeout 2), unread 1 of 40`."""
     found = []
@@ -43,7 +49,7 @@ def show_losses(entry: Mapping[str, Any]) -> str:
             found.append(f"{name} {sum(reasons.values())} ({_counts(reasons)})")
     for name, number in (("unread", entry["num_unread"]), ("truncated", entry.get("num_truncated", 0))):
         found += [f"{name} {number}"] if number else []
-    return f"{', '.join(found)} of {entry['num_samples']}" if found else ""
+    return f"{', '.join(found)} of {show_num_samples(entry)}" if found else ""
 
 
 def all_totals(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +103,7 @@ def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
         shared = [
             entry["rules"],
             _judge_of(entry),
-            str(entry["num_samples"]),
+            show_num_samples(entry),
             _counts(entry["failures"]),
             str(entry["num_unread"]),
             _counts(entry["unjudged"]),
@@ -111,7 +117,7 @@ def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
             notes.append(f"{name}: no score: {entry['no_score']}")
         if entry.get("num_thinking"):
             notes.append(
-                f"{name}: {entry['num_thinking']} of {entry['num_samples']} think aloud; their thoughts are "
+                f"{name}: {entry['num_thinking']} of {show_num_samples(entry)} think aloud; their thoughts are "
                 "in no score and no history (--thinking)"
             )
         if entry.get("hand_in"):

@@ -258,7 +258,9 @@ def why_no_score(scored: Sequence[Scored]) -> str | None:
 
 def _to_total(total: Total) -> dict[str, Any]:
     """A total for results.json; its value is None if every unit is lost."""
-    of_field = {"breakdown": total.breakdown} if total.breakdown else {}
+    of_field: dict[str, Any] = {"breakdown": total.breakdown} if total.breakdown else {}
+    if total.breakdown and len(total.weights) == 1:  # each unit once
+        of_field |= {"num": len(total.units), "num_lost": total.num_lost}
     if not total.is_known:
         return {"value": None, "low": None, "high": None, **of_field}
     interval = interval_of(total, seed=SEED)

@@ -52,6 +52,11 @@ def show_losses(entry: Mapping[str, Any]) -> str:
     return f"{', '.join(found)} of {show_num_samples(entry)}" if found else ""
 
 
+def _lost_of_part(total: Mapping[str, Any], num: int | None = None) -> str:
+    """The lost samples of a total over a part of them, `2 lost of 8`; those of the task are beside its main metric."""
+    return f"{total['num_lost']} lost{f' of {num}' if num else ''}" if total["num_lost"] else ""
+
+
 def all_totals(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The totals of a task, followed by those by number of images and turns and by turn."""
     return {**entry["totals"], **entry.get("parts", {})}
@@ -100,19 +105,17 @@ def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
     """
     rows, notes = [], []
     for name, entry in results["tasks"].items():
-        shared = [
-            entry["rules"],
-            _judge_of(entry),
+        shown = [entry["rules"], _judge_of(entry)]
+        counts = [
             show_num_samples(entry),
             _counts(entry["failures"]),
             str(entry["num_unread"]),
             _counts(entry["unjudged"]),
             str(entry.get("num_truncated", 0)),
         ]
-        rows += [
-            [name, metric, _show(total, digits), *shared, _judged_only(total, digits)]
-            for metric, total in all_totals(entry).items()
-        ]
+        for metric, total in all_totals(entry).items():
+            of_part = [str(total["num"]), _lost_of_part(total), "", "", ""] if "num" in total else counts
+            rows.append([name, metric, _show(total, digits), *shown, *of_part, _judged_only(total, digits)])
         if entry.get("no_score"):
             notes.append(f"{name}: no score: {entry['no_score']}")
         if entry.get("num_thinking"):
@@ -150,8 +153,8 @@ def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
         heads.append(f"{folder.name} ({results['model']['name']})")
         means[column] = public_mean(main_values(results))
         for name, entry in results["tasks"].items():
-            losses = show_losses(entry)
             for metric, total in all_totals(entry).items():
+                losses = _lost_of_part(total, total["num"]) if "num" in total else show_losses(entry)
                 key = (name, metric, entry["rules"], _judge_of(entry))
                 cells.setdefault(key, {})[column] = "; ".join(filter(None, [_show(total), losses]))
                 entries.setdefault(key, entry)

@@ -164,7 +164,6 @@ def run(settings: RunSettings) -> dict[str, Any]:
         kept += records
         asked: dict[str, Any] = {"prompts_sha256": prompts_hash(records), "limit": settings.limit, "data": data}
         asked |= context.worded[task.name]
-        asked |= {"num_samples": settings.num_samples} if settings.num_samples > 1 else {}
         if not all(one.sample.has_gold for one in scored):
             asked["hand_in"] = str(write_hand_in(settings.out, task.name, scored).relative_to(settings.out))
         results["tasks"][task.name] = {**entry, **asked}

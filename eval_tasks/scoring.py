@@ -215,12 +215,14 @@ def to_entry(task: Task, scored: Sequence[Scored], rules: str, judged_by: dict[s
         judged_by: description of the judge.
     """
     found = task_totals(task, scored, rules) if all(one.sample.has_gold for one in scored) else {}
+    num_repeats = len({one.repeat for one in scored})
     return {
         "version": task.version,
         "source": task.source,
         "rules": rules,
         "judge": judged_by,
-        "num_samples": len(scored),
+        "num_samples": len(scored) // max(1, num_repeats),
+        **({"answers_per_sample": num_repeats} if num_repeats > 1 else {}),
         "num_groups": len({one.sample.group for one in scored}),
         **count_losses(scored),
         "no_score": why_no_score(scored),
@@ -256,7 +258,9 @@ def why_no_score(scored: Sequence[Scored]) -> str | None:
 
 def _to_total(total: Total) -> dict[str, Any]:
     """A total for results.json; its value is None if every unit is lost."""
-    of_field = {"breakdown": total.breakdown} if total.breakdown else {}
+    of_field: dict[str, Any] = {"breakdown": total.breakdown} if total.breakdown else {}
+    if total.breakdown and len(total.weights) == 1:  # each unit once
+        of_field |= {"num": len(total.units), "num_lost": total.num_lost}
     if not total.is_known:
         return {"value": None, "low": None, "high": None, **of_field}
     interval = interval_of(total, seed=SEED)

@@ -35,6 +35,12 @@ def _judged_only(total: Mapping[str, Any], digits: int = 2) -> str:
     return f"{other['value']:.{digits}f} (of {other['num']})" if other else ""
 
 
+def show_num_samples(entry: Mapping[str, Any]) -> str:
+    """The number of samples, `12 x 4` where each has several answers; losses are counted by answer."""
+    repeats = entry.get("answers_per_sample")
+    return f"{entry['num_samples']} x {repeats}" if repeats else str(entry["num_samples"])
+
+
 def show_losses(entry: Mapping[str, Any]) -> str:
     """Samples that count as wrong without an answer, and truncated ones: `failed 2 (timeout 2), unread 1 of 40`."""
     found = []
@@ -43,7 +49,12 @@ def show_losses(entry: Mapping[str, Any]) -> str:
             found.append(f"{name} {sum(reasons.values())} ({_counts(reasons)})")
     for name, number in (("unread", entry["num_unread"]), ("truncated", entry.get("num_truncated", 0))):
         found += [f"{name} {number}"] if number else []
-    return f"{', '.join(found)} of {entry['num_samples']}" if found else ""
+    return f"{', '.join(found)} of {show_num_samples(entry)}" if found else ""
+
+
+def _lost_of_part(total: Mapping[str, Any], num: int | None = None) -> str:
+    """The lost samples of a total over a part of them, `2 lost of 8`; those of the task are beside its main metric."""
+    return f"{total['num_lost']} lost{f' of {num}' if num else ''}" if total["num_lost"] else ""
 
 
 def all_totals(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,24 +105,22 @@ def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
     """
     rows, notes = [], []
     for name, entry in results["tasks"].items():
-        shared = [
-            entry["rules"],
-            _judge_of(entry),
-            str(entry["num_samples"]),
+        shown = [entry["rules"], _judge_of(entry)]
+        counts = [
+            show_num_samples(entry),
             _counts(entry["failures"]),
             str(entry["num_unread"]),
             _counts(entry["unjudged"]),
             str(entry.get("num_truncated", 0)),
         ]
-        rows += [
-            [name, metric, _show(total, digits), *shared, _judged_only(total, digits)]
-            for metric, total in all_totals(entry).items()
-        ]
+        for metric, total in all_totals(entry).items():
+            of_part = [str(total["num"]), _lost_of_part(total), "", "", ""] if "num" in total else counts
+            rows.append([name, metric, _show(total, digits), *shown, *of_part, _judged_only(total, digits)])
         if entry.get("no_score"):
             notes.append(f"{name}: no score: {entry['no_score']}")
         if entry.get("num_thinking"):
             notes.append(
-                f"{name}: {entry['num_thinking']} of {entry['num_samples']} think aloud; their thoughts are "
+                f"{name}: {entry['num_thinking']} of {show_num_samples(entry)} think aloud; their thoughts are "
                 "in no score and no history (--thinking)"
             )
         if entry.get("hand_in"):
@@ -144,8 +153,8 @@ def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
         heads.append(f"{folder.name} ({results['model']['name']})")
         means[column] = public_mean(main_values(results))
         for name, entry in results["tasks"].items():
-            losses = show_losses(entry)
             for metric, total in all_totals(entry).items():
+                losses = _lost_of_part(total, total["num"]) if "num" in total else show_losses(entry)
                 key = (name, metric, entry["rules"], _judge_of(entry))
                 cells.setdefault(key, {})[column] = "; ".join(filter(None, [_show(total), losses]))
                 entries.setdefault(key, entry)

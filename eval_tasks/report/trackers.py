@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,6 +47,7 @@ def log_run(names: Sequence[str], run_name: str, results: Mapping[str, Any]) -> 
     config = {"model": results["model"], "decoding": results["decoding"], "rules": rules}
     for name in names:
         tracker = importlib.import_module(name)
-        tracker.init(project=PROJECT, name=run_name, config=config)
-        tracker.log(numbers)
-        tracker.finish()
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is the table's
+            tracker.init(project=PROJECT, name=run_name, config=config)
+            tracker.log(numbers)
+            tracker.finish()

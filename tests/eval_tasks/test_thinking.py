@@ -109,14 +109,17 @@ def test_settings_reach_the_server_and_are_another_run(tmp_path: Path, capsys: p
 def test_several_answers_a_sample_give_their_mean_and_pass_at_k(
     tmp_path: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = questions(tmp_path / "MMStar.jsonl", 4)
+    data = questions(tmp_path / "MMStar.jsonl", 5)
     model = write_script({"0": "B", "1": {"repeats": ["B", "A", "A", "A"]}, "*": "A"})
     ask = ["--model", model, "--tasks=mmstar", f"--data={data}", f"--out={tmp_path}/run", "--num_samples=4"]
     assert main(ask) == 0
     totals = {name: total["value"] for name, total in entry_of(tmp_path / "run")["totals"].items()}
-    assert totals["accuracy"] == pytest.approx(100 * (1 + 0.25) / 4)
-    assert totals["accuracy pass@2"] == pytest.approx(100 * (1 + 0.5) / 4)
-    assert totals["accuracy pass@4"] == pytest.approx(50)
+    assert totals["accuracy"] == pytest.approx(100 * (1 + 0.25) / 5)
+    assert totals["accuracy pass@2"] == pytest.approx(100 * (1 + 0.5) / 5)
+    assert totals["accuracy pass@4"] == pytest.approx(40)
+    entry = entry_of(tmp_path / "run")
+    assert (entry["num_samples"], entry["answers_per_sample"]) == (5, 4)
+    assert "| 5 x 4 |" in capsys.readouterr().out
     assert main(["score", f"{tmp_path}/run"]) == 0
     assert main(["compare", f"{tmp_path}/run", f"{tmp_path}/run"]) == 0
 

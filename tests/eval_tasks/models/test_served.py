@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from eval_tasks.__main__ import main
+from mmcr_bench.__main__ import main as bench
 from tests.eval_tasks.test_failures_count import entry_of, questions
 from tests.eval_tasks.tiny_vlm import SPECIAL, write_tiny_vlm
+
+MINI = Path(__file__).resolve().parents[3] / "training" / "mini"
 
 
 def replies_of(folder: Path) -> list[str]:
@@ -34,6 +37,21 @@ def test_a_started_server_says_what_the_local_model_says_and_is_stopped(tmp_path
     (number,) = {int(found) for found in re.findall(r"process \[(\d+)\]", said)}
     with pytest.raises(ProcessLookupError):
         os.kill(number, 0)
+
+
+def test_a_model_that_sees_scores_the_same_behind_a_server(tmp_path: Path) -> None:
+    """`training/mini` in the controlled world: every total of MMCR-Exact, not the replies alone."""
+    pytest.importorskip("uvicorn", reason="transformers serve needs uvicorn")
+    world = "--style plain --side 2 --domains shapes --images 1-2 --turns 4 --wordings 1 --dialogues 3".split()
+    assert bench(["exact", "build", *world, "--output_dir", str(tmp_path / "exact")]) == 0
+    found = []
+    for kind in ("hf", "transformers"):
+        ask = [f"--model={kind}:{MINI}", "--tasks=mmcr_exact", f"--data={tmp_path}/exact", "--max_new_tokens=16"]
+        assert main([*ask, "--dtype=float32", "--batch_size=4", f"--out={tmp_path}/{kind}"]) == 0
+        found.append(entry_of(tmp_path / kind, "mmcr_exact"))
+    assert found[0]["totals"] == found[1]["totals"]
+    assert found[0]["totals"]["alone_accuracy"]["value"] > 0
+    assert found[1]["failures"] == {}
 
 
 def test_a_server_that_does_not_start_is_an_error_with_its_last_words(

@@ -17,7 +17,9 @@ from tests.eval_tasks.test_failures_count import questions
 TRACKER = """
 import json
 said = []
-def init(**settings): said.append(settings)
+def init(**settings):
+    print("* Trackio project initialized")
+    said.append(settings)
 def log(numbers): said.append(numbers)
 def finish(): open({path!r}, "w").write(json.dumps(said))
 """
@@ -32,7 +34,9 @@ def test_totals_and_counts_are_logged(tmp_path: Path, write_script: Callable[...
     ask = ["--model", model, "--tasks=mmstar", f"--data={data}", f"--out={tmp_path}/run", "--report_to=trackio"]
     path = os.pathsep.join([str(tmp_path / "modules"), os.getcwd()])
     command = [sys.executable, "-m", "eval_tasks", *ask]
-    subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=True, capture_output=True)
+    ran = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=True, capture_output=True, text=True)
+    assert "Trackio" not in ran.stdout  # results alone
+    assert "Trackio" in ran.stderr
     settings, numbers = json.loads((tmp_path / "said.json").read_text())
     assert (settings["name"], settings["config"]["rules"]) == ("run", {"mmstar": "vlmevalkit@2025-03"})
     assert (numbers["mmstar/accuracy"], numbers["mmstar/failures"], numbers["mmstar/num_samples"]) == (90.0, 1.0, 10.0)

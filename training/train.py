@@ -89,7 +89,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     from training.model.read_family import keep_router_loss, read_model
     from training.model.trainable import add_lora, checkpoint_parts, count_parts, freeze_parts, round_frozen, show_parts
     from training.run.checkpoints import SaveEvery, agree_on_checkpoint, read_complete
-    from training.run.dry_run import encode_first_batches, show_dry_run, write_dry_run
+    from training.run.dry_run import encode_first_batches, memory_of_step, show_dry_run, write_dry_run
     from training.run.evaluation import FOLDER, Evaluation
     from training.run.final import write_final
     from training.run.identity import begin_run, check_same_run, identify
@@ -177,10 +177,10 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
 
     if config.dry_run:
         first = encode_first_batches(plan, rows, collator)
-        num_bytes = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-        processes.print(show_dry_run(first, counts, num_bytes, config.optim))
         if processes.is_main_process:
-            write_dry_run(out / "dry_run.json", shares, plan.num_steps, first)
+            memory = memory_of_step(model, first, processor.image_processor, config, processes.num_processes)
+            print(show_dry_run(first, memory))
+            write_dry_run(out / "dry_run.json", shares, plan.num_steps, first, memory)
         return out
 
     # trainer

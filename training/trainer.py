@@ -18,12 +18,11 @@ from torch.nn.functional import cross_entropy
 from transformers import TrainerCallback
 from trl import SFTTrainer
 
-from training.data.collate import LONGEST, ROWS, WEIGHTS
+from training.data.collate import ROWS, WEIGHTS
 from training.data.loss_mask import NO_LOSS
-from training.data.pixels import rescale_and_normalize
 from training.data.step_loader import Step, StepLoader
 from training.data.steps import StepPlan
-from training.model.varlen import NAME as VARLEN
+from training.model.inputs import has_backbone, to_inputs
 from training.run.checkpoints import (
     delete_old_checkpoints,
     find_checkpoint,
@@ -53,16 +52,6 @@ class _SeekCallback(TrainerCallback):  # type: ignore[misc]  # transformers is n
         control.should_log = control.should_log or control.should_evaluate or state.global_step >= state.max_steps
         if self.plan.num_steps is not None:
             state.epoch = state.global_step / self.plan.num_steps
-
-
-def model_of(model: Any) -> Any:
-    """The model without adapters around it."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def model_attention(model: Any) -> str:
-    """Attention implementation of a model's language part."""
-    return str(model.config.get_text_config()._attn_implementation)
 
 
 class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
@@ -204,13 +193,9 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             num_items_in_batch: sum of the loss weights of the step, to divide by; None for the sum of the losses.
         """
         weights_BT = inputs.pop(WEIGHTS)
-        begins, longest = inputs.pop("cu_seq_lens", None), inputs.pop(LONGEST, None)
-        if begins is not None and model_attention(self.model) == VARLEN:
-            inputs |= {"cu_seq_lens_q": begins, "cu_seq_lens_k": begins}
-            inputs |= {"max_length_q": longest, "max_length_k": longest}
+        inputs = to_inputs(inputs, self.model, self.processing_class.image_processor)
         if "pixel_values" in inputs:
-            pixels = rescale_and_normalize(inputs["pixel_values"], self.processing_class.image_processor)
-            inputs["pixel_values"] = self._prepare_input(pixels)
+            inputs["pixel_values"] = self._prepare_input(inputs["pixel_values"])
         outputs = self._forward(model, inputs)
         loss = -(outputs.log_probs * weights_BT[:, 1:]).sum()
         if outputs.aux_loss is not None:  # MoE: balances the experts, once for each weight of the step
@@ -221,10 +206,9 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
 
     def _forward(self, model: Any, inputs: dict[str, Any]) -> Any:
         """The model's outputs with the log-probability of each token's label [B, T - 1]."""
-        bare = model_of(self.accelerator.unwrap_model(model))
-        if bare.base_model is not bare:
+        if has_backbone(self.accelerator.unwrap_model(model)):
             return model(**inputs, use_cache=False, fused_lm_head=True)
-        labels_BT = inputs.pop("labels")  # Llama 4 has no backbone without a head, which TRL's fused head needs
+        labels_BT = inputs.pop("labels")
         outputs = model(**inputs, use_cache=False)
         logits_BVT = outputs.logits[:, :-1].float().transpose(1, 2)
         outputs.log_probs = -cross_entropy(logits_BVT, labels_BT[:, 1:], ignore_index=NO_LOSS, reduction="none")

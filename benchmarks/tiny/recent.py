@@ -235,28 +235,6 @@ def _minicpm(tokenizer: Any, text: dict[str, Any]) -> tuple[Any, Any]:
     return t.MiniCPMV4_6ForConditionalGeneration(config), processor
 
 
-def _idefics2(tokenizer: Any, text: dict[str, Any]) -> tuple[Any, Any]:
-    import transformers as t
-
-    perceiver = {
-        "hidden_size": text["hidden_size"],
-        "resampler_n_latents": 4,
-        "resampler_depth": 1,
-        "resampler_n_heads": 2,
-        "resampler_head_dim": 16,
-        "num_key_value_heads": 1,
-    }
-    config = t.Idefics2Config(
-        text_config=text | {"model_type": "mistral", "head_dim": 32},
-        vision_config=VISION,
-        perceiver_config=perceiver,
-        image_token_id=tokenizer.image_token_id,
-        tie_word_embeddings=True,
-    )
-    images = t.Idefics2ImageProcessor(size={"shortest_edge": 28, "longest_edge": SIDE})
-    return t.Idefics2ForConditionalGeneration(config), t.Idefics2Processor(images, tokenizer, image_seq_len=4)
-
-
 def _lfm2_vl(tokenizer: Any, text: dict[str, Any]) -> tuple[Any, Any]:
     import transformers as t
 
@@ -625,13 +603,6 @@ RECENT = {
     "gemma4": Tiny(_GEMMA4_TEMPLATE, "<turn|>", _GEMMA4, ("<|turn>", "<|video|>"), _gemma4),
     "glm46v": Tiny(GLM_TEMPLATE, "<|endoftext|>", GLM, _GLM_TOKENS, _glm46v),
     "glm4v_moe": Tiny(GLM_TEMPLATE, "<|endoftext|>", GLM, _GLM_TOKENS, _glm4v_moe),
-    "idefics2": Tiny(
-        VICUNA_TEMPLATE,
-        "</s>",
-        _IMAGE | {"image_boundary_token": "<fake_token_around_image>"},
-        ("<end_of_utterance>",),
-        _idefics2,
-    ),
     "kimi_k25": Tiny(
         _KIMI_TEMPLATE,
         "<|im_end|>",

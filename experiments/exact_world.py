@@ -14,7 +14,7 @@ EXPLICIT = "attr,name"  # operators that refer to nothing
 REFERRING = f"{EXPLICIT},it,ellipsis,correct,called,back,same"
 TRAIN = ("--split", "train", "--guesses", "none")
 TEST = "test"
-MEASURES = ("referring", "explicit", "pair_history", "pair_image", "resolved_accuracy")
+MEASURES = ("referring", "above_guess_referring", "explicit", "pair_history", "pair_image", "resolved_accuracy")
 EXACT = "Answers are computed, and held-out scenes are in no training set; no judge is asked."
 WORLD = ("--style", "plain", "--side", "2", "--wordings", "1")
 

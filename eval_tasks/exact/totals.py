@@ -58,7 +58,7 @@ def exact_totals(scored: Sequence[Scored]) -> dict[str, Total]:
             units.setdefault(name, []).append(Unit(one.group, points, is_lost=not one.is_answered))
     for name, unit in [*_above_guess(questions), *_follows(questions), *_tellings(scored), *_pairs(scored)]:
         units.setdefault(name, []).append(unit)
-    first = ("accuracy", "referring", "explicit", "above_guess", "pair_history", "pair_image")
+    first = ("accuracy", "referring", "explicit", "above_guess", "above_guess_referring", "pair_history", "pair_image")
     names = [*(name for name in first if name in units), *sorted(units.keys() - set(first), key=_order)]
     return {name: _to_total(name, units[name]) for name in names if units[name]}
 
@@ -150,11 +150,14 @@ def _follows(questions: Sequence[Question]) -> list[tuple[str, Unit]]:
 
 
 def _above_guess(questions: Sequence[Question]) -> Iterator[tuple[str, Unit]]:
-    """(points - guess) / (1 - guess) of each question whose guess leaves something open."""
+    """(points - guess) / (1 - guess) of each question whose guess leaves something open; of those that refer back."""
     for one in questions:
         guess = best_guess(one.asked)
         if guess is not None and guess < 1:
-            yield "above_guess", Unit(one.group, (one.points - guess) / (1 - guess))
+            unit = Unit(one.group, (one.points - guess) / (1 - guess))
+            yield "above_guess", unit
+            if one.asked["facts"]["distance_turns"]:
+                yield "above_guess_referring", unit
 
 
 def _tellings(scored: Sequence[Scored]) -> Iterator[tuple[str, Unit]]:

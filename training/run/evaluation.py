@@ -69,7 +69,9 @@ class Evaluation:
         for batch in self._batches(trainer):
             skipped += batch.pop(SKIPPED)
             found.update(_losses(trainer, batch))
-        sums = sum(gather_object([found]), Counter[str]())
+        sums = Counter[str]()
+        for of_rank in gather_object([found]):
+            sums.update(of_rank)  # `+` would drop a loss of 0
         reasons = Counter(reason for _, reason, _ in gather_object(skipped))
         if not sums[f"{LOSS} #"]:
             raise ValueError(f"no held-out dialogue can be evaluated; skipped: {dict(reasons)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmcr_dataset.record.plain_text import figure_text
 from mmcr_dataset.stage.stages import read_jsonl
 
 
@@ -22,7 +23,7 @@ def write_loss_curve(log_path: Path, image_path: Path, title: str) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(tokens, [line["loss"] for line in lines], color="tab:blue", marker="." if len(lines) < 3 else None)
-    axes.set(xlabel="trained tokens", ylabel="loss per trained token (nats)", title=title)
+    axes.set(xlabel="trained tokens", ylabel="loss per trained token (nats)", title=figure_text(title))
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     rate = axes.twinx()

@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mmcr_dataset import __version__
 from mmcr_dataset.command_flags import COMMON_HELP, parse, suggest
 from mmcr_dataset.record.plain_output import PlainOutput, visible
 
@@ -65,7 +64,7 @@ def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
     """
     words, level = _take_common_flags(list(sys.argv[1:] if argv is None else argv))
     if words[:1] == ["--version"]:
-        print(f"mmcr {__version__}")
+        print(f"mmcr {importlib.import_module(PACKAGES[0]).__version__}")
         return 0
     set_up_logging(level)
     name = program.name

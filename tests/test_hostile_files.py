@@ -78,7 +78,7 @@ def test_xlsx_shared_strings_that_unpack_to_much_are_refused(book: Path, monkeyp
 def test_xlsx_with_entities_empty_rows_or_broken_xml_ends_in_one_line(book: Path) -> None:
     entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "lol"}">' for n in range(12))
     declared = f'<?xml version="1.0"?><!DOCTYPE worksheet [{entities}]>'
-    sheet = b"<worksheet xmlns=\"http://schemas.openxmlformats.org/spreadsheetml/2006/main\"><sheetData>%s</sheetData></worksheet>"
+    sheet = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>%s</sheetData></worksheet>'
     head = b'<row r="1"><c r="A1" t="inlineStr"><is><t>a</t></is></c></row>'
     far = head + b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
     change_member(book, "xl/worksheets/sheet1.xml", sheet % far)

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mmcr_dataset import __version__
 from mmcr_dataset.command_flags import COMMON_HELP, parse, suggest
+from mmcr_dataset.record.plain_output import PlainOutput, visible
 
 PACKAGES = ("mmcr_dataset", "mmcr_bench", "training", "eval_tasks", "experiments")
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
     """
     words, level = _take_common_flags(list(sys.argv[1:] if argv is None else argv))
     if words[:1] == ["--version"]:
-        print(f"mmcr {__version__}")
+        print(f"mmcr {importlib.import_module(PACKAGES[0]).__version__}")
         return 0
     set_up_logging(level)
     name = program.name
@@ -73,7 +73,9 @@ def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
         if found is None:
             return 0 if words[-1:] in (["--help"], ["-h"]) else 2
         name, command, rest = found
-        code = parse(command, rest, name).run() or 0
+        ready = parse(command, rest, name)
+        with contextlib.redirect_stdout(PlainOutput(sys.stdout)):
+            code = ready.run() or 0
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # `... | head`
@@ -85,6 +87,8 @@ def run_program(program: Program, argv: Sequence[str] | None = None) -> int:
         if (error.name or "").split(".")[0] in PACKAGES:
             raise
         return _end(f"{name} needs {error.name}, which is not installed: pip install -e '.[{program.extra}]'", 2)
+    except RecursionError:
+        return _end("a file or an answer is nested too deeply to be read", 2)
     except MemoryError:
         return _end("out of memory; run the command with a smaller batch size or max concurrency", 2)
     except (ValueError, OSError, sqlite3.Error) as error:
@@ -125,7 +129,7 @@ class _Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The text of a record."""
-        text = super().format(record)
+        text = visible(super().format(record))
         mark = f"{record.levelname}: " if record.levelno >= logging.WARNING else ""
         return f"{self.formatTime(record, '%H:%M:%S')} {mark}{text}"
 
@@ -203,7 +207,7 @@ def _drop_output() -> None:
 
 def _one_line(error: Exception) -> str:
     """The error's message on one line, with a remedy for a full disk."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = visible(" ".join(str(error).split())) or type(error).__name__
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"{text}; free some space and run the same command again: finished work is kept"
     return text

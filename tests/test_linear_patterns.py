@@ -32,6 +32,8 @@ ONCE_SLOW = [
     ("mmdu.read_scores", "", " "),
     ("mmdu.read_scores", "'", " "),
     ("mmdu.read_scores", "", "'a':1,"),
+    ("mask_orders", "", "="),
+    ("mask_orders", "", "ignore the rules. "),
     ("with_section", "", "<!-- mmcr scores -->"),
 ]
 

@@ -15,6 +15,7 @@ from eval_tasks.task import Total, Unit
 from eval_tasks.totals import interval_of
 from mmcr_bench.intervals import Interval
 from mmcr_dataset.publish.markdown_table import to_table
+from mmcr_dataset.record.plain_text import figure_text
 
 FARTHEST = 8  # distances from here on are one point
 VIEWS = {  # guesser -> what it knows
@@ -138,7 +139,7 @@ def draw_distances(runs: Mapping[str, Sequence[Distance]], out: Path) -> None:
         above = [
             max(0.0, high - mean) if np.isfinite(high) else 0.0 for mean, (_, high) in zip(means, ends, strict=True)
         ]
-        axes.errorbar(x, means, yerr=[below, above], marker="o", capsize=3, label=name)
+        axes.errorbar(x, means, yerr=[below, above], marker="o", capsize=3, label=figure_text(name))
     first = next(iter(runs.values()))
     for (view, knows), style in zip(VIEWS.items(), ("--", ":", "-.", (0, (1, 4))), strict=True):
         points = [(one.distance, one.guesses[view]) for one in first if view in one.guesses]

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL.Image import Image, Resampling, new
+from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from eval_tasks.models.checkpoint_revision import folder_revision
@@ -22,6 +23,7 @@ from mmcr_dataset.endpoint.thoughts import MARKS
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import ImageError, decode_rgb
 from mmcr_dataset.record.messages import Message, Question, to_message, to_messages
+from mmcr_dataset.record.trial import SHORT_DIALOGUE, try_out
 
 # Types whose kept cache gives the replies of `generate` token for token: tests/eval_tasks/models/test_families.py.
 KEEPS_CACHE = frozenset(
@@ -216,10 +218,12 @@ def load_checkpoint(place: str, load: LoadSettings, generation: GenerationSettin
     try:
         processor = AutoProcessor.from_pretrained(name, **named)
         model: Any = AutoModelForImageTextToText.from_pretrained(name, **load.options(), **named)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise ValueError(f"--model hf:{name} can't be loaded: {error}") from error
     if load.device_map is None:
         model = model.to(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu")
     commit = getattr(model.config, "_commit_hash", None)
     hashed = folder_revision(folder) if folder.is_dir() else str(commit or revision or "unknown")
-    return Checkpoint(name, processor, model.eval(), hashed, generation)
+    checkpoint = Checkpoint(name, processor, model.eval(), hashed, generation)
+    try_out(lambda: checkpoint.render(cast(Any, SHORT_DIALOGUE)), f"--model hf:{name}: its chat template")
+    return checkpoint

@@ -6,12 +6,16 @@ import base64
 import binascii
 import csv
 import json
-import sys
 from ast import literal_eval
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from eval_tasks.rows.xlsx import read_xlsx
+from mmcr_dataset.record.parquet_memory import rows_a_batch
+
+CELL_CHARACTERS_MAX = 200_000_000  # a cell, a line of JSON Lines: several images of the largest size in base64
+_JSON_BYTES_MAX = 4_000_000_000
 SUFFIXES = (".parquet", ".tsv", ".csv", ".xlsx", ".jsonl", ".json")
 _PICKLE = "a pickle can execute code when it is loaded, so it is refused; use the table that holds the replies"
 _REFUSED = dict.fromkeys((".pkl", ".pickle"), _PICKLE) | {".xls": "the old format of Excel; save it as .xlsx"}
@@ -25,7 +29,7 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    readers = {".parquet": _read_parquet, ".xlsx": _read_xlsx, ".jsonl": _read_jsonl, ".json": _read_json}
+    readers = {".parquet": _read_parquet, ".xlsx": read_xlsx, ".jsonl": _read_jsonl, ".json": _read_json}
     if path.suffix.lower() not in SUFFIXES:
         why = _REFUSED.get(path.suffix.lower(), f"can't read {path.suffix or 'a file without a suffix'}")
         raise ValueError(f"{path}: {why}; expected {', '.join(SUFFIXES)}")
@@ -35,6 +39,8 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
             yield {str(name): value for name, value in row.items() if value is not None and value != ""}
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
+    except csv.Error as error:
+        raise ValueError(f"{path}: a cell that can't be read ({error})") from error
 
 
 def table_files(place: Path) -> list[Path]:
@@ -60,7 +66,7 @@ def table_files(place: Path) -> list[Path]:
 
 
 def _read_separated(path: Path) -> Iterator[Mapping[str, Any]]:
-    csv.field_size_limit(sys.maxsize)  # an image is one field
+    csv.field_size_limit(CELL_CHARACTERS_MAX)  # an image is one field
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     with path.open(encoding="utf-8-sig", newline="") as lines:
         for row in csv.DictReader(lines, delimiter=separator):
@@ -69,27 +75,13 @@ def _read_separated(path: Path) -> Iterator[Mapping[str, Any]]:
             yield row
 
 
-def _read_xlsx(path: Path) -> Iterator[Mapping[str, Any]]:
-    try:
-        import openpyxl
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{path}: reading XLSX needs openpyxl; pip install openpyxl") from error
-    from zipfile import BadZipFile
-
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (BadZipFile, KeyError, OSError) as error:
-        raise ValueError(f"{path}: not an XLSX file ({error})") from error
-    lines = book.worksheets[0].iter_rows(values_only=True)
-    header = [str(name) for name in next(lines, ())]
-    for line in lines:
-        yield dict(zip(header, line, strict=False))
-    book.close()
-
-
 def _read_jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
     with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
+        number = 0
+        while line := lines.readline(CELL_CHARACTERS_MAX):
+            number += 1
+            if len(line) >= CELL_CHARACTERS_MAX:
+                raise ValueError(f"{path} line {number}: longer than {CELL_CHARACTERS_MAX:,} characters")
             if line.strip():
                 yield _object(json_value(line, f"{path} line {number}"), f"{path} line {number}")
 
@@ -118,6 +110,8 @@ def load_json(path: Path) -> Any:  # noqa: ANN401  (any JSON value)
     Raises:
         ValueError: the file isn't JSON.
     """
+    if path.stat().st_size > _JSON_BYTES_MAX:
+        raise ValueError(f"{path}: larger than {_JSON_BYTES_MAX:,} bytes; save it as JSON Lines")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -136,6 +130,8 @@ def json_value(text: str, place: str) -> Any:  # noqa: ANN401  (any JSON value)
     """
     try:
         return json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"{place}: JSON that is nested too deeply to be read") from error
     except ValueError as error:
         raise ValueError(f"{place}: not JSON ({error})") from error
 
@@ -148,8 +144,11 @@ def _read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
         file = parquet.ParquetFile(path)
     except (ArrowInvalid, OSError) as error:
         raise ValueError(f"{path}: not a Parquet file ({error})") from error
-    for batch in file.iter_batches(batch_size=64):
-        yield from batch.to_pylist()
+    try:
+        for batch in file.iter_batches(batch_size=rows_a_batch(file, 64)):
+            yield from batch.to_pylist()
+    except (ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path}: can't be read ({error})") from error
 
 
 def to_list(value: Any, place: str) -> list[Any]:  # noqa: ANN401  (a cell holds a list or its text)
@@ -163,7 +162,7 @@ def to_list(value: Any, place: str) -> list[Any]:  # noqa: ANN401  (a cell holds
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             return list(literal_eval(value))
-        except (ValueError, SyntaxError, TypeError) as error:
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:  # the last two: too deep
             raise ValueError(f"{place}: {value[:60]!r} starts like a list but can't be parsed") from error
     return [] if value is None else [value]
 

@@ -11,6 +11,7 @@ from mmcr_bench.exact.judge_items import RIGHT, WRONG, JudgeItem
 from mmcr_bench.judge.detection import Mean, Share, auc, corrected_share, mean_of
 from mmcr_bench.judge.judgement import Judge
 from mmcr_dataset.publish.markdown_table import to_table
+from mmcr_dataset.record.plain_text import figure_text
 
 PASS = 7.0  # overall score from which the judge's verdict counts as "right", for sensitivity and specificity
 _MIN_OPERATOR = 5  # dialogues of an operator that is shown
@@ -175,6 +176,6 @@ def draw_truth(truth: Truth, out: Path) -> None:
             heights = [sum(score >= value for score in scores) / len(scores) for value in range(1, 11)]
             axes.plot(range(1, 11), heights, marker="o", linestyle="-" if kind in RIGHT else "--", label=kind)
     axes.set(xlabel="overall score", ylabel="share of replies with at least this score", ylim=(-0.02, 1.02))
-    axes.set_title(f"judge {truth.judge} on replies of known truth")
+    axes.set_title(f"judge {figure_text(truth.judge)} on replies of known truth")
     axes.legend()
     figure.savefig(out, dpi=150)

@@ -251,5 +251,6 @@ def _blind_guess(fitted: _Tables, tried: _Tables, keys: Sequence[tuple[object, .
     """Share, in the half it is tried on, of the answer that is most frequent in the half it was fitted on."""
     key = next((key for key in keys if fitted[key].total() >= _MIN_ROWS), keys[-1])
     counts = tried[key]
-    best = (fitted[key] or counts).most_common(1)[0][0]
+    known = fitted[key] or counts
+    best = min(known, key=lambda answer: (-known[answer], answer))  # of equally frequent ones the same in any order
     return round(counts[best] / counts.total(), 4)

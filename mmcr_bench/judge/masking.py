@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 
 from mmcr_bench.judge.rubric import DIMENSIONS
 
@@ -42,7 +43,7 @@ _ORDERS = (
     r"\bsystem\s*(?:prompt|message|note|instruction)\s*[:\]>]|[\[<(][ \t]{0,4}system[ \t]{0,4}[\])>]",
     r"^[ \t]{0,8}[\[<(]{0,3}system[\])>]{0,3}[ \t]{0,4}:",
     r"<\|[^|\n]{1,40}\|>|\[/?INST\]|</?(?:system|material|instructions?)>",
-    r"={2,}\s*material\b[^\n]*",
+    r"(?<!=)={2,}+\s*+material\b[^\n]*",
 )
 _ORDER = re.compile("|".join(f"(?:{order})" for order in _ORDERS), re.IGNORECASE | re.MULTILINE)
 _OVERALL = re.compile(
@@ -50,7 +51,8 @@ _OVERALL = re.compile(
     r"\s*[*_\"'`]{0,3}\d{1,3}\s*(?:/|out of)\s*10+",
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?]+(?=\s|\Z)|\n|\Z)|[^\n]", re.DOTALL)
+_STOP = re.compile(r"[.!?\n]|\Z")
+_END = re.compile(r"[.!?]++(?=\s|\Z)|\n|\Z")
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _LOOKALIKES = str.maketrans("‘’‛′＇“”„″＂：｛｝", "'''''\"\"\"\"\":{}")
 
@@ -96,13 +98,28 @@ def _verdict_spans(text: str, keys: Sequence[str]) -> list[tuple[int, int]]:
     return [*(match.span() for match in quoted.finditer(text)), *single, *(m.span() for m in _OVERALL.finditer(text))]
 
 
+def _sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Spans up to a mark that ends a sentence, or a line break; single characters before a mark inside a word."""
+    place = 0
+    while place < len(text):
+        stop = _STOP.search(text, place)
+        assert stop is not None, "the end of the text is a stop"
+        ended = _END.match(text, stop.start())
+        if ended is not None:
+            yield place, ended.end()
+            place = ended.end()
+        else:
+            yield from ((at, at + 1) for at in range(place, stop.end()))
+            place = stop.end()
+
+
 def _order_spans(text: str) -> list[tuple[int, int]]:
     """Sentences that speak to the judge."""
-    sentences = [match.span() for match in _SENTENCE.finditer(text) if match.group().strip()]
+    sentences = [span for span in _sentences(text) if text[slice(*span)].strip()]
+    starts, ends = [start for start, _ in sentences], [end for _, end in sentences]
     spans = []
     for order in _ORDER.finditer(text):
-        touched = [(start, end) for start, end in sentences if start < order.end() and end > order.start()]
-        start, end = touched[0][0], touched[-1][1]
+        start, end = starts[bisect_right(ends, order.start())], ends[bisect_left(starts, order.end()) - 1]
         while start < end and text[start].isspace():
             start += 1
         spans.append((start, start + len(text[start:end].rstrip())))

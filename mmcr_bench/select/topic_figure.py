@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmcr_bench.select.topics import DOMAINS, Topic
+from mmcr_dataset.record.plain_text import figure_text
 
 SHARE_NAMED = 0.04  # smaller wedges have no room for the name of their domain
 _POINTS_A_TURN = 900  # total font size of the labels around the ring: smaller on thin wedges, so that none overlap
@@ -37,7 +38,7 @@ def draw_topics(topics: Sequence[Topic], num_dialogues: Mapping[str, int], out: 
     names = [name if size > SHARE_NAMED * sum(sizes) else "" for name, size in zip(domains, sizes, strict=True)]
     axes.pie(sizes, labels=names, radius=0.65, labeldistance=0.72, startangle=90,
              colors=[colours[name] for name in domains], wedgeprops=ring, textprops=inside)  # fmt: skip
-    labels = [f"{topic.label} ({num_dialogues[topic.synset]})" for topic in shown]
+    labels = [f"{figure_text(topic.label)} ({num_dialogues[topic.synset]})" for topic in shown]
     outside = [(*colours[topic.domain], 0.55) for topic in shown]
     counts = [num_dialogues[topic.synset] for topic in shown]
     _, texts = axes.pie(counts, labels=labels, radius=1.0, labeldistance=1.03, startangle=90, colors=outside,

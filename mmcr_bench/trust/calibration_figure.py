@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmcr_bench.judge.rubric import SCORE_MAX, SCORE_MIN
 from mmcr_bench.trust.score_pairs import Comparison
+from mmcr_dataset.record.plain_text import figure_text
 
 _COLUMNS = 3
 
@@ -37,5 +38,10 @@ def draw_calibration(comparisons: Mapping[str, Comparison], first: str, second: 
             axes.plot(ends, [found.intercept.mean + found.slope.mean * end for end in ends], linewidth=1)
         rank = "" if found.spearman is None else f", rank correlation {found.spearman.mean:.2f}"
         axes.set_title(f"{name}\n{found.num_dialogues} dialogues{rank}", fontsize=9)
-        axes.set(xlim=(0.5, SCORE_MAX + 0.5), ylim=(0.5, SCORE_MAX + 0.5), xlabel=first, ylabel=second)
+        axes.set(
+            xlim=(0.5, SCORE_MAX + 0.5),
+            ylim=(0.5, SCORE_MAX + 0.5),
+            xlabel=figure_text(first),
+            ylabel=figure_text(second),
+        )
     figure.savefig(out, dpi=150)

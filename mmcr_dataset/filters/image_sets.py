@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmcr_dataset.record.images import IMAGE_SUFFIXES, MAGIC_NUMBERS, ImageError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.parquet_memory import rows_a_batch
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")  # a cell may be one image or a list of them as text
 _ROWS_A_BATCH = 64
@@ -78,7 +79,7 @@ def _read_parquet(path: Path, name: str) -> Iterator[SetImage]:
                 return
             key = "id" if "id" in file.schema_arrow.names else None
             number = 0
-            for batch in file.iter_batches(_ROWS_A_BATCH, columns=columns + ([key] if key else [])):
+            for batch in file.iter_batches(rows_a_batch(file, _ROWS_A_BATCH), columns=columns + ([key] if key else [])):
                 for row in batch.to_pylist():
                     label = f"{name} {row[key]}" if key else f"{name} row {number}"
                     number += 1

@@ -22,6 +22,7 @@ from mmcr_dataset.publish.describe import load_statistics
 from mmcr_dataset.publish.parquet import arrow_schema
 from mmcr_dataset.record.dialogue import InvalidDialogue
 from mmcr_dataset.record.images import ImageError, check_mode, decode_rgb
+from mmcr_dataset.record.parquet_memory import rows_a_batch
 from mmcr_dataset.record.row import from_row, to_row_messages
 
 PAGE_ROWS = 100
@@ -175,7 +176,7 @@ def _check_rows_of(
 ) -> Iterator[Finding]:
     number = 0
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS_A_BATCH):
+        for batch in file.iter_batches(rows_a_batch(file, _ROWS_A_BATCH)):
             rows = batch.to_pylist()
             decoded = [[threads.submit(_show_undecodable, i["bytes"]) for i in row["images"] or ()] for row in rows]
             for row, images in zip(rows, decoded, strict=True):

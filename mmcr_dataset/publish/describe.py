@@ -22,6 +22,7 @@ from mmcr_dataset.stage.stages import write_text
 
 IMAGE_TOKENS = 256
 NUM_BINS = 20
+_TOKENIZER_BYTES_MAX = 200_000_000
 STATISTICS_NAME = "statistics.json"
 _COLUMNS = ["conversations", "num_turns", "num_images", "source", "generation", "clip_similarity"]
 
@@ -88,13 +89,18 @@ def load_token_counter(path: Path) -> Callable[[str], int]:
     """A token counter from a `tokenizer.json` file.
 
     Raises:
-        ValueError: there is no such file.
+        ValueError: there is no such file, or it can't be read.
     """
     from tokenizers import Tokenizer
 
     if not path.is_file():
         raise ValueError(f"--tokenizer {path}: no such file; expected a tokenizer.json")
-    tokenizer = Tokenizer.from_file(str(path))
+    if path.stat().st_size > _TOKENIZER_BYTES_MAX:
+        raise ValueError(f"--tokenizer {path}: larger than {_TOKENIZER_BYTES_MAX:,} bytes, no tokenizer.json is")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"--tokenizer {path}: not a tokenizer.json that can be read ({error})") from error
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 

@@ -108,3 +108,8 @@ def clean_text(text: str) -> str:
     text = escape_special_tokens(_limit_combining(text) if _MAYBE_FLOOD.search(text) else text)
     text = _SPACES.sub(" ", text)
     return (_EMPTY_LINES.sub("\n\n", text) if "\n" in text else text).strip()
+
+
+def figure_text(text: str) -> str:
+    """Foreign text for a figure: matplotlib reads what stands between dollar signs as a formula."""
+    return drop_unsafe_characters(text).replace("$", r"\$")[:200]

@@ -80,7 +80,7 @@ def read_jsonl(path: Path, remedy: str = "delete the file to make it again") -> 
         for number, line in enumerate(file, start=1):
             try:
                 value = json.loads(line)
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 raise ValueError(f"{path} line {number}: not JSON ({error}); {remedy}") from error
             if not isinstance(value, dict):
                 raise ValueError(f"{path} line {number}: expected an object, got {type(value).__name__}; {remedy}")

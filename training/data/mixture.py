@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mmcr_dataset.record.load import load_rows
+from mmcr_dataset.record.plain_text import figure_text
 from training.config import TrainConfig
 from training.data.digest import digest_first_rows, digest_rows
 from training.data.first_turns import count_truncated, keep_first_turns, show_truncated
@@ -191,7 +192,8 @@ def write_mixture_image(shares: Sequence[Share], path: Path) -> None:
 
     figure = Figure(figsize=(7, 1 + 0.5 * len(shares)), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh([share.name for share in shares], [share.num_taken for share in shares], color="tab:blue")
+    names = [figure_text(share.name) for share in shares]
+    bars = axes.barh(names, [share.num_taken for share in shares], color="tab:blue")
     axes.bar_label(bars, fmt="{:,.0f}", padding=3)
     axes.invert_yaxis()
     axes.margins(x=0.15)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmcr_dataset.record.trial import SHORT_DIALOGUE, try_out
 from training.config import TrainConfig
 from training.data.conversation import Skipped, to_conversation
 from training.families import TINY
@@ -29,6 +31,9 @@ def load_model(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, 
     model, processor = _build_tiny(config, family, rows) if tiny else _load_checkpoint(config)
     if config.chat_template is not None:
         processor.chat_template = read_chat_template(Path(config.chat_template))
+    if not tiny:
+        render = partial(processor.apply_chat_template, SHORT_DIALOGUE, tokenize=False)
+        try_out(render, f"{config.chat_template or config.model}: the chat template")
     return model, processor
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmcr_dataset.record.plain_text import figure_text
 from mmcr_dataset.stage.stages import read_jsonl
 
 
@@ -33,7 +34,7 @@ def write_loss_curve(log_path: Path, image_path: Path, title: str, held_out_log:
         points = [line["trained_tokens"] for line in held_out], [line["eval_loss"] for line in held_out]
         axes.plot(*points, color="tab:orange", marker="o", label="held out")
         axes.legend()
-    axes.set(xlabel="trained tokens", ylabel="loss per trained token (nats)", title=title)
+    axes.set(xlabel="trained tokens", ylabel="loss per trained token (nats)", title=figure_text(title))
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     rate = axes.twinx()

@@ -73,7 +73,7 @@ def read_records(path: Path) -> list[Record | BadRecord]:
         return [_read_line(line, f"line {number}") for number, line in enumerate(lines, start=1) if line.strip()]
     try:
         records = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({error}); the name of a JSON Lines file must end in .jsonl") from error
     if not isinstance(records, list):
         raise ValueError(f"{path}: expected a list of objects with `conversations` or `messages`")

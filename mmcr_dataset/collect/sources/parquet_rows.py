@@ -17,6 +17,7 @@ from mmcr_dataset.collect.draw import seeded_rank
 from mmcr_dataset.collect.sources import mmc4, omnicorpus
 from mmcr_dataset.collect.sources.locations import SourceFile, hub_errors
 from mmcr_dataset.collect.sources.whole_files import shuffled
+from mmcr_dataset.record.parquet_memory import rows_a_batch
 from mmcr_dataset.stage.stages import Removed
 
 _ROWS_A_BATCH = 256
@@ -136,7 +137,8 @@ class RowGroup:
             also = [leaf for leaf in leaves if any(fnmatchcase(leaf, pattern) for pattern in self.form.optional)]
             columns = [*self.form.columns, *also]
             try:
-                for batch in parquet.iter_batches(_ROWS_A_BATCH, row_groups=[self.group], columns=columns):
+                size = rows_a_batch(parquet, _ROWS_A_BATCH)
+                for batch in parquet.iter_batches(size, row_groups=[self.group], columns=columns):
                     for at in range(batch.num_rows):
                         yield self._to_document(batch.slice(at, 1), f"{self.file.name} row {number}")
                         number += 1

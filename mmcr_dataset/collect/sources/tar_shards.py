@@ -25,7 +25,21 @@ from mmcr_dataset.stage.stages import Removed
 ENDINGS = (".tar",)
 _TEXT_BYTES_MAX = 1_000_000
 _MEMBERS_A_KEY_MAX = 100
+_HEADER_BYTES_MAX = 64_000
+_EXTENDED = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 _TEXT_KEYS = ("caption", "text", "title")
+
+
+class _ShortHeaders(tarfile.TarInfo):
+    """A member whose extended header (PAX, long names of GNU) is short: the library reads it into memory."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _EXTENDED and self.size > _HEADER_BYTES_MAX:
+            raise ValueError(f"an extended header of {self.size:,} bytes, at most {_HEADER_BYTES_MAX:,} are read")
+        return super()._proc_member(archive)  # type: ignore[misc,no-any-return]  # where the library reads a header on
 
 
 def open_tar_shards(files: Sequence[SourceFile], licence: str | None = None) -> WholeFilesSource:
@@ -75,7 +89,7 @@ class TarShard:
         group: _Group | None = None
         assert self.file.path is not None
         try:
-            with tarfile.open(self.file.path, "r:") as archive:
+            with tarfile.open(self.file.path, "r:", tarinfo=_ShortHeaders) as archive:
                 for member in archive:
                     if member.isdir():
                         continue

@@ -92,6 +92,27 @@ def test_tiles_of_internvl_are_shared_by_the_images_of_a_prompt(tmp_path: Path) 
     assert checkpoint.decoded([DialogueImage(wide)] * 2, 0)[1].size == (560, 56)
 
 
+def test_an_image_is_read_anew_for_a_task_with_other_words(tmp_path: Path) -> None:
+    """A kept cache of the same image in as many tokens must not serve a task that enlarges it."""
+    folder = write_model("internvl", tmp_path / "model")
+    image = DialogueImage(image_bytes(5, (56, 56)))
+    dialogues = [to_dialogue(str(number), [image], f"What, {number}?", "B", "", INTERNVL) for number in range(2)]
+    plain, enlarged = (Wording(image_options={"max_patches": 1}, first_image_scale=scale) for scale in (1, 2))
+
+    vlm = TransformersVLM(str(folder))
+    reads: list[int] = []
+
+    def count(module: Any, inputs: Any, kwargs: dict[str, Any]) -> None:
+        reads.append(kwargs["input_ids"].shape[1])
+
+    vlm._model.register_forward_pre_hook(count, with_kwargs=True)
+    for dialogue, wording in zip(dialogues, (plain, enlarged), strict=True):
+        asyncio.run(reply(vlm, dialogue, wording))
+        vlm.forget(dialogue)
+    first, second = [number for number in reads if number > 1]
+    assert first == second
+
+
 @pytest.mark.parametrize(("task", "tiles"), [("mmstar", 9), ("ocrbench", 12)])
 def test_ovis2_is_shown_the_papers_number_of_tiles_and_other_models_their_own(
     task: str, tiles: int, tmp_path: Path
@@ -125,7 +146,8 @@ def test_another_familys_adapter_is_refused(
 @pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "internvl", "smolvlm", "llava_onevision", "idefics3"])
 def test_rules_are_chosen_by_the_type(family: str, tmp_path: Path) -> None:
     wanted = "smolvlm" if family == "idefics3" else family  # SmolVLM 1 has that type
-    assert rules_of_model(f"hf:{write_model(family, tmp_path / 'model')}") == f"vlmevalkit@2025-03:{wanted}"
+    folder = write_model(family, tmp_path / "model")
+    assert {rules_of_model(f"{kind}:{folder}") for kind in ("hf", "vllm")} == {f"vlmevalkit@2025-03:{wanted}"}
 
 
 @pytest.mark.parametrize("rules", ADAPTER_RULES)

@@ -26,7 +26,10 @@ CAUSES = {
     "parser": "the same replies, read otherwise: rules or version of the task",
 }
 # Fields of a task's entry by which the rules' adapter puts it to a local checkpoint.
-_WORDING = {"prompt": ("image_mark", "reply_begin"), "pixels": ("images", "max_tiles", "first_image_scale")}
+_WORDING = {
+    "prompt": ("image_mark", "own_lines", "reply_begin"),
+    "pixels": ("images", "max_tiles", "first_image_scale"),
+}
 _GOLD = ("answer", "answers", "vlmevalkit", "figure", "question_type", "answer_type", "choices")
 
 

@@ -75,6 +75,22 @@ def test_images_of_llava_onevision_are_a_part_of_the_text(tmp_path: Path) -> Non
     assert said == answered_by_generate(folder, text, [image.data for image in images], 8)
 
 
+@pytest.mark.parametrize(
+    ("blocks", "said"),
+    [
+        ([1, " what? "], "\n<image>\nwhat?"),
+        (["Is ", 1, " or ", 2, "?"], "Is\n<image>\nor\n<image>\n?"),
+        ([1, 2, "x"], "\n<image>\n\n<image>\nx"),
+        (["see ", 1], "see\n<image>\n"),
+    ],
+)
+def test_images_between_words_stand_on_lines_of_their_own(blocks: list[Any], said: str) -> None:
+    """MMMU for Ovis2, whose template writes an image as `<image>` and a line break."""
+    content = [{"type": "text", "text": one} if isinstance(one, str) else {"type": "image"} for one in blocks]
+    (message,) = wording_of("vlmevalkit@2025-03", "mmmu").write([{"role": "user", "content": content}])
+    assert "".join(block.get("text", "<image>\n") for block in message["content"]) == said
+
+
 def test_tiles_of_internvl_are_shared_by_the_images_of_a_prompt(tmp_path: Path) -> None:
     folder = write_model("internvl", tmp_path / "model")
     checkpoint = TransformersVLM(str(folder))._checkpoint

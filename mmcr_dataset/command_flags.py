@@ -7,11 +7,12 @@ import dataclasses
 import difflib
 import inspect
 import io
+import json
 import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -98,9 +99,20 @@ def _split_recipe(command: type[Any], words: Sequence[str]) -> tuple[list[str], 
             flag, known = name.replace("-", "_"), flags_of(command)
             if flag not in known and flag not in OLD_FLAGS | ALIASES and flag not in _foreign_names(command):
                 raise ValueError(f"{path}: {name}: no such field{suggest(flag, known)}; see --help")
-            values = setting if isinstance(setting, list) else [setting]
-            recipe += [f"--{flag}", *map(str, values)] if setting is not None else []
+            recipe += _to_words(flag, setting, flag in appending_flags(command))
     return recipe, rest
+
+
+def _to_words(flag: str, setting: object, appends: bool) -> list[str]:
+    """The arguments of a setting of a YAML file; a flag that appends is repeated, with NAME=VALUE for a mapping."""
+    if setting is None:
+        return []
+    if isinstance(setting, Mapping):
+        setting = [f"{name}={value}" for name, value in setting.items()] if appends else json.dumps(setting)
+    values = [str(value) for value in setting] if isinstance(setting, list) else [str(setting)]
+    if appends:
+        return [word for value in values for word in (f"--{flag}", value)]
+    return [f"--{flag}", *values]
 
 
 def _foreign_names(command: type[Any]) -> Collection[str]:
@@ -117,20 +129,25 @@ def _translate(command: type[Any], words: list[str]) -> list[str]:
     return translated
 
 
+def appending_flags(command: type[Any]) -> set[str]:
+    """The flags of a command that may be repeated, under both their names."""
+    from tyro.conf import UseAppendAction
+
+    found: set[str] = set()
+    for field, hint in get_type_hints(command, include_extras=True).items():
+        metadata = getattr(hint, "__metadata__", ())
+        if UseAppendAction in metadata:
+            found |= {field, *filter(None, (getattr(part, "name", None) for part in metadata))}
+    return found
+
+
 def check_given_once(command: type[Any], words: Sequence[str]) -> None:
     """Check that no flag is given twice, of which only the last would count; flags that append may be.
 
     Raises:
         ValueError: one is.
     """
-    from tyro.conf import UseAppendAction
-
-    hints = get_type_hints(command, include_extras=True)
-    appending = set()
-    for field, hint in hints.items():
-        metadata = getattr(hint, "__metadata__", ())
-        if UseAppendAction in metadata:
-            appending |= {field, *(getattr(part, "name", None) for part in metadata)}
+    appending = appending_flags(command)
     flags = [word.partition("=")[0].removeprefix("--").replace("-", "_") for word in words if word.startswith("--")]
     for name, count in Counter(flag.removeprefix("no_") for flag in flags).items():
         if count > 1 and name not in appending:

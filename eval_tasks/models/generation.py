@@ -72,6 +72,7 @@ class Wording:
         max_tiles: tiles of all images of a prompt, 0 without limit.
         first_image_scale: the first image is enlarged by this factor.
         image_mark: an image as a part of the message's text; None for the template's image blocks.
+        own_lines: texts and images between them stand on lines of their own.
         has_marks: `<image 1>` stands in the text as the benchmark wrote it.
         reply_begin: what stands after the generation prompt, so that the reply goes on from it.
         only_if_lettered: `reply_begin` only where the prompt lists options A and B.
@@ -82,6 +83,7 @@ class Wording:
     max_tiles: int = 0
     first_image_scale: int = 1
     image_mark: str | None = None
+    own_lines: bool = False
     has_marks: bool = False
     reply_begin: str = ""
     only_if_lettered: bool = False
@@ -89,7 +91,7 @@ class Wording:
     def describe(self) -> dict[str, Any]:
         """What differs from the template's own way, for the identity of replies."""
         found: dict[str, Any] = {"images": dict(self.image_options)} if self.image_options else {}
-        names = ("max_tiles", "first_image_scale", "image_mark", "reply_begin", "only_if_lettered")
+        names = ("max_tiles", "first_image_scale", "image_mark", "own_lines", "reply_begin", "only_if_lettered")
         return found | {name: getattr(self, name) for name in names if getattr(self, name) != getattr(Wording, name)}
 
     def write(self, messages: Sequence[Any]) -> list[Any]:
@@ -101,6 +103,8 @@ class Wording:
             {**block, "text": _MARK.sub(r"<image \1>", block["text"])} if "text" in block and self.has_marks else block
             for block in content
         ]
+        if self.own_lines:
+            blocks = _on_own_lines(blocks)
         if self.image_mark is None:
             return blocks
         return [text_block("".join(block.get("text", self.image_mark) for block in blocks))]
@@ -116,6 +120,19 @@ class Wording:
         if self.max_tiles and num_images:
             options["max_patches"] = max(1, min(options["max_patches"], self.max_tiles // num_images))
         return options
+
+
+def _on_own_lines(blocks: Sequence[Any]) -> list[Any]:
+    """Stripped texts, each with its line break but the last; an empty one where an image begins or follows another."""
+    found: list[Any] = []
+    for block in blocks:
+        is_image = "text" not in block
+        if is_image and (not found or "text" not in found[-1]):
+            found.append({"type": "text", "text": "\n"})
+        found.append(block if is_image else {"type": "text", "text": block["text"].strip() + "\n"})
+    if "text" in found[-1]:
+        found[-1] = {"type": "text", "text": found[-1]["text"][:-1]}
+    return found
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from eval_tasks.models.open_model import SERVED
+
 AUTO = "vlmevalkit@2025-03:auto"
 _OF_TYPE = {name: f"vlmevalkit@2025-03:{name}" for name in ("qwen2_vl", "qwen2_5_vl", "internvl", "llava_onevision")}
 _OF_TYPE |= {"smolvlm": "vlmevalkit@2025-03:smolvlm"}
@@ -18,8 +20,10 @@ def rules_of_model(model: str) -> str:
         ValueError: the model is not a local checkpoint, or there is no adapter for its type.
     """
     kind, _, place = model.partition(":")
-    if kind != "hf":
-        raise ValueError(f"--rules {AUTO}: needs a checkpoint (--model hf:...), got --model {model}; name the rules")
+    if kind not in ("hf", *SERVED):
+        raise ValueError(
+            f"--rules {AUTO}: needs a checkpoint (hf:..., {', '.join(SERVED)}), got --model {model}; name the rules"
+        )
     from transformers import AutoConfig
 
     name, _, revision = place.partition("@")

@@ -105,6 +105,7 @@ class TransformersVLM:
 
     def ask_with(self, wording: Wording) -> dict[str, Any]:
         """Put the next task in these words; raises as `Model.ask_with`."""
+        self._forget_all()  # the same image is other tokens under other options
         return self._checkpoint.ask_with(wording)
 
     def forget(self, dialogue: Dialogue) -> None:

@@ -99,7 +99,7 @@ def wording_of(rules: str, task: str) -> Wording:
         most, of_task = _TILES[INTERNVL if rules == INTERNVL else PAPER_RULES]
         options = {"max_patches": of_task.get(task, most)}
         if rules != INTERNVL:
-            return Wording(image_options=options, only_of_type="ovis2")
+            return Wording(image_options=options, only_of_type="ovis2", own_lines=task == "mmmu")
         first = 2 if task == "mmmu" else 1
         return Wording(image_options=options, max_tiles=64, first_image_scale=first, has_marks=True)
     if rules == SMOLVLM and task in ("mmmu", "mathvista"):

@@ -16,14 +16,19 @@ from mmcr_dataset.publish.markdown_table import to_table
 
 CAUSES = {
     "label version": "the gold answer differs",
-    "prompt": "the words of the questions differ",
-    "pixels": "the images differ",
+    "prompt": "the words of the questions differ, or what a reply begins with",
+    "pixels": "the images differ, or the limits they are shown with",
     "failure": "one of the runs has no reply",
     "truncation": "a reply ends at the token limit",
     "model": "other replies of another model or revision",
     "decoding": "other replies of the same model: settings, precision, batch or version",
     "judge": "the same replies, another verdict",
     "parser": "the same replies, read otherwise: rules or version of the task",
+}
+# Fields of a task's entry by which the rules' adapter puts it to a local checkpoint.
+_WORDING = {
+    "prompt": ("image_mark", "own_lines", "reply_begin"),
+    "pixels": ("images", "max_tiles", "first_image_scale"),
 }
 _GOLD = ("answer", "answers", "vlmevalkit", "figure", "question_type", "answer_type", "choices")
 
@@ -95,14 +100,15 @@ def _explain_task(
     common = [one for one in a if one in b]
     if not common:
         raise ValueError(f"task {name}: no sample of {folder_a} is in {folder_b}; their ids have nothing in common")
-    rules = [one["tasks"][name]["rules"] for one in results]
+    entries = [one["tasks"][name] for one in results]
+    rules = [entry["rules"] for entry in entries]
     if not all(a[one].sample.has_gold for one in common):
         raise ValueError(f"task {name}: its data has no gold answers, so there is no score to explain")
     changes = []
     for one in common:
         before, after = _points(a[one]), _points(b[one])
         if before != after:
-            cause, detail = to_cause(a[one], b[one], same_model)
+            cause, detail = to_cause(a[one], b[one], same_model, entries)
             changes.append(Change(one, cause, before, after, detail))
     totals = task_totals(task, [a[one] for one in common], rules[0])
     metric = next(iter(totals), "")
@@ -121,8 +127,15 @@ def _points(one: Scored) -> float:
     return 0.0 if one.is_lost else float(next(iter(one.points.values()), None) or 0.0)
 
 
-def to_cause(a: Scored, b: Scored, same_model: bool) -> tuple[str, str]:
-    """The first cause, in the order of the work, that differs between two answers to a sample, and what differs."""
+def to_cause(a: Scored, b: Scored, same_model: bool, entries: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """The first cause, in the order of the work, that differs between two answers to a sample, and what differs.
+
+    Args:
+        a: answer of run A.
+        b: answer of run B.
+        same_model: whether model and revision are the same.
+        entries: the task's entries of both runs' results.json.
+    """
     golds = [_gold(one) for one in (a, b)]
     if golds[0] != golds[1]:
         return "label version", f"gold {_short(golds[0])} -> {_short(golds[1])}"
@@ -134,6 +147,11 @@ def to_cause(a: Scored, b: Scored, same_model: bool) -> tuple[str, str]:
         return "pixels", f"{sum(x != y for x, y in zip(*images, strict=False))} of {len(images[0])} images differ"
     if a.failure != b.failure:
         return "failure", " -> ".join(one.failure.reason if one.failure else "answered" for one in (a, b))
+    if a.replies != b.replies and same_model:
+        for cause, names in _WORDING.items():
+            for name in names:
+                if (values := [entry.get(name) for entry in entries])[0] != values[1]:
+                    return cause, f"{name} {_short(values[0])} -> {_short(values[1])}"
     if a.replies != b.replies:
         if a.truncated != b.truncated:
             return "truncation", f"truncated turns {list(a.truncated)} -> {list(b.truncated)}"

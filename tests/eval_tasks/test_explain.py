@@ -46,11 +46,22 @@ IMAGE, OTHER = (DialogueImage(data, known_sha256=data.hex() * 16) for data in (b
     ],
 )
 def test_each_cause_is_told_from_the_others(changed: Mapping[str, Any], cause: str) -> None:
-    assert to_cause(answer(), answer(**changed), same_model=True)[0] == cause
+    assert to_cause(answer(), answer(**changed), same_model=True, entries=({}, {}))[0] == cause
 
 
 def test_other_replies_of_another_model_are_the_models() -> None:
-    assert to_cause(answer(), replace(answer(), replies=("A",)), same_model=False)[0] == "model"
+    assert to_cause(answer(), replace(answer(), replies=("A",)), same_model=False, entries=({}, {}))[0] == "model"
+
+
+@pytest.mark.parametrize(
+    ("put", "cause"),
+    [({"images": {"min_pixels": 1}}, "pixels"), ({"max_tiles": 64}, "pixels"), ({"reply_begin": " Answer:"}, "prompt")],
+)
+def test_other_replies_to_images_with_other_limits_are_not_the_decodings(put: dict[str, Any], cause: str) -> None:
+    a, b = answer(), answer(replies=("A",))
+    assert to_cause(a, b, same_model=True, entries=({}, put))[0] == cause
+    assert to_cause(a, b, same_model=True, entries=(put, put))[0] == "decoding"
+    assert to_cause(a, answer(reading="A"), same_model=True, entries=({}, put))[0] == "parser"
 
 
 def lines_of(text: str) -> list[list[str]]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from eval_tasks.__main__ import main
+from tests.eval_tasks.test_failures_count import questions
 from tests.fake_chat_server import Answer, FakeChatServer
 
 Write = Callable[..., str]
@@ -221,3 +222,23 @@ def test_kill_minus_nine_loses_at_most_what_was_in_flight(tmp_path: Path, bench_
         assert len(server.requests) <= 20 + 2
     assert results_of(tmp_path / "run")["tasks"]["mmcr_bench"]["failures"] == {}
     assert len({entry["key"] for entry in journal_of(tmp_path / "run")}) == 20
+
+
+@pytest.mark.parametrize("as_mapping", [False, True])
+def test_a_file_of_settings_names_the_data_of_several_tasks(
+    as_mapping: bool, tmp_path: Path, write_script: Callable[..., str]
+) -> None:
+    for name in ("MMStar", "AI2D"):
+        questions(tmp_path / f"{name}.jsonl", 2)
+    places = {"mmstar": f"{tmp_path}/MMStar.jsonl", "ai2d": f"{tmp_path}/AI2D.jsonl"}
+    data = places if as_mapping else [f"{task}={place}" for task, place in places.items()]
+    settings = {
+        "model": write_script({"*": "B"}),
+        "tasks": "mmstar,ai2d",
+        "data": data,
+        "output_dir": f"{tmp_path}/run",
+    }
+    (tmp_path / "run.yaml").write_text(json.dumps(settings))
+    assert main(["--tasks_config", f"{tmp_path}/run.yaml"]) == 0
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert {task: entry["num_samples"] for task, entry in results["tasks"].items()} == {"mmstar": 2, "ai2d": 2}

@@ -75,6 +75,22 @@ def test_images_of_llava_onevision_are_a_part_of_the_text(tmp_path: Path) -> Non
     assert said == answered_by_generate(folder, text, [image.data for image in images], 8)
 
 
+@pytest.mark.parametrize(
+    ("blocks", "said"),
+    [
+        ([1, " what? "], "\n<image>\nwhat?"),
+        (["Is ", 1, " or ", 2, "?"], "Is\n<image>\nor\n<image>\n?"),
+        ([1, 2, "x"], "\n<image>\n\n<image>\nx"),
+        (["see ", 1], "see\n<image>\n"),
+    ],
+)
+def test_images_between_words_stand_on_lines_of_their_own(blocks: list[Any], said: str) -> None:
+    """MMMU for Ovis2, whose template writes an image as `<image>` and a line break."""
+    content = [{"type": "text", "text": one} if isinstance(one, str) else {"type": "image"} for one in blocks]
+    (message,) = wording_of("vlmevalkit@2025-03", "mmmu").write([{"role": "user", "content": content}])
+    assert "".join(block.get("text", "<image>\n") for block in message["content"]) == said
+
+
 def test_tiles_of_internvl_are_shared_by_the_images_of_a_prompt(tmp_path: Path) -> None:
     folder = write_model("internvl", tmp_path / "model")
     checkpoint = TransformersVLM(str(folder))._checkpoint
@@ -90,6 +106,27 @@ def test_tiles_of_internvl_are_shared_by_the_images_of_a_prompt(tmp_path: Path) 
     assert counts["mmmu"] <= 5  # 64 // 16 tiles each
     assert checkpoint.decoded([DialogueImage(wide)] * 2, 0)[0].size == (1120, 112)  # MMMU: the first one enlarged
     assert checkpoint.decoded([DialogueImage(wide)] * 2, 0)[1].size == (560, 56)
+
+
+def test_an_image_is_read_anew_for_a_task_with_other_words(tmp_path: Path) -> None:
+    """A kept cache of the same image in as many tokens must not serve a task that enlarges it."""
+    folder = write_model("internvl", tmp_path / "model")
+    image = DialogueImage(image_bytes(5, (56, 56)))
+    dialogues = [to_dialogue(str(number), [image], f"What, {number}?", "B", "", INTERNVL) for number in range(2)]
+    plain, enlarged = (Wording(image_options={"max_patches": 1}, first_image_scale=scale) for scale in (1, 2))
+
+    vlm = TransformersVLM(str(folder))
+    reads: list[int] = []
+
+    def count(module: Any, inputs: Any, kwargs: dict[str, Any]) -> None:
+        reads.append(kwargs["input_ids"].shape[1])
+
+    vlm._model.register_forward_pre_hook(count, with_kwargs=True)
+    for dialogue, wording in zip(dialogues, (plain, enlarged), strict=True):
+        asyncio.run(reply(vlm, dialogue, wording))
+        vlm.forget(dialogue)
+    first, second = [number for number in reads if number > 1]
+    assert first == second
 
 
 @pytest.mark.parametrize(("task", "tiles"), [("mmstar", 9), ("ocrbench", 12)])
@@ -125,7 +162,8 @@ def test_another_familys_adapter_is_refused(
 @pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "internvl", "smolvlm", "llava_onevision", "idefics3"])
 def test_rules_are_chosen_by_the_type(family: str, tmp_path: Path) -> None:
     wanted = "smolvlm" if family == "idefics3" else family  # SmolVLM 1 has that type
-    assert rules_of_model(f"hf:{write_model(family, tmp_path / 'model')}") == f"vlmevalkit@2025-03:{wanted}"
+    folder = write_model(family, tmp_path / "model")
+    assert {rules_of_model(f"{kind}:{folder}") for kind in ("hf", "vllm")} == {f"vlmevalkit@2025-03:{wanted}"}
 
 
 @pytest.mark.parametrize("rules", ADAPTER_RULES)

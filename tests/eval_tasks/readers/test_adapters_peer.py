@@ -363,7 +363,7 @@ def init_of(file: str, name: str) -> ast.FunctionDef:
 @pytest.mark.parametrize("size", ["1B", "2B", "4B", "8B", "16B", "34B"])
 @pytest.mark.parametrize("task", [name for name in DATASETS if PAPER_RULES in load_task(find_tasks()[name]).rules])
 def test_texts_of_ovis2_are_theirs(task: str, size: str, peer: ModuleType) -> None:
-    """Of one image; MMMU's and BLINK's several stand between the words, in both, but here not each on its own line."""
+    """Of one image; MMMU's stand between the words: the test below."""
     rules = PAPER_RULES + {"1B": "", "4B": "", "16B": ":8B"}.get(size, f":{size}")
     (use_cot,) = [
         ast.literal_eval(node.value)
@@ -381,6 +381,41 @@ def test_texts_of_ovis2_are_theirs(task: str, size: str, peer: ModuleType) -> No
         custom = model.use_custom_prompt(name)
         message = model.build_prompt(their_row, name) if custom else default_message(peer, their_row, task)
         assert to_sample(row, rules, 0).dialogue.turns[0].human_text == message[-1]["value"]
+
+
+OVIS2_IMAGE = "<image>\n"  # an image block in its template
+
+
+def test_lines_of_mmmu_for_ovis2_are_theirs(peer: ModuleType, tmp_path: Path) -> None:
+    """A mark that is repeated shows its image once here, so such rows are left out."""
+    paths = [str(write_named(tmp_path / f"{number}.png", number)) for number in range(7)]
+    asked: list[str] = []
+
+    def preprocess_inputs(query: str, images: Any, **given: Any) -> None:
+        asked.append(query)
+        raise Captured
+
+    model = bare(peer.Ovis2, image_placeholder="<image>", frame_selector=None)
+    model.model = SimpleNamespace(preprocess_inputs=preprocess_inputs)
+    to_sample = load_task(find_tasks()["mmmu"]).to_sample
+    assert to_sample is not None
+    num_rows = 0
+    for row in rows_of("mmmu"):
+        num_images = row.pop("_images")
+        text = row["question"] + str(row.get("A", ""))
+        if "<image " not in text or any(text.count(f"<image {number}>") > 1 for number in range(1, 8)):
+            continue
+        num_rows += 1
+        given = {**row, "image": [Path(path).read_bytes() for path in paths[:num_images]]}
+        dialogue = to_sample(given, PAPER_RULES, 0).dialogue
+        (message,) = wording_of(PAPER_RULES, "mmmu").write(to_messages(dialogue))
+        said = "".join(block.get("text", OVIS2_IMAGE) for block in message["content"])
+        words = model.build_multi_choice_prompt(pd.Series({"A": None, **row}), "MMMU_DEV_VAL")
+        parts = [{"type": "image", "value": path} for path in paths[:num_images]] + [{"type": "text", "value": words}]
+        with pytest.raises(Captured):
+            model.prepare_inputs(peer.MMMUDataset.split_MMMU(parts), "MMMU_DEV_VAL")
+        assert said == asked[-1]
+    assert num_rows > 8
 
 
 def test_decoding_is_theirs() -> None:

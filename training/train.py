@@ -222,6 +222,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
 
     # result
     did = trainer.show_run()
+    trainer.gather_whole()
     adapters = trainer.accelerator.unwrap_model(trainer.model) if config.lora_rank else None
 
     def save_model(folder: Path) -> None:

@@ -248,6 +248,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         said: str | None = None
         try:
+            checkpoint.mkdir(parents=True, exist_ok=True)  # the trainer looks for it before shards are written
             super()._save_checkpoint(model, trial)
         except (OSError, RuntimeError, SafetensorError) as error:
             said = str(error)
@@ -267,6 +268,11 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
             ) from error
         best = self.state.best_model_checkpoint
         delete_old_checkpoints(checkpoint.parent, self.keep_checkpoints, None if best is None else Path(best))
+
+    def gather_whole(self) -> None:
+        """Save whole models from now on: under FSDP2 checkpoints are shards."""
+        if self.is_fsdp_enabled:
+            self.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
 
     def widen(self, model: Any) -> Any:
         """The model with frozen weights in float32 again, as trained ones are, to be saved; on the CPU for its room."""

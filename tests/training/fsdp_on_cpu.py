@@ -6,6 +6,7 @@ CPU; the FSDP settings are those of training/launch/fsdp2.yaml.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -36,7 +37,32 @@ def main() -> int:
     PartialState.__init__ = begin_as_gpu
     from training.train import main as train
 
+    report_loading(Path(sys.argv[sys.argv.index("--output_dir") + 1]))
     return train(sys.argv[1:])
+
+
+def report_loading(out: Path) -> None:
+    """Write `held-RANK.json` with the bytes of weights that a rank holds after loading, and in the first step."""
+    from training.model import load
+    from training.trainer import DialogueTrainer
+
+    plain, step = load.load_model, DialogueTrainer.training_step
+    held: dict[str, int] = {}
+
+    def load_model(*args: Any) -> Any:
+        model, processor = plain(*args)
+        held["loaded"] = sum(parameter.nbytes for parameter in model.parameters() if not parameter.is_meta)
+        held["whole"] = sum(parameter.nbytes for parameter in model.parameters())
+        return model, processor
+
+    def training_step(self: Any, model: Any, *args: Any) -> Any:
+        shards = [parameter.to_local() for parameter in model.parameters()]
+        held["sharded"] = sum(shard.nbytes for shard in shards)
+        (out / f"held-{self.args.process_index}.json").write_text(json.dumps(held))
+        return step(self, model, *args)
+
+    load.load_model = load_model
+    DialogueTrainer.training_step = training_step  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ def _idefics2(tokenizer: Any, text: dict[str, Any]) -> tuple[Any, Any]:
     import transformers as t
 
     perceiver = {"hidden_size": 128, "resampler_n_latents": 4, "resampler_depth": 1, "resampler_n_heads": 2}
+    perceiver |= {"num_key_value_heads": 1, "resampler_head_dim": 16}
     config = t.Idefics2Config(
         text_config=text | {"model_type": "mistral"}, vision_config=VISION, perceiver_config=perceiver,
         image_token_id=tokenizer.image_token_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import socket
@@ -30,7 +31,8 @@ def launch(
     command = [
         sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(num_processes),
         "--master_port", str(port),
-        program, "--model", "tiny:ovis2", "--data", str(data), "--output_dir", str(out),
+        program, *(() if "--model" in more else ("--model", "tiny:ovis2")),
+        "--data", str(data), "--output_dir", str(out),
         "--global_batch_dialogues", "5", "--bin_tokens", "500", "--learning_rate", "1e-3", "--lr_schedule", "constant",
         "--precision", "float32", *more,
     ]  # fmt: skip
@@ -68,12 +70,35 @@ def test_fsdp2_has_the_losses_and_weights_of_one_process_with_a_stop_between(
     launch(mixed_folder, one, 1, "--max_steps", "4")
     fsdp = functools.partial(launch, mixed_folder, two, 2, program="tests/training/fsdp_on_cpu.py")
     fsdp("--max_steps", "2", "--checkpoint_steps", "2")
-    assert any((two / "checkpoints" / "checkpoint-2").glob("pytorch_model_fsdp*")), "this was no FSDP"
+    assert any((two / "checkpoints" / "checkpoint-2").glob("pytorch_model_fsdp_0/*.distcp")), "no shards"
     shutil.rmtree(two / "final")
     fsdp("--max_steps", "4", "--resume", "true")
     check_same(one, two)
     model = AutoModelForImageTextToText.from_pretrained(two / "final")
     assert type(model).__name__ == "Ovis2ForConditionalGeneration"
+
+
+@pytest.mark.slow
+def test_fsdp2_loads_a_checkpoint_on_the_first_rank_only(mixed_folder: Path, tmp_path: Path) -> None:
+    """With the weights and losses of one process, an evaluation between, and the best checkpoint from its shards."""
+    launch(mixed_folder, tmp_path / "start", 1, "--max_steps", "1")
+    more = (
+        "--model", str(tmp_path / "start" / "final"), "--max_steps", "4", "--eval_percent", "20", "--eval_steps", "2",
+        "--eval_replies", "1", "--load_best_model_at_end", "true",
+    )  # fmt: skip
+    launch(mixed_folder, tmp_path / "1", 1, *more)
+    launch(mixed_folder, tmp_path / "2", 2, *more, program="tests/training/fsdp_on_cpu.py")
+    check_same(tmp_path / "1", tmp_path / "2")
+    first, second = (json.loads((tmp_path / "2" / f"held-{rank}.json").read_text()) for rank in (0, 1))
+    assert first["loaded"] == first["whole"]
+    assert second["loaded"] == 0
+    assert first["sharded"] + second["sharded"] == pytest.approx(first["whole"], rel=0.02)
+    assert second["sharded"] < 0.6 * second["whole"]
+    one, two = (
+        [json.loads(line) for line in (tmp_path / run / "eval" / "losses.jsonl").read_text().splitlines()]
+        for run in ("1", "2")
+    )
+    assert [line["eval_loss"] for line in two] == pytest.approx([line["eval_loss"] for line in one], abs=1e-5)
 
 
 @pytest.mark.slow

@@ -41,13 +41,23 @@ def test_recipe_of_the_paper_has_its_settings(name: str) -> None:
     assert (config.learning_rate, config.weight_decay, config.freeze, config.lora_rank) == (2e-6, 0.0, [], 0)
 
 
-@pytest.mark.parametrize("name", ["single", "ddp", "fsdp2", "zero3"])
-def test_launch_file_is_one_that_accelerate_takes(name: str) -> None:
-    from accelerate.commands.config.config_args import ClusterConfig
+LAUNCH_FILES = sorted((ROOT / "training" / "launch").glob("*.yaml"))
 
-    path = ROOT / "training" / "launch" / f"{name}.yaml"
+
+@pytest.mark.parametrize("path", LAUNCH_FILES, ids=[path.stem for path in LAUNCH_FILES])
+def test_launch_file_is_one_that_accelerate_takes(path: Path) -> None:
+    from accelerate.commands.config.config_args import ClusterConfig
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+
     config = ClusterConfig.from_yaml_file(str(path))
-    assert config.num_machines == 1
+    assert config.num_machines == (2 if path.stem in ("hsdp", "ddp_nodes") else 1)
+    words = ["--config_file", str(path), "--machine_rank", "0", "--main_process_ip", "127.0.0.1", "train.py"]
+    args, _, _ = _validate_launch_command(launch_command_parser().parse_args(words))
+    if path.stem == "hsdp":
+        assert args.use_parallelism_config
+        sizes = (args.parallelism_config_dp_replicate_size, args.parallelism_config_dp_shard_size)
+        assert sizes == (2, 8)
+        assert args.num_processes == 16
     assert set(yaml.safe_load(path.read_text())) <= set(ClusterConfig.__dataclass_fields__)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -91,10 +92,28 @@ def test_blind_table_is_fitted_on_the_other_half() -> None:
     add_blind(lines)
     found = [line["turns"][0]["guesses"]["blind"] for line in lines]
     assert set(found[0::2]) == {0.5}  # the odd half always answers 1, which is right in half of the even ones
-    assert set(found[1::2]) == {0.0}  # the even half answers 2 first and as often, which is never right here
+    assert set(found[1::2]) == {1.0}  # the even half answers 1 and 2 as often: the smaller one, always right here
 
 
 def test_guesses_are_the_same_at_every_run() -> None:
     script = follow(TOP_LEFT, COUNTED, ("that", {"by": COLOUR, "pic": 1}))
     assert guesses(script) == guesses(follow(TOP_LEFT, COUNTED, ("that", {"by": COLOUR, "pic": 1})))
     assert script.answers[-1] == 0
+
+
+def test_blind_guess_is_the_same_in_any_order_of_rows() -> None:
+    """Two answers equally frequent in one half: the table must not depend on which came first."""
+
+    def line(number: int, answer: int) -> dict[str, Any]:
+        asked = {"op": "attr", "type": "shape", "answer": answer, "guesses": {"last": 1.0}, "wording": 0, "far": False}
+        asked["slots"] = {"pic": 0, "cell": 0, "attr": 1}
+        return {"role": "linked", "domain": "shapes", "side": 2, "seed": (0, number), "turns": [asked]}
+
+    lines = [line(2 * number, answer) for number, answer in enumerate([0, 1] * 30)]
+    lines += [line(2 * number + 1, answer) for number, answer in enumerate([0] * 40 + [1] * 20)]
+    guesses = []
+    for ordered in (lines, lines[::-1]):
+        copies = copy.deepcopy(ordered)
+        add_blind(copies)
+        guesses.append({one["seed"]: one["turns"][0]["guesses"]["blind"] for one in copies})
+    assert guesses[0] == guesses[1]

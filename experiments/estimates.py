@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,13 @@ class Runs:
         values_S: score of each seed.
         resampled_SR: score of each seed in each resample.
         num_groups: number of groups of questions (clusters).
+        scale: lowest and highest score that there can be.
     """
 
     values_S: NDArray[np.float64]
     resampled_SR: NDArray[np.float64]
     num_groups: int
+    scale: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def num_seeds(self) -> int:
@@ -57,7 +59,14 @@ class Estimate:
 
 
 def estimate(runs: Runs) -> Estimate:
-    """The mean of an arm's runs, with its interval."""
+    """The mean of an arm's runs, with its interval inside the scale."""
+    found = _estimate(runs)
+    if not math.isfinite(found.low):
+        return found
+    return replace(found, low=max(found.low, runs.scale[0]), high=min(found.high, runs.scale[1]))
+
+
+def _estimate(runs: Runs) -> Estimate:
     mean, resampled_R = float(runs.values_S.mean()), runs.resampled_SR.mean(axis=0)
     if runs.num_groups < 2:
         return Estimate(mean, -math.inf, math.inf)

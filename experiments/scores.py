@@ -234,4 +234,10 @@ def _to_runs(
         ),
         resampled_SR=np.stack([np.mean([drawn[key][folder] for key in keys], axis=0) for folder in folders]),
         num_groups=1 if min(num_groups) < 2 else sum(num_groups) - len(num_groups) + 1,
+        scale=_scale_of([totals[folder][key] for folder in folders for key in keys]),
     )
+
+
+def _scale_of(totals: Sequence[Total]) -> tuple[float, float]:
+    """The lowest and the highest value that a mean of totals can have."""
+    return min(total.lowest for total in totals), max(total.highest for total in totals)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,3 +107,10 @@ def test_arms_that_start_from_the_same_weights_are_compared_seed_by_seed() -> No
     assert 1.9 < paired.low <= 2 <= paired.high < 2.1
     fewer = Runs(weights[:4], b.resampled_SR[:4], 200)
     assert difference(a, fewer, is_paired=True) == difference(a, fewer)
+
+
+def test_interval_stays_inside_the_scale() -> None:
+    values, spread = np.array([99.0, 90.0, 98.0]), np.random.default_rng(0).normal(95, 1, (3, 400))
+    free = estimate(Runs(values, spread, 200))
+    assert free.high > 100
+    assert estimate(Runs(values, spread, 200, scale=(0.0, 100.0))) == replace(free, high=100.0)

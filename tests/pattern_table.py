@@ -5,7 +5,7 @@
 The exit code is 1 if one is not linear. WORD: only those whose name holds it.
 
 Patterns are found in the source: each call of `re` with a pattern that can be computed from its module's names, and
-what is compiled in the modules' globals. A pattern that is built at run time is recorded while the readers run. The
+what is compiled in the modules' globals. A pattern that is built at run time is timed as part of its reader. The
 texts are repeated pieces: general ones, and those that the pattern itself is made of.
 """
 
@@ -95,6 +95,8 @@ def patterns() -> tuple[dict[str, tuple[re.Pattern[str], str]], list[str]]:
                 others = [_value(one, module) for one in (*call.args[1:], *(word.value for word in call.keywords))]
                 flags = [one for one in others if isinstance(one, re.RegexFlag)]
                 use = ast.unparse(call.func).split(".")[1]
+                if use == "compile" and call.col_offset and pattern in {one.pattern for one, _ in found.values()}:
+                    continue  # a global of the module, as it is used
                 found[f"{module.__name__}:{call.lineno}"] = re.compile(pattern, *flags[:1]), use
     return found, unknown
 
@@ -224,8 +226,7 @@ def built_at_run_time() -> dict[str, re.Pattern[str]]:
 
 def all_timed(word: str = "") -> Iterator[Timed]:
     """Every pattern once, then every reader, each with its slowest text."""
-    found, _ = patterns()
-    found |= {name: (pattern, "search") for name, pattern in built_at_run_time().items()}
+    found, _ = patterns()  # those that are built at run time are timed as part of their readers
     unique = {(pattern.pattern, pattern.flags, use): (name, pattern) for name, (pattern, use) in found.items()}
     for (_, _, use), (name, pattern) in unique.items():
         if word in name:

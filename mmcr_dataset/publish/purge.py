@@ -60,7 +60,7 @@ def purge(work: Path, taken_out: Takedowns) -> Purged:
             for number, path in numbered(work / folder, "jsonl"):
                 _add(purged, "dialogues", _purge_dialogues(path, number, taken_out, images))
     _purge_removed(work, taken_out)
-    for path in sorted(work.rglob("ledger*.sqlite")):
+    for path in (work / "ledger.sqlite", *sorted(work.glob("ledgers/*.sqlite"))):
         _add(purged, "paid requests", forget_images(path, images))
     for name in _SHOWN:
         if (work / name).is_dir():

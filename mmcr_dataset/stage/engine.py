@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
+
+_STOP_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,11 @@ def launch(job: Job, engine: EngineSettings) -> bool:
         ranks = [spawn.Process(target=_run_rank, args=(job, engine, rank)) for rank in left]
         for process in ranks:
             process.start()
-        for process in ranks:
-            process.join()
+        try:
+            for process in ranks:
+                process.join()
+        finally:
+            _end_groups(ranks)
         ended = {rank: process.exitcode or 0 for rank, process in zip(left, ranks, strict=True)}
         failed = [rank for rank, code in ended.items() if code > 0]
         if failed:
@@ -104,7 +113,28 @@ def _run_on_ray(job: Job, engine: EngineSettings) -> None:
 
 
 def _run_rank(job: Job, engine: EngineSettings, rank: int) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        os.setpgid(0, 0)  # the engine's own processes are of this group, and end with it
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     make_executor(job, engine, rank).run()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """End this rank when the build that started it was killed: it would hold the ledger and the output for ever."""
+    parent.join()
+    os.killpg(0, signal.SIGKILL)
+
+
+def _end_groups(ranks: Sequence[BaseProcess]) -> None:
+    """End what ranks left behind: helpers of a killed one, or all of them after Ctrl-C, once they had time to stop."""
+    for process in ranks:
+        if process.is_alive() and process.pid is not None:
+            os.killpg(process.pid, signal.SIGINT)
+    for process in ranks:
+        process.join(_STOP_S)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid or 0, signal.SIGKILL)
 
 
 def make_executor(job: Job, engine: EngineSettings, rank: int | None = None) -> Any:  # noqa: ANN401

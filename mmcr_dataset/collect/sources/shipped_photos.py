@@ -179,5 +179,5 @@ def _is_about_the_file(text: str) -> bool:
 def _to_prose(text: str) -> str:
     """A paragraph of reStructuredText as plain text, without links, literals and footnotes."""
     text = re.sub(r"`([^`<]*)<[^>`]*>`_*", lambda link: link[1].rstrip(), text)
-    text = re.sub(r"\s*(?:as part of|in)?\s*\[\d+\]_|`+_*|<https?:[^>]*>|https?://\S+", "", text)
-    return re.sub(r"\s+([.,;])", r"\1", re.sub(r"\s+", " ", text)).strip(" -")
+    text = re.sub(r"(?<!\s)\s*+(?:(?:as part of|in)\s*+)?\[\d+\]_|`+_*|<https?:[^>]*>|https?://\S+", "", text)
+    return re.sub(r" ([.,;])", r"\1", re.sub(r"\s+", " ", text)).strip(" -")

@@ -67,7 +67,7 @@ def test_build_on_an_engine_killed_and_run_again_gives_the_bytes_of_a_plain_run(
         worker = (tmp_path / "set.work" / "ledgers" / "00000.sqlite.lock").read_text()
         os.kill(int(worker), signal.SIGKILL)  # one rank alone: it is started again
         assert build.wait() == 0
-        with suppress(ProcessLookupError):  # what the killed rank left behind
+        with suppress(ProcessLookupError):  # the build's own helpers, which end a moment after it
             os.killpg(build.pid, signal.SIGKILL)
         assert 330 <= len(server.requests) <= 330 + 16 + 8
         assert server.most_in_flight <= 16
@@ -77,6 +77,30 @@ def test_build_on_an_engine_killed_and_run_again_gives_the_bytes_of_a_plain_run(
     with Ledger(tmp_path / "set.work" / "ledger.sqlite") as ledger:
         assert ledger.totals().num_answered == 330
     assert not list((tmp_path / "set.work" / "ledgers").iterdir())
+
+
+def test_killed_build_leaves_no_rank_that_goes_on_asking(source: Path, tmp_path: Path) -> None:
+    with FakeChatServer(lambda request: Answer(good_reply(request), delay_s=0.2)) as server:
+        build = start_build(source, tmp_path / "set", server.base_url, "--engine", "datatrove-local", "--ranks", "2")
+        while len(server.requests) < 20:
+            assert build.poll() is None
+            time.sleep(0.01)
+        build.kill()  # the build alone, not its ranks
+        build.wait()
+        until = time.monotonic() + 60
+        while ranks_of(tmp_path) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert ranks_of(tmp_path) == []
+
+
+def ranks_of(folder: Path) -> list[str]:
+    """Processes that have a file of a folder open."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            opened = [os.readlink(one) for one in (process / "fd").iterdir()]
+            found += [process.name] * any(name.startswith(str(folder)) for name in opened)
+    return [name for name in found if int(name) != os.getpid()]
 
 
 @pytest.mark.slow

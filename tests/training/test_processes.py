@@ -79,7 +79,7 @@ def test_fsdp2_has_the_losses_and_weights_of_one_process_with_a_stop_between(
 
 
 @pytest.mark.slow
-def test_fsdp2_loads_a_checkpoint_on_the_first_rank_only(mixed_folder: Path, tmp_path: Path) -> None:
+def test_fsdp2_shares_out_a_checkpoint(mixed_folder: Path, tmp_path: Path) -> None:
     """With the weights and losses of one process, an evaluation between, and the best checkpoint from its shards."""
     launch(mixed_folder, tmp_path / "start", 1, "--max_steps", "1")
     more = (
@@ -90,8 +90,6 @@ def test_fsdp2_loads_a_checkpoint_on_the_first_rank_only(mixed_folder: Path, tmp
     launch(mixed_folder, tmp_path / "2", 2, *more, program="tests/training/fsdp_on_cpu.py")
     check_same(tmp_path / "1", tmp_path / "2")
     first, second = (json.loads((tmp_path / "2" / f"held-{rank}.json").read_text()) for rank in (0, 1))
-    assert first["loaded"] == first["whole"]
-    assert second["loaded"] == 0
     assert first["sharded"] + second["sharded"] == pytest.approx(first["whole"], rel=0.02)
     assert second["sharded"] < 0.6 * second["whole"]
     one, two = (

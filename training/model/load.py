@@ -168,15 +168,6 @@ def _quantization(config: TrainConfig) -> dict[str, Any]:
     return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
 
 
-def _placement() -> dict[str, Any]:
-    """Arguments that load no weights where FSDP2 brings them from the first process of the machine."""
-    from accelerate import PartialState
-    from transformers.integrations import is_fsdp_enabled
-
-    elsewhere = is_fsdp_enabled() and not PartialState().is_local_main_process  # with fsdp_cpu_ram_efficient_loading
-    return {"device_map": "meta"} if elsewhere else {}
-
-
 def _load_checkpoint(config: TrainConfig) -> tuple[Any, Any]:
     import torch
     from safetensors import SafetensorError
@@ -200,7 +191,6 @@ def _load_checkpoint(config: TrainConfig) -> tuple[Any, Any]:
             dtype=dtype,
             trust_remote_code=False,
             **_quantization(config),
-            **_placement(),
         )
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{config.model}: its weights can't be loaded ({error})") from error

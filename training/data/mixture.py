@@ -110,7 +110,7 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
         if topics is not None and dominant is not None:
             check_share(name, topics, count, *dominant)
         drawn = draw_rows(len(rows), count, config.seed + number, topics, dominant)
-        part = rows.select(drawn).select_columns([name for name in (*_COLUMNS, "domain") if name in rows.column_names])
+        part = rows.select(drawn).select_columns(_columns_of(rows))
         parts.append(part)
         notes = [] if topics is None or not drawn else [show_topics([topics[row] for row in drawn])]
         if config.turns_max:
@@ -118,6 +118,12 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
         shares.append(Share(name, len(rows), count, tuple(notes), functools.partial(_digest_taken, rows, drawn)))
     mixture = concatenate_datasets([part for part in parts if len(part)])
     return keep_first_turns(mixture, config.turns_max) if config.turns_max else mixture, shares
+
+
+def _columns_of(rows: Any) -> list[str]:
+    """The columns that training reads; the domain is there for the losses of held-out dialogues."""
+    known = rows.column_names or next(iter(rows), {})  # a stream without a schema names its columns in its rows
+    return [*_COLUMNS, *(["domain"] if "domain" in known else [])]
 
 
 def _topics_of(name: str, rows: Any, config: TrainConfig) -> Topics:
@@ -156,7 +162,8 @@ def load_streams(config: TrainConfig) -> tuple[ShuffledStream, list[Share]]:
     caps = config.data_caps or [0] * len(config.data)
     sets = []
     for name, cap in zip(config.data, caps, strict=True):
-        rows = load_set(name, config, streaming=True).select_columns(_COLUMNS)
+        rows = load_set(name, config, streaming=True)
+        rows = rows.select_columns(_columns_of(rows))
         rows = rows.take(cap) if cap else rows
         sets.append(keep_first_turns(rows, config.turns_max) if config.turns_max else rows)
     drawn = config.max_steps * config.global_batch_dialogues

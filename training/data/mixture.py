@@ -122,7 +122,7 @@ def load_mixture(config: TrainConfig) -> tuple[Any, list[Share]]:
 
 def _columns_of(rows: Any) -> list[str]:
     """The columns that training reads; the domain is there for the losses of held-out dialogues."""
-    known = rows.column_names or next(iter(rows), {})  # a stream without a schema names its columns in its rows
+    known: Any = rows.column_names or next(iter(rows), {})  # a stream without a schema names its columns in its rows
     return [*_COLUMNS, *(["domain"] if "domain" in known else [])]
 
 

@@ -7,6 +7,7 @@ so the next run sends these requests again. Salvage, merge and totals by model: 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -86,6 +87,9 @@ def _without_images(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
     return value
 
 
+_PROBED_S = 1.0  # a lock that `is_written` looks at is free again in no time
+
+
 def _acquire_lock(path: Path) -> FileLock:
     """Acquire the lock file beside a ledger; reentrant within a process, released when the process ends.
 
@@ -95,7 +99,7 @@ def _acquire_lock(path: Path) -> FileLock:
     place = path.resolve().with_name(path.name + ".lock")
     lock = FileLock(place, is_singleton=True, thread_local=False)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=_PROBED_S)
     except Timeout:
         owner = place.read_text(encoding="ascii", errors="replace").strip() or "(unknown)"
         raise LedgerError(
@@ -104,6 +108,21 @@ def _acquire_lock(path: Path) -> FileLock:
         ) from None
     place.write_text(str(os.getpid()), encoding="ascii")
     return lock
+
+
+def is_written(path: Path) -> bool:
+    """Whether a process has a ledger open, or left its write-ahead log behind."""
+    log = path.with_name(path.name + "-wal")
+    if log.is_file() and log.stat().st_size > 0:
+        return True
+    try:
+        with path.resolve().with_name(path.name + ".lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock file, or a file system without locks
+        return False
+    return False
 
 
 class Ledger:
@@ -138,10 +157,8 @@ class Ledger:
         self._db = self._connect()
         self._earlier = self._db
         if earlier is not None:
-            log = earlier.with_name(earlier.name + "-wal")
-            is_in_use = log.is_file() and log.stat().st_size > 0
             # immutable: opened without locks, which network file systems may lack; wrong while somebody writes
-            finished = f"{earlier.resolve().as_uri()}?mode=ro" + ("" if is_in_use else "&immutable=1")
+            finished = f"{earlier.resolve().as_uri()}?mode=ro" + ("" if is_written(earlier) else "&immutable=1")
             self._earlier = sqlite3.connect(finished, uri=True, check_same_thread=False)
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if version not in (0, *READABLE_VERSIONS):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mmcr_dataset.__main__ import main
-from mmcr_dataset.endpoint.ledger import Ledger, LedgerError, to_asked
+from mmcr_dataset.endpoint.ledger import Ledger, LedgerError, is_written, to_asked
 from mmcr_dataset.endpoint.ledger_files import merge_ledgers, salvage_ledger, show_ledger
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -43,6 +43,32 @@ def fill(path: Path, numbers: range, failures: int = 0) -> None:
 def found_in(path: Path, numbers: range) -> list[int]:
     with Ledger(path) as ledger:
         return [number for number in numbers if ledger.has(to_asked(request_of(number)).key)]
+
+
+def test_answers_that_arrive_in_an_earlier_ledger_in_use_are_found(tmp_path: Path) -> None:
+    """Opened as if it couldn't change, SQLite would go on with the pages it has read."""
+    path = tmp_path / "earlier.sqlite"
+    fill(path, range(3))
+    assert not is_written(path)
+    program = (
+        "import sys; from pathlib import Path; from mmcr_dataset.endpoint.ledger import Ledger, to_asked\n"
+        "ledger = Ledger(Path(sys.argv[1])); print('open', flush=True); sys.stdin.readline()\n"
+        "from tests.mmcr_dataset.endpoint.test_ledger import reply_of, request_of\n"
+        "for number in range(3, 200): ledger.store(to_asked(request_of(number)), reply_of(number), 0.25)\n"
+        "ledger.close(); print('closed', flush=True)"
+    )
+    words = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "open\n"
+        assert is_written(path)
+        with Ledger(tmp_path / "rank.sqlite", earlier=path) as ledger:
+            assert not ledger.has(to_asked(request_of(199)).key)
+            other.stdin.write("go\n")
+            other.stdin.flush()
+            assert other.stdout.readline() == "closed\n"
+            assert all(ledger.has(to_asked(request_of(number)).key) for number in range(200))
 
 
 def test_ledger_in_use_by_another_process_is_refused_and_free_after_its_kill(tmp_path: Path) -> None:
@@ -72,7 +98,7 @@ def test_ledger_disk_full_says_so_and_goes_on_when_there_is_room(tmp_path: Path)
     path = tmp_path / "l.sqlite"
     program = (
         "import resource, signal, sys; from pathlib import Path; sys.path.insert(0, '.')\n"
-        "from mmcr_dataset.endpoint.ledger import Ledger, LedgerError, to_asked\n"
+        "from mmcr_dataset.endpoint.ledger import Ledger, LedgerError, is_written, to_asked\n"
         "from tests.mmcr_dataset.endpoint.test_ledger import reply_of, request_of\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "with Ledger(Path(sys.argv[1])) as ledger:\n"

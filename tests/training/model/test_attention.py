@@ -11,6 +11,7 @@ import torch
 import torch.nn.attention.varlen as kernels
 from torch.nn.functional import scaled_dot_product_attention
 
+from benchmarks.tiny import TINY
 from benchmarks.training_families import build
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.row import to_row
@@ -106,6 +107,32 @@ def test_kernel_gets_one_16_bit_dtype_and_loss_and_gradients_are_float32(
     assert len(lengths) == 4
     check(calls, lengths)
     assert set(seen) == {torch.float32}
+
+
+WALKED = sorted(set(TINY) - {*family_names(), "internvl", "qwen2_vl", "qwen3_vl_moe"})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", WALKED)
+def test_every_type_gives_the_kernel_what_it_takes_or_says_why_it_is_not_asked(
+    name: str,
+    calls: list[Call],
+    build_family: Callable[..., tuple[Any, Any]],
+    data_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("training.model.load.register_varlen", lambda: register(varlen.attend))
+    model = str(build(name, tmp_path / "m"))
+    with caplog.at_level("INFO"):
+        train(settings(data_folder, tmp_path / "o", model=model, precision="bfloat16", max_steps=1, bin_tokens=4000))
+    if calls:
+        for call in calls:
+            check([call], call[3].diff().tolist())
+    else:
+        assert "using sdpa" in caplog.text or "padded" in caplog.text
 
 
 def register(attend: Any) -> str:

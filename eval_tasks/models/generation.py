@@ -128,10 +128,10 @@ def _on_own_lines(blocks: Sequence[Any]) -> list[Any]:
     for block in blocks:
         is_image = "text" not in block
         if is_image and (not found or "text" not in found[-1]):
-            found.append({"type": "text", "text": "\n"})
-        found.append(block if is_image else {"type": "text", "text": block["text"].strip() + "\n"})
+            found.append(text_block("\n"))
+        found.append(block if is_image else text_block(block["text"].strip() + "\n"))
     if "text" in found[-1]:
-        found[-1] = {"type": "text", "text": found[-1]["text"][:-1]}
+        found[-1] = text_block(found[-1]["text"][:-1])
     return found
 
 

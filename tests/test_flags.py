@@ -35,7 +35,7 @@ FLAGS = {
     "mmcr_bench build": "output_dir single multi seed overwrite labels topics",
     "mmcr_bench review start": "experts",
     "mmcr_bench review account": "keeper",
-    "mmcr_bench review serve": "host port public_url",
+    "mmcr_bench review serve": "host port public_url min_view_s",
     "mmcr_bench review rewrite": "endpoint dataset ledger seed lone_flags",
     "mmcr_bench review adjudicate": "dismiss reason",
     "mmcr_bench review drop": "reason",

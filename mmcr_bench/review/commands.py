@@ -110,11 +110,13 @@ class ReviewServe(_OfReview):
         host: address to listen on.
         port: port to listen on.
         public_url: address as browsers see it, behind a proxy that asks by another (https://review.example.org).
+        min_view_s: seconds that an expert must have an item on the screen before a mark is stored.
     """
 
     host: str = "127.0.0.1"
     port: int = 8600
     public_url: str | None = None
+    min_view_s: float = 5.0
 
     def run(self) -> None:
         """Serve until interrupted."""
@@ -127,7 +129,7 @@ class ReviewServe(_OfReview):
         print(f"{shown} on http://{self.host}:{self.port}", flush=True)
         if self.host not in ("127.0.0.1", "localhost"):
             logger.warning("passwords are sent unencrypted unless a TLS proxy is in front of this address")
-        app = make_app(log, accounts, self.public_url)
+        app = make_app(log, accounts, self.public_url, self.min_view_s)
         uvicorn.run(app, host=self.host, port=self.port, log_level="warning", server_header=False)
         print("stopped")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmcr_bench.intervals import Interval
@@ -15,6 +15,9 @@ from mmcr_bench.review.event_log import ReviewLog, to_marks
 from mmcr_bench.review.keeper_log import Act
 from mmcr_bench.review.rounds import CRITERIA, Event, Item, ReviewConflict, Status
 from mmcr_bench.trust.agreement import Agreement, FalseFlags, count_false_flags, measure_agreement
+
+DAY_S = 24 * 3600.0
+WEEK_S = 7 * DAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,36 @@ def next_item(
         item.name for item in items.values() if not done & item.marks.keys() and item.status(num_experts) == "open"
     ]
     return min(waiting, key=lambda name: hashlib.sha256(f"{expert}\x1f{name}".encode()).digest(), default=None)
+
+
+def count_recent(events: Iterable[Event], since: float) -> Counter[str]:
+    """Marks by expert from a time on, calibration items and changed marks included."""
+    return Counter(event.actor for event in events if event.kind == "marked" and event.at >= since)
+
+
+def to_next_steps(log: ReviewLog, experts: Sequence[str], expert: str) -> list[str]:
+    """What an expert without open items waits for, in sentences, with how long it may take."""
+    items = [item for item in log.items().values() if not item.dropped]
+    status = Counter(item.status(log.num_experts) for item in items)
+    steps = []
+    if status["open"]:
+        missing = sum(log.num_experts - len(item.marks) for item in items if item.status(log.num_experts) == "open")
+        recent = count_recent(log.events(), time.time() - WEEK_S)
+        others = sum(recent[name] for name in experts if name != expert)
+        pace = (
+            f"about {missing * 7 / others:.0f} days at their pace of the last week"
+            if others
+            else "no pace is known yet"
+        )
+        steps.append(f"{status['open']} items wait for {missing} marks of other experts ({pace}).")
+    if waiting := status["regenerate"] + status["replace"]:
+        steps.append(
+            f"{waiting} flagged items wait to be rewritten or replaced. The keeper starts that, at the latest when all "
+            "experts are done; then they come back here in a new round with what was flagged and what has changed."
+        )
+    if not steps:
+        steps.append("Every item has passed. The review is finished; the keeper can freeze the bench.")
+    return steps
 
 
 def to_decision(log: ReviewLog, name: str, keeper: str, dismiss: bool, reason: str) -> Event:

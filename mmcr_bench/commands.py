@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 Dataset = Annotated[Path, arg(metavar="DATASET")]
 ReviewFile = Annotated[Path, arg(metavar="REVIEW")]
@@ -71,18 +71,21 @@ class Freeze:
         output_dir: new folder.
         version: version number of the bench, X.Y.Z.
         check: verify this bench folder against its checksums instead.
+        accept_gap: item that has not passed, or topic of such items, that this version may lack: NAME=REASON, which
+            stands on the card; may be repeated.
     """
 
     review: Positional[ReviewFile | None] = None
     output_dir: Path | None = None
     version: str = "1.0.0"
     check: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    accept_gap: UseAppendAction[tuple[str, ...]] = ()
 
     def run(self) -> None:
         """Write or verify, and print the result.
 
         Raises:
-            ValueError: neither a review with an output folder nor --check is given.
+            ValueError: neither a review with an output folder nor --check is given, or a gap has no reason.
         """
         from mmcr_bench.freeze import check_frozen, freeze_review
 
@@ -91,7 +94,8 @@ class Freeze:
         elif self.review is None or self.output_dir is None:
             raise ValueError("give a REVIEW and --output_dir, or a folder to --check")
         else:
-            print(freeze_review(self.review, self.output_dir, self.version))
+            gaps = dict(gap.partition("=")[::2] for gap in self.accept_gap)
+            print(freeze_review(self.review, self.output_dir, self.version, gaps))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from mmcr_bench.review.accounts import Accounts
+    from mmcr_bench.review.accounts import Accounts, Role
     from mmcr_bench.review.event_log import ReviewLog
 
 logger = logging.getLogger(__name__)
@@ -86,16 +86,19 @@ class ReviewAccount(_OfReview):
         """Create the account; the password comes from standard input if that is not a terminal.
 
         Raises:
-            ValueError: --keeper for an expert, or name or password can't be used.
+            ValueError: --keeper for an expert, a former expert, or name or password can't be used.
         """
         accounts = open_accounts(self.review)
         known = accounts.role_of(self.name)
+        if known == "former":
+            raise ValueError(f"{self.name} was taken off the panel; create an account of another name")
         if self.keeper and known == "expert":
             raise ValueError(f"{self.name} is an expert, whose marks count; create the keeper under another name")
         asked = f"Password for {self.name}: "
         password = getpass.getpass(asked) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-        role: Literal["keeper", "expert"] = known or ("keeper" if self.keeper else "expert")
+        role: Role = known or ("keeper" if self.keeper else "expert")
         accounts.add(self.name, password, role)
+        accounts.note("command line", "password" if known else "account", self.name, role)
         print(f"{role} {self.name} {'has a new password' if known else 'may log in'}")
 
 
@@ -107,11 +110,13 @@ class ReviewServe(_OfReview):
         host: address to listen on.
         port: port to listen on.
         public_url: address as browsers see it, behind a proxy that asks by another (https://review.example.org).
+        min_view_s: seconds that an expert must have an item on the screen before a mark is stored.
     """
 
     host: str = "127.0.0.1"
     port: int = 8600
     public_url: str | None = None
+    min_view_s: float = 5.0
 
     def run(self) -> None:
         """Serve until interrupted."""
@@ -124,7 +129,7 @@ class ReviewServe(_OfReview):
         print(f"{shown} on http://{self.host}:{self.port}", flush=True)
         if self.host not in ("127.0.0.1", "localhost"):
             logger.warning("passwords are sent unencrypted unless a TLS proxy is in front of this address")
-        app = make_app(log, accounts, self.public_url)
+        app = make_app(log, accounts, self.public_url, self.min_view_s)
         uvicorn.run(app, host=self.host, port=self.port, log_level="warning", server_header=False)
         print("stopped")
 
@@ -138,12 +143,15 @@ class ReviewRewrite(_OfReview):
         dataset: folder that replacements are drawn from.
         ledger: SQLite file that stores paid replies.
         seed: seed of the draw.
+        lone_flags: what happens to an item that one expert of three or more flagged: `wait` for the keeper's decision
+            (the page, or `review adjudicate`), or `rewrite` it at once as the paper does.
     """
 
     endpoint: str
     dataset: Path
     ledger: Path = Path("review_ledger.sqlite3")
     seed: int = 0
+    lone_flags: Literal["wait", "rewrite"] = "wait"
 
     def run(self) -> None:
         """Regenerate the items and print the counts.
@@ -159,12 +167,21 @@ class ReviewRewrite(_OfReview):
         if self.endpoint != "offline":
             asked = read_endpoint(self.endpoint, "--endpoint", "URL#MODEL, or offline")
             settings = WriterSettings(writer="openai", endpoint=asked)
-        done = rewrite_flagged(open_review(self.review), settings, self.ledger, self.dataset, self.seed)
+        log, waits = open_review(self.review), self.lone_flags == "wait"
+        done = rewrite_flagged(log, settings, self.ledger, self.dataset, self.seed, wait_for_decisions=waits)
         print(f"{done.num_regenerated} items regenerated, {done.num_replaced} redrawn")
+        if done.num_lone:
+            print(
+                f"waiting    {done.num_lone} items that one expert alone flagged: decide on the keeper's page or with "
+                "`review adjudicate`, or rewrite them all with --lone_flags rewrite"
+            )
         for reason, count in sorted(done.failures.items()):
             print(f"unusable   {count} replies: {reason}")
         for topic, count in done.shortages.items():
-            print(f"short      {count} more dialogues of topic {topic} needed")
+            print(
+                f"short      {count} more dialogues of topic {topic} needed; add some to the data set, or "
+                "`review drop` the items, or `freeze --accept_gap`"
+            )
 
 
 @dataclass(frozen=True)
@@ -197,11 +214,12 @@ class ReviewExport(_OfReview):
 
     def run(self) -> None:
         """Export, and print the number of lines."""
+        from mmcr_bench.review.accounts import ROLES
         from mmcr_bench.review.event_log import export_lines
 
         accounts = open_accounts(self.review)
-        roles = {name: role for role in ("expert", "keeper") for name in accounts.names(role)}
-        lines = list(export_lines(open_review(self.review), roles))
+        roles = {name: role for role in ROLES for name in accounts.names(role)}
+        lines = list(export_lines(open_review(self.review), roles, accounts.acts()))
         self.file.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         print(f"{self.file}: {len(lines)} lines")
 
@@ -230,16 +248,18 @@ class ReviewImport(_OfReview):
         if self.review.exists():
             raise ValueError(f"{self.review}: already holds a review; name another file")
         with self.file.open(encoding="utf-8") as lines:
-            num_experts, roles = read_panel(next(lines, "{}"))
-        log = ReviewLog(self.review, self.experts or num_experts or NUM_EXPERTS)
+            panel = read_panel(next(lines, "{}"))
+        log = ReviewLog(self.review, self.experts or panel.num_experts or NUM_EXPERTS)
         with self.file.open(encoding="utf-8") as lines:
             num_events = import_lines(log, lines)
         accounts = open_accounts(self.review)
-        for name, role in roles.items():
-            accounts.add_without_password(name, "keeper" if role == "keeper" else "expert")
+        for name, role in panel.roles.items():
+            accounts.add_without_password(name, role)
+        accounts.import_acts(list(panel.acts))
         print(f"{self.review}: {num_events} events, {log.num_experts} experts an item")
-        if roles:
-            print(f"accounts without passwords, set them with `review account`: {', '.join(sorted(roles))}")
+        unset = sorted(name for name, role in panel.roles.items() if role != "former")
+        if unset:
+            print(f"accounts without passwords, set them with `review account`: {', '.join(unset)}")
 
 
 def open_review(review: Path) -> ReviewLog:

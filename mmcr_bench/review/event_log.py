@@ -12,10 +12,12 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmcr_bench.review.accounts import ROLES, Role
+from mmcr_bench.review.keeper_log import Act
 from mmcr_bench.review.rounds import NUM_EXPERTS, Event, Item, apply
 from mmcr_bench.trust.agreement import Mark
 from mmcr_dataset.endpoint.ledger_schema import make_private
@@ -150,9 +152,14 @@ class ReviewLog:
 
 
 def to_marks(events: Iterable[Event]) -> list[Mark]:
-    """The valid marks of all versions: each expert's last one, unless withdrawn."""
+    """The valid marks of all versions of the bench's items: each expert's last one, unless withdrawn."""
     last: dict[tuple[str, str], Mark] = {}
+    planted: set[str] = set()
     for event in events:
+        if event.kind == "opened" and event.flags:
+            planted.add(event.item)
+        if event.item in planted:
+            continue
         key = (f"{event.item}#{event.version}", event.actor)
         if event.kind == "marked":
             last[key] = Mark(*key, frozenset(event.flags))
@@ -161,33 +168,54 @@ def to_marks(events: Iterable[Event]) -> list[Mark]:
     return list(last.values())
 
 
-def export_lines(log: ReviewLog, roles: Mapping[str, str] | None = None) -> Iterator[str]:
-    """The whole review as JSON lines: the panel, images, then events in their order.
+def export_lines(log: ReviewLog, roles: Mapping[str, str] | None = None, acts: Iterable[Act] = ()) -> Iterator[str]:
+    """The whole review as JSON lines: the panel with the keepers' log, images, then events in their order.
 
     Args:
         log: the review.
         roles: role by name of an account; passwords are not exported.
+        acts: what keepers did.
     """
-    yield json.dumps({"num_experts": log.num_experts, "roles": dict(roles or {})})
+    panel = {"num_experts": log.num_experts, "roles": dict(roles or {}), "acts": [act._asdict() for act in acts]}
+    yield json.dumps(panel if panel["acts"] else {name: panel[name] for name in ("num_experts", "roles")})
     for sha256, data in log.images():
         yield json.dumps({"sha256": sha256, "base64": base64.b64encode(data).decode("ascii")})
     for event in log.events():
         yield json.dumps(asdict(event), ensure_ascii=False)
 
 
-def read_panel(line: str) -> tuple[int | None, dict[str, str]]:
-    """Number of experts and roles in the first line of an export; None and {} for exports that have none.
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The first line of an export.
+
+    Attributes:
+        num_experts: experts who mark each item, None for exports that don't say it.
+        roles: role by name of an account.
+        acts: what keepers did.
+    """
+
+    num_experts: int | None = None
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    acts: tuple[Act, ...] = ()
+
+
+def read_panel(line: str) -> Panel:
+    """Number of experts, roles and the keepers' log in the first line of an export; empty for exports without.
 
     Raises:
-        ValueError: the line is no JSON object, or the number or a role is not one.
+        ValueError: the line is no JSON object, or the number, a role or an act is not one.
     """
     value = json.loads(line)
     if not isinstance(value, dict) or "num_experts" not in value:
-        return None, {}
+        return Panel()
     number, roles = value["num_experts"], value.get("roles", {})
-    if type(number) is not int or number < 1 or set(roles.values()) - {"expert", "keeper"}:
-        raise ValueError(f"line 1: {line[:200]!r}: expected a number of experts, and the roles expert and keeper")
-    return number, dict(roles)
+    if type(number) is not int or number < 1 or set(roles.values()) - set(ROLES):
+        raise ValueError(f"line 1: {line[:200]!r}: expected a number of experts, and the roles expert, keeper, former")
+    try:
+        acts = tuple(Act(**act) for act in value.get("acts", []))
+    except TypeError as error:
+        raise ValueError(f"line 1: an act of the keepers' log can't be read: {error}") from error
+    return Panel(number, dict(roles), acts)
 
 
 def import_lines(log: ReviewLog, lines: Iterable[str]) -> int:

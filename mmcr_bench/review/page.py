@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
-from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -19,16 +19,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from mmcr_bench.judge.rubric import DIMENSIONS
 from mmcr_bench.review.accounts import REFILL_S, SESSION_S, Accounts, User
 from mmcr_bench.review.event_log import ReviewLog
-from mmcr_bench.review.progress import next_item, show_agreement, to_progress
-from mmcr_bench.review.rounds import CRITERIA, Event, Item, Kind, ReviewConflict
-from mmcr_dataset.record.dialogue import image_entries
+from mmcr_bench.review.forms import Form, Refused, first, read_form
+from mmcr_bench.review.keeper_page import do_act, to_overview
+from mmcr_bench.review.progress import next_item, to_next_steps
+from mmcr_bench.review.rounds import Event, Item, Kind, ReviewConflict
+from mmcr_bench.review.shown import SHOWN_CRITERIA, find_before, to_shown_turns
 from mmcr_dataset.record.images import ImageError, open_image
 
 COOKIE = "mmcr_review"
-BODY_BYTES_MAX = 64_000
 NOTE_MAX = 4000
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
@@ -39,23 +39,16 @@ _HEADERS = {
 }
 _STATIC = {"review.css": "text/css", "review.js": "text/javascript"}
 
-Form = Mapping[str, list[str]]
-
-
-class Refused(Exception):
-    """A request that is answered with an error page: HTTP status and message for the user."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
 
 class Pages:
     """The request handlers, one method per page."""
 
-    def __init__(self, log: ReviewLog, accounts: Accounts, public_url: str | None = None) -> None:
+    def __init__(
+        self, log: ReviewLog, accounts: Accounts, public_url: str | None = None, min_view_s: float = 0.0
+    ) -> None:
         self.log = log
+        self.min_view_s = min_view_s
+        self._first_shown: dict[tuple[str, str, int], float] = {}  # by expert, item, version
         self.public_url = public_url
         self.accounts = accounts
         self._templates = Environment(
@@ -70,7 +63,10 @@ class Pages:
 
     def user(self, request: Request) -> User | None:
         """The logged-in user, None if there is none."""
-        return self.accounts.user_of(request.cookies.get(COOKIE))
+        user = self.accounts.user_of(request.cookies.get(COOKIE))
+        if user is not None:
+            self.accounts.saw(user.name)
+        return user
 
     async def static(self, name: str) -> Response:
         """Stylesheet and script.
@@ -114,10 +110,12 @@ class Pages:
         if user.role == "keeper":
             return RedirectResponse("/progress", 303)
         items = self.log.items()
-        name = next_item(items, user.name, self.log.num_experts)
+        name = next_item(items, user.name, self.log.num_experts, self.accounts.predecessors(user.name))
         done = request.query_params.get("done")
         if name is None:
-            return self.show("done.html", user=user, done=items.get(done or ""), **self._counts(items, user))
+            steps = to_next_steps(self.log, self.accounts.names("expert"), user.name)
+            done_item = items.get(done or "")
+            return self.show("done.html", user=user, done=done_item, steps=steps, **self._counts(items, user))
         return self._show_item(user, items, items[name], items.get(done or ""))
 
     async def item(self, request: Request, name: str) -> Response:
@@ -132,33 +130,64 @@ class Pages:
             raise Refused(404, "This item is not in the review.")
         return self._show_item(user, items, items[name], None)
 
-    def _show_item(self, user: User, items: Mapping[str, Item], item: Item, done: Item | None) -> HTMLResponse:
-        mine = item.marks.get(user.name) or self.log.last_mark(item, user.name)  # after undo: what was withdrawn
+    def _show_item(
+        self,
+        user: User,
+        items: Mapping[str, Item],
+        item: Item,
+        done: Item | None,
+        notice: str = "",
+        unsent: Event | None = None,
+    ) -> HTMLResponse:
+        mine = unsent or item.marks.get(user.name) or self.log.last_mark(item, user.name)  # after undo: the withdrawn
         return self.show(
             "item.html",
+            status=409 if notice else 200,
             user=user,
             item=item,
             turns=to_shown_turns(item.dialogue),
             mine=mine,
             seen=_stamp(item, user.name),
             done=done if done is not None and user.name in done.marks else None,
-            criteria=[dimension for dimension in DIMENSIONS if dimension.name in CRITERIA],
+            criteria=SHOWN_CRITERIA,
+            before=find_before(self.log.events(), item),
+            num_experts=self.log.num_experts,
             note_max=NOTE_MAX,
+            notice=notice,
+            wait_s=0 if user.name in item.marks else math.ceil(self._wait_s(user, item)),
             **self._counts(items, user),
         )
 
+    def _wait_s(self, user: User, item: Item) -> float:
+        """Seconds until a mark may be stored; the first call for a version starts the clock."""
+        now = time.monotonic()
+        since = self._first_shown.setdefault((user.name, item.name, item.version), now)
+        return max(0.0, self.min_view_s - (now - since))
+
     def _counts(self, items: Mapping[str, Item], user: User) -> dict[str, int]:
-        return {"num_items": len(items), "num_mine": sum(user.name in item.marks for item in items.values())}
+        done = {user.name, *self.accounts.predecessors(user.name)}
+        to_mark = [item for item in items.values() if not item.dropped]
+        return {"num_items": len(to_mark), "num_mine": sum(bool(done & item.marks.keys()) for item in to_mark)}
 
     async def mark(self, request: Request, name: str) -> Response:
         """Store an expert's mark."""
-        user, form = await self._posted(request, "expert")
+        form = await read_form(request, self.public_url)
         note = first(form, "note")[:NOTE_MAX]
         flags = tuple(form.get("flag", []))
+        said = f"flags: {', '.join(flags) or 'none'}; note: {note or 'none'}"
+        try:
+            user = self._checked(request, form, "expert")
+        except Refused as refused:
+            raise Refused(refused.status, f"{refused.message} Not stored: {said}") from refused
+        items = self.log.items()
+        item = items.get(name)
+        if item is not None and user.name not in item.marks and (wait := self._wait_s(user, item)) > 0:
+            notice = f"Nothing is stored yet: this item can be marked in {math.ceil(wait)} s. Read all turns first."
+            unsent = Event("marked", name, item.version, user.name, time.time(), flags, note)
+            return self._show_item(user, items, item, None, notice, unsent)
 
         def is_current(items: Mapping[str, Item]) -> None:
             if name in items and _stamp(items[name], user.name) != first(form, "seen"):
-                said = f"flags: {', '.join(flags) or 'none'}; note: {note or 'none'}"
                 raise ReviewConflict(
                     "other_tab",
                     f"You marked {name!r} elsewhere after this page was loaded; that mark stays, this one ({said}) is "
@@ -191,7 +220,9 @@ class Pages:
         try:
             await run_in_threadpool(self.log.append, event, check)
         except ReviewConflict as conflict:
-            raise Refused(409, conflict.detail) from conflict
+            unsent = f" Not stored: flags: {', '.join(flags) or 'none'}; note: {note}" if flags or note else ""
+            kept = conflict.reason != "other_tab"  # that one says it itself
+            raise Refused(409, conflict.detail + (unsent if kept else "")) from conflict
 
     async def image(self, request: Request, sha256: str) -> Response:
         """The unchanged bytes of an image.
@@ -220,9 +251,20 @@ class Pages:
         user = self.user(request)
         if user is None or user.role != "keeper":
             raise Refused(403, "Only the keeper of the review sees this page.")
-        progress = to_progress(self.log, self.accounts.names("expert"))
-        agreement = await run_in_threadpool(show_agreement, self.log)
-        return self.show("progress.html", user=user, progress=progress, agreement=agreement)
+        return await self._show_progress(user)
+
+    async def _show_progress(self, user: User, notice: str = "") -> Response:
+        overview = await run_in_threadpool(to_overview, self.log, self.accounts)
+        return self.show("progress.html", status=409 if notice else 200, user=user, notice=notice, **overview)
+
+    async def keep(self, request: Request, action: str) -> Response:
+        """An act of the keeper: drop, decide, remove, add, reset."""
+        user, form = await self._posted(request, "keeper")
+        try:
+            await run_in_threadpool(do_act, self.log, self.accounts, user.name, action, form)
+        except ValueError as error:
+            return await self._show_progress(user, str(error))
+        return RedirectResponse("/progress", 303)
 
     def _expert(self, request: Request) -> User:
         user = self.user(request)
@@ -233,12 +275,15 @@ class Pages:
     async def _posted(self, request: Request, role: str | None = None) -> tuple[User, Form]:
         """The user who sent a form, and its fields; refuses a form without our CSRF token."""
         form = await read_form(request, self.public_url)
+        return self._checked(request, form, role), form
+
+    def _checked(self, request: Request, form: Form, role: str | None = None) -> User:
         user = self.user(request)
         if user is None or (role is not None and user.role != role):
             raise Refused(403, "Log in first.")
         if not hmac.compare_digest(first(form, "csrf").encode(), user.csrf.encode()):
             raise Refused(403, "This form was not sent from the review page; load the page again.")
-        return user, form
+        return user
 
 
 def _stamp(item: Item, expert: str) -> str:
@@ -246,70 +291,17 @@ def _stamp(item: Item, expert: str) -> str:
     return repr(item.marks[expert].at) if expert in item.marks else ""
 
 
-def _is_own(origin: str, request: Request, public_url: str | None) -> bool:
-    """Whether an origin is this server, as the browser calls it; a proxy may call it otherwise.
-
-    Another site's form can't set X-Forwarded-Host, only a proxy can.
-    """
-    try:
-        place = urlsplit(origin).netloc
-        known = [request.headers.get("host"), request.headers.get("x-forwarded-host")]
-        known += [urlsplit(public_url).netloc] if public_url else []
-    except ValueError:
-        return False
-    return bool(place) and place in known
-
-
-async def read_form(request: Request, public_url: str | None = None) -> Form:
-    """Fields of a same-origin form.
-
-    Raises:
-        Refused: another site sent it, it is too large, or it has too many fields.
-    """
-    origin = request.headers.get("origin")
-    if origin is not None and not _is_own(origin, request, public_url):
-        raise Refused(403, "This form was sent from another site.")
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise Refused(413, f"The form is larger than {BODY_BYTES_MAX} bytes; shorten the note.")
-    try:
-        return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50)
-    except ValueError as error:
-        raise Refused(400, "This form has more fields than any of this page.") from error
-
-
-def first(form: Form, name: str) -> str:
-    """A field's first value, empty if there is none."""
-    return form.get(name, [""])[0]
-
-
-def to_shown_turns(dialogue: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Turns for the template: image blocks with number and hash."""
-    hashes = [image["sha256"] for image in image_entries(dialogue)]
-    return [
-        {
-            "human": [
-                {"text": block} if isinstance(block, str) else {"number": block, "sha256": hashes[block - 1]}
-                for block in turn["human"]
-            ],
-            "assistant": turn["assistant"],
-        }
-        for turn in dialogue["turns"]
-    ]
-
-
-def make_app(log: ReviewLog, accounts: Accounts, public_url: str | None = None) -> FastAPI:
+def make_app(log: ReviewLog, accounts: Accounts, public_url: str | None = None, min_view_s: float = 0.0) -> FastAPI:
     """The web application of a review.
 
     Args:
         log: the review.
         accounts: its accounts.
         public_url: the page's address as browsers see it, behind a proxy that asks by another.
+        min_view_s: seconds that an expert must have an item before a mark is stored.
     """
-    pages = Pages(log, accounts, public_url)
-    app = FastAPI(openapi_url=None)
+    pages = Pages(log, accounts, public_url, min_view_s)
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
     for method, path, handler in (
         ("GET", "/login", pages.login),
         ("POST", "/login", pages.log_in),
@@ -320,6 +312,7 @@ def make_app(log: ReviewLog, accounts: Accounts, public_url: str | None = None) 
         ("POST", "/item/{name:path}/undo", pages.undo),
         ("GET", "/image/{sha256}", pages.image),
         ("GET", "/progress", pages.progress),
+        ("POST", "/keeper/{action}", pages.keep),
         ("GET", "/static/{name}", pages.static),
     ):
         app.add_api_route(path, handler, methods=[method], response_model=None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmcr_bench.review.event_log import ReviewLog
-from mmcr_bench.review.rounds import Event, Item
+from mmcr_bench.review.rounds import Event, Item, ReviewConflict
 from mmcr_bench.select.candidates import load_by_id, read_candidates
 from mmcr_bench.select.draw import Candidate as DrawCandidate
 from mmcr_bench.select.draw import Images, add_images, draw_order, find_contaminated, shares_image
@@ -24,7 +24,8 @@ from mmcr_dataset.record.dialogue import Dialogue, Turn, image_entries
 from mmcr_dataset.stage.stages import Removed
 
 ATTEMPTS_MAX = 3  # consecutive unusable replies of the writer before the item is replaced
-_TRANSIENT = ("timeout", "connection")  # failures of the endpoint, not of the item: retried in the next call
+_CHANGED = "review_changed"  # an expert or the keeper changed the item while it was rewritten
+_TRANSIENT = ("timeout", "connection", _CHANGED)  # not failures of the item: retried in the next call
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,25 @@ class Rewriting:
         num_replaced: number of redrawn items.
         failures: unusable or missing replies of the writer, by reason.
         shortages: items without a replacement in the data set, by topic.
+        num_lone: items that wait for the keeper's decision on a lone flag.
     """
 
     num_regenerated: int
     num_replaced: int
     failures: Mapping[str, int]
     shortages: Mapping[str, int]
+    num_lone: int = 0
 
 
-def rewrite_flagged(log: ReviewLog, settings: WriterSettings, ledger_path: Path, dataset: Path, seed: int) -> Rewriting:
+def rewrite_flagged(
+    log: ReviewLog,
+    settings: WriterSettings,
+    ledger_path: Path,
+    dataset: Path,
+    seed: int,
+    *,
+    wait_for_decisions: bool = False,
+) -> Rewriting:
     """Create a new version of every flagged item.
 
     An item with three unusable replies of the writer is redrawn; one that failed with an endpoint error stays flagged
@@ -56,8 +67,11 @@ def rewrite_flagged(log: ReviewLog, settings: WriterSettings, ledger_path: Path,
         ledger_path: SQLite file that stores paid replies.
         dataset: folder that replacements are drawn from; they and dialogues sharing their images are removed from it.
         seed: seed of the draw.
+        wait_for_decisions: leave items alone that only one expert flagged until the keeper has decided.
     """
-    items = log.items().values()
+    items = list(log.items().values())
+    lone = [item for item in items if wait_for_decisions and item.has_lone_flag(log.num_experts)]
+    items = [item for item in items if item not in lone]
     waiting = [item for item in items if item.status(log.num_experts) == "regenerate"]
     failed = [item for item in items if item.status(log.num_experts) == "replace"]
     num_regenerated = 0
@@ -76,8 +90,8 @@ def rewrite_flagged(log: ReviewLog, settings: WriterSettings, ledger_path: Path,
                 unusable.append(item)
         waiting = unusable
     failed += waiting
-    shortages = _replace_failed(log, failed, dataset, seed) if failed else Counter()
-    return Rewriting(num_regenerated, len(failed) - sum(shortages.values()), dict(failures), dict(shortages))
+    num_replaced, shortages = _replace_failed(log, failed, dataset, seed) if failed else (0, Counter[str]())
+    return Rewriting(num_regenerated, num_replaced, dict(failures), dict(shortages), len(lone))
 
 
 def _store_version(log: ReviewLog, item: Item, found: Dialogue | Removed, writer: str) -> str | None:
@@ -91,7 +105,10 @@ def _store_version(log: ReviewLog, item: Item, found: Dialogue | Removed, writer
     if dropped is not None:
         return dropped[0]
     event = Event("regenerated", item.name, item.version + 1, writer, time.time())
-    log.add_dialogue(event, replace(found, domain=before.domain, topic=before.topic))
+    try:
+        log.add_dialogue(event, replace(found, domain=before.domain, topic=before.topic))
+    except ReviewConflict:
+        return _CHANGED
     return None
 
 
@@ -125,8 +142,8 @@ def _show_flags(item: Item) -> list[str]:
     return lines + sorted(mark.note for mark in item.marks.values() if mark.flags and mark.note.strip())
 
 
-def _replace_failed(log: ReviewLog, items: Sequence[Item], dataset: Path, seed: int) -> Counter[str]:
-    """Draw a new dialogue of the same topic and kind for each item; returns the shortages by topic."""
+def _replace_failed(log: ReviewLog, items: Sequence[Item], dataset: Path, seed: int) -> tuple[int, Counter[str]]:
+    """Draw a new dialogue of the same topic and kind for each item; returns their number and the shortages by topic."""
     topics = read_topics(dataset)
     candidates = [with_topic_of(candidate, topics) for candidate in read_candidates([dataset])[0]]
     seen = Images()
@@ -143,15 +160,18 @@ def _replace_failed(log: ReviewLog, items: Sequence[Item], dataset: Path, seed: 
         if free is None:
             shortages[str(topic)] += 1
             continue
-        add_images(seen, free)
-        drawn.append(free.id)
         (dialogue,) = load_by_id([dataset], [free.id])
         event = Event("replaced", item.name, item.version + 1, "draw", time.time())
-        log.add_dialogue(event, with_topics(dialogue, topics))
+        try:
+            log.add_dialogue(event, with_topics(dialogue, topics))
+        except ReviewConflict:  # withdrawn or dropped meanwhile: the drawn dialogue stays in the data set
+            continue
+        add_images(seen, free)
+        drawn.append(free.id)
     why = dict.fromkeys(drawn, "drawn for the bench") | dict.fromkeys(
         find_contaminated(candidates, drawn), "shows an image of the bench"
     )
     if why:
         remove_rows(dataset, why)
         refresh_card(dataset)
-    return shortages
+    return len(drawn), shortages

@@ -136,10 +136,12 @@ class FalseFlags:
     Attributes:
         by_expert: share flagged by each expert among the items that most other experts passed.
         regenerated: expected share of good items flagged by at least one expert, and so regenerated.
+        regenerated_by_two: expected share flagged by at least two, which no keeper's decision on a lone flag saves.
     """
 
     by_expert: Mapping[str, float]
     regenerated: float
+    regenerated_by_two: float
 
 
 def count_false_flags(marks: Iterable[Mark]) -> FalseFlags:
@@ -157,4 +159,7 @@ def count_false_flags(marks: Iterable[Mark]) -> FalseFlags:
             if others and 2 * sum(others) < len(others):
                 seen.setdefault(expert, []).append(flagged)
     rates = {expert: sum(flags) / len(flags) for expert, flags in sorted(seen.items())}
-    return FalseFlags(rates, 1 - float(np.prod([1 - rate for rate in rates.values()])))
+    chances = np.array([1.0])  # of 0, 1, 2, ... flags on a good item
+    for rate in rates.values():
+        chances = np.convolve(chances, [1 - rate, rate])
+    return FalseFlags(rates, 1 - float(chances[0]), 1 - float(chances[:2].sum()))

@@ -17,7 +17,8 @@ import uvicorn
 from mmcr_bench.freeze import freeze_review
 from mmcr_bench.review.accounts import Accounts
 from mmcr_bench.review.event_log import ReviewLog, open_database, to_marks
-from mmcr_bench.review.page import BODY_BYTES_MAX, make_app
+from mmcr_bench.review.forms import BODY_BYTES_MAX
+from mmcr_bench.review.page import make_app
 from mmcr_bench.review.rewriting import rewrite_flagged
 from mmcr_bench.review.rounds import Event
 from mmcr_dataset.endpoint.client import Endpoint

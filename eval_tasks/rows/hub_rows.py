@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.rows.benchmark_table import HubRows, NotThere, benchmark_files
+from eval_tasks.rows.label_versions import note_hub
 from eval_tasks.rows.row_images import IMAGE_COLUMN, NAN_WORDS, has_no_image, rows_with_images, with_image_files
 from eval_tasks.rows.table_files import image_bytes, to_list
 from eval_tasks.task import Row
@@ -52,6 +53,7 @@ def load_rows(
         raise ValueError(
             f"{data or hub.name} can't be loaded from the Hub ({error}); pass --data FOLDER with its files"
         ) from error
+    note_hub(data or hub.name, hub.config, rows.info.download_checksums or {})
     for name, feature in rows.features.items():
         if isinstance(feature, Image):
             rows = rows.cast_column(name, Image(decode=False))

@@ -25,21 +25,26 @@ _PUBLIC = ("ai2d", "hallusion_bench", "mathvista", "mmbench", "mmmu", "mmstar", 
 GROUPS: dict[str, tuple[str, ...]] = {
     "public": _PUBLIC,  # paper, table 3
     "paper": ("mmcr_bench", "visdial", *_PUBLIC),
-    "multi_turn": ("mm_mt_bench", "mmcr_bench", "mmdu", "multiverse", "visdial", "vischainbench"),
+    "multi_turn": ("convbench", "mm_mt_bench", "mmcr_bench", "mmdu", "multiverse", "visdial", "vischainbench"),
     "multi_image": (
         *("blink", "mantis_eval", "mirb", "mmiu", "mmmu", "mmmu_pro", "mmt_bench", "muirbench", "qbench2", "remi"),
-        "viverbench",
+        *("m4u", "memlens", "mm_niah", "mmlongbench", "nlvr2", "prismm_bench", "viverbench"),
     ),
     "documents": ("chartqa", "docvqa", "infovqa", "ocrbench", "seedbench_2_plus", "textvqa"),
     "hallucination": ("hallusion_bench", "pope"),
-    "reasoning": ("mathvista", "mmmu_pro", "reasonmap_plus", "topviewrs", "viverbench", "visual_puzzles"),
+    "reasoning": (
+        *("logicvista", "m4u", "mathverse", "mathvision", "mathvista", "mmmu_pro", "omnibench", "prismm_bench"),
+        *("r1_onevision_bench", "reasonmap_plus", "topviewrs", "viverbench", "visual_puzzles"),
+    ),
 }
 
 FILTERS: dict[str, tuple[str, ...]] = {  # of --list
     "several_images": (*GROUPS["multi_image"], "dialogues", "mmcr_bench", "mmcr_exact", "mmdu", "vischainbench"),
     "several_turns": (*GROUPS["multi_turn"], "dialogues", "mmcr_exact"),
     "judged": (
+        "convbench",
         "dialogues",
+        "memlens",
         "mm_mt_bench",
         "mmcr_bench",
         "mmdu",

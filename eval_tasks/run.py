@@ -24,6 +24,7 @@ from eval_tasks.models.generation import GenerationSettings, LoadSettings
 from eval_tasks.models.model import Model, NoReply
 from eval_tasks.models.open_model import SERVED, open_model
 from eval_tasks.readers.adapters import gen_kwargs_of, wording_of
+from eval_tasks.rows.label_versions import Sources, label_version, labels_read
 from eval_tasks.scoring import SEED, score_answered
 from eval_tasks.store.hand_in import write_hand_in
 from eval_tasks.store.journal import Journal, journal_name, reply_key
@@ -164,6 +165,7 @@ def run(settings: RunSettings) -> dict[str, Any]:
         kept += records
         asked: dict[str, Any] = {"prompts_sha256": prompts_hash(records), "limit": settings.limit, "data": data}
         asked |= context.worded[task.name]
+        asked["labels"] = label_version(context.labels[task.name], records)
         if not all(one.sample.has_gold for one in scored):
             asked["hand_in"] = str(write_hand_in(settings.out, task.name, scored).relative_to(settings.out))
         results["tasks"][task.name] = {**entry, **asked}
@@ -228,7 +230,8 @@ def _earlier(
 class RunContext:
     """The model with its identity, decoding settings and journal, and what becomes of its thoughts.
 
-    `worded` holds, for each task that was asked, how the rules' adapter put it to the model.
+    `worded` holds, for each task that was asked, how the rules' adapter put it to the model, `labels` which tables
+    were read.
     """
 
     model: Model
@@ -238,6 +241,7 @@ class RunContext:
     thinking: str = "strip"
     num_samples: int = 1
     worded: dict[str, dict[str, Any]] = field(default_factory=dict)
+    labels: dict[str, Sources] = field(default_factory=dict)
 
 
 async def _answer_tasks(settings: RunSettings, context: RunContext, process: Process) -> Answered:
@@ -251,7 +255,8 @@ async def _answer_tasks(settings: RunSettings, context: RunContext, process: Pro
             worded = context.model.ask_with(wording_of(task.check_rules(settings.rules), task.name))
             context.worded[task.name] = worded
             in_words = replace(context, decoding=context.decoding | worded)
-            answered[task.name] = await answer_samples(task, samples, in_words)
+            with labels_read() as context.labels[task.name]:
+                answered[task.name] = await answer_samples(task, samples, in_words)
     return answered
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from eval_tasks.rows.label_versions import label_version, labels_read
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.scoring import score_samples, to_entry, without_judge
 from eval_tasks.store.run_folder import to_record
@@ -29,6 +30,15 @@ def score_predictions(
     Raises:
         ValueError: the file has an unknown format, or the task can't score predictions.
     """
+    with labels_read() as read:
+        entry, records = _score(task, path, rules, data, judge, ledger_path)
+    return {**entry, "labels": label_version(read, records)}, records
+
+
+def _score(
+    task: Task, path: Path, rules: str | None, data: str | None, judge: str, ledger_path: Path | None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Entry and records of a file of predictions."""
     if task.answered is not None and path.exists():
         return _score_dialogues(task, path, task.check_rules(rules), data)
     if task.to_sample is None and task.answered is None:

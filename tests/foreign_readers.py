@@ -7,6 +7,7 @@ from functools import partial
 
 from eval_tasks.readers.exact_answer import read_exact_answer
 from eval_tasks.readers.judged_answer import fence_reply
+from eval_tasks.readers.judged_rows import plain_points, read_mark
 from eval_tasks.readers.lmms_letters import (
     read_among_four,
     read_by_priority,
@@ -24,13 +25,19 @@ from eval_tasks.report.push import with_section
 from eval_tasks.rows.hub_rows import place_images
 from eval_tasks.rows.table_files import json_value
 from eval_tasks.tasks import (
+    convbench,
     countbench,
+    logicvista,
+    m4u,
     mantis_eval,
     mirb,
+    mm_niah,
     mmdu,
     mmiu,
+    mmlongbench,
     mmvet,
     multiverse,
+    omnibench,
     realworldqa,
     reasonmap_plus,
     seedbench_2_plus,
@@ -129,6 +136,19 @@ READERS: dict[str, Callable[[str], object]] = {
     "mirb.points": lambda text: mirb.points(text, ["3"]),
     "realworldqa.points": lambda text: realworldqa.points(text, ["3"]),
     "mantis_eval.points": partial(mantis_eval.points, golds=["B", "(A) x", "(B) y"]),
+    "plain_points": partial(plain_points, golds=["B"]),
+    "plain_points, number": partial(plain_points, golds=["12"]),
+    "read_mark": read_mark,
+    "convbench.read_rating": convbench.read_rating,
+    "logicvista.points": partial(logicvista.points, golds=["A, C"]),
+    "m4u, read_choice": partial(read_choice, options=OPTIONS, forms=m4u.FORMS),
+    "mm_niah.points": partial(mm_niah.points, golds=["2", "choice"]),
+    "mm_niah.points, words": partial(mm_niah.points, golds=["a blue dog"]),
+    **{
+        f"mmlongbench.points, {metric}": partial(mmlongbench.points, golds=["1", metric, "Answer:"])
+        for metric in ("sub_em", "binary_acc", "soft_acc", "mc_acc", "cls_acc", "rouge")
+    },
+    "omnibench.read_omni": partial(omnibench.read_omni, options=OPTIONS),
     "mmiu.split_options": mmiu.split_options,
     "multiverse.read_ticks": partial(multiverse.read_ticks, num_criteria=3),
     "reasonmap_plus.points": partial(reasonmap_plus.points, golds=["Counting2", "7"]),

@@ -15,7 +15,10 @@ _NUMBERS = (
 _LEADS = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
 
 
-def read_choice(reply: str, options: Mapping[str, str]) -> str | None:
+FORMS = ("({})", "{} ", "{}.")  # of a letter, the first that a reply has one in
+
+
+def read_choice(reply: str, options: Mapping[str, str], forms: Sequence[str] = FORMS) -> str | None:
     """The chosen letter, the last of several; in replies of more than five words the text of an option counts too.
 
     Source: MMMU eval_utils.py; None where that guesses at random.
@@ -24,7 +27,7 @@ def read_choice(reply: str, options: Mapping[str, str]) -> str | None:
     for mark in ",.!?;:'":
         text = text.strip(mark)
     text = f" {text} "
-    for form in ("({})", "{} ", "{}."):
+    for form in forms:
         found = [letter for letter in options if form.format(letter) in text]
         if found:
             place = "({})" if form == "({})" else " {} "

@@ -158,6 +158,7 @@ class ChoiceRows:
         task: name of the benchmark, for the adapters of models; `choice_task` sets it.
         load: reads the rows, if they aren't the benchmark's own table.
         interleaved: images stand where `<image>` does in question and options.
+        own_rules: rules other than lmms-eval's by which `lmms_read` reads too.
     """
 
     def __init__(
@@ -172,7 +173,9 @@ class ChoiceRows:
         task: str = "",
         load: Callable[[str | None], Iterable[Row]] | None = None,
         interleaved: bool = False,
+        own_rules: str = "",
     ) -> None:
+        self.own_rules = own_rules
         self.interleaved = interleaved
         self.load = load or (lambda data: load_rows(data, hub, stem))
         self.task = task
@@ -263,6 +266,7 @@ class ChoiceRows:
         """The letter in a reply, else in the judge's verdict. Args: see `Task.score`."""
         options = sample.target["options"] or dict.fromkeys("ABCD", "")
         reply, by_lmms = final_answer(replies[0], self.task, rules), rules.startswith("lmms-eval")
+        by_lmms = by_lmms or rules == self.own_rules
         said = self.lmms_read(reply, options) if by_lmms else read_letter(reply, options, rules)
         if said is None and verdict is not None:
             said = read_letter(str(verdict), {**options, NO_OPTION: "none of them"}, "vlmevalkit@2024-07")

@@ -5,7 +5,7 @@ Source: VLMEvalKit utils/vqa_eval.py and lmms-eval's task files, in their states
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from eval_tasks.readers.adapters import ADAPTER_RULES, ask_open, to_dialogue
 from eval_tasks.readers.yes_no import ONE_WORD, vqa_punctuation
@@ -99,8 +99,13 @@ _APOSTROPHES = {word.replace("'", ""): word for word in _SHORT_FORMS if word != 
 
 def vqa_words(text: str) -> str:
     """A text as the VQA evaluation compares it: no punctuation or articles, digits for words, apostrophes set."""
-    said = vqa_punctuation(text.replace("\n", " ").replace("\t", " ").strip(), today=True)
-    words = [_DIGITS.get(word, word) for word in said.lower().split()]
+    return vqa_shape(vqa_punctuation(text.replace("\n", " ").replace("\t", " ").strip(), today=True))
+
+
+def vqa_shape(text: str, numbers: Mapping[str, str] | None = None) -> str:
+    """The words of a text without articles, digits for words up to ten and for those of `numbers`, apostrophes set."""
+    digits = {**_DIGITS, **numbers} if numbers else _DIGITS
+    words = [digits.get(word, word) for word in text.lower().split()]
     return " ".join(_APOSTROPHES.get(word, word) for word in words if word not in ("a", "an", "the"))
 
 
@@ -126,6 +131,7 @@ class ShortAnswerRows:
         load: reads the rows, if they aren't the benchmark's own table.
         task: name of the benchmark, if it is asked by the adapters of models too.
         earlier: points of a reply under their rules, if others.
+        group: column whose value clusters samples; default every sample alone.
     """
 
     def __init__(
@@ -141,7 +147,9 @@ class ShortAnswerRows:
         load: Callable[[str | None], Iterable[Row]] | None = None,
         task: str = "",
         earlier: Scorer | None = None,
+        group: str = "",
     ) -> None:
+        self.group = group
         self.asked_as = task
         self.earlier = earlier or scorer
         self.hub = hub
@@ -179,7 +187,7 @@ class ShortAnswerRows:
         target = {"answers": golds, self.level: row.get(self.level)}
         target |= {} if has_gold else {"row": cells_to_hand_in(row)}
         dialogue = to_dialogue(sample_id, images, text, golds[0] if golds else "", self.asked_as, rules)
-        return Sample(dialogue, target, group=sample_id, has_gold=has_gold)
+        return Sample(dialogue, target, str(row.get(self.group, sample_id)), has_gold=has_gold)
 
     def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
         """The scorer's points. Args: see `Task.score`."""

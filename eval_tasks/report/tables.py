@@ -9,6 +9,7 @@ from typing import Any
 from eval_tasks.reply_signs import reply_totals
 from eval_tasks.report.means import Mean, main_values, paper_mean, public_mean
 from eval_tasks.report.paper import show_paper
+from eval_tasks.rows.label_versions import label_marks, short_version
 from eval_tasks.store.run_folder import from_record, read_records, read_results
 from eval_tasks.task import Scored, Task, Total
 from eval_tasks.totals import difference_of, task_totals, totals_by_shape
@@ -118,6 +119,8 @@ def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
             rows.append([name, metric, _show(total, digits), *shown, *of_part, _judged_only(total, digits)])
         if entry.get("no_score"):
             notes.append(f"{name}: no score: {entry['no_score']}")
+        if other := (entry.get("labels") or {}).get("other"):
+            notes.append(f"{name}: another version of the labels: {other}; its numbers stand apart from published ones")
         if entry.get("num_thinking"):
             notes.append(
                 f"{name}: {entry['num_thinking']} of {show_num_samples(entry)} think aloud; their thoughts are "
@@ -142,26 +145,29 @@ def runs_table(folders: Sequence[Path], paper: Sequence[str] = ()) -> str:
 def runs_rows(folders: Sequence[Path], paper: Sequence[str] = ()) -> Rows:
     """Several runs, one column each, followed by models of the paper.
 
-    A metric has a line for each combination of rules and judge. A number of the paper that isn't of the same split,
-    rules, prompts and judge is marked with the reason.
+    A metric has a line for each combination of rules, judge and version of the labels. A number of the paper that isn't
+    of the same split, rules, prompts and judge is marked with the reason.
     """
-    cells: dict[tuple[str, str, str, str], dict[int, str]] = {}
-    entries: dict[tuple[str, str, str, str], Mapping[str, Any]] = {}
+    cells: dict[tuple[str, ...], dict[int, str]] = {}
+    entries: dict[tuple[str, ...], Mapping[str, Any]] = {}
     heads, means = [], {}
-    for column, folder in enumerate(folders):
-        results = read_results(folder)
+    found = [read_results(folder) for folder in folders]
+    names = {name for results in found for name in results["tasks"]}
+    marks = {name: label_marks(results["tasks"].get(name) for results in found) for name in names}
+    for column, (folder, results) in enumerate(zip(folders, found, strict=True)):
         heads.append(f"{folder.name} ({results['model']['name']})")
         means[column] = public_mean(main_values(results))
         for name, entry in results["tasks"].items():
             for metric, total in all_totals(entry).items():
                 losses = _lost_of_part(total, total["num"]) if "num" in total else show_losses(entry)
-                key = (name, metric, entry["rules"], _judge_of(entry))
+                key: tuple[str, ...] = (name, metric, entry["rules"], _judge_of(entry), marks[name][column])
                 cells.setdefault(key, {})[column] = "; ".join(filter(None, [_show(total), losses]))
                 entries.setdefault(key, entry)
     rows = []
     for key, line in cells.items():
         of_paper = [show_paper(name, key[0], key[1], entries[key]) for name in paper]
-        rows.append([*key, *(line.get(column, "") for column in range(len(folders))), *of_paper])
+        task = f"{key[0]} ({key[4]})" if key[4] else key[0]
+        rows.append([task, *key[1:4], *(line.get(column, "") for column in range(len(folders))), *of_paper])
     for tasks in dict.fromkeys(mean.tasks for mean in means.values() if mean):
         rows.append(_mean_row([mean if mean and mean.tasks == tasks else None for mean in means.values()], paper))
     return ["task", "metric", "rules", "judge", *heads, *(f"paper: {name}" for name in paper)], rows
@@ -190,7 +196,10 @@ def compare_runs(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> s
     """The comparison of two runs as a Markdown table with its note; raises as `comparison_rows`."""
     lines = [to_table(*comparison_rows(folder_a, folder_b, tasks)), COMPARISON_NOTE]
     for folder in (folder_a, folder_b):
-        lines += [f"{folder.name}: {line}" for line in show_canaries(read_results(folder)) if "UNFIT" in line]
+        results = read_results(folder)
+        said = [line for line in show_canaries(results) if "UNFIT" in line]
+        said += [f"{name}: {mark}" for name, entry in results["tasks"].items() if (mark := label_marks([entry])[0])]
+        lines += [f"{folder.name}: {line}" for line in said]
     return "\n\n".join(lines)
 
 
@@ -217,6 +226,7 @@ def comparison_rows(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -
                     "numbers can't be compared; run or score one of them again"
                 )
         losses = [show_losses(entry) or "-" for entry in entries]
+        _check_same_gold(name, folder_a, folder_b, entries)
         of_task, gap = _compared(name, tasks[name], entries[0]["rules"], folder_a, folder_b)
         rows += [[*row, *losses] for row in of_task]
         gaps[name] = gap
@@ -241,7 +251,6 @@ def _compared(
 ) -> tuple[list[list[str]], Difference | None]:
     """The lines of a task, and the difference of its main metric if it has a verdict."""
     a, b = (scored_by_id(folder, name) for folder in (folder_a, folder_b))
-    _check_same_gold(name, a, b)
     if not all(one.sample.has_gold for one in a.values()):
         return [[name, "-", "-", "-", "-", "no verdict: the data has no gold answers", "-"]], None
     lost_apart = sum(a[one].is_lost != b[one].is_lost for one in a)
@@ -280,12 +289,15 @@ def _same_groups(a: Total, b: Total) -> bool:
     return {unit.group for unit in a.units} == {unit.group for unit in b.units}
 
 
-def _check_same_gold(name: str, a: Mapping[str, Scored], b: Mapping[str, Scored]) -> None:
+def _check_same_gold(name: str, folder_a: Path, folder_b: Path, entries: Sequence[Mapping[str, Any]]) -> None:
     """The runs must have the same samples, gold answers and images: another label version is another benchmark.
 
     Raises:
         ValueError: they differ; the first such sample is named.
     """
+    a, b = (scored_by_id(folder, name) for folder in (folder_a, folder_b))
+    versions = " and ".join(short_version(entry["labels"]) for entry in entries if entry.get("labels"))
+    read = f" (labels: {versions})" if versions else ""
     if a.keys() != b.keys():
         only = sorted(a.keys() ^ b.keys())
         raise ValueError(f"task {name}: {len(only)} samples are in one run only, such as {only[0]!r}")
@@ -295,8 +307,8 @@ def _check_same_gold(name: str, a: Mapping[str, Scored], b: Mapping[str, Scored]
         what = what or ("images" if all(images) and images[0] != images[1] else "")
         if what:
             raise ValueError(
-                f"task {name}: the runs differ in the {what} of sample {one!r}, so their numbers can't be compared; "
-                "see `explain`, and run one of them again on the other's data"
+                f"task {name}: the runs differ in the {what} of sample {one!r}{read}, so their numbers can't be "
+                "compared; see `explain`, and run one of them again on the other's data"
             )
 
 

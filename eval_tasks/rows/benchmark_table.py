@@ -14,7 +14,7 @@ from eval_tasks.rows.table_files import SUFFIXES, table_files
 _SPLITS = r"dev|test|val|valid|validation|train|mini|testmini"
 _MORE = re.compile(
     rf"(?:{_SPLITS}|en|v1|v11|img|images?|no|mask|local|sub|subset|samples?|small|tiny|part|shard|of|full|all|official"
-    r"|questions?|data|\d+)"
+    r"|questions?|data|\d+k?)"
 )
 _GENERIC = re.compile(rf"(?:{_SPLITS}|data|default|rows|table|questions?|of|partial|\d+)")
 

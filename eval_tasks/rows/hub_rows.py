@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.rows.benchmark_table import HubRows, NotThere, benchmark_files
+from eval_tasks.rows.label_versions import note_hub
 from eval_tasks.rows.row_images import IMAGE_COLUMN, NAN_WORDS, has_no_image, rows_with_images, with_image_files
 from eval_tasks.rows.table_files import image_bytes, to_list
 from eval_tasks.task import Row
@@ -44,7 +45,7 @@ def load_rows(
         for path in found:
             yield from rows_with_images(path, needs_image, hub.renamed)
         return
-    from datasets import Image, load_dataset
+    from datasets import Features, load_dataset
 
     try:
         rows = load_dataset(data or hub.name, hub.config, split=hub.split, revision=None if data else hub.revision)
@@ -52,14 +53,26 @@ def load_rows(
         raise ValueError(
             f"{data or hub.name} can't be loaded from the Hub ({error}); pass --data FOLDER with its files"
         ) from error
-    for name, feature in rows.features.items():
-        if isinstance(feature, Image):
-            rows = rows.cast_column(name, Image(decode=False))
-        elif isinstance(getattr(feature, "feature", None), Image):  # a list of images
-            rows = rows.cast_column(name, type(feature)(Image(decode=False)))
+    note_hub(data or hub.name, hub.config, rows.info.download_checksums or {})
+    other = [name for name, feature in rows.features.items() if type(feature).__name__ in ("Audio", "Pdf", "Video")]
+    rows = rows.remove_columns(other)  # not asked, and decoding them takes further libraries
+    rows = rows.cast(Features({name: _undecoded(feature) for name, feature in rows.features.items()}))
     for number, row in enumerate(rows, start=1):
         cells = hub.renamed({name: cell for name, cell in row.items() if cell is not None})
         yield with_image_files(cells, Path(hub.name), f"{data or hub.name} row {number}", needs_image)
+
+
+def _undecoded(feature: Any) -> Any:  # noqa: ANN401  (a feature of datasets)
+    """A feature whose images, in lists and structures too, stay bytes."""
+    from datasets import Image
+
+    if isinstance(feature, dict):
+        return {name: _undecoded(inner) for name, inner in feature.items()}
+    if isinstance(feature, list):
+        return [_undecoded(inner) for inner in feature]
+    if (inner := getattr(feature, "feature", None)) is not None:
+        return type(feature)(_undecoded(inner))
+    return Image(decode=False) if isinstance(feature, Image) else feature
 
 
 def in_lmu_data(stem: str, hub: HubRows) -> list[Path]:

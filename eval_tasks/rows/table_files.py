@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from eval_tasks.rows.label_versions import note_table
 from eval_tasks.rows.xlsx import read_xlsx
 from mmcr_dataset.record.parquet_memory import rows_a_batch
 
@@ -34,6 +35,7 @@ def read_table(path: Path) -> Iterator[dict[str, Any]]:
         why = _REFUSED.get(path.suffix.lower(), f"can't read {path.suffix or 'a file without a suffix'}")
         raise ValueError(f"{path}: {why}; expected {', '.join(SUFFIXES)}")
     read = readers.get(path.suffix.lower(), _read_separated)
+    note_table(path)
     try:
         for row in read(path):
             yield {str(name): value for name, value in row.items() if value is not None and value != ""}
@@ -116,6 +118,7 @@ def load_json(path: Path) -> Any:  # noqa: ANN401  (any JSON value)
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
+    note_table(path)
     lines = text.strip().split("\n")
     if len(lines) > 1 and lines[0].startswith("{") and lines[0].rstrip().endswith("}"):
         return [json_value(line, f"{path} line {number}") for number, line in enumerate(lines, 1) if line.strip()]

@@ -4,9 +4,9 @@ Source: Hub BLINK-Benchmark/BLINK (14 configurations, split val), or VLMEvalKit'
 Licence: Apache-2.0 · Rows: 1901
 Metric: accuracy over all rows, and by task · Paper: arXiv 2404.12390
 
-Columns: lmms-eval blink/utils.py; prompt and letter: VLMEvalKit image_mcq.py (both August 2026). The Hub revision isn't
-pinned, as none could be checked: the labels of Relative_Reflectance were corrected in 2025 and 2026, so compare runs of
-the same table only.
+Columns: lmms-eval blink/utils.py; prompt and letter: VLMEvalKit image_mcq.py (both August 2026). The labels
+of Relative_Reflectance were corrected in 2025 and 2026: results.json names the table's md5 or the revision that was
+read, and VLMEvalKit's table of before May 2026 is said to be another version.
 """
 
 from __future__ import annotations

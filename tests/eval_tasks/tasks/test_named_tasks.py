@@ -19,6 +19,7 @@ from tests.conftest import image_bytes
 Write = Callable[..., str]
 GOLDEN = Path(__file__).parents[2] / "golden" / "prompts"
 IMAGES = [base64.b64encode(image_bytes(number)).decode() for number in range(2)]
+ASKED = ("question", "questions", "query_wo", "sentence")
 FILES = {  # task -> (file, column of the image, number of images)
     "blink": ("BLINK", "image_1", 1),
     "muirbench": ("MUIRBench", "image_list", 2),
@@ -44,6 +45,16 @@ FILES = {  # task -> (file, column of the image, number of images)
     "topviewrs": ("TopViewRS", "image", 1),
     "mmiu": ("MMIU", "image", 2),
     "remi": ("ReMI", "image_1", 1),
+    "mathverse": ("MathVerse_MINI", "image", 1),
+    "mathvision": ("MathVision", "decoded_image", 1),
+    "logicvista": ("LogicVista", "image", 1),
+    "r1_onevision_bench": ("r1-onevision", "image", 1),
+    "nlvr2": ("NLVR2", "image", 2),
+    "m4u": ("M4U", "image_files", 2),
+    "omnibench": ("OmniBench", "image", 1),
+    "memlens": ("MemLens_32K", "image", 2),
+    "mm_niah": ("MM_NIAH_VAL", "image", 1),
+    "mmlongbench": ("MMLongBench_32K", "image", 2),
 }
 
 
@@ -79,6 +90,15 @@ def test_every_named_task_is_asked_from_rows_in_its_published_form(tmp_path: Pat
         "mantis_eval",
         "topviewrs",
         "mmiu",
+        "mathverse",
+        "mathvision",
+        "logicvista",
+        "r1_onevision_bench",
+        "m4u",
+        "omnibench",
+        "memlens",
+        "mm_niah",
+        "mmlongbench",
     }
     assert firsts == {task: 100.0 if task in right else 0.0 for task in FILES}
 
@@ -88,7 +108,7 @@ def test_a_missing_question_is_told_with_the_columns_there(
     task: str, tmp_path: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, column, _ = FILES[task]
-    row = {name: cell for name, cell in row_of(task).items() if name not in ("question", "questions")}
+    row = {name: cell for name, cell in row_of(task).items() if name not in ASKED}
     (tmp_path / f"{file}.jsonl").write_text(json.dumps(row | {column: IMAGES[0]}) + "\n")
     ask = ["--model", write_script({"*": "B"}), "--tasks", task, "--out", f"{tmp_path}/run"]
     assert main([*ask, "--data", f"{tmp_path}/{file}.jsonl"]) == 2

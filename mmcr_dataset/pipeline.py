@@ -54,7 +54,7 @@ def build(settings: BuildSettings) -> list[StageCount]:
     open_once = cache(lambda: open_matcher(settings.matcher))
     if not settings.estimate_only and Stage.settings_on_disk(settings.work, "score") != _scored_by(settings):
         open_once()  # fail before anything is fetched or paid
-    counts = [_collect(settings, source)]
+    counts = [collect(settings, source)]
     taken_out = load_takedowns(settings.out)
     if settings.writer.endpoint is not None:
         prescreen(settings.work, sets, taken_out)
@@ -63,15 +63,15 @@ def build(settings: BuildSettings) -> list[StageCount]:
     generated = generate(task, settings.estimate_only)
     if generated is None:
         return counts
-    counts += [generated, _filter(settings, sets, taken_out, open_once)]
+    counts += [generated, filter_dialogues(settings, sets, taken_out, open_once)]
     write_text(settings.work / "report.html", show_report(settings.work, counts))
     if counts[-1].num_kept == 0:
         raise ValueError(f"nothing is left to publish; see the counts by reason above and {settings.work}/report.html")
-    _publish(settings, counts, taken_out)
+    publish(settings, counts, taken_out)
     return counts
 
 
-def _collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
+def collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
     """Sample documents, fetch and check their images, write candidates."""
     limits = replace(settings.limits, reencode=settings.reencode)
     wanted = [settings.num_single, settings.num_multi, settings.seed, settings.licence, asdict(settings.screen)]
@@ -96,7 +96,7 @@ def _scored_by(settings: BuildSettings) -> dict[str, Any]:
     return {"matcher": settings.matcher}
 
 
-def _filter(
+def filter_dialogues(
     settings: BuildSettings,
     sets: Sequence[SetIndex],
     taken_out: Takedowns,
@@ -133,7 +133,7 @@ def _filter(
     return log_count(stage.close())
 
 
-def _publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: Takedowns) -> None:
+def publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: Takedowns) -> None:
     """Write shards, statistics, takedown log and card, then replace an earlier data set folder (atomic write)."""
     unfinished = begin_folder(settings.out)
     size_bytes = sum(path.stat().st_size for path in (settings.work / STAGES["collect"]).glob("*.parquet"))

@@ -27,6 +27,7 @@ from mmcr_dataset.endpoint.ledger_schema import (
 )
 
 _SHOWN_IMAGE = re.compile(r"data:sha256,([0-9a-f]{64})")
+_ROWS_A_RANGE = 1000
 _BY_MODEL = """
 SELECT json_extract(request, '$.model'), COUNT(*), COALESCE(SUM(json_extract(reply, '$.usage.prompt_tokens')), 0),
     COALESCE(SUM(json_extract(reply, '$.usage.completion_tokens')), 0), SUM(usd)
@@ -81,6 +82,34 @@ def merge_ledgers(paths: Sequence[Path], out: Path) -> CopyResult:
                 yield from db.execute("SELECT * FROM failed")
 
     return _write(rows(), out)
+
+
+def append_ledger(path: Path, part: Path) -> None:
+    """Add the rows of a ledger to another one, a range of keys in each transaction; costs what the part holds.
+
+    A repetition after a kill changes nothing: each answer, failure and payment is added once.
+
+    Args:
+        path: the ledger to add to.
+        part: a ledger of the current format.
+
+    Raises:
+        LedgerError: a file is missing, damaged or in use.
+    """
+    inserts = {"paid": INSERT_PAID, "answered": INSERT_ANSWERED, "failed": INSERT_FAILED}  # money first: usd is its sum
+    with (
+        Ledger(path),
+        ledger_errors(path),
+        closing(sqlite3.connect(path, isolation_level=None)) as db,
+        ledger_errors(part),
+        closing(_open_to_read(part)) as rows,
+    ):
+        for table, insert in inserts.items():
+            found = rows.execute(f"SELECT * FROM {table} ORDER BY key")  # noqa: S608  (one of three names)
+            while some := found.fetchmany(_ROWS_A_RANGE):
+                db.execute("BEGIN")
+                db.executemany(insert, some)
+                db.execute("COMMIT")
 
 
 def salvage_ledger(path: Path, out: Path) -> CopyResult:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, ImageError, decode_r
 from mmcr_dataset.record.load import read_shards
 
 PAIRS_SHOWN = 200
+_ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def index_sets(paths: Sequence[Path], bits: int = NEAR_DUPLICATE_BITS) -> Iterat
 def find_contaminated(folder: Path, against: SetIndex) -> list[SharedImages]:
     """Dialogues of a data set folder that show an image of an evaluation set, in row order."""
     found = []
-    for row_id, phashes in _read_rows(folder):
+    for row_id, phashes in _read_prepared(folder, against.images):
         pairs = _pairs(phashes, against.images)
         if pairs:
             found.append(SharedImages(row_id, against.name, pairs))
@@ -106,7 +108,7 @@ def find_duplicates(folder: Path, bits: int = NEAR_DUPLICATE_BITS) -> list[Share
     seen = RepeatIndex(bits)
     found = []
     phashes_of: dict[str, list[str]] = {}
-    for row_id, phashes in _read_rows(folder):
+    for row_id, phashes in _read_prepared(folder, seen):
         earlier = seen.find(phashes)
         if earlier is None:
             seen.add(phashes, row_id)
@@ -122,6 +124,14 @@ def find_duplicates(folder: Path, bits: int = NEAR_DUPLICATE_BITS) -> list[Share
 def _pairs(phashes: Sequence[str], index: ImageIndex[str]) -> tuple[tuple[int, ImageMatch[str]], ...]:
     matches = ((number, index.find(phash)) for number, phash in enumerate(phashes, start=1))
     return tuple((number, seen) for number, seen in matches if seen is not None)
+
+
+def _read_prepared(folder: Path, index: ImageIndex[str] | RepeatIndex) -> Iterator[tuple[str, list[str]]]:
+    """Id and perceptual hashes of each row, which are looked up many at once."""
+    rows = _read_rows(folder)
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        index.prepare(phash for _, phashes in some for phash in phashes)
+        yield from some
 
 
 def _read_rows(folder: Path) -> Iterator[tuple[str, list[str]]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmcr_dataset.filters.contamination import SetIndex
 from mmcr_dataset.filters.dedup import RepeatIndex
 from mmcr_dataset.filters.keep import Keep, Passed, Reason, kind_of
-from mmcr_dataset.filters.prescreen import reason_images
+from mmcr_dataset.filters.prescreen import prepare_images, reason_images
 from mmcr_dataset.record.dialogue import image_entries
 from mmcr_dataset.stage.takedowns import Takedowns
 from mmcr_dataset.stage.work_folder import read_values, without_images
@@ -48,6 +48,7 @@ def decide(
     places: dict[str, tuple[int, int]] = {}
     for number, values in read_values(work, "generate"):
         decisions[number] = []
+        prepare_images([image["phash"] for value in values for image in image_entries(value)], sets, seen)
         for value, reason in zip(values, broken[number], strict=True):
             similarity = similarities.get(value["id"], [])
             phashes = [image["phash"] for image in image_entries(value)]

@@ -1,23 +1,14 @@
-"""Deduplication: an index of 64-bit perceptual hashes for exact and near-duplicate lookup.
-
-Multi-index hashing: a hash is cut into three parts with radii that sum to the distance minus two, so that two hashes
-within the distance are within the radius in at least one part. At a distance of 6 a lookup reads 298 lists, which stay
-short up to some ten million hashes.
-"""
+"""Deduplication: images and dialogues found again by 64-bit perceptual hashes, exactly or as near-duplicates."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+import sqlite3
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import chain, combinations
 from typing import Generic, TypeVar
 
-from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, hash_distance
-
-_WIDTHS = (22, 21, 21)  # bits of the parts
-BITS_MAX = 7
+from mmcr_dataset.filters.near_hashes import BITS_MAX, HashIndex
+from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS
 
 Name = TypeVar("Name")
 
@@ -32,7 +23,7 @@ class ImageMatch(Generic[Name]):
 
 
 class ImageIndex(Generic[Name]):
-    """Index of named perceptual hashes; about 0.5 kB of memory an image.
+    """Index of named perceptual hashes.
 
     Args:
         bits: maximum Hamming distance of near-duplicates, 0 to `BITS_MAX`.
@@ -42,13 +33,8 @@ class ImageIndex(Generic[Name]):
     """
 
     def __init__(self, bits: int = NEAR_DUPLICATE_BITS) -> None:
-        if not 0 <= bits <= BITS_MAX:
-            raise ValueError(f"--bits {bits}: expected 0 (equal hashes) to {BITS_MAX}")
-        self._bits = bits
+        self._hashes = _new_index(bits)
         self._name_of: dict[int, Name] = {}
-        self._parts: list[dict[int, list[int]]] = [defaultdict(list) for _ in _WIDTHS]
-        radii = [(bits - 2 + place) // len(_WIDTHS) for place in (2, 1, 0)]  # -1: the other parts are enough
-        self._flips = [_flips(width, radius) for width, radius in zip(_WIDTHS, radii, strict=True)]
 
     def __len__(self) -> int:
         return len(self._name_of)
@@ -62,60 +48,57 @@ class ImageIndex(Generic[Name]):
         value = int(phash, 16)
         if value not in self._name_of:
             self._name_of[value] = name
-            for part, key in zip(self._parts, _cut(value), strict=True):
-                part[key].append(value)
+            self._hashes.add(value)
+
+    def prepare(self, phashes: Iterable[str]) -> None:
+        """Look many hashes up at once, so that `find` is fast for them; changes no result."""
+        self._hashes.prepare(int(phash, 16) for phash in phashes)
 
     def find(self, phash: str) -> ImageMatch[Name] | None:
         """The nearest image within the distance (ties: the smallest hash), None if there is none."""
-        value = int(phash, 16)
-        near = set(self._near(value))
-        if not near:
-            return None
-        best = min(near, key=lambda other: ((other ^ value).bit_count(), other))
-        found = f"{best:016x}"
-        return ImageMatch(self._name_of[best], found, hash_distance(found, phash))
-
-    def _near(self, value: int) -> Iterator[int]:
-        if value in self._name_of:
-            yield value
-            return
-        for part, key, flips in zip(self._parts, _cut(value), self._flips, strict=True):
-            for flip in flips:
-                for other in part.get(key ^ flip, ()):
-                    if (other ^ value).bit_count() <= self._bits:
-                        yield other
+        near = self._hashes.find(int(phash, 16))
+        return None if near is None else ImageMatch(self._name_of[near[1]], f"{near[1]:016x}", near[0])
 
 
 class RepeatIndex:
-    """Index of dialogues by their images, for near-duplicates in any order."""
+    """Index of dialogues by their images, for near-duplicates in any order.
+
+    Ids are in a temporary file: the memory is about 32 bytes a distinct image, whatever the number of dialogues.
+    """
 
     def __init__(self, bits: int = NEAR_DUPLICATE_BITS) -> None:
-        self._images: ImageIndex[str] = ImageIndex(bits)
-        self._dialogue_of: dict[tuple[str, ...], str] = {}
+        self._images = _new_index(bits)
+        self._dialogues = sqlite3.connect("", isolation_level=None)  # "": a temporary file
+        self._dialogues.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA cache_size=-65536;"
+            "CREATE TABLE seen (images BLOB PRIMARY KEY, id TEXT) WITHOUT ROWID; BEGIN"
+        )
+
+    def prepare(self, phashes: Iterable[str]) -> None:
+        """Look many hashes up at once, so that `find` and `add` are fast for them; changes no result."""
+        self._images.prepare(int(phash, 16) for phash in phashes)
 
     def find(self, phashes: Sequence[str]) -> str | None:
         """The id of an earlier dialogue with these images, None if there is none."""
-        return self._dialogue_of.get(self._key(phashes))
+        row = self._dialogues.execute("SELECT id FROM seen WHERE images = ?", (self._key(phashes),)).fetchone()
+        return None if row is None else str(row[0])
 
     def add(self, phashes: Sequence[str], dialogue_id: str) -> None:
         """Add a dialogue; the first one with these images is kept."""
-        for phash in phashes:
-            if self._images.find(phash) is None:
-                self._images.add(phash, phash)
-        self._dialogue_of.setdefault(self._key(phashes), dialogue_id)
+        values = [int(phash, 16) for phash in phashes]
+        for value in values:
+            if self._images.find(value) is None:
+                self._images.add(value)
+        self._dialogues.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (self._key(phashes), dialogue_id))
 
-    def _key(self, phashes: Sequence[str]) -> tuple[str, ...]:
-        """Sorted hashes, each replaced by the first near-duplicate in the index."""
-        first = ((self._images.find(phash), phash) for phash in phashes)
-        return tuple(sorted(seen.name if seen is not None else phash for seen, phash in first))
-
-
-def _cut(value: int) -> Iterable[int]:
-    return (value & 0x3FFFFF, value >> 22 & 0x1FFFFF, value >> 43)
+    def _key(self, phashes: Sequence[str]) -> bytes:
+        """Sorted hashes, each replaced by its nearest one in the index."""
+        values = [int(phash, 16) for phash in phashes]
+        first = [value if (near := self._images.find(value)) is None else near[1] for value in values]
+        return b"".join(value.to_bytes(8, "big") for value in sorted(first))
 
 
-@cache
-def _flips(width: int, radius: int) -> tuple[int, ...]:
-    """All patterns of at most `radius` bits of a part; none for -1."""
-    chosen = chain.from_iterable(combinations(range(width), count) for count in range(radius + 1))
-    return tuple(sum(1 << bit for bit in bits) for bits in chosen)
+def _new_index(bits: int) -> HashIndex:
+    if not 0 <= bits <= BITS_MAX:
+        raise ValueError(f"--bits {bits}: expected 0 (equal hashes) to {BITS_MAX}")
+    return HashIndex(bits)

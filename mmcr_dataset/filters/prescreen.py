@@ -31,7 +31,9 @@ def prescreen(work: Path, sets: Sequence[SetIndex], taken_out: Takedowns) -> Non
     seen = RepeatIndex()
     for number, path in numbered(work / STAGES["collect"], "parquet"):
         drops: dict[int, tuple[str, str]] = {}
-        for place, row in enumerate(_read_rows(path)):
+        rows = list(_read_rows(path))
+        prepare_images([image["phash"] for row in rows for image in row["images"]], sets, seen)
+        for place, row in enumerate(rows):
             phashes = [image["phash"] for image in row["images"]]
             if None in phashes:  # of version 0.1
                 continue
@@ -60,6 +62,14 @@ def _reason(
     if is_unclear("\n".join(block["text"] for block in row["blocks"] if block["text"])):
         return "unclear_text", "the document's text has replacement characters or mojibake"
     return reason_images(phashes, sets, seen)
+
+
+def prepare_images(phashes: Sequence[str | None], sets: Sequence[SetIndex], seen: RepeatIndex) -> None:
+    """Look the images of many documents up at once, so that `reason_images` is fast for them."""
+    known = {phash for phash in phashes if phash is not None}
+    seen.prepare(known)
+    for against in sets:
+        against.images.prepare(known)
 
 
 def reason_images(phashes: Sequence[str], sets: Sequence[SetIndex], seen: RepeatIndex) -> tuple[str, str] | None:

@@ -30,6 +30,7 @@ class Estimate:
         completion_tokens: estimated tokens of the replies.
         usd: estimated cost.
         worst_case_usd: upper bound of the cost, with replies of maximum length.
+        sample: what was counted where the numbers are extrapolated; empty where everything was.
     """
 
     num_known: int
@@ -39,6 +40,22 @@ class Estimate:
     completion_tokens: int
     usd: float | None
     worst_case_usd: float | None
+    sample: str = ""
+
+    def of_sample(self, num_counted: int, num_shards: int) -> Estimate:
+        """The estimate of all shards, if this is the one of some of them."""
+        factor = num_shards / num_counted
+        known = round(self.num_known * factor)
+        return Estimate(
+            num_known=known,
+            num_to_pay=round(self.num_to_pay * factor),
+            num_other=max(0, self.num_known + self.num_other - known),
+            prompt_tokens=round(self.prompt_tokens * factor),
+            completion_tokens=round(self.completion_tokens * factor),
+            usd=None if self.usd is None else self.usd * factor,
+            worst_case_usd=None if self.worst_case_usd is None else self.worst_case_usd * factor,
+            sample=f"estimated from {num_counted:,} of {num_shards:,} shards",
+        )
 
     def show(self, model: str) -> str:
         """The estimate on one line."""
@@ -50,6 +67,7 @@ class Estimate:
         return (
             f"{self.num_to_pay:,} requests to {model} ({self.num_known:,} are in the ledger): about "
             f"{self.prompt_tokens / 1e6:,.2f}M tokens out, {self.completion_tokens / 1e6:,.2f}M back; {money}"
+            + (f" ({self.sample})" if self.sample else "")
         )
 
 

@@ -65,8 +65,8 @@ def measure_facts(image: Image.Image) -> ImageFacts:
     width, height = image.size
     small = np.asarray(image.resize((96, 96), Image.Resampling.BOX), dtype=np.float64)
     grey = small @ np.array([0.299, 0.587, 0.114])
-    names = list(_COLOURS)
-    distances = ((small[:, :, None, :] - np.array(list(_COLOURS.values()))) ** 2).sum(axis=-1)
+    names, colours = list(_COLOURS), np.array(list(_COLOURS.values()), dtype=np.float64)
+    distances = (colours**2).sum(axis=-1) - 2 * small @ colours.T  # squared, less the square of the pixel
     counts = np.bincount(distances.argmin(axis=-1).ravel(), minlength=len(names))
     order = np.argsort(-counts, kind="stable")
     cells = grey.reshape(3, 32, 3, 32).mean(axis=(1, 3))

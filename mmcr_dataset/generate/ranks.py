@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmcr_dataset.endpoint.ledger import Ledger
-from mmcr_dataset.endpoint.ledger_files import merge_ledgers
+from mmcr_dataset.endpoint.ledger_files import append_ledger
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.stage.engine import EngineSettings
 from mmcr_dataset.stage.stages import numbered
@@ -32,7 +32,7 @@ def rank_ledger(work: Path, rank: int) -> Path:
 
 
 def merge_rank_ledgers(work: Path) -> None:
-    """Merge the ranks' ledgers into the ledger of the build; safe against a kill at any moment.
+    """Add the ranks' ledgers to the ledger of the build; safe against a kill at any moment.
 
     Raises:
         LedgerError: a rank is still running, or a file is damaged.
@@ -43,13 +43,10 @@ def merge_rank_ledgers(work: Path) -> None:
     joined = work / "ledger.sqlite"
     for path in [*parts, joined]:
         Ledger(path).close()  # fails while a rank holds it; checkpoints its WAL into the file
-    unfinished = work / "ledger.joined"
-    unfinished.unlink(missing_ok=True)
-    merge_ledgers([joined, *parts], unfinished)
-    unfinished.replace(joined)
     for path in parts:
-        for file in path.parent.glob(f"{path.name}*"):
-            file.unlink()
+        append_ledger(joined, path)
+        for suffix in ("-wal", "-shm", "", ".lock"):  # a log must not outlive its file
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def to_rank(task: GenerateTask, rank: int, spent_usd: float) -> GenerateTask:

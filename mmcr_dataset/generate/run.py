@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmcr_dataset.collect.candidates import read_shard
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.ledger import Ledger
-from mmcr_dataset.generate.dialogues import fingerprint
-from mmcr_dataset.generate.estimate import estimate, show_writer_change
+from mmcr_dataset.generate.dialogues import Progress, fingerprint
+from mmcr_dataset.generate.estimate import Estimate, estimate, show_writer_change
 from mmcr_dataset.generate.ranks import GenerateTask, merge_rank_ledgers, rank_ledger, to_rank
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
 from mmcr_dataset.stage.engine import Job, launch
@@ -24,6 +26,7 @@ from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, number
 from mmcr_dataset.stage.work_folder import screened_path
 
 log = logging.getLogger(__name__)
+SHARDS_ESTIMATED = 100  # about 10,000 documents
 _NOT_ASKED = ("in_evaluation_set", "repeated_images", "taken_out", "unclear_text")  # dropped before they are paid for
 
 
@@ -49,7 +52,7 @@ def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | No
     with Ledger(task.work / "ledger.sqlite") as ledger:
         before = Stage.settings_on_disk(task.work, "generate")
         todo = _unfinished(_begin(task), paths) if before == _inputs(task) else [*paths]
-        cost = estimate(_read_shards(task.work, todo), task.writer, ledger)
+        cost = _estimate(task, todo, ledger)
         shown = cost.show(task.writer.endpoint.model)
         if estimate_only:
             print(shown)
@@ -64,9 +67,10 @@ def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | No
         if task.engine.name == "local":
             _write(task, stage, paths, ledger)
             return _close(stage, paths)
+        numbers_path = write_numbers(task.work, _unfinished(stage, paths))
         spent_usd = ledger.totals().usd
     task = replace(task, work=task.work.resolve())  # ranks may have other working directories
-    write = partial(write_rank, task, _unfinished(stage, paths), spent_usd)
+    write = partial(write_rank, task, numbers_path.resolve(), spent_usd)
     if not launch(Job("generate", write, task.work / "engine"), task.engine):
         log.info(
             "submitted to the queue; when the job has finished, run the same command with --engine local to continue"
@@ -82,17 +86,27 @@ def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | No
     return _close(stage, paths)
 
 
-def write_rank(task: GenerateTask, numbers: Sequence[int], spent_usd: float, rank: int) -> None:
+def write_numbers(work: Path, numbers: Sequence[int]) -> Path:
+    """Write the numbers of the shards of all ranks to a file, of which a rank reads its own without the others."""
+    path = work / "engine" / "generate.shards.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name("unfinished.npy")
+    np.save(unfinished, np.array(numbers, np.int64))
+    return unfinished.replace(path)
+
+
+def write_rank(task: GenerateTask, numbers: Path, spent_usd: float, rank: int) -> None:
     """Write a rank's shards with its own ledger; runs in a process of the engine.
 
     Args:
         task: work folder, writer and engine.
-        numbers: unfinished shards of all ranks.
+        numbers: file of the unfinished shards of all ranks.
         spent_usd: cost so far.
         rank: number of the rank.
     """
+    mine = np.load(numbers, mmap_mode="r")[rank :: task.engine.num_ranks]
     with Ledger(rank_ledger(task.work, rank), earlier=task.work / "ledger.sqlite") as ledger:
-        _write(to_rank(task, rank, spent_usd), _begin(task), numbers[rank :: task.engine.num_ranks], ledger)
+        _write_shards(to_rank(task, rank, spent_usd), _begin(task), map(int, mine), ledger, lambda spend: None)
 
 
 def _inputs(task: GenerateTask) -> dict[str, Any]:
@@ -123,14 +137,7 @@ def _close(stage: Stage, numbers: Iterable[int]) -> StageCount:
 
 
 def _write(task: GenerateTask, stage: Stage, numbers: Iterable[int], ledger: Ledger | None) -> None:
-    """Write the unfinished shards, and those with rows to retry."""
-
-    def finish(number: int, rows: Sequence[Row]) -> None:
-        dialogues = [row for row in rows if not isinstance(row, Removed)]
-        write_jsonl(stage.shard(number, "jsonl"), dialogues)
-        mended = Counter(what for row in dialogues for what in row.get("mended", ()))
-        stage.finish(number, len(rows), len(dialogues), [row for row in rows if isinstance(row, Removed)], mended)
-
+    """Write the unfinished shards, and those with rows to retry, with a progress bar."""
     todo = _unfinished(stage, numbers)
     done = set(numbers) - set(todo)
     with open_bar("generate", "dialogue", Stage.open(task.work, "collect").count().num_kept) as bar:
@@ -141,13 +148,32 @@ def _write(task: GenerateTask, stage: Stage, numbers: Iterable[int], ledger: Led
             bar.set_postfix_str(spend, refresh=False)
             bar.update()
 
-        load = partial(read_shard if task.writer.endpoint is None else load_shard, task.work)
-        write_shards(Shards(todo, load, finish), task.writer, ledger, advance)
+        _write_shards(task, stage, todo, ledger, advance)
+
+
+def _write_shards(
+    task: GenerateTask, stage: Stage, numbers: Iterable[int], ledger: Ledger | None, progress: Progress
+) -> None:
+    """Write the shards that are unfinished, or have rows to retry, when their turn comes."""
+
+    def finish(number: int, rows: Sequence[Row]) -> None:
+        dialogues = [row for row in rows if not isinstance(row, Removed)]
+        write_jsonl(stage.shard(number, "jsonl"), dialogues)
+        mended = Counter(what for row in dialogues for what in row.get("mended", ()))
+        stage.finish(number, len(rows), len(dialogues), [row for row in rows if isinstance(row, Removed)], mended)
+
+    load = partial(read_shard if task.writer.endpoint is None else load_shard, task.work)
+    todo = (number for number in numbers if _is_unfinished(stage, number))
+    write_shards(Shards(todo, load, finish), task.writer, ledger, progress)
+
+
+def _is_unfinished(stage: Stage, number: int) -> bool:
+    return not stage.is_finished(number) or stage.has_retries(number)
 
 
 def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
     """The unfinished shards, and those with rows to retry."""
-    return [number for number in numbers if not stage.is_finished(number) or stage.has_retries(number)]
+    return [number for number in numbers if _is_unfinished(stage, number)]
 
 
 def load_shard(work: Path, number: int) -> list[Candidate | Removed]:
@@ -158,6 +184,13 @@ def load_shard(work: Path, number: int) -> list[Candidate | Removed]:
         for place, (reason, detail) in json.loads(path.read_text("utf-8")).items():
             rows[int(place)] = Removed(rows[int(place)].id, reason, detail)
     return rows
+
+
+def _estimate(task: GenerateTask, numbers: Sequence[int], ledger: Ledger) -> Estimate:
+    """The cost of shards; of many from a sample at even distances, so that it takes no longer for more of them."""
+    sample = numbers[:: -(-len(numbers) // SHARDS_ESTIMATED) or 1]
+    cost = estimate(_read_shards(task.work, sample), task.writer, ledger)
+    return cost.of_sample(len(sample), len(numbers)) if len(sample) < len(numbers) else cost
 
 
 def _read_shards(work: Path, numbers: Collection[int]) -> Iterator[list[Candidate]]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tqdm import tqdm
@@ -32,7 +32,7 @@ Row = dict[str, Any] | Removed  # a dialogue in the form of `to_json`, or why th
 class Shards:
     """Shards to write: their numbers, how to load their candidates, and how to store their rows (in order)."""
 
-    numbers: Sequence[int]
+    numbers: Iterable[int]
     load: Callable[[int], Sequence[Candidate | Removed]]
     finish: Callable[[int, list[Row]], None]
 
@@ -63,9 +63,15 @@ async def _write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger
         def to_ask(number: int) -> list[Candidate]:
             return [row for row in shards.load(number) if isinstance(row, Candidate)]
 
+        shards = replace(shards, numbers=list(shards.numbers))  # read several times
         run = BatchRun(settings, ledger, ledger.path.with_name("batches"), _log)
         answers = await run.answer(lambda: map(to_ask, shards.numbers))
-        await _fill(shards, OpenAIWriter(answers, settings), 2 * settings.endpoint.max_in_flight, progress)
+        await _fill(
+            shards,
+            OpenAIWriter(answers, settings),
+            2 * settings.endpoint.max_in_flight,
+            progress,
+        )
         return
     async with ChatClient(settings.endpoint, ledger) as client:
         await _fill(shards, OpenAIWriter(client, settings), 2 * settings.endpoint.max_in_flight, progress)

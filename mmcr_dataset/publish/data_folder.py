@@ -133,5 +133,5 @@ def _files_of(folder: Path) -> frozenset[str]:
 
 def _shards_of_version_0_1(folder: Path) -> Iterator[str]:
     for name in ("single", "multi"):
-        for path in (folder / name).glob("train-?????-of-?????.parquet"):
+        for path in (folder / name).glob("train-?????*-of-?????*.parquet"):
             yield path.relative_to(folder).as_posix()

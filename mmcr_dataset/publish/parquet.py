@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -151,6 +153,7 @@ class ShardWriter:
         self._waiting: list[list[Dialogue]] = [[] for _ in range(num_shards)]
         self._waiting_bytes = 0
         self._spill: tempfile.TemporaryDirectory[str] | None = None
+        self._spilled: list[tuple[Path, array[int]]] = []  # file and, in order, the shards whose rows it has
 
     def __enter__(self) -> Self:
         return self
@@ -174,16 +177,27 @@ class ShardWriter:
             self._spill_rows()
 
     def _spill_rows(self) -> None:
+        """Write all rows in memory to one file, a batch for each shard that has any."""
         if self._spill is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._spill = tempfile.TemporaryDirectory(prefix=".unfinished-", dir=self._folder)
-        part = len(list(Path(self._spill.name).iterdir()))
-        for index, dialogues in enumerate(self._waiting):
-            if dialogues:
-                table = to_columns(dialogues, arrow_schema())
-                pq.write_table(table, f"{self._spill.name}/{index:05d}-{part:08d}", compression="none")
-                dialogues.clear()
+        path = Path(self._spill.name, f"{len(self._spilled):05d}.arrow")
+        shards = array("L")
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, arrow_schema()) as writer:
+            for index, dialogues in enumerate(self._waiting):
+                if dialogues:
+                    writer.write(to_columns(dialogues, arrow_schema()).combine_chunks().to_batches()[0])
+                    shards.append(index)
+                    dialogues.clear()
+        self._spilled.append((path, shards))
         self._waiting_bytes = 0
+
+    def _read_spilled(self, index: int) -> Iterator[pa.RecordBatch]:
+        for path, shards in self._spilled:
+            place = bisect_left(shards, index)
+            if place < len(shards) and shards[place] == index:
+                with pa.OSFile(str(path), "rb") as file:
+                    yield pa.ipc.open_file(file).get_batch(place)
 
     def _write(self) -> None:
         if self._spill is not None:
@@ -195,9 +209,8 @@ class ShardWriter:
         path = self._folder / f"{self._split}-{index:05d}-of-{len(self._waiting):05d}.parquet"
         dialogues = self._waiting[index]
         if self._spill is not None:
-            parts = sorted(Path(self._spill.name).glob(f"{index:05d}-*"))
-            if parts:
-                table = pa.concat_tables([pq.read_table(part, partitioning=None) for part in parts])
+            if parts := list(self._read_spilled(index)):
+                table = pa.Table.from_batches(parts)
                 write_shard(to_row_groups(table.take(pc.sort_indices(table["id"]))), path)
         elif dialogues:
             write_shard(_to_groups(sorted(dialogues, key=lambda dialogue: dialogue.id)), path)

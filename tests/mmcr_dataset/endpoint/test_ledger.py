@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from mmcr_dataset.__main__ import main
+from mmcr_dataset.endpoint import ledger_files
 from mmcr_dataset.endpoint.ledger import Ledger, LedgerError, is_written, to_asked
-from mmcr_dataset.endpoint.ledger_files import merge_ledgers, salvage_ledger, show_ledger
+from mmcr_dataset.endpoint.ledger_files import append_ledger, merge_ledgers, salvage_ledger, show_ledger
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -193,6 +194,23 @@ def test_merge_joins_answers_once_and_keeps_failures(tmp_path: Path) -> None:
     saved = merge_ledgers([tmp_path / "a.sqlite", tmp_path / "b.sqlite"], tmp_path / "all.sqlite")
     assert (saved.num_answered, saved.num_failed) == (20, 3)  # the failures of a are among those of b
     assert found_in(tmp_path / "all.sqlite", range(25)) == list(range(20))
+
+
+def test_appending_ledgers_one_by_one_gives_what_merging_them_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_files, "_ROWS_A_RANGE", 3)
+    paths = [tmp_path / name for name in ("a", "b", "c")]
+    for path, keys in zip(paths, (range(10), range(5, 20), range(18, 25)), strict=True):
+        fill(path, keys, failures=2)
+    merge_ledgers(paths, tmp_path / "merged")
+    for part in [*paths[1:], paths[1]]:  # the last one again, as after a kill
+        append_ledger(paths[0], part)
+    with sqlite3.connect(paths[0]) as ours, sqlite3.connect(tmp_path / "merged") as theirs:
+        for table in ("answered", "paid", "failed"):
+            rows = [sorted(db.execute(f"SELECT * FROM {table}")) for db in (ours, theirs)]
+            assert rows[0] == rows[1]
+            assert rows[0]
 
 
 def test_main_ledger_show_tells_money_by_model_and_failures_by_reason(

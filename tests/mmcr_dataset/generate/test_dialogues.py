@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from mmcr_dataset.collect import shards as collect_shards_module
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.client import Endpoint, EndpointUnusable
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.endpoint.prices import find_price
+from mmcr_dataset.generate import run
 from mmcr_dataset.generate.estimate import estimate
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
 from mmcr_dataset.generate.writer_settings import WriterSettings
@@ -124,6 +126,22 @@ def test_estimate_counts_what_the_ledger_lacks_in_requests_tokens_and_money(tmp_
             batch = estimate([candidates], WriterSettings("openai-batch", settings.endpoint), ledger)
     assert (cost.num_to_pay, cost.num_known) == (2, 1)
     assert batch.usd == pytest.approx(cost.usd / 2)
+
+
+def test_build_estimate_of_many_shards_is_made_from_some(
+    folder: Path,  # noqa: F811
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(collect_shards_module, "DOCUMENTS_A_SHARD", 1)
+    monkeypatch.setattr(run, "SHARDS_ESTIMATED", 4)
+    with FakeChatServer(good_reply) as server:
+        endpoint = f"{server.base_url}#gpt-4o-2024-11-20"
+        assert openai(folder, tmp_path / "set", server, "--estimate", "--endpoint", endpoint) == 0
+    said = capsys.readouterr().out
+    assert "9 requests to gpt-4o-2024-11-20 (0 are in the ledger)" in said
+    assert "(estimated from 3 of 9 shards)" in said
 
 
 def test_build_estimate_says_the_cost_and_pays_nothing(

@@ -1,0 +1,163 @@
+"""Exact search for the nearest of many 64-bit perceptual hashes, in bands over sorted arrays.
+
+A hash is cut into parts with radii that sum to the distance less one for each further part, so that two hashes within
+the distance are within the radius in at least one part. For each part all hashes are sorted by it, and a look-up reads
+the runs of the keys within the radius, for many hashes at once. Up to some million hashes four parts of 16 bits are
+read (52 runs at a distance of 6), beyond that three of 22 and 21 bits (298 shorter runs).
+
+A hash takes about 32 bytes; large arrays are in temporary files, whose pages the system may drop from memory.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from functools import cache
+from itertools import chain, combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+BITS_MAX = 7
+RECENT_HASHES = 4096  # compared one by one before they are sorted
+_FEW, _MANY = (16, 16, 16, 16), (22, 21, 21)  # bits of the parts
+_MANY_HASHES = 4_000_000
+_QUERIES_AT_ONCE = 128
+_GROWTH = 4  # each sorted array has at least this many times the hashes of the next one
+_BYTES_IN_MEMORY = 64_000_000  # a larger array is in a file
+
+Hashes = NDArray[np.uint64]
+Near = tuple[int, int]  # Hamming distance, hash
+
+
+class HashIndex:
+    """Growing set of hashes; the nearest one within a distance, ties to the smallest hash.
+
+    Args:
+        bits: maximum Hamming distance, 0 to `BITS_MAX`.
+    """
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+        self._recent = np.empty(RECENT_HASHES, np.uint64)
+        self._num_recent = 0
+        self._sorted: list[_SortedHashes] = []
+        self._prepared: dict[int, Near | None] = {}
+
+    def add(self, value: int) -> None:
+        """Add a hash that is not in the set."""
+        self._recent[self._num_recent] = value
+        self._num_recent += 1
+        if self._num_recent == RECENT_HASHES:
+            self._prepared = {}
+            hashes = self._recent.copy()
+            while self._sorted and _GROWTH * len(hashes) > len(self._sorted[-1]):
+                hashes = np.concatenate([self._sorted.pop().hashes(), hashes])
+            self._sorted.append(_SortedHashes(hashes, self._bits))
+            self._num_recent = 0
+
+    def prepare(self, values: Iterable[int]) -> None:
+        """Look many hashes up at once, so that `find` is fast for them; changes no result."""
+        if self._sorted:
+            wanted = np.unique(np.fromiter(values, np.uint64))
+            self._prepared = dict(zip(wanted.tolist(), self._find_sorted(wanted), strict=True))
+
+    def find(self, value: int) -> Near | None:
+        """The nearest hash within the distance, None if there is none."""
+        near: list[Near | None] = []
+        if self._sorted:
+            if value not in self._prepared:
+                self._prepared[value] = self._find_sorted(np.array([value], np.uint64))[0]
+            near.append(self._prepared[value])
+        recent = self._recent[: self._num_recent]
+        distances = np.bitwise_count(recent ^ np.uint64(value))
+        if len(recent) and (least := int(distances.min())) <= self._bits:
+            near.append((least, int(recent[distances == least].min())))
+        return min((one for one in near if one is not None), default=None)
+
+    def _find_sorted(self, values: Hashes) -> list[Near | None]:
+        """Of each value the nearest hash in the sorted arrays."""
+        nearest: list[Near | None] = [None] * len(values)
+        for hashes in self._sorted:
+            for start in range(0, len(values), _QUERIES_AT_ONCE):
+                for place, near in hashes.find(values[start : start + _QUERIES_AT_ONCE]):
+                    found = nearest[start + place]
+                    nearest[start + place] = near if found is None else min(found, near)
+        return nearest
+
+
+class _SortedHashes:
+    """Hashes sorted by each of their parts."""
+
+    def __init__(self, hashes: Hashes, bits: int) -> None:
+        self._bits = bits
+        widths = _FEW if len(hashes) < _MANY_HASHES else _MANY
+        free = bits - len(widths) + 1  # what the radii sum to; a part of radius -1 need not be read
+        radii = [(free + place) // len(widths) for place in reversed(range(len(widths)))]
+        starts = [sum(widths[:place]) for place in range(len(widths))]
+        parts = zip(starts, widths, radii, strict=True)
+        self._bands = [_Band(hashes, *part) for part in parts if part[-1] >= 0]
+
+    def __len__(self) -> int:
+        return len(self._bands[0].hashes)
+
+    def hashes(self) -> Hashes:
+        """All hashes."""
+        return _rotate(self._bands[0].hashes, -self._bands[0].start)
+
+    def find(self, values: Hashes) -> list[tuple[int, Near]]:
+        """Place of each value that has a hash within the distance, and the nearest one."""
+        found = [band.find(values, self._bits) for band in self._bands]
+        places, distances, hashes = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        order = np.lexsort((hashes, distances, places))
+        _, first = np.unique(places[order], return_index=True)
+        best = order[first]
+        near = zip(distances[best].tolist(), hashes[best].tolist(), strict=True)
+        return list(zip(places[best].tolist(), near, strict=True))
+
+
+class _Band:
+    """Hashes rotated so that one of their parts is at the top, sorted; where the run of each key of the part starts."""
+
+    def __init__(self, hashes: Hashes, start: int, width: int, radius: int) -> None:
+        self.start, self._shift = start, np.uint64(64 - width)
+        rotated = _rotate(hashes, start)
+        rotated.sort()
+        counts = np.bincount((rotated >> self._shift).astype(np.int64), minlength=1 << width)
+        self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+        self._flips = np.array(_flips(width, radius), np.int64)
+        self.hashes = _to_file(rotated)
+
+    def find(self, values: Hashes, bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint8], Hashes]:
+        """Place of a value, distance and hash of each pair within the distance that this part shows."""
+        rotated = _rotate(values, self.start)
+        keys = ((rotated >> self._shift).astype(np.int64)[:, None] ^ self._flips).ravel()
+        starts = self._starts[keys].astype(np.int64)
+        sizes = self._starts[keys + 1] - starts
+        places = np.repeat(np.arange(len(values)).repeat(len(self._flips)), sizes)
+        offsets = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
+        hashes = self.hashes[offsets + np.arange(len(offsets))]
+        distances = np.bitwise_count(hashes ^ rotated[places])
+        near = distances <= bits
+        return places[near], distances[near], _rotate(hashes[near], -self.start)
+
+
+def _rotate(hashes: Hashes, left: int) -> Hashes:
+    left %= 64
+    return (hashes << np.uint64(left)) | (hashes >> np.uint64((64 - left) % 64))
+
+
+def _to_file(hashes: Hashes) -> Hashes:
+    if hashes.nbytes < _BYTES_IN_MEMORY:
+        return hashes
+    with tempfile.TemporaryFile() as file:  # the mapping keeps it, the system deletes it with the last mapping
+        hashes.tofile(file)
+        file.flush()
+        return np.memmap(file, np.uint64, "r", shape=hashes.shape)
+
+
+@cache
+def _flips(width: int, radius: int) -> tuple[int, ...]:
+    """All patterns of at most `radius` bits of a part."""
+    chosen = chain.from_iterable(combinations(range(width), count) for count in range(radius + 1))
+    return tuple(sum(1 << bit for bit in bits) for bits in chosen)

@@ -45,6 +45,10 @@ FLAGS = {
     "mmcr_bench review status": "",
     "mmcr_bench review export": "",
     "mmcr_bench review import": "experts",
+    "mmcr_bench scoring start": "run bench limit",
+    "mmcr_bench scoring account": "",
+    "mmcr_bench scoring serve": "host port public_url",
+    "mmcr_bench scoring export": "",
     "mmcr_bench exact build": "output_dir dialogues images turns seed style domains side split telling guesses "
     "images_at images_show ops wordings public",
     "mmcr_bench exact check": "",

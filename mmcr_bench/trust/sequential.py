@@ -1,7 +1,7 @@
 """Compare two models with a judge that is asked no longer than needed, with an error rate that holds at every stop.
 
-Topics are judged one after another in a random order. For the topics' mean differences d (B minus A) the e-process
-is the mean over g of the products of exp(x) / cosh(x), x = g * d / s, s the root mean square of d so far. Where both models
+Topics are judged one after another in a random order. For their mean differences d (B minus A) the e-process is the
+mean over g of the products of exp(x) / cosh(x), x = g * d / s, s the root mean square of d so far. Where both models
 are equally good, a sign is as likely as the other whatever the size of d. So each product is a martingale and exceeds
 1 / alpha with a probability of at most alpha, looked at after every topic (Ville's inequality).
 """

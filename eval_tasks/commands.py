@@ -269,19 +269,55 @@ class Compare:
         run_a: folder of run A.
         run_b: folder of run B.
         tasks_from: file or folder with additional tasks.
+        sequential: judge both runs of mmcr_bench topic by topic, and stop as soon as the verdict is clear.
+        judge: the judge of --sequential, api:URL#NAME.
+        judge_prompt: its prompt: ours, or paper (structure and scale of the paper's Figure 8).
+        ledger: SQLite file of --sequential that stores paid judgements.
+        max_cost_usd: stop before the ledger exceeds so many US dollars.
+        allow_unknown_price: ask a judge whose price is not known.
+        seed: seed of the order of topics.
     """
 
     run_a: Positional[Annotated[Path, arg(metavar="RUN_A")]]
     run_b: Positional[Annotated[Path, arg(metavar="RUN_B")]]
     tasks_from: TaskFiles = ()
+    sequential: bool = False
+    judge: str | None = None
+    judge_prompt: str | None = None
+    ledger: Path = Path("judge_ledger.sqlite3")
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
+    seed: int = 0
 
     def run(self) -> None:
-        """Print the table of differences."""
+        """Print the table of differences, or the sequential verdict.
+
+        Raises:
+            ValueError: --sequential without --judge, or the other way round.
+        """
+        if self.sequential != (self.judge is not None):
+            raise ValueError("--sequential and --judge need each other: give both or neither")
+        if self.judge is not None:
+            self._compare_sequentially(self.judge)
+            return
         from eval_tasks.report.tables import compare_runs
         from eval_tasks.store.run_folder import read_results
 
         names = [name for name in read_results(self.run_a)["tasks"] if name in read_results(self.run_b)["tasks"]]
         print(compare_runs(self.run_a, self.run_b, all_tasks(self.tasks_from, names)))
+
+    def _compare_sequentially(self, spec: str) -> None:
+        from mmcr_bench.judge.judge import open_judge, show_cost
+        from mmcr_bench.judge.judge_spec import with_prompt
+        from mmcr_bench.judge.spending import spending
+        from mmcr_bench.trust.runs import read_run
+        from mmcr_bench.trust.sequential import compare_sequentially
+
+        run_a, run_b = read_run(self.run_a), read_run(self.run_b)
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            judge = open_judge(with_prompt(spec, self.judge_prompt), self.ledger)
+            log.info("at most %s", show_cost(judge, run_a.dialogues, run_a.replies, times=2))
+            print(compare_sequentially(run_a, run_b, judge, self.seed).show())
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,12 @@ PROGRAM = Program(
             "export": "mmcr_bench.review.commands:ReviewExport",
             "import": "mmcr_bench.review.commands:ReviewImport",
         },
+        "scoring": {
+            "start": "mmcr_bench.review.score_commands:ScoringStart",
+            "account": "mmcr_bench.review.score_commands:ScoringAccount",
+            "serve": "mmcr_bench.review.score_commands:ScoringServe",
+            "export": "mmcr_bench.review.score_commands:ScoringExport",
+        },
         "exact": {
             "build": "mmcr_bench.exact.commands:ExactBuild",
             "check": "mmcr_bench.exact.commands:ExactCheck",

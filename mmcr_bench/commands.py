@@ -136,11 +136,13 @@ class Agreement:
             self._compare_judge(self.run_folder, self.experts)
 
     def _compare_judge(self, run: Path, experts: Path) -> None:
-        from mmcr_bench.trust.runs import DIMENSIONS_OF, find_task, read_expert_scores, read_run
+        from mmcr_bench.trust.ceiling import show_ceiling
+        from mmcr_bench.trust.runs import DIMENSIONS_OF, find_task, read_each_expert, read_expert_scores, read_run
         from mmcr_bench.trust.score_pairs import compare_scorers, show_comparisons
 
         task = find_task(run)
-        judged, expert = read_run(run, task=task), read_expert_scores(experts, DIMENSIONS_OF[task])
+        judged = read_run(run, task=task)
+        expert = read_expert_scores(experts, DIMENSIONS_OF[task], judged.name)
         scored = dict.fromkeys(name for given in expert.values() for name in given)
         names = [name for name in scored if any(name in given for given in judged.scores.values())]
         if not names:
@@ -152,3 +154,4 @@ class Agreement:
 
             draw_calibration(found, "judge", "experts", self.figure)
         print(show_comparisons(found, "judge", "experts"))
+        print(show_ceiling(judged.scores, read_each_expert(experts, DIMENSIONS_OF[task], judged.name), names))

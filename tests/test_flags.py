@@ -45,6 +45,10 @@ FLAGS = {
     "mmcr_bench review status": "",
     "mmcr_bench review export": "",
     "mmcr_bench review import": "experts",
+    "mmcr_bench scoring start": "run bench limit",
+    "mmcr_bench scoring account": "",
+    "mmcr_bench scoring serve": "host port public_url",
+    "mmcr_bench scoring export": "",
     "mmcr_bench exact build": "output_dir dialogues images turns seed style domains side split telling guesses "
     "images_at images_show ops wordings public",
     "mmcr_bench exact check": "",
@@ -61,7 +65,7 @@ FLAGS = {
     "device_map attn_implementation quantization server_args report_to judge_prompt max_cost_usd allow_unknown_price",
     "eval_tasks score": "task predictions data output_dir judge rules tasks_from judge_prompt max_cost_usd "
     "allow_unknown_price",
-    "eval_tasks compare": "tasks_from",
+    "eval_tasks compare": "tasks_from sequential judge judge_prompt ledger max_cost_usd allow_unknown_price seed",
     "eval_tasks exact figure": "output_file",
     "eval_tasks exact export": "output_file",
     "eval_tasks explain": "rules judge html data tasks_from",

@@ -106,19 +106,38 @@ def _read_images(bench: str) -> dict[str, bytes]:
     return {image.sha256: image.data for image in images}
 
 
-def read_expert_scores(path: Path, names: Sequence[str] = NAMES) -> dict[str, dict[str, float]]:
+def read_expert_scores(path: Path, names: Sequence[str] = NAMES, run: str | None = None) -> dict[str, dict[str, float]]:
     """Experts' scores of the same replies, mean over experts, by dialogue id and dimension.
 
-    One JSON object per line: `{"id": "...", "expert": "ann", "scores": {"precision": 7, ...}}`.
-
     Args:
-        path: the file.
+        path: the file, see `read_each_expert`.
         names: dimensions of the task.
+        run: name of the run; lines of other runs are left out.
 
     Raises:
-        ValueError: a line is malformed, a name is unknown, or a score is out of 1..10.
+        ValueError: a line is malformed, a name is unknown, a score is out of 1..10, or no line is of the run.
     """
     given: dict[str, dict[str, list[float]]] = {}
+    for of_expert in read_each_expert(path, names, run).values():
+        for id_, scores in of_expert.items():
+            for name, score in scores.items():
+                given.setdefault(id_, {}).setdefault(name, []).append(score)
+    return {id_: {name: fmean(scores) for name, scores in by_name.items()} for id_, by_name in given.items()}
+
+
+def read_each_expert(
+    path: Path, names: Sequence[str] = NAMES, run: str | None = None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Scores by expert, dialogue id and dimension; an expert's mean where there are several for a dialogue.
+
+    One JSON object per line: `{"id": "...", "expert": "ann", "scores": {"precision": 7, ...}}`, with `run` where the
+    file holds several (as `scoring export` writes it).
+
+    Raises:
+        ValueError: as `read_expert_scores`.
+    """
+    given: dict[str, dict[str, dict[str, list[float]]]] = {}
+    runs: set[str] = set()
     for number, value in enumerate(read_jsonl(path, "fix or remove the line"), start=1):
         if not isinstance(value.get("scores"), dict) or not isinstance(value.get("id"), str):
             raise ValueError(f"{path} line {number}: expected an object with `id` and `scores`")
@@ -127,5 +146,15 @@ def read_expert_scores(path: Path, names: Sequence[str] = NAMES) -> dict[str, di
                 raise ValueError(f"{path} line {number}: score {name!r}, expected some of {list(names)}")
             if type(score) not in (int, float) or not SCORE_MIN <= score <= SCORE_MAX:
                 raise ValueError(f"{path} line {number}: {name} is {score!r}, expected {SCORE_MIN} to {SCORE_MAX}")
-            given.setdefault(value["id"], {}).setdefault(name, []).append(float(score))
-    return {id_: {name: fmean(scores) for name, scores in by_name.items()} for id_, by_name in given.items()}
+        runs.add(str(value.get("run", run)))
+        if run is not None and value.get("run", run) != run:
+            continue
+        of_dialogue = given.setdefault(str(value.get("expert", "")), {}).setdefault(value["id"], {})
+        for name, score in value["scores"].items():
+            of_dialogue.setdefault(name, []).append(float(score))
+    if not given and runs:
+        raise ValueError(f"{path}: holds scores of {', '.join(sorted(runs))}, none of the run {run}")
+    return {
+        expert: {id_: {name: fmean(scores) for name, scores in one.items()} for id_, one in by_id.items()}
+        for expert, by_id in given.items()
+    }

@@ -17,6 +17,7 @@ PROGRAM = Program(
         "compare": "eval_tasks.commands:Compare",
         "explain": "eval_tasks.explain_command:Explain",
         "report": "eval_tasks.commands:Report",
+        "import-yaml": "eval_tasks.import_yaml:ImportYaml",
         "exact": {
             "figure": "eval_tasks.exact.commands:ExactFigure",
             "export": "eval_tasks.exact.commands:ExactExport",

@@ -64,7 +64,7 @@ ROOMS = {
         "tasks scoring",
         "run score_predictions inspect_tasks metrics",
         "commands",
-        "explain_command",
+        "explain_command import_yaml",
         "__main__",
     ],
     "experiments": [

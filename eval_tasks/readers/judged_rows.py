@@ -12,13 +12,13 @@ from eval_tasks.readers.short_answer import ShortAnswerRows, is_exact
 from eval_tasks.task import Points, Sample, Task
 
 _MARK = re.compile(r"\b[01]\b")
-_BOXED = re.compile(r"boxed\{([^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+)\}")
+BOXED = re.compile(r"boxed\{([^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+)\}", re.IGNORECASE)
 _LETTER = re.compile(r"[A-H]")
 
 
 def last_boxed(reply: str) -> str:
     """What stands in the last box of a reply, else all of it."""
-    found = _BOXED.findall(reply)
+    found = BOXED.findall(reply)
     return str(found[-1]).strip() if found else reply.strip()
 
 

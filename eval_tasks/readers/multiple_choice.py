@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from string import ascii_uppercase
 
@@ -19,6 +20,7 @@ from eval_tasks.rows.hub_rows import (
     load_rows,
     place_images,
     require_cells,
+    single_turn_dialogue,
 )
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import to_list
@@ -142,6 +144,12 @@ def _read_llava(reply: str) -> str | None:
         return said[0]
     found = re.findall(r"The answer is ([A-Z]).", said)
     return str(found[0]) if len(found) == 1 else None
+
+
+def asked_with(sample: Sample, text: str) -> Sample:
+    """The sample of a single turn, asked with another text; its images stay."""
+    said = sample.dialogue
+    return replace(sample, dialogue=single_turn_dialogue(said.id, said.images, text, said.references[0]))
 
 
 class ChoiceRows:

@@ -15,9 +15,9 @@ from dataclasses import replace
 from functools import partial
 
 from eval_tasks.readers.mmmu_answer import read_choice
-from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, ChoiceRows, choice_task, options_of
+from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, ChoiceRows, asked_with, choice_task, options_of
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import load_rows, require_cells, single_turn_dialogue
+from eval_tasks.rows.hub_rows import load_rows, require_cells
 from eval_tasks.task import Row, Sample, Scored, Total
 from eval_tasks.totals import macro_total, unit_of
 
@@ -57,8 +57,7 @@ class M4uRows(ChoiceRows):
         sample = super().to_sample(row, rules, number, has_gold)
         listed = [f"{letter}. {text}" for letter, text in options_of(row, place).items()]
         text = "\n".join([str(question).replace("<image_", "<image "), *listed]) + CLOSINGS[row["language"]]
-        said = sample.dialogue
-        return replace(sample, dialogue=single_turn_dialogue(said.id, said.images, text, said.references[0]))
+        return asked_with(sample, text)
 
 
 ROWS = M4uRows(HUB, levels=("language", "field"), load=load, own_rules="official")

@@ -55,7 +55,8 @@ def points(reply: str, golds: Sequence[str]) -> float:
         return float(re.search(rf"\b{words}\b", _words(said)) is not None)
     if said.isdigit():
         return float(int(said) == int(golds[0]))
-    said = said.lower().replace("the answer is", "").replace("*", "").partition(".")[0].strip()
+    said = said.lower().replace("the answer is", "").replace("*", "")
+    said = (said.partition(".")[0].replace(",", "") if "." in said else said).strip()
     said = "a" if _LEFT in said else "b" if _RIGHT in said else said
     return float(len(said) == 1 and ord(said) - ord("a") == int(golds[0]))
 

@@ -15,9 +15,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, ChoiceRows, choice_task
+from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, ChoiceRows, asked_with, choice_task
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import load_rows, require_cells, single_turn_dialogue
+from eval_tasks.rows.hub_rows import load_rows, require_cells
 from eval_tasks.task import Row, Sample, Scored, Total
 from eval_tasks.totals import macro_total, unit_of
 
@@ -46,9 +46,7 @@ class MmiuRows(ChoiceRows):
         sample = super().to_sample({**rest, **listed}, rules, number, has_gold)
         context = str(row.get("context") or "").strip()
         text = "\n".join([*([context] if context else []), str(question).strip(), str(options).strip()])
-        said = sample.dialogue
-        asked = single_turn_dialogue(said.id, said.images, text + LETTER_DIRECTLY, said.references[0])
-        return replace(sample, dialogue=asked)
+        return asked_with(sample, text + LETTER_DIRECTLY)
 
 
 def load(data: str | None) -> Iterator[Row]:

@@ -11,12 +11,11 @@ omni_bench/utils.py (0.7.2), its task omni_bench_audio_transcript. The audio its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from eval_tasks.readers.mmmu_answer import FORMS
-from eval_tasks.readers.multiple_choice import ChoiceRows, choice_task, options_of
+from eval_tasks.readers.multiple_choice import ChoiceRows, asked_with, choice_task, options_of
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import require_cells, single_turn_dialogue
+from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.task import Row, Sample
 
 CLOSING = "Answer with the option's letter from the given choices directly."
@@ -49,8 +48,7 @@ class OmniRows(ChoiceRows):
         heard = str(row.get("audio content") or "")
         listed = "\n".join(f"{letter}. {text}" for letter, text in options.items())
         text = f"Audio context for the images:\n{heard}\n\nQuestion:\n{question}\n\nOptions:\n{listed}\n\n{CLOSING}"
-        said = sample.dialogue
-        return replace(sample, dialogue=single_turn_dialogue(said.id, said.images, text, said.references[0]))
+        return asked_with(sample, text)
 
 
 HUB = HubRows("lmms-lab-audio/Omni_Bench_fix", "train", columns=(("category", "task type"),))

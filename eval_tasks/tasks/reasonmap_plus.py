@@ -13,13 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from eval_tasks.readers.judged_rows import BOXED
 from eval_tasks.readers.short_answer import ShortAnswerRows
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.task import Row, Sample, Scored, Total, Unit
 
 WEIGHTS = {"easy": 1.0, "middle": 1.5, "hard": 2.0}
-_BOXED = re.compile(r"boxed\{([^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+)\}", re.IGNORECASE)
 _LETTER, _NUMBER = re.compile(r"\b([ABCD])\b", re.IGNORECASE), re.compile(r"([-+]?\d+)")
 _TEXT = re.compile(r"\\text\{([^{}]*)\}", re.IGNORECASE)
 _LEADS: tuple[str, ...] = (
@@ -55,7 +55,7 @@ def points(reply: str, golds: Sequence[str]) -> float | None:
 
 def _conclusion(reply: str) -> str:
     """What a reply puts into a box or behind a lead, else all of it."""
-    if boxed := _BOXED.findall(reply):
+    if boxed := BOXED.findall(reply):
         return " ".join(text.strip() for text in _TEXT.findall(boxed[-1])) or str(boxed[-1]).strip()
     low = reply.lower()
     lead = next((lead for lead in _LEADS if lead in low), None)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from eval_tasks.readers.judged_rows import to_number
 from eval_tasks.readers.short_answer import ShortAnswerRows, is_exact
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.task import Row
@@ -31,15 +32,8 @@ def points(reply: str, golds: Sequence[str]) -> float:
     """1 for the same words or the same number."""
     if is_exact(reply, golds):
         return 1.0
-    numbers = [_to_number(text) for text in (reply, golds[0])]
+    numbers = [to_number(text) for text in (reply, golds[0])]
     return float(None not in numbers and numbers[0] == numbers[1])
-
-
-def _to_number(text: str) -> float | None:
-    try:
-        return float(text.strip().rstrip(".").replace(",", "").removeprefix("$"))
-    except ValueError:
-        return None
 
 
 ROWS = ShortAnswerRows(HUB, "ReMI", points, "accuracy", CLOSING, question=ask, rules="mmcr@2026-11")

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
-from eval_tasks.readers.multiple_choice import ChoiceRows, choice_task, options_of
+from eval_tasks.readers.multiple_choice import ChoiceRows, asked_with, choice_task, options_of
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import require_cells, single_turn_dialogue
+from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.task import Row, Sample
 
 DIRECT = "Answer the question with the option's letter from the given choices directly."
@@ -64,8 +63,7 @@ class PuzzleRows(ChoiceRows):
         shown = f"Options:\n{options}" if listed else "Options: Choose from (A) (B) (C) (D) in the image."
         sample = super().to_sample(row if listed else {**row, "options": [""] * 4}, rules, number, has_gold)
         text = f"Question: {str(question).strip()}\n{shown}\n{DIRECT}"
-        said = sample.dialogue
-        return replace(sample, dialogue=single_turn_dialogue(said.id, said.images, text, said.references[0]))
+        return asked_with(sample, text)
 
 
 ROWS = PuzzleRows(HubRows("neulab/VisualPuzzles", "train"), stem="VisualPuzzles", lmms_read=read_puzzle)

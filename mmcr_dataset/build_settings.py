@@ -14,6 +14,7 @@ import tyro
 from mmcr_dataset.collect.screen import Screen
 from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.filters.keep import Keep
+from mmcr_dataset.filters.rules import read_modes
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.engine import EngineSettings
@@ -44,6 +45,8 @@ class BuildSettings:
             single=210000,multi=100000).
         image_shares: shares of the dialogues with several images by their number, in percent or any unit (the paper:
             2=61.5,3=27.6,4=10.9); what is short is said.
+        rules: change what is done with a dialogue that violates a rule of the text: NAME=drop, NAME=count or NAME=off;
+            the default is the paper's. May be repeated.
         evaluation_sets: decontamination: remove dialogues that show an image of this evaluation set; a folder,
             Parquet or VLMEvalKit TSV. May be repeated.
         estimate_only: estimate the cost of the writer and stop before it.
@@ -68,6 +71,7 @@ class BuildSettings:
     keep_rate: Annotated[float | str | None, arg(metavar="X")] = None
     keep_numbers: Annotated[str | None, arg(name="keep", metavar="KIND=N,...")] = None
     image_shares: Annotated[str | None, arg(metavar="IMAGES=X,...")] = None
+    rules: Annotated[tuple[str, ...], arg(name="rule", metavar="NAME=MODE"), tyro.conf.UseAppendAction] = ()
     evaluation_sets: Annotated[tuple[Path, ...], arg(name="evaluation_set"), tyro.conf.UseAppendAction] = ()
     estimate_only: Annotated[bool, arg(name="estimate")] = False
     screen: Screen = field(default_factory=Screen)
@@ -80,6 +84,7 @@ class BuildSettings:
         for flag, number in (("--single", self.num_single), ("--multi", self.num_multi)):
             if number is not None and number < 0:
                 raise ValueError(f"{flag} {number}: expected a number of documents, 0 or more")
+        read_modes(self.rules)
         if self.keep and self.matcher == "none":
             raise ValueError(
                 "--filter none computes no similarity: remove --similarity_min, --keep_rate, --keep and --image_shares"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cache
@@ -24,6 +25,7 @@ from mmcr_dataset.filters.contamination import SetIndex, index_sets
 from mmcr_dataset.filters.decide import Decisions, decide, thresholds_of
 from mmcr_dataset.filters.prescreen import prescreen
 from mmcr_dataset.filters.report import show_report
+from mmcr_dataset.filters.rules import PAPER, read_modes, violated_but_kept
 from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
 from mmcr_dataset.generate.ranks import GenerateTask
 from mmcr_dataset.generate.run import generate
@@ -36,7 +38,7 @@ from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.progress import log_count, open_bar
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, invalidate_shards, write_jsonl, write_text
 from mmcr_dataset.stage.takedowns import LOG_NAME, Takedowns, load_takedowns, publish_log, read_log
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values
+from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values, without_images
 
 MADE_BY = "build"
 
@@ -105,10 +107,11 @@ def filter_dialogues(
     """Apply takedowns, rules, similarity, decontamination, dedup and the numbers by kind; each with its reason."""
     generated = Stage.open(settings.work, "generate")
     scored = Stage.begin(settings.work, "score", _scored_by(settings))
+    modes = read_modes(settings.rules)
     broken: Decisions = {}
     with open_bar("similarity", "dialogue", generated.count().num_kept) as bar:
         for number, values in read_values(settings.work, "generate"):
-            broken[number] = score_shard(scored, settings.work, number, values, open_once)
+            broken[number] = score_shard(scored, settings.work, number, values, open_once, modes)
             bar.update(len(values))
     drop_other_shards(scored, broken)
     scored.close()
@@ -118,6 +121,8 @@ def filter_dialogues(
     asked["evaluation_sets"] = [one.fingerprint() for one in sets]
     if keep.numbers or keep.image_shares:
         asked["keep"] = {"numbers": dict(keep.numbers), "image_shares": list(keep.image_shares.items())}
+    if modes != PAPER:
+        asked["rules"] = modes
     if taken_out:
         asked["taken_out"] = taken_out.fingerprint()
     stage = Stage.begin(settings.work, "filter", {"input": [generated.content_hash(), scored.content_hash()], **asked})
@@ -129,7 +134,8 @@ def filter_dialogues(
         kept = [with_similarity(value, scores.get(value["id"], [])) for value, reason in decided if reason is None]
         write_jsonl(stage.shard(number, "jsonl"), kept)
         removed = [Removed(value["id"], *reason) for value, reason in decided if reason is not None]
-        stage.finish(number, len(values), len(kept), removed)
+        counted = Counter(name for value in kept for name in violated_but_kept(without_images(value), modes))
+        stage.finish(number, len(values), len(kept), removed, counted=counted)
     return log_count(stage.close())
 
 

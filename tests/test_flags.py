@@ -18,10 +18,11 @@ from tests.training.test_config import FLAGS as TRAINING
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = {
     "mmcr_dataset build": "source output_dir single multi seed licence filter similarity_min keep_rate keep "
-    "image_shares evaluation_set estimate writer temperature max_tokens max_side_px detail "
+    "image_shares rule evaluation_set estimate writer temperature max_tokens max_side_px detail "
     "attempts endpoint max_in_flight max_cost_usd request_timeout_s any_language "
     "max_probability min_probability fetch_in_flight fetch_per_host fetch_attempts "
-    "fetch_timeout_s fetch_opt_outs allow_loopback engine ranks slurm_partition slurm_time reencode",
+    "fetch_timeout_s fetch_opt_outs allow_loopback engine ranks slurm_partition slurm_time slurm_account "
+    "slurm_qos slurm_environment slurm_requeue slurm_dry_run reencode",
     "mmcr_dataset describe": "tokenizer",
     "mmcr_dataset check": "",
     "mmcr_dataset publish": "push_to private revision pr allow_offline force squash_history gated",

@@ -40,6 +40,7 @@ def show_report(work: Path, counts: Sequence[StageCount]) -> str:
         title=work.name.removesuffix(".work"),
         lead="Documents kept and removed by each stage, with reasons.",
         funnel=_to_funnel(counts),
+        counted=[[count.stage, rule, f"{n:,}"] for count in counts for rule, n in count.counted.items()],
         removed=[_to_removed(work, count) for count in counts if count.removed],
         similarities=[
             (kind, _to_similarity(found, least), _to_examples(work, found, least))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mmcr_dataset.collect.language import reason_not_english
 from mmcr_dataset.record.dialogue import MAX_IMAGES, TURNS_MULTI, TURNS_SINGLE, Dialogue, Turn
@@ -73,6 +73,13 @@ def wrong_number_of_turns(dialogue: Dialogue) -> str | None:
     return None if count == expected else f"{count} turns for {len(dialogue.images)} images, expected {expected}"
 
 
+def too_few_turns(dialogue: Dialogue) -> str | None:
+    """At least four turns for one image, at least eight for several."""
+    least = TURNS_SINGLE if len(dialogue.images) == 1 else TURNS_MULTI
+    count = len(dialogue.turns)
+    return None if count >= least else f"{count} turns for {len(dialogue.images)} images, expected at least {least}"
+
+
 def wrong_number_of_images(dialogue: Dialogue) -> str | None:
     """One to four images."""
     count = len(dialogue.images)
@@ -87,6 +94,15 @@ def answer_omits_image(dialogue: Dialogue) -> str | None:
             missing = set()
         if missing:
             return f"turn {number} introduces {sorted(missing)}, its answer does not mention them"
+    return None
+
+
+def answer_omits_mentioned_image(dialogue: Dialogue) -> str | None:
+    """With several images an answer mentions every image that its question mentions without introducing it."""
+    for number, turn in enumerate(dialogue.turns, start=1):
+        missing = mentions(turn.human_text) - set(turn.introduces) - mentions(turn.assistant)
+        if len(dialogue.images) > 1 and missing:
+            return f"turn {number} mentions image {sorted(missing)}, its answer does not"
     return None
 
 
@@ -186,24 +202,57 @@ def not_english(dialogue: Dialogue) -> str | None:
     return reason_not_english(text, LATIN_SHARE_MIN, ENGLISH_SHARE_MIN)
 
 
-RULES: tuple[Callable[[Dialogue], str | None], ...] = (
-    wrong_number_of_images,
-    wrong_number_of_turns,
-    answer_omits_image,
-    image_spoken_of_too_early,
-    refusal,
-    answer_in_list_form,
-    bad_length,
-    repetition,
-    unclear_text,
-    not_english,
+Check = Callable[[Dialogue], str | None]
+MODES = ("drop", "count", "off")
+# Each rule with the section of the paper it is from, and what is done with a dialogue that violates it.
+RULES: tuple[tuple[Check, str, str], ...] = (
+    (wrong_number_of_images, "section 3.1 and appendix B: 1 to 4 images", "drop"),
+    (wrong_number_of_turns, "section 1: four and eight rounds", "drop"),
+    (too_few_turns, "figure 7, rule 1: at least eight rounds", "off"),
+    (answer_omits_image, "figure 7, rule 4: answers cover all images", "drop"),
+    (answer_omits_mentioned_image, "figure 7, rule 4: answers cover all images", "count"),
+    (image_spoken_of_too_early, "figure 7, rules 2 and 3: order of introduction", "drop"),
+    (refusal, "section 3.2: formatting errors", "drop"),
+    (answer_in_list_form, "figure 7, rule 4: no list form", "drop"),
+    (bad_length, "table 1: lengths", "drop"),
+    (repetition, "figure 7, rule 4: no unnecessary repetition", "drop"),
+    (unclear_text, "section 3.2: unclear text", "drop"),
+    (not_english, "section 3.2: unclear text", "drop"),
 )
+PAPER: Mapping[str, str] = {rule.__name__: mode for rule, _, mode in RULES}
 
 
-def reason_to_drop(dialogue: Dialogue) -> tuple[str, str] | None:
-    """Name and detail of the first rule that a dialogue violates, None if it passes all."""
-    for rule in RULES:
-        detail = rule(dialogue)
-        if detail is not None:
-            return rule.__name__, detail
-    return None
+def read_modes(settings: Sequence[str]) -> dict[str, str]:
+    """What is done by each rule, the paper's default with changes.
+
+    Args:
+        settings: changes in the form `NAME=drop`, `NAME=count` or `NAME=off`.
+
+    Raises:
+        ValueError: a change has another form.
+    """
+    modes = dict(PAPER)
+    for setting in settings:
+        name, _, mode = setting.partition("=")
+        if name not in PAPER or mode not in MODES:
+            raise ValueError(
+                f"--rule {setting}: expected NAME=drop, NAME=count or NAME=off with one of {', '.join(PAPER)}"
+            )
+        modes[name] = mode
+    return modes
+
+
+def reason_to_drop(dialogue: Dialogue, modes: Mapping[str, str] = PAPER) -> tuple[str, str] | None:
+    """Name and detail of the first rule with the mode `drop` that a dialogue violates, None if it passes all."""
+    return next(_violated(dialogue, modes, "drop"), None)
+
+
+def violated_but_kept(dialogue: Dialogue, modes: Mapping[str, str] = PAPER) -> list[str]:
+    """Names of the rules with the mode `count` that a dialogue violates."""
+    return [name for name, _ in _violated(dialogue, modes, "count")]
+
+
+def _violated(dialogue: Dialogue, modes: Mapping[str, str], mode: str) -> Iterator[tuple[str, str]]:
+    for rule, _, _ in RULES:
+        if modes[rule.__name__] == mode and (detail := rule(dialogue)) is not None:
+            yield rule.__name__, detail

@@ -11,14 +11,19 @@ from typing import Any
 import numpy as np
 
 from mmcr_dataset.filters.clip_match import Matcher, score_dialogues
-from mmcr_dataset.filters.rules import reason_to_drop
+from mmcr_dataset.filters.rules import PAPER, reason_to_drop
 from mmcr_dataset.record.dialogue import from_json, image_entries
 from mmcr_dataset.stage.stages import Stage, numbered, read_jsonl, write_jsonl
 from mmcr_dataset.stage.work_folder import read_images, without_images
 
 
 def score_shard(
-    scored: Stage, work: Path, number: int, values: Sequence[dict[str, Any]], open_matcher: Callable[[], Matcher | None]
+    scored: Stage,
+    work: Path,
+    number: int,
+    values: Sequence[dict[str, Any]],
+    open_matcher: Callable[[], Matcher | None],
+    modes: Mapping[str, str] = PAPER,
 ) -> list[tuple[str, str] | None]:
     """Compute and write the similarities of a shard's dialogues that pass the rules.
 
@@ -28,13 +33,14 @@ def score_shard(
         number: of the shard.
         values: its dialogues in the form of `dialogue.to_json`.
         open_matcher: called only if a dialogue is not on disk yet.
+        modes: what is done by each rule.
 
     Returns:
         For each dialogue name and detail of the rule that it violates, None if it passes all.
     """
     path = scored.shard(number, "jsonl")
     known = {row["content"]: row["similarity"] for row in read_jsonl(path)} if path.is_file() else {}
-    broken = [reason_to_drop(without_images(value)) for value in values]
+    broken = [reason_to_drop(without_images(value), modes) for value in values]
     sound = [(_hash_content(v), v) for v, reason in zip(values, broken, strict=True) if reason is None]
     new = {
         content: value for content, value in sound if content not in known

@@ -146,13 +146,15 @@ def _show_funnel(folder: Path) -> str:
     path = folder / "funnel.json"
     if not path.is_file():
         return "Not recorded."
-    rows = []
+    rows, counted = [], []
     for stage in json.loads(path.read_text("utf-8")):
+        counted += [f"{escape_markdown(rule)}: {count:,}" for rule, count in stage.get("counted", {}).items()]
         removed = (
             ", ".join(f"{count:,} {escape_markdown(reason)}" for reason, count in stage["removed"].items()) or "none"
         )
         rows.append([stage["stage"], f"{stage['num_in']:,}", f"{stage['num_kept']:,}", removed])
-    return to_table(["stage", "in", "kept", "removed"], rows, right=(1, 2))
+    table = to_table(["stage", "in", "kept", "removed"], rows, right=(1, 2))
+    return f"{table}\n\nKept, but counted by a rule: {', '.join(counted)}." if counted else table
 
 
 def _show_removed(folder: Path) -> str:

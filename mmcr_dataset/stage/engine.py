@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -32,18 +33,33 @@ class EngineSettings:
         num_ranks: number of ranks; shards, max_in_flight and max_cost_usd are divided among them.
         partition: Slurm partition.
         time: time limit of a Slurm task.
+        account: Slurm account that is charged.
+        qos: Slurm quality of service.
+        environment: shell command that each Slurm task runs first, such as `source /path/to/.venv/bin/activate`.
+        requeue: let Slurm start a task again that was preempted or lost its node.
+        dry_run: print the script that would be submitted to Slurm, and stop before anything is read or written.
     """
 
     name: Annotated[Literal["local", "datatrove-local", "slurm", "ray"], arg(name="engine")] = "local"
     num_ranks: Annotated[int, arg(name="ranks")] = 8
     partition: Annotated[str | None, arg(name="slurm_partition")] = None
     time: Annotated[str, arg(name="slurm_time")] = "24:00:00"
+    account: Annotated[str | None, arg(name="slurm_account")] = None
+    qos: Annotated[str | None, arg(name="slurm_qos")] = None
+    environment: Annotated[str | None, arg(name="slurm_environment", metavar="COMMAND")] = None
+    requeue: Annotated[bool, arg(name="slurm_requeue")] = True
+    dry_run: Annotated[bool, arg(name="slurm_dry_run")] = False
 
     def __post_init__(self) -> None:
         if self.num_ranks < 1:
             raise ValueError(f"--ranks {self.num_ranks}: expected at least 1")
         if (self.name == "slurm") != (self.partition is not None):
             raise ValueError(f"--engine {self.name}: --slurm_partition is required for slurm, and for slurm only")
+        if self.name != "slurm" and (self.account or self.qos or self.environment or self.dry_run):
+            raise ValueError(f"--engine {self.name}: flags that begin with --slurm_ go with --engine slurm")
+        for flag, value in (("account", self.account), ("qos", self.qos), ("environment", self.environment)):
+            if value is not None and ("\n" in value or not value.strip()):
+                raise ValueError(f"--slurm_{flag} {value!r}: expected one line of text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +113,28 @@ def launch(job: Job, engine: EngineSettings) -> bool:
         if not left:
             return True
     raise ValueError(f"ranks {left} were killed three times (memory?); run the same command again with fewer --ranks")
+
+
+def show_script(name: str, logs: Path, engine: EngineSettings) -> str:
+    """The script that a job is submitted to Slurm with.
+
+    Args:
+        name: name of the job.
+        logs: folder for the engine's logs.
+        engine: where it runs.
+
+    Raises:
+        ValueError: datatrove is not installed.
+    """
+    with tempfile.TemporaryDirectory() as place:  # datatrove creates the folder of the logs
+        executor = make_executor(Job(name, _do_nothing, Path(place)), engine)
+        settings = executor.get_sbatch_args(min(engine.num_ranks, executor.max_array_size))
+        command = f"srun -l -n 1 launch_pickled_pipeline {Path(place) / 'executor.pik'}"
+        return str(executor.get_launch_file_contents(settings, command)).replace(place, str(logs))
+
+
+def _do_nothing(rank: int) -> None:
+    """The work of a job whose script is only shown."""
 
 
 def _run_on_ray(job: Job, engine: EngineSettings) -> None:
@@ -159,6 +197,8 @@ def make_executor(job: Job, engine: EngineSettings, rank: int | None = None) -> 
     if engine.name == "ray":
         return RayPipelineExecutor(pipeline, mem_per_cpu_gb=1, **shared)
     if rank is None:
-        slurm = {"time": engine.time, "partition": engine.partition or "", "job_name": f"mmcr-{job.name}"}
-        return SlurmPipelineExecutor(pipeline, **slurm, **shared)
+        slurm: dict[str, Any] = {"time": engine.time, "partition": engine.partition or "", "qos": engine.qos}
+        slurm |= {"job_name": f"mmcr-{job.name}", "env_command": engine.environment, "requeue": engine.requeue}
+        account = {"account": engine.account} if engine.account else {}
+        return SlurmPipelineExecutor(pipeline, sbatch_args=account, **slurm, **shared)
     return LocalPipelineExecutor(pipeline, workers=1, local_tasks=1, local_rank_offset=rank, **shared)

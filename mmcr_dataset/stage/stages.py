@@ -35,22 +35,23 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class StageCount:
-    """Counts of a stage: rows in, rows kept, rows removed by reason, kept rows that were mended by what was done."""
+    """Counts of a stage: rows in, kept, removed by reason; kept rows by what was mended, and by rules that count."""
 
     stage: str
     num_in: int
     num_kept: int
     removed: dict[str, int]
     mended: dict[str, int] = field(default_factory=dict)
+    counted: dict[str, int] = field(default_factory=dict)
 
 
 def show_count(count: StageCount) -> str:
     """The counts of a stage on one line."""
-    removed = ", ".join(f"{number} {reason}" for reason, number in count.removed.items())
-    mended = ", ".join(f"{number} {what}" for what, number in count.mended.items())
     done = f"{count.stage:>9}: {count.num_in} in, {count.num_kept} kept"
-    done += f"; removed: {removed}" if removed else ""
-    return f"{done}; mended: {mended}" if mended else done
+    for name in ("removed", "mended", "counted"):
+        numbers = ", ".join(f"{number} {what}" for what, number in getattr(count, name).items())
+        done += f"; {name}: {numbers}" if numbers else ""
+    return done
 
 
 def write_text(path: Path, text: str) -> None:
@@ -191,7 +192,13 @@ class Stage:
         return digest.hexdigest()
 
     def finish(
-        self, number: int, num_in: int, num_kept: int, removed: Iterable[Removed], mended: Mapping[str, int] = {}
+        self,
+        number: int,
+        num_in: int,
+        num_kept: int,
+        removed: Iterable[Removed],
+        mended: Mapping[str, int] = {},
+        counted: Mapping[str, int] = {},
     ) -> None:
         """Write a shard's removed rows, then mark it finished; the shard's own file must exist.
 
@@ -201,13 +208,14 @@ class Stage:
             num_kept: rows in the shard's file.
             removed: the other input rows, in order.
             mended: number of kept rows by what was mended in them.
+            counted: number of kept rows by the rule they violate that only counts.
         """
         removed = list(removed)
         assert num_in == num_kept + len(removed), f"{self.name} shard {number}: {num_in} in, {num_kept} kept, {removed}"
         write_jsonl(self.shard(number, "removed.jsonl"), map(asdict, removed))
         reasons = Counter(row.reason for row in removed)
-        count = {"num_in": num_in, "num_kept": num_kept, "removed": dict(reasons), "mended": dict(mended)}
-        write_text(self.shard(number, "count.json"), json.dumps(count))
+        count = StageCount(self.name, num_in, num_kept, dict(reasons), dict(mended), dict(counted))
+        write_text(self.shard(number, "count.json"), json.dumps(asdict(count)))
 
     def close(self) -> StageCount:
         """Replace the shards of other settings, and write the removed rows to one file a reason."""
@@ -232,14 +240,13 @@ class Stage:
     def count(self) -> StageCount:
         """Sum of the shards' counts."""
         num_in = num_kept = 0
-        removed: Counter[str] = Counter()
-        mended: Counter[str] = Counter()
+        sums: dict[str, Counter[str]] = {name: Counter() for name in ("removed", "mended", "counted")}
         for _, path in numbered(self.folder, "count.json"):
             count = json.loads(path.read_text())
             num_in, num_kept = num_in + count["num_in"], num_kept + count["num_kept"]
-            removed.update(count["removed"])
-            mended.update(count.get("mended", {}))
-        return StageCount(self.name, num_in, num_kept, dict(removed.most_common()), dict(mended.most_common()))
+            for name, numbers in sums.items():
+                numbers.update(count.get(name, {}))
+        return StageCount(self.name, num_in, num_kept, **{name: dict(n.most_common()) for name, n in sums.items()})
 
 
 def _folders(work: Path, name: str) -> tuple[Path, Path]:

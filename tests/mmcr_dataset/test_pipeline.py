@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,27 @@ def test_build_openai_bad_replies_are_counted_by_reason_and_kept(folder: Path, t
     funnel = json.loads((tmp_path / "set" / "funnel.json").read_text())
     assert [stage["num_kept"] for stage in funnel] == [9, 7, 6]
     assert sum(1 for _ in load_dialogues(str(tmp_path / "set"))) == 6
+
+
+def test_build_counts_what_a_rule_only_counts_in_log_report_funnel_and_card(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "set"
+    rules = ["--rule", "answer_omits_image=count", "--rule", "bad_length=off"]
+
+    def silent_reply(request: dict[str, Any]) -> str:
+        return re.sub("In image [0-9]", "In it", good_reply(request))
+
+    flags = ["--writer", "offline", "--filter", "none", "--out", str(out), "--source", str(folder)]
+    with caplog.at_level("INFO"), FakeChatServer(silent_reply) as server:
+        assert openai(folder, out, server, *rules) == 0
+    funnel = json.loads((out / "funnel.json").read_text())[-1]
+    number = funnel["counted"]["answer_omits_image"]
+    assert 0 < number <= funnel["num_kept"]
+    assert f"counted: {number} answer_omits_image" in caplog.text
+    assert "Kept, but counted by a rule" in (out.with_name("set.work") / "report.html").read_text()
+    assert f"answer\\_omits\\_image: {number}" in (out / "README.md").read_text()
+    assert main(["build", *flags, "--rule", "list=off"]) == 2
 
 
 def test_build_again_asks_again_what_was_refused_and_only_that(folder: Path, tmp_path: Path) -> None:

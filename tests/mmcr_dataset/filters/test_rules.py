@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,15 @@ import pytest
 
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.filters.clip_match import Pair, open_matcher, score_dialogues, split_text, texts_about
-from mmcr_dataset.filters.rules import RULES, mentions, reason_to_drop, refusal
+from mmcr_dataset.filters.rules import (
+    MODES,
+    RULES,
+    mentions,
+    read_modes,
+    reason_to_drop,
+    refusal,
+    violated_but_kept,
+)
 from mmcr_dataset.filters.scores import score_shard
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce, to_json
 from mmcr_dataset.record.images import decode_rgb
@@ -93,7 +102,36 @@ def test_reason_to_drop_other_language_is_not_english(answer: str, good: Dialogu
 
 def test_rules_are_all_tried_by_a_test() -> None:
     tried = {*ANSWERS, "wrong_number_of_turns", "answer_omits_image", "wrong_number_of_images", "not_english"}
-    assert {rule.__name__ for rule in RULES} == tried
+    tried |= {"too_few_turns", "answer_omits_mentioned_image"}
+    assert {rule.__name__ for rule, _, _ in RULES} == tried
+    assert {mode for _, _, mode in RULES} <= set(MODES)
+    assert all(re.match(r"(section|figure|table) \d", section) for _, section, _ in RULES)
+
+
+def test_at_least_eight_turns_is_another_rule_than_exactly_eight(good: Dialogue) -> None:
+    extra = Turn(("And what else?",), "There is nothing else that we see in image 1 or beside it.")
+    longer, shorter = replace(good, turns=(*good.turns, extra)), replace(good, turns=good.turns[:7])
+    at_least = read_modes(["wrong_number_of_turns=off", "too_few_turns=drop"])
+    assert [(reason_to_drop(one) or ("none",))[0] for one in (longer, shorter)] == ["wrong_number_of_turns"] * 2
+    assert reason_to_drop(longer, at_least) is None
+    assert reason_to_drop(shorter, at_least) == ("too_few_turns", "7 turns for 2 images, expected at least 8")
+
+
+def test_answer_that_omits_a_mentioned_image_is_counted_and_kept(good: Dialogue) -> None:
+    turns = list(good.turns)
+    turns[4] = Turn(("How does image 1 differ from image 2?",), "It is the brighter one of both, as image 2 is dark.")
+    omits = replace(good, turns=tuple(turns))
+    assert (reason_to_drop(omits), violated_but_kept(omits)) == (None, ["answer_omits_mentioned_image"])
+    assert violated_but_kept(good) == []
+    dropping = read_modes(["answer_omits_mentioned_image=drop"])
+    assert reason_to_drop(omits, dropping) is not None
+    assert violated_but_kept(omits, dropping) == []
+
+
+@pytest.mark.parametrize("setting", ["", "refusal", "refusal=on", "no_such_rule=off", "=drop"])
+def test_unknown_rule_or_mode_is_refused(setting: str) -> None:
+    with pytest.raises(ValueError, match="--rule"):
+        read_modes([setting])
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from mmcr_dataset.__main__ import main
 from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.ranks import GenerateTask, to_rank
@@ -176,3 +177,28 @@ def test_slurm_job_script_names_ranks_partition_and_time(tmp_path: Path) -> None
 def test_engine_wrong_setting_says_what_is_expected(engine: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         EngineSettings(**engine)
+
+
+def test_dry_run_prints_the_script_and_touches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--source", str(tmp_path), "--output_dir", str(tmp_path / "set"), "--endpoint", "http://127.0.0.1:1/v1#m"]
+    flags += ["--engine", "slurm", "--ranks", "64", "--slurm_partition", "cpu", "--slurm_time", "02:00:00"]
+    ours = ["--slurm_account", "lab", "--slurm_qos", "low", "--slurm_environment", "source env/bin/activate"]
+    assert main(["build", *flags, *ours, "--no_slurm_requeue", "--slurm_dry_run"]) == 0
+    script = capsys.readouterr().out
+    for line in ("account=lab", "qos=low", "partition=cpu", "time=02:00:00", "array=0-63", "job-name=mmcr-generate"):
+        assert f"#SBATCH --{line}\n" in script
+    assert "requeue" not in script
+    assert "\nsource env/bin/activate\n" in script
+    assert f"{tmp_path}/set.work/engine/executor.pik" in script
+    assert list(tmp_path.iterdir()) == []
+    assert main(["build", *flags, "--slurm_dry_run"]) == 0
+    script = capsys.readouterr().out
+    assert "#SBATCH --requeue\n" in script
+    assert "qos" not in script
+    assert "account" not in script
+
+
+@pytest.mark.parametrize("flag", [["--slurm_account", "lab"], ["--slurm_dry_run"]])
+def test_flags_of_slurm_without_slurm_are_refused(flag: list[str], tmp_path: Path) -> None:
+    flags = ["--source", "demo", "--output_dir", str(tmp_path / "set"), "--writer", "offline", "--filter", "none"]
+    assert main(["build", *flags, *flag]) == 2

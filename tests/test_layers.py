@@ -198,7 +198,7 @@ def test_module_names_are_nouns_of_one_concept() -> None:
 def test_no_module_carries_the_name_of_a_library() -> None:
     """`accelerate launch training/train.py` puts training/ first on sys.path, where datasets.py would be `datasets`."""
     installed = importlib.metadata.packages_distributions().items()
-    taken = {name for name, owners in installed if set(owners) != {"mmcr"}} | set(sys.stdlib_module_names)
+    taken = {name for name, owners in installed if set(owners) != {"mmcr-vlm"}} | set(sys.stdlib_module_names)
     for path in modules():
         if path.stem not in ("__init__", "__main__"):
             assert path.stem not in taken, f"{path.relative_to(ROOT)} has the name of an installed package"

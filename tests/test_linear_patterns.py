@@ -45,7 +45,7 @@ def test_the_check_finds_a_quadratic_pattern() -> None:
 
 def test_every_pattern_is_found() -> None:
     found, unknown = patterns()
-    assert len(found) > 250
+    assert len(found) > 200  # a pattern that a module compiles once and uses by name is one
     assert {place.partition(":")[0] for place in unknown} <= OWN_WORDS.keys()
     recorded = {name.partition(",")[0] for name in built_at_run_time()}
     assert {place for place, why in OWN_WORDS.items() if why.startswith("recorded")} <= recorded

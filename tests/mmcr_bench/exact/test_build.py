@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import io
 import json
 import shutil
@@ -306,7 +307,7 @@ def test_show_writes_a_page(small_set: Path, tmp_path: Path, groups: Groups) -> 
     group = next(iter(groups))
     assert main(["exact", "show", str(small_set), group, "--output_file", str(page)]) == 0
     text = page.read_text()
-    assert groups[group]["linked"].dialogue.turns[-1].human_text in text
+    assert groups[group]["linked"].dialogue.turns[-1].human_text in html.unescape(text)
     assert "data:image/jpeg" in text
 
 

@@ -34,7 +34,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "hallucination": ("hallusion_bench", "pope"),
     "reasoning": (
         *("logicvista", "m4u", "mathverse", "mathvision", "mathvista", "mmmu_pro", "omnibench", "prismm_bench"),
-        *("r1_onevision_bench", "reasonmap_plus", "topviewrs", "viverbench", "visual_puzzles"),
+        *("r1_onevision_bench", "reason_rft", "reasonmap_plus", "topviewrs", "viverbench", "visual_puzzles"),
     ),
 }
 

@@ -19,7 +19,7 @@ from tests.conftest import image_bytes
 Write = Callable[..., str]
 GOLDEN = Path(__file__).parents[2] / "golden" / "prompts"
 IMAGES = [base64.b64encode(image_bytes(number)).decode() for number in range(2)]
-ASKED = ("question", "questions", "query_wo", "sentence")
+ASKED = ("question", "questions", "problem", "query_wo", "sentence")
 FILES = {  # task -> (file, column of the image, number of images)
     "blink": ("BLINK", "image_1", 1),
     "muirbench": ("MUIRBench", "image_list", 2),
@@ -49,6 +49,7 @@ FILES = {  # task -> (file, column of the image, number of images)
     "mathvision": ("MathVision", "decoded_image", 1),
     "logicvista": ("LogicVista", "image", 1),
     "r1_onevision_bench": ("r1-onevision", "image", 1),
+    "reason_rft": ("Reason-RFT", "image", 2),
     "nlvr2": ("NLVR2", "image", 2),
     "m4u": ("M4U", "image_files", 2),
     "omnibench": ("OmniBench", "image", 1),
@@ -94,6 +95,7 @@ def test_every_named_task_is_asked_from_rows_in_its_published_form(tmp_path: Pat
         "mathvision",
         "logicvista",
         "r1_onevision_bench",
+        "reason_rft",
         "m4u",
         "omnibench",
         "memlens",

@@ -195,3 +195,12 @@ def test_the_list_filters_and_says_which_tasks_need_a_judge(capsys: pytest.Captu
     judged = {name for name, task in tasks.items() if task.judge == "bench" or not task.is_read_by_rules}
     assert judged == set(FILTERS["judged"])
     assert {name for names in (*FILTERS.values(), *GROUPS.values()) for name in names} <= set(tasks)
+
+
+def test_a_task_without_vlmevalkits_rules_refuses_its_adapters_rules() -> None:
+    tasks = [load_task(path) for path in find_tasks().values()]
+    others = [task for task in tasks if not any(rules.startswith("vlmevalkit") for rules in task.rules)]
+    assert {"mmmu_pro", "omnibench", "m4u"} <= {task.name for task in others}
+    for task in others:
+        with pytest.raises(ValueError, match=f"task {task.name} has no rules"):
+            task.check_rules("vlmevalkit@2025-03:qwen2_vl")

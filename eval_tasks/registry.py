@@ -34,7 +34,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "hallucination": ("hallusion_bench", "pope"),
     "reasoning": (
         *("logicvista", "m4u", "mathverse", "mathvision", "mathvista", "mmmu_pro", "omnibench", "prismm_bench"),
-        *("r1_onevision_bench", "reasonmap_plus", "topviewrs", "viverbench", "visual_puzzles"),
+        *("r1_onevision_bench", "reason_rft", "reasonmap_plus", "topviewrs", "viverbench", "visual_puzzles"),
     ),
 }
 
@@ -91,8 +91,8 @@ def show_tasks(found: Mapping[str, Path], only: str | None = None) -> str:
         judge = "needed" if name in FILTERS["judged"] else "no"
         about = [_fact(found[name], fact)[:width] for fact, width in (("Rows", 24), ("Metric", 44))]
         rows.append((name, *kinds, judge, *about, first_line(found[name])))
-    lines = ["{:17}{:9}{:9}{:8}{:26}{:46}{}".format(*row).rstrip() for row in rows]
-    groups = [] if only else [f"{name:17}group: {', '.join(members)}" for name, members in GROUPS.items()]
+    lines = ["{:20}{:9}{:9}{:8}{:26}{:46}{}".format(*row).rstrip() for row in rows]
+    groups = [] if only else [f"{name:20}group: {', '.join(members)}" for name, members in GROUPS.items()]
     return "\n".join(lines + groups + ([] if only else [f"filters (--list --tasks NAME): {', '.join(FILTERS)}"]))
 
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -139,4 +139,6 @@ def names_in(results: Mapping[str, Any]) -> set[str]:
 
 
 if __name__ == "__main__":
-    print(f"{len(run_all(Path(sys.argv[1]))['tasks'])} tasks")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    print(f"{len(run_all(parser.parse_args().folder)['tasks'])} tasks")

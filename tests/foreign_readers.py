@@ -39,6 +39,7 @@ from eval_tasks.tasks import (
     multiverse,
     omnibench,
     realworldqa,
+    reason_rft,
     reasonmap_plus,
     seedbench_2_plus,
     visual_puzzles,
@@ -148,6 +149,7 @@ READERS: dict[str, Callable[[str], object]] = {
         f"mmlongbench.points, {metric}": partial(mmlongbench.points, golds=["1", metric, "Answer:"])
         for metric in ("sub_em", "binary_acc", "soft_acc", "mc_acc", "cls_acc", "rouge")
     },
+    "reason_rft.points": partial(reason_rft.points, golds=["change_size(1, small)"]),
     "omnibench.read_omni": partial(omnibench.read_omni, options=OPTIONS),
     "mmiu.split_options": mmiu.split_options,
     "multiverse.read_ticks": partial(multiverse.read_ticks, num_criteria=3),

@@ -1,7 +1,7 @@
 """LogicVista: logical reasoning about figures, with one or several right letters.
 
 Source: VLMEvalKit's LogicVista.tsv, or Hub lscpku/LogicVista (split test)
-Licence: see the Hub card · Rows: 448
+Licence: see the Hub card · Rows: all of the table
 Metric: accuracy, and by skill (a question may have several) · Paper: arXiv 2407.04973
 
 Columns, the question as the whole prompt and skills: VLMEvalKit image_vqa.py and utils/logicvista.py (August 2026). It

@@ -1,7 +1,7 @@
 """MathVerse testmini: 788 problems in five versions each, from text-dominant to vision-only.
 
 Source: Hub CaraJ/MathVerse-lmmseval (configuration and split testmini), or VLMEvalKit's MathVerse_MINI.tsv
-Licence: MIT · Rows: 3940
+Licence: see the Hub card · Rows: 3940
 Metric: accuracy, and by version of the problem; versions of a problem are one cluster · Paper: arXiv 2403.14624
 
 Columns and what is asked (query_wo on the Hub, question in the table): lmms-eval mathverse/ (0.7.2), VLMEvalKit

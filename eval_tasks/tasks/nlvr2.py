@@ -1,7 +1,7 @@
 """NLVR2: is a sentence true of a pair of images?
 
 Source: Hub lmms-lab/NLVR2 (split balanced_test_public), or rows of that form
-Licence: CC BY 4.0 · Rows: 2316
+Licence: CC BY 4.0 (sentences) · Rows: all of the split
 Metric: accuracy, and F1 of true · Paper: arXiv 1811.00491
 
 Columns (sentence, label of true or false, left_image, right_image) from public loaders of the Hub's data; rows with

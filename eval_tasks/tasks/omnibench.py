@@ -1,7 +1,7 @@
 """OmniBench, image part: what one hears is given as text, and the image is shown.
 
 Source: Hub lmms-lab-audio/Omni_Bench_fix (split train)
-Licence: see the Hub card · Rows: 1142
+Licence: see the Hub card · Rows: all of the split
 Metric: accuracy, and by type of task · Paper: arXiv 2409.15272
 
 Columns (image, audio content, question, options, answer as the option's text, task type), prompt and parser: lmms-eval

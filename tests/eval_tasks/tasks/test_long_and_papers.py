@@ -11,7 +11,7 @@ import pytest
 from eval_tasks.readers.judged_rows import plain_points, read_mark
 from eval_tasks.readers.long_context import after_prefix, chosen, counted, labelled, rouge_lsum, says
 from eval_tasks.task import Scored
-from eval_tasks.tasks import convbench, logicvista, mm_niah, mmlongbench, prismm_bench
+from eval_tasks.tasks import convbench, logicvista, mm_niah, mmlongbench, prismm_bench, reason_rft
 from tests.conftest import image_bytes
 
 ASKED = {"question": "What is wrong?", "choices": ["the sum", "the name"], "letters": ["B", "A"], "answer": "B"}
@@ -118,3 +118,16 @@ def test_judged_answers_are_decided_by_rules_first() -> None:
 def test_needles_are_read_by_number_letter_or_word() -> None:
     assert [mm_niah.points(reply, ["1", "choice"]) for reply in ("1", "B", "**b**. x", "A", "none")] == [1, 1, 1, 0, 0]
     assert [mm_niah.points(reply, ["eleven"]) for reply in ("It is 11 here", "111")] == [1.0, 0.0]
+
+
+def test_a_transformation_has_points_for_what_its_steps_share() -> None:
+    gold = ["change_size(1, small), change_color(2, red)"]
+    said = ["<answer>change_size(1, 'small'), change_color(2, red)</answer>", "change_size(1, small)"]
+    said += [
+        "change_size(1, large), change_color(3, red)",
+        "change_size(4, large)",
+        "none",
+        "<answer>change_size(1, small)",
+    ]
+    assert [reason_rft.points(reply, gold) for reply in said] == [1.0, 0.5, 0.5, 0.125, 0.0, 0.5]
+    assert [reason_rft.points(reply, ["5"]) for reply in ("<think>4</think><answer> 5.0 </answer>", "4")] == [1.0, 0.0]

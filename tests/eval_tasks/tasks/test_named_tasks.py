@@ -19,7 +19,7 @@ from tests.conftest import image_bytes
 Write = Callable[..., str]
 GOLDEN = Path(__file__).parents[2] / "golden" / "prompts"
 IMAGES = [base64.b64encode(image_bytes(number)).decode() for number in range(2)]
-ASKED = ("question", "questions", "query_wo", "sentence")
+ASKED = ("question", "questions", "problem", "query_wo", "sentence")
 FILES = {  # task -> (file, column of the image, number of images)
     "blink": ("BLINK", "image_1", 1),
     "muirbench": ("MUIRBench", "image_list", 2),
@@ -49,6 +49,7 @@ FILES = {  # task -> (file, column of the image, number of images)
     "mathvision": ("MathVision", "decoded_image", 1),
     "logicvista": ("LogicVista", "image", 1),
     "r1_onevision_bench": ("r1-onevision", "image", 1),
+    "reason_rft": ("Reason-RFT", "image", 2),
     "nlvr2": ("NLVR2", "image", 2),
     "m4u": ("M4U", "image_files", 2),
     "omnibench": ("OmniBench", "image", 1),
@@ -94,6 +95,7 @@ def test_every_named_task_is_asked_from_rows_in_its_published_form(tmp_path: Pat
         "mathvision",
         "logicvista",
         "r1_onevision_bench",
+        "reason_rft",
         "m4u",
         "omnibench",
         "memlens",
@@ -193,3 +195,12 @@ def test_the_list_filters_and_says_which_tasks_need_a_judge(capsys: pytest.Captu
     judged = {name for name, task in tasks.items() if task.judge == "bench" or not task.is_read_by_rules}
     assert judged == set(FILTERS["judged"])
     assert {name for names in (*FILTERS.values(), *GROUPS.values()) for name in names} <= set(tasks)
+
+
+def test_a_task_without_vlmevalkits_rules_refuses_its_adapters_rules() -> None:
+    tasks = [load_task(path) for path in find_tasks().values()]
+    others = [task for task in tasks if not any(rules.startswith("vlmevalkit") for rules in task.rules)]
+    assert {"mmmu_pro", "omnibench", "m4u"} <= {task.name for task in others}
+    for task in others:
+        with pytest.raises(ValueError, match=f"task {task.name} has no rules"):
+            task.check_rules("vlmevalkit@2025-03:qwen2_vl")

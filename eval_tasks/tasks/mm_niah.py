@@ -11,7 +11,6 @@ the number of the option; the others are right if the gold stands in the reply a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from string import ascii_uppercase
 
@@ -51,14 +50,26 @@ def points(reply: str, golds: Sequence[str]) -> float:
     """
     said = reply.strip(".")
     if len(golds) == 1:
-        words = re.escape(_words(golds[0]))
-        return float(re.search(rf"\b{words}\b", _words(said)) is not None)
+        return float(_stands_in(_words(golds[0]), _words(said)))
     if said.isdigit():
         return float(int(said) == int(golds[0]))
     said = said.lower().replace("the answer is", "").replace("*", "")
     said = (said.partition(".")[0].replace(",", "") if "." in said else said).strip()
     said = "a" if _LEFT in said else "b" if _RIGHT in said else said
     return float(len(said) == 1 and ord(said) - ord("a") == int(golds[0]))
+
+
+def _stands_in(words: str, text: str) -> bool:
+    """Whether a text has these words, between boundaries of words."""
+    at = text.find(words)
+    while at >= 0 and not (_is_boundary(text, at) and _is_boundary(text, at + len(words))):
+        at = text.find(words, at + 1)
+    return at >= 0
+
+
+def _is_boundary(text: str, at: int) -> bool:
+    before, after = (sign.isalnum() or sign == "_" for sign in (text[at - 1 : at] if at else "", text[at : at + 1]))
+    return before != after
 
 
 def _words(text: str) -> str:

@@ -19,16 +19,26 @@ class Describe:
     Attributes:
         folder: a data set folder.
         tokenizer: count tokens with this tokenizer.json instead of words and punctuation.
+        count_as: count the images as this model family does, from their sizes; needs the family's --tokenizer.
     """
 
     folder: Positional[Path]
     tokenizer: Path | None = None
+    count_as: Literal["ovis2", "qwen2_5_vl"] | None = None
 
     def run(self) -> None:
-        """Print the table, then a histogram for each configuration."""
-        from mmcr_dataset.publish.describe import count_tokens, describe, load_token_counter, show_histogram, show_table
+        """Print the table, then a histogram for each configuration.
 
-        statistics = describe(self.folder, load_token_counter(self.tokenizer) if self.tokenizer else count_tokens)
+        Raises:
+            ValueError: `--count_as` without `--tokenizer`.
+        """
+        from mmcr_dataset.publish.describe import count_tokens, describe, load_token_counter, show_histogram, show_table
+        from mmcr_dataset.publish.image_tokens import COUNTS
+
+        if self.count_as is not None and self.tokenizer is None:
+            raise ValueError(f"--count_as {self.count_as}: give also --tokenizer, the tokenizer.json of that family")
+        count = load_token_counter(self.tokenizer) if self.tokenizer else count_tokens
+        statistics = describe(self.folder, count, COUNTS[self.count_as] if self.count_as else None)
         print(show_table(statistics))
         for name, numbers in statistics.items():
             print(f"\ntokens a dialogue, {name}\n{show_histogram(numbers)}")

@@ -23,7 +23,7 @@ FLAGS = {
     "max_probability min_probability fetch_in_flight fetch_per_host fetch_attempts "
     "fetch_timeout_s fetch_opt_outs allow_loopback engine ranks slurm_partition slurm_time slurm_account "
     "slurm_qos slurm_environment slurm_requeue slurm_dry_run reencode",
-    "mmcr_dataset describe": "tokenizer",
+    "mmcr_dataset describe": "tokenizer count_as",
     "mmcr_dataset check": "",
     "mmcr_dataset publish": "push_to private revision pr allow_offline force squash_history gated",
     "mmcr_dataset remove": "ids url_pattern owner images reason purge",

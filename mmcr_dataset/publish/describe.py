@@ -1,7 +1,7 @@
 """Compute the paper's Table 1 and histograms of lengths from the published rows.
 
 By default a word or punctuation mark counts as one token, and an image as 256 (one Ovis2 tile of 448 pixels).
-`--tokenizer` counts text with a tokenizer file instead.
+`--tokenizer` counts text with a tokenizer file instead, `--count_as` images as a model family does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from mmcr_dataset.publish.image_tokens import Size
 from mmcr_dataset.publish.markdown_table import to_table
+from mmcr_dataset.publish.parquet import to_row_groups
+from mmcr_dataset.record.images import open_image
 from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.stages import write_text
 
@@ -104,30 +107,44 @@ def load_token_counter(path: Path) -> Callable[[str], int]:
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def describe(folder: Path, count: Callable[[str], int] = count_tokens) -> dict[str, Statistics]:
-    """Statistics of each configuration (`single`, `multi`) of a data set folder; images are not read.
+def describe(
+    folder: Path,
+    count: Callable[[str], int] = count_tokens,
+    count_images: Callable[[Sequence[Size]], int] | None = None,
+) -> dict[str, Statistics]:
+    """Statistics of each configuration (`single`, `multi`) of a data set folder.
 
     Args:
         folder: a data set folder.
         count: counts the tokens of a text.
+        count_images: counts the tokens of the images of a dialogue from their sizes, which are read from the images;
+            None for `IMAGE_TOKENS` each.
 
     Raises:
         ValueError: the folder has no rows.
     """
     rows: dict[str, list[dict[str, Any]]] = {"single": [], "multi": []}
-    for path, table in read_shards(folder, _COLUMNS):
-        rows["multi" if path.parent.name == "multi" else "single"] += table.to_pylist()
+    for path, table in read_shards(folder, _COLUMNS if count_images is None else [*_COLUMNS, "images"]):
+        of_kind = rows["multi" if path.parent.name == "multi" else "single"]
+        for part in to_row_groups(table):
+            of_kind += [_with_image_tokens(row, count_images) for row in part.to_pylist()]
     found = {name: _describe_rows(these, count) for name, these in rows.items() if these}
     if not found:
         raise ValueError(f"{folder}: no rows; expected a folder written by `python -m mmcr_dataset build`")
     return found
 
 
+def _with_image_tokens(row: dict[str, Any], count_images: Callable[[Sequence[Size]], int] | None) -> dict[str, Any]:
+    images = row.pop("images", [])
+    if count_images is None:
+        return row | {"image_tokens": IMAGE_TOKENS * row["num_images"]}
+    return row | {"image_tokens": count_images([open_image(image["bytes"]).size for image in images])}
+
+
 def _describe_rows(rows: Sequence[dict[str, Any]], count: Callable[[str], int]) -> Statistics:
     tokens = np.array(
         [
-            sum(count(entry["value"].replace("<image>", "")) for entry in row["conversations"])
-            + IMAGE_TOKENS * row["num_images"]
+            sum(count(entry["value"].replace("<image>", "")) for entry in row["conversations"]) + row["image_tokens"]
             for row in rows
         ]
     )

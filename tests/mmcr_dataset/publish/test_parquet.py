@@ -17,8 +17,10 @@ from mmcr_dataset.__main__ import main
 from mmcr_dataset.publish import parquet
 from mmcr_dataset.publish.card import refresh_card, write_card
 from mmcr_dataset.publish.describe import IMAGE_TOKENS, count_tokens, describe, show_histogram, write_statistics
+from mmcr_dataset.publish.image_tokens import COUNTS
 from mmcr_dataset.publish.parquet import ROWS_A_GROUP, ShardWriter, shard_of, write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, Generation, Source
+from mmcr_dataset.record.images import open_image
 from mmcr_dataset.record.load import load_dialogues
 from mmcr_dataset.stage.takedowns import private_log, redact_log
 
@@ -215,6 +217,27 @@ def test_describe_tokenizer_file_counts_instead(
     assert letters_said != capsys.readouterr().out
     assert main(["describe", str(dataset), "--tokenizer", "nothing.json"]) == 2
     assert "expected a tokenizer.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("family", ["ovis2", "qwen2_5_vl"])
+def test_describe_counts_images_as_a_family_does(
+    family: str, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tokenizers import Tokenizer, models
+
+    Tokenizer(models.WordLevel({"x": 0}, unk_token="x")).save(str(tmp_path / "tokenizer.json"))
+    flags = ["--tokenizer", str(tmp_path / "tokenizer.json"), "--count_as", family]
+    assert main(["describe", str(dataset), *flags]) == 0
+    capsys.readouterr()
+    counted = describe(dataset, lambda text: 0, COUNTS[family])
+    images = {
+        name: [[open_image(image.data).size for image in row.images] for row in load_dialogues(str(dataset), name)]
+        for name in ("single", "multi")
+    }
+    for name, sizes in images.items():
+        assert counted[name].tokens_max == max(map(COUNTS[family], sizes))
+    assert main(["describe", str(dataset), *flags[2:]]) == 2
+    assert "--tokenizer" in capsys.readouterr().err
 
 
 def test_describe_empty_folder_is_a_clear_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from mmcr_bench.review.keeper_page import do_act, to_overview
 from mmcr_bench.review.progress import next_item, to_next_steps
 from mmcr_bench.review.rounds import Event, Item, Kind, ReviewConflict
 from mmcr_bench.review.shown import SHOWN_CRITERIA, find_before, to_shown_turns
-from mmcr_bench.review.site import Site, make_site
+from mmcr_bench.review.site_pages import Site, make_site
 
 NOTE_MAX = 4000
 

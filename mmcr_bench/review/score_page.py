@@ -14,7 +14,7 @@ from mmcr_bench.review.accounts import Accounts, User
 from mmcr_bench.review.forms import Form, Refused, first
 from mmcr_bench.review.score_log import ScoreLog
 from mmcr_bench.review.shown import to_shown_turns
-from mmcr_bench.review.site import Site, make_site
+from mmcr_bench.review.site_pages import Site, make_site
 
 _BANDS = ("1-2", "3-4", "5-6", "7-8", "9-10")
 

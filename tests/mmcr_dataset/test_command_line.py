@@ -233,7 +233,10 @@ def test_ctrl_c_ends_in_one_line_and_130(words: list[str], tmp_path: Path) -> No
         url = f"{server.base_url}#m" if words[0] == "mmcr_dataset" else f"api:{server.base_url}#m"
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", *words, url, "--output_dir", str(tmp_path / "out")]
+        # a job that was started in the background ignores Ctrl-C, and so would what it starts
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment)
+        signal.signal(signal.SIGINT, before)
         deadline = time.monotonic() + 400
         while not server.requests and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.2)

@@ -45,6 +45,7 @@ PROGRAM = Program(
         "canaries": "mmcr_bench.trust.commands:Canaries",
         "penalties": "mmcr_bench.trust.commands:Penalties",
         "bridge": "mmcr_bench.trust.commands:Bridge",
+        "drift": "mmcr_bench.trust.commands:Drift",
         "self-preference": "mmcr_bench.trust.commands:SelfPreference",
     },
     extra="bench",

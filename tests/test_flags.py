@@ -60,6 +60,7 @@ FLAGS = {
     "mmcr_bench canaries": "judge judge_prompt split limit ledger max_cost_usd allow_unknown_price",
     "mmcr_bench penalties": "",
     "mmcr_bench bridge": "old new judge_prompt output_file bench ledger max_cost_usd allow_unknown_price",
+    "mmcr_bench drift": "run judge judge_prompt limit max_cost_usd allow_unknown_price",
     "mmcr_bench self-preference": "run judge generator bench ledger max_cost_usd allow_unknown_price",
     "eval_tasks run": "model tasks list data judge rules output_dir limit max_new_tokens batch_size model_args "
     "gen_kwargs log_samples tasks_from system_prompt thinking max_thinking_tokens num_samples extra_body dtype "

@@ -117,6 +117,47 @@ class Bridge:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """Judge the same replies again, and chart the shifts since the first check; exit code 1 if the last is out.
+
+    Attributes:
+        folder: folder of the history, made by the first check.
+        run_folder: run with the replies; the same one in every check.
+        judge: api:URL#MODEL, or a comma-separated panel.
+        judge_prompt: ours or paper (structure and scale of the paper's Figure 8).
+        limit: number of dialogues, drawn by a hash of their ids.
+        max_cost_usd: stop before the check exceeds so many US dollars.
+        allow_unknown_price: ask a judge whose price is not known.
+    """
+
+    folder: Positional[Annotated[Path, arg(metavar="FOLDER")]]
+    run_folder: Annotated[Path, arg(name="run", metavar="RUN")]
+    judge: str
+    judge_prompt: str | None = None
+    limit: int = 60
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
+
+    def run(self) -> int:
+        """Print the control chart.
+
+        Raises:
+            ValueError: the history is of other anchors or another judge, or the judge gave too few verdicts.
+        """
+        from mmcr_bench.judge.judge_spec import with_prompt
+        from mmcr_bench.judge.spending import spending
+        from mmcr_bench.trust.drift import check_drift, measure_shift, show_chart
+        from mmcr_bench.trust.runs import read_run
+
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            spec = with_prompt(self.judge, self.judge_prompt)
+            history = check_drift(self.folder, read_run(self.run_folder), self.limit, spec)
+        print(show_chart(history))
+        last = measure_shift(history[0], history[-1])
+        return 1 if last is not None and last.is_out else 0
+
+
+@dataclass(frozen=True)
 class SelfPreference:
     """Measure the self-preference bias of judges: do they favour models of their own family?
 

@@ -4,6 +4,7 @@ Topics are judged one after another in a random order. For their mean difference
 mean over g of the products of exp(x) / cosh(x), x = g * d / s, s the root mean square of d so far. Where both models
 are equally good, a sign is as likely as the other whatever the size of d. So each product is a martingale and exceeds
 1 / alpha with a probability of at most alpha, looked at after every topic (Ville's inequality).
+Differences that are skewed with a mean of 0 are not covered: the bound is for models that are interchangeable.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class SequentialResult:
         lines = [
             f"{verdict}: overall {self.difference:+.2f} of 10 ({self.name_b} minus {self.name_a}) over "
             f"{self.num_topics} of {self.all_topics} topics, e-value {self.e_value:.3g} (needed {1 / ALPHA:.0f}: at "
-            f"most {ALPHA:.0%} false verdicts, whenever it stops)",
+            f"most {ALPHA:.0%} false verdicts on interchangeable models, at any stop; not for skewed differences)",
             f"asked for {2 * self.num_judged} of {2 * self.all_dialogues} judgements, {2 * saved} saved "
             f"({saved / self.all_dialogues:.0%})",
             "The difference at an early stop is too large on average; judge everything for a number to report.",

@@ -80,8 +80,9 @@ def ask_ruled(script: Script, slots: Slots) -> Made | None:
 
 
 def ask_rule(script: Script, slots: Slots) -> Made | None:
-    """A rule for counting, and a number under it."""
-    if script.state.rule is not None:
+    """A rule for counting, and a number under it; the rule names a value that its attribute has."""
+    named = script.domain.attributes[slots["rule_by"]].values
+    if script.state.rule is not None or slots["rule_value"] >= len(named):
         return None
     by, image, value, *rule = (_told(script, slot) for slot in ("by", "pic", "value", *RULE))
     return Made(("count", by, image, value, *rule), "number", things=(by, value, image), is_counting=True)

@@ -201,3 +201,11 @@ def test_nothing_refers_to_an_empty_dialogue(op: str) -> None:
     slots = dict.fromkeys(("attr", "by", "cell", "pic", "name", "nth", "value", "pic_a"), 0)
     slots |= {"pic_b": 1, "pic_c": 2, "least": 1}
     assert make(op, START, slots) is None
+
+
+def test_a_rule_names_a_value_that_its_attribute_has() -> None:
+    """The other half of a pair may change the attribute of a rule: there are more colours than shapes."""
+    rule = {"rule_by": COLOUR, "rule_value": len(START.domain.attributes[SHAPE].values), "times": 2}
+    asked = {**rule, "by": COLOUR, "value": RED, "pic": 0}
+    assert is_asked(START, "rule", **asked)
+    assert not is_asked(START, "rule", **{**asked, "rule_by": SHAPE})

@@ -43,6 +43,7 @@ PROGRAM = Program(
         "freeze": "mmcr_bench.commands:Freeze",
         "agreement": "mmcr_bench.commands:Agreement",
         "canaries": "mmcr_bench.trust.commands:Canaries",
+        "biases": "mmcr_bench.trust.commands:Biases",
         "penalties": "mmcr_bench.trust.commands:Penalties",
         "bridge": "mmcr_bench.trust.commands:Bridge",
         "drift": "mmcr_bench.trust.commands:Drift",

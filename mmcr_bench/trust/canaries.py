@@ -17,7 +17,7 @@ from mmcr_bench.judge.detection import Mean, auc, mean_of
 from mmcr_bench.judge.judgement import Judge, Judgement, unmasked
 from mmcr_bench.judge.rubric import NAMES
 from mmcr_bench.trust.canary_replies import ORDERS, Make, Replies, find_partner, stretched, with_order
-from mmcr_bench.trust.fact_changes import change_turns
+from mmcr_bench.trust.fact_changes import KINDS_SHORT, change_turns
 from mmcr_bench.trust.fitness import CanaryResult, Detection, Fitness, show_unread
 from mmcr_dataset.record.dialogue import Dialogue
 
@@ -61,6 +61,8 @@ CANARIES = (
 BAD = ("empty", "master_key", "of_another_dialogue")  # worthless replies, whose mean is checked together, too
 _NUM_TESTS = len(CANARIES) + len(ORDERS) + 2  # perfect, worthless
 ALPHA = FALSE_ALARM / _NUM_TESTS
+_FACTS, _WORLD = "facts ", "world "
+_TRUE = "true"  # references of the controlled world
 Scores = Mapping[str, float]
 
 
@@ -73,8 +75,12 @@ class Asked:
     replies: Replies
 
 
-def make_canaries(dialogues: Sequence[Dialogue]) -> tuple[list[Dialogue], list[Asked]]:
+def make_canaries(dialogues: Sequence[Dialogue], world: Sequence[Dialogue] = ()) -> tuple[list[Dialogue], list[Asked]]:
     """The dialogues that canaries can be made of, and all replies to judge: `perfect`, canaries, `facts`, orders.
+
+    Args:
+        dialogues: of the bench.
+        world: of the controlled world, whose references are true: they and their changed facts are judged, too.
 
     Raises:
         NoCanaries: no two different dialogues have the same number of turns, so that replies can't be swapped.
@@ -90,20 +96,29 @@ def make_canaries(dialogues: Sequence[Dialogue]) -> tuple[list[Dialogue], list[A
         references, other = dialogue.references, partners[dialogue.id] or ()
         asked.append(Asked("perfect", number, references))
         asked += [Asked(canary.name, number, canary.make(references, other)) for canary in CANARIES]
-        asked += [Asked(f"facts {kind}", number, replies) for kind, _, replies in change_turns(dialogue, NUM_FACTS)]
+        asked += [Asked(f"{_FACTS}{kind}", number, replies) for kind, _, replies in change_turns(dialogue, NUM_FACTS)]
         asked += [Asked(name, number, with_order(other, order, number)) for name, order in ORDERS.items()]
-    return usable, asked
+    for number, dialogue in enumerate(world, start=len(usable)):
+        asked.append(Asked(_TRUE, number, dialogue.references))
+        changed = change_turns(dialogue, NUM_FACTS, KINDS_SHORT)
+        asked += [Asked(f"{_WORLD}{kind}", number, replies) for kind, _, replies in changed]
+    return [*usable, *world], asked
 
 
-def check_judge(judge: Judge, dialogues: Sequence[Dialogue]) -> Fitness:
+def check_judge(judge: Judge, dialogues: Sequence[Dialogue], world: Sequence[Dialogue] = ()) -> Fitness:
     """Score canaries made from these dialogues with a judge. Orders are sent as they are, unmasked.
+
+    Args:
+        judge: the judge.
+        dialogues: of the bench.
+        world: of the controlled world, to change facts whose truth is computed.
 
     Raises:
         NoCanaries: as in `make_canaries`, or the judge is the offline one, which has no rubric.
     """
     if judge.is_offline:
         raise NoCanaries("the offline judge compares words and has no rubric; canaries are for judges at an endpoint")
-    usable, asked = make_canaries(dialogues)
+    usable, asked = make_canaries(dialogues, world)
     by_name: dict[str, dict[int, list[Scores]]] = {one.name: {} for one in asked}
     unread: dict[str, int] = {}
     num_asked: dict[str, int] = {}
@@ -118,14 +133,19 @@ def check_judge(judge: Judge, dialogues: Sequence[Dialogue]) -> Fitness:
             else:
                 by_name[one.name].setdefault(one.number, []).append(judgement.scores)
                 spreads += _spread_of(judgement)
-    facts = {name: scores for name, scores in by_name.items() if name.startswith("facts ")}
+    facts, true = _of(by_name, _FACTS), _of(by_name, _WORLD)
     results = [_perfect(by_name, num_asked), _worthless(by_name)]
     results += [_drop(canary, by_name, num_asked) for canary in CANARIES]
     results += [_order(name, by_name, num_asked) for name in ORDERS]
     detection = _detect(by_name["perfect"], facts)
-    results.append(_facts(by_name, facts, sum(num_asked[name] for name in facts)))
+    results.append(_facts("facts", by_name["perfect"], facts, sum(num_asked[name] for name in facts)))
+    detection_true = None
+    if world:
+        detection_true = _detect(by_name[_TRUE], true)
+        results.append(_facts("world facts", by_name[_TRUE], true, sum(num_asked[name] for name in true)))
     spread = fmean(spreads) if spreads else None
-    return Fitness(judge.name, tuple(results), detection, show_unread(unread), _proportion(usable), spread)
+    made_of = _proportion(usable[: len(usable) - len(world)])
+    return Fitness(judge.name, tuple(results), detection, show_unread(unread), made_of, spread, detection_true)
 
 
 def _spread_of(judgement: Judgement) -> list[float]:
@@ -148,6 +168,10 @@ def _mean_of_six(scores: Scores) -> float:
 
 
 ByName = Mapping[str, Mapping[int, Sequence[Scores]]]
+
+
+def _of(by_name: ByName, prefix: str) -> ByName:
+    return {name: scores for name, scores in by_name.items() if name.startswith(prefix)}
 
 
 def _differences(by_name: ByName, better: str, worse: str, dimension: str) -> list[float]:
@@ -237,21 +261,21 @@ def _detect(perfect: Mapping[int, Sequence[Scores]], facts: ByName) -> Detection
     if paired is None:
         return None
     wrong = [[_mean_of_six(one) for name in facts for one in facts[name].get(n, ())] for n in numbers]
-    by_kind = {name.removeprefix("facts "): found for name in facts if (found := against([name])) is not None}
+    by_kind = {name.partition(" ")[2]: found for name in facts if (found := against([name])) is not None}
     return Detection(auc(right, wrong), paired, by_kind, sum(map(len, wrong)))
 
 
-def _facts(by_name: ByName, facts: ByName, num_asked: int) -> CanaryResult:
+def _facts(name: str, perfect: Mapping[int, Sequence[Scores]], facts: ByName, num_asked: int) -> CanaryResult:
     """Fails unless the lower bound of what a changed fact takes off lies above 0: seeing facts must be shown."""
     num_read = sum(len(scores) for by_number in facts.values() for scores in by_number.values())
     what, expected = "mean of six drop", "above 0"
     drops = []
-    for number, right in by_name["perfect"].items():
+    for number, right in perfect.items():
         wrong = [_mean_of_six(one) for by_number in facts.values() for one in by_number.get(number, ())]
         if wrong:
             drops.append(fmean(map(_mean_of_six, right)) - fmean(wrong))
     if not drops:
-        return CanaryResult("facts", what, None, expected, num_asked == 0, num_read, num_asked, power=0.0)
+        return CanaryResult(name, what, None, expected, num_asked == 0, num_read, num_asked, power=0.0)
     drop = mean_of(drops)
     passed = drop.value - drop.half_width(FACTS_ALPHA) > 0
-    return CanaryResult("facts", what, drop.value, expected, passed, num_read, num_asked, power=1 - FACTS_ALPHA)
+    return CanaryResult(name, what, drop.value, expected, passed, num_read, num_asked, power=1 - FACTS_ALPHA)

@@ -55,16 +55,20 @@ def find_partner(dialogue: Dialogue, dialogues: Sequence[Dialogue]) -> Replies |
     return min(others, key=lambda references: word_f1(" ".join(references), own), default=None)
 
 
-def choose_dialogues(dialogues: Sequence[Dialogue], number: int) -> list[Dialogue]:
-    """At most so many, single and multi image in the proportion of all, spread evenly over them.
+def choose_dialogues(
+    dialogues: Sequence[Dialogue], number: int, like: Sequence[Dialogue] | None = None
+) -> list[Dialogue]:
+    """At most so many, single and multi image in the proportion of `like` (all of them by default), spread evenly.
 
     Example: 20 single, then 10 multi image dialogues; 6 chosen -> 4 single and 2 multi
     """
+    like = dialogues if like is None else like
     single = [one for one in dialogues if len(one.images) <= 1]
     multi = [one for one in dialogues if len(one.images) > 1]
     if not single or not multi or number >= len(dialogues):
         return _spread(list(dialogues), number)
-    num_multi = min(len(multi), max(1, min(number - 1, round(number * len(multi) / len(dialogues)))))
+    share = sum(len(one.images) > 1 for one in like) / len(like)
+    num_multi = min(len(multi), max(1, min(number - 1, round(number * share))))
     return [*_spread(single, number - num_multi), *_spread(multi, num_multi)]
 
 

@@ -24,6 +24,7 @@ class Canaries:
         judge_prompt: ours or paper (structure and scale of the paper's Figure 8).
         split: split of the bench.
         limit: number of dialogues to make canaries from, spread over the bench.
+        world: folder or Hub id of a set of the controlled world: facts whose truth is computed are changed, too.
         ledger: SQLite file that stores paid judgements.
         max_cost_usd: stop before the ledger exceeds so many US dollars.
         allow_unknown_price: ask a judge whose price is not known.
@@ -34,6 +35,7 @@ class Canaries:
     judge_prompt: str | None = None
     split: str = "test"
     limit: int = 30
+    world: Annotated[str | None, arg(metavar="SET")] = None
     ledger: Path = JUDGE_LEDGER
     max_cost_usd: float | None = None
     allow_unknown_price: bool = False
@@ -50,13 +52,54 @@ class Canaries:
         if self.limit < 2:
             raise ValueError(f"--limit {self.limit}: expected at least 2 dialogues, whose replies are swapped")
         dialogues = choose_dialogues(list(load_dialogues(self.bench, split=self.split)), self.limit)
+        world = [] if self.world is None else list(load_dialogues(self.world, split=self.split))
+        world = choose_dialogues(world, self.limit, like=dialogues)
         with spending(self.max_cost_usd, self.allow_unknown_price):
             judge = open_judge(with_prompt(self.judge, self.judge_prompt), self.ledger)
-            usable, asked = make_canaries(dialogues)
+            usable, asked = make_canaries(dialogues, world)
             log.info("%s", show_cost(judge, [usable[one.number] for one in asked], [one.replies for one in asked]))
-            fitness = check_judge(judge, dialogues)
+            fitness = check_judge(judge, dialogues, world)
         print(fitness.show())
         return 0 if fitness.is_fit else 1
+
+
+@dataclass(frozen=True)
+class Biases:
+    """Measure nine biases of multimodal judges (arXiv 2604.18164): are question, image and reply read together?
+
+    Attributes:
+        bench: folder or Hub id of the bench.
+        judge: api:URL#MODEL?images=yes, or a comma-separated panel; without images=yes four biases are asked.
+        split: split of the bench.
+        limit: number of dialogues, spread over the bench.
+        ledger: SQLite file that stores paid judgements.
+        max_cost_usd: stop before the ledger exceeds so many US dollars.
+        allow_unknown_price: ask a judge whose price is not known.
+    """
+
+    bench: Positional[Annotated[str, arg(metavar="BENCH")]]
+    judge: str
+    split: str = "test"
+    limit: int = 30
+    ledger: Path = JUDGE_LEDGER
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
+
+    def run(self) -> None:
+        """Print the table of biases."""
+        from mmcr_bench.judge.judge import open_judge, show_cost
+        from mmcr_bench.judge.spending import spending
+        from mmcr_bench.trust.canary_replies import choose_dialogues
+        from mmcr_bench.trust.judge_biases import make_biased, measure_biases
+        from mmcr_dataset.record.load import load_dialogues
+
+        dialogues = choose_dialogues(list(load_dialogues(self.bench, split=self.split)), self.limit)
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            judge = open_judge(self.judge, self.ledger)
+            asked, _ = make_biased(judge, dialogues)
+            replies = [dialogues[number].references for _, number, _ in asked]
+            log.info("%s", show_cost(judge, [one for _, _, one in asked], replies))
+            print(measure_biases(judge, dialogues).show())
 
 
 @dataclass(frozen=True)

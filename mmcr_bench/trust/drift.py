@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
-from mmcr_bench.judge.judge import open_judge
+from mmcr_bench.judge.judge import open_judge, show_cost
 from mmcr_bench.trust.runs import Run
 from mmcr_dataset.publish.markdown_table import to_table
 from mmcr_dataset.stage.stages import read_jsonl
 
+log = logging.getLogger(__name__)
 LIMIT_SE = 3.0  # Shewhart's limits, in standard errors of the mean shift
 HISTORY_NAME = "history.jsonl"
 _MIN_PAIRS = 5
@@ -63,10 +65,12 @@ def check_drift(folder: Path, anchors: Run, limit: int, spec: str) -> list[Check
         raise ValueError(f"judge {judge.name} gives no overall score; name an api: judge")
     if history and history[0].judge != judge.name:
         raise ValueError(f"{folder}: its history is of judge {history[0].judge}, not {judge.name}; name another folder")
-    found = judge.score([dialogue for dialogue, _ in chosen], [given for _, given in chosen])
+    dialogues, replies = [dialogue for dialogue, _ in chosen], [given for _, given in chosen]
+    log.info("%s", show_cost(judge, dialogues, replies))
+    found = judge.score(dialogues, replies)
     overall = {
         dialogue.id: one.scores["overall"]
-        for (dialogue, _), one in zip(chosen, found, strict=True)
+        for dialogue, one in zip(dialogues, found, strict=True)
         if one.scores is not None
     }
     if len(overall) < _MIN_PAIRS:

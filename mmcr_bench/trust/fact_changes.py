@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mmcr_dataset.record.dialogue import Dialogue
 
@@ -30,8 +30,10 @@ _CLASSES: dict[str, tuple[tuple[str, ...], ...]] = {  # kind -> groups of words 
         ("beginning", "end"),
     ),
 }
+_YES_NO = {"yes": "no", "no": "yes"}
 _SAME = {"gray": "grey", "second": "first"}
 KINDS = ("number", "colour", "side", "image", "order")
+KINDS_SHORT = (*KINDS, "yes_no")  # of references of a word or two
 _DIGITS = re.compile(r"(?<![\w.,])\d{1,4}(?![\w%]|[.,]\d)")
 _IMAGE = re.compile(r"\b(?P<word>image|picture|photo)(?P<gap>[_ ])(?P<number>\d)\b", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z]+")
@@ -44,12 +46,15 @@ def change_fact(text: str, kind: str, num_images: int, rng: random.Random) -> st
 
     Args:
         text: a reference.
-        kind: one of KINDS.
+        kind: one of KINDS_SHORT.
         num_images: images of the dialogue, so that another image is one of them.
         rng: random numbers.
     """
     if kind == "image":
         return _change_image(text, num_images, rng)
+    if kind == "yes_no":
+        swapped = _YES_NO.get(text.strip(" .!").lower())  # the whole answer: within a sentence it reads wrong
+        return None if swapped is None else _WORD.sub(lambda match: _with_case(swapped, match.group()), text)
     found = [(match.group(), group) for match in _WORD.finditer(text) for group in _groups(match.group(), kind)]
     changed = None
     if found:
@@ -89,19 +94,22 @@ def _with_case(word: str, like: str) -> str:
     return word.capitalize() if like[:1].isupper() else word
 
 
-def change_turns(dialogue: Dialogue, number: int) -> list[tuple[str, int, tuple[str, ...]]]:
+def change_turns(
+    dialogue: Dialogue, number: int, kinds: Sequence[str] = KINDS
+) -> list[tuple[str, int, tuple[str, ...]]]:
     """References with one fact of one turn changed, of as many kinds and turns as there are.
 
     Args:
         dialogue: its references state the facts.
         number: at most so many.
+        kinds: of facts, some of KINDS_SHORT.
 
     Returns:
         (kind, turn from 0, replies); the last turn is never the only one if another states a fact.
     """
     rng = random.Random(dialogue.id)  # noqa: S311  (not for secrets)
     references = dialogue.references
-    options: list[tuple[str, int]] = [(kind, turn) for kind in KINDS for turn in range(len(references))]
+    options: list[tuple[str, int]] = [(kind, turn) for kind in kinds for turn in range(len(references))]
     rng.shuffle(options)
     last = len(references) - 1
     made: list[tuple[str, int, tuple[str, ...]]] = []

@@ -78,6 +78,7 @@ class Fitness:
         unread: verdicts that could not be read, by reason, in words.
         dialogues: what the canaries were made of.
         spread: mean standard deviation of the overall score over repeats or judges; None without them.
+        world: detection of changed facts whose truth is computed (controlled world); None if none were judged.
     """
 
     judge: str
@@ -86,6 +87,7 @@ class Fitness:
     unread: str = "none"
     dialogues: str = ""
     spread: float | None = None
+    world: Detection | None = None
 
     @property
     def is_fit(self) -> bool:
@@ -97,7 +99,9 @@ class Fitness:
         """The results as lines of text."""
         lines = [f"judge {self.judge}: {'fit' if self.is_fit else 'UNFIT, its scores must not be used'}"]
         if self.detection is not None:
-            lines.append(_show_detection(self.detection))
+            lines.append(f"changed facts: {_show_detection(self.detection)}")
+        if self.world is not None:
+            lines.append(f"changed facts of the controlled world: {_show_detection(self.world)}")
         for result in self.results:
             mean = "unread" if result.mean is None else f"{result.mean:.2f}"
             power = "" if result.power is None else f", power {result.power:.2f}"
@@ -122,7 +126,7 @@ def _show_detection(found: Detection) -> str:
 
     kinds = ", ".join(f"{kind} {cell(mean)}" for kind, mean in sorted(found.by_kind.items()))
     return (
-        f"changed facts: AUC {cell(found.auc)}; within a dialogue {cell(found.paired)} ({found.num_changed} replies; "
+        f"AUC {cell(found.auc)}; within a dialogue {cell(found.paired)} ({found.num_changed} replies; "
         f"0.5 is a judge that sees none); {kinds}"
     )
 

@@ -20,7 +20,7 @@ from mmcr_dataset.record.dialogue import to_json
 from mmcr_dataset.record.images import decode_rgb
 from tests.fake_chat_server import FakeChatServer
 from tests.mmcr_bench.conftest import patchwork, patchwork_dialogue
-from tests.mmcr_bench.trust.test_judge_trust import careful_judge, told_dialogue, verdict
+from tests.mmcr_bench.trust.test_judge_trust import careful_judge, material_of, told_dialogue, verdict
 
 
 @pytest.fixture
@@ -230,6 +230,30 @@ def test_judge_against_experts(run_folder: Path, tmp_path: Path, capsys: pytest.
     experts.write_text(json.dumps({"id": "d1", "scores": {"overall": 11}}) + "\n")
     assert main(["agreement", "--run", str(run_folder), "--experts", str(experts)]) == 2
     assert "line 1: overall is 11" in capsys.readouterr().err
+
+
+def test_canaries_of_the_controlled_world_are_facts_whose_truth_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_dataset([told_dialogue(n) for n in range(3)], tmp_path / "told", split="test")
+    built = ["exact", "build", "--dialogues", "20", "--guesses", "none", "--style", "plain", "--telling", "linked"]
+    assert main([*built, "--output_dir", str(tmp_path / "world")]) == 0
+    for answer, code in ((careful_judge, 0), (blind_to_short_facts, 1)):
+        with FakeChatServer(answer) as server:
+            arguments = ["canaries", str(tmp_path / "told" / "single"), "--judge", f"api:{server.base_url}#m"]
+            arguments += ["--world", str(tmp_path / "world"), "--limit", "8", "--ledger", str(tmp_path / str(code))]
+            capsys.readouterr()
+            assert main(arguments) == code
+        shown = capsys.readouterr().out
+        assert "changed facts of the controlled world: AUC" in shown
+        assert ("FAIL world facts" in shown) == (code == 1), shown
+        assert "made of dialogues 3 with one image, 0 with several" in shown
+
+
+def blind_to_short_facts(request: dict[str, Any]) -> str:
+    """Follows the rubric, and gives the best score where references are single words."""
+    references = material_of(request)["T"]
+    return verdict(9) if any(len(text.split()) < 3 for text in references) else careful_judge(request)
 
 
 def test_canaries_exit_code_says_whether_the_judge_is_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from mmcr_bench.judge.judgement import Judgement
 from mmcr_bench.judge.rubric import NAMES
 from mmcr_bench.trust.canaries import FALSE_ALARM, NoCanaries, check_judge, make_canaries
 from mmcr_bench.trust.canary_replies import ORDERS, choose_dialogues
-from mmcr_bench.trust.fact_changes import KINDS, change_fact, change_turns
+from mmcr_bench.trust.fact_changes import KINDS_SHORT, change_fact, change_turns
 from mmcr_dataset.record.dialogue import Dialogue, Turn, introduce
 from tests.fake_chat_server import FakeChatServer
 from tests.mmcr_bench.conftest import patchwork, patchwork_dialogue
@@ -196,6 +196,8 @@ def test_judge_blind_to_facts_is_unfit() -> None:
         ("It stands left of it.", "side", r"It stands right of it\."),
         ("Image_1 differs from Image_2.", "image", r"Image_2 differs from Image_1\."),
         ("The first of them.", "order", r"The last of them\."),
+        ("Yes", "yes_no", "No"),
+        ("no.", "yes_no", r"yes\."),
     ],
 )
 def test_fact_is_changed_and_nothing_else(text: str, kind: str, expected: str) -> None:
@@ -206,7 +208,7 @@ def test_fact_is_changed_and_nothing_else(text: str, kind: str, expected: str) -
     assert re.fullmatch(expected, changed)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS_SHORT)
 def test_text_without_a_fact_is_not_changed(kind: str) -> None:
     assert change_fact("A calm lake under trees.", kind, 3, random.Random(0)) is None
     assert change_fact("Image_1 shows it.", "image", 1, random.Random(0)) is None

@@ -72,3 +72,25 @@ def test_shift_is_the_mean_of_pairs_with_three_standard_errors() -> None:
     assert shift.limit == pytest.approx(3 * (0.3**0.5) / 5**0.5)
     assert not shift.is_out
     assert measure_shift(check(5, 5), check(5, 5)) is None
+
+
+def test_drift_says_the_cost_before_and_stops_where_a_limit_cannot_be_kept(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeChatServer(lambda request: verdict(6)) as server:
+        asked = ["drift", str(tmp_path / "drift"), "--run", str(run), "--judge", f"api:{server.base_url}#fake"]
+        assert main([*asked, "--max_cost_usd", "1"]) == 2
+        assert "its price is unknown" in capsys.readouterr().err
+        assert not server.requests
+        assert not read_history(tmp_path / "drift")
+        assert main([*asked, "--max_cost_usd", "1", "--allow_unknown_price"]) == 0
+        priced = [*asked[:-1], f"api:{server.base_url}#gpt-4o"]
+        assert main([*priced, "--max_cost_usd", "0"]) == 2
+        assert "history is of judge fake" in capsys.readouterr().err
+        priced[1] = str(tmp_path / "other")
+        assert main([*priced, "--max_cost_usd", "0"]) != 0
+        said = capsys.readouterr().err
+        assert "USD for 8 dialogues judged by gpt-4o" in said
+        assert "--max_cost_usd" in said
+        assert len(server.requests) == 8
+        assert not read_history(tmp_path / "other")

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.bench_self_preference import simulate_study
 from mmcr_bench.__main__ import main
 from mmcr_bench.judge.judge import open_judge
-from mmcr_bench.judge.judgement import Judgement
-from mmcr_bench.judge.rubric import NAMES
 from mmcr_bench.trust.runs import read_run
 from mmcr_bench.trust.self_preference import Member, Study, study_self_preference
 from mmcr_dataset.record.dialogue import to_json
@@ -122,32 +120,6 @@ def test_study_needs_two_of_each_and_real_judges(tmp_path: Path) -> None:
         )
 
 
-class Seeing:
-    """A judge of a family: the worth of a reply on its own scale, with noise, and a bonus for its own family."""
-
-    is_offline = False
-
-    def __init__(self, family: str, worth: dict[str, Any], rng: Any, **how: float) -> None:
-        self.family, self.name, self.worth, self.rng, self.how = family, f"judge {family}", worth, rng, how
-
-    def score(self, dialogues: Any, replies: Any) -> list[Judgement]:
-        family = replies[0][0]
-        worth = 6 + self.how.get("scale", 1.0) * (self.worth[family] - 6) + self.how.get("shift", 0.0)
-        worth = worth + (self.how.get("bonus", 0.0) if family == self.family else 0.0)
-        noisy = worth + self.rng.normal(0, self.how.get("noise", 1.0), len(dialogues))
-        return [Judgement(dict.fromkeys(NAMES, float(value))) for value in np.clip(np.round(noisy), 1, 10)]
-
-
-def simulated(seed: int, num: int, num_topics: int, gap: float = 0.0, **how: float) -> Study:
-    """Three families; `a` is better by `gap`, and its judge has another scale."""
-    rng = np.random.default_rng(seed)
-    dialogues = [SimpleNamespace(id=str(n), topic=f"t{n % num_topics}") for n in range(num)]
-    worth = {family: 6 + (gap if family == "a" else 0) + rng.normal(0, 1, num) for family in "abc"}
-    runs: Any = {Member(f, f"m{f}"): SimpleNamespace(dialogues=dialogues, replies=[(f,)] * num) for f in "abc"}
-    judges: Any = {Member(f, f"j{f}"): Seeing(f, worth, rng, **(how if f == "a" else {})) for f in "abc"}
-    return study_self_preference(runs, judges)
-
-
 @pytest.mark.parametrize(
     "how",
     [
@@ -163,14 +135,14 @@ def simulated(seed: int, num: int, num_topics: int, gap: float = 0.0, **how: flo
 def test_innocent_judges_are_blamed_in_at_most_five_percent_of_studies(how: dict[str, Any]) -> None:
     num_blamed = 0
     for seed in range(20):
-        found = simulated(seed, **{"num": 600, "num_topics": 40, **how})
+        found = simulate_study(seed, **how)
         fair = [bias for bias in found.biases if not (how.get("bonus") and bias.judge.family == "a")]
         num_blamed += any(bias.corrected_p < 0.05 for bias in fair)
     assert num_blamed <= 4  # of 20 at 5 %: 4 or fewer in 99.7 % of draws
 
 
 def test_planted_preference_is_found_and_its_size_is_right() -> None:
-    found = [simulated(seed, 600, 40, bonus=0.5).biases[0] for seed in range(10)]
+    found = [simulate_study(seed, bonus=0.5).biases[0] for seed in range(10)]
     assert all(bias.corrected_p < 0.05 for bias in found)
     assert np.mean([bias.difference.mean for bias in found]) == pytest.approx(5, abs=1)
     assert all(1 < bias.difference.detectable < 4 for bias in found)

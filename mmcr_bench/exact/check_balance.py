@@ -8,7 +8,7 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
-from mmcr_bench.exact.scene import DOMAINS
+from mmcr_bench.exact.scene import DOMAINS, num_answers
 from mmcr_bench.exact.views import limit_of
 from mmcr_bench.exact.wording import REFUSAL
 
@@ -28,7 +28,7 @@ def find_imbalance(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if total < _MIN_ROWS:
             continue
         place = f"{domain}, side {side}, type {type_}" + (f", {num_shown} images shown" if num_shown else "")
-        num_values = _num_values(domain, side, type_, num_shown)
+        num_values = num_answers(DOMAINS[domain], side, type_, num_shown)
         num_cells = len(DOMAINS[domain].cells[side])
         expected = limit_of(type_, num_cells) if num_values is None else 1 / num_values
         allowed = expected + (0 if num_values is None else TOLERANCE) + _Z * sqrt(expected * (1 - expected) / total)
@@ -61,16 +61,3 @@ def count_answers(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int, st
                 shown = sum(at <= turn for at in line["shown_at"]) if asked["type"] == "image" else 0
                 found[(line["domain"], line["side"], asked["type"], shown)][asked["answer"]] += 1
     return dict(found)
-
-
-def _num_values(domain: str, side: int, type_: str, num_shown: int) -> int | None:
-    """How many answers of a type there are; None for numbers."""
-    if type_ == "number":
-        return None
-    if type_ == "yesno":
-        return 2
-    if type_ == "image":
-        return num_shown
-    if type_ == "cell":
-        return len(DOMAINS[domain].cells[side])
-    return next(len(one.values) for one in DOMAINS[domain].attributes if one.type == type_)

@@ -79,6 +79,7 @@ class Drawer:
         others = [op for op in ops if self.plan.allows(op, turn) and not (OPERATORS[op].refers and turn == 0)]
         if turn == self.frame.num_turns - 1 and turn > 0:  # the last question refers, so that it can have a pair
             others = [op for op in others if OPERATORS[op].refers] or others
+            ops = tuple(op for op in ops if OPERATORS[op].refers) or ops
         for due in (planned, others, ops):
             for op in self.quotas.order_ops(self.rng, due):
                 longer = self._draw_question(script, op)
@@ -98,7 +99,9 @@ class Drawer:
                 break
             longer = self._ask(script, op)
             is_askable |= longer is not None
-            if longer is not None and _meaning(longer, len(script.turns)) not in asked:
+            if longer is None or self.quotas.is_above(longer):
+                continue
+            if _meaning(longer, len(script.turns)) not in asked:
                 facts = facts_of(longer, len(script.turns))
                 missed = _MISSED * self.plan.num_missed(longer, facts.distance_turns)
                 found.append((self.quotas.excess(longer, facts) + missed + self.rng.uniform(0, 0.2), number, longer))

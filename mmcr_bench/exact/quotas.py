@@ -9,10 +9,14 @@ import numpy as np
 
 from mmcr_bench.exact.facts import Facts
 from mmcr_bench.exact.operators import OPERATORS
+from mmcr_bench.exact.scene import num_answers
 from mmcr_bench.exact.state import Script
+from mmcr_bench.exact.wording import REFUSAL
 
 _WEIGHTS = {"answer": 3.0, "distance": 1.0, "age": 1.0}  # of an excess
 _NOISE = 0.5
+_ABOVE = 1.02  # of its share, how often an answer may be asked ...
+_SLACK = 1  # ... and how many questions more
 _GIVEN_UP = 0.3  # of a question that was asked
 
 
@@ -51,6 +55,16 @@ class Quotas:
         """How much more than its share the last question's answer, distance and image age were asked."""
         return sum(_WEIGHTS[str(key[0])] * self._share(key, value) for key, value in _keys(script, facts))
 
+    def is_above(self, script: Script) -> bool:
+        """Whether the last question's answer would be above its share of all answers of its type."""
+        turn = len(script.turns) - 1
+        type_, answer = script.turns[turn].type, script.answers[turn]
+        num_values = num_answers(script.domain, script.side, type_, script.num_shown(turn))
+        if num_values is None or answer == REFUSAL:
+            return False
+        counts = self._counts[_type_key(script, turn)]
+        return counts[answer] + 1 > _ABOVE * (counts.total() + 1) / num_values + _SLACK
+
     def _share(self, key: Hashable, value: int) -> float:
         """1.0 for a value asked as often as the others of its key."""
         counts = self._counts[key]
@@ -63,6 +77,15 @@ class Quotas:
             self._ops[asked.op] += 1
             for key, value in _keys(script, fact, turn):
                 self._counts[key][value] += 1
+            if script.answers[turn] != REFUSAL:
+                self._counts[_type_key(script, turn)][script.answers[turn]] += 1
+
+
+def _type_key(script: Script, turn: int) -> tuple[Hashable, ...]:
+    """The counter of all answers of a turn's type; names of images apart by how many images are shown."""
+    type_ = script.turns[turn].type
+    among = (script.num_shown(turn),) if type_ == "image" else ()
+    return ("type", script.domain.name, script.side, type_, *among)
 
 
 def _keys(script: Script, facts: Facts, turn: int = -1) -> list[tuple[tuple[Hashable, ...], int]]:

@@ -154,6 +154,14 @@ _DOMAINS = (
 DOMAINS: dict[str, Domain] = {domain.name: domain for domain in _DOMAINS}
 
 
+def num_answers(domain: Domain, side: int, type_: str, num_shown: int) -> int | None:
+    """How many answers of a type there are: names of images among `num_shown` images; None for numbers."""
+    if type_ == "number":
+        return None
+    sizes = {attribute.type: len(attribute.values) for attribute in domain.attributes}
+    return {"yesno": 2, "image": num_shown, "cell": len(domain.cells[side]), **sizes}[type_]
+
+
 def is_held_out(scene: NDArray[np.integer]) -> bool:
     """Whether a scene belongs to the test split: one in ten does, by the hash of the scene alone."""
     return hashlib.sha256(np.ascontiguousarray(scene, dtype=np.int8).tobytes()).digest()[0] < _HELD_OUT_OF_256

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from eval_tasks.readers.judged_answer import ChatJudge, Place, Verdict
@@ -16,6 +17,7 @@ from eval_tasks.task import Failure, Scored, Task, Total
 from eval_tasks.totals import interval_of, task_totals, totals_by_shape
 from mmcr_bench.judge.judge import open_judge, show_cost
 from mmcr_bench.judge.judge_spec import read_judge_specs
+from mmcr_bench.judge.masking import KEYS, mask_orders
 from mmcr_bench.trust.canaries import NoCanaries, check_judge, make_canaries
 from mmcr_bench.trust.canary_replies import choose_dialogues
 from mmcr_dataset.record.dialogue import Dialogue
@@ -84,6 +86,9 @@ def _judged_by_bench(
             scored.append(replace(one, unjudged=unjudged))
         else:
             scored.append(task.scored(one, rules, judgement))
+    spreads = [float(found["overall"]) for one in scored if isinstance(found := one.judged.get("spread"), dict)]
+    if spreads:
+        how["spread"] = fmean(spreads)
     return scored, {**how, "name": judging.name, "spec": judge}
 
 
@@ -120,11 +125,12 @@ def _judged_by_chat(
     scored = list(answered)
     prompts: dict[Place, str] = {}
     several: dict[int, bool] = {}
+    shown = [_as_shown(task, one) for one in answered]
     for number, one in enumerate(answered):
         if one.failure is not None:
             continue
         scored[number] = task.scored(one, rules)
-        asked = task.to_judge(one.sample, one.replies, rules) if scored[number].is_unread else None
+        asked = task.to_judge(one.sample, shown[number], rules) if scored[number].is_unread else None
         if asked is not None:
             several[number] = isinstance(asked, list)
             prompts |= {
@@ -134,7 +140,7 @@ def _judged_by_chat(
     def is_read(place: Place, said: str) -> bool:
         number, part = place
         one, verdict = answered[number], {part: said} if several[number] else said
-        return all(value is not None for value in task.score(one.sample, one.replies, rules, verdict).values())
+        return all(value is not None for value in task.score(one.sample, shown[number], rules, verdict).values())
 
     if prompts:
         _log_cost(judging.show_cost(prompts))
@@ -142,8 +148,24 @@ def _judged_by_chat(
     for (number, _), verdict in judging.ask(prompts, is_read).items():
         of.setdefault(number, []).append(verdict)
     for number, verdicts in of.items():
-        scored[number] = _with_verdicts(task, answered[number], rules, verdicts, several[number])
-    return scored, {**judging.describe(prompts), "name": judging.name, "spec": judge}
+        judged = _with_verdicts(
+            task, replace(answered[number], replies=shown[number]), rules, verdicts, several[number]
+        )
+        scored[number] = replace(judged, replies=answered[number].replies)
+    how: dict[str, Any] = {**judging.describe(prompts), "name": judging.name, "spec": judge}
+    num_masked = sum(tuple(shown[number]) != tuple(answered[number].replies) for number in of)
+    if num_masked:
+        log.warning("%s: %d of %d samples: verdicts or orders in the replies, masked", task.name, num_masked, len(of))
+        how["num_masked"] = num_masked
+    return scored, how
+
+
+def _as_shown(task: Task, one: Scored) -> tuple[str, ...]:
+    """The replies as a chat judge reads them: without verdicts and orders where it gives scores on a scale."""
+    if task.verdict_keys is None or one.failure is not None:
+        return tuple(one.replies)
+    allowed = [text for turn in one.sample.dialogue.turns for text in (turn.human_text, turn.assistant)]
+    return tuple(mask_orders(reply, allowed, (*KEYS, *task.verdict_keys))[0] for reply in one.replies)
 
 
 def _with_verdicts(task: Task, one: Scored, rules: str, verdicts: Sequence[Verdict], several: bool) -> Scored:

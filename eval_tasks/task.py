@@ -205,6 +205,8 @@ class Task:
         is_read_by_rules: False if only a judge can score a reply, so that a run without one has no score.
         by_turn: the points of each asked turn, up to 100, None for an unjudged one; None if turns have no points.
         max_judge_tokens: maximum number of tokens of a chat model's verdict.
+        verdict_keys: keys of the scores in a verdict on a scale, () for a rating without a key: what looks like a
+            verdict or an order in a reply is masked before the judge reads it. None for a judge of right and wrong.
         rules: names of the task's scoring rules.
         adapter_rules: further rules, as a harness asks one family of models.
         version: incremented when the same reply would get other points.
@@ -226,6 +228,7 @@ class Task:
     is_read_by_rules: bool = True
     by_turn: Callable[[Scored], Sequence[float | None]] | None = None
     max_judge_tokens: int = 128
+    verdict_keys: tuple[str, ...] | None = None
     rules: tuple[str, ...] = (DEFAULT_RULES,)
     adapter_rules: tuple[str, ...] = ()
     version: int = 1

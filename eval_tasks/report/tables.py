@@ -126,6 +126,11 @@ def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
                 f"{name}: {entry['num_thinking']} of {show_num_samples(entry)} think aloud; their thoughts are "
                 "in no score and no history (--thinking)"
             )
+        spread = entry["judge"].get("spread")
+        if spread is not None:
+            notes.append(f"{name}: spread of the overall score between repeats or judges: SD {spread:.2f} of 10")
+        if num_masked := entry["judge"].get("num_masked"):
+            notes.append(f"{name}: verdicts or orders in the replies to {num_masked} samples, masked for the judge")
         if entry.get("hand_in"):
             said = f"{name}: its data has no gold answers, so there is no score; {show_losses(entry)}"
             notes.append(f"{said}; to hand in: {entry['hand_in']} in the run folder")

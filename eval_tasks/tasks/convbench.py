@@ -114,6 +114,7 @@ TASK = Task(
     score,
     totals,
     judge="chat",
+    verdict_keys=(),
     to_judge=to_judge,
     read=read,
     by_turn=by_turn,

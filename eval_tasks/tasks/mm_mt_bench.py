@@ -105,6 +105,7 @@ TASK = Task(
     score,
     totals,
     judge="chat",
+    verdict_keys=(),
     to_judge=to_judge,
     read=read,
     is_read_by_rules=False,

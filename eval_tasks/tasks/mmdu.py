@@ -222,6 +222,7 @@ TASK = Task(
     score,
     totals,
     judge="chat",
+    verdict_keys=tuple(KEYS.values()),
     to_judge=to_judge,
     read=read,
     by_turn=by_turn,

@@ -118,6 +118,7 @@ TASK = Task(
     score,
     totals,
     judge="chat",
+    verdict_keys=(),
     to_judge=to_judge,
     read=read,
     by_turn=points_by_turn,

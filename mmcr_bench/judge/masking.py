@@ -48,7 +48,8 @@ _ORDERS = (
 _ORDER = re.compile("|".join(f"(?:{order})" for order in _ORDERS), re.IGNORECASE | re.MULTILINE)
 _OVERALL = re.compile(
     r"[*_\"'`]{0,3}\b(?:overall|final|total)\b[*_\"'`]{0,3}(?:\s+(?:score|rating|grade|mark)s?)?[*_\"'`]{0,3}\s*[:=]"
-    r"\s*[*_\"'`]{0,3}\d{1,3}\s*(?:/|out of)\s*10+",
+    r"\s*[*_\"'`]{0,3}\d{1,3}\s*(?:/|out of)\s*10+"
+    r"|\brating\s*:\s*\[\[\d{1,3}(?:\.\d)?\]\]",
     re.IGNORECASE,
 )
 _STOP = re.compile(r"[.!?\n]|\Z")

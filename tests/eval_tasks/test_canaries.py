@@ -148,3 +148,17 @@ def test_what_a_score_comes_from_stands_beside_it(tmp_path: Path, told_bench: Pa
         judged = json.loads(line)["judged"]
         assert (judged["judge"], judged["model"], judged["reply"]) == ("kind", "kind-2026-01-02", verdict(8))
         assert judged.keys() >= {"prompt_sha256", "temperature", "penalties", "date", "prompt_tokens"}
+
+
+def test_spread_between_repeats_is_shown(
+    tmp_path: Path, told_bench: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(request: dict[str, Any]) -> str:
+        return verdict(5 + 2 * request["seed"])
+
+    with FakeChatServer(answer) as server:
+        ask = ["--model", write_script({"*": "$reference"}), "--tasks", "mmcr_bench", "--data", str(told_bench)]
+        assert main([*ask, "--judge", f"api:{server.base_url}#m?repeats=2", "--out", str(tmp_path / "run")]) == 0
+    entry = json.loads((tmp_path / "run/results.json").read_text())["tasks"]["mmcr_bench"]
+    assert entry["judge"]["spread"] == pytest.approx(1.0)
+    assert "mmcr_bench: spread of the overall score between repeats or judges: SD 1.00 of 10" in capsys.readouterr().out

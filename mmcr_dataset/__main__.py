@@ -17,6 +17,7 @@ PROGRAM = Program(
         "publish": "mmcr_dataset.commands:Publish",
         "remove": "mmcr_dataset.remove_command:Remove",
         "import": "mmcr_dataset.commands:Import",
+        "join": "mmcr_dataset.commands:Join",
         "label": "mmcr_dataset.commands:Label",
         "contamination": "mmcr_dataset.commands:Contamination",
         "ledger": "mmcr_dataset.commands:LedgerFiles",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from mmcr_dataset.publish.publish_settings import PublishSettings
 
@@ -113,6 +113,31 @@ class Import:
         from mmcr_dataset.stage.stages import show_count
 
         print(show_count(import_conversations(self.file, self.images, self.output_dir, self.licence)))
+        print(f"\n{show_table(load_statistics(self.output_dir))}\n\nwritten: {self.output_dir}")
+
+
+@dataclass(frozen=True)
+class Join:
+    """Join data sets to one, without what is in several of them, and without what was taken out of any.
+
+    Attributes:
+        folders: data set folders; of rows that repeat each other, that of the earliest folder stays.
+        output_dir: folder of the data set; removed rows go to a second folder, this name + .work.
+        evaluation_sets: remove dialogues that show an image of this evaluation set; a folder, Parquet or VLMEvalKit
+            TSV. May be repeated.
+    """
+
+    folders: Positional[tuple[Path, ...]]
+    output_dir: Path
+    evaluation_sets: Annotated[tuple[Path, ...], arg(name="evaluation_set"), UseAppendAction] = ()
+
+    def run(self) -> None:
+        """Join, and print Table 1."""
+        from mmcr_dataset.join import join
+        from mmcr_dataset.publish.describe import load_statistics, show_table
+        from mmcr_dataset.stage.stages import show_count
+
+        print(show_count(join(self.folders, self.output_dir, self.evaluation_sets)))
         print(f"\n{show_table(load_statistics(self.output_dir))}\n\nwritten: {self.output_dir}")
 
 

@@ -28,6 +28,7 @@ FLAGS = {
     "mmcr_dataset publish": "push_to private revision pr allow_offline force squash_history gated",
     "mmcr_dataset remove": "ids url_pattern owner images reason purge",
     "mmcr_dataset import": "images output_dir licence",
+    "mmcr_dataset join": "output_dir evaluation_set",
     "mmcr_dataset label": "pairs seed kind",
     "mmcr_dataset contamination": "with bits html remove",
     "mmcr_dataset ledger": "output_file",

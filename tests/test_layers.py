@@ -28,7 +28,7 @@ ROOMS = {
         "collect",
         "generate",
         "filters publish",
-        "build_settings",
+        "build_settings join",
         "commands pipeline remove_command",
         "build_command",
         "__main__",

@@ -18,7 +18,7 @@ PROGRAM = Program(
         "remove": "mmcr_dataset.remove_command:Remove",
         "import": "mmcr_dataset.commands:Import",
         "join": "mmcr_dataset.commands:Join",
-        "label": "mmcr_dataset.commands:Label",
+        "label": "mmcr_dataset.label_command:Label",
         "contamination": "mmcr_dataset.commands:Contamination",
         "ledger": "mmcr_dataset.commands:LedgerFiles",
     },

@@ -142,56 +142,6 @@ class Join:
 
 
 @dataclass(frozen=True)
-class Label:
-    """Label image-text pairs by hand: precision and recall of the similarity filter.
-
-    Attributes:
-        work: the .work folder of a build with --filter.
-        pairs: number of pairs to sample.
-        seed: random seed of the sampling.
-        kind: pairs of dialogues with one image (single), with several (multi), or all.
-    """
-
-    work: Positional[Path]
-    pairs: int = 50
-    seed: int = 0
-    kind: Literal["all", "single", "multi"] = "all"
-
-    def run(self) -> None:
-        """Prompt for labels on the terminal, and print precision and recall with confidence intervals.
-
-        Raises:
-            ValueError: the build has no similarity threshold.
-        """
-        from mmcr_dataset.filters import label
-        from mmcr_dataset.filters.keep import kind_of
-        from mmcr_dataset.stage.stages import write_text
-        from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_thresholds
-
-        known = {kind: one for kind, one in read_thresholds(self.work).items() if one is not None}
-        least = {kind: one for kind, one in known.items() if self.kind in ("all", kind)}
-        if not least:
-            raise ValueError(
-                f"{self.work}: the build had no similarity threshold; give it --similarity_min or --keep_rate"
-            )
-        if len(set(least.values())) > 1:
-            raise ValueError(f"{self.work}: thresholds differ by kind ({least}); give --kind single or --kind multi")
-        threshold = next(iter(least.values()))
-        similarities = {
-            id_: values for id_, values in read_similarities(self.work).items() if kind_of(len(values)) in least
-        }
-        pairs = label.draw_pairs(similarities, threshold, self.pairs, self.seed)
-        page = self.work / "label.html"
-        write_text(page, label.show_pairs(pairs, read_dialogues(self.work, "generate", {pair.id for pair in pairs})))
-        print(f"open {page} beside this terminal; answers go to {self.work / label.LABELS_NAME}")
-        labels = label.ask_labels(self.work / label.LABELS_NAME, pairs, input)
-        nearby = sorted(pair.similarity for pair in pairs)
-        thresholds = sorted({threshold, *(nearby[len(nearby) * n // 4] for n in range(1, 4))})
-        found = label.measure_filter(pairs, labels, thresholds)
-        print(f"\n{label.show_quality(found, sum(pair.key in labels for pair in pairs))}")
-
-
-@dataclass(frozen=True)
 class Contamination:
     """Find images shared with evaluation sets (contamination), or near-duplicates within the data set.
 

@@ -29,7 +29,7 @@ FLAGS = {
     "mmcr_dataset remove": "ids url_pattern owner images reason purge",
     "mmcr_dataset import": "images output_dir licence",
     "mmcr_dataset join": "output_dir evaluation_set",
-    "mmcr_dataset label": "pairs seed kind",
+    "mmcr_dataset label": "pairs seed kind person serve port",
     "mmcr_dataset contamination": "with bits html remove",
     "mmcr_dataset ledger": "output_file",
     "mmcr_bench tag": "labels model",

@@ -29,7 +29,7 @@ ROOMS = {
         "generate",
         "filters publish",
         "build_settings join",
-        "commands pipeline remove_command",
+        "commands label_command pipeline remove_command",
         "build_command",
         "__main__",
     ],

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cache
@@ -22,11 +21,12 @@ from mmcr_dataset.collect.shards import collect_shards, find_resume_point
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher
 from mmcr_dataset.filters.contamination import SetIndex, index_sets
-from mmcr_dataset.filters.decide import Decisions, decide, thresholds_of
+from mmcr_dataset.filters.decide import decide, thresholds_of
+from mmcr_dataset.filters.filter_stage import FilterTask, score, write_kept
 from mmcr_dataset.filters.prescreen import prescreen
 from mmcr_dataset.filters.report import show_report
-from mmcr_dataset.filters.rules import PAPER, read_modes, violated_but_kept
-from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
+from mmcr_dataset.filters.rules import PAPER, read_modes
+from mmcr_dataset.filters.scores import drop_other_shards
 from mmcr_dataset.generate.ranks import GenerateTask
 from mmcr_dataset.generate.run import generate
 from mmcr_dataset.publish.card import write_card
@@ -36,9 +36,9 @@ from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.progress import log_count, open_bar
-from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, invalidate_shards, write_jsonl, write_text
+from mmcr_dataset.stage.stages import STAGES, Stage, StageCount, invalidate_shards, numbered, write_text
 from mmcr_dataset.stage.takedowns import LOG_NAME, Takedowns, load_takedowns, publish_log, read_log
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values, without_images
+from mmcr_dataset.stage.work_folder import read_dialogues
 
 MADE_BY = "build"
 
@@ -65,7 +65,11 @@ def build(settings: BuildSettings) -> list[StageCount]:
     generated = generate(task, settings.estimate_only)
     if generated is None:
         return counts
-    counts += [generated, filter_dialogues(settings, sets, taken_out, open_once)]
+    counts.append(generated)
+    filtered = filter_dialogues(settings, sets, taken_out, open_once)
+    if filtered is None:
+        return counts
+    counts.append(filtered)
     write_text(settings.work / "report.html", show_report(settings.work, counts))
     if counts[-1].num_kept == 0:
         raise ValueError(f"nothing is left to publish; see the counts by reason above and {settings.work}/report.html")
@@ -103,21 +107,20 @@ def filter_dialogues(
     sets: Sequence[SetIndex],
     taken_out: Takedowns,
     open_once: Callable[[], Matcher | None],
-) -> StageCount:
-    """Apply takedowns, rules, similarity, decontamination, dedup and the numbers by kind; each with its reason."""
-    generated = Stage.open(settings.work, "generate")
-    scored = Stage.begin(settings.work, "score", _scored_by(settings))
-    modes = read_modes(settings.rules)
-    broken: Decisions = {}
-    with open_bar("similarity", "dialogue", generated.count().num_kept) as bar:
-        for number, values in read_values(settings.work, "generate"):
-            broken[number] = score_shard(scored, settings.work, number, values, open_once, modes)
-            bar.update(len(values))
-    drop_other_shards(scored, broken)
+) -> StageCount | None:
+    """Apply takedowns, rules, similarity, decontamination, dedup and the numbers by kind; each with its reason.
+
+    Returns:
+        Counts of the stage; None if a job was submitted to a queue.
+    """
+    work, keep, modes = settings.work, settings.keep, read_modes(settings.rules)
+    generated, task = Stage.open(work, "generate"), FilterTask(work, settings.matcher, modes)
+    scored = Stage.begin(work, "score", _scored_by(settings))
+    if not score(task, scored, settings.engine, open_once):
+        return None
+    drop_other_shards(scored, {number for number, _ in numbered(generated.folder, "jsonl")})
     scored.close()
-    scores = read_similarities(settings.work)
-    keep = settings.keep
-    asked: dict[str, Any] = {"similarity_min": thresholds_of(keep, scores)}
+    asked: dict[str, Any] = {"similarity_min": thresholds_of(keep, work)}
     asked["evaluation_sets"] = [one.fingerprint() for one in sets]
     if keep.numbers or keep.image_shares:
         asked["keep"] = {"numbers": dict(keep.numbers), "image_shares": list(keep.image_shares.items())}
@@ -125,18 +128,9 @@ def filter_dialogues(
         asked["rules"] = modes
     if taken_out:
         asked["taken_out"] = taken_out.fingerprint()
-    stage = Stage.begin(settings.work, "filter", {"input": [generated.content_hash(), scored.content_hash()], **asked})
-    decisions = decide(settings.work, broken, scores, keep, sets, taken_out)
-    for number, values in read_values(settings.work, "generate"):
-        if stage.is_finished(number):
-            continue
-        decided = list(zip(values, decisions[number], strict=True))
-        kept = [with_similarity(value, scores.get(value["id"], [])) for value, reason in decided if reason is None]
-        write_jsonl(stage.shard(number, "jsonl"), kept)
-        removed = [Removed(value["id"], *reason) for value, reason in decided if reason is not None]
-        counted = Counter(name for value in kept for name in violated_but_kept(without_images(value), modes))
-        stage.finish(number, len(values), len(kept), removed, counted=counted)
-    return log_count(stage.close())
+    stage = Stage.begin(work, "filter", {"input": [generated.content_hash(), scored.content_hash()], **asked})
+    decide(work, scored, asked["similarity_min"], keep, sets, taken_out)
+    return log_count(stage.close()) if write_kept(task, stage, settings.engine) else None
 
 
 def publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: Takedowns) -> None:

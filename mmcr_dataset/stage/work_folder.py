@@ -6,15 +6,16 @@ Images are by far the largest part, so each function reads only the shards it ne
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from mmcr_dataset.record.dialogue import Dialogue, from_json
-from mmcr_dataset.stage.stages import STAGES, Stage, numbered, read_jsonl
+from mmcr_dataset.stage.stages import STAGES, Stage, numbered, read_jsonl, write_text
 
 
 def read_images(work: Path, number: int) -> dict[str, bytes]:
@@ -34,6 +35,28 @@ def read_values(work: Path, stage: str) -> Iterator[tuple[int, list[dict[str, An
 def screened_path(work: Path, number: int) -> Path:
     """File of the documents of a collected shard that need not be paid for: place -> [reason, detail]."""
     return work / "1_screened" / f"{number:05d}.json"
+
+
+def decided_path(work: Path, number: int) -> Path:
+    """File of the decisions on a shard of written dialogues: for each null, or [reason, detail]."""
+    return work / "3_decided" / f"{number:05d}.json"
+
+
+def read_decisions(work: Path, number: int) -> list[tuple[str, str] | None]:
+    """Why each dialogue of a shard is dropped, None if it is kept."""
+    decisions = json.loads(decided_path(work, number).read_text("utf-8"))
+    return [None if one is None else (one[0], one[1]) for one in decisions]
+
+
+def write_decisions(work: Path, number: int, decisions: Sequence[tuple[str, str] | None]) -> None:
+    """Write what `read_decisions` reads."""
+    write_text(decided_path(work, number), json.dumps(decisions))
+
+
+def read_shard_similarities(work: Path, number: int) -> dict[str, list[float]]:
+    """As `read_similarities`, of one shard."""
+    path = work / STAGES["score"] / f"{number:05d}.jsonl"
+    return {row["id"]: row["similarity"] for row in read_jsonl(path)}
 
 
 def without_images(value: dict[str, Any]) -> Dialogue:

@@ -20,6 +20,7 @@ class Build(BuildSettings):
         if self.engine.dry_run:
             print(show_script("generate", self.work.resolve() / "engine", self.engine))
             return
-        if build(self)[-1].stage == "filter":
+        counts = build(self)
+        if counts and counts[-1].stage == "filter":
             print(show_table(load_statistics(self.out)))
             print(f"\nwritten: {self.out}; stages, removed rows and report.html: {self.work}")

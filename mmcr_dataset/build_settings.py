@@ -53,7 +53,7 @@ class BuildSettings:
         screen: filters on documents before their images are fetched.
         fetch: how images are fetched.
         writer: how dialogues are written.
-        engine: where the writer runs.
+        engine: where the stages run.
         limits: size limits of an image.
         reencode: encode images anew that loaders show differently (16-bit, CMYK, palette, alpha, EXIF orientation,
             animation), as plain 8-bit RGB.
@@ -89,8 +89,10 @@ class BuildSettings:
             raise ValueError(
                 "--filter none computes no similarity: remove --similarity_min, --keep_rate, --keep and --image_shares"
             )
-        if self.engine.name != "local" and self.writer.writer != "openai":
-            raise ValueError(f"--engine {self.engine.name}: works with --writer openai only, got {self.writer.writer}")
+        if self.engine.name != "local" and self.writer.writer == "openai-batch":
+            raise ValueError(
+                f"--engine {self.engine.name}: the Batch API needs no ranks; --writer openai or --engine local"
+            )
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--output_dir {self.out}: is a file, expected a folder")
 

@@ -12,13 +12,16 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cache
+from itertools import chain, islice
 from typing import Any
 
 from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.document import DocumentSource
 from mmcr_dataset.collect.draw import Quota, draw_documents
-from mmcr_dataset.collect.shards import collect_shards, find_resume_point
+from mmcr_dataset.collect.ranks import drop_blocks, fetch_on_ranks
+from mmcr_dataset.collect.shards import collect_shards, count_finished, find_resume_point
 from mmcr_dataset.collect.sources.open_source import open_source
+from mmcr_dataset.collect.web.window import Item
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher
 from mmcr_dataset.filters.contamination import SetIndex, index_sets
 from mmcr_dataset.filters.decide import decide, thresholds_of
@@ -33,6 +36,7 @@ from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.data_folder import begin_folder, check_replaceable, replace_folder
 from mmcr_dataset.publish.describe import describe, write_statistics
 from mmcr_dataset.publish.parquet import write_dataset
+from mmcr_dataset.publish.ranks import write_on_ranks
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.progress import log_count, open_bar
@@ -44,7 +48,7 @@ MADE_BY = "build"
 
 
 def build(settings: BuildSettings) -> list[StageCount]:
-    """Build the data set; returns the counts of each stage.
+    """Build the data set; returns the counts of each finished stage, none if only publishing was submitted to a queue.
 
     Raises:
         ValueError: a setting is invalid, the source is unreadable, or no dialogue is left to publish.
@@ -56,7 +60,10 @@ def build(settings: BuildSettings) -> list[StageCount]:
     open_once = cache(lambda: open_matcher(settings.matcher))
     if not settings.estimate_only and Stage.settings_on_disk(settings.work, "score") != _scored_by(settings):
         open_once()  # fail before anything is fetched or paid
-    counts = [collect(settings, source)]
+    collected = collect(settings, source)
+    if collected is None:
+        return []
+    counts = [collected]
     taken_out = load_takedowns(settings.out)
     if settings.writer.endpoint is not None:
         prescreen(settings.work, sets, taken_out)
@@ -73,12 +80,11 @@ def build(settings: BuildSettings) -> list[StageCount]:
     write_text(settings.work / "report.html", show_report(settings.work, counts))
     if counts[-1].num_kept == 0:
         raise ValueError(f"nothing is left to publish; see the counts by reason above and {settings.work}/report.html")
-    publish(settings, counts, taken_out)
-    return counts
+    return counts if publish(settings, counts, taken_out) else []
 
 
-def collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
-    """Sample documents, fetch and check their images, write candidates."""
+def collect(settings: BuildSettings, source: DocumentSource) -> StageCount | None:
+    """Sample documents, fetch and check their images, write candidates; None if a job was submitted to a queue."""
     limits = replace(settings.limits, reencode=settings.reencode)
     wanted = [settings.num_single, settings.num_multi, settings.seed, settings.licence, asdict(settings.screen)]
     inputs = {"source": source.fingerprint, "take": wanted, "limits": _to_inputs(limits)}
@@ -86,11 +92,19 @@ def collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
     first, num_before = find_resume_point(stage)
     quota = Quota(settings.num_single, settings.num_multi)
     notes = stage.folder / "parts_drawn.jsonl"
-    documents = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
+    drawn = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
+    documents: Iterator[Item] | None = iter(drawn)
+    if settings.engine.name != "local":
+        known = list(islice(drawn, count_finished(stage, first)))  # of shards with some documents to fetch again
+        documents = fetch_on_ranks(drawn, settings.work, settings.fetch, limits, settings.engine)
+        documents = None if documents is None else chain(known, documents)
+    if documents is None:
+        return None
     with open_bar("collect", "document", quota.total) as bar:
         bar.update(num_before)
         changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, limits, bar.update))
     invalidate_shards(settings.work, "generate", changed)  # paid answers come from the ledger
+    drop_blocks(settings.work)
     return log_count(stage.close())
 
 
@@ -133,18 +147,26 @@ def filter_dialogues(
     return log_count(stage.close()) if write_kept(task, stage, settings.engine) else None
 
 
-def publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: Takedowns) -> None:
-    """Write shards, statistics, takedown log and card, then replace an earlier data set folder (atomic write)."""
+def publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: Takedowns) -> bool:
+    """Write shards, statistics, takedown log and card, then replace an earlier data set folder (atomic write).
+
+    Returns:
+        False if a job was submitted to a queue.
+    """
     unfinished = begin_folder(settings.out)
     size_bytes = sum(path.stat().st_size for path in (settings.work / STAGES["collect"]).glob("*.parquet"))
-    kept = read_dialogues(settings.work, "filter")
-    write_dataset(_with_progress(kept, counts[-1].num_kept), unfinished, size_bytes)
+    if settings.engine.name == "local":
+        kept = read_dialogues(settings.work, "filter")
+        write_dataset(_with_progress(kept, counts[-1].num_kept), unfinished, size_bytes)
+    elif not write_on_ranks(settings.work, unfinished, size_bytes, settings.engine):
+        return False
     write_text(unfinished / "funnel.json", json.dumps([asdict(count) for count in counts], indent=1) + "\n")
     gone = [entry for entry in taken_out.entries if "source" in entry]
     publish_log(unfinished, [*read_log(settings.out / LOG_NAME), *gone])
     write_statistics(unfinished, describe(unfinished))
     write_card(unfinished, settings.out.name)
     replace_folder(unfinished, settings.out, MADE_BY)
+    return True
 
 
 def _with_progress(dialogues: Iterator[Dialogue], total: int) -> Iterator[Dialogue]:

@@ -72,12 +72,18 @@ def read_dialogues(work: Path, stage: str, ids: Collection[str] | None = None) -
         stage: `generate` or `filter`.
         ids: of the dialogues to read; None for all.
     """
-    for number, values in read_values(work, stage):
-        wanted = [value for value in values if ids is None or value["id"] in ids]
-        if wanted:
-            images = read_images(work, number)
-            for value in wanted:
-                yield from_json(value, images)
+    for number, _ in numbered(work / STAGES[stage], "jsonl"):
+        yield from read_shard_dialogues(work, stage, number, ids)
+
+
+def read_shard_dialogues(work: Path, stage: str, number: int, ids: Collection[str] | None = None) -> Iterator[Dialogue]:
+    """As `read_dialogues`, of one shard."""
+    values = read_jsonl(work / STAGES[stage] / f"{number:05d}.jsonl")
+    wanted = [value for value in values if ids is None or value["id"] in ids]
+    if wanted:
+        images = read_images(work, number)
+        for value in wanted:
+            yield from_json(value, images)
 
 
 def read_similarities(work: Path) -> dict[str, list[float]]:

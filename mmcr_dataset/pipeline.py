@@ -54,7 +54,7 @@ def build(settings: BuildSettings) -> list[StageCount]:
         ValueError: a setting is invalid, the source is unreadable, or no dialogue is left to publish.
     """
     check_replaceable(settings.out, MADE_BY)
-    source = open_source(settings.source, settings.licence)
+    source = open_source(settings.source, settings.licence, settings.columns)
     settings.screen.check_source(settings.source, getattr(source, "probabilities", frozenset()))
     sets = list(index_sets(settings.evaluation_sets))
     open_once = cache(lambda: open_matcher(settings.matcher))

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLAGS = {
     "mmcr_dataset build": "source columns output_dir single multi seed licence filter similarity_min keep_rate keep "
     "image_shares rule evaluation_set estimate writer temperature max_tokens max_side_px detail "
-    "attempts endpoint max_in_flight max_cost_usd request_timeout_s any_language "
+    "attempts writers endpoint max_in_flight max_cost_usd request_timeout_s any_language "
     "max_probability min_probability fetch_in_flight fetch_per_host fetch_attempts "
     "fetch_timeout_s fetch_opt_outs allow_loopback engine ranks slurm_partition slurm_time slurm_account "
     "slurm_qos slurm_environment slurm_requeue slurm_dry_run reencode",

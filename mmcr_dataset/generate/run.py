@@ -56,7 +56,7 @@ def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | No
         before = Stage.settings_on_disk(task.work, "generate")
         todo = _unfinished(_begin(task), paths) if before == _inputs(task) else [*paths]
         cost = _estimate(task, todo, ledger)
-        shown = cost.show(task.writer.endpoint.model)
+        shown = cost.show(" and ".join(one.model for one, _ in task.writer.shares()))
         if estimate_only:
             print(shown)
         else:

@@ -12,6 +12,7 @@ from typing import Annotated
 import tyro
 
 from mmcr_dataset.collect.screen import Screen
+from mmcr_dataset.collect.sources.column_map import ColumnMap
 from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.filters.keep import Keep
 from mmcr_dataset.filters.rules import read_modes
@@ -30,6 +31,8 @@ class BuildSettings:
         source: demo; a file or folder; or hub:ORG/NAME[@REVISION][:GLOB], streamed. The format is detected, or given
             as KIND:PLACE: omnicorpus, obelics (Parquet), mmc4 (.jsonl, .gz, .zip), webdataset (.tar), folder
             with images and .txt files.
+        columns: columns of Parquet files of any other image-text set: text=COLUMN,image=COLUMN, also url=, licence= and
+            id=; several as text=title+body. A set of the Hub in another format: hub:ORG/NAME@refs/convert/parquet.
         out: output folder; its name becomes the name of the data set. Stages are kept in a second folder, this
             name + .work.
         num_single: number of documents with one image to sample; None for all.
@@ -53,7 +56,7 @@ class BuildSettings:
         screen: filters on documents before their images are fetched.
         fetch: how images are fetched.
         writer: how dialogues are written.
-        engine: where the writer runs.
+        engine: where the stages run.
         limits: size limits of an image.
         reencode: encode images anew that loaders show differently (16-bit, CMYK, palette, alpha, EXIF orientation,
             animation), as plain 8-bit RGB.
@@ -62,6 +65,7 @@ class BuildSettings:
     source: Annotated[str, arg(metavar="[KIND:]PLACE")]
     out: Annotated[Path, arg(name="output_dir")]
     writer: WriterSettings
+    columns: Annotated[str | None, arg(metavar="ROLE=COLUMN,...")] = None
     num_single: Annotated[int | None, arg(name="single", metavar="N")] = None
     num_multi: Annotated[int | None, arg(name="multi", metavar="N")] = None
     seed: int = 0
@@ -85,12 +89,16 @@ class BuildSettings:
             if number is not None and number < 0:
                 raise ValueError(f"{flag} {number}: expected a number of documents, 0 or more")
         read_modes(self.rules)
+        if self.columns is not None:
+            ColumnMap.read(self.columns)
         if self.keep and self.matcher == "none":
             raise ValueError(
                 "--filter none computes no similarity: remove --similarity_min, --keep_rate, --keep and --image_shares"
             )
-        if self.engine.name != "local" and self.writer.writer != "openai":
-            raise ValueError(f"--engine {self.engine.name}: works with --writer openai only, got {self.writer.writer}")
+        if self.engine.name != "local" and self.writer.writer == "openai-batch":
+            raise ValueError(
+                f"--engine {self.engine.name}: the Batch API needs no ranks; --writer openai or --engine local"
+            )
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f"--output_dir {self.out}: is a file, expected a folder")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from mmcr_dataset.publish.publish_settings import PublishSettings
 
@@ -117,53 +117,28 @@ class Import:
 
 
 @dataclass(frozen=True)
-class Label:
-    """Label image-text pairs by hand: precision and recall of the similarity filter.
+class Join:
+    """Join data sets to one, without what is in several of them, and without what was taken out of any.
 
     Attributes:
-        work: the .work folder of a build with --filter.
-        pairs: number of pairs to sample.
-        seed: random seed of the sampling.
-        kind: pairs of dialogues with one image (single), with several (multi), or all.
+        folders: data set folders; of rows that repeat each other, that of the earliest folder stays.
+        output_dir: folder of the data set; removed rows go to a second folder, this name + .work.
+        evaluation_sets: remove dialogues that show an image of this evaluation set; a folder, Parquet or VLMEvalKit
+            TSV. May be repeated.
     """
 
-    work: Positional[Path]
-    pairs: int = 50
-    seed: int = 0
-    kind: Literal["all", "single", "multi"] = "all"
+    folders: Positional[tuple[Path, ...]]
+    output_dir: Path
+    evaluation_sets: Annotated[tuple[Path, ...], arg(name="evaluation_set"), UseAppendAction] = ()
 
     def run(self) -> None:
-        """Prompt for labels on the terminal, and print precision and recall with confidence intervals.
+        """Join, and print Table 1."""
+        from mmcr_dataset.join import join
+        from mmcr_dataset.publish.describe import load_statistics, show_table
+        from mmcr_dataset.stage.stages import show_count
 
-        Raises:
-            ValueError: the build has no similarity threshold.
-        """
-        from mmcr_dataset.filters import label
-        from mmcr_dataset.filters.keep import kind_of
-        from mmcr_dataset.stage.stages import write_text
-        from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_thresholds
-
-        known = {kind: one for kind, one in read_thresholds(self.work).items() if one is not None}
-        least = {kind: one for kind, one in known.items() if self.kind in ("all", kind)}
-        if not least:
-            raise ValueError(
-                f"{self.work}: the build had no similarity threshold; give it --similarity_min or --keep_rate"
-            )
-        if len(set(least.values())) > 1:
-            raise ValueError(f"{self.work}: thresholds differ by kind ({least}); give --kind single or --kind multi")
-        threshold = next(iter(least.values()))
-        similarities = {
-            id_: values for id_, values in read_similarities(self.work).items() if kind_of(len(values)) in least
-        }
-        pairs = label.draw_pairs(similarities, threshold, self.pairs, self.seed)
-        page = self.work / "label.html"
-        write_text(page, label.show_pairs(pairs, read_dialogues(self.work, "generate", {pair.id for pair in pairs})))
-        print(f"open {page} beside this terminal; answers go to {self.work / label.LABELS_NAME}")
-        labels = label.ask_labels(self.work / label.LABELS_NAME, pairs, input)
-        nearby = sorted(pair.similarity for pair in pairs)
-        thresholds = sorted({threshold, *(nearby[len(nearby) * n // 4] for n in range(1, 4))})
-        found = label.measure_filter(pairs, labels, thresholds)
-        print(f"\n{label.show_quality(found, sum(pair.key in labels for pair in pairs))}")
+        print(show_count(join(self.folders, self.output_dir, self.evaluation_sets)))
+        print(f"\n{show_table(load_statistics(self.output_dir))}\n\nwritten: {self.output_dir}")
 
 
 @dataclass(frozen=True)

@@ -9,54 +9,61 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cache
+from itertools import chain, islice
 from typing import Any
 
 from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.document import DocumentSource
 from mmcr_dataset.collect.draw import Quota, draw_documents
-from mmcr_dataset.collect.shards import collect_shards, find_resume_point
+from mmcr_dataset.collect.ranks import drop_blocks, fetch_on_ranks
+from mmcr_dataset.collect.shards import collect_shards, count_finished, find_resume_point
 from mmcr_dataset.collect.sources.open_source import open_source
+from mmcr_dataset.collect.web.window import Item
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher
 from mmcr_dataset.filters.contamination import SetIndex, index_sets
-from mmcr_dataset.filters.decide import Decisions, decide, thresholds_of
+from mmcr_dataset.filters.decide import decide, thresholds_of
+from mmcr_dataset.filters.filter_stage import FilterTask, score, write_kept
 from mmcr_dataset.filters.prescreen import prescreen
 from mmcr_dataset.filters.report import show_report
-from mmcr_dataset.filters.rules import PAPER, read_modes, violated_but_kept
-from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
+from mmcr_dataset.filters.rules import PAPER, read_modes
+from mmcr_dataset.filters.scores import drop_other_shards
 from mmcr_dataset.generate.ranks import GenerateTask
 from mmcr_dataset.generate.run import generate
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.data_folder import begin_folder, check_replaceable, replace_folder
 from mmcr_dataset.publish.describe import describe, write_statistics
 from mmcr_dataset.publish.parquet import write_dataset
+from mmcr_dataset.publish.ranks import write_on_ranks
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.progress import log_count, open_bar
-from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, invalidate_shards, write_jsonl, write_text
+from mmcr_dataset.stage.stages import STAGES, Stage, StageCount, invalidate_shards, numbered, write_text
 from mmcr_dataset.stage.takedowns import LOG_NAME, Takedowns, load_takedowns, publish_log, read_log
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values, without_images
+from mmcr_dataset.stage.work_folder import read_dialogues
 
 MADE_BY = "build"
 
 
 def build(settings: BuildSettings) -> list[StageCount]:
-    """Build the data set; returns the counts of each stage.
+    """Build the data set; returns the counts of each finished stage, none if only publishing was submitted to a queue.
 
     Raises:
         ValueError: a setting is invalid, the source is unreadable, or no dialogue is left to publish.
     """
     check_replaceable(settings.out, MADE_BY)
-    source = open_source(settings.source, settings.licence)
+    source = open_source(settings.source, settings.licence, settings.columns)
     settings.screen.check_source(settings.source, getattr(source, "probabilities", frozenset()))
     sets = list(index_sets(settings.evaluation_sets))
     open_once = cache(lambda: open_matcher(settings.matcher))
     if not settings.estimate_only and Stage.settings_on_disk(settings.work, "score") != _scored_by(settings):
         open_once()  # fail before anything is fetched or paid
-    counts = [collect(settings, source)]
+    collected = collect(settings, source)
+    if collected is None:
+        return []
+    counts = [collected]
     taken_out = load_takedowns(settings.out)
     if settings.writer.endpoint is not None:
         prescreen(settings.work, sets, taken_out)
@@ -65,16 +72,19 @@ def build(settings: BuildSettings) -> list[StageCount]:
     generated = generate(task, settings.estimate_only)
     if generated is None:
         return counts
-    counts += [generated, filter_dialogues(settings, sets, taken_out, open_once)]
+    counts.append(generated)
+    filtered = filter_dialogues(settings, sets, taken_out, open_once)
+    if filtered is None:
+        return counts
+    counts.append(filtered)
     write_text(settings.work / "report.html", show_report(settings.work, counts))
     if counts[-1].num_kept == 0:
         raise ValueError(f"nothing is left to publish; see the counts by reason above and {settings.work}/report.html")
-    publish(settings, counts, taken_out)
-    return counts
+    return counts if publish(settings, counts, taken_out) else []
 
 
-def collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
-    """Sample documents, fetch and check their images, write candidates."""
+def collect(settings: BuildSettings, source: DocumentSource) -> StageCount | None:
+    """Sample documents, fetch and check their images, write candidates; None if a job was submitted to a queue."""
     limits = replace(settings.limits, reencode=settings.reencode)
     wanted = [settings.num_single, settings.num_multi, settings.seed, settings.licence, asdict(settings.screen)]
     inputs = {"source": source.fingerprint, "take": wanted, "limits": _to_inputs(limits)}
@@ -82,11 +92,19 @@ def collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
     first, num_before = find_resume_point(stage)
     quota = Quota(settings.num_single, settings.num_multi)
     notes = stage.folder / "parts_drawn.jsonl"
-    documents = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
+    drawn = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
+    documents: Iterator[Item] | None = iter(drawn)
+    if settings.engine.name != "local":
+        known = list(islice(drawn, count_finished(stage, first)))  # of shards with some documents to fetch again
+        documents = fetch_on_ranks(drawn, settings.work, settings.fetch, limits, settings.engine)
+        documents = None if documents is None else chain(known, documents)
+    if documents is None:
+        return None
     with open_bar("collect", "document", quota.total) as bar:
         bar.update(num_before)
         changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, limits, bar.update))
     invalidate_shards(settings.work, "generate", changed)  # paid answers come from the ledger
+    drop_blocks(settings.work)
     return log_count(stage.close())
 
 
@@ -103,21 +121,20 @@ def filter_dialogues(
     sets: Sequence[SetIndex],
     taken_out: Takedowns,
     open_once: Callable[[], Matcher | None],
-) -> StageCount:
-    """Apply takedowns, rules, similarity, decontamination, dedup and the numbers by kind; each with its reason."""
-    generated = Stage.open(settings.work, "generate")
-    scored = Stage.begin(settings.work, "score", _scored_by(settings))
-    modes = read_modes(settings.rules)
-    broken: Decisions = {}
-    with open_bar("similarity", "dialogue", generated.count().num_kept) as bar:
-        for number, values in read_values(settings.work, "generate"):
-            broken[number] = score_shard(scored, settings.work, number, values, open_once, modes)
-            bar.update(len(values))
-    drop_other_shards(scored, broken)
+) -> StageCount | None:
+    """Apply takedowns, rules, similarity, decontamination, dedup and the numbers by kind; each with its reason.
+
+    Returns:
+        Counts of the stage; None if a job was submitted to a queue.
+    """
+    work, keep, modes = settings.work, settings.keep, read_modes(settings.rules)
+    generated, task = Stage.open(work, "generate"), FilterTask(work, settings.matcher, modes)
+    scored = Stage.begin(work, "score", _scored_by(settings))
+    if not score(task, scored, settings.engine, open_once):
+        return None
+    drop_other_shards(scored, {number for number, _ in numbered(generated.folder, "jsonl")})
     scored.close()
-    scores = read_similarities(settings.work)
-    keep = settings.keep
-    asked: dict[str, Any] = {"similarity_min": thresholds_of(keep, scores)}
+    asked: dict[str, Any] = {"similarity_min": thresholds_of(keep, work)}
     asked["evaluation_sets"] = [one.fingerprint() for one in sets]
     if keep.numbers or keep.image_shares:
         asked["keep"] = {"numbers": dict(keep.numbers), "image_shares": list(keep.image_shares.items())}
@@ -125,32 +142,31 @@ def filter_dialogues(
         asked["rules"] = modes
     if taken_out:
         asked["taken_out"] = taken_out.fingerprint()
-    stage = Stage.begin(settings.work, "filter", {"input": [generated.content_hash(), scored.content_hash()], **asked})
-    decisions = decide(settings.work, broken, scores, keep, sets, taken_out)
-    for number, values in read_values(settings.work, "generate"):
-        if stage.is_finished(number):
-            continue
-        decided = list(zip(values, decisions[number], strict=True))
-        kept = [with_similarity(value, scores.get(value["id"], [])) for value, reason in decided if reason is None]
-        write_jsonl(stage.shard(number, "jsonl"), kept)
-        removed = [Removed(value["id"], *reason) for value, reason in decided if reason is not None]
-        counted = Counter(name for value in kept for name in violated_but_kept(without_images(value), modes))
-        stage.finish(number, len(values), len(kept), removed, counted=counted)
-    return log_count(stage.close())
+    stage = Stage.begin(work, "filter", {"input": [generated.content_hash(), scored.content_hash()], **asked})
+    decide(work, scored, asked["similarity_min"], keep, sets, taken_out)
+    return log_count(stage.close()) if write_kept(task, stage, settings.engine) else None
 
 
-def publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: Takedowns) -> None:
-    """Write shards, statistics, takedown log and card, then replace an earlier data set folder (atomic write)."""
+def publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: Takedowns) -> bool:
+    """Write shards, statistics, takedown log and card, then replace an earlier data set folder (atomic write).
+
+    Returns:
+        False if a job was submitted to a queue.
+    """
     unfinished = begin_folder(settings.out)
     size_bytes = sum(path.stat().st_size for path in (settings.work / STAGES["collect"]).glob("*.parquet"))
-    kept = read_dialogues(settings.work, "filter")
-    write_dataset(_with_progress(kept, counts[-1].num_kept), unfinished, size_bytes)
+    if settings.engine.name == "local":
+        kept = read_dialogues(settings.work, "filter")
+        write_dataset(_with_progress(kept, counts[-1].num_kept), unfinished, size_bytes)
+    elif not write_on_ranks(settings.work, unfinished, size_bytes, settings.engine):
+        return False
     write_text(unfinished / "funnel.json", json.dumps([asdict(count) for count in counts], indent=1) + "\n")
     gone = [entry for entry in taken_out.entries if "source" in entry]
     publish_log(unfinished, [*read_log(settings.out / LOG_NAME), *gone])
     write_statistics(unfinished, describe(unfinished))
     write_card(unfinished, settings.out.name)
     replace_folder(unfinished, settings.out, MADE_BY)
+    return True
 
 
 def _with_progress(dialogues: Iterator[Dialogue], total: int) -> Iterator[Dialogue]:

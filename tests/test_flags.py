@@ -17,9 +17,9 @@ from tests.training.test_config import FLAGS as TRAINING
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = {
-    "mmcr_dataset build": "source output_dir single multi seed licence filter similarity_min keep_rate keep "
+    "mmcr_dataset build": "source columns output_dir single multi seed licence filter similarity_min keep_rate keep "
     "image_shares rule evaluation_set estimate writer temperature max_tokens max_side_px detail "
-    "attempts endpoint max_in_flight max_cost_usd request_timeout_s any_language "
+    "attempts writers endpoint max_in_flight max_cost_usd request_timeout_s any_language "
     "max_probability min_probability fetch_in_flight fetch_per_host fetch_attempts "
     "fetch_timeout_s fetch_opt_outs allow_loopback engine ranks slurm_partition slurm_time slurm_account "
     "slurm_qos slurm_environment slurm_requeue slurm_dry_run reencode",
@@ -28,7 +28,8 @@ FLAGS = {
     "mmcr_dataset publish": "push_to private revision pr allow_offline force squash_history gated",
     "mmcr_dataset remove": "ids url_pattern owner images reason purge",
     "mmcr_dataset import": "images output_dir licence",
-    "mmcr_dataset label": "pairs seed kind",
+    "mmcr_dataset join": "output_dir evaluation_set",
+    "mmcr_dataset label": "pairs seed kind person serve port",
     "mmcr_dataset contamination": "with bits html remove",
     "mmcr_dataset ledger": "output_file",
     "mmcr_bench tag": "labels model",

@@ -28,7 +28,7 @@ _MAX_RAW_CHARACTERS = 8 * MAX_TEXT_CHARACTERS  # longer texts are truncated befo
 
 @dataclass(frozen=True, slots=True)
 class ImageAt:
-    """Location of an image: a URL, or a local file. Never both.
+    """Location of an image: a URL, a local file, or the bytes of a row. One of them.
 
     Attributes:
         url: its URL.
@@ -36,6 +36,7 @@ class ImageAt:
         offset: byte offset in the file.
         size_bytes: its size, None for the rest of the file.
         name: its member name in an archive, or its file name in a folder; published where there is no URL.
+        data: its file, where the source's row holds it.
     """
 
     url: str | None = None
@@ -43,6 +44,7 @@ class ImageAt:
     offset: int = 0
     size_bytes: int | None = None
     name: str | None = field(default=None, compare=False)
+    data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +232,10 @@ def _use_images(
             continue
         if any(hash_distance(phash, image.phash or "0") <= NEAR_DUPLICATE_BITS for image in images):
             problems.append(
-                ImageError("duplicate_image", f"{place.url or place.path} is a near-duplicate of an earlier image")
+                ImageError(
+                    "duplicate_image",
+                    f"{place.url or place.path or place.name} is a near-duplicate of an earlier image",
+                )
             )
             continue
         name = place.name and _to_unicode(place.name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmcr_dataset.collect.candidates import CandidateWriter, read_candidates
-from mmcr_dataset.collect.document import Candidate, Document
+from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.collect.web.window import Item, fetch_in_order
 from mmcr_dataset.record.images import ImageLimits
@@ -30,10 +30,19 @@ def find_resume_point(stage: Stage) -> tuple[int, int]:
     return number, num_before
 
 
+def count_finished(stage: Stage, first: int) -> int:
+    """Number of documents in the finished shards from `first` on."""
+    count, number = 0, first
+    while stage.is_finished(number):
+        count += stage.num_in(number)
+        number += 1
+    return count
+
+
 async def collect_shards(
     stage: Stage,
     first: int,
-    documents: Iterator[Document | Removed],
+    documents: Iterator[Item],
     settings: FetchSettings,
     limits: ImageLimits,
     progress: Callable[[], object] = lambda: None,
@@ -43,7 +52,7 @@ async def collect_shards(
     Args:
         stage: the collect stage.
         first: number of the first shard to write or to retry.
-        documents: the sampled documents, from that shard's first on.
+        documents: the sampled documents, from that shard's first on; or what ranks have found for them.
         settings: settings of the fetcher.
         limits: limits on an image.
         progress: called once for each document.
@@ -74,9 +83,7 @@ async def collect_shards(
     return changed
 
 
-def _to_items(
-    stage: Stage, finished: range, documents: Iterator[Document | Removed]
-) -> Iterator[tuple[int | None, Item]]:
+def _to_items(stage: Stage, finished: range, documents: Iterator[Item]) -> Iterator[tuple[int | None, Item]]:
     """(shard, item): known results of finished shards and their documents to retry, then (None, document)."""
     for number in finished:
         if not stage.has_retries(number):

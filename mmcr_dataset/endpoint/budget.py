@@ -44,10 +44,17 @@ class Budget:
                 "mmcr_dataset/endpoint/prices.json"
             )
         self.limit_usd = limit_usd
-        self.spent_usd = spent_usd
+        self.spent_usd = self._before_usd = spent_usd
         self._share = share
         self._reserved_usd = 0.0
+        self._group = [self]
         self._released = asyncio.Event()
+
+    def join(self, other: Budget) -> None:
+        """Keep one limit together with another endpoint of the same ledger, before either spends."""
+        self._group += other._group
+        for budget in self._group:
+            budget._group = self._group
 
     def worst_case_usd(self, request: Mapping[str, Any]) -> float:
         """Upper bound of a request's cost."""
@@ -85,7 +92,7 @@ class Budget:
         """
         worst_case_usd = self.worst_case_usd(request)
         while not self.has_room(worst_case_usd):
-            if self._reserved_usd <= 0:
+            if all(budget._reserved_usd <= 0 for budget in self._group):
                 raise self.limit_error(worst_case_usd)
             self._released.clear()
             await self._released.wait()
@@ -96,11 +103,15 @@ class Budget:
             self._reserved_usd = max(0.0, self._reserved_usd - worst_case_usd)
             if self._reserved_usd < 1e-12:  # rounding error of the sums
                 self._reserved_usd = 0.0
-            self._released.set()
+            for budget in self._group:
+                budget._released.set()
 
     def has_room(self, usd: float) -> bool:
         """True if this amount fits below the limit, whatever the requests in flight will cost."""
-        return self.limit_usd is None or self.spent_usd + self._reserved_usd + usd <= self.limit_usd
+        if self.limit_usd is None:
+            return True
+        new_usd = sum(budget.spent_usd - budget._before_usd + budget._reserved_usd for budget in self._group)
+        return self._before_usd + new_usd + usd <= self.limit_usd
 
     def limit_error(self, usd: float) -> EndpointUnusable:
         """The error for a request that could exceed the limit."""

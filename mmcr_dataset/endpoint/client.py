@@ -178,7 +178,7 @@ class ChatClient:
 
     async def _send(self, asked: Asked, body: bytes, worst_case_usd: float) -> Reply:
         """One request with its retries; the answer is on disk before its slot is freed."""
-        started = asyncio.get_running_loop().time()
+        started, entry = asyncio.get_running_loop().time(), ""
         for attempt in itertools.count(1):
             try:
                 async with self._rate_limiter:
@@ -186,10 +186,13 @@ class ChatClient:
                         raise self._fatal
                     self.num_sent += 1
                     adapted = self._adapt(body)
+                    entry = self.ledger.in_flight.begin(asked.key, worst_case_usd)
                     answered = await self._transport.post_json("/chat/completions", adapted)
                     taken = await self._take(asked, answered, self._read(answered, adapted), worst_case_usd)
+                    self.ledger.in_flight.end(entry)
             except EndpointUnusable as error:
                 self._fatal = error  # queued requests are not sent
+                self.ledger.in_flight.end(entry)
                 raise
             except RequestFailed as error:
                 failure, wait_s = error, _wait_s(error, attempt)
@@ -208,6 +211,7 @@ class ChatClient:
             fatal = self._count_failure(failure) if is_last else None
             if is_last or failure.maybe_billed:
                 await self._keep(self.ledger.store_failure(asked, failure.reason, failure.detail, lost_usd))
+            self.ledger.in_flight.end(entry)
             if lost_usd and not self.budget.has_room(0.0):
                 raise self.budget.limit_error(worst_case_usd)
             if is_last or wait_s is None:

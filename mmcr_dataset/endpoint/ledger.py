@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
+from mmcr_dataset.endpoint.in_flight import KILLED, InFlight
 from mmcr_dataset.endpoint.ledger_schema import (
     FORMAT_VERSION,
     INSERT_ANSWERED,
@@ -170,6 +171,10 @@ class Ledger:
         if version != FORMAT_VERSION:
             settle(self._db)
         self._writing = self._connect()
+        self.in_flight = InFlight(self.path)
+        for entry, key, usd in self.in_flight.read():  # of a process that was killed
+            self._db.execute(INSERT_PAID, (entry, key, KILLED, usd, time.time()))
+        self.in_flight.clear()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=5.0, check_same_thread=False)
@@ -214,6 +219,7 @@ class Ledger:
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
+        self.in_flight.close()
         self._earlier.close()
         self._db.close()
         self._writing.close()

@@ -79,7 +79,9 @@ class RepeatIndex:
         self._images.prepare(int(phash, 16) for phash in phashes)
 
     def find(self, phashes: Sequence[str]) -> str | None:
-        """The id of an earlier dialogue with these images, None if there is none."""
+        """The id of an earlier dialogue with these images, None if there is none, or if it has no image."""
+        if not phashes:
+            return None
         row = self._dialogues.execute("SELECT id FROM seen WHERE images = ?", (self._key(phashes),)).fetchone()
         return None if row is None else str(row[0])
 

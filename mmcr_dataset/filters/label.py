@@ -7,6 +7,7 @@ by inverse sampling probability, so the results estimate the whole set.
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,12 +28,21 @@ _NUM_RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image (number from 1) of a dialogue, its similarity, and its sampling weight."""
+    """An image (number from 1) of a dialogue, its similarity and its sampling weight.
+
+    `lowest` is the lowest similarity of the dialogue, by which the filter keeps it; None for that of this image.
+    """
 
     id: str
     number: int
     similarity: float
     weight: float
+    lowest: float | None = None
+
+    @property
+    def worst(self) -> float:
+        """The lowest similarity of the dialogue."""
+        return self.similarity if self.lowest is None else self.lowest
 
     @property
     def key(self) -> str:
@@ -69,8 +79,10 @@ def draw_pairs(
         seed: random seed of the sampling.
 
     Raises:
-        ValueError: there are no similarities.
+        ValueError: there are no similarities, or fewer pairs are asked for than there are parts of the sample.
     """
+    if num_pairs < 4:
+        raise ValueError(f"--pairs {num_pairs}: expected at least 4, to sample near, below and above the threshold")
     pairs = sorted((s, row_id, n) for row_id, row in similarities.items() for n, s in enumerate(row, start=1))
     if not pairs:
         raise ValueError("no similarity was measured: build with --filter labels or open_clip")
@@ -83,17 +95,28 @@ def draw_pairs(
     drawn: list[Pair] = []
     for stratum, count in strata:
         sample = rng.sample(stratum, min(count, len(stratum)))
-        drawn += [Pair(row_id, n, s, len(stratum) / len(sample)) for s, row_id, n in sample]
+        weight = len(stratum) / len(sample)
+        drawn += [Pair(row_id, n, s, weight, min(similarities[row_id])) for s, row_id, n in sample]
     rng.shuffle(drawn)
     return drawn
 
 
 def show_pairs(pairs: Sequence[Pair], dialogues: Iterable[Dialogue]) -> str:
     """An HTML page of the numbered pairs, without their similarity, which would bias the labels."""
-    found = {dialogue.id: dialogue for dialogue in dialogues}
-    shown = [(found[p.id].images[p.number - 1].data, "\n".join(texts_about(found[p.id], p.number))) for p in pairs]
+    shown = to_shown(pairs, dialogues)
     lead = "Does the text fit the image?"
     return render_page(PAGES / "pairs.html", title="Pairs to label", lead=lead, pairs=shown)
+
+
+def to_shown(pairs: Sequence[Pair], dialogues: Iterable[Dialogue]) -> list[tuple[bytes, str]]:
+    """Image file and text of each pair.
+
+    Args:
+        pairs: the sampled pairs.
+        dialogues: those of the pairs, in any order.
+    """
+    found = {dialogue.id: dialogue for dialogue in dialogues}
+    return [(found[p.id].images[p.number - 1].data, "\n".join(texts_about(found[p.id], p.number))) for p in pairs]
 
 
 def ask_labels(path: Path, pairs: Sequence[Pair], ask: Callable[[str], str]) -> dict[str, bool]:
@@ -123,18 +146,36 @@ def ask_labels(path: Path, pairs: Sequence[Pair], ask: Callable[[str], str]) -> 
             break
         if word in ("y", "n"):
             labels[keys[place]] = word == "y"
-            _append(path, keys[place], word == "y")
+            append_label(path, keys[place], word == "y")
             place += 1
         elif word == "u" and place > 0:
             place -= 1
             labels.pop(keys[place])
-            _append(path, keys[place], None)
+            append_label(path, keys[place], None)
     return labels
 
 
-def _append(path: Path, key: str, fits: bool | None) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"pair": key, "fits": fits}) + "\n")
+def append_label(path: Path, key: str, fits: bool | None) -> None:
+    """Add a mark to a file of labels, on disk when this returns. Args: fits: None takes an earlier mark back."""
+    with path.open("ab+") as file:
+        if file.tell():  # a kill may have left a line without its end
+            file.seek(-1, os.SEEK_END)
+            file.write(b"" if file.read(1) == b"\n" else b"\n")
+        file.write((json.dumps({"pair": key, "fits": fits}) + "\n").encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def labels_path(work: Path, person: str = "") -> Path:
+    """File of the labels of a person; `labels.jsonl` without a name."""
+    return work / (f"labels-{person}.jsonl" if person else LABELS_NAME)
+
+
+def read_people(work: Path) -> dict[str, dict[str, bool]]:
+    """The labels of everybody who marked pairs of a work folder, by name."""
+    paths = sorted(work.glob("labels*.jsonl"))
+    found = {path.stem.removeprefix("labels").removeprefix("-"): read_labels(path) for path in paths}
+    return {name: labels for name, labels in found.items() if labels}
 
 
 def read_labels(path: Path) -> dict[str, bool]:

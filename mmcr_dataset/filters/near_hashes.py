@@ -22,7 +22,7 @@ BITS_MAX = 7
 RECENT_HASHES = 4096  # compared one by one before they are sorted
 _FEW, _MANY = (16, 16, 16, 16), (22, 21, 21)  # bits of the parts
 _MANY_HASHES = 4_000_000
-_QUERIES_AT_ONCE = 128
+_QUERIES_AT_ONCE = 256
 _GROWTH = 4  # each sorted array has at least this many times the hashes of the next one
 _BYTES_IN_MEMORY = 64_000_000  # a larger array is in a file
 
@@ -49,12 +49,12 @@ class HashIndex:
         self._recent[self._num_recent] = value
         self._num_recent += 1
         if self._num_recent == RECENT_HASHES:
-            self._prepared = {}
             hashes = self._recent.copy()
             while self._sorted and _GROWTH * len(hashes) > len(self._sorted[-1]):
                 hashes = np.concatenate([self._sorted.pop().hashes(), hashes])
             self._sorted.append(_SortedHashes(hashes, self._bits))
             self._num_recent = 0
+            self.prepare(list(self._prepared))  # at once: one by one takes fifty times as long
 
     def prepare(self, values: Iterable[int]) -> None:
         """Look many hashes up at once, so that `find` is fast for them; changes no result."""

@@ -74,14 +74,22 @@ def prepare_images(phashes: Sequence[str | None], sets: Sequence[SetIndex], seen
 
 def reason_images(phashes: Sequence[str], sets: Sequence[SetIndex], seen: RepeatIndex) -> tuple[str, str] | None:
     """Contamination (an image is in an evaluation set) or duplication (an earlier row shows the same images)."""
+    contaminated = reason_contaminated(phashes, sets)
+    if contaminated is not None:
+        return contaminated
+    earlier = seen.find(phashes)
+    if earlier is not None:
+        return "repeated_images", f"{earlier} shows the same images"
+    return None
+
+
+def reason_contaminated(phashes: Sequence[str], sets: Sequence[SetIndex]) -> tuple[str, str] | None:
+    """Contamination: an image is in an evaluation set."""
     for number, phash in enumerate(phashes, start=1):
         for against in sets:
             found = against.images.find(phash)
             if found is not None:
                 return "in_evaluation_set", f"image {number} is {found.name} of {against.name}"
-    earlier = seen.find(phashes)
-    if earlier is not None:
-        return "repeated_images", f"{earlier} shows the same images"
     return None
 
 

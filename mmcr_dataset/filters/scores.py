@@ -13,7 +13,7 @@ import numpy as np
 from mmcr_dataset.filters.clip_match import Matcher, score_dialogues
 from mmcr_dataset.filters.rules import PAPER, reason_to_drop
 from mmcr_dataset.record.dialogue import from_json, image_entries
-from mmcr_dataset.stage.stages import Stage, numbered, read_jsonl, write_jsonl
+from mmcr_dataset.stage.stages import Stage, numbered, read_jsonl, write_jsonl, write_text
 from mmcr_dataset.stage.work_folder import read_images, without_images
 
 
@@ -56,9 +56,26 @@ def score_shard(
 
 def drop_other_shards(scored: Stage, numbers: Collection[int]) -> None:
     """Delete the shards that are not in `numbers`, left by a larger build."""
-    for number, path in numbered(scored.folder, "jsonl"):
-        if number not in numbers:
-            path.unlink()
+    for suffix in ("jsonl", "broken.json"):
+        for number, path in numbered(scored.folder, suffix):
+            if number not in numbers:
+                path.unlink()
+
+
+def write_broken(scored: Stage, number: int, key: str, broken: Sequence[tuple[str, str] | None]) -> None:
+    """Write the rules that a shard's dialogues violate. Args: key: what they were computed from."""
+    write_text(scored.shard(number, "broken.json"), json.dumps({"key": key, "broken": broken}))
+
+
+def read_broken(scored: Stage, number: int, key: str | None = None) -> list[tuple[str, str] | None] | None:
+    """The rules that a shard's dialogues violate; None where they were not computed, or from something else."""
+    path = scored.shard(number, "broken.json")
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text("utf-8"))
+    if key is not None and found["key"] != key:
+        return None
+    return [None if one is None else (one[0], one[1]) for one in found["broken"]]
 
 
 def _hash_content(value: Mapping[str, Any]) -> str:

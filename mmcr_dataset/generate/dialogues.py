@@ -7,11 +7,12 @@ All return reply texts in the same format, which go through the same parser and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from mmcr_dataset.collect.document import Candidate
+from mmcr_dataset.endpoint.address import Endpoint
 from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient, Messages, Reply, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
@@ -34,12 +35,14 @@ def fingerprint(settings: WriterSettings) -> dict[str, Any]:
     """Everything that determines the replies, for the stage's settings."""
     if settings.endpoint is None:
         return {"writer": settings.writer, "version": VERSION}
+    shares = settings.shares()
     return {
         "writer": "openai",  # openai-batch has the same ledger keys
         "endpoint": [settings.endpoint.base_url, settings.endpoint.model],
         "prompts": [prompt_sha256(1), prompt_sha256(2)],
         "decoding": [settings.temperature, settings.max_tokens, settings.max_side_px, settings.detail],
         "attempts": settings.attempts,
+        **({"writers": [[one.base_url, one.model, share] for one, share in shares]} if len(shares) > 1 else {}),
     }
 
 
@@ -127,6 +130,22 @@ class OpenAIWriter:
     def spend(self) -> str:
         """Cost so far."""
         return self._answers.show_spend()
+
+
+class SharedWriter:
+    """Several writers side by side: each document is written by the one that its id determines."""
+
+    def __init__(self, writers: Mapping[Endpoint, OpenAIWriter], settings: WriterSettings) -> None:
+        self._writers, self._settings = writers, settings
+        self.max_attempts = settings.attempts
+
+    async def write(self, candidate: Candidate, attempt: int = 1) -> tuple[str, Generation]:
+        """The reply of the document's writer."""
+        return await self._writers[self._settings.endpoint_of(candidate.id)].write(candidate, attempt)
+
+    def spend(self) -> str:
+        """Cost so far, of each."""
+        return "; ".join(f"{endpoint.model}: {writer.spend()}" for endpoint, writer in self._writers.items())
 
 
 def to_request_messages(

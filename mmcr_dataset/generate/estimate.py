@@ -74,14 +74,15 @@ class Estimate:
 def estimate(shards: Iterable[Sequence[Candidate]], settings: WriterSettings, ledger: Ledger) -> Estimate:
     """Estimate the cost of a writer; reads all candidates once, encodes no image."""
     assert settings.endpoint is not None, "only endpoints cost"
-    model = settings.endpoint.model
-    price = find_price(model)
+    prices = {one.model: find_price(one.model) for one, _ in settings.shares()}
     measured = ledger.mean_reply_tokens()
     known = to_pay = tokens_in = tokens_out = 0
     seen: set[str] = set()
-    worst_case_usd = 0.0
+    usd = worst_case_usd = 0.0
     for shard in shards:
         for candidate in shard:
+            model = settings.endpoint_of(candidate.id).model
+            price = prices[model]
             messages = to_request_messages(candidate, settings, image_name)
             request = to_request(
                 model, messages, {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
@@ -95,15 +96,17 @@ def estimate(shards: Iterable[Sequence[Candidate]], settings: WriterSettings, le
                 known += 1
                 continue
             to_pay += 1
-            tokens_in += estimate_tokens(messages[0]["content"][0]["text"])
-            tokens_in += sum(
+            asked = estimate_tokens(messages[0]["content"][0]["text"])
+            asked += sum(
                 price.tokens_of_image(shrunk_size(open_image(image.data).size, settings.max_side_px), settings.detail)
                 for image in candidate.images
                 if price is not None
             )
-            tokens_out += round(measured or min(_REPLY_TOKENS[len(candidate.images) > 1], settings.max_tokens))
+            back = round(measured or min(_REPLY_TOKENS[len(candidate.images) > 1], settings.max_tokens))
+            tokens_in, tokens_out = tokens_in + asked, tokens_out + back
             if price is not None:  # a truncated reply is asked for with twice the limit, an unreadable one again
                 both = (request, request | {"max_tokens": 2 * settings.max_tokens})
+                usd += price.cost_usd(asked, back)
                 worst_case_usd += settings.attempts * sum(map(price.worst_case_usd, both))
     share = BATCH_SHARE if settings.writer == "openai-batch" else 1.0
     return Estimate(
@@ -112,8 +115,8 @@ def estimate(shards: Iterable[Sequence[Candidate]], settings: WriterSettings, le
         num_other=ledger.totals().num_answered - known,
         prompt_tokens=tokens_in,
         completion_tokens=tokens_out,
-        usd=None if price is None else share * price.cost_usd(tokens_in, tokens_out),
-        worst_case_usd=None if price is None else share * worst_case_usd,
+        usd=None if None in prices.values() else share * usd,
+        worst_case_usd=None if None in prices.values() else share * worst_case_usd,
     )
 
 

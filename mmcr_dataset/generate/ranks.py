@@ -45,7 +45,7 @@ def merge_rank_ledgers(work: Path) -> None:
         Ledger(path).close()  # fails while a rank holds it; checkpoints its WAL into the file
     for path in parts:
         append_ledger(joined, path)
-        for suffix in ("-wal", "-shm", "", ".lock"):  # a log must not outlive its file
+        for suffix in ("-wal", "-shm", "", ".in_flight", ".lock"):  # a log must not outlive its file
             path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mmcr_dataset.collect.candidates import read_shard
 from mmcr_dataset.collect.document import Candidate
 from mmcr_dataset.endpoint.ledger import Ledger
@@ -22,6 +20,7 @@ from mmcr_dataset.generate.ranks import GenerateTask, merge_rank_ledgers, rank_l
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
 from mmcr_dataset.stage.engine import Job, launch
 from mmcr_dataset.stage.progress import log_count, open_bar
+from mmcr_dataset.stage.shard_job import read_numbers, run_shards, write_numbers
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, numbered, write_jsonl
 from mmcr_dataset.stage.work_folder import screened_path
 
@@ -46,14 +45,18 @@ def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | No
     paths = dict(numbered(task.work / STAGES["collect"], "parquet"))
     if task.writer.endpoint is None:
         stage = _begin(task)
-        _write(task, stage, paths, None)  # free: the filter stage drops what must be dropped
-        return _close(stage, paths)
+        if task.engine.name == "local":
+            _write(task, stage, paths, None)  # free: the filter stage drops what must be dropped
+            return _close(stage, paths)
+        at = replace(task, work=task.work.resolve())
+        done = run_shards("generate", partial(_write_free, at), _unfinished(stage, paths), task.work, task.engine)
+        return _close(stage, paths) if done else None
     merge_rank_ledgers(task.work)
     with Ledger(task.work / "ledger.sqlite") as ledger:
         before = Stage.settings_on_disk(task.work, "generate")
         todo = _unfinished(_begin(task), paths) if before == _inputs(task) else [*paths]
         cost = _estimate(task, todo, ledger)
-        shown = cost.show(task.writer.endpoint.model)
+        shown = cost.show(" and ".join(one.model for one, _ in task.writer.shares()))
         if estimate_only:
             print(shown)
         else:
@@ -67,14 +70,15 @@ def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | No
         if task.engine.name == "local":
             _write(task, stage, paths, ledger)
             return _close(stage, paths)
-        numbers_path = write_numbers(task.work, _unfinished(stage, paths))
+        todo = _unfinished(stage, paths)
+        if not todo:
+            return _close(stage, paths)
+        numbers_path = write_numbers(task.work, "generate", todo)
         spent_usd = ledger.totals().usd
     task = replace(task, work=task.work.resolve())  # ranks may have other working directories
     write = partial(write_rank, task, numbers_path.resolve(), spent_usd)
     if not launch(Job("generate", write, task.work / "engine"), task.engine):
-        log.info(
-            "submitted to the queue; when the job has finished, run the same command with --engine local to continue"
-        )
+        log.info("generate: submitted to the queue; when the job has finished, run the same command again to go on")
         return None
     merge_rank_ledgers(task.work)
     missing = [number for number in paths if not stage.is_finished(number)]
@@ -86,15 +90,6 @@ def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | No
     return _close(stage, paths)
 
 
-def write_numbers(work: Path, numbers: Sequence[int]) -> Path:
-    """Write the numbers of the shards of all ranks to a file, of which a rank reads its own without the others."""
-    path = work / "engine" / "generate.shards.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name("unfinished.npy")
-    np.save(unfinished, np.array(numbers, np.int64))
-    return unfinished.replace(path)
-
-
 def write_rank(task: GenerateTask, numbers: Path, spent_usd: float, rank: int) -> None:
     """Write a rank's shards with its own ledger; runs in a process of the engine.
 
@@ -104,9 +99,14 @@ def write_rank(task: GenerateTask, numbers: Path, spent_usd: float, rank: int) -
         spent_usd: cost so far.
         rank: number of the rank.
     """
-    mine = np.load(numbers, mmap_mode="r")[rank :: task.engine.num_ranks]
+    mine = read_numbers(numbers, rank, task.engine.num_ranks)
     with Ledger(rank_ledger(task.work, rank), earlier=task.work / "ledger.sqlite") as ledger:
-        _write_shards(to_rank(task, rank, spent_usd), _begin(task), map(int, mine), ledger, lambda spend: None)
+        _write_shards(to_rank(task, rank, spent_usd), _begin(task), mine, ledger, lambda spend: None)
+
+
+def _write_free(task: GenerateTask, numbers: Iterable[int], rank: int) -> None:
+    """Write a rank's shards without an endpoint."""
+    _write_shards(task, _begin(task), numbers, None, lambda spend: None)
 
 
 def _inputs(task: GenerateTask) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.batches import BatchRun
-from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, write_counted
+from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, SharedWriter, Writer, write_counted
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import Dialogue, to_json
 from mmcr_dataset.stage.stages import Removed
@@ -73,8 +74,13 @@ async def _write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger
             progress,
         )
         return
-    async with ChatClient(settings.endpoint, ledger) as client:
-        await _fill(shards, OpenAIWriter(client, settings), 2 * settings.endpoint.max_in_flight, progress)
+    async with AsyncExitStack() as at_end:
+        clients = [await at_end.enter_async_context(ChatClient(one, ledger)) for one, _ in settings.shares()]
+        for client in clients[1:]:
+            clients[0].budget.join(client.budget)
+        writers = {client.endpoint: OpenAIWriter(client, settings) for client in clients}
+        writer = SharedWriter(writers, settings) if len(writers) > 1 else writers[clients[0].endpoint]
+        await _fill(shards, writer, 2 * settings.endpoint.max_in_flight, progress)
 
 
 def _log(line: str) -> None:

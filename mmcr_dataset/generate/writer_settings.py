@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+import math
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from tyro.conf import Suppress, arg
@@ -55,6 +57,8 @@ class WriterSettings:
         max_side_px: images are downscaled to a longer side of at most this.
         detail: image detail, for endpoints that support it.
         batches: for openai-batch: limits of a file, and number of rounds.
+        writers: several models side by side, each with the share of the documents that it writes: MODEL=SHARE,... of
+            the endpoint's server, or URL#MODEL=SHARE of another; the endpoint's model is one of them.
         attempts: how often a document is asked for, where the reply can't be read as a dialogue.
     """
 
@@ -64,6 +68,7 @@ class WriterSettings:
     max_tokens: int = 4096
     max_side_px: int = 1024
     detail: Literal["low", "high", "auto"] | None = None
+    writers: Annotated[str | None, arg(metavar="MODEL=SHARE,...")] = None
     batches: Suppress[BatchSettings] = field(default_factory=BatchSettings)
     attempts: int = 2
 
@@ -74,3 +79,57 @@ class WriterSettings:
             raise ValueError(
                 f"--writer {self.writer}: --endpoint URL#MODEL is required for openai and openai-batch only"
             )
+        if self.writers is not None and self.writer != "openai":
+            raise ValueError(f"--writers {self.writers}: goes with --writer openai, got {self.writer}")
+        if self.writers is not None:
+            self.shares()
+
+    def shares(self) -> list[tuple[Endpoint, float]]:
+        """The endpoints, and the share (0..1) of the documents that each writes.
+
+        Raises:
+            ValueError: `writers` has another form, or doesn't name the endpoint's model.
+        """
+        assert self.endpoint is not None, "only endpoints have shares"
+        if self.writers is None:
+            return [(self.endpoint, 1.0)]
+        weights: dict[str, float] = {}
+        for piece in self.writers.split(","):
+            name, _, share = piece.strip().rpartition("=")
+            try:
+                weight = float(share)
+            except ValueError:
+                weight = math.nan
+            if not name or name in weights or not 0 < weight < math.inf:
+                raise ValueError(f"--writers {self.writers}: {piece!r}: expected MODEL=SHARE, each model once")
+            weights[name] = weight
+        if self.endpoint.model not in weights:
+            raise ValueError(
+                f"--writers {self.writers}: the model {self.endpoint.model} of --endpoint is not one of them"
+            )
+        total = sum(weights.values())
+        return [(self._endpoint_of(name, weight / total), weight / total) for name, weight in weights.items()]
+
+    def endpoint_of(self, document_id: str) -> Endpoint:
+        """The endpoint that writes about a document, by a hash of its id: the same one in every run."""
+        shares = self.shares()
+        place = int.from_bytes(hashlib.sha256(document_id.encode("utf-8", "replace")).digest()[:8], "big") / 2**64
+        for endpoint, share in shares:
+            if place < share:
+                return endpoint
+            place -= share
+        return shares[-1][0]
+
+    def _endpoint_of(self, name: str, share: float) -> Endpoint:
+        assert self.endpoint is not None, "checked by shares"
+        in_flight = max(1, round(self.endpoint.max_in_flight * share))
+        if "#" not in name:
+            return replace(self.endpoint, model=name, max_in_flight=in_flight)
+        of_flags = self.endpoint
+        return read_endpoint(
+            name,
+            "--writers",
+            max_in_flight=in_flight,
+            max_cost_usd=of_flags.max_cost_usd,
+            timeout_s=of_flags.timeout_s,
+        )

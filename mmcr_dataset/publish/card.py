@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -68,7 +69,7 @@ def write_card(folder: Path, name: str) -> None:
         loads="\n".join(_show_load(code_name, config, numbers) for config, numbers in statistics.items()),
         table=show_table(statistics),
         funnel=_show_funnel(folder),
-        writers=", ".join(map(code_span, writers)),
+        writers=_show_writers(statistics),
         terms="" if set(writers) <= {"offline", "import"} else _VENDOR_TERMS,
         note="".join(note for writer, note in _NOTES.items() if writer in writers),
         licences="\n".join(f"- {escape_markdown(licence)}" for licence in licences),
@@ -78,6 +79,17 @@ def write_card(folder: Path, name: str) -> None:
     text = _IMPORTED if writers == ["import"] else _TEXT
     description = Description(name, text, licences=licences, rai=_describe_making(writers))
     write_text(folder / CROISSANT_NAME, json.dumps(to_croissant(folder, description), indent=1) + "\n")
+
+
+def _show_writers(statistics: Mapping[str, Statistics]) -> str:
+    """The writers, of several each with its share of the rows."""
+    counts: Counter[str] = Counter()
+    for numbers in statistics.values():
+        counts.update(numbers.writers)
+    if len(counts) == 1:
+        return code_span(*counts)
+    total = counts.total()
+    return ", ".join(f"{code_span(writer)} ({count / total:.1%})" for writer, count in sorted(counts.items()))
 
 
 def _show_load(name: str, config: str, numbers: Statistics) -> str:

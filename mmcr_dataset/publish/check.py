@@ -1,13 +1,12 @@
 """Check that `load_dataset`, TRL and the Hub's viewer accept a data set folder; findings name file, row and remedy.
 
-Limits are those of huggingface/dataset-viewer (August 2026): a page of 100 rows may read 300 MB, search and statistics
-cover the first 5 GB, at most 1,000 columns and 4,000 configurations.
+The viewer's rules are in viewer_rules.py.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mmcr_dataset.publish import viewer_rules as rules
+from mmcr_dataset.publish.check_trl import ShowProblem, open_collator
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, file_sha256, read_checksums
 from mmcr_dataset.publish.describe import load_statistics
 from mmcr_dataset.publish.parquet import arrow_schema
@@ -25,10 +26,7 @@ from mmcr_dataset.record.images import ImageError, check_mode, decode_rgb
 from mmcr_dataset.record.parquet_memory import rows_a_batch
 from mmcr_dataset.record.row import from_row, to_row_messages
 
-PAGE_ROWS = 100
-PAGE_BYTES_MAX = 300_000_000
-SEARCH_BYTES_MAX = 5_000_000_000
-NUM_SAMPLED = 8  # rows of each configuration that go through load_dataset and TRL
+NUM_SAMPLED = 16  # rows of each configuration that go through load_dataset and TRL's collator
 _ROWS_A_BATCH = 64
 
 
@@ -69,7 +67,7 @@ def check_dataset(folder: Path, progress: Callable[[int], object] = lambda _: No
         findings += _check_rows(shards, progress)
         findings += _check_croissant(folder, shards)
     if not any(finding.is_error for finding in findings):
-        findings += _check_loading(folder)
+        findings += _check_loading(folder, shards)
     return sorted(findings, key=lambda finding: not finding.is_error)
 
 
@@ -150,16 +148,7 @@ def _check_shard(path: Path) -> list[Finding]:
         findings.append(Finding(True, path.name, f"its columns differ from the published row: {', '.join(missing)}"))
     if b"huggingface" not in (schema.metadata or {}):
         findings.append(Finding(True, path.name, "no `huggingface` metadata: images would load as raw bytes"))
-    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
-    largest = max((group.total_byte_size for group in groups), default=0)
-    if largest > PAGE_BYTES_MAX and max(group.num_rows for group in groups) <= PAGE_ROWS:
-        findings.append(Finding(True, path.name, f"a page of {PAGE_ROWS} rows reads {largest / 1e6:.0f} MB, limit 300"))
-    if any(group.num_rows > PAGE_ROWS for group in groups):
-        findings.append(Finding(False, path.name, f"row groups of more than {PAGE_ROWS} rows make the viewer slow"))
-    if groups and not groups[0].column(0).has_offset_index:
-        findings.append(Finding(False, path.name, "no page index: the viewer reads whole row groups"))
-    if sum(group.total_byte_size for group in groups) > SEARCH_BYTES_MAX:
-        findings.append(Finding(False, path.name, "over 5 GB: search and statistics cover the first 5 GB only"))
+    findings += [Finding(*broken) for broken in rules.check_page(path)]
     return findings
 
 
@@ -216,28 +205,51 @@ def _show_undecodable(data: bytes | None) -> str | None:
     return None
 
 
-def _check_loading(folder: Path) -> Iterator[Finding]:
-    """Load some rows of each configuration, and prepare them as TRL's collator does."""
+def _check_loading(folder: Path, shards: Sequence[Path]) -> Iterator[Finding]:
+    """Load rows of each configuration, the first ones and others from all of it, and collate them with TRL."""
     from datasets import get_dataset_config_names, load_dataset
 
-    for config in get_dataset_config_names(str(folder)):
-        rows = load_dataset(str(folder), config, streaming=True)
-        for split in rows.values():
-            for row in islice(split, NUM_SAMPLED):
-                yield from _check_trl(row, f"config {config}, row {row['id']}")
+    show_problem, configs = open_collator(), get_dataset_config_names(str(folder))
+    loaded = {config: load_dataset(str(folder), config, streaming=True) for config in configs}
+    columns = pq.read_schema(shards[0]).names
+    yield from _findings(rules.check_names({config: list(splits) for config, splits in loaded.items()}, columns))
+    for config, splits in loaded.items():
+        for split in splits.values():
+            rows = list(islice(split, NUM_SAMPLED))
+            yield from _findings(rules.check_first_rows(config, rows))
+            yield from _findings(rules.check_features(split.features))
+            yield from _check_collated(rows, f"config {config}", show_problem)
+    for kind in sorted({path.parent for path in shards}):
+        of_kind = [path for path in shards if path.parent == kind]
+        yield from _findings(rules.check_schemas(kind.name, of_kind))
+        yield from _findings(rules.check_search(kind.name, of_kind))
+        yield from _check_collated(list(_sample(of_kind)), f"config {kind.name}", show_problem)
+    yield from _findings(rules.check_files(folder))
 
 
-def _check_trl(row: dict[str, Any], place: str) -> Iterator[Finding]:
-    """Check that TRL can insert `images` into the image blocks of `messages`."""
-    try:
-        from trl.data_utils import prepare_multimodal_messages
-    except ImportError:
+def _findings(broken: Iterable[rules.Broken]) -> Iterator[Finding]:
+    return (Finding(*one) for one in broken)
+
+
+def _sample(shards: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """The last row of `NUM_SAMPLED` row groups at even distances, decoded as `datasets` does."""
+    from datasets import Features
+
+    groups = [(path, group) for path in shards for group in range(pq.read_metadata(path).num_row_groups)]
+    for path, group in groups[:: -(-len(groups) // NUM_SAMPLED)]:
+        with pq.ParquetFile(path) as file:
+            features = Features.from_arrow_schema(file.schema_arrow)
+            (row,) = file.read_row_group(group).slice(file.metadata.row_group(group).num_rows - 1).to_pylist()
+        yield features.decode_example(row)
+
+
+def _check_collated(rows: Sequence[dict[str, Any]], place: str, show_problem: ShowProblem | None) -> Iterator[Finding]:
+    """Collate rows with TRL in one batch; if it fails, one by one, to name the rows."""
+    if show_problem is None or not rows or show_problem(rows) is None:
         return
-    try:
-        messages = prepare_multimodal_messages(row["messages"], images=row["images"])
-    except ValueError as error:
-        yield Finding(True, place, f"TRL rejects it: {error}")
-        return
-    shown = [b["image"] for message in messages for b in message["content"] if b["type"] == "image"]
-    if len(shown) != len(row["images"]):
-        yield Finding(True, place, f"TRL uses {len(shown)} of {len(row['images'])} images")
+    problems = [(row["id"], show_problem([row])) for row in rows]
+    for row_id, problem in problems:
+        if problem is not None:
+            yield Finding(True, f"{place}, row {row_id}", problem)
+    if all(problem is None for _, problem in problems):
+        yield Finding(True, place, f"{show_problem(rows)}, in a batch of {len(rows)} rows")

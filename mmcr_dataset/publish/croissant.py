@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 CROISSANT_NAME = "croissant.json"
 
 _CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",
+    "arrayShape": "cr:arrayShape",
     "citeAs": "cr:citeAs",
     "column": "cr:column",
     "conformsTo": "dct:conformsTo",
@@ -34,6 +38,7 @@ _CONTEXT = {
     "fileSet": "cr:fileSet",
     "format": "cr:format",
     "includes": "cr:includes",
+    "isArray": "cr:isArray",
     "isLiveDataset": "cr:isLiveDataset",
     "jsonPath": "cr:jsonPath",
     "key": "cr:key",
@@ -53,14 +58,19 @@ _CONTEXT = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-# Scalar columns; nested ones (messages, images, ...) are documented on the card, Croissant has no type for them.
-_FIELDS = {
-    "id": "sc:Text",
-    "num_turns": "sc:Integer",
-    "num_images": "sc:Integer",
-    "domain": "sc:Text",
-    "topic": "sc:Text",
+# Source: HF_TO_CROISSANT_VALUE_TYPE and feature_to_croissant_field in huggingface/dataset-viewer,
+# libs/libcommon/src/libcommon/croissant_utils.py.
+_TYPES = {
+    "bool": "sc:Boolean",
+    "float32": "cr:Float32",
+    "float64": "cr:Float64",
+    "int8": "cr:Int8",
+    "int16": "cr:Int16",
+    "int32": "cr:Int32",
+    "int64": "cr:Int64",
+    "string": "sc:Text",
 }
+_SPLIT = re.compile(r"([^-]+)-")  # of the name of a shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,9 @@ def to_croissant(folder: Path, description: Description) -> dict[str, Any]:
         "license": list(description.licences) or ["each image keeps the licence of its page, see the column source"],
         "isLiveDataset": False,
         "distribution": [_file(path, folder) for path in shards] + [_file_set(kind) for kind in kinds],
-        "recordSet": [_record_set(kind) for kind in kinds],
+        "recordSet": [
+            one for kind in kinds for one in _record_sets(kind, [p for p in shards if p.parent.name == kind])
+        ],
     }
     return document | {f"rai:{name}": value for name, value in description.rai.items()}
 
@@ -145,20 +157,79 @@ def _file_set(kind: str) -> dict[str, Any]:
     }
 
 
-def _record_set(kind: str) -> dict[str, Any]:
-    return {
+def _record_sets(kind: str, shards: Sequence[Path]) -> list[dict[str, Any]]:
+    """The splits of a folder of shards, and its rows, in the form of the Hub's viewer."""
+    from datasets import Features
+
+    splits = sorted({found[1] for path in shards if (found := _SPLIT.match(path.name))})
+    names = f"{kind}_splits/split_name"
+    split_set = {
         "@type": "cr:RecordSet",
-        "@id": kind,
-        "name": kind,
-        "key": {"@id": f"{kind}/id"},
-        "field": [
-            {
-                "@type": "cr:Field",
-                "@id": f"{kind}/{column}",
-                "name": f"{kind}/{column}",
-                "dataType": data_type,
-                "source": {"fileSet": {"@id": f"{kind}-shards"}, "extract": {"column": column}},
-            }
-            for column, data_type in _FIELDS.items()
-        ],
+        "@id": f"{kind}_splits",
+        "name": f"{kind}_splits",
+        "description": f"Splits of {kind}.",
+        "dataType": "cr:Split",
+        "key": {"@id": names},
+        "field": [{"@type": "cr:Field", "@id": names, "dataType": "sc:Text"}],
+        "data": [{names: split} for split in splits],
+    }
+    split_field = {
+        "@type": "cr:Field",
+        "@id": f"{kind}/split",
+        "dataType": "sc:Text",
+        "source": {
+            "fileSet": {"@id": f"{kind}-shards"},
+            "extract": {"fileProperty": "fullpath"},
+            "transform": {"regex": f"{kind}/({'|'.join(splits)})-.+parquet$"},
+        },
+        "references": {"field": {"@id": names}},
+    }
+    features = Features.from_arrow_schema(pq.read_schema(shards[0]))
+    skipped = [column for column, feature in features.items() if _is_too_deep(feature)]
+    fields = [_field(f"{kind}/{c}", kind, c, feature, None) for c, feature in features.items() if c not in skipped]
+    text = f"Rows of {kind}." + (f" Skipped columns, lists in a list's items: {', '.join(skipped)}." if skipped else "")
+    rows = {"@type": "cr:RecordSet", "@id": kind, "name": kind, "description": text}
+    return [split_set, rows | {"key": {"@id": f"{kind}/id"}, "field": [split_field, *fields]}]
+
+
+def _is_too_deep(feature: Any) -> bool:  # noqa: ANN401
+    """True for a list of structs that hold lists: mlcroissant 1.1 fails for the whole row (`messages`)."""
+    from datasets import List
+
+    item = feature.feature if isinstance(feature, List) else None
+    return isinstance(item, dict) and any(isinstance(part, (List, dict)) for part in item.values())
+
+
+def _field(name: str, kind: str, column: str, feature: Any, path: list[str] | None) -> dict[str, Any]:  # noqa: ANN401
+    """A column, or a part of one, as a field: lists are arrays, structs have sub-fields, images are decoded.
+
+    Args:
+        name: id of the field.
+        kind: folder of the shards.
+        column: name of the column.
+        feature: of `datasets`.
+        path: keys that lead to a part of a column, None for the column itself.
+    """
+    from datasets import Image, List
+
+    field: dict[str, Any] = {"@type": "cr:Field", "@id": name}
+    if isinstance(feature, List):
+        shape = [feature.length]
+        while isinstance(feature.feature, List):
+            feature = feature.feature
+            shape.append(feature.length)
+        of_item = _field(name, kind, column, feature.feature, path)
+        of_item |= {"isArray": True, "arrayShape": ",".join(map(str, shape))}
+        return of_item | ({"repeated": True} if isinstance(feature.feature, Image) else {})  # mlcroissant asks for it
+    if isinstance(feature, dict):
+        parts = feature.items()
+        return field | {"subField": [_field(f"{name}/{k}", kind, column, f, [*(path or ()), k]) for k, f in parts]}
+    keys = [*(path or ()), *(["bytes"] if isinstance(feature, Image) else [])]
+    source: dict[str, Any] = {"fileSet": {"@id": f"{kind}-shards"}, "extract": {"column": column}}
+    if keys:
+        transforms = [{"jsonPath": key} for key in keys]
+        source["transform"] = transforms if len(transforms) > 1 else transforms[0]
+    return field | {
+        "dataType": "sc:ImageObject" if isinstance(feature, Image) else _TYPES[feature.dtype],
+        "source": source,
     }

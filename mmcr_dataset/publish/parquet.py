@@ -84,6 +84,11 @@ def shard_of(row_id: str, num_shards: int) -> int:
     return int.from_bytes(hashlib.sha256(row_id.encode("utf-8")).digest()[:8], "big") % num_shards
 
 
+def shard_name(split: str, index: int, num_shards: int) -> str:
+    """File name of a shard."""
+    return f"{split}-{index:05d}-of-{num_shards:05d}.parquet"
+
+
 def count_shards(size_bytes: int) -> int:
     """Number of shards for that many bytes of rows."""
     return max(1, -(-size_bytes // SHARD_BYTES_TARGET))
@@ -122,6 +127,12 @@ def write_shard(tables: Iterable[pa.Table], path: Path, *, durable: bool = False
         with unfinished.open("rb+") as file:
             os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def write_sorted(parts: Sequence[pa.RecordBatch], path: Path) -> None:
+    """Write the rows of one shard, sorted by id."""
+    table = pa.Table.from_batches(parts)
+    write_shard(to_row_groups(table.take(pc.sort_indices(table["id"]))), path)
 
 
 def to_row_groups(table: pa.Table) -> Iterator[pa.Table]:
@@ -206,12 +217,11 @@ class ShardWriter:
             list(threads.map(self._write_one, range(len(self._waiting))))
 
     def _write_one(self, index: int) -> None:
-        path = self._folder / f"{self._split}-{index:05d}-of-{len(self._waiting):05d}.parquet"
+        path = self._folder / shard_name(self._split, index, len(self._waiting))
         dialogues = self._waiting[index]
         if self._spill is not None:
             if parts := list(self._read_spilled(index)):
-                table = pa.Table.from_batches(parts)
-                write_shard(to_row_groups(table.take(pc.sort_indices(table["id"]))), path)
+                write_sorted(parts, path)
         elif dialogues:
             write_shard(_to_groups(sorted(dialogues, key=lambda dialogue: dialogue.id)), path)
 

@@ -25,7 +25,7 @@ _STOP_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Where the generate stage runs.
+    """Where the stages run.
 
     Attributes:
         name: local (this process), datatrove-local (processes on this machine), slurm (a job array) or ray (the
@@ -37,7 +37,7 @@ class EngineSettings:
         qos: Slurm quality of service.
         environment: shell command that each Slurm task runs first, such as `source /path/to/.venv/bin/activate`.
         requeue: let Slurm start a task again that was preempted or lost its node.
-        dry_run: print the script that would be submitted to Slurm, and stop before anything is read or written.
+        dry_run: print the scripts that would be submitted to Slurm, and stop before anything is read or written.
     """
 
     name: Annotated[Literal["local", "datatrove-local", "slurm", "ray"], arg(name="engine")] = "local"

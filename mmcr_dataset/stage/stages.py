@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -92,6 +93,12 @@ def numbered(folder: Path, suffix: str) -> list[tuple[int, Path]]:
     """Number and path of each file `00012.SUFFIX` of a folder, by number; from 100,000 on the names are longer."""
     found = ((path.name.removesuffix(f".{suffix}"), path) for path in folder.glob(f"*.{suffix}"))
     return sorted((int(name), path) for name, path in found if len(name) >= 5 and name.isdecimal())
+
+
+def _numbers(folder: Path, suffix: str) -> array[int]:
+    """As `numbered`, 8 bytes a shard."""
+    names = (path.name.removesuffix(f".{suffix}") for path in folder.glob(f"*.{suffix}"))
+    return array("q", sorted(array("q", (int(name) for name in names if len(name) >= 5 and name.isdecimal()))))
 
 
 class Stage:
@@ -187,8 +194,8 @@ class Stage:
     def content_hash(self) -> str:
         """Hash of settings and shards, the input fingerprint of the next stage."""
         digest = hashlib.sha256(self.fingerprint.encode())
-        for _, path in numbered(self.folder, "jsonl"):
-            digest.update(path.read_bytes())
+        for number in _numbers(self.folder, "jsonl"):
+            digest.update(self.shard(number, "jsonl").read_bytes())
         return digest.hexdigest()
 
     def finish(
@@ -226,23 +233,23 @@ class Stage:
                 self._place.rename(former)
             self.folder = self.folder.rename(self._place)
             shutil.rmtree(former, ignore_errors=True)
-        by_reason: dict[str, list[dict[str, Any]]] = {}
-        for _, path in numbered(self.folder, "removed.jsonl"):
-            for row in read_jsonl(path):
-                by_reason.setdefault(row["reason"], []).append(row)
-        for old in self.removed_folder.glob("*.jsonl"):
-            if old.stem not in by_reason:
-                old.unlink()
-        for reason, rows in by_reason.items():
-            write_jsonl(self.removed_folder / f"{reason}.jsonl", rows)
+        shutil.rmtree(self.removed_folder, ignore_errors=True)
+        self.removed_folder.mkdir()
+        for number in _numbers(self.folder, "removed.jsonl"):
+            by_reason: dict[str, list[str]] = {}
+            for row in read_jsonl(self.shard(number, "removed.jsonl")):
+                by_reason.setdefault(row["reason"], []).append(json.dumps(row, ensure_ascii=False) + "\n")
+            for reason, lines in by_reason.items():
+                with (self.removed_folder / f"{reason}.jsonl").open("a", encoding="utf-8") as file:
+                    file.writelines(lines)
         return self.count()
 
     def count(self) -> StageCount:
         """Sum of the shards' counts."""
         num_in = num_kept = 0
         sums: dict[str, Counter[str]] = {name: Counter() for name in ("removed", "mended", "counted")}
-        for _, path in numbered(self.folder, "count.json"):
-            count = json.loads(path.read_text())
+        for number in _numbers(self.folder, "count.json"):
+            count = json.loads(self.shard(number, "count.json").read_text())
             num_in, num_kept = num_in + count["num_in"], num_kept + count["num_kept"]
             for name, numbers in sums.items():
                 numbers.update(count.get(name, {}))

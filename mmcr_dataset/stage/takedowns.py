@@ -160,7 +160,7 @@ def load_takedowns(folder: Path) -> Takedowns:
     Raises:
         ValueError: a line is invalid; the message names it.
     """
-    _keep_private(folder, _untold(folder))
+    keep_private(folder, _untold(folder))
     return Takedowns(read_log(private_log(folder)))
 
 
@@ -172,7 +172,7 @@ def log_takedowns(folder: Path, rows: Sequence[Mapping[str, Any]], others: Seque
         rows: entries of rows that the folder holds.
         others: ids that it doesn't hold, and patterns: for later builds only, so not published.
     """
-    _keep_private(folder, [*rows, *others])
+    keep_private(folder, [*rows, *others])
     publish_log(folder, [*read_log(folder / LOG_NAME), *rows])
 
 
@@ -187,7 +187,7 @@ def redact_log(folder: Path) -> None:
     """Rewrite the published log so that it names ids and reason classes only; what it told besides becomes private."""
     published = read_log(folder / LOG_NAME)
     if any(entry != {"id": entry.get("id"), "reason": _to_class(entry)} for entry in published):
-        _keep_private(folder, _untold(folder))
+        keep_private(folder, _untold(folder))
         publish_log(folder, published)
 
 
@@ -212,8 +212,8 @@ def _untold(folder: Path) -> list[dict[str, Any]]:
     return [entry for entry in published if entry.get("id") not in told or entry.keys() - {"id", "reason"}]
 
 
-def _keep_private(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Add entries to the private log, which only its owner may read."""
+def keep_private(folder: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Add entries to the private log of a data set, which only its owner may read."""
     path = private_log(folder)
     known = read_log(path)
     new = [entry for entry in entries if entry not in known]

@@ -6,15 +6,16 @@ Images are by far the largest part, so each function reads only the shards it ne
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from mmcr_dataset.record.dialogue import Dialogue, from_json
-from mmcr_dataset.stage.stages import STAGES, Stage, numbered, read_jsonl
+from mmcr_dataset.stage.stages import STAGES, Stage, numbered, read_jsonl, write_text
 
 
 def read_images(work: Path, number: int) -> dict[str, bytes]:
@@ -36,6 +37,28 @@ def screened_path(work: Path, number: int) -> Path:
     return work / "1_screened" / f"{number:05d}.json"
 
 
+def decided_path(work: Path, number: int) -> Path:
+    """File of the decisions on a shard of written dialogues: for each null, or [reason, detail]."""
+    return work / "3_decided" / f"{number:05d}.json"
+
+
+def read_decisions(work: Path, number: int) -> list[tuple[str, str] | None]:
+    """Why each dialogue of a shard is dropped, None if it is kept."""
+    decisions = json.loads(decided_path(work, number).read_text("utf-8"))
+    return [None if one is None else (one[0], one[1]) for one in decisions]
+
+
+def write_decisions(work: Path, number: int, decisions: Sequence[tuple[str, str] | None]) -> None:
+    """Write what `read_decisions` reads."""
+    write_text(decided_path(work, number), json.dumps(decisions))
+
+
+def read_shard_similarities(work: Path, number: int) -> dict[str, list[float]]:
+    """As `read_similarities`, of one shard."""
+    path = work / STAGES["score"] / f"{number:05d}.jsonl"
+    return {row["id"]: row["similarity"] for row in read_jsonl(path)}
+
+
 def without_images(value: dict[str, Any]) -> Dialogue:
     """A row as a dialogue with empty image bytes, for code that reads only its texts."""
     return from_json(value, defaultdict(bytes))
@@ -49,12 +72,18 @@ def read_dialogues(work: Path, stage: str, ids: Collection[str] | None = None) -
         stage: `generate` or `filter`.
         ids: of the dialogues to read; None for all.
     """
-    for number, values in read_values(work, stage):
-        wanted = [value for value in values if ids is None or value["id"] in ids]
-        if wanted:
-            images = read_images(work, number)
-            for value in wanted:
-                yield from_json(value, images)
+    for number, _ in numbered(work / STAGES[stage], "jsonl"):
+        yield from read_shard_dialogues(work, stage, number, ids)
+
+
+def read_shard_dialogues(work: Path, stage: str, number: int, ids: Collection[str] | None = None) -> Iterator[Dialogue]:
+    """As `read_dialogues`, of one shard."""
+    values = read_jsonl(work / STAGES[stage] / f"{number:05d}.jsonl")
+    wanted = [value for value in values if ids is None or value["id"] in ids]
+    if wanted:
+        images = read_images(work, number)
+        for value in wanted:
+            yield from_json(value, images)
 
 
 def read_similarities(work: Path) -> dict[str, list[float]]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from mmcr_dataset.collect.document import DocumentSource
 from mmcr_dataset.collect.sources import mmc4, tar_shards
+from mmcr_dataset.collect.sources.column_map import ColumnMap
 from mmcr_dataset.collect.sources.local_folder import LocalFolderSource
 from mmcr_dataset.collect.sources.locations import list_files
 from mmcr_dataset.collect.sources.mmc4 import JsonLinesFile
-from mmcr_dataset.collect.sources.parquet_rows import ParquetSource
+from mmcr_dataset.collect.sources.parquet_rows import ParquetSource, RowForm
 from mmcr_dataset.collect.sources.shipped_photos import ShippedPhotosSource
 from mmcr_dataset.collect.sources.tar_shards import open_tar_shards
 from mmcr_dataset.collect.sources.whole_files import WholeFilesSource
@@ -23,12 +24,19 @@ _ENDINGS = {
 }
 
 
-def open_source(spec: str, licence: str | None = None) -> DocumentSource:
+def open_source(spec: str, licence: str | None = None, columns: str | None = None) -> DocumentSource:
     """Open a source; without a kind it is detected from the file names and Parquet columns.
+
+    Args:
+        spec: value of `--source`.
+        licence: license of documents that have none.
+        columns: value of `--columns`: the columns of Parquet rows of any other form.
 
     Raises:
         ValueError: there is no such source, or it has another format.
     """
+    if columns is not None:
+        return _open_columns(spec, ColumnMap.read(columns), columns, licence)
     if spec == "demo":
         return ShippedPhotosSource()
     kind, colon, place = spec.partition(":")
@@ -49,6 +57,13 @@ def open_source(spec: str, licence: str | None = None) -> DocumentSource:
     if kind == "mmc4" and lines:
         return WholeFilesSource(lines, JsonLinesFile, licence)
     return ParquetSource(spec, files, None if kind == "parquet" else kind, licence)
+
+
+def _open_columns(spec: str, by: ColumnMap, text: str, licence: str | None) -> DocumentSource:
+    if not spec.startswith("hub:") and not Path(spec).exists():
+        raise ValueError(f"--source {spec}: --columns goes with Parquet files, on disk or as hub:ORG/NAME")
+    form = RowForm(f"columns {text}", by.columns, (), by.to_document)
+    return ParquetSource(spec, list_files(spec, (".parquet",)), form, licence)
 
 
 def _kind_of(place: str) -> str:

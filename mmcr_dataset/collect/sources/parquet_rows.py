@@ -67,14 +67,16 @@ class ParquetSource:
     Args:
         spec: value of `--source`, for messages.
         files: the files.
-        form: name of the row format; None to detect it from the columns.
+        form: the row format, or its name; None to detect it from the columns.
         licence: license of documents that have none.
 
     Raises:
         ValueError: the first file is damaged, or lacks a column.
     """
 
-    def __init__(self, spec: str, files: Sequence[SourceFile], form: str | None, licence: str | None = None) -> None:
+    def __init__(
+        self, spec: str, files: Sequence[SourceFile], form: RowForm | str | None, licence: str | None = None
+    ) -> None:
         self._files, self._licence = files, licence
         self._form = _form_of(spec, files[0], form)
         self.probabilities = self._form.probabilities
@@ -174,11 +176,12 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _form_of(spec: str, file: SourceFile, name: str | None) -> RowForm:
+def _form_of(spec: str, file: SourceFile, wanted_form: RowForm | str | None) -> RowForm:
     with open_parquet(file) as parquet:
         schema = parquet.schema_arrow
-    if name is not None:
-        form = next(form for form in FORMS if form.name == name)
+    if wanted_form is not None:
+        by_name = {form.name: form for form in FORMS}
+        form = by_name[wanted_form] if isinstance(wanted_form, str) else wanted_form
         _check_columns(file, schema.names, form)
         return form
     for form in (MMC4, OMNICORPUS):
@@ -186,7 +189,10 @@ def _form_of(spec: str, file: SourceFile, name: str | None) -> RowForm:
             as_json = form is OMNICORPUS and pa.types.is_string(schema.field("general_metadata").type)
             return OBELICS if as_json else form
     wanted = "; ".join(f"{form.name}: {', '.join(form.columns)}" for form in FORMS)
-    raise ValueError(f"--source {spec}: {file.name} has the columns {', '.join(schema.names)}; expected {wanted}")
+    raise ValueError(
+        f"--source {spec}: {file.name} has the columns {', '.join(schema.names)}; expected {wanted}; name the "
+        "columns of another image-text set with --columns text=COLUMN,image=COLUMN"
+    )
 
 
 def _check_columns(file: SourceFile, names: Sequence[str], form: RowForm) -> None:

@@ -98,6 +98,9 @@ class ImageFetcher:
     async def fetch(self, place: ImageAt, reservation: Reservation) -> bytes | ImageError:
         """The bytes of an image, or the error; bytes are reserved in its document's `reservation` first."""
         try:
+            if place.data is not None:
+                await reservation.take(len(place.data))
+                return place.data
             if place.path is not None:
                 size_bytes = await asyncio.to_thread(_file_size, place, self._limits)
                 await reservation.take(size_bytes)

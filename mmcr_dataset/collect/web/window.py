@@ -32,6 +32,7 @@ T = TypeVar("T")
 Item = Document | Removed | Candidate
 _DOCUMENTS_A_SLOT = 16  # documents in the window for each request in flight, so that a slow one doesn't stall them
 _READ_AHEAD = 64
+_HELD_AT_ONCE = 16_000_000  # bytes of images that come with the documents of one read
 _DECODERS_MAX = 4  # decoding an image of 50 megapixels takes 150 MB or more
 
 
@@ -51,7 +52,8 @@ async def fetch_in_order(
     """
     budget = budget or ByteBudget(settings.max_held_bytes)
     size = _DOCUMENTS_A_SLOT * settings.max_in_flight
-    window: deque[tuple[T, asyncio.Task[Candidate | Removed]]] = deque()
+    window: deque[tuple[T, int, asyncio.Task[Candidate | Removed]]] = deque()
+    held = 0  # bytes of images that came with the documents in the window
     ended = False
     started = left = 0
     loop = asyncio.get_running_loop()
@@ -62,27 +64,45 @@ async def fetch_in_order(
         async with ImageFetcher(settings, limits) as fetcher:
             try:
                 while window or not ended:
-                    while not ended and len(window) < size and not (window and window[0][1].done()):
+                    while not ended and len(window) < size and not (window and window[0][2].done()):
+                        if window and held > settings.max_held_bytes:
+                            break
                         read = await loop.run_in_executor(reader, _read_some, items)
                         ended = not read
                         for tag, item in read:
                             work = _to_result(started, item, fetcher, budget, decoders, limits)
-                            window.append((tag, asyncio.create_task(work)))
+                            held += held_bytes(item)
+                            window.append((tag, held_bytes(item), asyncio.create_task(work)))
                             started += 1
                     if window:
-                        tag, task = window.popleft()
+                        tag, size_bytes, task = window.popleft()
                         yield tag, await task
+                        held -= size_bytes
                         await budget.release(left)
                         left += 1
             finally:
-                for _, task in window:
+                for *_, task in window:
                     task.cancel()
-                await asyncio.gather(*(task for _, task in window), return_exceptions=True)
+                await asyncio.gather(*(task for *_, task in window), return_exceptions=True)
 
 
 def _read_some(items: Iterator[tuple[T, Item]]) -> list[tuple[T, Item]]:
-    some = islice(items, _READ_AHEAD)
-    return [(tag, item if isinstance(item, Candidate) else truncate(sanitize(item))) for tag, item in some]
+    """The next documents; fewer of those that hold their images themselves."""
+    read: list[tuple[T, Item]] = []
+    size_bytes = 0
+    for tag, item in islice(items, _READ_AHEAD):
+        read.append((tag, item if isinstance(item, Candidate) else truncate(sanitize(item))))
+        size_bytes += held_bytes(item)
+        if size_bytes > _HELD_AT_ONCE:
+            break
+    return read
+
+
+def held_bytes(item: Item) -> int:
+    """Bytes of images that an item itself holds."""
+    if isinstance(item, Document):
+        return sum(len(image.data) for image in item.images if image.data is not None)
+    return sum(len(image.data) for image in item.images) if isinstance(item, Candidate) else 0
 
 
 async def _to_result(

@@ -5,11 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from queue import Queue
+from threading import Thread
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import pytest
 
 from mmcr_dataset.__main__ import main
-from mmcr_dataset.filters.label import Pair, ask_labels, draw_pairs, measure_filter, read_labels
+from mmcr_dataset.filters.label import Pair, append_label, ask_labels, draw_pairs, measure_filter, read_labels
+from mmcr_dataset.filters.label_page import LabelPage, serve_page
+from mmcr_dataset.filters.label_rates import measure_agreement, measure_rates, wilson
 from tests.conftest import image_bytes
 
 SIMILARITIES = {f"d{n}": [n / 1000, (n + 500) / 1000] for n in range(400)}
@@ -94,6 +101,102 @@ def test_measure_filter_sample_comes_near_the_truth_of_the_whole_set() -> None:
     assert found.precision[1] <= precision <= found.precision[2]
 
 
+def test_rates_are_right_before_and_after_the_filter_and_by_its_own_rule() -> None:
+    """A dialogue is kept by its worst image; marks count by what they stand for."""
+    pairs = [Pair("a", 1, 0.9, 1.0, 0.9), Pair("b", 1, 0.8, 3.0, 0.1), Pair("c", 1, 0.7, 4.0), Pair("d", 1, 0.1, 2.0)]
+    labels = {"a 1": False, "b 1": False, "c 1": True, "d 1": False}
+    rates = measure_rates(pairs, [labels], 0.5)
+    assert [round(rate[0], 6) for rate in rates.values() if rate] == [0.6, 0.2, 1.0]
+    both = measure_rates(pairs, [labels, labels | {"a 1": True}], 0.5)
+    assert both["after"] is not None
+    assert both["after"][0] == pytest.approx(0.1)
+    assert measure_rates(pairs, [{"a 1": True}], 0.5)["dropped"] is None
+
+
+def test_intervals_of_rates_cover_the_truth_also_near_zero() -> None:
+    assert wilson(0.0, 20)[2] == pytest.approx(0.161, abs=0.001)  # published: 0 of 20
+    assert wilson(0.05, 100)[1:] == (pytest.approx(0.0215, abs=0.0005), pytest.approx(0.1118, abs=0.0005))
+    rng, covered = random.Random(0), {"before": 0, "after": 0}
+    for trial in range(200):
+        made_up = {f"{i} {n}": rng.random() < 0.3 - 0.25 * min(row) for i, row in SIMILARITIES.items() for n in (1, 2)}
+        pairs = draw_pairs(SIMILARITIES, 0.2, 60, seed=trial)
+        rates = measure_rates(pairs, [{key: not bad for key, bad in made_up.items()}], 0.2)
+        kept = [key for key in made_up if min(SIMILARITIES[key.split()[0]]) >= 0.2]
+        truth = {"before": list(made_up), "after": kept}
+        for what, keys in truth.items():
+            rate = rates[what]
+            assert rate is not None
+            covered[what] += rate[1] <= sum(made_up[key] for key in keys) / len(keys) <= rate[2]
+    assert min(covered.values()) >= 180, covered
+
+
+def test_kappa_of_two_people_is_cohens() -> None:
+    # Cohen's textbook table: 20 and 15 agreements, 5 and 10 disagreements of 50: kappa 0.4
+    table = [(True, True)] * 20 + [(True, False)] * 5 + [(False, True)] * 10 + [(False, False)] * 15
+    people = {name: {str(n): row[at] for n, row in enumerate(table)} for at, name in enumerate(("ann", "bo"))}
+    (found,) = measure_agreement(people)
+    assert (found.people, found.num_pairs, found.same[0]) == (("ann", "bo"), 50, 0.7)
+    assert found.kappa is not None
+    assert found.kappa[0] == pytest.approx(0.4)
+    assert found.kappa[1] < 0.4 < found.kappa[2]
+    (same,) = measure_agreement({"ann": {"1": True, "2": True}, "bo": {"1": True, "2": True, "3": False}})
+    assert (same.num_pairs, same.kappa) == (2, None)
+    assert measure_agreement({"ann": {"1": True}, "bo": {"2": True}}) == []
+
+
+def test_a_mark_behind_a_line_that_a_kill_cut_is_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    append_label(path, "a 1", True)
+    with path.open("a") as file:
+        file.write('{"pair": "b 1"')
+    append_label(path, "c 1", False)
+    assert path.read_text().splitlines()[-1] == '{"pair": "c 1", "fits": false}'
+    with pytest.raises(ValueError, match=r"labels.jsonl line 2: not JSON .* fix or remove the line"):
+        read_labels(path)
+
+
+def test_page_stores_each_mark_before_it_shows_the_next_pair(tmp_path: Path) -> None:
+    pairs, path = draw_pairs(SIMILARITIES, 0.3, 4), tmp_path / "labels-ann.jsonl"
+    page = LabelPage(path, pairs, [(image_bytes(n), f"<b>text {n}</b>") for n in range(4)], "ann")
+    address: Queue[str] = Queue()
+    server = Thread(target=serve_page, args=(page, 0, address.put))
+    server.start()
+    url = address.get(timeout=10)
+    try:
+        assert "&lt;b&gt;text 0" in read(url)
+        assert "&lt;b&gt;text 1" in read(url + "mark", pair=pairs[0].key, fits="y")
+        assert read_labels(path) == {pairs[0].key: True}
+        assert "take back: yes" in read(url + "?pair=1")
+        assert "text 0" in read(url + "mark", pair=pairs[0].key, fits="u")
+        assert read_labels(path) == {}
+        for pair in pairs:
+            read(url + "mark", pair=pair.key, fits="n")
+        assert "All pairs are marked" in read(url)
+        for form in ({"pair": "x 1", "fits": "y"}, {"pair": pairs[0].key, "fits": "maybe"}, {}):
+            with pytest.raises(HTTPError, match="400"):
+                read(url + "mark", **(form or {"": ""}))
+        for other in (url.rsplit("/", 2)[0] + "/", url + "labels.jsonl"):
+            with pytest.raises(HTTPError, match="404"):
+                read(other)
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(Request(url, headers={"Host": "evil.example:80"}), timeout=10)
+        path.unlink()
+        path.mkdir()  # the mark can't be written
+        with pytest.raises((HTTPError, OSError)):
+            read(url + "mark", pair=pairs[0].key, fits="y")
+        path.rmdir()
+    finally:
+        read(url + "end", done="1")
+        server.join(timeout=10)
+    assert not server.is_alive()
+
+
+def read(url: str, **form: str) -> str:
+    data = urlencode(form).encode() if form else None
+    with urlopen(Request(url, data), timeout=10) as answer:
+        return str(answer.read().decode())
+
+
 def test_build_report_and_label_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,5 +221,17 @@ def test_build_report_and_label_command(
     assert main(["label", str(work)]) == 0
     assert "3 labels" in capsys.readouterr().out
     assert (work / "label.html").read_text().count("<img") == 6
+    keys = sorted(read_labels(work / "labels.jsonl"))
+    monkeypatch.setattr("builtins.input", answers("y", "y", "y", "n"))
+    assert main(["label", str(work), "--person", "bo"]) == 0
+    said = capsys.readouterr().out
+    assert "hallucination rate" in said
+    assert "one person and bo: the same mark for" in said
+    assert "of 3 pairs, Cohen's kappa" in said
+    assert sorted(read_labels(work / "labels.jsonl")) == keys
+    monkeypatch.setattr("builtins.input", answers())
+    assert main(["label", str(work), "--pairs", "4"]) in (0, 2)
+    assert "not in this sample" in capsys.readouterr().err
+    assert main(["label", str(work), "--person", "../bo"]) == 2
     assert main(["label", str(tmp_path / "set")]) == 2
     assert "expected the OUT.work folder" in capsys.readouterr().err

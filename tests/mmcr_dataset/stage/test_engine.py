@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections import Counter
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from typing import Any
 import pytest
 
 from mmcr_dataset.__main__ import main
+from mmcr_dataset.collect.ranks import blocks_folder
 from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.ranks import GenerateTask, to_rank
@@ -40,9 +45,9 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def start_build(source: Path, out: Path, url: str, *flags: str) -> subprocess.Popen[bytes]:
+def start_build(source: Path, out: Path, url: str, *flags: str, model: str = "fake") -> subprocess.Popen[bytes]:
     command = ["-m", "mmcr_dataset", "build", "--source", str(source), "--out", str(out), "--writer", "openai"]
-    command += ["--endpoint", f"{url}#fake", "--filter", "none", *flags]
+    command += ["--endpoint", f"{url}#{model}", "--filter", "none", *flags]
     return subprocess.Popen(
         [sys.executable, *command], cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL, env=dict(os.environ)
     )
@@ -78,6 +83,93 @@ def test_build_on_an_engine_killed_and_run_again_gives_the_bytes_of_a_plain_run(
     with Ledger(tmp_path / "set.work" / "ledger.sqlite") as ledger:
         assert ledger.totals().num_answered == 330
     assert not list((tmp_path / "set.work" / "ledgers").iterdir())
+
+
+def test_all_stages_on_ranks_give_the_bytes_of_a_plain_run(source: Path, tmp_path: Path) -> None:
+    """Collect, generate, similarity, filter and publish; with images that repeat, and rows below a threshold."""
+    for number in range(300, 330):
+        (source / f"{number}.png").write_bytes(image_bytes(number - 300, (40, 40)))
+    words = ["build", "--source", str(source), "--writer", "offline", "--filter", "none", "--output_dir"]
+    assert main([*words, str(tmp_path / "plain" / "set")]) == 0
+    assert main([*words, str(tmp_path / "set"), "--engine", "datatrove-local", "--ranks", "2"]) == 0
+    assert contents(tmp_path / "set") == contents(tmp_path / "plain" / "set")
+    jobs = {path.name.removesuffix(".shards.npy") for path in (tmp_path / "set.work" / "engine").glob("*.npy")}
+    assert jobs == {"collect", "generate", "score", "filter", "spill", "publish"}
+    assert not blocks_folder(tmp_path / "set.work").exists()
+    stages = ["1_candidates", "1_removed", "2_dialogues", "3_scores", "3_kept", "3_removed"]
+    for stage in stages:
+        assert contents(tmp_path / "set.work" / stage) == contents(tmp_path / "plain" / "set.work" / stage)
+    assert (tmp_path / "set.work" / "3_removed" / "repeated_images.jsonl").read_text().count("\n") == 30
+
+
+@pytest.mark.slow
+def test_drill_of_8_ranks_and_6_kills_while_answers_arrive(source: Path, tmp_path: Path) -> None:
+    """The same bytes as undisturbed, no stored answer asked again, no answer of the server that isn't paid for."""
+    rng, flags = random.Random(1), ["--engine", "datatrove-local", "--ranks", "8", "--max-in-flight", "16"]
+    usage_usd = 1000 * 2.5e-6 + 100 * 10e-6  # gpt-4o, of each answer of the server
+    with FakeChatServer(good_reply) as server:
+        assert start_build(source, tmp_path / "plain" / "set", server.base_url, model="gpt-4o").wait() == 0
+    with FakeChatServer(lambda request: Answer(good_reply(request), delay_s=0.3)) as server:
+        build = start_build(source, tmp_path / "set", server.base_url, *flags, model="gpt-4o")
+        snapshots: list[tuple[int, set[str]]] = []
+        for _ in range(6):
+            already = len(server.requests)
+            while len(server.requests) < already + rng.randrange(12, 30):
+                assert build.poll() is None
+                time.sleep(0.005)
+            rank = rng.choice(ranks_asking(tmp_path / "set.work"))
+            os.kill(rank, signal.SIGKILL)
+            snapshots.append((len(server.requests), stored_in(tmp_path / "set.work")))
+            if rng.random() < 0.3:
+                os.killpg(build.pid, signal.SIGKILL)  # the build and all its ranks
+                build.wait()
+                build = start_build(source, tmp_path / "set", server.base_url, *flags, model="gpt-4o")
+        assert (
+            build.wait() == 0
+            or start_build(source, tmp_path / "set", server.base_url, *flags, model="gpt-4o").wait() == 0
+        )
+        asked = Counter(text_of(request) for request in server.requests)
+    assert contents(tmp_path / "set") == contents(tmp_path / "plain" / "set")
+    assert len(asked) == 330
+    for num_sent, stored in snapshots:
+        assert stored
+        assert not stored & {text_of(request) for request in server.requests[num_sent:]}
+    with Ledger(tmp_path / "set.work" / "ledger.sqlite") as ledger:
+        totals = ledger.totals()
+    assert totals.num_answered == 330
+    num_lost = len(server.requests) - 330
+    assert 0 < num_lost <= 6 * 16
+    assert totals.usd >= len(server.requests) * usage_usd - 1e-9  # what a killed rank had in flight is counted too
+    print(
+        f"{len(server.requests)} requests, {num_lost} of killed ranks; {totals.usd:.3f} USD, the server's {usage_usd}"
+    )
+
+
+def ranks_asking(work: Path) -> list[int]:
+    """Processes of the ranks that have their ledger open."""
+    while True:
+        found = []
+        for lock in (work / "ledgers").glob("*.lock"):
+            with suppress(OSError, ValueError):
+                process = int(lock.read_text())
+                if b"spawn" in Path(f"/proc/{process}/cmdline").read_bytes():
+                    found.append(process)
+        if found:
+            return found
+        time.sleep(0.01)
+
+
+def stored_in(work: Path) -> set[str]:
+    """Texts of the requests that have an answer in any ledger of a work folder."""
+    found: set[str] = set()
+    for path in (work / "ledger.sqlite", *(work / "ledgers").glob("*.sqlite")):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            found |= {text_of(json.loads(row[0])) for row in database.execute("SELECT request FROM answered")}
+    return found
+
+
+def text_of(request: dict[str, Any]) -> str:
+    return str(request["messages"][0]["content"][0]["text"])
 
 
 def test_killed_build_leaves_no_rank_that_goes_on_asking(source: Path, tmp_path: Path) -> None:

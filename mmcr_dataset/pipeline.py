@@ -1,4 +1,4 @@
-"""MAIN: collect -> generate -> filter -> publish.
+"""MAIN: collect -> generate -> filter -> publish; with `--recipe mmdu` collect -> cluster -> generate -> ...
 
 A build has two folders: OUT (the data set) and OUT.work (numbered stages, removed rows, the ledger). The same command
 resumes: finished shards are kept. With a changed setting the stages that depend on it run again, and answers that were
@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from mmcr_dataset.build_settings import BuildSettings
@@ -29,6 +30,8 @@ from mmcr_dataset.filters.rules import PAPER, read_modes, violated_but_kept
 from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_similarity
 from mmcr_dataset.generate.ranks import GenerateTask
 from mmcr_dataset.generate.run import generate
+from mmcr_dataset.mmdu.cluster_stage import cluster_entries
+from mmcr_dataset.mmdu.entries import ImagesApart
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.data_folder import begin_folder, check_replaceable, replace_folder
 from mmcr_dataset.publish.describe import describe, write_statistics
@@ -36,7 +39,16 @@ from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.progress import log_count, open_bar
-from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, invalidate_shards, write_jsonl, write_text
+from mmcr_dataset.stage.stages import (
+    ENTRIES,
+    STAGES,
+    Removed,
+    Stage,
+    StageCount,
+    invalidate_shards,
+    write_jsonl,
+    write_text,
+)
 from mmcr_dataset.stage.takedowns import LOG_NAME, Takedowns, load_takedowns, publish_log, read_log
 from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_values, without_images
 
@@ -50,14 +62,21 @@ def build(settings: BuildSettings) -> list[StageCount]:
         ValueError: a setting is invalid, the source is unreadable, or no dialogue is left to publish.
     """
     check_replaceable(settings.out, MADE_BY)
-    source = open_source(settings.source, settings.licence)
+    is_mmdu = settings.writer.recipe == "mmdu"
+    source = open_source(settings.source, settings.licence, by_image=is_mmdu)
     settings.screen.check_source(settings.source, getattr(source, "probabilities", frozenset()))
     sets = list(index_sets(settings.evaluation_sets))
     open_once = cache(lambda: open_matcher(settings.matcher))
     if not settings.estimate_only and Stage.settings_on_disk(settings.work, "score") != _scored_by(settings):
         open_once()  # fail before anything is fetched or paid
-    counts = [collect(settings, source)]
     taken_out = load_takedowns(settings.out)
+    if is_mmdu:
+        counts = [collect(settings, ImagesApart(source), settings.work / ENTRIES)]
+        counts += [
+            cluster_entries(settings.work, settings.clusters, settings.seed, settings.num_multi, sets, taken_out)
+        ]
+    else:
+        counts = [collect(settings, source)]
     if settings.writer.endpoint is not None:
         prescreen(settings.work, sets, taken_out)
     fingerprints = tuple(one.fingerprint() for one in sets)
@@ -73,20 +92,27 @@ def build(settings: BuildSettings) -> list[StageCount]:
     return counts
 
 
-def collect(settings: BuildSettings, source: DocumentSource) -> StageCount:
-    """Sample documents, fetch and check their images, write candidates."""
+def collect(settings: BuildSettings, source: DocumentSource, entries: Path | None = None) -> StageCount:
+    """Sample documents, fetch and check their images, write candidates.
+
+    Args:
+        settings: settings of the build.
+        source: the documents.
+        entries: work folder of the images to cluster, all of which are taken; None for that of the build.
+    """
     limits = replace(settings.limits, reencode=settings.reencode)
-    wanted = [settings.num_single, settings.num_multi, settings.seed, settings.licence, asdict(settings.screen)]
+    quota = Quota(None, None) if entries else Quota(settings.num_single, settings.num_multi)
+    wanted = [quota.single, quota.multi, settings.seed, settings.licence, asdict(settings.screen)]
     inputs = {"source": source.fingerprint, "take": wanted, "limits": _to_inputs(limits)}
-    stage = Stage.begin(settings.work, "collect", inputs)
+    stage = Stage.begin(entries or settings.work, "collect", inputs)
     first, num_before = find_resume_point(stage)
-    quota = Quota(settings.num_single, settings.num_multi)
     notes = stage.folder / "parts_drawn.jsonl"
     documents = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
     with open_bar("collect", "document", quota.total) as bar:
         bar.update(num_before)
         changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, limits, bar.update))
-    invalidate_shards(settings.work, "generate", changed)  # paid answers come from the ledger
+    if entries is None:
+        invalidate_shards(settings.work, "generate", changed)  # paid answers come from the ledger
     return log_count(stage.close())
 
 
@@ -107,7 +133,7 @@ def filter_dialogues(
     """Apply takedowns, rules, similarity, decontamination, dedup and the numbers by kind; each with its reason."""
     generated = Stage.open(settings.work, "generate")
     scored = Stage.begin(settings.work, "score", _scored_by(settings))
-    modes = read_modes(settings.rules)
+    modes = read_modes(settings.rules, settings.writer.recipe)
     broken: Decisions = {}
     with open_bar("similarity", "dialogue", generated.count().num_kept) as bar:
         for number, values in read_values(settings.work, "generate"):

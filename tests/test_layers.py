@@ -28,6 +28,7 @@ ROOMS = {
         "collect",
         "generate",
         "filters publish",
+        "mmdu",
         "build_settings",
         "commands pipeline remove_command",
         "build_command",

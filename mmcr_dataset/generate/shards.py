@@ -20,7 +20,7 @@ from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.batches import BatchRun
-from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, write_counted
+from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, open_writer, write_counted
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import Dialogue, to_json
 from mmcr_dataset.stage.stages import Removed
@@ -55,7 +55,7 @@ def write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger | None
 
 async def _write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger | None, progress: Progress) -> None:
     if settings.endpoint is None:
-        await _fill(shards, OfflineWriter(), 1, progress)
+        await _fill(shards, OfflineWriter(settings.recipe), 1, progress)
         return
     assert ledger is not None, "an endpoint needs a ledger"
     if settings.writer == "openai-batch":
@@ -74,7 +74,7 @@ async def _write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger
         )
         return
     async with ChatClient(settings.endpoint, ledger) as client:
-        await _fill(shards, OpenAIWriter(client, settings), 2 * settings.endpoint.max_in_flight, progress)
+        await _fill(shards, open_writer(client, settings), 2 * settings.endpoint.max_in_flight, progress)
 
 
 def _log(line: str) -> None:

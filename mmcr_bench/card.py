@@ -3,19 +3,53 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from mmcr_bench.judge.mmdu_rubric import MMDU_DIMENSIONS
 from mmcr_bench.judge.rubric import DIMENSIONS
 from mmcr_bench.table_1 import measure_sizes, show_table_1
+from mmcr_dataset.publish.markdown_table import escape_markdown, to_table
 from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.recipe import RecipeName
 
 SPLIT = "test"
 
 
-def write_card(folder: Path, dialogues: Sequence[Dialogue], notes: Sequence[str] = ()) -> None:
+class About(NamedTuple):
+    """What a card says of the bench of a recipe: its name, what it is, and its scores."""
+
+    name: str
+    text: str
+    scores: str
+
+
+ABOUT: Mapping[RecipeName, About] = {
+    "mmcr": About(
+        "MMCR-Bench",
+        "Dialogues of several turns about one to four images.",
+        "Integers from 1 to 10, reported times ten as means over the dialogues: "
+        + ", ".join(dimension.title.lower() for dimension in DIMENSIONS),
+    ),
+    "mmdu": About(
+        "MMDU bench",
+        "Long dialogues about 2 to 20 related images of encyclopedia pages, after the recipe of MMDU (arXiv "
+        "2406.11833). It is not MMDU's own set of 110 dialogues.",
+        "Integers from 1 to 10, reported times ten as means over the turns: "
+        + ", ".join(dimension.title.lower() for dimension in MMDU_DIMENSIONS)
+        + ", overall",
+    ),
+}
+
+
+def write_card(
+    folder: Path, dialogues: Sequence[Dialogue], notes: Sequence[str] = (), recipe: RecipeName = "mmcr"
+) -> None:
     """Write README.md into a bench folder that holds the shards of these dialogues; `notes` are its last lines."""
-    text = "\n".join([show_card(dialogues, shards_sha256(folder)), *notes])
+    text = "\n".join([show_card(dialogues, shards_sha256(folder), recipe), *notes])
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
@@ -27,7 +61,7 @@ def shards_sha256(folder: Path) -> str:
     return total.hexdigest()
 
 
-def show_card(dialogues: Sequence[Dialogue], content_sha256: str) -> str:
+def show_card(dialogues: Sequence[Dialogue], content_sha256: str, recipe: RecipeName = "mmcr") -> str:
     """The card as Markdown with the configurations `default`, `single` and `multi` (those that have rows).
 
     Each configuration contains the hash of the shards: `datasets` caches a local folder by its card alone, and would
@@ -36,7 +70,8 @@ def show_card(dialogues: Sequence[Dialogue], content_sha256: str) -> str:
     sizes = measure_sizes(dialogues)
     configs = [("default", f"*/{SPLIT}-*.parquet")]
     configs += [(name, f"{name}/{SPLIT}-*.parquet") for name, size in sizes.items() if size.num_dialogues]
-    lines = ["---", "pretty_name: MMCR-Bench", "language:", "- en", "task_categories:", "- image-text-to-text"]
+    about = ABOUT[recipe]
+    lines = ["---", f"pretty_name: {about.name}", "language:", "- en", "task_categories:", "- image-text-to-text"]
     lines += ["size_categories:", "- n<1K", "configs:"]
     for name, pattern in configs:
         lines += [
@@ -46,26 +81,38 @@ def show_card(dialogues: Sequence[Dialogue], content_sha256: str) -> str:
             "  data_files:",
         ]
         lines += [f"  - split: {SPLIT}", f'    path: "{pattern}"']
-    lines += ["---", "", "# MMCR-Bench", ""]
+    lines += ["---", "", f"# {about.name}", ""]
     lines += [
-        "Dialogues of several turns about one to four images. A model answers turn by turn with its own answers in "
-        "the history; a judge compares its answers with the references.",
+        f"{about.text} A model answers turn by turn with its own answers in the history; a judge compares its answers "
+        "with the references.",
         "",
         show_table_1(sizes),
         *_show_topics(dialogues),
         "",
         "## Scores",
         "",
-        "Integers from 1 to 10, reported times ten as means over the dialogues: "
-        + ", ".join(dimension.title.lower() for dimension in DIMENSIONS)
-        + ".",
+        f"{about.scores}.",
         "",
+        *_show_licences(dialogues, recipe),
         "## Not for training",
         "",
         "No dialogue of this bench, and none that shows one of its images, is in the data set it was drawn from.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _show_licences(dialogues: Sequence[Dialogue], recipe: RecipeName) -> list[str]:
+    """The images' licences with their numbers; the row of a dialogue has licence, author and page of each image."""
+    if recipe == "mmcr":
+        return []
+    notes = [note for one in dialogues for note in re.split(r"; (?=Image_\d+: )", one.source.licence or "")]
+    names = Counter(re.sub(r"^Image_\d+: ", "", note).partition(",")[0] or "not stated" for note in notes)
+    rows = [[escape_markdown(name), f"{count:,}"] for name, count in names.most_common()]
+    text = (
+        "Licence, author and page of each image stand in its row, in `source.licence`, as `Image_1: ...; Image_2: ...`."
+    )
+    return ["## Licences", "", text, "", to_table(("licence", "images"), rows, right=(1,)), ""]
 
 
 def _show_topics(dialogues: Sequence[Dialogue]) -> list[str]:

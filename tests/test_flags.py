@@ -35,7 +35,7 @@ FLAGS = {
     "mmcr_bench tag": "labels model",
     "mmcr_bench topics": "labels output_file per_domain sorter ledger figure",
     "mmcr_bench build": "output_dir single multi seed overwrite labels topics",
-    "mmcr_bench review start": "experts",
+    "mmcr_bench review start": "experts recipe",
     "mmcr_bench review account": "keeper",
     "mmcr_bench review serve": "host port public_url min_view_s",
     "mmcr_bench review rewrite": "endpoint dataset ledger seed lone_flags",
@@ -56,6 +56,10 @@ FLAGS = {
     "mmcr_bench exact check": "",
     "mmcr_bench exact show": "number output_file",
     "mmcr_bench exact judge": "judge judge_prompt limit seed figure ledger max_cost_usd allow_unknown_price",
+    "mmcr_bench mmdu wiki": "pages seed",
+    "mmcr_bench mmdu review": "reviewer ledger",
+    "mmcr_bench mmdu accuracy": "judge topics review samples size seed output_file ledger",
+    "mmcr_bench mmdu quality": "accuracy run",
     "mmcr_bench freeze": "output_dir version check accept_gap",
     "mmcr_bench agreement": "run experts figure",
     "mmcr_bench canaries": "judge judge_prompt split limit ledger max_cost_usd allow_unknown_price",
@@ -79,6 +83,7 @@ FLAGS = {
     "training mini": "output_dir data seed",
     "training publish": "push_to scores private force",
 }
+FLAGS["mmcr_bench mmdu make"] = f"{FLAGS['mmcr_dataset build']} bench items reviewer version"
 OF_EVERY_EXPERIMENT = (
     "config data tasks judge seeds models metrics output_dir train_flags eval_flags tasks_from launch processes python "
     "dry_run "

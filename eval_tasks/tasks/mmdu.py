@@ -21,39 +21,13 @@ from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.rows.hub_rows import require_cells, to_text
 from eval_tasks.rows.table_files import image_bytes, load_json, read_table, to_list
 from eval_tasks.task import Points, Sample, Scored, Task, Total, Unit
+from mmcr_bench.judge.mmdu_rubric import MMDU_BANDS, MMDU_KEYS
 from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Turn
 from mmcr_dataset.record.paths import find_inside, is_inside
 
 MARK = "<ImageHere>"
 SCALE = 10.0  # scores of 1..10 are reported up to 100
-KEYS = {
-    "overall": "Overall Score",
-    "creativity": "Creativity",
-    "richness": "Richness",
-    "visual_perception": "Visual Perception",
-    "logical_coherence": "Logical Coherence",
-    "answer_accuracy": "Answer Accuracy",
-    "image_relationship": "Image Relationship Understanding",
-}
-_BANDS = {  # for 1-2, 3-4, 5-6, 7-8, 9-10
-    "creativity": "nothing new; some of it new, of low quality; mostly creative, little that is new; new and of high "
-    "quality; highly new and outstanding beside the reference",
-    "richness": "neither depth nor breadth; few explanations and examples, little variety; the necessary facts only; "
-    "deep, with useful facts beyond; exceptionally deep, broad and varied beside the reference",
-    "visual_perception": "what it says of the pictures is wrong; little of what they show, with errors; few of their "
-    "facts, the basic ones; matches the pictures well, much of what they show; matches them and tells more "
-    "than the reference",
-    "logical_coherence": "incoherent; partly coherent, many logical errors; mostly coherent, weak where it is complex; "
-    "very few errors; flawless even where it is complex, better than the reference",
-    "answer_accuracy": "wrong or beside the question; partly right, incomplete; right at its base, lacks detail; "
-    "right, detailed, answers all of it; right, detailed, and useful beyond what was expected",
-    "image_relationship": "mixes the pictures up; tells few differences, with confusion; tells and relates them at a "
-    "basic level; tells them apart and relates them with what they share and where they differ; the same, richer than "
-    "the reference",
-    "overall": "beside the question, false or harmful; harmless but poor; meets the need at its base, some dimensions "
-    "are weak; good in every dimension; answers all that was asked and clearly surpasses the reference",
-}
-_ORDER = (*list(KEYS)[1:], "overall")
+_ORDER = (*list(MMDU_KEYS)[1:], "overall")
 MAX_JUDGE_TOKENS = 4096  # as published
 _DICTIONARY = re.compile(r"\{[^{}]*\}")
 _PAIR = re.compile(r"\s*(['\"])([^'\"]+)\1\s*:\s*([0-9]{1,2})\s*(?:,|\Z)")
@@ -131,8 +105,8 @@ def to_sample(name: str, asked: Sequence[tuple[str, str]], images: Sequence[byte
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> list[str]:
     """The judge's prompts, one per turn: the rubric, the question, its reference and the reply."""
-    scales = "\n".join(f"{KEYS[name]}: {_BANDS[name]}" for name in _ORDER)
-    form = "{" + ", ".join(f"'{KEYS[name]}': SCORE" for name in _ORDER) + "}"
+    scales = "\n".join(f"{MMDU_KEYS[name]}: {MMDU_BANDS[name]}" for name in _ORDER)
+    form = "{" + ", ".join(f"'{MMDU_KEYS[name]}': SCORE" for name in _ORDER) + "}"
     instructions = (
         "You are an impartial and stringent judge of an assistant that answers questions about pictures. You don't "
         "see them; a reference answer tells what is in them. For each dimension below say what is strong and what is "
@@ -168,9 +142,13 @@ def _to_scores(dictionary: str) -> dict[str, int] | None:
         place = pair.end()
     scores = {key: int(score) for key, score in pairs}
     is_whole = place >= end and len(pairs) == len(scores)
-    if not is_whole or scores.keys() != set(KEYS.values()) or not all(1 <= score <= 10 for score in scores.values()):
+    if (
+        not is_whole
+        or scores.keys() != set(MMDU_KEYS.values())
+        or not all(1 <= score <= 10 for score in scores.values())
+    ):
         return None
-    return {name: scores[key] for name, key in KEYS.items()}
+    return {name: scores[key] for name, key in MMDU_KEYS.items()}
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> Points:
@@ -181,8 +159,8 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[i
     read = {turn: read_scores(said, replies[turn]) for turn, said in (verdict or {}).items()}
     scores = {turn: one for turn, one in read.items() if one is not None}
     if not scores or len(scores) < len(read):
-        return dict.fromkeys(KEYS)
-    means = {name: sum(one[name] for one in scores.values()) / len(replies) for name in KEYS}
+        return dict.fromkeys(MMDU_KEYS)
+    means = {name: sum(one[name] for one in scores.values()) / len(replies) for name in MMDU_KEYS}
     turns = {f"turn {turn + 1}": float(one["overall"]) for turn, one in scores.items()}
     return {**means, "judged_turns": float(len(scores)), **turns}
 
@@ -196,7 +174,8 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[in
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     """The mean of each score over all turns; turns without a reply or a judgement count as 0."""
     return {
-        name: Total([unit for one in scored for unit in _units(one, name)], {"": SCALE}, max_points=10) for name in KEYS
+        name: Total([unit for one in scored for unit in _units(one, name)], {"": SCALE}, max_points=10)
+        for name in MMDU_KEYS
     }
 
 

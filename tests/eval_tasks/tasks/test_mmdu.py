@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from eval_tasks.__main__ import main
-from eval_tasks.tasks.mmdu import KEYS, read_scores, samples
+from eval_tasks.tasks.mmdu import read_scores, samples
+from mmcr_bench.judge.mmdu_rubric import MMDU_KEYS
 from tests.fake_chat_server import FakeChatServer
 
 Write = Callable[..., str]
@@ -20,7 +21,7 @@ CASES = json.loads((Path(__file__).parents[2] / "golden" / "scoring" / "mmdu_ver
 
 
 def verdict(score: int) -> str:
-    return "Explained.\n" + repr(dict.fromkeys(KEYS.values(), score))
+    return "Explained.\n" + repr(dict.fromkeys(MMDU_KEYS.values(), score))
 
 
 def entry_of(folder: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from mmcr_bench.judge.mmdu_rubric import MMDU_DIMENSIONS
@@ -86,7 +87,7 @@ def show_card(dialogues: Sequence[Dialogue], content_sha256: str, recipe: Recipe
         f"{about.text} A model answers turn by turn with its own answers in the history; a judge compares its answers "
         "with the references.",
         "",
-        show_table_1(sizes),
+        show_table_1(sizes) if recipe == "mmcr" else _show_mmdu_sizes(dialogues),
         *_show_topics(dialogues),
         "",
         "## Scores",
@@ -100,6 +101,20 @@ def show_card(dialogues: Sequence[Dialogue], content_sha256: str, recipe: Recipe
         "",
     ]
     return "\n".join(lines)
+
+
+def _show_mmdu_sizes(dialogues: Sequence[Dialogue]) -> str:
+    """The size beside that of MMDU's own set (its README; means of images and turns are not given there)."""
+    images, turns = (
+        [len(part) for part in parts] for parts in zip(*((d.images, d.turns) for d in dialogues), strict=True)
+    )
+    rows = [
+        ["dialogues", f"{len(dialogues):,}", "110"],
+        ["questions", f"{sum(turns):,}", "more than 1,600"],
+        ["images a dialogue", f"{min(images)} to {max(images)}, mean {fmean(images):.1f}", "2 to 20"],
+        ["turns a dialogue", f"{min(turns)} to {max(turns)}, mean {fmean(turns):.1f}", "up to 27"],
+    ]
+    return to_table(("", "this bench", "MMDU"), rows, right=(1, 2))
 
 
 def _show_licences(dialogues: Sequence[Dialogue], recipe: RecipeName) -> list[str]:

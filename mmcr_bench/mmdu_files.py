@@ -15,7 +15,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmcr_dataset.record.dialogue import Dialogue, Turn
+from mmcr_dataset.record.dialogue import MARK_BEFORE_IMAGE, Dialogue, Turn
 from mmcr_dataset.record.images import open_image
 
 MARK = "<ImageHere>"
@@ -41,14 +41,15 @@ def write_mmdu_files(folder: Path, dialogues: Sequence[Dialogue]) -> None:
             images = [base64.b64encode(image.data).decode("ascii") for image in dialogue.images]
             questions = [to_question(turn) for turn in dialogue.turns]
             cells = (questions, list(dialogue.references), images)
-            table.writerow((dialogue.id, *(json.dumps(cell) for cell in cells)))
+            table.writerow((dialogue.id, *(json.dumps(cell, ensure_ascii=False) for cell in cells)))  # read by eval()
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     (folder / CONTENT_NAME).write_text(text, encoding="utf-8")
 
 
 def to_question(turn: Turn) -> str:
-    """The human's words with a mark for each image, the `Image_n: ` before it included."""
-    return "".join(MARK if isinstance(block, int) else block for block in turn.human)
+    """The human's words with a mark for each image, which is called `Image n` as in the text, not `Image_n`."""
+    blocks = (MARK if isinstance(block, int) else MARK_BEFORE_IMAGE.sub(r"Image \1: ", block) for block in turn.human)
+    return "".join(blocks)
 
 
 def _to_entries(turn: Turn) -> list[dict[str, str]]:

@@ -21,8 +21,8 @@ class MmduMake:
     """From an encyclopedia to a frozen bench: build the data set, draw, review by a model or rules, freeze.
 
     Attributes:
-        settings: settings of the data set, as of `python -m mmcr_dataset build --recipe mmdu`; --source made_wiki:N
-            makes up a wiki of N pages.
+        settings: settings of the data set, as of `python -m mmcr_dataset build` with the recipe mmdu; the source
+            made_wiki:N is a made-up wiki of N pages, written beside it.
         bench: new folder of the frozen bench; default the data set's name + -bench.
         items: dialogues to draw for the bench.
         reviewer: who marks every item: URL#MODEL of a second model, or rules, which see no image.

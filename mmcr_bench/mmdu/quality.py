@@ -49,9 +49,10 @@ def show_quality(work: Path, verdicts: Sequence[Verdict], run: Path) -> str:
     rows = [_row(name, found.scores, known, right, distances) for name in MMDU_NAMES]
     head = ("score (1 to 10)", "right", "wrong", "difference", "rank correlation with distance")
     judged = sum(name in right for name in known.values())
+    table = to_table(head, rows, right=range(1, 5))
     return (
-        f"{to_table(head, rows, right=range(1, 5))}\n\n{len(known)} dialogues, {judged} of a judged cluster. "
-        "Intervals: 95 %, bootstrap over dialogues. A correlation below 0: the closer the images, the better the scores."
+        f"{table}\n\n{len(known)} dialogues, {judged} of a judged cluster. Intervals: 95 %, bootstrap over dialogues. "
+        "A correlation below 0: the closer the images, the better the scores."
     )
 
 

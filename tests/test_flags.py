@@ -34,7 +34,7 @@ FLAGS = {
     "mmcr_dataset ledger": "output_file",
     "mmcr_bench tag": "labels model",
     "mmcr_bench topics": "labels output_file per_domain sorter ledger figure",
-    "mmcr_bench build": "output_dir single multi seed overwrite labels topics",
+    "mmcr_bench build": "output_dir single multi seed overwrite labels topics recipe",
     "mmcr_bench review start": "experts recipe",
     "mmcr_bench review account": "keeper",
     "mmcr_bench review serve": "host port public_url min_view_s",
@@ -95,7 +95,7 @@ EXPERIMENTS = {
     "experiments exact-images": "dialogues test_dialogues",
     "experiments exact-turns": "dialogues test_dialogues turns",
     "experiments exact-volume": "dialogues test_dialogues volumes equal",
-    "experiments mmdu-or-mmcr": "rows equal",
+    "experiments mmdu-or-mmcr": "rows equal source build_flags cluster_flags bench_items test_dialogues steps",
     "experiments number-of-turns": "turns rows equal",
     "experiments topic-balance": "rows topic percent labels topics",
 }

@@ -75,6 +75,7 @@ ROOMS = {
         "figures result_table",
         "conduct",
         "exact_world mini",
+        "mmdu_sets",
         "data_volume mmdu_or_mmcr number_of_turns topic_balance",
         "exact_balance exact_claim exact_images exact_probes exact_turns exact_volume",
         "__main__",

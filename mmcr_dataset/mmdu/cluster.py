@@ -77,7 +77,7 @@ def find_clusters(vectors: Vectors, pages: Sequence[str], settings: ClusterSetti
 def _find_topics(vectors: Vectors, settings: ClusterSettings, seed: int) -> Iterator[list[int]]:
     """Places of the entries of each topic; an entry without a neighbour is a topic of its own."""
     for block in _to_blocks(vectors, seed):
-        labels = _label(vectors[block], settings)
+        labels = label_topics(vectors[block], settings)
         for label in range(-1, int(labels.max()) + 1):
             members = [int(place) for place in block[labels == label]]
             if label == -1:
@@ -100,7 +100,7 @@ def _to_blocks(vectors: Vectors, seed: int) -> Iterator[NDArray[np.int64]]:
             yield places[start : start + _BLOCK]
 
 
-def _label(vectors: Vectors, settings: ClusterSettings) -> NDArray[np.int64]:
+def label_topics(vectors: Vectors, settings: ClusterSettings) -> NDArray[np.int64]:
     """The topic of each entry, -1 for none."""
     if len(vectors) < 2:
         return np.zeros(len(vectors), np.int64)

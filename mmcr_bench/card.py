@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from mmcr_bench.judge.rubric import DIMENSIONS
 from mmcr_bench.table_1 import measure_sizes, show_table_1
 from mmcr_dataset.publish.markdown_table import escape_markdown, to_table
 from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.image_licences import licence_names
 from mmcr_dataset.record.recipe import RecipeName
 
 SPLIT = "test"
@@ -121,8 +121,7 @@ def _show_licences(dialogues: Sequence[Dialogue], recipe: RecipeName) -> list[st
     """The images' licences with their numbers; the row of a dialogue has licence, author and page of each image."""
     if recipe == "mmcr":
         return []
-    notes = [note for one in dialogues for note in re.split(r"; (?=Image_\d+: )", one.source.licence or "")]
-    names = Counter(re.sub(r"^Image_\d+: ", "", note).partition(",")[0] or "not stated" for note in notes)
+    names = Counter(name for one in dialogues for name in licence_names(one.source.licence))
     rows = [[escape_markdown(name), f"{count:,}"] for name, count in names.most_common()]
     text = (
         "Licence, author and page of each image stand in its row, in `source.licence`, as `Image_1: ...; Image_2: ...`."

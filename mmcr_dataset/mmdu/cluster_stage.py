@@ -29,6 +29,7 @@ from mmcr_dataset.mmdu.cluster_report import ShownCluster, show_cluster_report
 from mmcr_dataset.mmdu.cluster_settings import ClusterSettings
 from mmcr_dataset.mmdu.embed import Embedder, join, open_embedder
 from mmcr_dataset.record.dialogue import Block, DialogueImage, Source
+from mmcr_dataset.record.image_licences import show_image_licences
 from mmcr_dataset.record.plain_text import cut_text
 from mmcr_dataset.stage.progress import log_count, open_bar
 from mmcr_dataset.stage.stages import (
@@ -246,16 +247,15 @@ def _to_shards(clusters: Sequence[Cluster]) -> Iterator[list[Cluster]]:
 def to_cluster_candidate(members: Sequence[Candidate]) -> Candidate:
     """The candidate of a cluster: each image with its text, and where each comes from, under which licence."""
     blocks: list[Block] = []
-    notes: list[str] = []
+    notes: list[str | None] = []
     for number, member in enumerate(members, start=1):
         blocks += [number, cut_text(member.text, _TEXT_CHARACTERS)]
-        said = filter(None, (member.source.licence, member.source.document_url))
-        notes.append(f"Image_{number}: {', '.join(said) or 'not stated'}")
+        notes.append(", ".join(filter(None, (member.source.licence, member.source.document_url))))
     images = tuple(member.images[0] for member in members)
     digest = hashlib.sha256("\x1f".join(image.sha256 for image in images).encode()).hexdigest()[:24]
     dumps = sorted({member.source.dump for member in members if member.source.dump})
     return Candidate(
-        f"cluster-{digest}", tuple(blocks), images, Source(None, "; ".join(notes), ", ".join(dumps) or None)
+        f"cluster-{digest}", tuple(blocks), images, Source(None, show_image_licences(notes), ", ".join(dumps) or None)
     )
 
 

@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 
 from mmcr_dataset.build_settings import BuildSettings
+from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.mmdu.cluster import find_clusters
 from mmcr_dataset.mmdu.cluster_settings import ClusterSettings
 from mmcr_dataset.mmdu.embed import OfflineEmbedder, join, open_embedder
 from mmcr_dataset.mmdu.made_wiki import write_made_wiki
 from mmcr_dataset.pipeline import build
+from mmcr_dataset.record.image_licences import licence_names, read_image_licences, show_image_licences
 from mmcr_dataset.record.load import load_dialogues
 from tests.conftest import image_bytes
+from tests.fake_chat_server import FakeChatServer
+from tests.mmcr_dataset.generate.test_long_dialogue import reply_to
 
 
 def topics(sizes: list[int], spread: float = 0.1) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -103,10 +107,8 @@ def test_settings_are_checked(changes: dict[str, Any], message: str) -> None:
 
 
 def settings(source: Path, out: Path, **changes: Any) -> BuildSettings:
-    writer = WriterSettings("offline", recipe="mmdu")
-    return BuildSettings(
-        str(source), out, writer=writer, matcher="none", **{"clusters": ClusterSettings("offline"), **changes}
-    )
+    defaults = {"clusters": ClusterSettings("offline"), "writer": WriterSettings("offline", recipe="mmdu")}
+    return BuildSettings(str(source), out, matcher="none", **{**defaults, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +180,45 @@ def test_single_is_refused_and_nothing_to_cluster_is_an_error(wiki: Path, tmp_pa
         settings(wiki, tmp_path / "set", num_single=3)
     with pytest.raises(ValueError, match="make no cluster"):
         build(settings(wiki, tmp_path / "set", clusters=ClusterSettings("offline", cluster_distance=0.0001)))
+
+
+def test_card_says_how_it_was_made_and_counts_licences_by_name(wiki: Path, tmp_path: Path) -> None:
+    build(settings(wiki, tmp_path / "set"))
+    card = (tmp_path / "set" / "README.md").read_text()
+    assert "after the recipe of MMDU (arXiv 2406.11833)" in card
+    assert "one to four images" not in card
+    assert "- CC BY-SA 4.0\n" in card
+    assert "User:" not in card.partition("## Licences")[2].partition("##")[0]
+    assert "| cluster | 120 |" in card
+
+
+def test_build_with_an_endpoint_pays_each_part_once(wiki: Path, tmp_path: Path) -> None:
+    with FakeChatServer(reply_to) as server:
+        endpoint = Endpoint(server.base_url, "gpt-4o", max_cost_usd=50.0)
+        asked = settings(wiki, tmp_path / "set", num_multi=3, writer=WriterSettings("openai", endpoint, recipe="mmdu"))
+        counts = build(asked)
+        parts = sum(-(-len(d.images) // 4) + 1 for d in load_dialogues(str(tmp_path / "set")))
+        assert counts[-1].num_kept == 3
+        assert len(server.requests) == parts
+        build(asked)
+        assert len(server.requests) == parts
+    assert {d.generation.writer for d in load_dialogues(str(tmp_path / "set"))} == {"openai"}
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "notes"),
+    [
+        (None, ["not stated"], ["not stated"]),
+        ("CC0, by Ada; see her page", ["CC0, by Ada; see her page"], ["CC0, by Ada; see her page"]),
+        (
+            "Image_1: CC BY 2.0, Ada; Jo, https://a.example; Image_2: not stated",
+            ["CC BY 2.0", "not stated"],
+            ["CC BY 2.0, Ada; Jo, https://a.example", "not stated"],
+        ),
+    ],
+)
+def test_licences_of_images_are_read_back(text: str | None, names: list[str], notes: list[str]) -> None:
+    assert licence_names(text) == names
+    assert read_image_licences(text) == notes
+    if text and text.startswith("Image_"):
+        assert show_image_licences(notes) == text

@@ -40,6 +40,13 @@ PROGRAM = Program(
             "show": "mmcr_bench.exact.commands:ExactShow",
             "judge": "mmcr_bench.exact.commands:ExactJudge",
         },
+        "mmdu": {
+            "make": "mmcr_bench.mmdu.commands:MmduMake",
+            "wiki": "mmcr_bench.mmdu.commands:MmduWiki",
+            "review": "mmcr_bench.mmdu.commands:MmduReview",
+            "accuracy": "mmcr_bench.mmdu.commands:MmduAccuracy",
+            "quality": "mmcr_bench.mmdu.commands:MmduQuality",
+        },
         "freeze": "mmcr_bench.commands:Freeze",
         "agreement": "mmcr_bench.commands:Agreement",
         "canaries": "mmcr_bench.trust.commands:Canaries",

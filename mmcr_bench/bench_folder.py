@@ -8,13 +8,15 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmcr_bench.card import SPLIT, write_card
+from mmcr_bench.card import ABOUT, SPLIT, write_card
+from mmcr_bench.mmdu_files import write_mmdu_files
 from mmcr_bench.select.candidates import read_ids
 from mmcr_bench.select.draw import KINDS
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, to_croissant
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, to_json
 from mmcr_dataset.record.load import read_shards
+from mmcr_dataset.record.recipe import RecipeName
 from mmcr_dataset.record.row import from_row
 
 CHECKSUMS_NAME = "checksums.json"
@@ -32,6 +34,7 @@ def write_bench_folder(
     report: Mapping[str, object],
     notes: Sequence[str] = (),
     version: str | None = None,
+    recipe: RecipeName = "mmcr",
 ) -> None:
     """Write a bench atomically: an existing bench in `out` is replaced only once the new one is complete.
 
@@ -42,6 +45,7 @@ def write_bench_folder(
         report: content of that file.
         notes: additional lines of the card.
         version: version of a frozen bench; None for a draft.
+        recipe: mmdu writes MMDU's own files too (benchmark.json, mmdu_pics/, MMDU.tsv).
     """
     unfinished = out.with_name(out.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -50,10 +54,12 @@ def write_bench_folder(
     for kind in KINDS:
         if (unfinished / kind).is_dir() and not read_ids(unfinished / kind):
             shutil.rmtree(unfinished / kind)
-    write_card(unfinished, dialogues, notes)
+    write_card(unfinished, dialogues, notes, recipe)
+    if recipe == "mmdu":
+        write_mmdu_files(unfinished, dialogues)
     _write_json(unfinished / report_name, report)
     _write_json(unfinished / CHECKSUMS_NAME, {dialogue.id: item_sha256(dialogue) for dialogue in dialogues})
-    croissant = to_croissant(unfinished, _describe(dialogues, version or "0.0.0"))
+    croissant = to_croissant(unfinished, _describe(dialogues, version or "0.0.0", recipe))
     _write_json(unfinished / CROISSANT_NAME, croissant)
     if out.exists():
         shutil.rmtree(out)
@@ -92,7 +98,7 @@ _RAI = {
 }
 
 
-def _describe(dialogues: Sequence[Dialogue], version: str) -> Description:
+def _describe(dialogues: Sequence[Dialogue], version: str, recipe: RecipeName) -> Description:
     licences = sorted({dialogue.source.licence for dialogue in dialogues if dialogue.source.licence})
-    text = "Dialogues of several turns about one to four images, to measure contextual reasoning."
-    return Description("mmcr-bench", text, version, licences, _RAI)
+    text = f"{ABOUT[recipe].text} To measure contextual reasoning."
+    return Description(ABOUT[recipe].name.lower().replace(" ", "-"), text, version, licences, _RAI)

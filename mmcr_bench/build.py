@@ -18,6 +18,7 @@ from mmcr_bench.select.topics_of_rows import write_topics
 from mmcr_bench.table_1 import Size, measure_sizes, show_table_1
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.remove import find_taken_out, remove_rows
+from mmcr_dataset.record.recipe import RecipeName
 from mmcr_dataset.stage.takedowns import Takedowns, load_takedowns
 
 REPORT_NAME = "bench.json"
@@ -80,6 +81,7 @@ def build_bench(
     *,
     overwrite: bool = False,
     tagging: Tagging | None = None,
+    recipe: RecipeName = "mmcr",
 ) -> BenchReport:
     """Draw a bench from a data set folder into another folder and remove it from the data set.
 
@@ -91,6 +93,7 @@ def build_bench(
         seed: seed of the draw.
         overwrite: replace an existing bench in `out`; its dialogues are candidates again.
         tagging: topics and labels of the dialogues; None uses those of the rows.
+        recipe: whose card and files are written.
 
     Raises:
         ValueError: there is no data set, `out` exists, nothing can be drawn, or nothing would be left to train on.
@@ -126,7 +129,8 @@ def build_bench(
         shortages=drawn.shortages,
     )
     asked = {"dataset": dataset.name, "seed": seed, "single": num_single, "multi": num_multi}
-    write_bench_folder(dialogues, out, REPORT_NAME, {"asked": asked, "found": asdict(report)})
+    found = {"asked": asked, "found": asdict(report)}
+    write_bench_folder(dialogues, out, REPORT_NAME, found, recipe=recipe)
     remove_rows(dataset, {id_: why for id_, why in why_by_id.items() if id_ in in_dataset})
     refresh_card(dataset)
     if tagging is not None:

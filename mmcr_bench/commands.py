@@ -8,6 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from mmcr_dataset.record.recipe import RecipeName
+
 Dataset = Annotated[Path, arg(metavar="DATASET")]
 ReviewFile = Annotated[Path, arg(metavar="REVIEW")]
 
@@ -25,6 +27,7 @@ class Build:
         overwrite: replace an existing bench; its dialogues can be redrawn.
         labels: labels file written by `tag`; needs --topics.
         topics: topics file written by `topics`; without it the topics of the rows are used, if any.
+        recipe: whose card is written, and with mmdu MMDU's own files too.
     """
 
     dataset: Positional[Dataset]
@@ -35,6 +38,7 @@ class Build:
     overwrite: bool = False
     labels: Path | None = None
     topics: Path | None = None
+    recipe: RecipeName = "mmcr"
 
     def run(self) -> None:
         """Draw the bench and print what was drawn and which topics fall short.
@@ -58,6 +62,7 @@ class Build:
             self.seed,
             overwrite=self.overwrite,
             tagging=tagging,
+            recipe=self.recipe,
         )
         print(drawn.show())
 

@@ -54,7 +54,7 @@ def freeze_review(review: Path, out: Path, version: str, gaps: Mapping[str, str]
         )
     dialogues = [log.dialogue(item) for item in items]
     report, notes = _describe(log, items, missing, version)
-    write_bench_folder(dialogues, out, REPORT_NAME, report, notes, version)
+    write_bench_folder(dialogues, out, REPORT_NAME, report, notes, version, log.recipe)
     left_out = f", {len(missing)} left out (see the card)" if missing else ""
     return f"{out}: version {version}, {len(items)} items{left_out}\n\n{show_table_1(measure_sizes(dialogues))}"
 
@@ -94,12 +94,22 @@ def _describe(
         "left_out": dict(missing),
         "agreement": [row for row in agreement if len(row) > 1],
     }
+    programs = sorted({actor for actor in judged if actor.startswith(("model:", "rules:"))})
+    if programs:
+        report["marked_by_programs"] = programs
     shown = ", ".join(f"{count} by {name}" for name, count in by_expert.items())
-    notes = ["## Review", "", f"Version {version}. {log.num_experts} experts judged each item on five criteria; "]
+    notes = [
+        "## Review",
+        "",
+        f"Version {version}. {log.num_experts} experts judged each item on {len(log.criteria)} criteria; ",
+    ]
     notes += [
         f"{len(judged)} took part, who judged of the {len(items)} items: {shown}. Items needed this many versions: "
     ]
     notes += [", ".join(f"{count} needed {number}" for number, count in sorted(versions.items())) + "."]
+    if programs:
+        people = len(judged) - len(programs)
+        notes += [f"Programs, not people, are {len(programs)} of them: {', '.join(programs)}; people: {people}."]
     if dismissed:
         notes += [f"A keeper dismissed the flag of one expert alone on {dismissed} items."]
     notes += ["", to_table(AGREEMENT_COLUMNS, [row for row in agreement if len(row) > 1]), ""]

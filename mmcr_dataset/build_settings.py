@@ -17,6 +17,7 @@ from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.filters.keep import Keep
 from mmcr_dataset.filters.rules import read_modes
 from mmcr_dataset.generate.writer_settings import WriterSettings
+from mmcr_dataset.mmdu.cluster_settings import ClusterSettings
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.engine import EngineSettings
 
@@ -29,14 +30,14 @@ class BuildSettings:
 
     Attributes:
         source: demo; a file or folder; or hub:ORG/NAME[@REVISION][:GLOB], streamed. The format is detected, or given
-            as KIND:PLACE: omnicorpus, obelics (Parquet), mmc4 (.jsonl, .gz, .zip), webdataset (.tar), folder
-            with images and .txt files.
+            as KIND:PLACE: omnicorpus, obelics, wit (Parquet), mmc4 (.jsonl, .gz, .zip), webdataset (.tar), wiki (folder
+            with a MediaWiki export and its images), folder with images and .txt files.
         columns: columns of Parquet files of any other image-text set: text=COLUMN,image=COLUMN, also url=, licence= and
             id=; several as text=title+body. A set of the Hub in another format: hub:ORG/NAME@refs/convert/parquet.
         out: output folder; its name becomes the name of the data set. Stages are kept in a second folder, this
             name + .work.
         num_single: number of documents with one image to sample; None for all.
-        num_multi: number of documents with several images to sample; None for all.
+        num_multi: number of documents with several images to sample, or of clusters; None for all.
         seed: random seed of the sampling.
         licence: license of the images and texts, where the source has none.
         matcher: model of the image-text similarity: none, labels, open_clip (ViT-L-14/openai) or
@@ -60,6 +61,7 @@ class BuildSettings:
         limits: size limits of an image.
         reencode: encode images anew that loaders show differently (16-bit, CMYK, palette, alpha, EXIF orientation,
             animation), as plain 8-bit RGB.
+        clusters: how the images of `--recipe mmdu` are clustered.
     """
 
     source: Annotated[str, arg(metavar="[KIND:]PLACE")]
@@ -83,14 +85,17 @@ class BuildSettings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     limits: tyro.conf.Suppress[ImageLimits] = field(default_factory=ImageLimits)
     reencode: bool = False
+    clusters: ClusterSettings = field(default_factory=ClusterSettings)
 
     def __post_init__(self) -> None:
         for flag, number in (("--single", self.num_single), ("--multi", self.num_multi)):
             if number is not None and number < 0:
                 raise ValueError(f"{flag} {number}: expected a number of documents, 0 or more")
-        read_modes(self.rules)
+        read_modes(self.rules, self.writer.recipe)
         if self.columns is not None:
             ColumnMap.read(self.columns)
+        if self.writer.recipe == "mmdu" and self.num_single is not None:
+            raise ValueError("--recipe mmdu --single: clusters have several images; --multi N writes N of them")
         if self.keep and self.matcher == "none":
             raise ValueError(
                 "--filter none computes no similarity: remove --similarity_min, --keep_rate, --keep and --image_shares"

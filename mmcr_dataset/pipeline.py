@@ -1,4 +1,4 @@
-"""MAIN: collect -> generate -> filter -> publish.
+"""MAIN: collect -> generate -> filter -> publish; with `--recipe mmdu` collect -> cluster -> generate -> ...
 
 A build has two folders: OUT (the data set) and OUT.work (numbered stages, removed rows, the ledger). The same command
 resumes: finished shards are kept. With a changed setting the stages that depend on it run again, and answers that were
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 from mmcr_dataset.build_settings import BuildSettings
@@ -32,6 +33,8 @@ from mmcr_dataset.filters.rules import PAPER, read_modes
 from mmcr_dataset.filters.scores import drop_other_shards
 from mmcr_dataset.generate.ranks import GenerateTask
 from mmcr_dataset.generate.run import generate
+from mmcr_dataset.mmdu.cluster_stage import cluster_entries
+from mmcr_dataset.mmdu.entries import ImagesApart
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.data_folder import begin_folder, check_replaceable, replace_folder
 from mmcr_dataset.publish.describe import describe, write_statistics
@@ -40,7 +43,7 @@ from mmcr_dataset.publish.ranks import write_on_ranks
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageLimits
 from mmcr_dataset.stage.progress import log_count, open_bar
-from mmcr_dataset.stage.stages import STAGES, Stage, StageCount, invalidate_shards, numbered, write_text
+from mmcr_dataset.stage.stages import ENTRIES, STAGES, Stage, StageCount, invalidate_shards, numbered, write_text
 from mmcr_dataset.stage.takedowns import LOG_NAME, Takedowns, load_takedowns, publish_log, read_log
 from mmcr_dataset.stage.work_folder import read_dialogues
 
@@ -54,17 +57,23 @@ def build(settings: BuildSettings) -> list[StageCount]:
         ValueError: a setting is invalid, the source is unreadable, or no dialogue is left to publish.
     """
     check_replaceable(settings.out, MADE_BY)
-    source = open_source(settings.source, settings.licence, settings.columns)
+    is_mmdu = settings.writer.recipe == "mmdu"
+    source = open_source(settings.source, settings.licence, settings.columns, by_image=is_mmdu)
     settings.screen.check_source(settings.source, getattr(source, "probabilities", frozenset()))
     sets = list(index_sets(settings.evaluation_sets))
     open_once = cache(lambda: open_matcher(settings.matcher))
     if not settings.estimate_only and Stage.settings_on_disk(settings.work, "score") != _scored_by(settings):
         open_once()  # fail before anything is fetched or paid
-    collected = collect(settings, source)
+    taken_out = load_takedowns(settings.out)
+    entries = settings.work / ENTRIES if is_mmdu else None
+    collected = collect(settings, ImagesApart(source) if is_mmdu else source, entries)
     if collected is None:
         return []
     counts = [collected]
-    taken_out = load_takedowns(settings.out)
+    if is_mmdu:
+        counts.append(
+            cluster_entries(settings.work, settings.clusters, settings.seed, settings.num_multi, sets, taken_out)
+        )
     if settings.writer.endpoint is not None:
         prescreen(settings.work, sets, taken_out)
     fingerprints = tuple(one.fingerprint() for one in sets)
@@ -83,28 +92,36 @@ def build(settings: BuildSettings) -> list[StageCount]:
     return counts if publish(settings, counts, taken_out) else []
 
 
-def collect(settings: BuildSettings, source: DocumentSource) -> StageCount | None:
-    """Sample documents, fetch and check their images, write candidates; None if a job was submitted to a queue."""
+def collect(settings: BuildSettings, source: DocumentSource, entries: Path | None = None) -> StageCount | None:
+    """Sample documents, fetch and check their images, write candidates; None if a job was submitted to a queue.
+
+    Args:
+        settings: settings of the build.
+        source: the documents.
+        entries: work folder of the images to cluster, all of which are taken; None for that of the build.
+    """
     limits = replace(settings.limits, reencode=settings.reencode)
-    wanted = [settings.num_single, settings.num_multi, settings.seed, settings.licence, asdict(settings.screen)]
+    quota = Quota(None, None) if entries else Quota(settings.num_single, settings.num_multi)
+    wanted = [quota.single, quota.multi, settings.seed, settings.licence, asdict(settings.screen)]
     inputs = {"source": source.fingerprint, "take": wanted, "limits": _to_inputs(limits)}
-    stage = Stage.begin(settings.work, "collect", inputs)
+    work = entries or settings.work
+    stage = Stage.begin(work, "collect", inputs)
     first, num_before = find_resume_point(stage)
-    quota = Quota(settings.num_single, settings.num_multi)
     notes = stage.folder / "parts_drawn.jsonl"
     drawn = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
     documents: Iterator[Item] | None = iter(drawn)
     if settings.engine.name != "local":
         known = list(islice(drawn, count_finished(stage, first)))  # of shards with some documents to fetch again
-        documents = fetch_on_ranks(drawn, settings.work, settings.fetch, limits, settings.engine)
+        documents = fetch_on_ranks(drawn, work, settings.fetch, limits, settings.engine)
         documents = None if documents is None else chain(known, documents)
     if documents is None:
         return None
     with open_bar("collect", "document", quota.total) as bar:
         bar.update(num_before)
         changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, limits, bar.update))
-    invalidate_shards(settings.work, "generate", changed)  # paid answers come from the ledger
-    drop_blocks(settings.work)
+    if entries is None:
+        invalidate_shards(settings.work, "generate", changed)  # paid answers come from the ledger
+    drop_blocks(work)
     return log_count(stage.close())
 
 
@@ -127,7 +144,7 @@ def filter_dialogues(
     Returns:
         Counts of the stage; None if a job was submitted to a queue.
     """
-    work, keep, modes = settings.work, settings.keep, read_modes(settings.rules)
+    work, keep, modes = settings.work, settings.keep, read_modes(settings.rules, settings.writer.recipe)
     generated, task = Stage.open(work, "generate"), FilterTask(work, settings.matcher, modes)
     scored = Stage.begin(work, "score", _scored_by(settings))
     if not score(task, scored, settings.engine, open_once):

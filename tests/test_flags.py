@@ -22,7 +22,8 @@ FLAGS = {
     "attempts writers endpoint max_in_flight max_cost_usd request_timeout_s any_language "
     "max_probability min_probability fetch_in_flight fetch_per_host fetch_attempts "
     "fetch_timeout_s fetch_opt_outs allow_loopback engine ranks slurm_partition slurm_time slurm_account "
-    "slurm_qos slurm_environment slurm_requeue slurm_dry_run reencode",
+    "slurm_qos slurm_environment slurm_requeue slurm_dry_run reencode recipe embedder text_weight cluster_method "
+    "cluster_distance same_distance cluster_images_min cluster_images_max images_a_page",
     "mmcr_dataset describe": "tokenizer count_as",
     "mmcr_dataset check": "",
     "mmcr_dataset publish": "push_to private revision pr allow_offline force squash_history gated",
@@ -34,8 +35,8 @@ FLAGS = {
     "mmcr_dataset ledger": "output_file",
     "mmcr_bench tag": "labels model",
     "mmcr_bench topics": "labels output_file per_domain sorter ledger figure",
-    "mmcr_bench build": "output_dir single multi seed overwrite labels topics",
-    "mmcr_bench review start": "experts",
+    "mmcr_bench build": "output_dir single multi seed overwrite labels topics recipe",
+    "mmcr_bench review start": "experts recipe",
     "mmcr_bench review account": "keeper",
     "mmcr_bench review serve": "host port public_url min_view_s",
     "mmcr_bench review rewrite": "endpoint dataset ledger seed lone_flags",
@@ -56,9 +57,14 @@ FLAGS = {
     "mmcr_bench exact check": "",
     "mmcr_bench exact show": "number output_file",
     "mmcr_bench exact judge": "judge judge_prompt limit seed figure ledger max_cost_usd allow_unknown_price",
+    "mmcr_bench mmdu wiki": "pages seed",
+    "mmcr_bench mmdu review": "reviewer ledger",
+    "mmcr_bench mmdu accuracy": "judge topics review samples size seed output_file ledger",
+    "mmcr_bench mmdu quality": "accuracy run",
     "mmcr_bench freeze": "output_dir version check accept_gap",
     "mmcr_bench agreement": "run experts figure",
-    "mmcr_bench canaries": "judge judge_prompt split limit ledger max_cost_usd allow_unknown_price",
+    "mmcr_bench biases": "allow_unknown_price judge ledger limit max_cost_usd split",
+    "mmcr_bench canaries": "judge judge_prompt split limit ledger max_cost_usd allow_unknown_price world",
     "mmcr_bench penalties": "",
     "mmcr_bench bridge": "old new judge_prompt output_file bench ledger max_cost_usd allow_unknown_price",
     "mmcr_bench drift": "run judge judge_prompt limit max_cost_usd allow_unknown_price",
@@ -79,6 +85,7 @@ FLAGS = {
     "training mini": "output_dir data seed",
     "training publish": "push_to scores private force",
 }
+FLAGS["mmcr_bench mmdu make"] = f"{FLAGS['mmcr_dataset build']} bench items reviewer version"
 OF_EVERY_EXPERIMENT = (
     "config data tasks judge seeds models metrics output_dir train_flags eval_flags tasks_from launch processes python "
     "dry_run "
@@ -90,7 +97,7 @@ EXPERIMENTS = {
     "experiments exact-images": "dialogues test_dialogues",
     "experiments exact-turns": "dialogues test_dialogues turns",
     "experiments exact-volume": "dialogues test_dialogues volumes equal",
-    "experiments mmdu-or-mmcr": "rows equal",
+    "experiments mmdu-or-mmcr": "rows equal source build_flags cluster_flags bench_items test_dialogues steps",
     "experiments number-of-turns": "turns rows equal",
     "experiments topic-balance": "rows topic percent labels topics",
 }

@@ -1,6 +1,6 @@
 """MMDU: long dialogues about 2 to 20 images, every turn judged beside its reference.
 
-Source: benchmark.json with its images in one folder (--data FOLDER; Hub laolao77/MMDU), or VLMEvalKit's MMDU.tsv
+Source: Hub laolao77/MMDU, or --data: a folder with benchmark.json and its images (.zip too), or VLMEvalKit's MMDU.tsv
 Licence: CC BY-NC 4.0 · Rows: 110 dialogues, more than 1600 questions
 Metric: mean over all turns of six dimensions and an overall score, x 10 · Paper: arXiv 2406.11833
 
@@ -13,49 +13,28 @@ reads text only. Ours: the text of the rubric, and a verdict must be seven integ
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.rows.hub_rows import require_cells, to_text
+from eval_tasks.rows.mmdu_files import Read, find_mmdu, images_of_folder, read_image
 from eval_tasks.rows.table_files import image_bytes, load_json, read_table, to_list
 from eval_tasks.task import Points, Sample, Scored, Task, Total, Unit
+from mmcr_bench.judge.mmdu_rubric import MMDU_BANDS, MMDU_KEYS
 from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Turn
-from mmcr_dataset.record.paths import find_inside, is_inside
 
 MARK = "<ImageHere>"
 SCALE = 10.0  # scores of 1..10 are reported up to 100
-KEYS = {
-    "overall": "Overall Score",
-    "creativity": "Creativity",
-    "richness": "Richness",
-    "visual_perception": "Visual Perception",
-    "logical_coherence": "Logical Coherence",
-    "answer_accuracy": "Answer Accuracy",
-    "image_relationship": "Image Relationship Understanding",
-}
-_BANDS = {  # for 1-2, 3-4, 5-6, 7-8, 9-10
-    "creativity": "nothing new; some of it new, of low quality; mostly creative, little that is new; new and of high "
-    "quality; highly new and outstanding beside the reference",
-    "richness": "neither depth nor breadth; few explanations and examples, little variety; the necessary facts only; "
-    "deep, with useful facts beyond; exceptionally deep, broad and varied beside the reference",
-    "visual_perception": "what it says of the pictures is wrong; little of what they show, with errors; few of their "
-    "facts, the basic ones; matches the pictures well, much of what they show; matches them and tells more "
-    "than the reference",
-    "logical_coherence": "incoherent; partly coherent, many logical errors; mostly coherent, weak where it is complex; "
-    "very few errors; flawless even where it is complex, better than the reference",
-    "answer_accuracy": "wrong or beside the question; partly right, incomplete; right at its base, lacks detail; "
-    "right, detailed, answers all of it; right, detailed, and useful beyond what was expected",
-    "image_relationship": "mixes the pictures up; tells few differences, with confusion; tells and relates them at a "
-    "basic level; tells them apart and relates them with what they share and where they differ; the same, richer than "
-    "the reference",
-    "overall": "beside the question, false or harmful; harmless but poor; meets the need at its base, some dimensions "
-    "are weak; good in every dimension; answers all that was asked and clearly surpasses the reference",
-}
-_ORDER = (*list(KEYS)[1:], "overall")
+_ORDER = (*list(MMDU_KEYS)[1:], "overall")
 MAX_JUDGE_TOKENS = 4096  # as published
 _DICTIONARY = re.compile(r"\{[^{}]*\}")
+LENGTHS = (2000, 4000, 8000, 16000)  # tokens; the published set has 8.2k on average, 18k at most
+IMAGE_TOKENS = 256  # of an image, as in Table 1 of a data set's card
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 _PAIR = re.compile(r"\s*(['\"])([^'\"]+)\1\s*:\s*([0-9]{1,2})\s*(?:,|\Z)")
 
 
@@ -65,15 +44,11 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
     Raises:
         ValueError: `data` has no benchmark, or a dialogue is malformed.
     """
-    place = Path(data or "mmdu")
+    place = find_mmdu(data)
     table = next(iter(sorted(place.glob("MMDU*.tsv"))), None) if place.is_dir() else place
     content = place / "benchmark.json" if place.is_dir() else place
     if content.is_file() and content.suffix == ".json":
-        images = {
-            path.name: path
-            for path in content.parent.rglob("*")
-            if path.suffix.lower() in (".jpg", ".png") and is_inside(path, content.parent)
-        }
+        images = images_of_folder(content.parent)
         for item in load_json(content):
             yield _of_item(item, content.parent, images)
     elif table is not None and table.is_file():
@@ -89,7 +64,7 @@ def samples(data: str | None, rules: str) -> Iterator[Sample]:
         raise ValueError(f"{place}: expected a folder with MMDU's benchmark.json and its images, or MMDU.tsv")
 
 
-def _of_item(item: Mapping[str, Any], folder: Path, images: Mapping[str, Path]) -> Sample:
+def _of_item(item: Mapping[str, Any], folder: Path, images: Mapping[str, Read]) -> Sample:
     """The sample of one object of benchmark.json; images are found by path, else by file name."""
     place = f"MMDU dialogue {item.get('id')}"
     said, names = require_cells(item, ("conversations", "image"), place)
@@ -99,10 +74,10 @@ def _of_item(item: Mapping[str, Any], folder: Path, images: Mapping[str, Path]) 
         raise ValueError(f"{place}: {len(questions)} questions and {len(answers)} answers in {len(said)} messages")
     data = []
     for file in names:
-        path = find_inside(folder, str(file)) or images.get(Path(str(file)).name)
-        if path is None:
+        found = read_image(folder, str(file), images)
+        if found is None:
             raise ValueError(f"{place}: no image {file!r} in {folder}; unpack the images beside benchmark.json")
-        data.append(path.read_bytes())
+        data.append(found)
     return to_sample(str(item["id"]), list(zip(questions, answers, strict=True)), data)
 
 
@@ -131,8 +106,8 @@ def to_sample(name: str, asked: Sequence[tuple[str, str]], images: Sequence[byte
 
 def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> list[str]:
     """The judge's prompts, one per turn: the rubric, the question, its reference and the reply."""
-    scales = "\n".join(f"{KEYS[name]}: {_BANDS[name]}" for name in _ORDER)
-    form = "{" + ", ".join(f"'{KEYS[name]}': SCORE" for name in _ORDER) + "}"
+    scales = "\n".join(f"{MMDU_KEYS[name]}: {MMDU_BANDS[name]}" for name in _ORDER)
+    form = "{" + ", ".join(f"'{MMDU_KEYS[name]}': SCORE" for name in _ORDER) + "}"
     instructions = (
         "You are an impartial and stringent judge of an assistant that answers questions about pictures. You don't "
         "see them; a reference answer tells what is in them. For each dimension below say what is strong and what is "
@@ -168,9 +143,13 @@ def _to_scores(dictionary: str) -> dict[str, int] | None:
         place = pair.end()
     scores = {key: int(score) for key, score in pairs}
     is_whole = place >= end and len(pairs) == len(scores)
-    if not is_whole or scores.keys() != set(KEYS.values()) or not all(1 <= score <= 10 for score in scores.values()):
+    if (
+        not is_whole
+        or scores.keys() != set(MMDU_KEYS.values())
+        or not all(1 <= score <= 10 for score in scores.values())
+    ):
         return None
-    return {name: scores[key] for name, key in KEYS.items()}
+    return {name: scores[key] for name, key in MMDU_KEYS.items()}
 
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> Points:
@@ -181,8 +160,8 @@ def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[i
     read = {turn: read_scores(said, replies[turn]) for turn, said in (verdict or {}).items()}
     scores = {turn: one for turn, one in read.items() if one is not None}
     if not scores or len(scores) < len(read):
-        return dict.fromkeys(KEYS)
-    means = {name: sum(one[name] for one in scores.values()) / len(replies) for name in KEYS}
+        return dict.fromkeys(MMDU_KEYS)
+    means = {name: sum(one[name] for one in scores.values()) / len(replies) for name in MMDU_KEYS}
     turns = {f"turn {turn + 1}": float(one["overall"]) for turn, one in scores.items()}
     return {**means, "judged_turns": float(len(scores)), **turns}
 
@@ -194,10 +173,35 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[in
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """The mean of each score over all turns; turns without a reply or a judgement count as 0."""
-    return {
-        name: Total([unit for one in scored for unit in _units(one, name)], {"": SCALE}, max_points=10) for name in KEYS
+    """The mean of each score over all turns, and by length; turns without a reply or a judgement count as 0."""
+    whole = {
+        name: Total([unit for one in scored for unit in _units(one, name)], {"": SCALE}, max_points=10)
+        for name in MMDU_KEYS
     }
+    return whole | _by_length(scored)
+
+
+def _by_length(scored: Sequence[Scored]) -> dict[str, Total]:
+    """The overall score by tokens of a dialogue: words and punctuation of its questions and references, and images."""
+    of: dict[int, list[Scored]] = {}
+    for one in scored:
+        of.setdefault(bisect_right(LENGTHS, count_dialogue_tokens(one.sample.dialogue)), []).append(one)
+    if len(of) < 2:
+        return {}
+    edges = [f"{edge // 1000}k" for edge in LENGTHS]
+    names = [f"below {edges[0]}", *(f"{low} to {high}" for low, high in pairwise(edges)), f"{edges[-1]} and more"]
+    return {
+        f"overall, tokens {names[place]}": Total(
+            [unit for one in of[place] for unit in _units(one, "overall")], {"": SCALE}, 10, breakdown="tokens"
+        )
+        for place in sorted(of)
+    }
+
+
+def count_dialogue_tokens(dialogue: Dialogue) -> int:
+    """Tokens of a dialogue without a tokenizer: words and punctuation marks, and 256 for an image."""
+    texts = (text for turn in dialogue.turns for text in (turn.human_text, turn.assistant))
+    return IMAGE_TOKENS * len(dialogue.images) + sum(len(_TOKEN.findall(text)) for text in texts)
 
 
 def _units(one: Scored, name: str) -> list[Unit]:
@@ -222,7 +226,7 @@ TASK = Task(
     score,
     totals,
     judge="chat",
-    verdict_keys=tuple(KEYS.values()),
+    verdict_keys=tuple(MMDU_KEYS.values()),
     to_judge=to_judge,
     read=read,
     by_turn=by_turn,

@@ -19,6 +19,13 @@ from mmcr_bench.trust.fact_changes import change_turns
 from mmcr_dataset.record.dialogue import Dialogue, image_entries
 
 _MIN_TURNS = 3
+_AS_MMDU = {
+    "precision": "answer_accuracy",
+    "consistency": "image_relationship",
+    "logical": "logical_coherence",
+    "clarity": "logical_coherence",
+    "redundancy": "richness",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,8 @@ def add_calibration(log: ReviewLog, dataset: Path, number: int, seed: int) -> in
         if planted is None:
             continue
         add_images(seen, candidate)
-        event = Event("opened", candidate.id, 1, "calibration", time.time(), planted.flags, planted.what)
+        flags = planted.flags if log.recipe == "mmcr" else tuple(sorted({_AS_MMDU[flag] for flag in planted.flags}))
+        event = Event("opened", candidate.id, 1, "calibration", time.time(), flags, planted.what)
         log.add_dialogue(event, planted.dialogue)
         opened += 1
     return opened

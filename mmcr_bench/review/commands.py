@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from mmcr_dataset.record.recipe import RecipeName
+
 if TYPE_CHECKING:
     from mmcr_bench.review.accounts import Accounts, Role
     from mmcr_bench.review.event_log import ReviewLog
@@ -40,10 +42,12 @@ class ReviewStart(_OfReview):
     Attributes:
         bench: folder of the bench.
         experts: number of experts who annotate (mark) each item.
+        recipe: whose criteria are flagged.
     """
 
     bench: Positional[Annotated[Path, arg(metavar="BENCH")]]
     experts: int = 6
+    recipe: RecipeName = "mmcr"
 
     def run(self) -> None:
         """Start it, and print the number of items to annotate.
@@ -62,7 +66,7 @@ class ReviewStart(_OfReview):
         ids = sorted(read_ids(self.bench))
         if not ids:
             raise ValueError(f"{self.bench}: no bench found; draw one with `python -m mmcr_bench build`")
-        log = ReviewLog(self.review, self.experts)
+        log = ReviewLog(self.review, self.experts, self.recipe)
         for begin in range(0, len(ids), ITEMS_AT_ONCE):
             for dialogue in load_by_id([self.bench], ids[begin : begin + ITEMS_AT_ONCE]):
                 log.add_dialogue(Event("opened", dialogue.id, 1, "build", time.time()), dialogue)
@@ -163,11 +167,11 @@ class ReviewRewrite(_OfReview):
         from mmcr_dataset.endpoint.address import read_endpoint
         from mmcr_dataset.generate.writer_settings import WriterSettings
 
-        settings = WriterSettings("offline")
+        log, waits = open_review(self.review), self.lone_flags == "wait"
+        settings = WriterSettings("offline", recipe=log.recipe)
         if self.endpoint != "offline":
             asked = read_endpoint(self.endpoint, "--endpoint", "URL#MODEL, or offline")
-            settings = WriterSettings(writer="openai", endpoint=asked)
-        log, waits = open_review(self.review), self.lone_flags == "wait"
+            settings = WriterSettings(writer="openai", endpoint=asked, recipe=log.recipe)
         done = rewrite_flagged(log, settings, self.ledger, self.dataset, self.seed, wait_for_decisions=waits)
         print(f"{done.num_regenerated} items regenerated, {done.num_replaced} redrawn")
         if done.num_lone:
@@ -249,7 +253,7 @@ class ReviewImport(_OfReview):
             raise ValueError(f"{self.review}: already holds a review; name another file")
         with self.file.open(encoding="utf-8") as lines:
             panel = read_panel(next(lines, "{}"))
-        log = ReviewLog(self.review, self.experts or panel.num_experts or NUM_EXPERTS)
+        log = ReviewLog(self.review, self.experts or panel.num_experts or NUM_EXPERTS, panel.recipe)
         with self.file.open(encoding="utf-8") as lines:
             num_events = import_lines(log, lines)
         accounts = open_accounts(self.review)

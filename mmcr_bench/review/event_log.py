@@ -18,10 +18,11 @@ from typing import Any
 
 from mmcr_bench.review.accounts import ROLES, Role
 from mmcr_bench.review.keeper_log import Act
-from mmcr_bench.review.rounds import NUM_EXPERTS, Event, Item, apply
+from mmcr_bench.review.rounds import CRITERIA_OF, NUM_EXPERTS, Event, Item, apply
 from mmcr_bench.trust.agreement import Mark
 from mmcr_dataset.endpoint.ledger_schema import make_private
 from mmcr_dataset.record.dialogue import Dialogue, from_json, image_entries, to_json
+from mmcr_dataset.record.recipe import RecipeName
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS event (seq INTEGER PRIMARY KEY, value TEXT NOT NULL);
@@ -54,18 +55,29 @@ class ReviewLog:
 
     Attributes:
         num_experts: number of experts who must annotate each item; fixed when the file is created.
+        recipe: whose criteria are flagged; fixed when the file is created.
     """
 
-    def __init__(self, path: Path, num_experts: int = NUM_EXPERTS) -> None:
+    def __init__(self, path: Path, num_experts: int = NUM_EXPERTS, recipe: RecipeName = "mmcr") -> None:
         self._db = open_database(path)
         if self._db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'picture'").fetchone():
             self._db.execute("ALTER TABLE picture RENAME TO image")  # its name in version 0.1
         self._db.executescript(_SCHEMA)
         self._db.execute("INSERT OR IGNORE INTO setting VALUES ('num_experts', ?)", (num_experts,))
         self.num_experts = int(self._db.execute("SELECT value FROM setting WHERE name = 'num_experts'").fetchone()[0])
+        is_new = self._db.execute("SELECT 1 FROM event LIMIT 1").fetchone() is None
+        if recipe != "mmcr" and is_new:
+            self._db.execute("INSERT OR IGNORE INTO setting VALUES ('recipe', ?)", (recipe,))
+        stored = self._db.execute("SELECT value FROM setting WHERE name = 'recipe'").fetchone()
+        self.recipe: RecipeName = "mmdu" if stored is not None and stored[0] == "mmdu" else "mmcr"
         self._items: dict[str, Item] = {}
         self._events: list[Event] = []
         self._lock = threading.RLock()
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """What experts may flag."""
+        return CRITERIA_OF[self.recipe]
 
     def close(self) -> None:
         """Close the file."""
@@ -104,7 +116,7 @@ class ReviewLog:
                 self._catch_up()
                 if check is not None:
                     check(self._items)
-                item = apply(self._items, event, self.num_experts)
+                item = apply(self._items, event, self.num_experts, self.criteria)
                 self._db.execute("INSERT INTO event (value) VALUES (?)", (json.dumps(asdict(event)),))
                 self._db.execute("COMMIT")
             except BaseException:
@@ -118,7 +130,7 @@ class ReviewLog:
         rows = self._db.execute("SELECT value FROM event WHERE seq > ? ORDER BY seq", (len(self._events),)).fetchall()
         for (text,) in rows:
             event = to_event(json.loads(text))
-            self._items[event.item] = apply(self._items, event, self.num_experts)
+            self._items[event.item] = apply(self._items, event, self.num_experts, self.criteria)
             self._events.append(event)
 
     def add_dialogue(self, event: Event, dialogue: Dialogue) -> Item:
@@ -176,8 +188,9 @@ def export_lines(log: ReviewLog, roles: Mapping[str, str] | None = None, acts: I
         roles: role by name of an account; passwords are not exported.
         acts: what keepers did.
     """
-    panel = {"num_experts": log.num_experts, "roles": dict(roles or {}), "acts": [act._asdict() for act in acts]}
-    yield json.dumps(panel if panel["acts"] else {name: panel[name] for name in ("num_experts", "roles")})
+    panel: dict[str, Any] = {"num_experts": log.num_experts, "roles": dict(roles or {})}
+    panel |= {"acts": kept} if (kept := [act._asdict() for act in acts]) else {}
+    yield json.dumps(panel if log.recipe == "mmcr" else panel | {"recipe": log.recipe})
     for sha256, data in log.images():
         yield json.dumps({"sha256": sha256, "base64": base64.b64encode(data).decode("ascii")})
     for event in log.events():
@@ -192,11 +205,13 @@ class Panel:
         num_experts: experts who mark each item, None for exports that don't say it.
         roles: role by name of an account.
         acts: what keepers did.
+        recipe: whose criteria were flagged.
     """
 
     num_experts: int | None = None
     roles: Mapping[str, Role] = field(default_factory=dict)
     acts: tuple[Act, ...] = ()
+    recipe: RecipeName = "mmcr"
 
 
 def read_panel(line: str) -> Panel:
@@ -215,7 +230,7 @@ def read_panel(line: str) -> Panel:
         acts = tuple(Act(**act) for act in value.get("acts", []))
     except TypeError as error:
         raise ValueError(f"line 1: an act of the keepers' log can't be read: {error}") from error
-    return Panel(number, dict(roles), acts)
+    return Panel(number, dict(roles), acts, "mmdu" if value.get("recipe") == "mmdu" else "mmcr")
 
 
 def import_lines(log: ReviewLog, lines: Iterable[str]) -> int:

@@ -84,7 +84,7 @@ class Pages(Site):
             mine=mine,
             seen=_stamp(item, user.name),
             done=done if done is not None and user.name in done.marks else None,
-            criteria=SHOWN_CRITERIA,
+            criteria=SHOWN_CRITERIA[self.log.recipe],
             before=find_before(self.log.events(), item),
             num_experts=self.log.num_experts,
             note_max=NOTE_MAX,

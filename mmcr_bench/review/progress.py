@@ -13,7 +13,7 @@ from mmcr_bench.review.accounts import Accounts
 from mmcr_bench.review.calibration import measure_sensitivity
 from mmcr_bench.review.event_log import ReviewLog, to_marks
 from mmcr_bench.review.keeper_log import Act
-from mmcr_bench.review.rounds import CRITERIA, Event, Item, ReviewConflict, Status
+from mmcr_bench.review.rounds import Event, Item, ReviewConflict, Status
 from mmcr_bench.trust.agreement import Agreement, FalseFlags, count_false_flags, measure_agreement
 
 DAY_S = 24 * 3600.0
@@ -145,7 +145,7 @@ def show_agreement(log: ReviewLog, num_resamples: int = 300) -> list[list[str]]:
     """Rows of the agreement table; a single row with the reason if agreement can't be measured."""
     marks = to_marks(log.events())
     try:
-        found = measure_agreement(marks, CRITERIA, num_resamples)
+        found = measure_agreement(marks, log.criteria, num_resamples)
     except ValueError as error:
         return [[str(error)]]
     rows = [[name, str(a.num_items), f"{a.flagged:.1%}", *_cells(a)] for name, a in found.items()]

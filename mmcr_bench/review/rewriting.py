@@ -15,7 +15,7 @@ from mmcr_bench.select.draw import Candidate as DrawCandidate
 from mmcr_bench.select.draw import Images, add_images, draw_order, find_contaminated, shares_image
 from mmcr_bench.select.topics_of_rows import read_topics, with_topic_of, with_topics
 from mmcr_dataset.collect.document import Candidate
-from mmcr_dataset.filters.rules import reason_to_drop
+from mmcr_dataset.filters.rules import MODES_OF, reason_to_drop
 from mmcr_dataset.generate.dialogues import write_dialogues
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.publish.card import refresh_card
@@ -101,7 +101,7 @@ def _store_version(log: ReviewLog, item: Item, found: Dialogue | Removed, writer
     before = log.dialogue(item)
     if found.turns == before.turns:
         return "unchanged"
-    dropped = reason_to_drop(found)
+    dropped = reason_to_drop(found, MODES_OF[log.recipe])
     if dropped is not None:
         return dropped[0]
     event = Event("regenerated", item.name, item.version + 1, writer, time.time())

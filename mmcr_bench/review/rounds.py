@@ -10,13 +10,16 @@ carry a planted error; they are marked like the others and never become a part o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from mmcr_bench.judge.mmdu_rubric import MMDU_CRITERIA
 from mmcr_bench.judge.rubric import NAMES
+from mmcr_dataset.record.recipe import RecipeName
 
 CRITERIA = tuple(name for name in NAMES if name != "overall")
+CRITERIA_OF: Mapping[RecipeName, tuple[str, ...]] = {"mmcr": CRITERIA, "mmdu": MMDU_CRITERIA}
 NUM_EXPERTS = 6  # paper 3.3
 ROUNDS_MAX = 3  # paper 3.3: discarded after "more than three rounds"
 
@@ -105,8 +108,14 @@ class Item:
         return num_experts >= LONE_OF_MIN and sum(bool(mark.flags) for mark in self.marks.values()) == 1
 
 
-def apply(items: Mapping[str, Item], event: Event, num_experts: int) -> Item:
+def apply(items: Mapping[str, Item], event: Event, num_experts: int, criteria: Collection[str] = CRITERIA) -> Item:
     """The item after an event; the given state is not modified.
+
+    Args:
+        items: the state before.
+        event: the event.
+        num_experts: experts who mark each item.
+        criteria: what may be flagged.
 
     Raises:
         ReviewConflict: unknown_item, known_item, stale_version, unknown_criterion, no_mark, panel_full, not_flagged,
@@ -129,7 +138,7 @@ def apply(items: Mapping[str, Item], event: Event, num_experts: int) -> Item:
             f"{event.item!r} was regenerated (version {item.version}, you saw {event.version}); review it again",
         )
     if event.kind == "marked":
-        return _marked(item, event, num_experts)
+        return _marked(item, event, num_experts, criteria)
     if event.kind == "dropped":
         return replace(item, dropped=_reason_of(event))
     return _adjudicated(item, event, num_experts) if event.kind == "adjudicated" else _withdrawn(item, event)
@@ -167,10 +176,10 @@ def _with_new_version(item: Item, event: Event, num_experts: int) -> Item:
     return Item(item.name, event.version, number, _dialogue_of(event))
 
 
-def _marked(item: Item, event: Event, num_experts: int) -> Item:
-    unknown = set(event.flags) - set(CRITERIA)
+def _marked(item: Item, event: Event, num_experts: int, criteria: Collection[str]) -> Item:
+    unknown = set(event.flags) - set(criteria)
     if unknown:
-        raise ReviewConflict("unknown_criterion", f"{sorted(unknown)}, expected some of {list(CRITERIA)}")
+        raise ReviewConflict("unknown_criterion", f"{sorted(unknown)}, expected some of {list(criteria)}")
     if event.actor not in item.marks and len(item.marks) >= num_experts:
         raise ReviewConflict("panel_full", f"{item.name!r} has been marked by its {num_experts} experts")
     return replace(item, marks={**item.marks, event.actor: event}, decision=None)

@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmcr_bench.judge.mmdu_rubric import CLUSTER, MMDU_DIMENSIONS
 from mmcr_bench.judge.rubric import DIMENSIONS
-from mmcr_bench.review.rounds import CRITERIA, Event, Item
+from mmcr_bench.review.rounds import CRITERIA_OF, Event, Item
 from mmcr_dataset.record.dialogue import image_entries
+from mmcr_dataset.record.recipe import RecipeName
 
 _EXAMPLES = {  # criterion -> good, bad
     "precision": (
@@ -29,6 +31,34 @@ _EXAMPLES = {  # criterion -> good, bad
     "clarity": (
         "Every turn adds to one theme: how the harbour is used",
         "Two turns about the harbour, then one about prices of houses",
+    ),
+    "creativity": (
+        "“Which of these bridges would still stand if the river rose by two metres?” (new, and the images can tell)",
+        "Every question is “What do you see in image n?”",
+    ),
+    "richness": (
+        "An answer that describes, compares, and adds what the page says",
+        "“Image 2 shows a bridge.” and nothing else",
+    ),
+    "visual_perception": (
+        "“The third arch of image 2 is walled up.” (and the image shows it)",
+        "Four arches where there are three, or details that nobody can see",
+    ),
+    "logical_coherence": (
+        "An answer that follows from what was said of images 1 to 3 before",
+        "An answer that contradicts an earlier one, or answers another question",
+    ),
+    "answer_accuracy": (
+        "The year in the answer is the year that the page gives",
+        "A name, number or reason that neither the images nor the pages give",
+    ),
+    "image_relationship": (
+        "“Unlike image 1, the deck of image 4 hangs from cables.” (the right images, a true difference)",
+        "Image 4 described as image 1, or images told one by one without a word on what they share",
+    ),
+    "cluster": (
+        "Eight bridges of different kinds and places",
+        "Seven bridges and a fish, or the same bridge twice",
     ),
     "redundancy": (
         "The last answer sums up in one new sentence",
@@ -57,11 +87,14 @@ class Criterion:
 
 
 _BANDS = ("1-2", "3-4", "5-6", "7-8", "9-10")
-SHOWN_CRITERIA = tuple(
-    Criterion(d.name, d.title, tuple(zip(_BANDS, d.bands, strict=True)), *_EXAMPLES[d.name])
-    for d in DIMENSIONS
-    if d.name in CRITERIA
-)
+SHOWN_CRITERIA: Mapping[RecipeName, tuple[Criterion, ...]] = {
+    recipe: tuple(
+        Criterion(d.name, d.title, tuple(zip(_BANDS, d.bands, strict=True)), *_EXAMPLES[d.name])
+        for d in (*DIMENSIONS, *MMDU_DIMENSIONS, CLUSTER)
+        if d.name in criteria
+    )
+    for recipe, criteria in CRITERIA_OF.items()
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,22 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
+from mmcr_bench.judge.mmdu_rubric import MMDU_NAMES
 from mmcr_bench.judge.rubric import NAMES, REPORTED_FACTOR, SCORE_MAX, SCORE_MIN
 from mmcr_dataset.record.dialogue import Dialogue, InvalidDialogue, from_json, image_entries
 from mmcr_dataset.stage.stages import read_jsonl
 
 TASK = "mmcr_bench"
-MMDU = (  # as eval_tasks.tasks.mmdu names its points, 1..10
-    *("overall", "creativity", "richness", "visual_perception"),
-    *("logical_coherence", "answer_accuracy", "image_relationship"),
-)
 _BARE: dict[str, object] = {
     "domain": None,
     "topic": None,
     "source": {},
     "generation": {},
 }  # of runs that other programs wrote
-DIMENSIONS_OF: Mapping[str, tuple[str, ...]] = {TASK: NAMES, "mmdu": MMDU}
+DIMENSIONS_OF: Mapping[str, tuple[str, ...]] = {TASK: NAMES, "mmdu": MMDU_NAMES}  # as the tasks name their points
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ reads 77 tokens). A dialogue's similarity is the minimum over its images.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mmcr_dataset.filters.imagenet_labels import ImageNetLabeler, LabelGuess
 from mmcr_dataset.filters.rules import mentions
@@ -123,21 +123,35 @@ class OpenClipMatcher:
 
         texts = list(dict.fromkeys(piece for _, pieces in pairs for piece in pieces))  # two images may share a turn
         with torch.inference_mode(), ThreadPoolExecutor() as threads:
-            pixels = threads.map(lambda pair: self._preprocess(decode_rgb(pair[0])), pairs)  # while the model runs
+            pixels = threads.map(self._to_pixels, [data for data, _ in pairs])  # while the model runs
             text_rows = [
                 self._model.encode_text(self._tokenize(texts[start : start + BATCH]).to(self._device), normalize=True)
                 for start in range(0, len(texts), BATCH)
             ]
-            image_rows = [
-                self._model.encode_image(torch.stack(batch).to(self._device), normalize=True)
-                for batch in iter(lambda: list(islice(pixels, BATCH)), [])
-            ]
+            images = self._encode(pixels)
         row_of = {text: row for row, text in enumerate(texts)}
-        images, embedded = torch.cat(image_rows).cpu().numpy(), torch.cat(text_rows).cpu().numpy()
+        embedded = torch.cat(text_rows).cpu().numpy()
         return [
             float((embedded[[row_of[piece] for piece in pieces]] @ row).max())
             for row, (_, pieces) in zip(images, pairs, strict=True)
         ]
+
+    def embed_images(self, images: Sequence[bytes]) -> Any:  # noqa: ANN401  (an array)
+        """CLIP's vector of each image file, of length 1; shape (images, features)."""
+        import torch
+
+        with torch.inference_mode(), ThreadPoolExecutor() as threads:
+            return self._encode(threads.map(self._to_pixels, images))
+
+    def _to_pixels(self, data: bytes) -> Any:  # noqa: ANN401
+        return self._preprocess(decode_rgb(data))
+
+    def _encode(self, pixels: Iterator[Any]) -> Any:  # noqa: ANN401
+        import torch
+
+        batches = iter(lambda: list(islice(pixels, BATCH)), [])
+        rows = [self._model.encode_image(torch.stack(one).to(self._device), normalize=True) for one in batches]
+        return torch.cat(rows).cpu().numpy()
 
 
 class LabelMatcher:

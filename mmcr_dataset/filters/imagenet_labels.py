@@ -67,6 +67,18 @@ class ImageNetLabeler:
             ]
         return guesses
 
+    def embed(self, images: Sequence[Image.Image]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """The pooled features of each image, before the classifier; shape (images, features)."""
+        import torch
+
+        rows: list[np.ndarray[Any, np.dtype[np.float32]]] = []
+        for start in range(0, len(images), _BATCH):
+            pixels = torch.from_numpy(np.stack([_to_input(image) for image in images[start : start + _BATCH]]))
+            with torch.inference_mode():
+                found = self._network.forward_head(self._network.forward_features(pixels), pre_logits=True)
+            rows.append(found.numpy())
+        return np.concatenate(rows)
+
     def _guess(self, index: int, probability: float) -> LabelGuess:
         return LabelGuess(self._info.index_to_description(index), self._info.index_to_label_name(index), probability)
 

@@ -14,7 +14,7 @@ from mmcr_dataset.filters.clip_match import texts_about
 from mmcr_dataset.filters.keep import kind_of
 from mmcr_dataset.pages.render import PAGES, render_page
 from mmcr_dataset.record.plain_text import cut_text
-from mmcr_dataset.stage.stages import REMOVED, StageCount, read_jsonl
+from mmcr_dataset.stage.stages import ENTRIES, REMOVED, REMOVED_IMAGES, StageCount, read_jsonl
 from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_thresholds
 
 NUM_EXAMPLES = 6  # pairs on each side of the threshold
@@ -62,10 +62,17 @@ def _to_removed(work: Path, count: StageCount) -> dict[str, Any]:
     rows = [
         [reason, row["id"], _cut_text(row["detail"])]
         for reason in count.removed
-        for row in islice(read_jsonl(work / REMOVED[count.stage] / f"{reason}.jsonl"), _ROWS_A_REASON)
+        for row in islice(read_jsonl(_removed_folder(work, count.stage) / f"{reason}.jsonl"), _ROWS_A_REASON)
     ]
     shares = [[reason, number, f"{number / count.num_in:.2%}"] for reason, number in count.removed.items()]
     return {"name": count.stage, "shares": shares, "rows": rows}
+
+
+def _removed_folder(work: Path, stage: str) -> Path:
+    if stage == "cluster":
+        return work / REMOVED_IMAGES
+    of_images = stage == "collect" and (work / ENTRIES).is_dir()
+    return (work / ENTRIES if of_images else work) / REMOVED[stage]
 
 
 def _to_similarity(scores: Mapping[str, Sequence[float]], least: float | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mmcr_dataset.collect.language import reason_not_english
 from mmcr_dataset.record.dialogue import MAX_IMAGES, TURNS_MULTI, TURNS_SINGLE, Dialogue, Turn
+from mmcr_dataset.record.recipe import MMDU, RecipeName
 
 ANSWER_MIN_WORDS = 4
 ANSWER_MAX_WORDS = 400
@@ -202,6 +203,21 @@ def not_english(dialogue: Dialogue) -> str | None:
     return reason_not_english(text, LATIN_SHARE_MIN, ENGLISH_SHARE_MIN)
 
 
+def outside_mmdu(dialogue: Dialogue) -> str | None:
+    """Images, turns and lengths stay within the limits of the recipe `mmdu`."""
+    images, turns = len(dialogue.images), len(dialogue.turns)
+    if not MMDU.images_min <= images <= MMDU.images_max:
+        return f"{images} images, expected {MMDU.images_min} to {MMDU.images_max}"
+    if not MMDU.turns_min <= turns <= MMDU.turns_max:
+        return f"{turns} turns, expected {MMDU.turns_min} to {MMDU.turns_max}"
+    answers = [len(answer.split()) for answer in dialogue.references]
+    total = sum(answers) + sum(len(turn.human_text.split()) for turn in dialogue.turns)
+    if not ANSWER_MIN_WORDS <= min(answers) <= max(answers) <= MMDU.answer_words_max:
+        least, most = min(answers), max(answers)
+        return f"answers of {least} to {most} words, expected {ANSWER_MIN_WORDS} to {MMDU.answer_words_max}"
+    return None if total <= MMDU.words_max else f"{total} words, expected at most {MMDU.words_max}"
+
+
 Check = Callable[[Dialogue], str | None]
 MODES = ("drop", "count", "off")
 # Each rule with the section of the paper it is from, and what is done with a dialogue that violates it.
@@ -218,20 +234,29 @@ RULES: tuple[tuple[Check, str, str], ...] = (
     (repetition, "figure 7, rule 4: no unnecessary repetition", "drop"),
     (unclear_text, "section 3.2: unclear text", "drop"),
     (not_english, "section 3.2: unclear text", "drop"),
+    (outside_mmdu, "MMDU (arXiv 2406.11833): 2 to 20 images, up to 27 turns", "off"),
 )
 PAPER: Mapping[str, str] = {rule.__name__: mode for rule, _, mode in RULES}
 
 
-def read_modes(settings: Sequence[str]) -> dict[str, str]:
-    """What is done by each rule, the paper's default with changes.
+_ONLY_MMCR = ("wrong_number_of_images", "wrong_number_of_turns", "bad_length")
+MODES_OF: Mapping[RecipeName, Mapping[str, str]] = {
+    "mmcr": PAPER,
+    "mmdu": {**PAPER, **dict.fromkeys(_ONLY_MMCR, "off"), "outside_mmdu": "drop"},
+}
+
+
+def read_modes(settings: Sequence[str], recipe: RecipeName = "mmcr") -> dict[str, str]:
+    """What is done by each rule, the recipe's default with changes.
 
     Args:
         settings: changes in the form `NAME=drop`, `NAME=count` or `NAME=off`.
+        recipe: whose limits hold.
 
     Raises:
         ValueError: a change has another form.
     """
-    modes = dict(PAPER)
+    modes = dict(MODES_OF[recipe])
     for setting in settings:
         name, _, mode = setting.partition("=")
         if name not in PAPER or mode not in MODES:

@@ -21,7 +21,15 @@ from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.batches import BatchRun
-from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, SharedWriter, Writer, write_counted
+from mmcr_dataset.generate.dialogues import (
+    OfflineWriter,
+    OpenAIWriter,
+    Progress,
+    SharedWriter,
+    Writer,
+    open_writer,
+    write_counted,
+)
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.dialogue import Dialogue, to_json
 from mmcr_dataset.stage.stages import Removed
@@ -56,7 +64,7 @@ def write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger | None
 
 async def _write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger | None, progress: Progress) -> None:
     if settings.endpoint is None:
-        await _fill(shards, OfflineWriter(), 1, progress)
+        await _fill(shards, OfflineWriter(settings.recipe), 1, progress)
         return
     assert ledger is not None, "an endpoint needs a ledger"
     if settings.writer == "openai-batch":
@@ -78,7 +86,7 @@ async def _write_shards(shards: Shards, settings: WriterSettings, ledger: Ledger
         clients = [await at_end.enter_async_context(ChatClient(one, ledger)) for one, _ in settings.shares()]
         for client in clients[1:]:
             clients[0].budget.join(client.budget)
-        writers = {client.endpoint: OpenAIWriter(client, settings) for client in clients}
+        writers = {client.endpoint: open_writer(client, settings) for client in clients}
         writer = SharedWriter(writers, settings) if len(writers) > 1 else writers[clients[0].endpoint]
         await _fill(shards, writer, 2 * settings.endpoint.max_in_flight, progress)
 

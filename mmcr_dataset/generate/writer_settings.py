@@ -11,6 +11,7 @@ from tyro.conf import Suppress, arg
 
 from mmcr_dataset.endpoint.address import Endpoint, read_endpoint
 from mmcr_dataset.endpoint.batch_folder import MAX_REQUESTS, MAX_SIZE_BYTES
+from mmcr_dataset.record.recipe import RecipeName
 
 
 def to_endpoint(
@@ -60,6 +61,8 @@ class WriterSettings:
         writers: several models side by side, each with the share of the documents that it writes: MODEL=SHARE,... of
             the endpoint's server, or URL#MODEL=SHARE of another; the endpoint's model is one of them.
         attempts: how often a document is asked for, where the reply can't be read as a dialogue.
+        recipe: mmcr (a dialogue about one page, 4 or 8 turns) or mmdu (about the images of several related pages, which
+            are clustered first; up to 27 turns, written over several requests).
     """
 
     writer: Literal["openai", "openai-batch", "offline"] = "openai"
@@ -71,10 +74,16 @@ class WriterSettings:
     writers: Annotated[str | None, arg(metavar="MODEL=SHARE,...")] = None
     batches: Suppress[BatchSettings] = field(default_factory=BatchSettings)
     attempts: int = 2
+    recipe: RecipeName = "mmcr"
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
             raise ValueError(f"--attempts {self.attempts}: expected at least 1")
+        if self.recipe == "mmdu" and self.writer == "openai-batch":
+            raise ValueError(
+                "--recipe mmdu --writer openai-batch: each request of a dialogue carries the replies before it, which "
+                "a batch can't; use --writer openai"
+            )
         if (self.writer != "offline") != (self.endpoint is not None):
             raise ValueError(
                 f"--writer {self.writer}: --endpoint URL#MODEL is required for openai and openai-batch only"

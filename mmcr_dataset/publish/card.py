@@ -35,12 +35,20 @@ _TEXT = (
     "Dialogues of several turns about one to four images, written about interleaved web documents after the recipe "
     "of MMCR (arXiv 2503.18533)."
 )
+_MMDU_TEXT = (
+    "Long dialogues about two to twenty related images of several pages, after the recipe of MMDU (arXiv 2406.11833)."
+)
 _IMPORTED = "Dialogues about images, imported from an existing conversation set."
 _INTRO = {
     "build": """\
 Dialogues of several turns about one to four images, in which a person asks and an assistant answers with the thread
 kept from turn to turn. Made after the recipe of MMCR (arXiv 2503.18533): interleaved web documents, dialogues written
 about them, strict filters.""",
+    "mmdu": """\
+Long dialogues about two to twenty related images of several pages, in which a person asks and an assistant answers with
+the thread kept from turn to turn. Made after the recipe of MMDU (arXiv 2406.11833): images clustered by image and text,
+dialogues written over several requests. It is not MMDU-45k. Licence, author and page of each image stand in its row, in
+`source.licence`, as `Image_1: ...; Image_2: ...`.""",
     "import": _IMPORTED,
 }
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -57,6 +65,7 @@ def write_card(folder: Path, name: str) -> None:
     num_rows = sum(numbers.num_rows for numbers in statistics.values())
     writers = sorted({writer for numbers in statistics.values() for writer in numbers.writers})
     licences = sorted({licence for numbers in statistics.values() for licence in numbers.licences})
+    recipe = "import" if writers == ["import"] else "mmdu" if _is_clustered(folder) else "build"
     card = Template(resources.files("mmcr_dataset.publish").joinpath("card.md").read_text("utf-8"))
     code_name = re.sub(r"[^\w./-]", "_", name)
     text = card.substitute(
@@ -65,7 +74,7 @@ def write_card(folder: Path, name: str) -> None:
         yaml_name=yaml_text(name),
         title=escape_markdown(name),
         code_name=code_name,
-        intro=_INTRO["import" if writers == ["import"] else "build"],
+        intro=_INTRO[recipe],
         loads="\n".join(_show_load(code_name, config, numbers) for config, numbers in statistics.items()),
         table=show_table(statistics),
         funnel=_show_funnel(folder),
@@ -76,7 +85,7 @@ def write_card(folder: Path, name: str) -> None:
         removed=_show_removed(folder),
     )
     write_text(folder / "README.md", text)
-    text = _IMPORTED if writers == ["import"] else _TEXT
+    text = {"import": _IMPORTED, "build": _TEXT, "mmdu": _MMDU_TEXT}[recipe]
     description = Description(name, text, licences=licences, rai=_describe_making(writers))
     write_text(folder / CROISSANT_NAME, json.dumps(to_croissant(folder, description), indent=1) + "\n")
 
@@ -90,6 +99,12 @@ def _show_writers(statistics: Mapping[str, Statistics]) -> str:
         return code_span(*counts)
     total = counts.total()
     return ", ".join(f"{code_span(writer)} ({count / total:.1%})" for writer, count in sorted(counts.items()))
+
+
+def _is_clustered(folder: Path) -> bool:
+    """True if the funnel has the stage of the recipe mmdu that clusters images."""
+    path = folder / "funnel.json"
+    return path.is_file() and any(stage["stage"] == "cluster" for stage in json.loads(path.read_text("utf-8")))
 
 
 def _show_load(name: str, config: str, numbers: Statistics) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from mmcr_dataset.publish.image_tokens import Size
 from mmcr_dataset.publish.markdown_table import to_table
 from mmcr_dataset.publish.parquet import to_row_groups
+from mmcr_dataset.record.image_licences import licence_names
 from mmcr_dataset.record.images import open_image
 from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.stages import write_text
@@ -65,7 +66,7 @@ class Statistics:
         tokens_edges: bin edges of the histogram of tokens, one more than `tokens_counts`.
         tokens_counts: number of dialogues in each bin.
         writers: number of dialogues by writer and model.
-        licences: number of dialogues by license.
+        licences: number of dialogues by license; one whose images have several counts for each.
     """
 
     num_rows: int
@@ -165,7 +166,9 @@ def _describe_rows(rows: Sequence[dict[str, Any]], count: Callable[[str], int]) 
         tokens_edges=[round(float(edge), 1) for edge in edges],
         tokens_counts=[int(n) for n in counts],
         writers=dict(Counter(_writer(row["generation"]) for row in rows).most_common()),
-        licences=dict(Counter(row["source"]["licence"] or "not stated" for row in rows).most_common()),
+        licences=dict(
+            Counter(name for row in rows for name in sorted(set(licence_names(row["source"]["licence"])))).most_common()
+        ),
     )
 
 

@@ -21,6 +21,8 @@ from typing import Any
 
 STAGES = {"collect": "1_candidates", "generate": "2_dialogues", "score": "3_scores", "filter": "3_kept"}
 REMOVED = {"collect": "1_removed", "generate": "2_removed", "score": "3_scores_removed", "filter": "3_removed"}
+ENTRIES = "entries"  # with --recipe mmdu: work folder, in that of the build, of the images to cluster
+REMOVED_IMAGES = "clusters/removed"  # those that are in no cluster
 STATE_NAME = "stage.json"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmcr_dataset.collect.document import DocumentSource
-from mmcr_dataset.collect.sources import mmc4, tar_shards
+from mmcr_dataset.collect.sources import mmc4, tar_shards, wiki_dump
 from mmcr_dataset.collect.sources.column_map import ColumnMap
 from mmcr_dataset.collect.sources.local_folder import LocalFolderSource
 from mmcr_dataset.collect.sources.locations import list_files
@@ -14,23 +14,27 @@ from mmcr_dataset.collect.sources.parquet_rows import ParquetSource, RowForm
 from mmcr_dataset.collect.sources.shipped_photos import ShippedPhotosSource
 from mmcr_dataset.collect.sources.tar_shards import open_tar_shards
 from mmcr_dataset.collect.sources.whole_files import WholeFilesSource
+from mmcr_dataset.collect.sources.wiki_folder import WikiSource
 
-KINDS = ("omnicorpus", "obelics", "mmc4", "webdataset", "folder")
+KINDS = ("omnicorpus", "obelics", "mmc4", "webdataset", "folder", "wiki", "wit")
 _ENDINGS = {
-    **dict.fromkeys(("parquet", "omnicorpus", "obelics"), (".parquet",)),
+    **dict.fromkeys(("parquet", "omnicorpus", "obelics", "wit"), (".parquet",)),
     "lines": (".jsonl", ".jsonl.gz"),  # not .zip, which may contain anything: it needs the prefix mmc4:
     "mmc4": (*mmc4.ENDINGS, ".parquet"),
     "webdataset": tar_shards.ENDINGS,
 }
 
 
-def open_source(spec: str, licence: str | None = None, columns: str | None = None) -> DocumentSource:
+def open_source(
+    spec: str, licence: str | None = None, columns: str | None = None, by_image: bool = False
+) -> DocumentSource:
     """Open a source; without a kind it is detected from the file names and Parquet columns.
 
     Args:
         spec: value of `--source`.
-        licence: license of documents that have none.
+        licence: licence of documents that have none.
         columns: value of `--columns`: the columns of Parquet rows of any other form.
+        by_image: a wiki as one document for each image, so that each keeps its own licence and author.
 
     Raises:
         ValueError: there is no such source, or it has another format.
@@ -48,6 +52,8 @@ def open_source(spec: str, licence: str | None = None, columns: str | None = Non
             f"with one of {', '.join(f'{name}:' for name in KINDS)} as prefix if the format can't be detected"
         )
     kind = kind or _kind_of(place)
+    if kind == "wiki":
+        return WikiSource(Path(place), licence, by_image)
     if kind == "folder":
         return LocalFolderSource(Path(place), licence)
     files = list_files(place, _ENDINGS[kind])
@@ -74,6 +80,8 @@ def _kind_of(place: str) -> str:
     else:
         path = Path(place)
         names = [path.name] if path.is_file() else [file.name for file in path.rglob("*")]
+    if not place.startswith("hub:") and any(name.endswith(wiki_dump.ENDINGS) for name in names):
+        return "wiki"
     for kind in kinds:
         if any(name.endswith(_ENDINGS[kind]) for name in names):
             return "mmc4" if kind == "lines" else kind

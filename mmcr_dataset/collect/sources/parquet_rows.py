@@ -1,4 +1,4 @@
-"""Documents from Parquet files, one row group at a time: OmniCorpus, OBELICS and MMC4 rows."""
+"""Documents from Parquet files, one row group at a time: OmniCorpus, OBELICS, MMC4 and WIT rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mmcr_dataset.collect.document import Document, RowReader, document_id, read_row
 from mmcr_dataset.collect.draw import seeded_rank
-from mmcr_dataset.collect.sources import mmc4, omnicorpus
+from mmcr_dataset.collect.sources import mmc4, omnicorpus, wit
 from mmcr_dataset.collect.sources.locations import SourceFile, hub_errors
 from mmcr_dataset.collect.sources.whole_files import shuffled
 from mmcr_dataset.record.parquet_memory import rows_a_batch
@@ -58,7 +58,8 @@ MMC4 = RowForm(
     ("similarity_matrix*", "url", "valid_image_ids*"),
     mmc4.to_document,
 )
-FORMS = (OMNICORPUS, OBELICS, MMC4)
+WIT = RowForm("wit", ("image_url", "page_url", "page_title"), wit.OPTIONAL, wit.to_document)
+FORMS = (OMNICORPUS, OBELICS, MMC4, WIT)
 
 
 class ParquetSource:
@@ -184,7 +185,7 @@ def _form_of(spec: str, file: SourceFile, wanted_form: RowForm | str | None) -> 
         form = by_name[wanted_form] if isinstance(wanted_form, str) else wanted_form
         _check_columns(file, schema.names, form)
         return form
-    for form in (MMC4, OMNICORPUS):
+    for form in (MMC4, WIT, OMNICORPUS):
         if set(form.columns) <= set(schema.names):
             as_json = form is OMNICORPUS and pa.types.is_string(schema.field("general_metadata").type)
             return OBELICS if as_json else form

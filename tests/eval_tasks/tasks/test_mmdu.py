@@ -5,22 +5,31 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import os
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eval_tasks.__main__ import main
-from eval_tasks.tasks.mmdu import KEYS, read_scores, samples
+from eval_tasks.task import Scored
+from eval_tasks.tasks.mmdu import TASK, read_scores, samples
+from mmcr_bench.judge.mmdu_rubric import MMDU_KEYS
 from tests.fake_chat_server import FakeChatServer
+from tests.local_hub import LocalHub
 
+ROOT = Path(__file__).resolve().parents[3]
 Write = Callable[..., str]
 CASES = json.loads((Path(__file__).parents[2] / "golden" / "scoring" / "mmdu_verdicts.json").read_text())
 
 
 def verdict(score: int) -> str:
-    return "Explained.\n" + repr(dict.fromkeys(KEYS.values(), score))
+    return "Explained.\n" + repr(dict.fromkeys(MMDU_KEYS.values(), score))
 
 
 def entry_of(folder: Path) -> dict[str, Any]:
@@ -206,3 +215,64 @@ def test_image_outside_of_the_folder_is_never_shown(name: str, tmp_path: Path) -
     (folder / "benchmark.json").write_text(json.dumps([item]))
     with pytest.raises(ValueError, match="no image"):
         list(samples(str(folder), "official"))
+
+
+def zipped(mmdu: Path, out: Path) -> Path:
+    """The folder as the Hub has it: benchmark.json and its images in an archive."""
+    out.mkdir()
+    (out / "benchmark.json").write_bytes((mmdu / "benchmark.json").read_bytes())
+    with zipfile.ZipFile(out / "mmdu_pics.zip", "w") as archive:
+        for path in (mmdu / "images").iterdir():
+            archive.write(path, f"mmdu_pics/{path.name}")
+        archive.writestr("mmdu_pics/._0.jpg", b"of a Mac")
+    return out
+
+
+def test_images_are_read_from_an_archive(mmdu: Path, tmp_path: Path) -> None:
+    assert list(samples(str(zipped(mmdu, tmp_path / "z")), "official")) == list(samples(str(mmdu), "official"))
+    (tmp_path / "z" / "mmdu_pics.zip").write_bytes(b"PK no archive")
+    with pytest.raises(ValueError, match=r"mmdu_pics\.zip: not an archive"):
+        list(samples(str(tmp_path / "z"), "official"))
+
+
+def test_default_is_the_hub_and_the_commit_is_kept_in_the_results(mmdu: Path, tmp_path: Path) -> None:
+    folder = zipped(mmdu, tmp_path / "z")
+    here = tmp_path / "here"  # without a folder `mmdu`, which would be read instead
+    here.mkdir()
+    (here / "model.json").write_text('{"*": "$reference"}')
+    with LocalHub() as hub:
+        hub.put("laolao77/MMDU", {path.name: path.read_bytes() for path in folder.iterdir()})
+        environment = {
+            **os.environ,
+            **{"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HOME": f"{tmp_path}/home"},
+            "PYTHONPATH": str(ROOT),
+        }
+        command = [sys.executable, "-m", "eval_tasks", "--model", "scripted:model.json", "--tasks", "mmdu"]
+        done = subprocess.run(
+            [*command, "--output_dir", "run"],
+            cwd=here,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "no_judge" in done.stdout, done.stderr
+    read = entry_of(here / "run")["labels"]["read"]
+    assert read.keys() == {"laolao77/MMDU", "benchmark.json"}
+    assert read["laolao77/MMDU"].startswith("revision ")
+
+
+def test_overall_score_stands_by_length_of_the_dialogue(mmdu: Path) -> None:
+    short, long = samples(str(mmdu), "official")
+    turns = tuple(replace(turn, assistant="word " * 3000) for turn in long.dialogue.turns)
+    long = replace(long, dialogue=replace(long.dialogue, turns=turns))
+    scored = [
+        Scored(
+            one, ("x",) * len(one.dialogue.turns), {"overall": points, "judged_turns": float(len(one.dialogue.turns))}
+        )
+        for one, points in ((short, 8.0), (long, 4.0))
+    ]
+    found = TASK.totals(scored, "official")
+    by_length = {name: total.value for name, total in found.items() if "tokens" in name}
+    assert by_length == {"overall, tokens below 2k": 80.0, "overall, tokens 8k to 16k": 40.0}
+    assert not [name for name in TASK.totals(scored[:1], "official") if "tokens" in name]

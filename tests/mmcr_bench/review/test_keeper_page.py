@@ -66,8 +66,9 @@ def test_diff_gives_back_both_texts() -> None:
 
 def test_each_criterion_has_bands_and_examples_on_the_page(site: Site) -> None:
     shown = site.ask("GET", "/item/i1", cookie=site.log_in("ann"))[2]
-    assert len(SHOWN_CRITERIA) == 5
-    for criterion in SHOWN_CRITERIA:
+    assert len(SHOWN_CRITERIA["mmcr"]) == 5
+    assert len(SHOWN_CRITERIA["mmdu"]) == 7
+    for criterion in SHOWN_CRITERIA["mmcr"]:
         assert criterion.title.replace("'", "&#39;") in shown
         assert len(criterion.bands) == 5
         assert criterion.good[:20] in shown

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from mmcr_bench.__main__ import main
+from mmcr_bench.judge.mmdu_rubric import MMDU_NAMES as MMDU
 from mmcr_bench.judge.rubric import NAMES
 from mmcr_bench.review.accounts import Accounts
 from mmcr_bench.review.event_log import ReviewLog, open_database
@@ -21,7 +22,7 @@ from mmcr_bench.review.score_commands import open_scores
 from mmcr_bench.review.score_log import ScoreLog
 from mmcr_bench.review.score_page import make_score_app
 from mmcr_bench.trust.ceiling import show_ceiling
-from mmcr_bench.trust.runs import MMDU, Run, read_each_expert, read_expert_scores
+from mmcr_bench.trust.runs import Run, read_each_expert, read_expert_scores
 from mmcr_dataset.record.dialogue import to_json
 from tests.mmcr_bench.conftest import patchwork, patchwork_dialogue
 from tests.mmcr_bench.review.test_page import PASSWORD, Site

@@ -102,10 +102,27 @@ def test_reason_to_drop_other_language_is_not_english(answer: str, good: Dialogu
 
 def test_rules_are_all_tried_by_a_test() -> None:
     tried = {*ANSWERS, "wrong_number_of_turns", "answer_omits_image", "wrong_number_of_images", "not_english"}
-    tried |= {"too_few_turns", "answer_omits_mentioned_image"}
+    tried |= {"too_few_turns", "answer_omits_mentioned_image", "outside_mmdu"}
     assert {rule.__name__ for rule, _, _ in RULES} == tried
     assert {mode for _, _, mode in RULES} <= set(MODES)
-    assert all(re.match(r"(section|figure|table) \d", section) for _, section, _ in RULES)
+    assert all(re.match(r"(section|figure|table) \d|MMDU", section) for _, section, _ in RULES)
+
+
+def test_long_dialogues_pass_the_rules_of_mmdu_and_not_those_of_mmcr(make_dialogue: Callable[..., Dialogue]) -> None:
+    def long(num_images: int, num_turns: int, words: int = 8) -> Dialogue:
+        dialogue = make_dialogue(num_images=num_images, num_turns=num_turns)
+        turns = [
+            Turn(turn.human, f"In answer {n} image {min(n, num_images)} shows the part {n}" + " of it" * words + ".")
+            for n, turn in enumerate(dialogue.turns, start=1)
+        ]
+        return replace(dialogue, turns=tuple(turns))
+
+    mmdu = read_modes([], "mmdu")
+    assert reason_to_drop(long(20, 27), mmdu) is None
+    assert reason_to_drop(long(20, 27))[0] == "wrong_number_of_images"  # type: ignore[index]
+    assert reason_to_drop(long(4, 10, words=300), mmdu) is None
+    for num_images, num_turns, words in ((1, 5, 8), (21, 27, 8), (2, 28, 8), (2, 2, 8), (3, 9, 600)):
+        assert reason_to_drop(long(num_images, num_turns, words), mmdu)[0] == "outside_mmdu"  # type: ignore[index]
 
 
 def test_at_least_eight_turns_is_another_rule_than_exactly_eight(good: Dialogue) -> None:

@@ -1,0 +1,1 @@
+"""MMDU's way to dialogues: images of related pages, clustered."""

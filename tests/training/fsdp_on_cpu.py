@@ -82,4 +82,7 @@ def memory_bytes(name: str) -> int:
 
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # FSDP's meshes hold gloo's threads, which must not drop tensors while the interpreter ends

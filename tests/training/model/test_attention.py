@@ -18,7 +18,7 @@ from mmcr_dataset.record.row import to_row
 from tests.training.test_train import settings
 from training.data.collate import Collator
 from training.data.encode import Encoder
-from training.data.packing import merge_size_of
+from training.data.packing import rope_of
 from training.families import family_names, load_family
 from training.model import varlen
 from training.model.load import choose_attention
@@ -191,7 +191,5 @@ def test_longest_dialogue_comes_from_the_collator(
 ) -> None:
     model, processor = build_family("qwen3_vl")
     family = load_family("qwen3_vl")
-    batch = Collator(Encoder(processor), family, True, merge_size_of(family, model.config))(
-        [to_row(dialogue) for dialogue in dialogues[:3]]
-    )
+    batch = Collator(Encoder(processor), family, True, rope_of(model))([to_row(dialogue) for dialogue in dialogues[:3]])
     assert batch["longest"] == int(batch["cu_seq_lens"].diff().max())

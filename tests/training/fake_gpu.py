@@ -1,6 +1,6 @@
 """A GPU for a machine that has none: CPU tensors that say they are on `cuda:0`, with true values.
 
-An operation on tensors of host and GPU is the error that it is on a card. The backward pass cannot run: autograd needs a
+An operation on tensors of host and GPU is the error that it is on a card. The backward pass cannot run: it needs a
 context of the driver.
 """
 

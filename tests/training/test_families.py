@@ -27,7 +27,7 @@ from training.model.tiny import dialogue_texts
 from training.train import train
 
 FAST = ("internvl", "gemma3", "qwen3_vl_moe", "mllama", "llama4", "minicpmv4_6")
-PADDED = ("gemma3", "qwen3_5", "qwen3_5_moe", "lfm2_vl", "minicpmv4_6", "mllama")
+PADDED = ("gemma3", "qwen3_5", "qwen3_5_moe", "lfm2_vl", "lfm3_vl", "minicpmv4_6", "mllama")
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ Imports no torch, so that `--help` and wrong flags are fast.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from mmcr_dataset.command_flags import parse
 from training import foreign_flags
 
 _AT_LEAST_ONE = """
@@ -292,3 +294,12 @@ class TrainConfig:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected 0 to below 1")
         if not 0 <= self.warmup_percent <= 100:
             raise ValueError(f"--warmup_percent {self.warmup_percent}: expected 0 to 100")
+
+
+def parse_config(argv: Sequence[str]) -> TrainConfig:
+    """Parse a command line: defaults, then the recipe of `--config`, then flags.
+
+    Raises:
+        ValueError: an unknown field (with suggestions), a value of the wrong type or out of range.
+    """
+    return parse(TrainConfig, argv, "accelerate launch train.py")

@@ -127,7 +127,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
         log.warning("--micro_batch_dialogues 1: a %s computes a dialogue otherwise in a batch", family.model_type)
         config = dataclasses.replace(config, micro_batch_dialogues=1)
     set_attention(config, model)
-    rope = rope_of(model) if config.packing else None
+    rope = rope_of(model) if config.packing and family.has_m_rope else None
     identity: dict[str, Any] = {}
     if not config.dry_run:
         identity = on_first_rank(lambda: identify(config, model, processor, shares, held_out_digest))

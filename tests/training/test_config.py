@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from mmcr_dataset.command_flags import parse
-from training.config import TrainConfig
+from training.config import TrainConfig, parse_config
 
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = """
@@ -24,10 +23,6 @@ FLAGS = """
     weight_decay max_grad_norm precision seed num_workers checkpoint_minutes checkpoint_steps keep_checkpoints
     resume report_to push_to peak_tflops dry_run log_every_steps sft_args
 """
-
-
-def parse_config(words: list[str]) -> TrainConfig:
-    return parse(TrainConfig, words, "accelerate launch train.py")
 
 
 def test_config_flags_are_the_frozen_list() -> None:

@@ -48,6 +48,7 @@ def test_family_is_read_from_the_model(tmp_path: Path) -> None:
     folder = build("qwen2_vl", tmp_path / "q")
     model = AutoModelForImageTextToText.from_pretrained(folder)
     family = read_model(family_of(str(folder)), model)
+    assert family.has_m_rope
     assert rope_of(model) is not None
     assert family.no_packing is None
     prefixes = tuple(prefix for part in family.parts.values() for prefix in part)

@@ -7,8 +7,8 @@ import yaml
 from safetensors.torch import load_file
 
 from mmcr_dataset.command_flags import read_recipe
-from tests.training.test_config import parse_config
 from tests.training.test_train import ROOT, read_log, settings
+from training.config import parse_config
 from training.families import family_names, load_family
 from training.train import train
 

@@ -79,6 +79,7 @@ class Family:
         join_images: the image tensors of several dialogues -> those of one batch.
         count_image_tokens: (processor, width, height, whether it is one of several) -> tokens of an image, without
             decoding it; None runs the processor, which is slow.
+        has_m_rope: M-RoPE: positions in time, height and width, by the model's `get_rope_index`.
         uint8_pixels: its image processor ends with normalization, so that pixels can leave the workers as uint8
             (pixels.py).
         alone: a dialogue is not computed in a batch as it is alone, so a micro-batch has one, and needs an image.
@@ -94,6 +95,7 @@ class Family:
     to_tiny: Callable[[Any], tuple[Any, Any]] = _no_tiny
     join_images: Callable[[Sequence[Images]], Images] = join_padded
     count_image_tokens: Callable[[Any, int, int, bool], int] | None = None
+    has_m_rope: bool = False
     uint8_pixels: bool = False
     alone: bool = False
     no_packing: str | None = None

@@ -56,5 +56,6 @@ FAMILY = Family(
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
     uint8_pixels=True,
+    has_m_rope=True,
     count_image_tokens=count_patch_tokens,
 )  # fmt: skip

@@ -30,6 +30,7 @@ def read_model(family: Family, model: Any) -> Family:
         family,
         parts=_find_parts(family, model),
         no_packing=_why_not_packed(model, inputs),
+        has_m_rope=hasattr(model.base_model, "get_rope_index"),
     )
 
 

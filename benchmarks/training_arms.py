@@ -16,7 +16,7 @@ from mmcr_dataset.record.load import load_rows
 from training.config import TrainConfig
 from training.data.collate import Collator
 from training.data.encode import Encoder
-from training.data.packing import merge_size_of
+from training.data.packing import rope_of
 from training.data.step_loader import plan_steps
 from training.families import load_family
 from training.model.varlen import register_varlen
@@ -124,9 +124,7 @@ def run_ours(
         learning_rate=1e-5,
     )  # fmt: skip
     rows = load_rows(str(folder))
-    collator = Collator(
-        Encoder(processor, uint8_pixels=family.uint8_pixels), family, True, merge_size_of(family, model.config)
-    )
+    collator = Collator(Encoder(processor, uint8_pixels=family.uint8_pixels), family, True, rope_of(model))
 
     def run() -> None:
         trainer = DialogueTrainer(

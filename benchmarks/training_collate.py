@@ -24,7 +24,7 @@ from mmcr_dataset.record.row import to_row
 from training.data.collate import Collator
 from training.data.encode import Encoder
 from training.data.lengths import Measurer
-from training.data.packing import merge_size_of
+from training.data.packing import rope_of
 from training.data.pixels import rescale_and_normalize
 from training.families import load_family
 from training.model.tiny import build_tiny
@@ -62,7 +62,7 @@ def compare(name: str, dialogue: Dialogue, repeats: int) -> dict[str, Any]:
     full_size(name, processor)
     row = to_row(dialogue)
     encoder = Encoder(processor, uint8_pixels=family.uint8_pixels)
-    ours = Collator(encoder, family, packing=True, merge_size=merge_size_of(family, model.config))
+    ours = Collator(encoder, family, packing=True, rope=rope_of(model))
     theirs = DataCollatorForVisionLanguageModeling(processor, assistant_only_loss=True)
 
     def run_theirs() -> dict[str, Any]:

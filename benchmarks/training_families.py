@@ -31,7 +31,7 @@ from training.data.collate import check_labels, pad
 from training.data.encode import Encoded, Encoder
 from training.data.lengths import Measurer
 from training.data.loss_mask import NO_LOSS
-from training.data.packing import merge_size_of, pack
+from training.data.packing import pack, rope_of
 from training.families import family_names, family_of, load_family
 from training.families.family import Family
 from training.model.load import choose_attention
@@ -149,7 +149,7 @@ def _logits(family: Family, model: Any, encoded: list[Encoded], packed: bool, pa
     """Logits of a batch, with the attention that training would take; of one dialogue with sdpa."""
     attention = "sdpa"
     if packed and len(encoded) > 1:
-        batch = pack(encoded, merge_size_of(family, model.config))
+        batch = pack(encoded, rope_of(model))
         begins = batch.pop("cu_seq_lens")
         attention, _ = choose_attention(TrainConfig(model="m"), model.config.get_text_config(), None)
         if attention == "varlen":

@@ -5,13 +5,21 @@ Imports no torch, so that `--help` and wrong flags are fast.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from mmcr_dataset.command_flags import parse
 from training import foreign_flags
+
+_AT_LEAST_ONE = """
+    global_batch_dialogues bin_tokens micro_batch_dialogues max_length_tokens log_every_steps keep_checkpoints
+    shuffle_rows tiles_single tiles_multi
+    """.split()
+_AT_LEAST_ZERO = """
+    turns_max image_max_pixels image_min_pixels max_steps skipped_max num_workers weight_decay max_grad_norm seed
+    peak_tflops eval_steps eval_replies early_stopping_patience checkpoint_minutes checkpoint_steps lora_rank lora_alpha
+    """.split()
 
 
 @dataclass(frozen=True)
@@ -270,33 +278,10 @@ class TrainConfig:
             raise ValueError("--topic_file needs --balance_topics or --dominant_topic")
 
     def _check_numbers(self) -> None:
-        at_least_one = ("global_batch_dialogues", "bin_tokens", "micro_batch_dialogues", "max_length_tokens")
-        for name in (
-            *at_least_one,
-            "log_every_steps",
-            "keep_checkpoints",
-            "shuffle_rows",
-            "tiles_single",
-            "tiles_multi",
-        ):
+        for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
-        at_least_zero = (
-            "turns_max",
-            "image_max_pixels",
-            "image_min_pixels",
-            "max_steps",
-            "skipped_max",
-            "num_workers",
-            "weight_decay",
-            "max_grad_norm",
-            "seed",
-            "peak_tflops",
-            "eval_steps",
-            "eval_replies",
-            "early_stopping_patience",
-        )
-        for name in (*at_least_zero, "checkpoint_minutes", "checkpoint_steps", "lora_rank", "lora_alpha"):
+        for name in _AT_LEAST_ZERO:
             if getattr(self, name) < 0:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected 0 or more")
         for name in ("learning_rate", "epochs", "data_temperature"):
@@ -311,10 +296,10 @@ class TrainConfig:
             raise ValueError(f"--warmup_percent {self.warmup_percent}: expected 0 to 100")
 
 
-def parse_config(argv: Sequence[str] | None = None) -> TrainConfig:
+def parse_config(argv: Sequence[str]) -> TrainConfig:
     """Parse a command line: defaults, then the recipe of `--config`, then flags.
 
     Raises:
         ValueError: an unknown field (with suggestions), a value of the wrong type or out of range.
     """
-    return parse(TrainConfig, sys.argv[1:] if argv is None else argv, "accelerate launch train.py")
+    return parse(TrainConfig, argv, "accelerate launch train.py")

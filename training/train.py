@@ -79,7 +79,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
     from training.data.encode import Encoder
     from training.data.held_out import hold_out
     from training.data.mixture import load_mixture, load_streams, show_mixture, write_mixture_image
-    from training.data.packing import merge_size_of
+    from training.data.packing import rope_of
     from training.data.pixels import PixelLimits, limit_pixels
     from training.data.row_order import first_rows
     from training.data.step_loader import plan_steps
@@ -127,6 +127,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
         log.warning("--micro_batch_dialogues 1: a %s computes a dialogue otherwise in a batch", family.model_type)
         config = dataclasses.replace(config, micro_batch_dialogues=1)
     set_attention(config, model)
+    rope = rope_of(model) if config.packing and family.has_m_rope else None
     identity: dict[str, Any] = {}
     if not config.dry_run:
         identity = on_first_rank(lambda: identify(config, model, processor, shares, held_out_digest))
@@ -166,7 +167,7 @@ def _train(config: TrainConfig, out: Path, processes: Any) -> Path:
         encoder=encoder,
         family=family,
         packing=config.packing,
-        merge_size=merge_size_of(family, model.config) if config.packing else None,
+        rope=rope,
         average=config.loss_average,
         bin_tokens=config.bin_tokens if config.packing else None,
         last_turn_only=config.train_last_turn_only,

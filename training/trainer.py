@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -30,8 +29,9 @@ from training.run.checkpoints import (
     truncate_log,
     write_complete,
 )
-from training.run.evaluation import LOSS, Evaluation
+from training.run.evaluation import Evaluation
 from training.run.ranks import on_first_rank
+from training.run.run_log import RunLog
 from training.run.token_counts import TokenCounts
 
 _SHOWN_ROWS = 20  # of a micro-batch without a finite loss
@@ -87,12 +87,10 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         self.identity = identity
         self.evaluation = evaluation
         self.counts = counts
+        self.run_log = RunLog(log_path, counts)
         self.plan = plan
         # False for Qwen-VL, which would make the loss depend on how a step is split into micro-batches.
         self.model_accepts_loss_kwargs = True
-        self.log_path = log_path
-        self._logged_step = 0
-        self._begin_s = time.perf_counter()
         self.add_callback(_SeekCallback(plan))
 
     def get_train_dataloader(self) -> StepLoader:
@@ -235,13 +233,9 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
     def resume_from(self, checkpoint: Path) -> None:
         """Resume from a checkpoint of this run (`check_same_run`), with the results of an uninterrupted run."""
         saved = read_complete(checkpoint)
-        self.counts.resume(saved)
-        self._begin_s -= saved["seconds"]
-        self._logged_step = saved["step"]
-        if self.is_world_process_zero():
-            truncate_log(self.log_path, saved["step"])
-            if self.evaluation is not None:
-                truncate_log(self.evaluation.log_path, saved["step"])
+        self.run_log.resume(saved, self.is_world_process_zero())
+        if self.is_world_process_zero() and self.evaluation is not None:
+            truncate_log(self.evaluation.log_path, saved["step"])
         self.train(resume_from_checkpoint=str(checkpoint))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -256,7 +250,7 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         on_first_rank(lambda: self._complete(checkpoint, failed))
 
     def _complete(self, checkpoint: Path, failed: list[str]) -> None:
-        counts = {"step": self.state.global_step, "seconds": self._seconds(), **self.counts.state()}
+        counts = {"step": self.state.global_step, "seconds": self.run_log.seconds, **self.counts.state()}
         try:
             if failed:
                 raise OSError(failed[0])
@@ -288,54 +282,17 @@ class DialogueTrainer(SFTTrainer):  # type: ignore[misc]  # trl is not typed
         Raises:
             ValueError: no token was trained.
         """
-        counts, skipped = self.counts, dict(self.counts.skipped) or 0
-        if not counts.trained_tokens:
-            raise ValueError(
-                f"no token was trained; rows skipped: {skipped}. Fix the data or raise "
-                "--max_length_tokens and --bin_tokens"
-            )
-        losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry]
+        epochs = round(self.state.epoch or 0, 3) if self.plan.num_steps else "streamed"
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
         return {
-            "steps": self.state.global_step,
-            "passes_over_the_data": round(self.state.epoch or 0, 3) if self.plan.num_steps else "streamed",
-            "trained_tokens": counts.trained_tokens,
-            "real_tokens": counts.real_tokens,
-            "rows_skipped": skipped,
-            "first_loss": losses[0] if losses else None,
-            "last_loss": losses[-1] if losses else None,
-            **self._show_evaluations(),
-            "hours": round(self._seconds() / 3600, 3),
+            **self.run_log.results(self.state, epochs, self.args.load_best_model_at_end),
             "hardware": f"{self.accelerator.num_processes} x {device}",
         }
 
-    def _show_evaluations(self) -> dict[str, Any]:
-        losses = [(entry[LOSS], entry["step"]) for entry in self.state.log_history if LOSS in entry]
-        if not losses:
-            return {}
-        lowest, step = min(losses)
-        kept = {"kept_step": self.state.best_global_step} if self.args.load_best_model_at_end else {}
-        return {"last_held_out_loss": losses[-1][0], "lowest_held_out_loss": lowest, "at_step": step, **kept}
-
-    def _seconds(self) -> float:
-        return round(time.perf_counter() - self._begin_s, 3)
-
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log the metrics, and append a line to log.jsonl for each logged step."""
-        measured: dict[str, float] = {}
-        if "loss" in logs:
-            measured = {"trained_tokens": self.counts.trained_tokens, "real_tokens": self.counts.real_tokens}
-            steps_read, self._logged_step = self.state.global_step - self._logged_step, self.state.global_step
-            measured |= self.counts.meter.read(self.state.max_steps - self.state.global_step, steps_read)
-            logs.update(measured)
+        measured = self.run_log.measure(self.state) if "loss" in logs else {}
+        logs.update(measured)
         super().log(logs, start_time)
-        if "loss" in logs and self.is_world_process_zero():
-            line = {
-                "step": self.state.global_step,
-                "loss": logs["loss"],
-                "learning_rate": logs["learning_rate"],
-                "seconds": self._seconds(),
-                **measured,
-            }
-            with self.log_path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, allow_nan=False) + "\n")
+        if measured and self.is_world_process_zero():
+            self.run_log.write(logs, measured)

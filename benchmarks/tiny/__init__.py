@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from benchmarks.tiny.further import FURTHER
 from benchmarks.tiny.m_rope import M_ROPE
 from benchmarks.tiny.plain import PLAIN
 from benchmarks.tiny.recent import RECENT
 
-TINY = dict(sorted((PLAIN | M_ROPE | RECENT).items()))
+TINY = dict(sorted((PLAIN | M_ROPE | RECENT | FURTHER).items()))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.tiny.model import CHATML, PATCH, SIDE, Tiny
-from training.families.family import chatml_template, content_template
+from benchmarks.tiny.model import CHATML, PATCH, SIDE, Tiny, content_template
+from training.families.family import trl_template
 
 GLM = {
     "image_token": "<|image|>", "video_token": "<|video|>", "image_start_token": "<|begin_of_image|>",
@@ -21,7 +21,6 @@ QWEN = {
     "image_token": "<|image_pad|>", "video_token": "<|video_pad|>", "vision_bos_token": "<|vision_start|>",
     "vision_eos_token": "<|vision_end|>",
 }  # fmt: skip
-QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 
 
 def _qwen2_vl(tokenizer: Any, text: dict[str, Any]) -> tuple[Any, Any]:
@@ -112,8 +111,8 @@ _GLM_TOKENS = ("[gMASK]", "<sop>", "<|user|>", "<|assistant|>", "<|begin_of_vide
 M_ROPE = {
     "glm4v": Tiny(GLM_TEMPLATE, "<|endoftext|>", GLM, _GLM_TOKENS, _glm4v),
     "qwen2_vl": Tiny(
-        chatml_template(QWEN_IMAGE, "You are a helpful assistant."), "<|im_end|>", QWEN, CHATML, _qwen2_vl,
+        trl_template("qwen2_5_vl"), "<|im_end|>", QWEN, CHATML, _qwen2_vl,
     ),
-    "qwen3_5": Tiny(chatml_template(QWEN_IMAGE, None), "<|im_end|>", QWEN, CHATML, _qwen3_5),
-    "qwen3_vl_moe": Tiny(chatml_template(QWEN_IMAGE, None), "<|im_end|>", QWEN, CHATML, _qwen3_vl_moe),
+    "qwen3_5": Tiny(trl_template("qwen3_vl"), "<|im_end|>", QWEN, CHATML, _qwen3_5),
+    "qwen3_vl_moe": Tiny(trl_template("qwen3_vl"), "<|im_end|>", QWEN, CHATML, _qwen3_vl_moe),
 }  # fmt: skip

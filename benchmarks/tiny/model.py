@@ -8,16 +8,25 @@ from typing import Any
 
 import torch
 
-from training.families.family import Family, tiny_text_settings
+from training.families.family import TINY_VISION, Family, tiny_text_settings
 from training.model.tiny import train_tokenizer
 
 SIDE, PATCH = 56, 14
-VISION = {
-    "hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": SIDE,
-    "patch_size": PATCH,
-}  # fmt: skip
+VISION = TINY_VISION | {"image_size": SIDE, "patch_size": PATCH}
 SIZE = {"height": SIDE, "width": SIDE}
 CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+
+def content_template(image: str) -> str:
+    """The part of a template that renders a message's content, a string or blocks."""
+    return (
+        "{% if message['content'] is string %}{{ message['content'] }}"
+        "{% else %}{% for content in message['content'] %}"
+        f"{{% if content['type'] in ('image', 'image_url') %}}{image}"
+        "{% elif content['type'] == 'text' %}{{ content['text'] }}"
+        "{% else %}{{ raise_exception('content of type ' + content['type'] + ': expected text or image') }}"
+        "{% endif %}{% endfor %}{% endif %}"
+    )
 
 
 @dataclass(frozen=True)

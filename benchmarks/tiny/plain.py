@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.tiny.model import CHATML, PATCH, SIDE, SIZE, VISION, Tiny
+from benchmarks.tiny.model import CHATML, PATCH, SIDE, SIZE, VISION, Tiny, content_template
 from training.families import load_family
-from training.families.family import chatml_template, content_template
+from training.families.family import chatml_template
 
 INTERNVL = {
     "start_image_token": "<img>", "end_image_token": "</img>", "context_image_token": "<IMG_CONTEXT>",
@@ -122,7 +122,7 @@ PLAIN = {
         load_family("smolvlm").chat_template, "<end_of_utterance>", {"image_token": "<image>"},
         ("<|im_start|>", "<fake_token_around_image>", "<global-img>", *ROWS), _idefics3,
     ),
-    "internvl": Tiny(chatml_template("<IMG_CONTEXT>", None), "<|im_end|>", INTERNVL, CHATML, _internvl),
+    "internvl": Tiny(chatml_template("<IMG_CONTEXT>"), "<|im_end|>", INTERNVL, CHATML, _internvl),
     "llava": Tiny(VICUNA_TEMPLATE, "</s>", {"image_token": "<image>"}, (), _llava),
     "llava_next": Tiny(VICUNA_TEMPLATE, "</s>", {"image_token": "<image>"}, (), _llava_next),
     "mistral3": Tiny(MISTRAL_TEMPLATE, "</s>", MISTRAL, ("[INST]", "[/INST]"), _mistral3),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.tiny.m_rope import GLM, GLM_TEMPLATE, QWEN, QWEN_IMAGE
-from benchmarks.tiny.model import CHATML, PATCH, SIDE, SIZE, VISION, Tiny
+from benchmarks.tiny.m_rope import GLM, GLM_TEMPLATE, QWEN
+from benchmarks.tiny.model import CHATML, PATCH, SIDE, SIZE, VISION, Tiny, content_template
 from benchmarks.tiny.plain import VICUNA_TEMPLATE
-from training.families.family import chatml_template, content_template
+from training.families.family import chatml_template, trl_template
 
 _LLAMA_TEMPLATE = (
     "{% for message in messages %}<|start_header_id|>{{ message['role'] }}<|end_header_id|>\n\n"
@@ -561,13 +561,13 @@ def _aria(tokenizer: Any, text: dict[str, Any]) -> tuple[Any, Any]:
     return t.AriaForConditionalGeneration(config), processor
 
 
-_KIMI_TEMPLATE = chatml_template("<|media_begin|>image<|media_content|><|media_pad|><|media_end|>", None)
+_KIMI_TEMPLATE = chatml_template("<|media_begin|>image<|media_content|><|media_pad|><|media_end|>")
 _GLM_TOKENS = ("[gMASK]", "<sop>", "<|user|>", "<|assistant|>", "<|begin_of_video|>")
 _IMAGE = {"image_token": "<image>"}
 RECENT = {
-    "aria": Tiny(chatml_template("<image>", None), "<|im_end|>", _IMAGE, CHATML, _aria),
+    "aria": Tiny(chatml_template("<image>"), "<|im_end|>", _IMAGE, CHATML, _aria),
     "deepseek_vl": Tiny(VICUNA_TEMPLATE, "</s>", _IMAGE, (), _deepseek_vl),
-    "exaone4_5": Tiny(chatml_template(QWEN_IMAGE, None), "<|im_end|>", QWEN, CHATML, _exaone4_5),
+    "exaone4_5": Tiny(trl_template("qwen3_vl"), "<|im_end|>", QWEN, CHATML, _exaone4_5),
     "janus": Tiny(
         VICUNA_TEMPLATE,
         "</s>",
@@ -576,20 +576,20 @@ RECENT = {
         _janus,
     ),
     "lighton_ocr": Tiny(
-        chatml_template("[IMG]", None),
+        chatml_template("[IMG]"),
         "<|im_end|>",
         {"image_token": "[IMG]", "image_break_token": "[IMG_BREAK]", "image_end_token": "[IMG_END]"},
         CHATML,
         _lighton_ocr,
     ),
     "paddleocr_vl": Tiny(
-        chatml_template("<start><image><end>", None),
+        chatml_template("<start><image><end>"),
         "<|im_end|>",
         _IMAGE,
         (*CHATML, "<start>", "<end>", "<video>"),
         _paddleocr_vl,
     ),
-    "video_llama_3": Tiny(chatml_template("<|image_pad|>", None), "<|im_end|>", QWEN, CHATML, _video_llama_3),
+    "video_llama_3": Tiny(chatml_template("<|image_pad|>"), "<|im_end|>", QWEN, CHATML, _video_llama_3),
     "aya_vision": Tiny(
         _COHERE_TEMPLATE, "<|END_OF_TURN_TOKEN|>", {}, (*_COHERE_TOKENS, "<image>", *_AYA_TILES), _aya_vision
     ),
@@ -611,7 +611,7 @@ RECENT = {
         _kimi,
     ),
     "lfm2_vl": Tiny(
-        chatml_template("<image>", None),
+        chatml_template("<image>"),
         "<|im_end|>",
         _IMAGE
         | {
@@ -623,7 +623,7 @@ RECENT = {
         _lfm2_vl,
     ),
     "llama4": Tiny(_LLAMA_TEMPLATE, "<|eot_id|>", {}, (*_LLAMA_TOKENS, *_LLAMA4), _llama4),
-    "minicpmv4_6": Tiny(chatml_template("<unk_image>", None), "<|im_end|>", _MINICPM, CHATML, _minicpm),
+    "minicpmv4_6": Tiny(chatml_template("<unk_image>"), "<|im_end|>", _MINICPM, CHATML, _minicpm),
     "mllama": Tiny(
         "{{ bos_token }}" + _LLAMA_TEMPLATE,
         "<|eot_id|>",
@@ -631,6 +631,6 @@ RECENT = {
         (*_LLAMA_TOKENS, "<|begin_of_text|>", "<|python_tag|>"),
         _mllama,
     ),
-    "qwen3_5_moe": Tiny(chatml_template(QWEN_IMAGE, None), "<|im_end|>", QWEN, CHATML, _qwen3_5_moe),
+    "qwen3_5_moe": Tiny(trl_template("qwen3_vl"), "<|im_end|>", QWEN, CHATML, _qwen3_5_moe),
     "vipllava": Tiny(VICUNA_TEMPLATE, "</s>", _IMAGE, (), _vipllava),
 }

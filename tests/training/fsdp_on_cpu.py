@@ -6,6 +6,7 @@ CPU; the FSDP settings are those of training/launch/fsdp2.yaml.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -42,7 +43,11 @@ def main() -> int:
 
 
 def report_loading(out: Path) -> None:
-    """Write `held-RANK.json` with the bytes of weights that a rank holds after loading, and in the first step."""
+    """Write `held-RANK.json` with the bytes of weights that a rank holds in the first step, and its memory before.
+
+    `load` and `prepare` are the largest growth of the process, files that it reads included, until the weights are
+    loaded, and until the first step.
+    """
     from training.model import load
     from training.trainer import DialogueTrainer
 
@@ -50,14 +55,18 @@ def report_loading(out: Path) -> None:
     held: dict[str, int] = {}
 
     def load_model(*args: Any) -> Any:
+        importlib.import_module("transformers.models.auto.modeling_auto")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+        before = memory_bytes("VmRSS")
         model, processor = plain(*args)
-        held["loaded"] = sum(parameter.nbytes for parameter in model.parameters() if not parameter.is_meta)
         held["whole"] = sum(parameter.nbytes for parameter in model.parameters())
+        held["before"], held["load"] = before, memory_bytes("VmHWM") - before
         return model, processor
 
     def training_step(self: Any, model: Any, *args: Any) -> Any:
         shards = [parameter.to_local() for parameter in model.parameters()]
         held["sharded"] = sum(shard.nbytes for shard in shards)
+        held["prepare"] = memory_bytes("VmHWM") - held["before"]
         (out / f"held-{self.args.process_index}.json").write_text(json.dumps(held))
         return step(self, model, *args)
 
@@ -65,6 +74,15 @@ def report_loading(out: Path) -> None:
     DialogueTrainer.training_step = training_step  # type: ignore[method-assign]
 
 
+def memory_bytes(name: str) -> int:
+    """A line of this process's status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # FSDP's meshes hold gloo's threads, which must not drop tensors while the interpreter ends

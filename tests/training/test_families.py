@@ -18,15 +18,16 @@ from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, Turn
 from tests.training.test_train import settings
 from training.config import TrainConfig
+from training.data.packing import rope_of
 from training.families import family_of
-from training.families.any import join_padded
+from training.families.family import join_padded
 from training.model.load import choose_attention
 from training.model.read_family import read_model
 from training.model.tiny import dialogue_texts
 from training.train import train
 
 FAST = ("internvl", "gemma3", "qwen3_vl_moe", "mllama", "llama4", "minicpmv4_6")
-PADDED = ("gemma3", "qwen3_5", "qwen3_5_moe", "lfm2_vl", "minicpmv4_6", "mllama")
+PADDED = ("gemma3", "qwen3_5", "qwen3_5_moe", "lfm2_vl", "lfm3_vl", "minicpmv4_6", "mllama")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,7 @@ def test_family_is_read_from_the_model(tmp_path: Path) -> None:
     model = AutoModelForImageTextToText.from_pretrained(folder)
     family = read_model(family_of(str(folder)), model)
     assert family.has_m_rope
+    assert rope_of(model) is not None
     assert family.no_packing is None
     prefixes = tuple(prefix for part in family.parts.values() for prefix in part)
     assert all(name.startswith(prefixes) for name, _ in model.named_parameters())

@@ -20,6 +20,8 @@ from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, Turn
 from tests.local_hub import LocalHub
 from tests.training.test_train import ROOT, read_log
+from training.families import load_family
+from training.model.tiny import dialogue_texts, train_tokenizer
 
 
 def launch(
@@ -97,6 +99,29 @@ def test_fsdp2_shares_out_a_checkpoint(mixed_folder: Path, tmp_path: Path) -> No
         for run in ("1", "2")
     )
     assert [line["eval_loss"] for line in two] == pytest.approx([line["eval_loss"] for line in one], abs=1e-5)
+
+
+def write_wide(folder: Path, texts: list[str]) -> None:
+    """A checkpoint in bfloat16 whose weights, 400 MB in float32, outweigh what else a process allocates."""
+    family = load_family("qwen2_5_vl")
+    tiny, processor = family.to_tiny(train_tokenizer(texts, family))
+    tiny.config.text_config.intermediate_size = 90_000
+    type(tiny)(tiny.config).to(torch.bfloat16).save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapters", [(), ("--lora_rank", "2")])
+def test_fsdp2_reads_a_checkpoint_on_the_first_rank_only(
+    adapters: tuple[str, ...], mixed_folder: Path, dialogues: list[Dialogue], tmp_path: Path
+) -> None:
+    write_wide(tmp_path / "wide", list(dialogue_texts(dialogues)))
+    more = ("--model", str(tmp_path / "wide"), "--max_steps", "1", *adapters)
+    launch(mixed_folder, tmp_path / "o", 2, *more, program="tests/training/fsdp_on_cpu.py")
+    first, second = (json.loads((tmp_path / "o" / f"held-{rank}.json").read_text()) for rank in (0, 1))
+    assert first["load"] > 0.9 * first["whole"]
+    assert second["load"] < 0.1 * second["whole"]
+    assert second["prepare"] < 0.9 * second["whole"]  # its half, and one weight at a time
 
 
 @pytest.mark.slow

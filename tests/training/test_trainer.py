@@ -12,7 +12,7 @@ from mmcr_dataset.record.load import load_rows
 from training.config import TrainConfig
 from training.data.collate import Collator, LossAverage
 from training.data.encode import Encoder
-from training.data.packing import merge_size_of, spread_evenly
+from training.data.packing import rope_of, spread_evenly
 from training.data.row_order import ShuffledRows
 from training.data.steps import StepPlan
 from training.families import family_names, load_family
@@ -50,7 +50,7 @@ def train_one_step(
         data_collator=Collator(
             Encoder(processor, uint8_pixels=uint8_pixels and load_family(family).uint8_pixels),
             load_family(family), packing,
-            merge_size_of(load_family(family), model.config) if packing else None, average,
+            rope_of(model) if packing else None, average,
         ),
         plan=StepPlan(ShuffledRows(len(rows)), ALL, lambda rows, _: spread_evenly([1] * len(rows), micro_batches)),
         log_path=out / "log.jsonl", counts=TokenCounts(Meter(), 0),

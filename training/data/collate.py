@@ -20,7 +20,7 @@ from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduc
 from training.data.conversation import Conversation, Skipped, to_conversation
 from training.data.encode import Encoded, Encoder
 from training.data.loss_mask import NO_LOSS
-from training.data.packing import pack
+from training.data.packing import Rope, pack
 from training.families.family import Family
 
 SKIPPED = "skipped"  # key of a batch: the skipped rows, as (row id, reason, message)
@@ -103,7 +103,7 @@ class Collator:
         encoder: encodes one dialogue.
         family: the model family, which joins image tensors.
         packing: True packs the dialogues into one row, False pads them to the longest.
-        merge_size: spatial merge size of a family with M-RoPE (`merge_size_of`), else None.
+        rope: M-RoPE positions of a model that has them (`rope_of`), else None.
         average: unit that the loss is averaged over.
         bin_tokens: packing: a dialogue that doesn't fit is skipped; None for no limit.
         last_turn_only: only last answers carry loss.
@@ -113,7 +113,7 @@ class Collator:
     encoder: Encoder
     family: Family
     packing: bool = False
-    merge_size: int | None = None
+    rope: Rope | None = None
     average: LossAverage = "token"
     bin_tokens: int | None = None
     last_turn_only: bool = False
@@ -140,7 +140,7 @@ class Collator:
         if not any(dialogue.images for dialogue in dialogues):
             dialogues.append(self.dummy)
         pad_id = self.encoder.processor.tokenizer.pad_token_id
-        batch: dict[str, Any] = pack(dialogues, self.merge_size) if self.packing else pad(dialogues, pad_id)
+        batch: dict[str, Any] = pack(dialogues, self.rope) if self.packing else pad(dialogues, pad_id)
         images = self.family.join_images([dialogue.images for dialogue in dialogues if dialogue.images])
         weights = self._weights(dialogues, batch["labels"])
         if self.packing:

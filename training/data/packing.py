@@ -10,24 +10,33 @@ from __future__ import annotations
 
 import bisect
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from training.data.encode import Encoded
 from training.data.loss_mask import NO_LOSS
-from training.families.family import Family
 
+Rope = Callable[
+    ..., tuple[torch.Tensor, torch.Tensor]
+]  # (ids, their types, image grids) -> positions [3, 1, T], deltas
 _ENDING = 2.6  # a bin is nearly full when fewer than this many dialogues of median length fit
 
 
-def merge_size_of(family: Family, model_config: Any) -> int | None:
-    """Spatial merge size (patches along a side of one token) of families with M-RoPE; None for plain positions."""
-    return int(model_config.vision_config.spatial_merge_size) if family.has_m_rope else None
+def rope_of(model: Any) -> Rope | None:
+    """`get_rope_index` of a model with M-RoPE, without its weights, for workers; None for plain positions."""
+    core = model.base_model
+    if not hasattr(core, "get_rope_index"):
+        return None
+    empty = torch.nn.Module.__new__(type(core))
+    torch.nn.Module.__init__(empty)
+    empty.config = core.config
+    found: Rope = empty.get_rope_index
+    return found
 
 
-def pack(dialogues: Sequence[Encoded], merge_size: int | None) -> dict[str, torch.Tensor]:
+def pack(dialogues: Sequence[Encoded], rope: Rope | None = None) -> dict[str, torch.Tensor]:
     """Pack all dialogues into one row, without the images.
 
     Returns:
@@ -44,8 +53,8 @@ def pack(dialogues: Sequence[Encoded], merge_size: int | None) -> dict[str, torc
         "position_ids": torch.cat([torch.arange(len(dialogue)) for dialogue in dialogues])[None],
         "cu_seq_lens": torch.cat([torch.zeros(1, dtype=torch.int64), lengths_N.cumsum(0)]).to(torch.int32),
     }
-    if merge_size is not None:
-        rows = [_positions_in_three(dialogue, merge_size) for dialogue in dialogues]
+    if rope is not None:
+        rows = [_positions_in_three(dialogue, rope) for dialogue in dialogues]
         packed["position_ids"] = torch.cat([packed["position_ids"], torch.cat(rows, dim=1)])[:, None]
         packed["mm_token_type_ids"] = torch.cat([_token_types(dialogue) for dialogue in dialogues])[None]
     return packed
@@ -55,37 +64,14 @@ def _token_types(dialogue: Encoded) -> torch.Tensor:
     return torch.zeros_like(dialogue.input_ids_T) if dialogue.token_types_T is None else dialogue.token_types_T
 
 
-def _positions_in_three(dialogue: Encoded, merge_size: int) -> torch.Tensor:
-    """M-RoPE positions [3, T] in time, height and width; plain ones for a text-only dialogue."""
-    if not dialogue.images:
-        return torch.arange(len(dialogue)).expand(3, -1)
-    return m_rope_positions(_token_types(dialogue), dialogue.images["image_grid_thw"], merge_size)
-
-
-def m_rope_positions(token_types_T: torch.Tensor, grids_N3: torch.Tensor, merge_size: int) -> torch.Tensor:
-    """M-RoPE positions [3, T] in time, height and width, equal to `get_rope_index` of the Qwen-VL models.
-
-    An image's tokens have the same time; the text after it continues from its longer side.
-
-    Args:
-        token_types_T: 1 for tokens of an image.
-        grids_N3: frames (1), rows and columns of patches of each of N images.
-        merge_size: patches along a side of a token.
-
-    Source: Qwen2-VL (arXiv 2409.12191), section 2.1.
-    """
-    rows_N, columns_N = grids_N3[:, 1] // merge_size, grids_N3[:, 2] // merge_size
-    counts_N = rows_N * columns_N
-    ends_N = counts_N.cumsum(0)
-    places = (token_types_T == 1).nonzero()[:, 0]
-    steps_T = (token_types_T != 1).long()
-    steps_T[places[ends_N - 1]] = torch.maximum(rows_N, columns_N)
-    positions_3T = (steps_T.cumsum(0) - steps_T).repeat(3, 1)
-    inside = torch.arange(len(places)) - (ends_N - counts_N).repeat_interleave(counts_N)
-    columns = columns_N.repeat_interleave(counts_N)
-    positions_3T[1, places] += inside // columns
-    positions_3T[2, places] += inside % columns
-    return positions_3T
+def _positions_in_three(dialogue: Encoded, rope: Rope) -> torch.Tensor:
+    """M-RoPE positions [3, T] in time, height and width."""
+    positions_31T, _ = rope(
+        dialogue.input_ids_T[None],
+        mm_token_type_ids=_token_types(dialogue)[None],
+        image_grid_thw=dialogue.images.get("image_grid_thw"),
+    )
+    return positions_31T[:, 0]
 
 
 def fill_bins(lengths: Sequence[int], room: int) -> list[list[int]]:

@@ -9,17 +9,39 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+QWEN_TOKENS = (
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>",
+    "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>",
+)  # fmt: skip
+TINY_VISION = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2}
+TINY_QWEN_VISION = {
+    "depth": 2, "hidden_size": 48, "intermediate_size": 96, "num_heads": 2, "spatial_merge_size": 2,
+    "out_hidden_size": 128,
+}  # fmt: skip
+
 Images = dict[str, Any]  # image outputs of a processor for one dialogue: name -> tensor
 
 
-def concatenate_images(images: Sequence[Images]) -> Images:
-    """The image tensors of several dialogues, concatenated along their first dimension."""
-    import torch
+def join_padded(images: Sequence[Images]) -> Images:
+    """The image tensors of several dialogues along the first dimension, others filled up with zeros to the largest.
 
-    if len(images) == 1:
-        return images[0]
-    names = {name: None for one in images for name in one}
-    return {name: torch.cat([one[name] for one in images if name in one]) for name in names}
+    Models with a varying number of tiles drop tiles of zeros; those with a varying size crop to `image_sizes`.
+    """
+    import torch
+    from torch.nn.functional import pad
+
+    joined: Images = {}
+    for name in {name: None for one in images for name in one}:
+        tensors = [torch.as_tensor(one[name]) for one in images if name in one]
+        largest = [max(sizes) for sizes in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
+        filled = []
+        for tensor in tensors:
+            missing = [most - size for most, size in zip(largest, tensor.shape[1:], strict=True)]
+            sides = [side for more in reversed(missing) for side in (0, more)]
+            filled.append(pad(tensor, sides) if any(missing) else tensor)
+        joined[name] = torch.cat(filled)
+    return joined
 
 
 def count_patch_tokens(processor: Any, width: int, height: int, several: bool) -> int:
@@ -57,7 +79,7 @@ class Family:
         join_images: the image tensors of several dialogues -> those of one batch.
         count_image_tokens: (processor, width, height, whether it is one of several) -> tokens of an image, without
             decoding it; None runs the processor, which is slow.
-        has_m_rope: M-RoPE: positions in time, height and width (packing.m_rope_positions).
+        has_m_rope: M-RoPE: positions in time, height and width, by the model's `get_rope_index`.
         uint8_pixels: its image processor ends with normalization, so that pixels can leave the workers as uint8
             (pixels.py).
         alone: a dialogue is not computed in a batch as it is alone, so a micro-batch has one, and needs an image.
@@ -71,13 +93,19 @@ class Family:
     special_tokens: tuple[str, ...] = ()
     end_of_turn: str = ""
     to_tiny: Callable[[Any], tuple[Any, Any]] = _no_tiny
-    join_images: Callable[[Sequence[Images]], Images] = concatenate_images
+    join_images: Callable[[Sequence[Images]], Images] = join_padded
     count_image_tokens: Callable[[Any, int, int, bool], int] | None = None
     has_m_rope: bool = False
     uint8_pixels: bool = False
     alone: bool = False
     no_packing: str | None = None
     save_memory: Callable[[Any], None] = _save_nothing
+
+
+def qwen_ids(tokenizer: Any) -> dict[str, int]:
+    """Ids of Qwen-VL's tokens, by their names in its configuration."""
+    names = {"image": "image_pad", "video": "video_pad", "vision_start": "vision_start", "vision_end": "vision_end"}
+    return {f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>") for name, token in names.items()}
 
 
 def tiny_text_settings(tokenizer: Any, end_of_turn: str, width: int = 128) -> dict[str, Any]:
@@ -97,38 +125,18 @@ def tiny_text_settings(tokenizer: Any, end_of_turn: str, width: int = 128) -> di
     }
 
 
-def chatml_template(image: str, system: str | None) -> str:
-    """The ChatML template of many checkpoints; a block that is neither text nor an image is an error.
+def trl_template(name: str) -> str:
+    """A chat template of published checkpoints that TRL has."""
+    from importlib.resources import files
 
-    An image block is rendered as `image` without a line break, which is part of the dialogue's text.
+    return files("trl").joinpath("chat_templates", f"{name}.jinja").read_text(encoding="utf-8")
+
+
+def chatml_template(image: str, system: bool = False) -> str:
+    """The ChatML template of Qwen-VL with another image placeholder.
 
     Args:
         image: the image placeholder of the family's processor.
-        system: the family's system prompt for dialogues without a system message, None for none.
+        system: dialogues without a system message get "You are a helpful assistant."
     """
-    default = (
-        f"{{% if loop.first and message['role'] != 'system' %}}<|im_start|>system\n{system}<|im_end|>\n{{% endif %}}"
-        if system
-        else ""
-    )
-    return (
-        "{% for message in messages %}"
-        f"{default}"
-        "<|im_start|>{{ message['role'] }}\n"
-        f"{content_template(image)}"
-        "<|im_end|>\n"
-        "{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    )
-
-
-def content_template(image: str) -> str:
-    """The part of a template that renders a message's content, a string or blocks; servers look for this loop."""
-    return (
-        "{% if message['content'] is string %}{{ message['content'] }}"
-        "{% else %}{% for content in message['content'] %}"
-        f"{{% if content['type'] in ('image', 'image_url') %}}{image}"
-        "{% elif content['type'] == 'text' %}{{ content['text'] }}"
-        "{% else %}{{ raise_exception('content of type ' + content['type'] + ': expected text or image') }}"
-        "{% endif %}{% endfor %}{% endif %}"
-    )
+    return trl_template("qwen2_5_vl" if system else "qwen3_vl").replace(QWEN_IMAGE, image)

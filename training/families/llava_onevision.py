@@ -5,22 +5,9 @@ Its original template moves all images before the text; ours keeps each at its p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from training.families.family import Family, Images, chatml_template, concatenate_images, tiny_text_settings
-
-
-def _join_images(images: Sequence[Images]) -> Images:
-    """All images, padded with empty tiles to the largest number of tiles; the model drops the padding."""
-    from torch.nn.functional import pad
-
-    most = max((one["pixel_values"].shape[1] for one in images), default=0)
-    filled = [
-        one | {"pixel_values": pad(one["pixel_values"], (0, 0) * 3 + (0, most - one["pixel_values"].shape[1]))}
-        for one in images
-    ]
-    return concatenate_images(filled)
+from training.families.family import TINY_VISION, Family, chatml_template, tiny_text_settings
 
 
 def _count_image_tokens(processor: Any, width: int, height: int, several: bool) -> int:
@@ -47,15 +34,7 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
     size = {"height": side_px, "width": side_px}
     config = LlavaOnevisionConfig(
         text_config=Qwen2Config(**text),
-        vision_config=SiglipVisionConfig(
-            hidden_size=48,
-            intermediate_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=side_px,
-            patch_size=patch_px,
-            vision_use_head=False,
-        ),
+        vision_config=SiglipVisionConfig(**TINY_VISION, image_size=side_px, patch_size=patch_px, vision_use_head=False),
         image_token_index=token_id("<image>"),
         video_token_index=token_id("<video>"),
         image_grid_pinpoints=grids,
@@ -74,7 +53,7 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
 
 FAMILY = Family(
     model_type="llava_onevision",
-    chat_template=chatml_template(image="<image>", system=None),
+    chat_template=chatml_template("<image>"),
     parts={
         "vision": ("model.vision_tower.",),
         "connector": ("model.multi_modal_projector.", "model.image_newline"),
@@ -83,6 +62,5 @@ FAMILY = Family(
     special_tokens=("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"),
     end_of_turn="<|im_end|>",
     to_tiny=_to_tiny,
-    join_images=_join_images,
     count_image_tokens=_count_image_tokens,
 )

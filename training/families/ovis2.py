@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from training.families.family import Family, chatml_template, tiny_text_settings
+from training.families.family import TINY_VISION, Family, chatml_template, tiny_text_settings
 
 _INDICATORS = ("<IMG_START>", "<IMG_GRID>", "<IMG_COL>", "<IMG_ROW>", "<IMG_END>")
 
@@ -22,10 +22,7 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
     side_px, patch_px, stride = 56, 14, 2
     text = tiny_text_settings(tokenizer, FAMILY.end_of_turn)
     vision = Ovis2VisionConfig(
-        hidden_size=48,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=2,
+        **TINY_VISION,
         image_size=side_px,
         patch_size=patch_px,
         vocab_size=128,
@@ -78,7 +75,7 @@ def _save_memory(model: Any) -> None:
 
 FAMILY = Family(
     model_type="ovis2",
-    chat_template=chatml_template(image="<image>", system="You are a helpful assistant."),
+    chat_template=chatml_template("<image>", system=True),
     parts={
         "vision": ("model.vision_tower.transformer.",),
         "connector": ("model.vision_tower.head_", "model.visual_embeddings_table."),

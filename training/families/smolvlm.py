@@ -8,16 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from training.families.family import Family, Images, content_template, tiny_text_settings
-
-_TEMPLATE = (
-    "<|im_start|>{% for message in messages %}"
-    "{{ message['role'] | capitalize }}:"
-    "{% if message['content'] is string or message['content'][0]['type'] not in ('image', 'image_url') %} {% endif %}"
-    f"{content_template('<image>')}"
-    "<end_of_utterance>\n{% endfor %}"
-    "{% if add_generation_prompt %}Assistant:{% endif %}"
-)
+from training.families.family import TINY_VISION, Family, Images, tiny_text_settings, trl_template
 
 
 def _join_images(images: Sequence[Images]) -> Images:
@@ -49,14 +40,7 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
     tile = {"longest_edge": 64}
     config = SmolVLMConfig(
         text_config=LlamaConfig(**text),
-        vision_config={
-            "hidden_size": 48,
-            "intermediate_size": 96,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "image_size": 64,
-            "patch_size": 16,
-        },
+        vision_config=TINY_VISION | {"image_size": 64, "patch_size": 16},
         image_token_id=token_id("<image>"),
         pad_token_id=text["pad_token_id"],
         scale_factor=2,
@@ -74,7 +58,7 @@ def _to_tiny(tokenizer: Any) -> tuple[Any, Any]:
 
 FAMILY = Family(
     model_type="smolvlm",
-    chat_template=_TEMPLATE,
+    chat_template=trl_template("smolvlm"),
     parts={
         "vision": ("model.vision_model.",),
         "connector": ("model.connector.",),

@@ -16,18 +16,8 @@ from training.data.loss_mask import NO_LOSS
 from training.families.family import Family
 from training.model.trainable import bare_name
 
-# Dense bfloat16 peaks in TFLOP/s from the vendors' data sheets; the first name contained in the GPU's name counts.
-PEAK_TFLOPS = {
-    "B200": 2250.0, "H200": 989.0, "H100 PCIe": 756.0, "H100": 989.0, "A100": 312.0, "L40S": 362.0, "L4": 121.0,
-    "MI300X": 1307.0,
-}  # fmt: skip
 _LOOKED_UP = ("embed_tokens", "position_embedding", "pos_embed")  # embedding tables: no matrix product
 _PARTS = ("vision", "connector", "language")  # in forward order
-
-
-def peak_tflops(gpu_name: str) -> float | None:
-    """Peak TFLOPS of a GPU in bfloat16, by its name; None if it is not in the table."""
-    return next((tflops for name, tflops in PEAK_TFLOPS.items() if name.lower() in gpu_name.lower()), None)
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,26 @@ def _quantization(config: TrainConfig) -> dict[str, Any]:
     return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
 
 
+def _placement() -> dict[str, Any]:
+    """Arguments that read no weights in a process that gets its shards from the first one of its machine (FSDP2)."""
+    from transformers.distributed.utils import is_local_dist_rank_0
+    from transformers.integrations import is_fsdp_enabled
+
+    return {"device_map": "meta"} if is_fsdp_enabled() and not is_local_dist_rank_0() else {}
+
+
+def _reserve(model: Any) -> Any:
+    """The model with memory reserved for weights on the meta device; what is never written takes none.
+
+    accelerate tells the weights of an optimizer apart by their addresses, and on the meta device all have the same.
+    """
+    import torch
+
+    model._apply(lambda tensor: torch.empty_like(tensor, device="cpu") if tensor.is_meta else tensor)
+    model.tie_weights()
+    return model
+
+
 def _load_checkpoint(config: TrainConfig) -> tuple[Any, Any]:
     import torch
     from safetensors import SafetensorError
@@ -191,7 +211,8 @@ def _load_checkpoint(config: TrainConfig) -> tuple[Any, Any]:
             dtype=dtype,
             trust_remote_code=False,
             **_quantization(config),
+            **_placement(),
         )
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{config.model}: its weights can't be loaded ({error})") from error
-    return model, processor
+    return _reserve(model), processor

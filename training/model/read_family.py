@@ -7,9 +7,6 @@ import inspect
 import logging
 from typing import Any
 
-import torch
-
-from training.data.packing import m_rope_positions
 from training.families.family import Family
 
 log = logging.getLogger(__name__)
@@ -33,7 +30,7 @@ def read_model(family: Family, model: Any) -> Family:
         family,
         parts=_find_parts(family, model),
         no_packing=_why_not_packed(model, inputs),
-        has_m_rope=hasattr(model.base_model, "get_rope_index") and _has_our_m_rope(model),
+        has_m_rope=hasattr(model.base_model, "get_rope_index"),
     )
 
 
@@ -57,8 +54,8 @@ def _find_parts(family: Family, model: Any) -> dict[str, tuple[str, ...]]:
 
 def _why_not_packed(model: Any, inputs: set[str]) -> str | None:
     text = model.config.get_text_config()
-    if hasattr(model.base_model, "get_rope_index") and not _has_our_m_rope(model):
-        return "its positions have three axes and aren't Qwen-VL's"
+    if hasattr(model.base_model, "get_rope_index") and not _packs_m_rope(model):
+        return "its positions have three axes, and it takes no others beside them"
     if "token_type_ids" in inputs or getattr(text, "use_bidirectional_attention", None):
         return "its image tokens attend to each other in both directions"
     if "cross_attention_mask" in inputs:
@@ -72,22 +69,11 @@ def _why_not_packed(model: Any, inputs: set[str]) -> str | None:
     return None
 
 
-def _has_our_m_rope(model: Any) -> bool:
-    """True if the model's positions are those of `m_rope_positions`, and it takes text positions as a fourth row."""
-    if "position_ids.shape[0] == 4" not in inspect.getsource(type(model.get_decoder()).forward):
-        return False
-    merge = getattr(model.config.vision_config, "spatial_merge_size", None)
-    if not isinstance(merge, int):
-        return False
-    types_T = torch.tensor([0, 0, *[1] * 6, 0, *[1] * 4, 0, 0, 0])
-    grids_N3 = torch.tensor([[1, 2 * merge, 3 * merge], [1, 4 * merge, merge]])
-    try:
-        expected, _ = model.base_model.get_rope_index(
-            torch.ones(1, len(types_T), dtype=torch.int64), mm_token_type_ids=types_T[None], image_grid_thw=grids_N3
-        )
-    except TypeError:  # other arguments
-        return False
-    return torch.equal(m_rope_positions(types_T, grids_N3, merge), expected[:, 0])
+def _packs_m_rope(model: Any) -> bool:
+    """True if the model's positions come from token types and grids, and text positions may be a fourth row of them."""
+    takes = inspect.signature(model.base_model.get_rope_index).parameters.keys()
+    four = "position_ids.shape[0] == 4" in inspect.getsource(type(model.get_decoder()).forward)
+    return four and {"mm_token_type_ids", "image_grid_thw"} <= takes
 
 
 def keep_router_loss(model: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,24 +61,20 @@ def add_lora(model: Any, family: Family, config: TrainConfig) -> Any:
         ValueError: --lora_targets names a layer that isn't there.
     """
     from peft import LoraConfig, get_peft_model
-    from torch.nn import Linear
 
     language = family.parts["language"][0]
-    linear = [
-        name for name, module in model.named_modules() if isinstance(module, Linear) and name.startswith(language)
-    ]
-    known = {name.rpartition(".")[2] for name in linear}
+    modules = ((name.rpartition(".")[2], name, module) for name, module in model.named_modules())
+    known = {last for last, name, one in modules if name.startswith(language) and isinstance(one, torch.nn.Linear)}
     if missing := set(config.lora_targets) - known:
         raise ValueError(
             f"--lora_targets {' '.join(sorted(missing))}: the linear layers are {', '.join(sorted(known))}"
         )
-    wanted = set(config.lora_targets) or known
     settings = LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha or 2 * config.lora_rank,
         lora_dropout=config.lora_dropout,
-        target_modules=[name for name in linear if name.rpartition(".")[2] in wanted],
-        bias="none",
+        target_modules=config.lora_targets or "all-linear",
+        exclude_modules=f"(?!{re.escape(language)}).*",
     )
     torch.manual_seed(config.seed)  # the adapters start from random values
     return get_peft_model(model, settings)

@@ -11,18 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-
-from training.model.flops import peak_tflops
+from trl.trainer.utils import get_peak_flops
 
 log = logging.getLogger(__name__)
 
 
 def peak_flops(given_tflops: float) -> float | None:
     """Peak FLOP/s of one GPU: as given, or by its name; None on a CPU or an unknown GPU."""
-    tflops: float | None = given_tflops
-    if not given_tflops:
-        tflops = peak_tflops(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
-    return None if tflops is None else tflops * 1e12
+    if given_tflops or not torch.cuda.is_available():
+        return given_tflops * 1e12 or None
+    found: float | None = get_peak_flops(torch.cuda.get_device_name(), "bfloat16")
+    return found
 
 
 def _no_flops(batch: Mapping[str, Any]) -> float:

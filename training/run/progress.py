@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from transformers import TrainerCallback
@@ -37,12 +38,5 @@ def show_progress(logs: Mapping[str, float]) -> str:
     return (
         f"loss {logs['loss']:.4f}  lr {logs['learning_rate']:.3g}  {logs['trained_tokens']:,} trained tokens  "
         f"{logs['trained_tokens_a_second']:,.0f}/s, {logs['real_tokens_a_second']:,.0f}/s in all{mfu}  "
-        f"{logs['memory_gb']:.1f} GB  {show_duration(logs['seconds_left'])} left"
+        f"{logs['memory_gb']:.1f} GB  {timedelta(seconds=round(logs['seconds_left']))} left"
     )
-
-
-def show_duration(seconds: float) -> str:
-    """`75` -> `1:15`, `3700` -> `1:01:40`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -105,6 +105,13 @@ def test_special_token_of_the_checkpoints_own_tokenizer_in_a_text_is_refused(
         Encoder(processor).encode(to_conversation(row_of(said("user", "A [[turn]]?"), said("assistant", "B."))))
 
 
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for content in message['content'] %}"
+    "{% if content['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ content['text'] }}"
+    "{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 THINKING = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['role'] == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
@@ -145,14 +152,14 @@ def test_template_that_closes_the_whole_dialogue_trains_each_end_of_turn(
 
 def test_template_that_strips_answers_trains_the_stripped_ones(build_family: Callable[..., tuple[Any, Any]]) -> None:
     _, processor = build_family("qwen3_vl")
-    processor.chat_template = processor.chat_template.replace("{{ content['text'] }}", "{{ content['text'] | trim }}")
+    processor.chat_template = CHATML.replace("{{ content['text'] }}", "{{ content['text'] | trim }}")
     row = row_of(said("user", "A?"), said("assistant", " B. \n"), said("user", "C?"), said("assistant", "D."))
     assert trained_text(processor, row) == "B.<|im_end|>D.<|im_end|>"
 
 
 def test_template_that_rewrites_an_answer_is_refused(build_family: Callable[..., tuple[Any, Any]]) -> None:
     _, processor = build_family("qwen3_vl")
-    template = processor.chat_template.replace("{{ content['text'] }}", "{{ content['text'] | upper }}")
+    template = CHATML.replace("{{ content['text'] }}", "{{ content['text'] | upper }}")
     processor.chat_template = template.replace("{{ message['content'] }}", "{{ message['content'] | upper }}")
     with pytest.raises(Skipped, match="template_not_turn_by_turn: the answer of turn 1 is rewritten"):
         Encoder(processor).encode(to_conversation(row_of(said("user", "A?"), said("assistant", "b."))))
@@ -166,7 +173,7 @@ def test_template_that_takes_answers_as_strings_gets_strings(
     shown: str, build_family: Callable[..., tuple[Any, Any]], make_dialogue: Callable[..., Dialogue]
 ) -> None:
     _, processor = build_family("qwen3_vl")
-    own = processor.chat_template
+    own = CHATML
     begin, end = own.index("{% if message['content'] is string"), own.index("<|im_end|>\n{% endfor")
     user = own[begin:end]
     split = "{% if message['role'] == 'assistant' %}" + shown + "{% else %}" + user + "{% endif %}"

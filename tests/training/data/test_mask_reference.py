@@ -14,7 +14,8 @@ from mmcr_dataset.record.messages import to_messages
 from tests.conftest import image_bytes
 from training.data.encode import Encoder
 from training.data.loss_mask import NO_LOSS
-from training.families import family_names, load_family
+from training.families import family_names
+from training.families.family import QWEN_IMAGE, trl_template
 
 WORDS = [
     "the", "Image", "assistant\nuser", "User:", "Assistant:", "é", "漢字", "😀", "🇫🇷", "a\u0301", "\t", "...",
@@ -40,17 +41,14 @@ def random_dialogue(rng: np.random.Generator) -> Dialogue:
     return Dialogue("r", tuple(turns), tuple(images))
 
 
-def with_marks(template: str, end: str) -> str:
-    """The template with `{% generation %}` around answers and their ends, which transformers' loop needs."""
-    begin, stop = template.index("{% if message['content'] is string"), template.rindex(end) + len(end)
-    piece = template[begin:stop]
-    marked = "{% if message['role'] == 'assistant' %}{% generation %}" + piece + "{% endgeneration %}"
-    rest = "{{ '\\n' }}" + template[stop:].removeprefix("\n")  # a line break after a tag would be dropped
-    return template[:begin] + marked + "{% else %}" + piece + "{% endif %}" + rest
+def training_template(family: str) -> str:
+    """TRL's template with `{% generation %}` around answers, their ends and the line break."""
+    name = {"ovis2": "qwen2_5_vl", "llava_onevision": "qwen3_vl"}.get(family, family)
+    return trl_template(f"{name}_training").replace(QWEN_IMAGE, QWEN_IMAGE if name == family else "<image>")
 
 
 def reference_labels(processor: Any, dialogue: Dialogue, template: str) -> tuple[list[int], list[int]]:
-    """Token ids, and the ids where transformers finds an answer, -100 elsewhere."""
+    """Token ids, and the ids where transformers finds an answer without the line break after it, -100 elsewhere."""
     messages = [
         {
             "role": message["role"],
@@ -66,13 +64,14 @@ def reference_labels(processor: Any, dialogue: Dialogue, template: str) -> tuple
         return_assistant_tokens_mask=True, return_tensors="pt", processor_kwargs={"add_special_tokens": False},
     )  # fmt: skip
     ids, mask = out["input_ids"][0], out["assistant_masks"][0].bool()
+    mask[1:] &= ids[:-1] != processor.tokenizer.eos_token_id
     return ids.tolist(), ids.where(mask, NO_LOSS).tolist()
 
 
 def compare(family: str, count: int, build_family: Callable[..., tuple[Any, Any]]) -> None:
     _, processor = build_family(family)
     encoder, rng = Encoder(processor), np.random.default_rng(11)
-    template = with_marks(processor.chat_template, load_family(family).end_of_turn)
+    template = training_template(family)
     for _ in range(count):
         dialogue = random_dialogue(rng)
         encoded = encoder.encode(dialogue)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from mmcr_dataset.record.dialogue import Dialogue, Turn
 from training.data.encode import Encoded, Encoder
 from training.data.loss_mask import NO_LOSS
-from training.data.packing import fill_bins, m_rope_positions, merge_size_of, pack, spread_evenly
+from training.data.packing import fill_bins, pack, rope_of, spread_evenly
 from training.families import family_names, load_family
 from training.model.varlen import register_varlen
 
@@ -35,7 +36,7 @@ def set_attention(model: Any, attention: str) -> None:
 def run(model: Any, name: str, dialogues: list[Encoded], attention: str) -> torch.Tensor:
     """Logits [L, V] of the dialogues in one packed row."""
     family = load_family(name)
-    batch = pack(dialogues, merge_size_of(family, model.config))
+    batch = pack(dialogues, rope_of(model))
     begins = batch.pop("cu_seq_lens")
     batch.pop("labels")
     if attention == "varlen":
@@ -119,23 +120,24 @@ def test_pack_positions_start_again_and_first_tokens_carry_no_loss() -> None:
 
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl"])
-def test_m_rope_positions_are_those_of_the_model(name: str, build_family: Callable[..., tuple[Any, Any]]) -> None:
-    model, _ = build_family(name)
-    merge_size = merge_size_of(load_family(name), model.config)
-    assert merge_size == 2
-    rng = np.random.default_rng(0)
-    for _ in range(100):
-        grids = [(1, merge_size * int(rng.integers(1, 9)), merge_size * int(rng.integers(1, 9))) for _ in range(3)]
-        grids = grids[: int(rng.integers(1, 4))]
-        types: list[int] = []
-        for _, rows, columns in grids:
-            types += [0] * int(rng.integers(1, 20)) + [1] * (rows * columns // merge_size**2)
-        types += [0] * int(rng.integers(1, 20))
-        types_T, grids_N3 = torch.tensor(types), torch.tensor(grids)
-        expected, _ = model.model.get_rope_index(
-            torch.ones(1, len(types), dtype=torch.int64), mm_token_type_ids=types_T[None], image_grid_thw=grids_N3
-        )
-        assert torch.equal(m_rope_positions(types_T, grids_N3, merge_size), expected[:, 0])
+def test_m_rope_positions_are_the_models_and_go_to_workers_without_its_weights(
+    name: str, build_family: Callable[..., tuple[Any, Any]], dialogues: list[Dialogue]
+) -> None:
+    model, processor = build_family(name)
+    rope = rope_of(model)
+    assert len(pickle.dumps(rope)) < 10_000
+    encoded = [Encoder(processor).encode(dialogue) for dialogue in dialogues[:2]]
+    positions_41L = pack(encoded, rope)["position_ids"]
+    first, second = (
+        model.model.get_rope_index(
+            one.input_ids_T[None],
+            mm_token_type_ids=one.token_types_T[None],  # type: ignore[index]
+            image_grid_thw=one.images["image_grid_thw"],
+        )[0][:, 0]
+        for one in encoded
+    )
+    assert torch.equal(positions_41L[1:, 0], torch.cat([first, second], dim=1))
+    assert positions_41L[0, 0].tolist() == [*range(len(encoded[0])), *range(len(encoded[1]))]
 
 
 def test_spread_evenly_has_every_dialogue_once_and_bins_nearly_equal() -> None:

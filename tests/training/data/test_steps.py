@@ -17,7 +17,7 @@ from training.data.collate import REAL_TOKENS, SKIPPED, Collator
 from training.data.encode import Encoder
 from training.data.lengths import Length, Measurer
 from training.data.loss_mask import NO_LOSS
-from training.data.packing import merge_size_of
+from training.data.packing import rope_of
 from training.data.row_order import ShuffledRows
 from training.data.step_loader import StepLoader, plan_steps
 from training.data.steps import StepPlan, split_by_tokens, split_evenly
@@ -157,7 +157,7 @@ def test_loader_holds_the_limit_and_skips_what_is_longer_than_a_bin(
         data_folder, tmp_path, bin_tokens=limit, num_workers=num_workers, global_batch_dialogues=5, seed=3
     )
     collator = Collator(
-        Encoder(processor, config.length_limit_tokens), family, True, merge_size_of(family, model.config),
+        Encoder(processor, config.length_limit_tokens), family, True, rope_of(model),
         bin_tokens=limit,
     )  # fmt: skip
     plan = plan_steps(config, rows, collator)

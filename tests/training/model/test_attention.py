@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.attention.varlen as kernels
 from torch.nn.functional import scaled_dot_product_attention
+from transformers import AutoConfig
 
 from benchmarks.tiny import TINY
 from benchmarks.training_families import build
@@ -18,7 +19,7 @@ from mmcr_dataset.record.row import to_row
 from tests.training.test_train import settings
 from training.data.collate import Collator
 from training.data.encode import Encoder
-from training.data.packing import merge_size_of
+from training.data.packing import rope_of
 from training.families import family_names, load_family
 from training.model import varlen
 from training.model.load import choose_attention
@@ -36,7 +37,7 @@ Call = tuple[Any, ...]
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
-    """Records what the kernel is given, and computes what it would: causal attention within each sequence."""
+    """Records what the kernel is given, and computes what it would: causal attention within each sequence's window."""
     found: list[Call] = []
 
     def kernel(
@@ -47,7 +48,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
         pieces = []
         for a, b in zip(begins.tolist(), begins.tolist()[1:], strict=False):
             q, k, v = (x[a:b].transpose(0, 1)[None].as_subclass(torch.Tensor) for x in (query, key, value))
-            pieces.append(scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=enable_gqa))
+            window = window_size[0] + 1 if window_size[0] >= 0 else b - a
+            mask = torch.ones(b - a, b - a, dtype=torch.bool).tril().triu(1 - window)
+            pieces.append(scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=enable_gqa))
         return torch.cat(pieces, dim=2)[0].transpose(0, 1)
 
     monkeypatch.setattr(kernels, "varlen_attn", kernel)
@@ -60,8 +63,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     return found
 
 
-def check(calls: list[Call], lengths: list[int]) -> None:
-    """What torch documents of its kernel: one 16-bit dtype, [tokens, heads, head size], the last axis contiguous."""
+def check(calls: list[Call], lengths: list[int], windows: frozenset[int] = frozenset({-1})) -> None:
+    """What torch documents of its kernel: one 16-bit dtype, [tokens, heads, head size], the last axis contiguous.
+
+    Args:
+        calls: what it was given.
+        lengths: of the dialogues.
+        windows: tokens before a token that it may attend to; -1 for all.
+    """
     assert calls
     for query, key, value, begins, longest, window in calls:
         assert {query.dtype, key.dtype, value.dtype} == {torch.bfloat16}
@@ -76,7 +85,8 @@ def check(calls: list[Call], lengths: list[int]) -> None:
         assert begins.diff().tolist() == lengths
         assert isinstance(longest, int)
         assert longest == max(lengths)
-        assert window == (-1, 0)
+        assert window[0] in windows
+        assert window[1] == 0
 
 
 @pytest.mark.parametrize("name", [*family_names(), "internvl", "qwen2_vl", "qwen3_vl_moe"])
@@ -129,8 +139,11 @@ def test_every_type_gives_the_kernel_what_it_takes_or_says_why_it_is_not_asked(
     with caplog.at_level("INFO"):
         train(settings(data_folder, tmp_path / "o", model=model, precision="bfloat16", max_steps=1, bin_tokens=4000))
     if calls:
+        text = AutoConfig.from_pretrained(model).get_text_config()
+        slides = getattr(text, "sliding_window", None)
+        windows = frozenset({-1} if slides is None else {-1, slides - 1})
         for call in calls:
-            check([call], call[3].diff().tolist())
+            check([call], call[3].diff().tolist(), windows)
     else:
         assert "using sdpa" in caplog.text or "padded" in caplog.text
 
@@ -191,7 +204,5 @@ def test_longest_dialogue_comes_from_the_collator(
 ) -> None:
     model, processor = build_family("qwen3_vl")
     family = load_family("qwen3_vl")
-    batch = Collator(Encoder(processor), family, True, merge_size_of(family, model.config))(
-        [to_row(dialogue) for dialogue in dialogues[:3]]
-    )
+    batch = Collator(Encoder(processor), family, True, rope_of(model))([to_row(dialogue) for dialogue in dialogues[:3]])
     assert batch["longest"] == int(batch["cu_seq_lens"].diff().max())

@@ -15,9 +15,9 @@ from training.data.collate import Collator
 from training.data.encode import Encoder
 from training.data.loss_mask import NO_LOSS
 from training.families import family_names, load_family
-from training.model.flops import flop_formula, peak_tflops
+from training.model.flops import flop_formula
 from training.model.trainable import add_lora, freeze_parts
-from training.run.meter import Meter
+from training.run.meter import Meter, peak_flops
 from training.train import train
 
 NOT_FOR_THE_MODEL = ("labels", "loss_weights", "skipped", "real_tokens")
@@ -79,8 +79,16 @@ def test_train_tells_the_share_of_a_peak_that_is_given(data_folder: Path, tmp_pa
     assert "% of peak" in caplog.text
 
 
-def test_peak_tflops_of_a_card_by_its_name() -> None:
-    assert peak_tflops("NVIDIA H200") == 989.0
-    assert peak_tflops("NVIDIA H100 PCIe") == 756.0
-    assert peak_tflops("NVIDIA A100-SXM4-80GB") == 312.0
-    assert peak_tflops("Some other card") is None
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("NVIDIA H200", 0.0, 989e12), ("NVIDIA H100 PCIe", 0.0, 756e12), ("NVIDIA A100-SXM4-80GB", 0.0, 312e12),
+        ("Some other card", 0.0, None), ("Some other card", 2.0, 2e12), (None, 0.0, None), (None, 2.0, 2e12),
+    ],
+)  # fmt: skip
+def test_peak_of_a_card_is_the_given_one_or_that_of_its_name(
+    name: str | None, given: float, expected: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: name is not None)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: name)
+    assert peak_flops(given) == expected

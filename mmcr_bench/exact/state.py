@@ -93,6 +93,7 @@ class State:
 
     focus: Place | None = None
     before: Place | None = None
+    spoken: frozenset[tuple[int, int]] = frozenset()  # image and cell of all single things so far
     in_image: Mapping[int, Place] = field(default_factory=dict)
     asked: Asked | None = None
     named: Mapping[int, int] = field(default_factory=dict)  # attribute -> turn of the last answer that is one
@@ -192,7 +193,7 @@ def _speak_of(script: Script, state: State, made: Made) -> State:
         in_image.pop(state.focus.at[0], None)
         before = None
     elif state.focus is None or state.focus.at != at:
-        before = state.focus
+        before = state.focus if at not in state.spoken else None  # before which time?
     in_image[at[0]] = place
     asked = state.asked if made.asked is None else Asked(made.asked, t, made.names_place)
     names, forgotten, lost = dict(state.names), state.forgotten, state.lost
@@ -204,6 +205,7 @@ def _speak_of(script: Script, state: State, made: Made) -> State:
         state,
         focus=place,
         before=before,
+        spoken=state.spoken | {at},
         in_image=in_image,
         asked=asked,
         names=names,

@@ -95,7 +95,10 @@ class Description:
 def to_croissant(folder: Path, description: Description) -> dict[str, Any]:
     """The JSON-LD document: every shard with its checksum, one record set for each folder of shards."""
     shards = sorted(folder.rglob("*.parquet"))
-    kinds = sorted({path.parent.relative_to(folder).as_posix() for path in shards})
+    of_kind: dict[str, list[Path]] = {}
+    for path in shards:
+        of_kind.setdefault(path.parent.relative_to(folder).as_posix(), []).append(path)
+    kinds = sorted(of_kind)
     document = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -108,9 +111,7 @@ def to_croissant(folder: Path, description: Description) -> dict[str, Any]:
         "license": list(description.licences) or ["each image keeps the licence of its page, see the column source"],
         "isLiveDataset": False,
         "distribution": [_file(path, folder) for path in shards] + [_file_set(kind) for kind in kinds],
-        "recordSet": [
-            one for kind in kinds for one in _record_sets(kind, [p for p in shards if p.parent.name == kind])
-        ],
+        "recordSet": [one for kind in kinds for one in _record_sets(kind, of_kind[kind])],
     }
     return document | {f"rai:{name}": value for name, value in description.rai.items()}
 

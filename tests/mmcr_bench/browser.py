@@ -33,7 +33,10 @@ class Browser:
         )
         self._url = f"http://127.0.0.1:{port}"
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--window-size={width},{height}"]
-        options = {"binary": chromium, "args": flags}
+        options: dict[str, Any] = {"binary": chromium, "args": flags}
+        if width < 500:  # the smallest window
+            metrics = {"width": width, "height": height, "pixelRatio": 1, "touch": True, "mobile": True}
+            options["mobileEmulation"] = {"deviceMetrics": metrics}
         self._wait_for_driver()
         session = self._send("POST", "/session", {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}})
         self._url += f"/session/{session['sessionId']}"

@@ -19,6 +19,7 @@ from training.data.encode import Encoder
 from training.data.packing import rope_of
 from training.data.step_loader import plan_steps
 from training.families import load_family
+from training.families.family import QWEN_IMAGE, trl_template
 from training.model.varlen import register_varlen
 from training.run.meter import Meter
 from training.run.token_counts import TokenCounts
@@ -52,6 +53,12 @@ class Counted:
         return out
 
 
+def training_template(name: str) -> str:
+    """TRL's chat template with `{% generation %}` around answers, their ends and the line break, for a family."""
+    known = {"ovis2": "qwen2_5_vl", "llava_onevision": "qwen3_vl"}.get(name, name)
+    return trl_template(f"{known}_training").replace(QWEN_IMAGE, QWEN_IMAGE if known == name else "<image>")
+
+
 def timed(run: Callable[[], Any]) -> tuple[float, float]:
     """Seconds and peak GB of a call."""
     gpu = torch.cuda.is_available()
@@ -67,12 +74,14 @@ def timed(run: Callable[[], Any]) -> tuple[float, float]:
 
 
 def run_trl(
-    build: Build, folder: Path, a_step: int, batch: int, lengths: dict[str, int] | None, gradient_checkpointing: bool
-) -> Measured:
+    build: Build, name: str, folder: Path, a_step: int, batch: int, lengths: dict[str, int] | None,
+    gradient_checkpointing: bool,
+) -> Measured:  # fmt: skip
     """Stock TRL with padded batches.
 
     Args:
         build: builds model and processor.
+        name: the family.
         folder: folder of the data.
         a_step: global batch size, in dialogues.
         batch: micro-batch size, in dialogues.
@@ -80,6 +89,7 @@ def run_trl(
         gradient_checkpointing: recompute activations in the backward pass.
     """
     model, processor = build()
+    processor.chat_template = training_template(name)
     rows = load_rows(str(folder)).cast_column("images", List(Image(decode=True)))
     if lengths is not None:
         rows = rows.add_column("length", [lengths[row_id] for row_id in rows["id"]])

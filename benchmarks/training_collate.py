@@ -1,7 +1,8 @@
 """python -m benchmarks.training_collate: CPU time from row to tensors, ours against TRL's vision collator.
 
 Full-size processors (Ovis2: 448 px tiles, 256 tokens each; Qwen2.5-VL: up to 1024 tokens per image), one thread. Both
-start from the stored row and decode its JPEGs; `images_alone_ms` is decoding and TRL's image processor alone;
+start from the stored row and decode its JPEGs, and have the same ids and labels but for the line break after an answer,
+which TRL trains; `images_alone_ms` is decoding and TRL's image processor alone;
 `to_floats_ms` is the part that ours leaves to the device, on this CPU. The last line of a family is the mean over the
 mix of the paper's Table 1: 210,000 single-image and 100,000 multi-image dialogues.
 """
@@ -9,6 +10,7 @@ mix of the paper's Table 1: 210,000 single-image and 100,000 multi-image dialogu
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import time
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.training_arms import training_template
 from benchmarks.training_dialogues import make_dialogue
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import decode_rgb
@@ -24,6 +27,7 @@ from mmcr_dataset.record.row import to_row
 from training.data.collate import Collator
 from training.data.encode import Encoder
 from training.data.lengths import Measurer
+from training.data.loss_mask import NO_LOSS
 from training.data.packing import rope_of
 from training.data.pixels import rescale_and_normalize
 from training.families import load_family
@@ -63,7 +67,9 @@ def compare(name: str, dialogue: Dialogue, repeats: int) -> dict[str, Any]:
     row = to_row(dialogue)
     encoder = Encoder(processor, uint8_pixels=family.uint8_pixels)
     ours = Collator(encoder, family, packing=True, rope=rope_of(model))
-    theirs = DataCollatorForVisionLanguageModeling(processor, assistant_only_loss=True)
+    for_trl = copy.copy(processor)
+    for_trl.chat_template = training_template(name)
+    theirs = DataCollatorForVisionLanguageModeling(for_trl, assistant_only_loss=True)
 
     def run_theirs() -> dict[str, Any]:
         images = [decode_rgb(image["bytes"]) for image in row["images"]]
@@ -72,8 +78,10 @@ def compare(name: str, dialogue: Dialogue, repeats: int) -> dict[str, Any]:
     def images_alone() -> Any:
         return processor.image_processor([[decode_rgb(one["bytes"]) for one in row["images"]]], return_tensors="pt")
 
-    same = torch.equal(ours([row])["input_ids"], run_theirs()["input_ids"])
-    same = same and torch.equal(ours([row])["labels"], run_theirs()["labels"])
+    our_batch, trl_batch = ours([row]), run_theirs()
+    after_end = trl_batch["input_ids"][:, :-1] == processor.tokenizer.eos_token_id
+    trl_batch["labels"][:, 1:][after_end] = NO_LOSS  # the line break after an answer, which TRL trains
+    same = all(torch.equal(our_batch[key], trl_batch[key]) for key in ("input_ids", "labels"))
     ours_ms, theirs_ms = cpu_ms(lambda: ours([row]), repeats), cpu_ms(run_theirs, repeats)
     pixels = ours([row])["pixel_values"]
     floats_ms = cpu_ms(lambda: rescale_and_normalize(pixels, processor.image_processor), repeats)

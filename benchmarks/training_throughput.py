@@ -44,7 +44,7 @@ def compare(name: str, folder: Path) -> None:
             measured = run_ours(build, name, folder, A_STEP, bin_tokens, "varlen", gradient_checkpointing=False)
         else:
             grouped = lengths if arm == "trl_grouped" else None
-            measured = run_trl(build, folder, A_STEP, BATCH, grouped, gradient_checkpointing=False)
+            measured = run_trl(build, name, folder, A_STEP, BATCH, grouped, gradient_checkpointing=False)
         seconds[arm] = measured.seconds
         line = {"family": name, "arm": arm, "trained_tokens_a_second": round(trained / measured.seconds)}
         line |= {"real_token_share": round(measured.real_token_share, 3), "seconds": round(measured.seconds, 1)}

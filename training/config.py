@@ -259,7 +259,7 @@ class TrainConfig:
                 raise ValueError(
                     f"--data_{name}: {len(values)} {name} for {len(self.data)} data sets; give one per set"
                 )
-            if any(value < 0 for value in values):
+            if not all(0 <= value < float("inf") for value in values):
                 raise ValueError(f"--data_{name} {values}: expected 0 or more")
         if self.streaming and not self.max_steps:
             raise ValueError("--streaming true: the number of rows is unknown; set --max_steps")
@@ -282,9 +282,9 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} {getattr(self, name)}: expected at least 1")
         for name in _AT_LEAST_ZERO:
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"--{name} {getattr(self, name)}: expected 0 or more")
-        for name in ("learning_rate", "epochs", "data_temperature"):
+        for name in ("learning_rate", "epochs", "data_temperature", "adam_epsilon"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"--{name} {getattr(self, name)}: expected a number above 0")
         if 0 < self.image_max_pixels < self.image_min_pixels:

@@ -116,10 +116,10 @@ def compare(name: str, folder: Path, tiny: bool, peak_flops: float) -> list[dict
     del model
     bin_tokens = 2000 if tiny else 16384
     arms: dict[str, Any] = {
-        f"trl_batch_{batch}": functools.partial(run_trl, make, folder, A_STEP, batch, None, not tiny)
+        f"trl_batch_{batch}": functools.partial(run_trl, make, name, folder, A_STEP, batch, None, not tiny)
         for batch in (4, 8)
     }
-    arms["trl_grouped_4"] = functools.partial(run_trl, make, folder, A_STEP, 4, lengths, not tiny)
+    arms["trl_grouped_4"] = functools.partial(run_trl, make, name, folder, A_STEP, 4, lengths, not tiny)
     for attention in ("sdpa", "varlen"):
         arms[f"ours_{attention}"] = functools.partial(
             run_ours, make, name, folder, A_STEP, bin_tokens, attention, not tiny

@@ -158,6 +158,11 @@ def test_names_of_other_trainers_are_taken_in_a_recipe_and_flags_win(tmp_path: P
         ("--quantization 4bit", "need --lora_rank"),
         ("--lora_rank 4 --lora_dropout 1", "--lora_dropout 1.0: expected 0 to below 1"),
         ("--image_max_pixels 10 --image_min_pixels 20", "--image_min_pixels 20: above --image_max_pixels"),
+        ("--max_grad_norm nan", "--max_grad_norm nan: expected 0 or more"),
+        ("--weight_decay inf", "--weight_decay inf: expected 0 or more"),
+        ("--checkpoint_minutes nan", "--checkpoint_minutes nan: expected 0 or more"),
+        ("--data_weights nan", "--data_weights [nan]: expected 0 or more"),
+        ("--adam_epsilon 0", "--adam_epsilon 0.0: expected a number above 0"),
     ],
 )
 def test_flag_that_contradicts_is_refused_with_our_name_for_it(words: str, said: str) -> None:

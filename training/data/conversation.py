@@ -89,7 +89,8 @@ def to_conversation(row: Mapping[str, Any], last_turn_only: bool = False) -> Con
     except (KeyError, TypeError, AttributeError) as error:
         raise Skipped(row_id, "not_a_row", f"{type(error).__name__}: {error}") from error
     same = {name: value for name, value in row.items() if name != "conversations" or system is None}
-    dialogue = to_dialogue({**same, "messages": plain})
+    images = row.get("images")  # none in rows of text alone
+    dialogue = to_dialogue({**same, "messages": plain, "images": [] if images is None else images})
     if last_turn_only:
         trained = [False] * (len(trained) - 1) + trained[-1:]
     if not any(trained):

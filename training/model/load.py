@@ -125,14 +125,14 @@ def encoding_processor(config: TrainConfig, family: Family, processor: Any) -> A
 def _build_tiny(config: TrainConfig, family: Family, rows: Iterable[Mapping[str, Any]]) -> tuple[Any, Any]:
     from training.model.tiny import build_tiny
 
-    dialogues = []
+    dialogues, said = [], "it is empty"
     for row in rows:
         try:
             dialogues.append(to_conversation(row).dialogue)
-        except Skipped:
-            continue  # reported and counted when it is encoded for training
+        except Skipped as error:  # reported and counted when it is encoded for training
+            said = str(error)
     if not dialogues:
-        raise ValueError(f"{' '.join(config.data)}: no usable row to train the tokenizer of {config.model} on")
+        raise ValueError(f"{' '.join(config.data)}: no usable row to train the tokenizer of {config.model} on: {said}")
     return build_tiny(family, dialogues, config.seed)
 
 

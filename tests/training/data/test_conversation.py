@@ -289,3 +289,11 @@ def test_train_last_turn_only_trains_fewer_tokens(dialogues: list[Dialogue], tmp
     for name, last in (("all", False), ("last", True)):
         train(settings(tmp_path / "d", tmp_path / name, max_steps=1, train_last_turn_only=last))
     assert 3 * read_log(tmp_path / "last")[0]["trained_tokens"] < 2 * read_log(tmp_path / "all")[0]["trained_tokens"]
+
+
+def test_rows_of_text_alone_may_have_no_images() -> None:
+    row = row_of(said("user", "A?"), said("assistant", "B."))
+    for images in ([], None):
+        assert to_conversation({**row, "images": images}).dialogue.images == ()
+    with pytest.raises(Skipped, match=r"special_token: .*literal '<think>'"):
+        to_conversation(row_of(said("user", "A?"), said("assistant", "<think>Hm.</think> B.")))

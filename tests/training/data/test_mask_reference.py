@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.training_arms import training_template
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from mmcr_dataset.record.images import decode_rgb
 from mmcr_dataset.record.messages import to_messages
@@ -15,7 +16,6 @@ from tests.conftest import image_bytes
 from training.data.encode import Encoder
 from training.data.loss_mask import NO_LOSS
 from training.families import family_names
-from training.families.family import QWEN_IMAGE, trl_template
 
 WORDS = [
     "the", "Image", "assistant\nuser", "User:", "Assistant:", "é", "漢字", "😀", "🇫🇷", "a\u0301", "\t", "...",
@@ -39,12 +39,6 @@ def random_dialogue(rng: np.random.Generator) -> Dialogue:
         shown = [left.pop(0) for _ in range(len(left) if number == num_turns - 1 else rng.integers(0, len(left) + 1))]
         turns.append(Turn(introduce(shown, say()), say()))
     return Dialogue("r", tuple(turns), tuple(images))
-
-
-def training_template(family: str) -> str:
-    """TRL's template with `{% generation %}` around answers, their ends and the line break."""
-    name = {"ovis2": "qwen2_5_vl", "llava_onevision": "qwen3_vl"}.get(family, family)
-    return trl_template(f"{name}_training").replace(QWEN_IMAGE, QWEN_IMAGE if name == family else "<image>")
 
 
 def reference_labels(processor: Any, dialogue: Dialogue, template: str) -> tuple[list[int], list[int]]:

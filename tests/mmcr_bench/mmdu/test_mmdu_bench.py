@@ -239,3 +239,41 @@ def test_last_object_of_a_reply_counts(reply: str, expected: dict[str, Any]) -> 
     assert read_object(reply) == expected
     assert isinstance(read_object("{right: yes}"), NoAnswer)
     assert isinstance(read_object(base64.b64encode(reply.encode()).decode()), NoAnswer)
+
+
+def test_draw_that_was_interrupted_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between the bench on disk and the removal of its rows must leave no drawn row in the data set."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mmcr_bench.build.remove_rows", killed)
+        assert make(tmp_path, "--items", "5") == 130
+    assert (tmp_path / "set-draft").is_dir()
+    assert make(tmp_path, "--items", "5") == 0
+    bench = {dialogue.id for dialogue in load_dialogues(str(tmp_path / "set-bench"), split="test")}
+    assert len(bench) == 5
+    assert not bench & {dialogue.id for dialogue in load_dialogues(str(tmp_path / "set"))}
+
+
+def test_flagged_item_is_rewritten_or_replaced_until_it_passes(tmp_path: Path) -> None:
+    """The second model flags one item in every version of it: it leaves the bench, with the reason."""
+    flagged: list[str] = []
+
+    def answer(request: dict[str, Any]) -> str:
+        text = request["messages"][0]["content"][0]["text"]
+        first = text.partition("The page of image 1")[2][:60] or "rewritten"
+        if not flagged:
+            flagged.append(first)
+        return '{"flags": ["richness"], "note": "poor"}' if first in flagged else '{"flags": [], "note": ""}'
+
+    with FakeChatServer(answer) as server:
+        code = make(tmp_path, "--items", "5", "--reviewer", f"{server.base_url}#m")
+    assert code == 0
+    report = json.loads((tmp_path / "set-bench" / "frozen.json").read_text())
+    assert report["marked_by_programs"] == ["model:m"]
+    log = ReviewLog(tmp_path / "set-review.sqlite")
+    kinds = [event.kind for event in log.events()]
+    assert "regenerated" in kinds or "replaced" in kinds or "dropped" in kinds
+    assert {item.status(1) for item in log.items().values()} <= {"passed", "dropped"}

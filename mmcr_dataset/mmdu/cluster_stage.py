@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -178,12 +179,12 @@ def _embed(work: Path, entries: Sequence[Entry], settings: ClusterSettings) -> N
         return opened[0]
 
     rows: list[NDArray[np.float32]] = []
-    by_shard = Counter(entry.shard for entry in entries)
     with open_bar("embed", "image", len(entries)) as bar:
-        for number in sorted(by_shard):
+        for number, of_shard in groupby(entries, lambda entry: entry.shard):
             vectors = _image_vectors(work, number, settings.embedder, embedder)
-            rows += [vectors[entry.row] for entry in entries if entry.shard == number]
-            bar.update(by_shard[number])
+            before = len(rows)
+            rows += [vectors[entry.row] for entry in of_shard]
+            bar.update(len(rows) - before)
     texts = embedder().embed_texts([entry.text for entry in entries])
     return join(texts, np.stack(rows), settings.text_weight, embedder().centres)
 

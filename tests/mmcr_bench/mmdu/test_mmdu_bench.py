@@ -20,9 +20,13 @@ from mmcr_bench.mmdu.asking import NoAnswer, read_object
 from mmcr_bench.mmdu.model_review import mark_items
 from mmcr_bench.mmdu.quality import cluster_of
 from mmcr_bench.review.event_log import ReviewLog, export_lines, read_panel
+from mmcr_bench.review.rewriting import rewrite_flagged
 from mmcr_bench.review.rounds import Event, ReviewConflict
+from mmcr_dataset.endpoint.client import Endpoint
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.load import load_dialogues
 from tests.fake_chat_server import FakeChatServer
+from tests.mmcr_dataset.generate.test_long_dialogue import reply_to
 
 ROOT = Path(__file__).resolve().parents[3]
 CLONE = os.environ.get("PEER_VLMEVALKIT")
@@ -277,3 +281,18 @@ def test_flagged_item_is_rewritten_or_replaced_until_it_passes(tmp_path: Path) -
     kinds = [event.kind for event in log.events()]
     assert "regenerated" in kinds or "replaced" in kinds or "dropped" in kinds
     assert {item.status(1) for item in log.items().values()} <= {"passed", "dropped"}
+
+
+def test_rewriting_tells_every_request_what_reviewers_found(made: Path, tmp_path: Path) -> None:
+    log = ReviewLog(review_of(made, tmp_path / "r.sqlite"))
+    item = next(iter(log.items().values()))
+    for expert in ("ann", "bob"):
+        log.append(Event("marked", item.name, 1, expert, 0.0, ("richness",), "says too little of the bridges"))
+    with FakeChatServer(reply_to) as server:
+        settings = WriterSettings("openai", Endpoint(server.base_url, "m"), recipe="mmdu")
+        done = rewrite_flagged(log, settings, tmp_path / "ledger", made / "set", 0)
+        asked = [request["messages"][0]["content"][0]["text"] for request in server.requests]
+    assert done.num_regenerated == 1
+    assert len(asked) == -(-len(log.dialogue(item).images) // 4) + 1
+    assert all("richness: 2 of 2; says too little of the bridges" in text for text in asked)
+    assert log.items()[item.name].version == 2

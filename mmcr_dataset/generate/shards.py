@@ -20,8 +20,9 @@ from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.batches import BatchRun
-from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, Writer, open_writer, write_counted
+from mmcr_dataset.generate.dialogues import OfflineWriter, OpenAIWriter, Progress, open_writer, write_counted
 from mmcr_dataset.generate.writer_settings import WriterSettings
+from mmcr_dataset.generate.writing import Writer
 from mmcr_dataset.record.dialogue import Dialogue, to_json
 from mmcr_dataset.stage.stages import Removed
 

@@ -31,7 +31,7 @@ from mmcr_dataset.filters.scores import drop_other_shards, score_shard, with_sim
 from mmcr_dataset.generate.ranks import GenerateTask
 from mmcr_dataset.generate.run import generate
 from mmcr_dataset.mmdu.cluster_stage import cluster_entries
-from mmcr_dataset.mmdu.entries import ImagesApart
+from mmcr_dataset.mmdu.entries import images_apart
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.data_folder import begin_folder, check_replaceable, replace_folder
 from mmcr_dataset.publish.describe import describe, write_statistics
@@ -71,7 +71,7 @@ def build(settings: BuildSettings) -> list[StageCount]:
         open_once()  # fail before anything is fetched or paid
     taken_out = load_takedowns(settings.out)
     if is_mmdu:
-        counts = [collect(settings, ImagesApart(source), settings.work / ENTRIES)]
+        counts = [collect(settings, images_apart(source), settings.work / ENTRIES)]
         counts += [
             cluster_entries(settings.work, settings.clusters, settings.seed, settings.num_multi, sets, taken_out)
         ]
@@ -98,10 +98,10 @@ def collect(settings: BuildSettings, source: DocumentSource, entries: Path | Non
     Args:
         settings: settings of the build.
         source: the documents.
-        entries: work folder of the images to cluster, all of which are taken; None for that of the build.
+        entries: work folder of the images to cluster, of which `num_single` are taken; None for that of the build.
     """
     limits = replace(settings.limits, reencode=settings.reencode)
-    quota = Quota(None, None) if entries else Quota(settings.num_single, settings.num_multi)
+    quota = Quota(settings.num_single, None if entries else settings.num_multi)
     wanted = [quota.single, quota.multi, settings.seed, settings.licence, asdict(settings.screen)]
     inputs = {"source": source.fingerprint, "take": wanted, "limits": _to_inputs(limits)}
     stage = Stage.begin(entries or settings.work, "collect", inputs)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from mmcr_dataset.collect.candidates import read_shard
 from mmcr_dataset.collect.document import Candidate, Document, DocumentSource, ImageAt
+from mmcr_dataset.collect.draw import Part, PartitionedSource
 from mmcr_dataset.filters.contamination import SetIndex
 from mmcr_dataset.mmdu.cluster import Reason
 from mmcr_dataset.record.dialogue import DialogueImage
@@ -32,11 +34,52 @@ class ImagesApart:
 
     def __iter__(self) -> Iterator[Document | Removed]:
         """Yield the documents; one with an image or none passes through."""
-        for item in self.source:
-            if isinstance(item, Removed) or len(item.images) <= 1:
-                yield item
-            else:
-                yield from _apart(item)
+        return _apart_all(self.source)
+
+
+@dataclass(frozen=True)
+class PartsApart(ImagesApart):
+    """The same of a source in parts, which are read as they are drawn."""
+
+    source: PartitionedDocuments
+
+    def parts(self, seed: int | None) -> Iterator[PartApart]:
+        """Its parts, with one document for each image."""
+        return map(PartApart, self.source.parts(seed))
+
+
+@dataclass(frozen=True)
+class PartApart:
+    """A part with one document for each image; how many is not known before it is read."""
+
+    part: Part
+    num_rows: None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the part."""
+        return self.part.name
+
+    def __iter__(self) -> Iterator[Document | Removed]:
+        """Yield the documents."""
+        return _apart_all(self.part)
+
+
+class PartitionedDocuments(DocumentSource, PartitionedSource, Protocol):
+    """A source in parts."""
+
+
+def images_apart(source: DocumentSource) -> ImagesApart:
+    """The source with one document for each image; in parts, where it is."""
+    return PartsApart(source) if isinstance(source, PartitionedSource) else ImagesApart(source)
+
+
+def _apart_all(items: Iterable[Document | Removed]) -> Iterator[Document | Removed]:
+    for item in items:
+        if isinstance(item, Removed) or len(item.images) <= 1:
+            yield item
+        else:
+            yield from _apart(item)
 
 
 def _apart(document: Document) -> Iterator[Document]:

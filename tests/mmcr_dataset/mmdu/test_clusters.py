@@ -8,16 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mmcr_dataset.__main__ import main as remove
 from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.candidates import read_candidates
+from mmcr_dataset.collect.document import Document
+from mmcr_dataset.collect.draw import Quota, draw_documents
+from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.mmdu.cluster import find_clusters
 from mmcr_dataset.mmdu.cluster_settings import ClusterSettings
 from mmcr_dataset.mmdu.embed import OfflineEmbedder, join, open_embedder
+from mmcr_dataset.mmdu.entries import images_apart
 from mmcr_dataset.mmdu.made_wiki import write_made_wiki
 from mmcr_dataset.pipeline import build
 from mmcr_dataset.record.image_licences import licence_names, pages_of, read_image_licences, show_image_licences
@@ -177,9 +183,29 @@ def test_documents_of_any_number_of_images_are_taken_apart(tmp_path: Path) -> No
     assert len(dialogue.images) == 7
 
 
-def test_single_is_refused_and_nothing_to_cluster_is_an_error(wiki: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="--multi N writes N of them"):
-        settings(wiki, tmp_path / "set", num_single=3)
+def test_single_draws_the_images_to_cluster(wiki: Path, tmp_path: Path) -> None:
+    counts = build(settings(wiki, tmp_path / "set", num_single=50))
+    assert counts[0].num_kept == counts[1].num_in == 50
+
+
+def test_rows_of_parquet_are_drawn_by_their_parts(tmp_path: Path) -> None:
+    rows = [
+        {
+            "images": [f"http://127.0.0.1:1/{n}.png", None, "http://127.0.0.1:1/x.png"],
+            "texts": [None, f"Text {n}.", None],
+        }
+        for n in range(6)
+    ]
+    table = pa.Table.from_pylist([row | {"general_metadata": {"url": "http://a"}} for row in rows])
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=2)
+    source = images_apart(open_source(str(tmp_path / "rows.parquet")))
+    drawn = list(draw_documents(source, Quota(5, None), seed=1))
+    assert len(drawn) == 5
+    assert all(len(item.images) == 1 for item in drawn if isinstance(item, Document))
+    assert len(list(source)) == 12
+
+
+def test_nothing_to_cluster_is_an_error(wiki: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="make no cluster"):
         build(settings(wiki, tmp_path / "set", clusters=ClusterSettings("offline", cluster_distance=0.0001)))
 

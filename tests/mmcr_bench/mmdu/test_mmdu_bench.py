@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from mmcr_bench.mmdu.accuracy import SOURCE_SHARES, Verdict, read_people, show_a
 from mmcr_bench.mmdu.asking import NoAnswer, read_object
 from mmcr_bench.mmdu.model_review import mark_items
 from mmcr_bench.mmdu.quality import cluster_of
+from mmcr_bench.review.calibration import add_calibration
 from mmcr_bench.review.event_log import ReviewLog, export_lines, read_panel
 from mmcr_bench.review.rewriting import rewrite_flagged
 from mmcr_bench.review.rounds import Event, ReviewConflict
@@ -58,6 +60,16 @@ def test_one_command_makes_a_frozen_bench_that_loads(made: Path) -> None:
     assert "| CC BY-SA 4.0 |" in card
     left = {dialogue.id for dialogue in load_dialogues(str(made / "set"))}
     assert not left & {row["id"] for row in rows}
+
+
+@pytest.mark.parametrize("name", ["benchmark.json", "MMDU.tsv", "mmdu_pics"])
+def test_changed_file_of_mmdus_form_is_found(name: str, made: Path, tmp_path: Path) -> None:
+    bench = tmp_path / "bench"
+    shutil.copytree(made / "set-bench", bench)
+    path = next((bench / name).iterdir()) if name == "mmdu_pics" else bench / name
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=path.name):
+        check_frozen(bench)
 
 
 def test_both_forms_of_mmdu_hold_the_same_dialogues(made: Path) -> None:
@@ -296,3 +308,11 @@ def test_rewriting_tells_every_request_what_reviewers_found(made: Path, tmp_path
     assert len(asked) == -(-len(log.dialogue(item).images) // 4) + 1
     assert all("richness: 2 of 2; says too little of the bridges" in text for text in asked)
     assert log.items()[item.name].version == 2
+
+
+def test_planted_errors_break_criteria_of_mmdu(made: Path, tmp_path: Path) -> None:
+    log = ReviewLog(review_of(made, tmp_path / "r.sqlite"))
+    assert add_calibration(log, made / "set", 3, seed=0) == 3
+    planted = [item.planted for item in log.items().values() if item.planted]
+    assert len(planted) == 3
+    assert all(set(flags) <= set(log.criteria) for flags in planted)

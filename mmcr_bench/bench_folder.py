@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmcr_bench.card import ABOUT, SPLIT, write_card
-from mmcr_bench.mmdu_files import write_mmdu_files
+from mmcr_bench.mmdu_files import find_changed_files, write_mmdu_files
 from mmcr_bench.select.candidates import read_ids
 from mmcr_bench.select.draw import KINDS
 from mmcr_dataset.publish.croissant import CROISSANT_NAME, Description, to_croissant
@@ -71,7 +71,7 @@ def _write_json(path: Path, value: Mapping[str, object]) -> None:
 
 
 def find_changes(folder: Path) -> list[str]:
-    """Ids of items that differ from their checksum, are missing, or are new.
+    """Ids of items that differ from their checksum, are missing, or are new; else MMDU's files that differ from them.
 
     Raises:
         ValueError: the folder has no checksum file.
@@ -80,12 +80,10 @@ def find_changes(folder: Path) -> list[str]:
     if not path.is_file():
         raise ValueError(f"{folder}: no {CHECKSUMS_NAME}; only a folder written by `build` or `freeze` can be checked")
     expected: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    found = {
-        dialogue.id: item_sha256(dialogue)
-        for _, table in read_shards(folder)
-        for dialogue in map(from_row, table.to_pylist())
-    }
-    return sorted(id_ for id_ in expected.keys() | found.keys() if expected.get(id_) != found.get(id_))
+    dialogues = [dialogue for _, table in read_shards(folder) for dialogue in map(from_row, table.to_pylist())]
+    found = {dialogue.id: item_sha256(dialogue) for dialogue in dialogues}
+    changed = sorted(id_ for id_ in expected.keys() | found.keys() if expected.get(id_) != found.get(id_))
+    return changed or find_changed_files(folder, dialogues)
 
 
 _RAI = {

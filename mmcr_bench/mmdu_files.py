@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def write_mmdu_files(folder: Path, dialogues: Sequence[Dialogue]) -> None:
     with (folder / TABLE_NAME).open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, delimiter="\t")
         table.writerow(("index", "question", "answer", "image"))
-        for dialogue in dialogues:
+        for dialogue in sorted(dialogues, key=lambda dialogue: dialogue.id):
             names = [_write_image(folder, dialogue, number) for number in range(len(dialogue.images))]
             said = [entry for turn in dialogue.turns for entry in _to_entries(turn)]
             content.append({"id": dialogue.id, "conversations": said, "image": names})
@@ -44,6 +45,19 @@ def write_mmdu_files(folder: Path, dialogues: Sequence[Dialogue]) -> None:
             table.writerow((dialogue.id, *(json.dumps(cell, ensure_ascii=False) for cell in cells)))  # read by eval()
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
     (folder / CONTENT_NAME).write_text(text, encoding="utf-8")
+
+
+def find_changed_files(folder: Path, dialogues: Sequence[Dialogue]) -> list[str]:
+    """Names of MMDU's files in a folder that are not those of its dialogues; none where there are no such files."""
+    if not (folder / CONTENT_NAME).is_file():
+        return []
+    with tempfile.TemporaryDirectory() as place:
+        write_mmdu_files(Path(place), dialogues)
+        wanted = {path.relative_to(place): path.read_bytes() for path in Path(place).rglob("*") if path.is_file()}
+    found = {name: folder / name for name in wanted}
+    return sorted(
+        name.as_posix() for name, path in found.items() if not path.is_file() or path.read_bytes() != wanted[name]
+    )
 
 
 def to_question(turn: Turn) -> str:

@@ -36,7 +36,8 @@ class BuildSettings:
             id=; several as text=title+body. A set of the Hub in another format: hub:ORG/NAME@refs/convert/parquet.
         out: output folder; its name becomes the name of the data set. Stages are kept in a second folder, this
             name + .work.
-        num_single: number of documents with one image to sample; None for all.
+        num_single: number of documents with one image to sample, or with --recipe mmdu of images to cluster; None for
+            all.
         num_multi: number of documents with several images to sample, or of clusters; None for all.
         seed: random seed of the sampling.
         licence: license of the images and texts, where the source has none.
@@ -94,8 +95,6 @@ class BuildSettings:
         read_modes(self.rules, self.writer.recipe)
         if self.columns is not None:
             ColumnMap.read(self.columns)
-        if self.writer.recipe == "mmdu" and self.num_single is not None:
-            raise ValueError("--recipe mmdu --single: clusters have several images; --multi N writes N of them")
         if self.keep and self.matcher == "none":
             raise ValueError(
                 "--filter none computes no similarity: remove --similarity_min, --keep_rate, --keep and --image_shares"

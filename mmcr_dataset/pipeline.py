@@ -34,7 +34,7 @@ from mmcr_dataset.filters.scores import drop_other_shards
 from mmcr_dataset.generate.ranks import GenerateTask
 from mmcr_dataset.generate.run import generate
 from mmcr_dataset.mmdu.cluster_stage import cluster_entries
-from mmcr_dataset.mmdu.entries import ImagesApart
+from mmcr_dataset.mmdu.entries import images_apart
 from mmcr_dataset.publish.card import write_card
 from mmcr_dataset.publish.data_folder import begin_folder, check_replaceable, replace_folder
 from mmcr_dataset.publish.describe import describe, write_statistics
@@ -66,7 +66,7 @@ def build(settings: BuildSettings) -> list[StageCount]:
         open_once()  # fail before anything is fetched or paid
     taken_out = load_takedowns(settings.out)
     entries = settings.work / ENTRIES if is_mmdu else None
-    collected = collect(settings, ImagesApart(source) if is_mmdu else source, entries)
+    collected = collect(settings, images_apart(source) if is_mmdu else source, entries)
     if collected is None:
         return []
     counts = [collected]
@@ -98,10 +98,10 @@ def collect(settings: BuildSettings, source: DocumentSource, entries: Path | Non
     Args:
         settings: settings of the build.
         source: the documents.
-        entries: work folder of the images to cluster, all of which are taken; None for that of the build.
+        entries: work folder of the images to cluster, of which `num_single` are taken; None for that of the build.
     """
     limits = replace(settings.limits, reencode=settings.reencode)
-    quota = Quota(None, None) if entries else Quota(settings.num_single, settings.num_multi)
+    quota = Quota(settings.num_single, None if entries else settings.num_multi)
     wanted = [quota.single, quota.multi, settings.seed, settings.licence, asdict(settings.screen)]
     inputs = {"source": source.fingerprint, "take": wanted, "limits": _to_inputs(limits)}
     work = entries or settings.work

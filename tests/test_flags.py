@@ -58,8 +58,9 @@ FLAGS = {
     "mmcr_bench exact show": "number output_file",
     "mmcr_bench exact judge": "judge judge_prompt limit seed figure ledger max_cost_usd allow_unknown_price",
     "mmcr_bench mmdu wiki": "pages seed",
-    "mmcr_bench mmdu review": "reviewer ledger",
-    "mmcr_bench mmdu accuracy": "judge topics review samples size seed output_file ledger",
+    "mmcr_bench mmdu review": "reviewer ledger max_cost_usd allow_unknown_price",
+    "mmcr_bench mmdu accuracy": "judge topics review samples size seed output_file ledger max_cost_usd "
+    "allow_unknown_price",
     "mmcr_bench mmdu quality": "accuracy run",
     "mmcr_bench freeze": "output_dir version check accept_gap",
     "mmcr_bench agreement": "run experts figure",

@@ -42,8 +42,10 @@ def ask_each(endpoint: Endpoint, ledger_path: Path, asked: Sequence[Question]) -
         asked: text and images of each question.
 
     Raises:
-        EndpointUnusable: no request can succeed; answers are kept.
+        EndpointUnusable: no request can succeed, or the next one could exceed the limit; answers are kept.
+        ValueError: the model's price is unknown, and that was not allowed.
     """
+    current_spending().check(endpoint)
     return asyncio.run(_ask_each(endpoint, ledger_path, asked))
 
 

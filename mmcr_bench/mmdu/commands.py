@@ -73,18 +73,24 @@ class MmduReview:
         review: SQLite file of the review.
         reviewer: URL#MODEL, or rules, which see no image.
         ledger: SQLite file that stores paid replies.
+        max_cost_usd: stop before the ledger exceeds so many US dollars.
+        allow_unknown_price: ask a model whose price is not known.
     """
 
     review: Positional[Annotated[Path, arg(metavar="REVIEW")]]
     reviewer: str
     ledger: Path = Path("mmdu_ledger.sqlite3")
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
 
     def run(self) -> int:
         """Mark them, and print the counts; returns 1 if a reply can't be read."""
+        from mmcr_bench.judge.spending import spending
         from mmcr_bench.mmdu.model_review import mark_items
         from mmcr_bench.review.commands import open_review
 
-        marked = mark_items(open_review(self.review), self.reviewer, self.ledger)
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            marked = mark_items(open_review(self.review), self.reviewer, self.ledger)
         print(f"{marked.num_passed} items passed, {marked.num_flagged} flagged")
         for reason, count in marked.unread.items():
             print(f"unread     {count} replies: {reason}; these items stay open")
@@ -105,6 +111,8 @@ class MmduAccuracy:
         seed: seed of the draw.
         output_file: write the verdicts, for `mmdu quality`.
         ledger: SQLite file that stores paid replies.
+        max_cost_usd: stop before the ledger exceeds so many US dollars.
+        allow_unknown_price: ask a judge whose price is not known.
     """
 
     work: Positional[Work | None] = None
@@ -116,6 +124,8 @@ class MmduAccuracy:
     seed: int = 0
     output_file: Path | None = None
     ledger: Path = Path("mmdu_ledger.sqlite3")
+    max_cost_usd: float | None = None
+    allow_unknown_price: bool = False
 
     def run(self) -> None:
         """Judge them, and print the shares with intervals.
@@ -135,6 +145,7 @@ class MmduAccuracy:
     def _judge(self) -> list[Verdict]:
         import json
 
+        from mmcr_bench.judge.spending import spending
         from mmcr_bench.mmdu import accuracy
         from mmcr_dataset.endpoint.address import read_endpoint
 
@@ -143,7 +154,8 @@ class MmduAccuracy:
         samples = accuracy.draw_samples(self.work, self.samples, self.size, self.seed)
         if self.topics is not None:
             return accuracy.judge_by_topics(samples, json.loads(self.topics.read_text("utf-8")))
-        return accuracy.judge_by_model(samples, read_endpoint(str(self.judge), "--judge"), self.ledger)
+        with spending(self.max_cost_usd, self.allow_unknown_price):
+            return accuracy.judge_by_model(samples, read_endpoint(str(self.judge), "--judge"), self.ledger)
 
 
 @dataclass(frozen=True)

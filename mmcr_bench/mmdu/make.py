@@ -6,7 +6,9 @@ draw`) and use `python -m mmcr_bench review`.
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from mmcr_bench.select.candidates import load_by_id, read_ids
 from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.mmdu.made_wiki import write_made_wiki
 from mmcr_dataset.pipeline import build
+from mmcr_dataset.stage.stages import write_text
 
 log = logging.getLogger(__name__)
 MADE_WIKI = "made_wiki"
@@ -56,10 +59,13 @@ def make_mmdu(settings: BuildSettings, frozen: Path, items: int, reviewer: str, 
     places = Places(settings.out)
     settings = with_made_wiki(settings, places)
     draft, review = places.beside("-draft"), places.beside("-review.sqlite")
-    if not draft.exists():
-        build(settings)
-        drawn = build_bench(settings.out, draft, 0, items, settings.seed, recipe="mmdu")
-        log.info("%s", drawn.show())
+    drawn = places.beside("-draft.json")  # the draw is done, its dialogues are out of the data set
+    if not drawn.is_file():
+        if not draft.exists():
+            build(settings)
+        found = build_bench(settings.out, draft, 0, items, settings.seed, overwrite=draft.exists(), recipe="mmdu")
+        log.info("%s", found.show())
+        write_text(drawn, json.dumps({"items": items, "seed": settings.seed}) + "\n")
     with_review(settings, draft, review, reviewer)
     return freeze_review(review, frozen, version)
 
@@ -74,8 +80,7 @@ def with_made_wiki(settings: BuildSettings, places: Places) -> BuildSettings:
     folder = places.beside(f"-wiki-{number}-{settings.seed}")
     if not folder.exists():
         unfinished = folder.with_name(folder.name + ".unfinished")
-        if unfinished.exists():
-            raise ValueError(f"{unfinished}: left by an interrupted run; delete it")
+        shutil.rmtree(unfinished, ignore_errors=True)  # ours, of an interrupted run
         num_images = write_made_wiki(unfinished, int(number), settings.seed)
         unfinished.rename(folder)
         log.info("%s: a made-up wiki of %s pages and %d images", folder, number, num_images)

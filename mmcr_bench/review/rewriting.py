@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,8 +21,10 @@ from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.remove import remove_rows
 from mmcr_dataset.record.dialogue import Dialogue, Turn, image_entries
+from mmcr_dataset.record.plain_text import cut_text
 from mmcr_dataset.stage.stages import Removed
 
+_NOTE_CHARACTERS = 400
 ATTEMPTS_MAX = 3  # consecutive unusable replies of the writer before the item is replaced
 _CHANGED = "review_changed"  # an expert or the keeper changed the item while it was rewritten
 _TRANSIENT = ("timeout", "connection", _CHANGED)  # not failures of the item: retried in the next call
@@ -126,9 +128,20 @@ def _to_candidate(log: ReviewLog, item: Item, attempt: int, writer: str) -> Cand
     name = f"{item.name} version {item.version + 1}"
     if writer == "offline":
         return Candidate(name, tuple(numbers), dialogue.images, dialogue.source)
+    if log.recipe == "mmdu":
+        return Candidate(name, tuple(_to_mmdu_blocks(item, dialogue, attempt)), dialogue.images, dialogue.source)
     text = "\n".join([*_show_turns(dialogue.turns), "", "What reviewers found wrong with it:", *_show_flags(item)])
     text = f"A former conversation, version {item.version}, attempt {attempt} to write a better one:\n{text}"
     return Candidate(name, (*numbers, text), dialogue.images, dialogue.source)
+
+
+def _to_mmdu_blocks(item: Item, dialogue: Dialogue, attempt: int) -> Iterator[int | str]:
+    """Each image with the notes and what was said of it, for a writer whose requests show a few images each."""
+    note = f"Version {item.version}, attempt {attempt}. Reviewers found wrong: {'; '.join(_show_flags(item))}"
+    for turn in dialogue.turns:
+        for number in turn.introduces:
+            yield number
+            yield f"{cut_text(note, _NOTE_CHARACTERS)}\nFormerly said of image {number}: {turn.assistant}"
 
 
 def _show_turns(turns: Iterable[Turn]) -> list[str]:

@@ -31,10 +31,11 @@ from mmcr_dataset.endpoint.client import (
 from mmcr_dataset.endpoint.ledger import Asked, Ledger
 from mmcr_dataset.endpoint.reply import RetryableFailure, read_reply
 from mmcr_dataset.generate.batch_reader import BatchReader, to_counts
-from mmcr_dataset.generate.dialogues import UNUSABLE, image_name, image_url, to_request_messages
+from mmcr_dataset.generate.dialogues import to_request_messages
 from mmcr_dataset.generate.estimate import BATCH_SHARE
 from mmcr_dataset.generate.parse import is_readable
 from mmcr_dataset.generate.writer_settings import WriterSettings
+from mmcr_dataset.generate.writing import UNUSABLE, image_name, image_url
 
 _POLL_MIN_S, _POLL_MAX_S = 0.2, 30.0
 _MAX_WAIT_S = 30 * 3600.0  # a batch ends within 24 hours, or never

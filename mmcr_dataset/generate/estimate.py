@@ -11,10 +11,12 @@ from mmcr_dataset.endpoint.client import Messages, RequestFailed, to_attempt, to
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.endpoint.prices import estimate_tokens, find_price
 from mmcr_dataset.endpoint.reply import read_reply
-from mmcr_dataset.generate.dialogues import image_name, to_part_messages, to_request_messages
+from mmcr_dataset.generate.dialogues import to_request_messages
 from mmcr_dataset.generate.long_dialogue import Part, Rounds, plan_parts, read_part
+from mmcr_dataset.generate.long_writer import to_part_messages
 from mmcr_dataset.generate.parse import UnreadableReply
 from mmcr_dataset.generate.writer_settings import WriterSettings
+from mmcr_dataset.generate.writing import image_name
 from mmcr_dataset.record.dialogue import DialogueImage
 from mmcr_dataset.record.images import open_image, shrunk_size
 

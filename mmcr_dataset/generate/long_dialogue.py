@@ -129,8 +129,9 @@ def _instructions(part: Part, count: int, all_rounds: int) -> str:
 
 
 def long_prompt_sha256() -> str:
-    """Version of the prompt: the hash of its text."""
-    return hashlib.sha256("\x1f".join([_PROMPT, _INTRODUCE, _RELATE]).encode()).hexdigest()
+    """Version of the prompt: the hash of its text and of the plan."""
+    plan = f"{IMAGES_A_PART} images a part, {_LAST_ROUNDS} last rounds"
+    return hashlib.sha256("\x1f".join([_PROMPT, _INTRODUCE, _RELATE, plan]).encode()).hexdigest()
 
 
 def read_part(reply: str, part: Part) -> Rounds:

@@ -26,11 +26,11 @@ from mmcr_dataset.generate.dialogues import (
     OpenAIWriter,
     Progress,
     SharedWriter,
-    Writer,
     open_writer,
     write_counted,
 )
 from mmcr_dataset.generate.writer_settings import WriterSettings
+from mmcr_dataset.generate.writing import Writer
 from mmcr_dataset.record.dialogue import Dialogue, to_json
 from mmcr_dataset.stage.stages import Removed
 

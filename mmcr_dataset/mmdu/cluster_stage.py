@@ -11,8 +11,9 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,17 @@ from mmcr_dataset.mmdu.cluster import Cluster, Clusters, Reason, find_clusters
 from mmcr_dataset.mmdu.cluster_report import ShownCluster, show_cluster_report
 from mmcr_dataset.mmdu.cluster_settings import ClusterSettings
 from mmcr_dataset.mmdu.embed import Embedder, join, open_embedder
-from mmcr_dataset.record.dialogue import Block, DialogueImage, Source
+from mmcr_dataset.mmdu.entries import TEXT_CHARACTERS, Entry, read_entries
+from mmcr_dataset.record.dialogue import Block, Source
 from mmcr_dataset.record.image_licences import show_image_licences
 from mmcr_dataset.record.plain_text import cut_text
 from mmcr_dataset.stage.progress import log_count, open_bar
 from mmcr_dataset.stage.stages import (
     ENTRIES,
     REMOVED_IMAGES,
-    STAGES,
     Removed,
     Stage,
     StageCount,
-    numbered,
     read_jsonl,
     write_jsonl,
     write_text,
@@ -47,29 +47,9 @@ from mmcr_dataset.stage.stages import (
 from mmcr_dataset.stage.takedowns import Takedowns
 
 CLUSTERS = "clusters"
-_TEXT_CHARACTERS = 1000  # of an entry's text
 _SHARDS_IN_MEMORY = 8
 _CAPTION_CHARACTERS = 70
 _SHOWN = 40  # clusters on the report page
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is kept in memory of an entry.
-
-    Attributes:
-        id: id of its document.
-        page: id of its page: entries of one page have the same.
-        text: the text about its image.
-        shard: number of its shard.
-        row: its place in the shard.
-    """
-
-    id: str
-    page: str
-    text: str
-    shard: int
-    row: int
 
 
 def cluster_entries(
@@ -109,17 +89,7 @@ def cluster_entries(
     if done.is_file():
         return log_count(StageCount(**json.loads(done.read_text("utf-8"))))
     stage.delete_from(0)
-    entries, out = _read_entries(work / ENTRIES, sets, taken_out)
-    usable = [place for place in range(len(entries)) if place not in out]
-    vectors = _embed(work, [entries[place] for place in usable], settings) if usable else np.zeros((0, 1), np.float32)
-    found = _renumber(find_clusters(vectors, [entries[place].page for place in usable], settings, seed), usable)
-    chosen = sorted(found.found, key=lambda one: seeded_rank(seed, *(entries[place].id for place in one.members)))
-    chosen, left = (chosen, []) if most is None else (chosen[:most], chosen[most:])
-    out |= found.out
-    out |= dict.fromkeys((place for one in left for place in one.members), ("not_drawn", f"{most} clusters were drawn"))
-    if not chosen:
-        reasons = dict(Counter(name for name, _ in out.values()).most_common())
-        raise ValueError(f"{len(entries)} images make no cluster ({reasons}); raise --cluster_distance or collect more")
+    entries, chosen, out = _choose(work, settings, seed, most, *read_entries(work / ENTRIES, sets, taken_out))
     shown = _write_candidates(work, stage, entries, chosen)
     write_jsonl(folder / "clusters.jsonl", (_to_line(entries, one, name) for name, one in shown))
     _write_removed(work / REMOVED_IMAGES, entries, out)
@@ -133,39 +103,40 @@ def cluster_entries(
     return log_count(count)
 
 
+def _choose(
+    work: Path,
+    settings: ClusterSettings,
+    seed: int,
+    most: int | None,
+    entries: list[Entry],
+    out: dict[int, Reason],
+) -> tuple[list[Entry], list[Cluster], dict[int, Reason]]:
+    """The entries, the clusters that are drawn, and why the other entries are in none.
+
+    Args:
+        work: the work folder of the build.
+        settings: settings of the clusters.
+        seed: seed of the draw.
+        most: number of clusters to draw, None for all.
+        entries: all entries.
+        out: those that may not be shown.
+    """
+    usable = [place for place in range(len(entries)) if place not in out]
+    vectors = _embed(work, [entries[place] for place in usable], settings) if usable else np.zeros((0, 1), np.float32)
+    found = _renumber(find_clusters(vectors, [entries[place].page for place in usable], settings, seed), usable)
+    chosen = sorted(found.found, key=lambda one: seeded_rank(seed, *(entries[place].id for place in one.members)))
+    chosen, left = (chosen, []) if most is None else (chosen[:most], chosen[most:])
+    not_drawn = ("not_drawn", f"{most} clusters were drawn")
+    out = {**out, **found.out, **dict.fromkeys((place for one in left for place in one.members), not_drawn)}
+    if not chosen:
+        reasons = dict(Counter(name for name, _ in out.values()).most_common())
+        raise ValueError(f"{len(entries)} images make no cluster ({reasons}); raise --cluster_distance or collect more")
+    return entries, chosen, out
+
+
 def read_clusters(work: Path) -> list[dict[str, Any]]:
     """The lines of clusters.jsonl: id of the candidate, its entries, pages and distances."""
     return list(read_jsonl(work / CLUSTERS / "clusters.jsonl"))
-
-
-def _read_entries(work: Path, sets: Sequence[SetIndex], taken_out: Takedowns) -> tuple[list[Entry], dict[int, Reason]]:
-    """The entries, and which of them may not be shown again."""
-    entries: list[Entry] = []
-    out: dict[int, Reason] = {}
-    for number, _ in numbered(work / STAGES["collect"], "parquet"):
-        for row, candidate in enumerate(read_shard(work, number)):
-            (image,) = candidate.images
-            reason = _reason_out(candidate, image, sets, taken_out)
-            if reason is not None:
-                out[len(entries)] = reason
-            page = candidate.source.document_url or candidate.id.partition("#")[0]
-            text = cut_text(candidate.text, _TEXT_CHARACTERS)
-            entries.append(Entry(candidate.id, page, text, number, row))
-    return entries, out
-
-
-def _reason_out(
-    candidate: Candidate, image: DialogueImage, sets: Sequence[SetIndex], taken_out: Takedowns
-) -> Reason | None:
-    if taken_out:
-        found = taken_out.reason(None, [image.sha256], candidate.source.document_url, [image.url])
-        if found is not None:
-            return found
-    for against in sets:
-        known = against.images.find(image.phash or "0")
-        if known is not None:
-            return "in_evaluation_set", f"the image is {known.name} of {against.name}"
-    return None
 
 
 def _embed(work: Path, entries: Sequence[Entry], settings: ClusterSettings) -> NDArray[np.float32]:
@@ -178,12 +149,12 @@ def _embed(work: Path, entries: Sequence[Entry], settings: ClusterSettings) -> N
         return opened[0]
 
     rows: list[NDArray[np.float32]] = []
-    by_shard = Counter(entry.shard for entry in entries)
     with open_bar("embed", "image", len(entries)) as bar:
-        for number in sorted(by_shard):
+        for number, of_shard in groupby(entries, lambda entry: entry.shard):
             vectors = _image_vectors(work, number, settings.embedder, embedder)
-            rows += [vectors[entry.row] for entry in entries if entry.shard == number]
-            bar.update(by_shard[number])
+            before = len(rows)
+            rows += [vectors[entry.row] for entry in of_shard]
+            bar.update(len(rows) - before)
     texts = embedder().embed_texts([entry.text for entry in entries])
     return join(texts, np.stack(rows), settings.text_weight, embedder().centres)
 
@@ -249,7 +220,7 @@ def to_cluster_candidate(members: Sequence[Candidate]) -> Candidate:
     blocks: list[Block] = []
     notes: list[str | None] = []
     for number, member in enumerate(members, start=1):
-        blocks += [number, cut_text(member.text, _TEXT_CHARACTERS)]
+        blocks += [number, cut_text(member.text, TEXT_CHARACTERS)]
         notes.append(", ".join(filter(None, (member.source.licence, member.source.document_url))))
     images = tuple(member.images[0] for member in members)
     digest = hashlib.sha256("\x1f".join(image.sha256 for image in images).encode()).hexdigest()[:24]

@@ -93,7 +93,8 @@ class OfflineEmbedder:
         features = min(_TEXT_FEATURES, words.shape[1] - 1, len(texts) - 1)
         if features < 1:
             return np.asarray(words.todense(), dtype=np.float32)
-        found = TruncatedSVD(features, algorithm="arpack", random_state=0).fit_transform(words)
+        with np.errstate(divide="ignore", invalid="ignore"):  # of its explained variance, where all texts are alike
+            found = TruncatedSVD(features, algorithm="arpack", random_state=0).fit_transform(words)
         return np.asarray(found, dtype=np.float32)
 
     def embed_images(self, images: Sequence[bytes]) -> NDArray[np.float32]:

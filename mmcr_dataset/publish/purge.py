@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmcr_dataset.endpoint.ledger_files import forget_images
-from mmcr_dataset.stage.stages import REMOVED, STAGES, numbered, read_jsonl, write_jsonl, write_text
+from mmcr_dataset.stage.stages import ENTRIES, REMOVED, STAGES, numbered, read_jsonl, write_jsonl, write_text
 from mmcr_dataset.stage.takedowns import Takedowns
 from mmcr_dataset.stage.work_folder import without_images
 
-_SHOWN = ("report.html", "label.html", "1_screened")  # pages and notes of a build that show its rows; made again
+_SHOWN = (
+    "report.html",
+    "label.html",
+    "1_screened",
+    "clusters",
+)  # pages and notes of a build that show its rows; made again
 PURGED = "purged"
 
 
@@ -55,6 +60,9 @@ def purge(work: Path, taken_out: Takedowns) -> Purged:
     for folder in (STAGES["collect"], f"{STAGES['collect']}.unfinished"):
         for number, path in numbered(work / folder, "parquet"):
             _add(purged, "candidates", _purge_candidates(path, number, taken_out, images))
+    of_rows = frozenset(images)
+    for number, path in numbered(work / ENTRIES / STAGES["collect"], "parquet"):  # of the recipe mmdu
+        _add(purged, "images to cluster", _purge_candidates(path, number, taken_out, images, of_rows))
     for stage in ("generate", "filter"):
         for folder in (STAGES[stage], f"{STAGES[stage]}.unfinished"):
             for number, path in numbered(work / folder, "jsonl"):
@@ -79,15 +87,29 @@ def _add(purged: Purged, what: str, number: int) -> None:
     purged.deleted[what] = purged.deleted.get(what, 0) + number
 
 
-def _purge_candidates(path: Path, number: int, taken_out: Takedowns, images: set[str]) -> int:
-    """Rewrite a shard without its rows that were taken out, and note the digests of their images."""
+def _purge_candidates(
+    path: Path, number: int, taken_out: Takedowns, images: set[str], also: Collection[str] = ()
+) -> int:
+    """Rewrite a shard without its rows that were taken out, and note the digests of their images.
+
+    Args:
+        path: the shard.
+        number: its number.
+        taken_out: what was taken out.
+        images: gets the digests.
+        also: digests of images whose rows go too.
+    """
     with pq.ParquetFile(path) as file:
         schema, groups = file.schema_arrow, file.num_row_groups
         if "images" not in schema.names:
             raise ValueError(f"{path}: of version 0.1, can't be purged row by row; delete {path.parent.parent}")
         keys = ["id", "source", "images.list.element.sha256", "images.list.element.url"]
         rows = [row for at in range(groups) for row in file.read_row_group(at, columns=keys).to_pylist()]
-        gone = {place: row for place, row in enumerate(rows) if _is_taken_out(row, taken_out)}
+        gone = {
+            place: row
+            for place, row in enumerate(rows)
+            if _is_taken_out(row, taken_out) or any(one["sha256"] in also for one in row["images"])
+        }
         if not gone:
             return 0
         unfinished = path.with_name(path.name + ".unfinished")
@@ -107,7 +129,7 @@ def _purge_candidates(path: Path, number: int, taken_out: Takedowns, images: set
 def _is_taken_out(row: Mapping[str, Any], taken_out: Takedowns) -> bool:
     sha256s = [one["sha256"] or "" for one in row["images"]]
     urls = [one["url"] for one in row["images"]]
-    return taken_out.reason(None, sha256s, row["source"]["document_url"], urls) is not None
+    return taken_out.reason(None, sha256s, row["source"]["document_url"], urls, row["source"]["licence"]) is not None
 
 
 def _purge_dialogues(path: Path, number: int, taken_out: Takedowns, images: set[str]) -> int:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmcr_dataset.publish.parquet import to_row_groups, write_shard
+from mmcr_dataset.record.image_licences import pages_of
 from mmcr_dataset.record.load import read_shards
 from mmcr_dataset.stage.takedowns import (
     LOG_NAME,
@@ -40,7 +41,8 @@ def find_rows(
     """
     taken_out = Takedowns(to_rules("", url_pattern, owner, images))
     found: dict[str, str] = {}
-    for row_id, urls, sha256s in _read_keys(folder, taken_out.needs_images):
+    for row_id, source, sha256s in _read_keys(folder, taken_out.needs_images):
+        urls = [source["document_url"], *(source["picture_urls"] or []), *pages_of(source["licence"])]
         image = next((sha256 for sha256 in sha256s if sha256 in images), None)
         match = next((url for url in urls if url and taken_out.reason(None, (), url, ())), None)
         if image or match:
@@ -62,21 +64,22 @@ def find_taken_out(folder: Path, taken_out: Takedowns) -> dict[str, str]:
     """Ids of the rows of a folder that were taken out, by their id or by a rule, each with the reason."""
     found: dict[str, str] = {}
     taken_out = taken_out.named()
-    for row_id, urls, sha256s in _read_keys(folder, taken_out.needs_images) if taken_out else ():
-        why = taken_out.reason(row_id, sha256s, urls[0], urls[1:])
+    for row_id, source, sha256s in _read_keys(folder, taken_out.needs_images) if taken_out else ():
+        urls = source["picture_urls"] or []
+        why = taken_out.reason(row_id, sha256s, source["document_url"], urls, source["licence"])
         if why is not None:
             found[row_id] = why[1]
     return found
 
 
-def _read_keys(folder: Path, with_images: bool) -> Iterator[tuple[str, list[str | None], list[str]]]:
-    """Id, URLs (the document's first) and the SHA-256 of the images of each row; the last only where they are asked."""
+def _read_keys(folder: Path, with_images: bool) -> Iterator[tuple[str, dict[str, Any], list[str]]]:
+    """Id, source and the SHA-256 of the images of each row; the last only where they are asked."""
     for path, _ in _shards(folder):
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=64, columns=[*_KEYS, *["images"] * with_images]):
                 for row in batch.to_pylist():
-                    urls = [row["source"]["document_url"], *(row["source"]["picture_urls"] or [])]
-                    yield row["id"], urls, [hashlib.sha256(one["bytes"]).hexdigest() for one in row.get("images", ())]
+                    sha256s = [hashlib.sha256(one["bytes"]).hexdigest() for one in row.get("images", ())]
+                    yield row["id"], row["source"], sha256s
 
 
 def count_removed(folder: Path) -> dict[str, int]:

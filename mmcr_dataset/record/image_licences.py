@@ -26,6 +26,14 @@ def read_image_licences(text: str | None) -> list[str]:
     return [_LABEL.sub("", note) for note in _NEXT.split(text)] if _LABEL.match(text) else [text]
 
 
+def pages_of(text: str | None) -> list[str]:
+    """Addresses of the pages of the images; none for a dialogue about one page, whose address stands by itself."""
+    if not text or not _LABEL.match(text):
+        return []
+    ends = (note.rpartition(", ")[2] for note in read_image_licences(text))
+    return [end for end in ends if end.startswith(("http://", "https://"))]
+
+
 def licence_names(text: str | None) -> list[str]:
     """The licence of each image without its author and page.
 

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.record.image_licences import pages_of
 from mmcr_dataset.stage.stages import read_jsonl, write_text
 
 LOG_NAME = "removed.jsonl"
@@ -97,7 +98,12 @@ class Takedowns:
         return Takedowns(entries)
 
     def reason(
-        self, id_: str | None, sha256s: Sequence[str], document_url: str | None, image_urls: Sequence[str | None]
+        self,
+        id_: str | None,
+        sha256s: Sequence[str],
+        document_url: str | None,
+        image_urls: Sequence[str | None],
+        licence: str | None = None,
     ) -> tuple[str, str] | None:
         """Why a row was taken out, None if it was not.
 
@@ -106,12 +112,13 @@ class Takedowns:
             sha256s: digests of its images.
             document_url: address of its document.
             image_urls: address of each of its images.
+            licence: its licence, which names the pages of images that come from several.
         """
         found = self._by_id.get(id_) if id_ is not None else None
         found = found or self._by_images.get(tuple(sorted(sha256s))) or self._by_page.get((document_url, *image_urls))
         found = found or next((why for sha256 in sha256s if (why := self._by_image.get(sha256))), None)
         if found is None:
-            urls = [url for url in (document_url, *image_urls) if url]
+            urls = [url for url in (document_url, *image_urls, *pages_of(licence)) if url]
             found = next((why for pattern, why in self._patterns if any(map(pattern.search, urls))), None)
             found = found or next((why for owner, why in self._owners if any(is_of(owner, url) for url in urls)), None)
         return None if found is None else ("taken_out", found)
@@ -120,7 +127,8 @@ class Takedowns:
         """Why a dialogue was taken out, None if it was not."""
         images = dialogue.images
         urls = [image.url for image in images]
-        return self.reason(dialogue.id, [image.sha256 for image in images], dialogue.source.document_url, urls)
+        hashes, source = [image.sha256 for image in images], dialogue.source
+        return self.reason(dialogue.id, hashes, source.document_url, urls, source.licence)
 
 
 def is_of(owner: str, url: str) -> bool:

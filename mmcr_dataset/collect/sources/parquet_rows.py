@@ -59,7 +59,8 @@ MMC4 = RowForm(
     mmc4.to_document,
 )
 WIT = RowForm("wit", ("image_url", "page_url", "page_title"), wit.OPTIONAL, wit.to_document)
-FORMS = (OMNICORPUS, OBELICS, MMC4, WIT)
+WIT_BASE = RowForm("wit", ("image_url", "wit_features"), wit.OPTIONAL, wit.base_to_document)
+FORMS = (OMNICORPUS, OBELICS, MMC4, WIT, WIT_BASE)
 
 
 class ParquetSource:
@@ -180,12 +181,14 @@ def _one_line(error: Exception) -> str:
 def _form_of(spec: str, file: SourceFile, wanted_form: RowForm | str | None) -> RowForm:
     with open_parquet(file) as parquet:
         schema = parquet.schema_arrow
+    if isinstance(wanted_form, str):
+        forms = [form for form in FORMS if form.name == wanted_form]
+        wanted_form = next((form for form in forms if set(form.columns) <= set(schema.names)), forms[0])
     if wanted_form is not None:
-        by_name = {form.name: form for form in FORMS}
-        form = by_name[wanted_form] if isinstance(wanted_form, str) else wanted_form
+        form = wanted_form
         _check_columns(file, schema.names, form)
         return form
-    for form in (MMC4, WIT, OMNICORPUS):
+    for form in (MMC4, WIT, WIT_BASE, OMNICORPUS):
         if set(form.columns) <= set(schema.names):
             as_json = form is OMNICORPUS and pa.types.is_string(schema.field("general_metadata").type)
             return OBELICS if as_json else form

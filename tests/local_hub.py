@@ -33,6 +33,7 @@ _ROUTES = [
     ("GET", _DATASET + r"/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?", "tree"),
     ("POST", _DATASET + r"/paths-info/(?P<revision>[^/]+)", "paths_info"),
     ("POST", _DATASET + r"/super-squash/(?P<revision>[^/]+)", "squash"),
+    ("POST", _DATASET + r"/discussions/(?P<number>[0-9]+)/merge", "merge"),
     ("GET", _DATASET + r"/refs", "list_refs"),
     ("GET", _DATASET + r"/revision/(?P<revision>[^/]+)", "info"),
     ("GET", _DATASET, "info"),
@@ -182,6 +183,11 @@ class _Routes(Handler):
         for sha in found.commits.keys() - kept:
             del found.commits[sha]
         found.commit(revision, files)
+        return {}
+
+    def merge(self, repo: str, number: str) -> Any:
+        found, _, files = self._at(repo, f"refs/pr/{number}")
+        found.commit("main", files)
         return {}
 
     def list_refs(self, repo: str) -> Any:

@@ -24,6 +24,7 @@ from mmcr_dataset.stage.stages import read_jsonl
 LABELS_NAME = "labels.jsonl"
 NEAR_SHARE = 0.2  # share of all pairs, by rank, that are near the threshold
 _NUM_RESAMPLES = 2000
+_Scored = tuple[float, str, int]  # similarity, id of the dialogue, number of the image
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,10 @@ def draw_pairs(
         raise ValueError("no similarity was measured: build with --filter labels or open_clip")
     cut = sum(similarity < threshold for similarity, _, _ in pairs)
     reach = len(pairs) if len(pairs) <= num_pairs else max(num_pairs // 4, round(len(pairs) * NEAR_SHARE / 2))
-    low, high = max(0, cut - reach), min(len(pairs), cut + reach)
-    far = [(part, num_pairs // 4) for part in (pairs[:low], pairs[high:]) if part]
-    strata = [(pairs[low:high], num_pairs - sum(count for _, count in far)), *far]
+    strata = _strata(pairs, cut, reach, num_pairs)
+    while strata[0][1] > len(strata[0][0]) < len(pairs):  # of a small set, or with the threshold at its edge
+        reach += 1
+        strata = _strata(pairs, cut, reach, num_pairs)
     rng = random.Random(seed)  # noqa: S311  (a sample, not a secret)
     drawn: list[Pair] = []
     for stratum, count in strata:
@@ -99,6 +101,13 @@ def draw_pairs(
         drawn += [Pair(row_id, n, s, weight, min(similarities[row_id])) for s, row_id, n in sample]
     rng.shuffle(drawn)
     return drawn
+
+
+def _strata(pairs: list[_Scored], cut: int, reach: int, num_pairs: int) -> list[tuple[list[_Scored], int]]:
+    """The pairs near the threshold, those below and those above, each with how many are drawn."""
+    low, high = max(0, cut - reach), min(len(pairs), cut + reach)
+    far = [(part, min(len(part), num_pairs // 4)) for part in (pairs[:low], pairs[high:]) if part]
+    return [(pairs[low:high], num_pairs - sum(count for _, count in far)), *far]
 
 
 def show_pairs(pairs: Sequence[Pair], dialogues: Iterable[Dialogue]) -> str:

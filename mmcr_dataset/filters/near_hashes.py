@@ -42,6 +42,7 @@ class HashIndex:
         self._recent = np.empty(RECENT_HASHES, np.uint64)
         self._num_recent = 0
         self._sorted: list[_SortedHashes] = []
+        self._wanted = np.empty(0, np.uint64)  # of the last `prepare`
         self._prepared: dict[int, Near | None] = {}
 
     def add(self, value: int) -> None:
@@ -54,13 +55,14 @@ class HashIndex:
                 hashes = np.concatenate([self._sorted.pop().hashes(), hashes])
             self._sorted.append(_SortedHashes(hashes, self._bits))
             self._num_recent = 0
-            self.prepare(list(self._prepared))  # at once: one by one takes fifty times as long
+            self.prepare(self._wanted)  # at once: one by one takes fifty times as long
 
     def prepare(self, values: Iterable[int]) -> None:
         """Look many hashes up at once, so that `find` is fast for them; changes no result."""
+        self._wanted = np.unique(np.fromiter(values, np.uint64))
+        self._prepared = {}
         if self._sorted:
-            wanted = np.unique(np.fromiter(values, np.uint64))
-            self._prepared = dict(zip(wanted.tolist(), self._find_sorted(wanted), strict=True))
+            self._prepared = dict(zip(self._wanted.tolist(), self._find_sorted(self._wanted), strict=True))
 
     def find(self, value: int) -> Near | None:
         """The nearest hash within the distance, None if there is none."""

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from mmcr_dataset.publish.image_tokens import Size
 from mmcr_dataset.publish.markdown_table import to_table
-from mmcr_dataset.publish.parquet import to_row_groups
 from mmcr_dataset.record.image_licences import licence_names
 from mmcr_dataset.record.images import open_image
-from mmcr_dataset.record.load import read_shards
+from mmcr_dataset.record.parquet_memory import rows_a_batch
 from mmcr_dataset.stage.stages import write_text
 
 IMAGE_TOKENS = 256
 NUM_BINS = 20
+_ROWS_AT_ONCE = 100
 _TOKENIZER_BYTES_MAX = 200_000_000
 STATISTICS_NAME = "statistics.json"
 _COLUMNS = ["conversations", "num_turns", "num_images", "source", "generation", "clip_similarity"]
@@ -124,12 +126,15 @@ def describe(
     Raises:
         ValueError: the folder has no rows.
     """
-    rows: dict[str, list[dict[str, Any]]] = {"single": [], "multi": []}
-    for path, table in read_shards(folder, _COLUMNS if count_images is None else [*_COLUMNS, "images"]):
-        of_kind = rows["multi" if path.parent.name == "multi" else "single"]
-        for part in to_row_groups(table):
-            of_kind += [_with_image_tokens(row, count_images) for row in part.to_pylist()]
-    found = {name: _describe_rows(these, count) for name, these in rows.items() if these}
+    tallies = {"single": _Tally(count), "multi": _Tally(count)}
+    for path in sorted(folder.rglob("*.parquet")):
+        tally = tallies["multi" if path.parent.name == "multi" else "single"]
+        columns = _COLUMNS if count_images is None else [*_COLUMNS, "images"]
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(rows_a_batch(file, _ROWS_AT_ONCE), columns=columns):
+                for row in batch.to_pylist():
+                    tally.add(_with_image_tokens(row, count_images))
+    found = {name: tally.to_statistics() for name, tally in tallies.items() if tally.tokens}
     if not found:
         raise ValueError(f"{folder}: no rows; expected a folder written by `python -m mmcr_dataset build`")
     return found
@@ -142,34 +147,51 @@ def _with_image_tokens(row: dict[str, Any], count_images: Callable[[Sequence[Siz
     return row | {"image_tokens": count_images([open_image(image["bytes"]).size for image in images])}
 
 
-def _describe_rows(rows: Sequence[dict[str, Any]], count: Callable[[str], int]) -> Statistics:
-    tokens = np.array(
-        [
-            sum(count(entry["value"].replace("<image>", "")) for entry in row["conversations"]) + row["image_tokens"]
-            for row in rows
-        ]
-    )
-    answers = [len(entry["value"].split()) for row in rows for entry in row["conversations"][1::2]]
-    similarities = [value for row in rows for value in row["clip_similarity"] if value is not None]
-    counts, edges = np.histogram(tokens, bins=NUM_BINS)
-    images = Counter(str(row["num_images"]) for row in rows)
-    return Statistics(
-        num_rows=len(rows),
-        num_images=sum(row["num_images"] for row in rows),
-        num_pairs=sum(row["num_turns"] for row in rows),
-        tokens_mean=round(float(tokens.mean()), 1),
-        tokens_max=int(tokens.max()),
-        turns=dict(sorted(Counter(str(row["num_turns"]) for row in rows).items())),
-        images={number: round(n / len(rows), 4) for number, n in sorted(images.items())},
-        words_answer_mean=round(float(np.mean(answers)), 1),
-        similarity_min=round(min(similarities), 4) if similarities else None,
-        tokens_edges=[round(float(edge), 1) for edge in edges],
-        tokens_counts=[int(n) for n in counts],
-        writers=dict(Counter(_writer(row["generation"]) for row in rows).most_common()),
-        licences=dict(
-            Counter(name for row in rows for name in sorted(set(licence_names(row["source"]["licence"])))).most_common()
-        ),
-    )
+class _Tally:
+    """Sums over the rows of one configuration: a few numbers a row in memory, not the rows."""
+
+    def __init__(self, count: Callable[[str], int]) -> None:
+        self._count = count
+        self.tokens, self._answers = array("q"), array("q")  # of each dialogue, words of each answer
+        self._num_images = self._num_pairs = 0
+        self._similarity_min: float | None = None
+        self._turns, self._images, self._writers, self._licences = (Counter[str]() for _ in range(4))
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Count one row."""
+        texts = [entry["value"] for entry in row["conversations"]]
+        self.tokens.append(sum(self._count(text.replace("<image>", "")) for text in texts) + row["image_tokens"])
+        self._answers.extend(len(text.split()) for text in texts[1::2])
+        self._num_images += row["num_images"]
+        self._num_pairs += row["num_turns"]
+        known = [value for value in row["clip_similarity"] if value is not None]
+        self._similarity_min = (
+            min(known, default=None) if self._similarity_min is None else min([self._similarity_min, *known])
+        )
+        self._turns[str(row["num_turns"])] += 1
+        self._images[str(row["num_images"])] += 1
+        self._writers[_writer(row["generation"])] += 1
+        self._licences.update(set(licence_names(row["source"]["licence"])))
+
+    def to_statistics(self) -> Statistics:
+        """The statistics of all rows."""
+        tokens = np.array(self.tokens)
+        counts, edges = np.histogram(tokens, bins=NUM_BINS)
+        return Statistics(
+            num_rows=len(tokens),
+            num_images=self._num_images,
+            num_pairs=self._num_pairs,
+            tokens_mean=round(float(tokens.mean()), 1),
+            tokens_max=int(tokens.max()),
+            turns=dict(sorted(self._turns.items())),
+            images={number: round(n / len(tokens), 4) for number, n in sorted(self._images.items())},
+            words_answer_mean=round(float(np.mean(np.array(self._answers))), 1),
+            similarity_min=None if self._similarity_min is None else round(self._similarity_min, 4),
+            tokens_edges=[round(float(edge), 1) for edge in edges],
+            tokens_counts=[int(n) for n in counts],
+            writers=dict(self._writers.most_common()),
+            licences=dict(self._licences.most_common()),
+        )
 
 
 def _writer(generation: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """One commit that makes a repository hold a folder: nothing of somebody else is overwritten, no reader sees a mixture.
 
-Files are uploaded first; one commit then adds them, deletes what is gone and names its parent. The commit has a list of
-what it published (MANIFEST), so that the next one can tell what somebody else has changed since.
+Files are uploaded first; one commit then adds them, deletes what is gone and names its parent. Very many files are
+committed in parts to a pull request, which is merged at the end. The commit has a list of what it published (MANIFEST),
+so that the next one can tell what somebody else has changed since.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 MANIFEST = ".published.json"
 _NOT_OURS = (".gitattributes", MANIFEST)
+FILES_A_COMMIT = 500  # more are committed in parts to a pull request, which is merged
 _MAX_ATTEMPTS = 5
 _MAX_SHOWN = 5
 
@@ -69,15 +71,39 @@ def upload(folder: Path, target: Target, message: str) -> Any:  # noqa: ANN401  
     additions = [
         one for one in additions if one.path_in_repo == MANIFEST or not _is_same(there, one.path_in_repo, listed)
     ]
-    api.preupload_lfs_files(**where, additions=additions, revision=target.revision, create_pr=target.create_pr)
+    operations: list[Any] = [*additions, *(CommitOperationDelete(path, is_folder=False) for path in gone)]
+    parts = [operations[start : start + FILES_A_COMMIT] for start in range(0, len(operations), FILES_A_COMMIT)]
+    for start in range(0, len(additions), FILES_A_COMMIT):  # what the Hub has is not sent again
+        some = additions[start : start + FILES_A_COMMIT]
+        api.preupload_lfs_files(**where, additions=some, revision=target.revision, create_pr=target.create_pr)
+    where |= {"commit_message": message}
+    if len(parts) > 1:
+        return _commit_in_parts(api, target, head, parts, where)
     return api.create_commit(
-        **where,
-        operations=[*additions, *(CommitOperationDelete(path, is_folder=False) for path in gone)],
-        commit_message=message,
-        revision=target.revision,
-        create_pr=target.create_pr,
-        parent_commit=head,
+        **where, operations=parts[0], revision=target.revision, create_pr=target.create_pr, parent_commit=head
     )
+
+
+def _commit_in_parts(api: Any, target: Target, head: str, parts: Sequence[Any], where: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Commit to a pull request and merge it, so that readers see all of it or nothing; to a named branch directly.
+
+    Raises:
+        ValueError: the branch has changed meanwhile; the pull request stays open.
+    """
+    as_pr = target.create_pr or target.revision is None
+    first = api.create_commit(
+        **where, operations=parts[0], revision=target.revision, create_pr=as_pr, parent_commit=head
+    )
+    for part in parts[1:]:
+        api.create_commit(**where, operations=part, revision=first.pr_revision if as_pr else target.revision)
+    if as_pr and not target.create_pr:
+        if str(api.repo_info(target.repo_id, repo_type=target.repo_type).sha) != head:
+            raise ValueError(
+                f"{target.repo_id}: somebody has committed while the files were sent; look at {first.pr_url} and merge "
+                "or close it, or run the same command again"
+            )
+        api.merge_pull_request(target.repo_id, discussion_num=first.pr_num, repo_type=target.repo_type)
+    return first
 
 
 def look(target: Target) -> tuple[str, dict[str, str], dict[str, list[str]] | None]:

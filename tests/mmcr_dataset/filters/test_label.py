@@ -50,6 +50,15 @@ def test_draw_pairs_threshold_at_the_edge_still_gives_as_many(threshold: float) 
     assert len(draw_pairs(SIMILARITIES, threshold, 50)) == 50
 
 
+@pytest.mark.parametrize("num_pairs", range(4, 12))
+def test_draw_pairs_gives_as_many_of_a_small_set(num_pairs: int) -> None:
+    few = {f"d{n}": [n / 10] for n in range(12)}
+    for threshold in (0.35, 0.65):
+        pairs = draw_pairs(few, threshold, num_pairs)
+        assert len(pairs) == num_pairs
+        assert sum(pair.weight for pair in pairs) == pytest.approx(12)
+
+
 def test_draw_pairs_small_set_gives_all_of_it() -> None:
     pairs = draw_pairs({"a": [0.1], "b": [0.2, 0.3]}, 0.15, 50)
     assert sorted(pair.key for pair in pairs) == ["a 1", "b 1", "b 2"]

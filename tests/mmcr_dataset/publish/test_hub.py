@@ -107,6 +107,39 @@ def test_publish_load_stream_publish_again_and_take_down(folder: Path, tmp_path:
         assert program(hub, tmp_path, "-c", COUNT_ROWS).stdout.split() == ["5", "2", "3"]
 
 
+PUBLISH_IN_PARTS = f"""
+import sys
+import mmcr_dataset.publish.upload as upload
+from mmcr_dataset.__main__ import main
+upload.FILES_A_COMMIT = 2
+sys.exit(main(["publish", sys.argv[1], "--push_to", {REPO!r}, *sys.argv[2:]]))
+"""
+
+
+def test_very_many_files_are_committed_in_parts_that_readers_see_at_once(folder: Path, tmp_path: Path) -> None:
+    """An interrupted upload leaves the repository as it was, and what was sent is not sent again."""
+    seen: list[set[str]] = []
+
+    def stop_third_commit(command: str, path: str) -> int | None:
+        if command == "POST" and "/commit/" in path:
+            seen.append({*hub.files(REPO)})
+            return 403 if len(seen) == 3 else None
+        return None
+
+    with LocalHub() as hub:
+        hub.fail = stop_third_commit
+        assert program(hub, tmp_path, "-c", PUBLISH_IN_PARTS, str(folder)).returncode == 2
+        assert hub.files(REPO) == [".gitattributes"]
+        sent = hub.num_bytes_received
+        hub.fail = lambda command, path: None
+        said = program(hub, tmp_path, "-c", PUBLISH_IN_PARTS, str(folder))
+        assert said.returncode == 0, said.stderr
+        assert hub.num_bytes_received == sent  # large files
+        assert all(files == {".gitattributes"} for files in seen)
+        assert program(hub, tmp_path, "-c", COUNT_ROWS).stdout.split() == ["6", "3", "3"]
+        assert program(hub, tmp_path, "-c", PUBLISH_IN_PARTS, str(folder)).returncode == 0
+
+
 def test_publish_gated_asks_before_the_first_byte_is_there(folder: Path, tmp_path: Path) -> None:
     gated_when_committed: list[object] = []
 

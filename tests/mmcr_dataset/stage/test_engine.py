@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mmcr_dataset.__main__ import main
@@ -28,7 +30,8 @@ from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.stage.engine import EngineSettings, Job, launch, make_executor
 from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
-from tests.mmcr_dataset.test_pipeline import contents, good_reply
+from tests.local_web import LocalWeb, Page
+from tests.mmcr_dataset.test_pipeline import contents, good_reply, omnicorpus_row
 
 pytest.importorskip("datatrove", reason="pip install -e '.[engine]'")
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,6 +103,28 @@ def test_all_stages_on_ranks_give_the_bytes_of_a_plain_run(source: Path, tmp_pat
     for stage in stages:
         assert contents(tmp_path / "set.work" / stage) == contents(tmp_path / "plain" / "set.work" / stage)
     assert (tmp_path / "set.work" / "3_removed" / "repeated_images.jsonl").read_text().count("\n") == 30
+
+
+@pytest.mark.slow
+def test_images_that_come_later_are_fetched_by_the_next_build_on_ranks_too(tmp_path: Path) -> None:
+    is_down = [True]
+
+    def page(path: str, earlier: int) -> Page:
+        number = int(path.strip("/").removesuffix(".png") or 0) if path.endswith(".png") else 0
+        return Page(status=503) if is_down[0] and number % 7 == 3 else Page(image_bytes(number, (40, 40)))
+
+    with LocalWeb(page) as web:
+        rows = [omnicorpus_row(n, f"{web.url}/{n}.png", f"The field number {n} has a long fence.") for n in range(250)]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=40)
+        words = ["build", "--source", str(tmp_path / "rows.parquet"), "--writer", "offline", "--filter", "none"]
+        words += ["--allow_loopback", "--fetch_attempts", "1", "--fetch_opt_outs", "headers", "--single", "220"]
+        ranks = ["--engine", "datatrove-local", "--ranks", "2"]
+        for out, flags in ((tmp_path / "plain" / "set", []), (tmp_path / "set", ranks)):
+            for is_down[0] in (True, False):
+                assert main([*words, "--output_dir", str(out), *flags]) == 0
+    for place in ("set", "set.work/1_candidates", "set.work/3_kept"):
+        assert contents(tmp_path / place) == contents(tmp_path / "plain" / place)
+    assert json.loads((tmp_path / "set" / "funnel.json").read_text())[0]["num_kept"] == 220
 
 
 @pytest.mark.slow

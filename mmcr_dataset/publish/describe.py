@@ -171,7 +171,7 @@ class _Tally:
         self._turns[str(row["num_turns"])] += 1
         self._images[str(row["num_images"])] += 1
         self._writers[_writer(row["generation"])] += 1
-        self._licences.update(set(licence_names(row["source"]["licence"])))
+        self._licences.update(sorted(set(licence_names(row["source"]["licence"]))))
 
     def to_statistics(self) -> Statistics:
         """The statistics of all rows."""

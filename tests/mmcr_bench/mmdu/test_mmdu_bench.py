@@ -316,3 +316,24 @@ def test_planted_errors_break_criteria_of_mmdu(made: Path, tmp_path: Path) -> No
     planted = [item.planted for item in log.items().values() if item.planted]
     assert len(planted) == 3
     assert all(set(flags) <= set(log.criteria) for flags in planted)
+
+
+def test_report_draws_the_score_by_turn_images_and_length(made: Path, tmp_path: Path) -> None:
+    from eval_tasks.__main__ import main as evaluate
+    from eval_tasks.report.shape_curves import curve_of
+    from eval_tasks.tasks.mmdu import TASK
+    from mmcr_bench.judge.mmdu_rubric import MMDU_KEYS
+
+    with FakeChatServer(lambda body: repr(dict.fromkeys(MMDU_KEYS.values(), 1 + len(str(body)) % 9))) as server:
+        asked = ["--model", f"lookup:{made}/set-bench", "--tasks", "mmdu", "--data", f"mmdu={made}/set-bench"]
+        assert evaluate([*asked, "--judge", f"api:{server.base_url}#m", "--output_dir", str(tmp_path / "run")]) == 0
+    entry = json.loads((tmp_path / "run" / "results.json").read_text())["tasks"]["mmdu"]
+    by_turn = curve_of(entry, "overall", "turn")
+    assert list(by_turn) == [str(n) for n in range(1, len(by_turn) + 1)]
+    assert all(10 <= total["value"] <= 90 for total in by_turn.values())
+    assert len(curve_of(entry, "overall", "images")) > 1
+    assert TASK.figure is not None
+    TASK.figure({"run": tmp_path / "run"}, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert evaluate(["report", str(tmp_path / "run"), "--html", str(tmp_path / "report.html")]) == 0
+    assert "data:image/png" in (tmp_path / "report.html").read_text()

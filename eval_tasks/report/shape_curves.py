@@ -45,6 +45,8 @@ def draw_curves(runs: Mapping[str, Path], task: str, metric: str, out: Path) -> 
             below = [mean - low for mean, low in zip(means, ends[0], strict=True)]
             above = [high - mean for mean, high in zip(means, ends[1], strict=True)]
             axes.errorbar(x, means, yerr=[below, above], marker="o", capsize=3, label=figure_text(name))
+        if not values:
+            axes.text(0.5, 0.5, "all of one kind", ha="center", transform=axes.transAxes)
         axes.set_xticks(range(len(values)), values, fontsize=8, rotation=0 if field != "tokens" else 20)
         axes.set(xlabel=label, ylabel=f"{metric}, up to 100", ylim=(0, 103))
     handles, labels = figure.axes[0].get_legend_handles_labels()

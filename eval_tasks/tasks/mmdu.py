@@ -219,6 +219,13 @@ def by_turn(one: Scored) -> list[float | None]:
     return [None if value is None else SCALE * value for value in points]
 
 
+def figure(runs: Mapping[str, Path], out: Path) -> None:
+    """The overall score by turn, number of images and length of the dialogue. Args: see `Task.figure`."""
+    from eval_tasks.report.shape_curves import draw_curves
+
+    draw_curves(runs, "mmdu", "overall", out)
+
+
 TASK = Task(
     "mmdu",
     (__doc__ or "").strip(),
@@ -233,4 +240,5 @@ TASK = Task(
     is_read_by_rules=False,
     max_judge_tokens=MAX_JUDGE_TOKENS,
     rules=("official",),
+    figure=figure,
 )

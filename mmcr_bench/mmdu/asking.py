@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +15,16 @@ from mmcr_dataset.endpoint.address import Endpoint
 from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.client import ChatClient, RequestFailed
 from mmcr_dataset.endpoint.ledger import Ledger
+from mmcr_dataset.endpoint.prices import estimate_tokens, find_price
 from mmcr_dataset.endpoint.thoughts import split_thoughts
 from mmcr_dataset.record.dialogue import DialogueImage
-from mmcr_dataset.record.images import to_data_url
+from mmcr_dataset.record.images import open_image, shrunk_size, to_data_url
 from mmcr_dataset.record.messages import Question, to_messages, to_openai
 
 MAX_SIDE_PX = 768
 MAX_TOKENS = 1024
+_USUAL_TOKENS = 150  # of a reply: a few sentences and an object
+log = logging.getLogger(__name__)
 _OBJECT = re.compile(r"\{[^{}]*\}")
 
 
@@ -46,7 +50,20 @@ def ask_each(endpoint: Endpoint, ledger_path: Path, asked: Sequence[Question]) -
         ValueError: the model's price is unknown, and that was not allowed.
     """
     current_spending().check(endpoint)
+    log.info("%s", show_cost(endpoint, asked))
     return asyncio.run(_ask_each(endpoint, ledger_path, asked))
+
+
+def show_cost(endpoint: Endpoint, asked: Sequence[Question]) -> str:
+    """A line that says what the questions cost, if none is in the ledger."""
+    price = find_price(endpoint.model)
+    if price is None:
+        return f"{len(asked)} questions to {endpoint.model}, whose price is not known"
+    sizes = [shrunk_size(open_image(image.data).size, MAX_SIDE_PX) for question in asked for image in question.images]
+    tokens_in = sum(estimate_tokens(question.text) for question in asked)
+    tokens_in += sum(price.tokens_of_image(size, None) for size in sizes)
+    usual, most = (price.cost_usd(tokens_in, tokens * len(asked)) for tokens in (_USUAL_TOKENS, MAX_TOKENS))
+    return f"{len(asked)} questions to {endpoint.model}: about {usual:.2f} USD, at most {most:.2f}"
 
 
 async def _ask_each(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from eval_tasks.tasks.mmdu import samples
 from mmcr_bench.__main__ import main
 from mmcr_bench.freeze import check_frozen
 from mmcr_bench.mmdu.accuracy import SOURCE_SHARES, Verdict, read_people, show_accuracy
-from mmcr_bench.mmdu.asking import NoAnswer, read_object
+from mmcr_bench.mmdu.asking import NoAnswer, read_object, show_cost
 from mmcr_bench.mmdu.model_review import mark_items
 from mmcr_bench.mmdu.quality import cluster_of
 from mmcr_bench.review.calibration import add_calibration
@@ -26,7 +27,10 @@ from mmcr_bench.review.rewriting import rewrite_flagged
 from mmcr_bench.review.rounds import Event, ReviewConflict
 from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.generate.writer_settings import WriterSettings
+from mmcr_dataset.record.dialogue import DialogueImage
 from mmcr_dataset.record.load import load_dialogues
+from mmcr_dataset.record.messages import Question
+from tests.conftest import image_bytes
 from tests.fake_chat_server import FakeChatServer
 from tests.mmcr_dataset.generate.test_long_dialogue import reply_to
 
@@ -316,3 +320,31 @@ def test_planted_errors_break_criteria_of_mmdu(made: Path, tmp_path: Path) -> No
     planted = [item.planted for item in log.items().values() if item.planted]
     assert len(planted) == 3
     assert all(set(flags) <= set(log.criteria) for flags in planted)
+
+
+def test_report_draws_the_score_by_turn_images_and_length(made: Path, tmp_path: Path) -> None:
+    from eval_tasks.__main__ import main as evaluate
+    from eval_tasks.report.shape_curves import curve_of
+    from eval_tasks.tasks.mmdu import TASK
+    from mmcr_bench.judge.mmdu_rubric import MMDU_KEYS
+
+    with FakeChatServer(lambda body: repr(dict.fromkeys(MMDU_KEYS.values(), 1 + len(str(body)) % 9))) as server:
+        asked = ["--model", f"lookup:{made}/set-bench", "--tasks", "mmdu", "--data", f"mmdu={made}/set-bench"]
+        assert evaluate([*asked, "--judge", f"api:{server.base_url}#m", "--output_dir", str(tmp_path / "run")]) == 0
+    entry = json.loads((tmp_path / "run" / "results.json").read_text())["tasks"]["mmdu"]
+    by_turn = curve_of(entry, "overall", "turn")
+    assert list(by_turn) == [str(n) for n in range(1, len(by_turn) + 1)]
+    assert all(10 <= total["value"] <= 90 for total in by_turn.values())
+    assert len(curve_of(entry, "overall", "images")) > 1
+    assert TASK.figure is not None
+    TASK.figure({"run": tmp_path / "run"}, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert evaluate(["report", str(tmp_path / "run"), "--html", str(tmp_path / "report.html")]) == 0
+    assert "data:image/png" in (tmp_path / "report.html").read_text()
+
+
+def test_cost_of_questions_is_said_before_they_are_asked() -> None:
+    asked = [Question("word " * 400, (DialogueImage(image_bytes(1)),))] * 10
+    known = show_cost(Endpoint("http://127.0.0.1:1/v1", "gpt-4o"), asked)
+    assert re.fullmatch(r"10 questions to gpt-4o: about 0\.0\d USD, at most 0\.1\d", known)
+    assert "price is not known" in show_cost(Endpoint("http://127.0.0.1:1/v1", "m"), asked)

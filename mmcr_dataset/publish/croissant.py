@@ -95,7 +95,7 @@ class Description:
 def to_croissant(folder: Path, description: Description) -> dict[str, Any]:
     """The JSON-LD document: every shard with its checksum, one record set for each folder of shards."""
     shards = sorted(folder.rglob("*.parquet"))
-    kinds = sorted({path.parent.relative_to(folder).as_posix() for path in shards})
+    kinds = sorted({_kind(path, folder) for path in shards})
     document = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -109,10 +109,15 @@ def to_croissant(folder: Path, description: Description) -> dict[str, Any]:
         "isLiveDataset": False,
         "distribution": [_file(path, folder) for path in shards] + [_file_set(kind) for kind in kinds],
         "recordSet": [
-            one for kind in kinds for one in _record_sets(kind, [p for p in shards if p.parent.name == kind])
+            one for kind in kinds for one in _record_sets(kind, [p for p in shards if _kind(p, folder) == kind])
         ],
     }
     return document | {f"rai:{name}": value for name, value in description.rai.items()}
+
+
+def _kind(path: Path, folder: Path) -> str:
+    """The folder of a shard, relative to the data set's."""
+    return path.parent.relative_to(folder).as_posix()
 
 
 def file_sha256(path: Path) -> str:
@@ -180,7 +185,7 @@ def _record_sets(kind: str, shards: Sequence[Path]) -> list[dict[str, Any]]:
         "source": {
             "fileSet": {"@id": f"{kind}-shards"},
             "extract": {"fileProperty": "fullpath"},
-            "transform": {"regex": f"{kind}/({'|'.join(splits)})-.+parquet$"},
+            "transform": {"regex": f"{re.escape(kind)}/({'|'.join(map(re.escape, splits))})-.+parquet$"},
         },
         "references": {"field": {"@id": names}},
     }

@@ -2,7 +2,7 @@
 
 A hash is cut into parts with radii that sum to the distance less one for each further part, so that two hashes within
 the distance are within the radius in at least one part. For each part all hashes are sorted by it, and a look-up reads
-the runs of the keys within the radius, for many hashes at once. Up to some million hashes four parts of 16 bits are
+the runs of the keys within the radius, for many hashes at once. Up to 1.5 million hashes four parts of 16 bits are
 read (52 runs at a distance of 6), beyond that three of 22 and 21 bits (298 shorter runs).
 
 A hash takes about 32 bytes; large arrays are in temporary files, whose pages the system may drop from memory.
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 BITS_MAX = 7
 RECENT_HASHES = 4096  # compared one by one before they are sorted
 _FEW, _MANY = (16, 16, 16, 16), (22, 21, 21)  # bits of the parts
-_MANY_HASHES = 4_000_000
+_MANY_HASHES = 1_500_000
 _QUERIES_AT_ONCE = 256
-_GROWTH = 4  # each sorted array has at least this many times the hashes of the next one
+_GROWTH = 16  # each sorted array has at least this many times the hashes of the next one
 _BYTES_IN_MEMORY = 64_000_000  # a larger array is in a file
 
 Hashes = NDArray[np.uint64]

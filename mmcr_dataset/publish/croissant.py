@@ -181,7 +181,7 @@ def _record_sets(kind: str, shards: Sequence[Path]) -> list[dict[str, Any]]:
         "source": {
             "fileSet": {"@id": f"{kind}-shards"},
             "extract": {"fileProperty": "fullpath"},
-            "transform": {"regex": f"{kind}/({'|'.join(splits)})-.+parquet$"},
+            "transform": {"regex": f"{re.escape(kind)}/({'|'.join(map(re.escape, splits))})-.+parquet$"},
         },
         "references": {"field": {"@id": names}},
     }

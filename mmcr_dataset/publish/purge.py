@@ -21,12 +21,8 @@ from mmcr_dataset.stage.stages import ENTRIES, REMOVED, STAGES, numbered, read_j
 from mmcr_dataset.stage.takedowns import Takedowns
 from mmcr_dataset.stage.work_folder import without_images
 
-_SHOWN = (
-    "report.html",
-    "label.html",
-    "1_screened",
-    "clusters",
-)  # pages and notes of a build that show its rows; made again
+# Pages and notes of a build that show its rows, and what ranks left unfinished; made again.
+_SHOWN = ("report.html", "label.html", "1_screened", "1_fetched", "3_decided", "4_published", "clusters")
 PURGED = "purged"
 
 
@@ -75,6 +71,8 @@ def purge(work: Path, taken_out: Takedowns) -> Purged:
             shutil.rmtree(work / name)
         else:
             (work / name).unlink(missing_ok=True)
+    for path in (work / STAGES["score"]).glob("*.broken.json"):  # details may quote a text
+        path.unlink()
     batches = [path.name for path in work.glob("batches/*.asked.jsonl")]
     if images and batches:
         purged.left.append(

@@ -21,6 +21,7 @@ from mmcr_dataset.publish import viewer_rules as rules
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.check import check_dataset
 from mmcr_dataset.publish.check_trl import open_collator
+from mmcr_dataset.publish.croissant import Description, to_croissant
 from mmcr_dataset.publish.page_index import read_pages
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue
@@ -229,6 +230,14 @@ def follow(value: Any, transforms: Any) -> Any:
     for one in [transforms] if isinstance(transforms, dict) else transforms:
         value = [item[one["jsonPath"]] for item in value] if isinstance(value, list) else value[one["jsonPath"]]
     return value
+
+
+def test_croissant_of_shards_in_nested_folders_names_each_folder(tmp_path: Path, make_dialogue: Make) -> None:
+    for name in ("", "variants"):
+        write_dataset([make_dialogue(2, 8, seed=1)], tmp_path / "set" / name)
+    records = to_croissant(tmp_path / "set", Description("set", "text"))["recordSet"]
+    assert [one["@id"] for one in records] == ["multi_splits", "multi", "variants/multi_splits", "variants/multi"]
+    assert "variants/multi/images" in fields_of(records[-1])
 
 
 def test_mlcroissant_reads_a_rows_images(folder: Path) -> None:

@@ -160,6 +160,9 @@ def test_purge_deletes_image_text_and_request_and_the_next_build_goes_on(
         assert {"00000.parquet", "ledger.sqlite"} <= set(holds(work, *needles))
         spent = spent_usd(work / "ledger.sqlite")
         (tmp_path / "found.png").write_bytes(image_bytes(2))
+        for left in ("1_fetched/00000.pickle", "4_published/part-00000.arrow", "3_scores/00000.broken.json"):
+            (work / left).parent.mkdir(exist_ok=True)
+            (work / left).write_bytes(needles[0])  # of ranks that were killed, and a rule that quotes a text
         assert main(["remove", str(out), "--images", str(tmp_path / "found.png"), "--purge"]) == 0
         said = capsys.readouterr().out
         assert "1 rows removed" in said

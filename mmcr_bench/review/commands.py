@@ -6,7 +6,7 @@ import getpass
 import logging
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -167,11 +167,12 @@ class ReviewRewrite(_OfReview):
         from mmcr_dataset.endpoint.address import read_endpoint
         from mmcr_dataset.generate.writer_settings import WriterSettings
 
-        log, waits = open_review(self.review), self.lone_flags == "wait"
-        settings = WriterSettings("offline", recipe=log.recipe)
+        settings = WriterSettings("offline")
         if self.endpoint != "offline":
             asked = read_endpoint(self.endpoint, "--endpoint", "URL#MODEL, or offline")
-            settings = WriterSettings(writer="openai", endpoint=asked, recipe=log.recipe)
+            settings = WriterSettings(writer="openai", endpoint=asked)
+        log, waits = open_review(self.review), self.lone_flags == "wait"
+        settings = replace(settings, recipe=log.recipe)
         done = rewrite_flagged(log, settings, self.ledger, self.dataset, self.seed, wait_for_decisions=waits)
         print(f"{done.num_regenerated} items regenerated, {done.num_replaced} redrawn")
         if done.num_lone:

@@ -12,14 +12,13 @@ Prompt and rating are ours, replies stand in the history, so numbers stand apart
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from eval_tasks.readers.judged_answer import fence_reply
-from eval_tasks.readers.turn_points import points_by_turn, to_points, turn_totals
+from eval_tasks.readers.judged_turns import JudgedTurns
 from eval_tasks.rows.hub_rows import require_cells, to_text
 from eval_tasks.rows.table_files import read_table, table_files
-from eval_tasks.task import Points, Row, Sample, Scored, Task, Total
+from eval_tasks.task import Row, Sample
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn
 from mmcr_dataset.record.paths import find_inside
 
@@ -64,19 +63,16 @@ def to_sample(row: Row, path: Path, number: int) -> Sample:
     return Sample(dialogue, {"references": references}, group=str(name))
 
 
-def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> list[str]:
-    """The judge's prompts, one for each turn: the dialogue so far, the reference if there is one, and the reply."""
-    prompts, told = [], ""
-    for turn, reply, reference in zip(sample.dialogue.turns, replies, sample.target["references"], strict=True):
-        known = f"Reference reply:\n{reference}\n\n" if reference else ""
-        prompts.append(
-            "Judge the last reply of an assistant in a dialogue about an image, which you don't see. Does it do what "
-            "is asked, and does it fit the dialogue and the reference reply, if there is one? Name its mistakes, and "
-            f"rate it from 1 to 10, as in this example: Rating: [[5]]\n\n{told}Person: {turn.human_text}\n\n{known}"
-            f"{fence_reply(reply)}\n\nYour judgement and rating:"
-        )
-        told += f"Person: {turn.human_text}\nAssistant: {fence_reply(reply)}\n\n"
-    return prompts
+def to_prompt(sample: Sample, turn: int, told: str, reply: str) -> str:
+    """The judge's prompt for a turn: the dialogue so far, the reference if there is one, and the fenced reply."""
+    reference = sample.target["references"][turn]
+    known = f"Reference reply:\n{reference}\n\n" if reference else ""
+    return (
+        "Judge the last reply of an assistant in a dialogue about an image, which you don't see. Does it do what "
+        "is asked, and does it fit the dialogue and the reference reply, if there is one? Name its mistakes, and "
+        f"rate it from 1 to 10, as in this example: Rating: [[5]]\n\n{told}Person: "
+        f"{sample.dialogue.turns[turn].human_text}\n\n{known}{reply}\n\nYour judgement and rating:"
+    )
 
 
 def read_rating(verdict: str) -> float | None:
@@ -85,40 +81,6 @@ def read_rating(verdict: str) -> float | None:
     return float(found[-1]) if found and 1 <= int(found[-1]) <= HIGHEST else None
 
 
-def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> Points:
-    """The rating of each turn. Args: see `Task.score`."""
-    of_turns = {turn: read_rating(said) for turn, said in (verdict or {}).items()}
-    return to_points("rating", of_turns, len(sample.dialogue.turns))
-
-
-def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> str | None:
-    """The rating of each judged turn. Args: see `Task.score`."""
-    found = {turn: read_rating(said) for turn, said in (verdict or {}).items()}
-    return ", ".join(f"turn {turn + 1}: {one:.0f}" for turn, one in found.items() if one is not None) or None
-
-
-def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """The mean rating over all turns, up to 100, and by turn."""
-    return turn_totals(scored, "rating", HIGHEST)
-
-
-def by_turn(one: Scored) -> list[float | None]:
-    """The rating of each turn, up to 100."""
-    return points_by_turn(one, HIGHEST)
-
-
-TASK = Task(
-    "convbench",
-    (__doc__ or "").strip(),
-    samples,
-    score,
-    totals,
-    judge="chat",
-    verdict_keys=(),
-    to_judge=to_judge,
-    read=read,
-    by_turn=by_turn,
-    is_read_by_rules=False,
-    max_judge_tokens=1024,
-    rules=("mmcr@2026-11",),
+TASK = JudgedTurns("rating", HIGHEST, to_prompt, lambda _sample, _turn, said: read_rating(said)).task(
+    "convbench", __doc__ or "", samples
 )

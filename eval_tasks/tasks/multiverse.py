@@ -12,15 +12,14 @@ model's own replies are the history. Numbers of this task stand apart from publi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from eval_tasks.readers.judged_answer import fence_reply
-from eval_tasks.readers.turn_points import points_by_turn, to_points, turn_totals
+from eval_tasks.readers.judged_turns import JudgedTurns
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, to_text
 from eval_tasks.rows.table_files import json_value
-from eval_tasks.task import Points, Row, Sample, Scored, Task, Total
+from eval_tasks.task import Row, Sample
 from mmcr_dataset.record.dialogue import Dialogue, Turn
 
 HUB = HubRows("passing2961/MultiVerse", "train")
@@ -70,19 +69,16 @@ def _criteria(value: Any) -> list[str]:  # noqa: ANN401  (any JSON value)
     return [str(text).strip() for text in texts if text]
 
 
-def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> list[str]:
-    """The judge's prompts, one for each turn: the dialogue so far, the reference, the reply and its checklist."""
-    prompts, told = [], ""
-    for turn, reply, criteria in zip(sample.dialogue.turns, replies, sample.target["checklists"], strict=True):
-        listed = "\n".join(f"{number}: {text}" for number, text in enumerate(criteria, start=1))
-        prompts.append(
-            "Check the last reply of an assistant in a dialogue about an image, which you don't see; a reference reply "
-            "tells what is in it. Answer each question of the checklist about the last reply with yes or no, one a "
-            f"line, as in `1: yes`.\n\n{told}Person: {turn.human_text}\n\nReference reply: {turn.assistant}\n\n"
-            f"{fence_reply(reply)}\n\nChecklist:\n{listed}\n\nYour answers:"
-        )
-        told += f"Person: {turn.human_text}\nAssistant: {fence_reply(reply)}\n\n"
-    return prompts
+def to_prompt(sample: Sample, turn: int, told: str, reply: str) -> str:
+    """The judge's prompt for a turn: the dialogue so far, the reference, the fenced reply and its checklist."""
+    asked = sample.dialogue.turns[turn]
+    listed = "\n".join(f"{number}: {text}" for number, text in enumerate(sample.target["checklists"][turn], start=1))
+    return (
+        "Check the last reply of an assistant in a dialogue about an image, which you don't see; a reference reply "
+        "tells what is in it. Answer each question of the checklist about the last reply with yes or no, one a "
+        f"line, as in `1: yes`.\n\n{told}Person: {asked.human_text}\n\nReference reply: {asked.assistant}\n\n"
+        f"{reply}\n\nChecklist:\n{listed}\n\nYour answers:"
+    )
 
 
 def read_ticks(verdict: str, num_criteria: int) -> float | None:
@@ -93,36 +89,9 @@ def read_ticks(verdict: str, num_criteria: int) -> float | None:
     return list(ticks.values()).count("yes") / num_criteria
 
 
-def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> Points:
-    """The share of each turn's checklist that its reply meets. Args: see `Task.score`."""
-    lists = sample.target["checklists"]
-    of_turns = {turn: read_ticks(said, len(lists[turn])) for turn, said in (verdict or {}).items()}
-    return to_points("checklist", of_turns, len(sample.dialogue.turns))
+def read_share(sample: Sample, turn: int, verdict: str) -> float | None:
+    """The share of the turn's checklist that its reply meets."""
+    return read_ticks(verdict, len(sample.target["checklists"][turn]))
 
 
-def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Mapping[int, str] | None) -> str | None:
-    """The share of each judged turn. Args: see `Task.score`."""
-    shares = {turn: read_ticks(said, len(sample.target["checklists"][turn])) for turn, said in (verdict or {}).items()}
-    return ", ".join(f"turn {turn + 1}: {share:.2f}" for turn, share in shares.items() if share is not None) or None
-
-
-def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """The mean share over all turns, and by turn."""
-    return turn_totals(scored, "checklist")
-
-
-TASK = Task(
-    "multiverse",
-    (__doc__ or "").strip(),
-    samples,
-    score,
-    totals,
-    judge="chat",
-    verdict_keys=(),
-    to_judge=to_judge,
-    read=read,
-    by_turn=points_by_turn,
-    is_read_by_rules=False,
-    max_judge_tokens=1024,
-    rules=("mmcr@2026-11",),
-)
+TASK = JudgedTurns("checklist", 1.0, to_prompt, read_share, digits=2).task("multiverse", __doc__ or "", samples)

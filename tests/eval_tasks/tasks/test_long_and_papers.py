@@ -57,13 +57,13 @@ def conversation(folder: Path, **more: str) -> Path:
 
 def test_convbench_is_judged_turn_by_turn_with_a_reference_only_where_there_is_one(tmp_path: Path) -> None:
     (sample,) = convbench.samples(str(conversation(tmp_path, first_turn_answer="A car.")), "")
-    prompts = convbench.to_judge(sample, ["r1", "r2", "r3"], "")
+    prompts = convbench.TASK.to_judge(sample, ["r1", "r2", "r3"], "")
     assert ["Reference reply:\nA car." in prompt for prompt in prompts] == [True, False, False]
     assert "Person: first?" in prompts[2]
     assert "r1" in prompts[2]
-    points = convbench.score(sample, ["a", "b", "c"], "", {0: "Rating: [[8]]", 1: "[[4]]", 2: "[[11]]"})
+    points = convbench.TASK.score(sample, ["a", "b", "c"], "", {0: "Rating: [[8]]", 1: "[[4]]", 2: "[[11]]"})
     assert points == {"rating": 4.0, "turn 1": 8.0, "turn 2": 4.0, "turn 3": None}
-    totals = convbench.totals([Scored(sample, ("a", "b", "c"), points)], "")
+    totals = convbench.TASK.totals([Scored(sample, ("a", "b", "c"), points)], "")
     assert totals["turn 1"].value == 80.0
     (tmp_path / "visit_bench_images" / "a.png").unlink()
     with pytest.raises(ValueError, match=r"row 1: no image 'a\.png'"):

@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -250,22 +249,21 @@ def search(name: str, outcome: str, folder: Path) -> Found:
         num_requests = len(server.requests) + len(server.batches.requests())
     hits = [place for place, text in _texts(folder) if KEY.encode() in text or TOKEN.encode() in text]
     num_files = sum(path.is_file() for path in folder.rglob("*")) - 2  # the two streams are files here
-    return Found(num_files, 3, hits + (["a process list"] if listed else []), code, num_requests)
+    return Found(num_files, 3, hits + [f"a process list: {words}" for words in listed], code, num_requests)
 
 
 def _run(
     words: list[str], folder: Path, environment: dict[str, str], server: FakeChatServer, kill: bool, on_hub: bool
-) -> tuple[int, bool]:
-    """Exit code, and whether a process of the machine had a key in its arguments."""
-    seen = threading.Event()
+) -> tuple[int, list[str]]:
+    """Exit code, and the arguments of processes of the machine that had a key in them."""
+    seen: set[str] = set()
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
         started = subprocess.Popen(
             words, cwd=folder, env=environment, stdout=out, stderr=err, stdin=subprocess.DEVNULL, start_new_session=True
         )
         until, asked_at = time.monotonic() + 400, None
         while started.poll() is None and time.monotonic() < until:
-            if _is_in_process_list():
-                seen.set()
+            seen |= _in_process_list()
             if asked_at is None and (
                 server.requests or server.batches.batches or (on_hub and time.monotonic() > until - 392)
             ):
@@ -276,18 +274,19 @@ def _run(
         if started.poll() is None:
             os.killpg(started.pid, signal.SIGKILL)
         code = started.wait()
-    return code, seen.is_set()
+    return code, sorted(seen)
 
 
-def _is_in_process_list() -> bool:
+def _in_process_list() -> set[str]:
+    found = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes()
         except OSError:
             continue  # it has ended, or is another user's
         if KEY.encode() in words or TOKEN.encode() in words:
-            return True
-    return False
+            found.add(f"{path.parent.name} {words.replace(bytes(1), b' ').decode('utf-8', 'replace')[:300]}")
+    return found
 
 
 def _texts(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.planted_key import KEY, OUTCOMES, PROGRAMS, TOKEN, search
+from tests import planted_key
+from tests.planted_key import OUTCOMES, PROGRAMS, TOKEN, search
 
 FAST = [("build", "401"), ("build", "success"), ("build, batch", "401"), ("evaluate", "401"), ("publish", "401")]
 ENDS_WELL = {"success", "verbose"}
@@ -33,8 +34,10 @@ def test_planted_key_is_found_nowhere_after_any_outcome(program: str, outcome: s
 
 
 def test_the_search_finds_a_key_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "sk-of-this-test-alone"  # a search beside this one finds the other key only
+    monkeypatch.setattr(planted_key, "KEY", key)
     program = PROGRAMS["publish"].__class__(
-        f"this --flag {KEY}", lambda folder: (folder / "notes.txt").write_text(TOKEN)
+        f"this --flag {key}", lambda folder: (folder / "notes.txt").write_text(TOKEN)
     )
     monkeypatch.setitem(PROGRAMS, "leaks", program)
     hits = search("leaks", "success", tmp_path).hits

@@ -26,7 +26,7 @@ FLAGS = {
     "cluster_distance same_distance cluster_images_min cluster_images_max images_a_page",
     "mmcr_dataset describe": "tokenizer count_as",
     "mmcr_dataset check": "",
-    "mmcr_dataset publish": "push_to private revision pr allow_offline force squash_history gated",
+    "mmcr_dataset publish": "push_to private revision pr allow_offline force squash_history gated collate",
     "mmcr_dataset remove": "ids url_pattern owner images reason purge",
     "mmcr_dataset import": "images output_dir licence",
     "mmcr_dataset join": "output_dir evaluation_set",

@@ -43,12 +43,15 @@ class Finding:
         return f"{'error  ' if self.is_error else 'warning'} {self.place}: {self.text}"
 
 
-def check_dataset(folder: Path, progress: Callable[[int], object] = lambda _: None) -> list[Finding]:
+def check_dataset(
+    folder: Path, progress: Callable[[int], object] = lambda _: None, collate: bool = True
+) -> list[Finding]:
     """Check a folder; returns the findings, errors first.
 
     Args:
         folder: a data set folder with README.md and Parquet shards.
         progress: called with the number of rows read since the last call.
+        collate: put sampled rows through TRL's collator.
 
     Raises:
         ValueError: there is no such folder.
@@ -67,7 +70,7 @@ def check_dataset(folder: Path, progress: Callable[[int], object] = lambda _: No
         findings += _check_rows(shards, progress)
         findings += _check_croissant(folder, shards)
     if not any(finding.is_error for finding in findings):
-        findings += _check_loading(folder, shards)
+        findings += _check_loading(folder, shards, collate)
     return sorted(findings, key=lambda finding: not finding.is_error)
 
 
@@ -205,11 +208,11 @@ def _show_undecodable(data: bytes | None) -> str | None:
     return None
 
 
-def _check_loading(folder: Path, shards: Sequence[Path]) -> Iterator[Finding]:
+def _check_loading(folder: Path, shards: Sequence[Path], collate: bool) -> Iterator[Finding]:
     """Load rows of each configuration, the first ones and others from all of it, and collate them with TRL."""
     from datasets import get_dataset_config_names, load_dataset
 
-    show_problem, configs = open_collator(), get_dataset_config_names(str(folder))
+    show_problem, configs = open_collator() if collate else None, get_dataset_config_names(str(folder))
     loaded = {config: load_dataset(str(folder), config, streaming=True) for config in configs}
     columns = pq.read_schema(shards[0]).names
     yield from _findings(rules.check_names({config: list(splits) for config, splits in loaded.items()}, columns))

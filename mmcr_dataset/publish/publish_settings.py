@@ -21,6 +21,7 @@ class PublishSettings:
         force: overwrite what somebody else has changed in the repository since it was last published.
         squash_history: make one commit of the branch's history after the upload, so that removed rows are gone from it.
         gated: gated access, with automatic (auto) or manual approval; None for no change.
+        collate: put sampled rows through TRL's collator before the upload, as `check` does; takes some seconds.
     """
 
     repo_id: Annotated[str, arg(name="push_to", metavar="ORG/NAME")]
@@ -31,6 +32,7 @@ class PublishSettings:
     force: bool = False
     squash_history: bool = False
     gated: Literal["auto", "manual"] | None = None
+    collate: bool = True
 
     def __post_init__(self) -> None:
         if self.squash_history and self.create_pr:

@@ -70,7 +70,8 @@ def program(hub: LocalHub, tmp_path: Path, *words: str) -> subprocess.CompletedP
 
 
 def publish(hub: LocalHub, tmp_path: Path, folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    return program(hub, tmp_path, "-m", "mmcr_dataset", "publish", str(folder), "--to", REPO, *flags)
+    words = ["publish", str(folder), "--to", REPO, "--no_collate", *flags]
+    return program(hub, tmp_path, "-m", "mmcr_dataset", *words)
 
 
 COUNT_ROWS = f"""
@@ -112,7 +113,7 @@ import sys
 import mmcr_dataset.publish.upload as upload
 from mmcr_dataset.__main__ import main
 upload.FILES_A_COMMIT = 2
-sys.exit(main(["publish", sys.argv[1], "--push_to", {REPO!r}, *sys.argv[2:]]))
+sys.exit(main(["publish", sys.argv[1], "--push_to", {REPO!r}, "--no_collate", *sys.argv[2:]]))
 """
 
 

@@ -100,7 +100,7 @@ def measure(name: str, entries: Sequence[Entry], embedders: Sequence[str]) -> It
             if weight == 0.5:
                 tried += [("agglomerative", usual - 0.15), ("agglomerative", usual + 0.15), ("hdbscan", None)]
             for method, limit in tried:
-                settings = ClusterSettings(spec, weight, method, limit)  # type: ignore[arg-type]
+                settings = ClusterSettings(spec, weight, method, limit)  # type: ignore[arg-type]  # a name of the list above
                 labels = label_topics(vectors, settings)
                 alone = np.where(labels < 0, 10**6 + np.arange(len(labels)), labels)
                 found = find_clusters(vectors, pages, settings, seed=0)

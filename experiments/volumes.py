@@ -6,9 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-Equal = Literal["dialogues", "trained_tokens"]
 
 
 @dataclass(frozen=True)

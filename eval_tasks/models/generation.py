@@ -10,7 +10,6 @@ from typing import Any
 
 from mmcr_dataset.record.messages import text_block
 
-ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 TOKEN_LIMITS = ("max_new_tokens", "max_gen_toks")
 _MARK = re.compile(r"‹image (\d)›")  # as plain_text escapes it
 QUANTIZATIONS = ("bitsandbytes-4bit", "bitsandbytes-8bit")

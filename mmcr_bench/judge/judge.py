@@ -23,7 +23,7 @@ def open_judge(spec: str, ledger_path: Path | None = None) -> Judge:
     """The judge that a spec names.
 
     Args:
-        spec: `offline`, `api:URL#MODEL`, or several of these for a panel (judge_spec.HELP).
+        spec: `offline`, `api:URL#MODEL`, or several of these for a panel.
         ledger_path: SQLite file that stores paid judgements; None is `judge_ledger.sqlite3` in the current folder.
 
     Raises:

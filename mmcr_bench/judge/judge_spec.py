@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmcr_dataset.endpoint.address import EXAMPLE, Endpoint, read_endpoint_and_options
+from mmcr_dataset.endpoint.address import Endpoint, read_endpoint_and_options
 
 PROMPTS = ("ours", "paper")
-HELP = f"`offline`; `api:URL#MODEL`, for example api:{EXAMPLE}, with ?repeats=3, ?temperature=1 (or none), ?images=yes or ?prompt=paper after it; several api: specs with commas between them are a panel"  # noqa: E501
 
 
 @dataclass(frozen=True, slots=True)

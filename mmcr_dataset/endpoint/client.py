@@ -54,7 +54,6 @@ class ChatClient:
 
     Attributes:
         refused: fields that the model refuses, so that they are renamed (`max_tokens`) or left out (`temperature`).
-        num_sent: HTTP requests sent, retries included.
         num_from_ledger: answers read from the ledger.
     """
 
@@ -63,7 +62,6 @@ class ChatClient:
         self.ledger = ledger
         self._keeps_truncated = keeps_truncated
         self.budget = Budget(endpoint.model, endpoint.max_cost_usd, ledger.totals().usd)
-        self.num_sent = 0
         self.num_from_ledger = 0
         self._num_consecutive_failures = 0
         self.refused: set[str] = set()
@@ -184,7 +182,6 @@ class ChatClient:
                 async with self._rate_limiter:
                     if self._fatal is not None:
                         raise self._fatal
-                    self.num_sent += 1
                     adapted = self._adapt(body)
                     entry = self.ledger.in_flight.begin(asked.key, worst_case_usd)
                     answered = await self._transport.post_json("/chat/completions", adapted)

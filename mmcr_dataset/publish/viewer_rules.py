@@ -6,7 +6,6 @@ Source of all: huggingface/dataset-viewer (August 2026); paths below are of that
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -161,11 +160,6 @@ def check_first_rows(config: str, rows: Sequence[Mapping[str, Any]]) -> Iterator
             )
             return
         total -= sum(max(0, size - CELL_BYTES_MIN) for size in row.values())
-
-
-def splits_of(paths: Sequence[Path]) -> list[str]:
-    """Names of the splits of shards."""
-    return sorted({found[0] for path in paths if (found := re.match(r"[^-]+", path.name))})
 
 
 def _leaves(feature: Any) -> Iterator[Any]:  # noqa: ANN401

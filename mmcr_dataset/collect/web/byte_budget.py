@@ -22,7 +22,7 @@ class ByteBudget:
 
     def reserve(self, document: int) -> Reservation:
         """The reservation of one document."""
-        reservation = self._reservations[document] = Reservation(self, document)
+        reservation = self._reservations[document] = Reservation(self)
         if document <= self._next:
             reservation.is_next.set()
         return reservation
@@ -51,8 +51,8 @@ class ByteBudget:
 class Reservation:
     """The bytes of one document, and whether it is the next in output order."""
 
-    def __init__(self, budget: ByteBudget, document: int) -> None:
-        self._budget, self._document = budget, document
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
         self.held_bytes = 0
         self.is_next = asyncio.Event()
 

@@ -120,16 +120,22 @@ def write_mmdu(folder: Path) -> Path:
 def run_all(folder: Path) -> dict[str, Any]:
     """The content of results.json after a run over every task; FOLDER/page.html shows it."""
     folder.mkdir(parents=True, exist_ok=True)
-    places = write_all(folder)
-    (folder / "said.json").write_text(json.dumps({"*": "B"}))
-    ask = ["--model", f"scripted:{folder}/said.json", "--tasks", ",".join(find_tasks()), "--limit", str(NUM)]
-    for task, place in places.items():
-        ask += ["--data", f"{task}={place}"]
-    main([*ask, "--output_dir", str(folder / "run")])  # exit code 1: what only a judge can score has no score
-    results: dict[str, Any] = json.loads((folder / "run" / "results.json").read_text())
+    results = ask_all_tasks(folder / "run", write_all(folder), {"*": "B"})
     shown = [f"{folder / 'run'}", "--html", f"{folder / 'page.html'}", "--samples", "1"]
     if main(["report", *shown]) != 0:
         raise SystemExit(2)
+    return results
+
+
+def ask_all_tasks(run: Path, places: Mapping[str, Path], said: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of results.json of a scripted model over every task."""
+    script = run.with_suffix(".json")
+    script.write_text(json.dumps(said))
+    ask = ["--model", f"scripted:{script}", "--tasks", ",".join(find_tasks()), "--limit", str(NUM)]
+    for task, place in places.items():
+        ask += ["--data", f"{task}={place}"]
+    main([*ask, "--output_dir", str(run)])  # exit code 1: what only a judge can score has no score
+    results: dict[str, Any] = json.loads((run / "results.json").read_text())
     return results
 
 

@@ -23,7 +23,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 # The same from requirements.lock: a file whose hash is not in it is refused.
 locked:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(VENV)/installed
 

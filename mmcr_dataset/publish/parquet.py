@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
-from array import array
-from bisect import bisect_left
+import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -23,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmcr_dataset.record.columns import to_columns
+from mmcr_dataset.publish.spill import Batch, RowSpill, read_batches
 from mmcr_dataset.record.dialogue import Dialogue
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 ROWS_A_GROUP = 100
 SHARD_BYTES_TARGET = 400_000_000
-BUFFER_BYTES = 800_000_000  # rows in memory before they are spilled to disk
 SHARDS_AT_ONCE = 2  # writer threads (pyarrow releases the GIL); each holds a shard in memory
 _IMAGE_COLUMN = "images.list.element.bytes"
 _CHUNKING = {
@@ -129,10 +127,14 @@ def write_shard(tables: Iterable[pa.Table], path: Path, *, durable: bool = False
     unfinished.replace(path)
 
 
-def write_sorted(parts: Sequence[pa.RecordBatch], path: Path) -> None:
+def write_sorted(batches: Sequence[pa.RecordBatch], path: Path) -> None:
     """Write the rows of one shard, sorted by id."""
-    table = pa.Table.from_batches(parts)
-    write_shard(to_row_groups(table.take(pc.sort_indices(table["id"]))), path)
+    table = pa.Table.from_batches(
+        batches
+    ).combine_chunks()  # a group is taken from one chunk without copying the others
+    order = pc.sort_indices(table["id"])
+    groups = (order.slice(start, ROWS_A_GROUP) for start in range(0, len(order), ROWS_A_GROUP))
+    write_shard((table.take(group) for group in groups), path)
 
 
 def to_row_groups(table: pa.Table) -> Iterator[pa.Table]:
@@ -153,20 +155,19 @@ def _leaf_paths() -> tuple[str, ...]:
 class ShardWriter:
     """Collects the dialogues of one configuration and writes its shards `train-00000-of-00004.parquet` on exit.
 
-    Use as `with ShardWriter(folder, num_shards) as writer: writer.add(dialogue)`. Memory stays below about twice
-    `BUFFER_BYTES`: beyond it rows are spilled to disk. Empty shards are not written (`load_dataset` rejects them).
+    Use as `with ShardWriter(folder, num_shards) as writer: writer.add(dialogue)`. Rows wait on disk, so that a row
+    costs the same in a set of any size; memory stays below about twice `spill.BUFFER_BYTES`, or that of the
+    `SHARDS_AT_ONCE` largest shards. Empty shards are not written (`load_dataset` rejects them).
     """
 
     def __init__(self, folder: Path, num_shards: int = 1, split: str = "train") -> None:
         self.num_rows = 0
-        self._folder = folder
-        self._split = split
-        self._waiting: list[list[Dialogue]] = [[] for _ in range(num_shards)]
-        self._waiting_bytes = 0
-        self._spill: tempfile.TemporaryDirectory[str] | None = None
-        self._spilled: list[tuple[Path, array[int]]] = []  # file and, in order, the shards whose rows it has
+        self._folder, self._num_shards, self._split = folder, num_shards, split
+        self._waiting = folder / f".unfinished-{split}"
+        self._spill = RowSpill(self._waiting, arrow_schema())
 
     def __enter__(self) -> Self:
+        shutil.rmtree(self._waiting, ignore_errors=True)  # of a process that was killed
         return self
 
     def __exit__(
@@ -176,59 +177,24 @@ class ShardWriter:
             if error is None:
                 self._write()
         finally:
-            if self._spill is not None:
-                self._spill.cleanup()
+            shutil.rmtree(self._waiting, ignore_errors=True)
 
     def add(self, dialogue: Dialogue) -> None:
         """Add one dialogue; it is written when the context exits."""
-        self._waiting[shard_of(dialogue.id, len(self._waiting))].append(dialogue)
+        self._spill.add(shard_of(dialogue.id, self._num_shards), dialogue)
         self.num_rows += 1
-        self._waiting_bytes += sum(len(image.data) for image in dialogue.images) + 8192
-        if self._waiting_bytes > BUFFER_BYTES:
-            self._spill_rows()
-
-    def _spill_rows(self) -> None:
-        """Write all rows in memory to one file, a batch for each shard that has any."""
-        if self._spill is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._spill = tempfile.TemporaryDirectory(prefix=".unfinished-", dir=self._folder)
-        path = Path(self._spill.name, f"{len(self._spilled):05d}.arrow")
-        shards = array("L")
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, arrow_schema()) as writer:
-            for index, dialogues in enumerate(self._waiting):
-                if dialogues:
-                    writer.write(to_columns(dialogues, arrow_schema()).combine_chunks().to_batches()[0])
-                    shards.append(index)
-                    dialogues.clear()
-        self._spilled.append((path, shards))
-        self._waiting_bytes = 0
-
-    def _read_spilled(self, index: int) -> Iterator[pa.RecordBatch]:
-        for path, shards in self._spilled:
-            place = bisect_left(shards, index)
-            if place < len(shards) and shards[place] == index:
-                with pa.OSFile(str(path), "rb") as file:
-                    yield pa.ipc.open_file(file).get_batch(place)
 
     def _write(self) -> None:
-        if self._spill is not None:
-            self._spill_rows()
+        self._spill.flush()
+        batches: defaultdict[int, list[Batch]] = defaultdict(list)
+        for batch in self._spill.batches:
+            batches[batch.shard].append(batch)
         with ThreadPoolExecutor(max_workers=SHARDS_AT_ONCE) as threads:
-            list(threads.map(self._write_one, range(len(self._waiting))))
+            list(threads.map(self._write_one, batches, batches.values()))
 
-    def _write_one(self, index: int) -> None:
-        path = self._folder / shard_name(self._split, index, len(self._waiting))
-        dialogues = self._waiting[index]
-        if self._spill is not None:
-            if parts := list(self._read_spilled(index)):
-                write_sorted(parts, path)
-        elif dialogues:
-            write_shard(_to_groups(sorted(dialogues, key=lambda dialogue: dialogue.id)), path)
-
-
-def _to_groups(dialogues: Sequence[Dialogue]) -> Iterator[pa.Table]:
-    for start in range(0, len(dialogues), ROWS_A_GROUP):
-        yield to_columns(dialogues[start : start + ROWS_A_GROUP], arrow_schema())
+    def _write_one(self, shard: int, batches: Sequence[Batch]) -> None:
+        path = self._folder / shard_name(self._split, shard, self._num_shards)
+        write_sorted(list(read_batches(self._waiting, batches)), path)
 
 
 def write_dataset(

@@ -9,23 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-
-from mmcr_dataset.publish.parquet import (
-    BUFFER_BYTES,
-    arrow_schema,
-    count_shards,
-    shard_name,
-    shard_of,
-    write_sorted,
-)
-from mmcr_dataset.record.columns import to_columns
-from mmcr_dataset.record.dialogue import Dialogue
+from mmcr_dataset.publish.parquet import arrow_schema, count_shards, shard_name, shard_of, write_sorted
+from mmcr_dataset.publish.spill import Batch, RowSpill, read_batches
 from mmcr_dataset.stage.engine import EngineSettings
 from mmcr_dataset.stage.shard_job import run_shards
 from mmcr_dataset.stage.stages import STAGES, Stage, numbered, write_text
@@ -91,47 +82,26 @@ def _spill_parts(task: PublishTask, num_parts: int, parts: Iterable[int], rank: 
         folder = task.folder / f"part-{part:05d}"
         shutil.rmtree(folder, ignore_errors=True)  # of a rank that was killed
         folder.mkdir(parents=True)
-        contents: list[tuple[int, str, int]] = []
-        waiting: dict[int, list[Dialogue]] = {}
-        size_bytes = 0
+        spill = RowSpill(folder, arrow_schema())
         for number, _ in numbered(task.work / STAGES["filter"], "jsonl")[part::num_parts]:
             for dialogue in read_shard_dialogues(task.work, "filter", number):
                 kind = 0 if len(dialogue.images) <= 1 else 1
-                shard = kind * task.num_shards + shard_of(dialogue.id, task.num_shards)
-                waiting.setdefault(shard, []).append(dialogue)
-                size_bytes += sum(len(image.data) for image in dialogue.images) + 8192
-            if size_bytes > BUFFER_BYTES:
-                contents += _spill(folder, len(contents), waiting)
-                waiting, size_bytes = {}, 0
-        contents += _spill(folder, len(contents), waiting)
-        write_text(_spilled(task, part), json.dumps(contents))
-
-
-def _spill(folder: Path, name: int, waiting: dict[int, list[Dialogue]]) -> list[tuple[int, str, int]]:
-    """Write rows to one file, a batch for each published shard; returns shard, file and place of each batch."""
-    if not waiting:
-        return []
-    path = folder / f"{name:05d}.arrow"
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, arrow_schema()) as writer:
-        for shard in sorted(waiting):
-            writer.write(to_columns(waiting[shard], arrow_schema()).combine_chunks().to_batches()[0])
-    return [(shard, f"{folder.name}/{path.name}", place) for place, shard in enumerate(sorted(waiting))]
+                spill.add(kind * task.num_shards + shard_of(dialogue.id, task.num_shards), dialogue)
+        spill.flush()
+        write_text(
+            _spilled(task, part),
+            json.dumps([batch._replace(file=f"{folder.name}/{batch.file}") for batch in spill.batches]),
+        )
 
 
 def _write_shards(task: PublishTask, num_parts: int, numbers: Iterable[int], rank: int) -> None:
-    places: dict[int, list[tuple[str, int]]] = {}
+    batches: defaultdict[int, list[Batch]] = defaultdict(list)
     for part in range(num_parts):
-        for shard, name, place in json.loads(_spilled(task, part).read_text("utf-8")):
-            places.setdefault(shard, []).append((name, place))
+        for batch in map(Batch._make, json.loads(_spilled(task, part).read_text("utf-8"))):
+            batches[batch.shard].append(batch)
     for number in numbers:
-        if number in places:
+        if number in batches:
             kind, index = divmod(number, task.num_shards)
             path = task.folder / KINDS[kind] / shard_name("train", index, task.num_shards)
-            write_sorted(list(_read(task.folder, places[number])), path)
+            write_sorted(list(read_batches(task.folder, batches[number])), path)
         (task.folder / f"{number:05d}.done").touch()
-
-
-def _read(folder: Path, places: Sequence[tuple[str, int]]) -> Iterator[pa.RecordBatch]:
-    for name, place in places:
-        with pa.OSFile(str(folder / name), "rb") as file:
-            yield pa.ipc.open_file(file).get_batch(place)

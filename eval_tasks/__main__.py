@@ -12,7 +12,7 @@ PROGRAM = Program(
     name="python -m eval_tasks",
     about="Evaluate a model on benchmarks.",
     commands={
-        "run": "eval_tasks.commands:Run",
+        "run": "eval_tasks.run_command:Run",
         "score": "eval_tasks.commands:Score",
         "compare": "eval_tasks.commands:Compare",
         "explain": "eval_tasks.explain_command:Explain",
@@ -24,7 +24,7 @@ PROGRAM = Program(
         },
     },
     extra="eval",
-    default="eval_tasks.commands:Run",
+    default="eval_tasks.run_command:Run",
 )
 
 

@@ -66,7 +66,7 @@ ROOMS = {
         "tasks scoring",
         "run score_predictions inspect_tasks metrics",
         "commands",
-        "explain_command import_yaml",
+        "explain_command import_yaml run_command",
         "__main__",
     ],
     "experiments": [
@@ -107,6 +107,7 @@ LIGHT_MODULES = (
     "mmcr_bench.select.commands",
     "mmcr_bench.trust.commands",
     "eval_tasks.commands",
+    "eval_tasks.run_command",
     "mmcr_dataset.build_command",
     "training.run.model_card",
     "training.run.publish",

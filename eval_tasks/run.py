@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import itertools
 import json
+import logging
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,7 +25,7 @@ from eval_tasks.models.generation import GenerationSettings, LoadSettings
 from eval_tasks.models.model import Model, NoReply
 from eval_tasks.models.open_model import SERVED, open_model
 from eval_tasks.readers.adapters import gen_kwargs_of, wording_of
-from eval_tasks.rows.label_versions import Sources, label_version, labels_read
+from eval_tasks.rows.label_versions import Sources, label_marks, label_version, labels_read, short_version
 from eval_tasks.scoring import SEED, score_answered
 from eval_tasks.store.hand_in import write_hand_in
 from eval_tasks.store.journal import Journal, journal_name, reply_key
@@ -37,6 +38,7 @@ from mmcr_dataset.endpoint.ask_all import ask_all
 from mmcr_dataset.endpoint.thoughts import Split, split_thoughts
 
 JUDGE_LEDGER = "judge_ledger.sqlite3"
+log = logging.getLogger(__name__)
 LIBRARIES = ("torch", "transformers", "openai", "pyarrow", "pillow", "numpy")
 
 
@@ -168,7 +170,12 @@ def run(settings: RunSettings) -> dict[str, Any]:
         asked["labels"] = label_version(context.labels[task.name], records)
         if not all(one.sample.has_gold for one in scored):
             asked["hand_in"] = str(write_hand_in(settings.out, task.name, scored).relative_to(settings.out))
-        results["tasks"][task.name] = {**entry, **asked}
+        before, entry = results["tasks"].pop(task.name, None), {**entry, **asked}
+        if before is not None and any(one.startswith("labels: ") for one in label_marks([before, entry])):
+            log.warning(
+                "%s: this folder's earlier run read other labels: %s", task.name, short_version(before["labels"])
+            )
+        results["tasks"][task.name] = entry
     return store(settings.out, results, kept)
 
 
@@ -209,7 +216,7 @@ def store(out: Path, results: dict[str, Any], records: Sequence[dict[str, Any]])
 def _earlier(
     out: Path, identity: dict[str, Any], decoding: dict[str, Any], renewed: set[str]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Results and records of other tasks in the folder, for the same model.
+    """Results of the folder and records of its other tasks, for the same model.
 
     Raises:
         ValueError: the folder holds a run of another model or decoding.
@@ -222,7 +229,6 @@ def _earlier(
             f"{out} holds a run of {results['model']} with {results['decoding']}, this is {identity} with {decoding}; "
             "choose another --output_dir"
         )
-    results["tasks"] = {name: entry for name, entry in results["tasks"].items() if name not in renewed}
     return results, [record for record in read_records(out) if record["task"] not in renewed]
 
 
@@ -249,13 +255,13 @@ async def _answer_tasks(settings: RunSettings, context: RunContext, process: Pro
     async with context.model:
         answered = {}
         for task in settings.tasks:
-            found = task.samples(data.get(task.name), task.check_rules(settings.rules))
-            unique = _unique(task, itertools.islice(found, settings.limit))
-            samples = itertools.islice(unique, process.rank, None, process.world_size)
             worded = context.model.ask_with(wording_of(task.check_rules(settings.rules), task.name))
             context.worded[task.name] = worded
             in_words = replace(context, decoding=context.decoding | worded)
             with labels_read() as context.labels[task.name]:
+                found = task.samples(data.get(task.name), task.check_rules(settings.rules))
+                unique = _unique(task, itertools.islice(found, settings.limit))
+                samples = itertools.islice(unique, process.rank, None, process.world_size)
                 answered[task.name] = await answer_samples(task, samples, in_words)
     return answered
 

@@ -9,9 +9,11 @@ Shapes: G groups, P parts, R resamples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import comb
+from operator import attrgetter
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,21 @@ from mmcr_bench.intervals import (
     to_difference,
 )
 
+Key = TypeVar("Key")
 _MAX_CELLS = 4_000_000  # counts in memory at once: 32 MB
+
+
+def grouped(scored: Iterable[Scored], key: Callable[[Scored], Key]) -> dict[Key, list[Scored]]:
+    """The samples by their key, in order of appearance."""
+    of: dict[Key, list[Scored]] = {}
+    for one in scored:
+        of.setdefault(key(one), []).append(one)
+    return of
+
+
+def by_target(*fields: str) -> Callable[[Scored], tuple[str, ...]]:
+    """The key of samples that are alike in these fields of the target."""
+    return lambda one: tuple(str(one.sample.target[field]) for field in fields)
 
 
 def mean_total(scored: Iterable[Scored], metric: str, scale: float = 100.0, max_points: float = 1.0) -> Total:
@@ -51,6 +67,16 @@ def whole_unit(members: Sequence[Scored], metric: str, part: str = "") -> Unit:
     return Unit(units[0].group, 0.0 if is_lost else min(known), part, is_lost)
 
 
+def whole_units(
+    scored: Iterable[Scored],
+    metric: str,
+    part: str = "",
+    key: Callable[[Scored], object] = lambda one: one.sample.group,
+) -> list[Unit]:
+    """One unit, see `whole_unit`, for all samples of the same key; default of the same group."""
+    return [whole_unit(members, metric, part) for members in grouped(scored, key).values()]
+
+
 def macro_total(units: Sequence[Unit], scale: float = 100.0) -> Total:
     """Macro average: mean over the parts' means."""
     parts = dict.fromkeys(unit.part for unit in units)
@@ -61,9 +87,7 @@ def totals_by(
     scored: Iterable[Scored], key: str, metric: str = "accuracy", scale: float = 100.0, max_points: float = 1.0
 ) -> dict[str, Total]:
     """Mean of a metric for each value of a field of the target, in alphabetical order."""
-    of: dict[str, list[Scored]] = {}
-    for one in scored:
-        of.setdefault(str(one.sample.target.get(key) or "none"), []).append(one)
+    of = grouped(scored, lambda one: str(one.sample.target.get(key) or "none"))
     return {
         name: replace(mean_total(of[name], metric, scale, max_points), breakdown=key) for name in sorted(of, key=_order)
     }
@@ -78,10 +102,8 @@ def totals_by_subject(scored: Sequence[Scored], metric: str, scale: float, max_p
     """Mean of a metric for each domain and topic of the dialogues that name them."""
     found: dict[str, Total] = {}
     for field in ("domain", "topic"):
-        of: dict[str, list[Scored]] = {}
-        for one in scored:
-            if (value := getattr(one.sample.dialogue, field)) is not None:
-                of.setdefault(value, []).append(one)
+        subject = attrgetter(f"sample.dialogue.{field}")
+        of = grouped([one for one in scored if subject(one) is not None], subject)
         for value in sorted(of):
             total = mean_total(of[value], metric, scale, max_points)
             if field == "topic":  # the usual cluster: within one the dialogues are the clusters
@@ -97,9 +119,7 @@ def task_totals(task: Task, scored: Sequence[Scored], rules: str) -> dict[str, T
 
     pass@k is the chance that at least one of k answers is right (arXiv 2107.03374), for k = 1, 2, 4, ... and all.
     """
-    of: dict[int, list[Scored]] = {}
-    for one in scored:
-        of.setdefault(one.repeat, []).append(one)
+    of = grouped(scored, lambda one: one.repeat)
     if len(of) < 2:
         return task.totals(scored, rules)
     each = [task.totals(members, rules) for members in of.values()]
@@ -140,9 +160,8 @@ def totals_by_shape(task: Task, scored: Sequence[Scored], rules: str) -> dict[st
     metric = next(iter(task_totals(task, scored, rules)), "")
     found: dict[str, Total] = {}
     for field in ("images", "turns"):
-        of: dict[int, list[Scored]] = {}
-        for one in scored:
-            of.setdefault(len(getattr(one.sample.dialogue, field)), []).append(one)
+        members = attrgetter(f"sample.dialogue.{field}")
+        of = grouped(scored, lambda one: len(members(one)))  # noqa: B023  (called at once)
         for value in sorted(of) if len(of) > 1 else ():
             if metric in (totals := task_totals(task, of[value], rules)):
                 found[f"{metric}, {field} {value}"] = replace(totals[metric], breakdown=field)

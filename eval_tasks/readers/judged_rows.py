@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.multiple_choice import read_letter
@@ -84,13 +84,6 @@ class JudgedRows(ShortAnswerRows):
             f"{fence_reply(replies[0])}\n\n1 or 0:"
         )
 
-    def task(self, name: str, source: str | None, is_read_by_rules: bool = True) -> Task:
-        """The task of the benchmark.
-
-        Args:
-            name: name of the task.
-            source: docstring of its module.
-            is_read_by_rules: False if without a judge there is no score.
-        """
-        made = super().task(name, source)
-        return replace(made, judge="chat", to_judge=self.to_judge, read=self.read, is_read_by_rules=is_read_by_rules)
+    def task(self, name: str, source: str | None, **more: Any) -> Task:  # noqa: ANN401
+        """The task of the benchmark. Args: see `TableRows.task`."""
+        return super().task(name, source, judge="chat", to_judge=self.to_judge, read=self.read, **more)

@@ -12,6 +12,7 @@ from eval_tasks.readers.adapters import ADAPTER_RULES, ask_choice, to_dialogue
 from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.lmms_letters import read_by_priority
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, PAPER_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
+from eval_tasks.readers.table_rows import right_or_wrong
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import (
     cells_to_hand_in,
@@ -25,7 +26,7 @@ from eval_tasks.rows.hub_rows import (
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import to_list
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task, Total, Unit
-from eval_tasks.totals import macro_total, mean_total, totals_by, unit_of, whole_unit
+from eval_tasks.totals import grouped, macro_total, mean_total, totals_by, unit_of, whole_unit
 
 LETTER_DIRECTLY = "\nAnswer with the option's letter from the given choices directly."
 LMMS_FORM = "{question}\n{options}" + LETTER_DIRECTLY
@@ -267,8 +268,7 @@ class ChoiceRows:
 
     def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
         """1 for the right letter, None if neither rules nor judge find one. Args: see `Task.score`."""
-        said = self.read(sample, replies, rules, verdict)
-        return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+        return right_or_wrong(sample, self.read(sample, replies, rules, verdict))
 
     def read(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
         """The letter in a reply, else in the judge's verdict. Args: see `Task.score`."""
@@ -293,9 +293,7 @@ class ChoiceRows:
         return found
 
     def _circular_totals(self, scored: Sequence[Scored]) -> dict[str, Total]:
-        groups: dict[str, list[Scored]] = {}
-        for one in scored:
-            groups.setdefault(one.sample.group, []).append(one)
+        groups = grouped(scored, lambda one: one.sample.group)
         units = {group: whole_unit(members, "accuracy") for group, members in groups.items()}
         found = {"accuracy": Total(list(units.values()))}
         for level in self.levels:

@@ -5,21 +5,16 @@ Source: VLMEvalKit utils/vqa_eval.py and lmms-eval's task files, in their states
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from eval_tasks.readers.adapters import ADAPTER_RULES, ask_open, to_dialogue
+from eval_tasks.readers.adapters import ADAPTER_RULES
+from eval_tasks.readers.table_rows import TableRows
 from eval_tasks.readers.yes_no import ONE_WORD, vqa_punctuation
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import (
-    cells_to_hand_in,
-    images_of,
-    load_rows,
-    place_images,
-    require_cells,
-    with_gold,
-)
+from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.rows.table_files import to_list
-from eval_tasks.task import Points, Row, Sample, Scored, Task, Total
+from eval_tasks.task import Points, Row, Sample, Scored, Total
 from eval_tasks.totals import mean_total, totals_by
 
 RULES = ("vlmevalkit@2026-08",)
@@ -116,7 +111,7 @@ def vqa_accuracy(reply: str, golds: Sequence[str]) -> float:
     return sum(min(1.0, num / 3) for num in others) / len(wanted)
 
 
-class ShortAnswerRows:
+class ShortAnswerRows(TableRows):
     """Samples, points and totals of a benchmark of short answers.
 
     Args:
@@ -125,14 +120,11 @@ class ShortAnswerRows:
         scorer: points of a reply beside the gold answers.
         metric: name of the points.
         closing: what is asked after the question.
-        level: column with a total for each value.
-        question: (row, its question) -> what is asked; default the question.
-        rules: name of the scoring rules.
-        load: reads the rows, if they aren't the benchmark's own table.
-        task: name of the benchmark, if it is asked by the adapters of models too.
         earlier: points of a reply under their rules, if others.
-        group: column whose value clusters samples; default every sample alone.
+        more: see `TableRows`.
     """
+
+    id_columns = ("index", "questionId", "question_id", "id")
 
     def __init__(
         self,
@@ -141,31 +133,11 @@ class ShortAnswerRows:
         scorer: Scorer,
         metric: str,
         closing: str = ONE_WORD,
-        level: str = "category",
-        question: Callable[[Row, str], str] = lambda row, question: question,
-        rules: str = RULES[0],
-        load: Callable[[str | None], Iterable[Row]] | None = None,
-        task: str = "",
         earlier: Scorer | None = None,
-        group: str = "",
+        **more: Any,  # noqa: ANN401
     ) -> None:
-        self.group = group
-        self.asked_as = task
-        self.earlier = earlier or scorer
-        self.hub = hub
-        self.stem = stem
-        self.scorer = scorer
-        self.metric = metric
-        self.closing = closing
-        self.level = level
-        self.question = question
-        self.rules = rules
-        self.load = load or (lambda data: load_rows(data, hub, stem))
-
-    def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
-        """Every row as a sample; a split without answers is answered and not scored."""
-        for number, row, has_gold in with_gold(self.load(data), self.stem or "table"):
-            yield self.to_sample(row, rules, number, has_gold)
+        super().__init__(hub, stem, closing, **{"rules": RULES, **more})
+        self.scorer, self.metric, self.earlier = scorer, metric, earlier or scorer
 
     def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
         """The sample of a row; `answer` is one text or a list of them.
@@ -178,16 +150,7 @@ class ShortAnswerRows:
         golds = [str(one) for one in to_list(require_cells(row, ("answer",), place)[0], place)] if has_gold else []
         if has_gold and not golds:
             raise ValueError(f"{place}: the answer is an empty list, expected one or more")
-        sample_id = str(row.get("index", row.get("questionId", row.get("question_id", row.get("id", number)))))
-        images = images_of(row, place)
-        if rules in ADAPTER_RULES:
-            text = ask_open(str(question), self.asked_as, rules)
-        else:
-            text = place_images(self.question(row, str(question)) + self.closing, len(images))
-        target = {"answers": golds, self.level: row.get(self.level)}
-        target |= {} if has_gold else {"row": cells_to_hand_in(row)}
-        dialogue = to_dialogue(sample_id, images, text, golds[0] if golds else "", self.asked_as, rules)
-        return Sample(dialogue, target, str(row.get(self.group, sample_id)), has_gold=has_gold)
+        return self.make(row, rules, number, question, {"answers": golds}, golds[0] if golds else "", has_gold)
 
     def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
         """The scorer's points. Args: see `Task.score`."""
@@ -198,21 +161,3 @@ class ShortAnswerRows:
         """The mean, and the mean by category."""
         found = {self.metric: mean_total(scored, self.metric)}
         return found | totals_by([one for one in scored if one.sample.target[self.level]], self.level, self.metric)
-
-    def task(self, name: str, source: str | None) -> Task:
-        """The task of the benchmark.
-
-        Args:
-            name: name of the task.
-            source: docstring of its module.
-        """
-        return Task(
-            name,
-            (source or "").strip(),
-            self.samples,
-            self.score,
-            self.totals,
-            rules=(self.rules,),
-            adapter_rules=ADAPTER_RULES if self.asked_as else (),
-            to_sample=self.to_sample,
-        )

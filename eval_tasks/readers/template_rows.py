@@ -78,7 +78,7 @@ class TemplateRows(ShortAnswerRows):
 
         columns = (("image", visual),) if visual and visual != "image" else ()
         hub = HubRows(hub.name, hub.split, hub.config, hub.revision, columns)
-        super().__init__(hub, "", points, "exact_match", "", rules="lmms-eval", load=self._load)
+        super().__init__(hub, "", points, "exact_match", "", rules=("lmms-eval",), load=self._load)
         self.text, self.target, self.visual = text, target, visual
 
     def _load(self, data: str | None) -> Any:  # noqa: ANN401  (an iterator of rows, whose answers are templates)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from eval_tasks.readers.adapters import ADAPTER_RULES, ask_open, to_dialogue
+from eval_tasks.readers.table_rows import TableRows, right_or_wrong
 from eval_tasks.readers.yes_no import read_yes_no, yes_no_to_judge
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import images_of, load_rows, place_images, require_cells
+from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.task import Points, Row, Sample, Scored, Task, Total, Unit
 from eval_tasks.totals import mean_total, totals_by
 
@@ -15,80 +16,52 @@ RULES = ("vlmevalkit@2026-06",)
 GOLDS = {"yes": "yes", "no": "no", "true": "yes", "false": "no", "1": "yes", "0": "no"}
 
 
-class YesNoRows:
+class YesNoRows(TableRows):
     """Samples, points and totals of a benchmark of yes/no questions.
 
     Args:
         hub: its data set on the Hub.
         stem: its name in file names.
         closing: what is asked after the question.
-        level: column with a total for each value.
-        group: column whose value clusters samples; default every sample alone.
-        load: reads the rows, if they aren't the benchmark's own table.
         first: name of the metric that stands first.
-        reader: yes, no or None in a reply; default by the words, as VLMEvalKit.
-        rules: name of the scoring rules.
-        task: name of the benchmark, if it is asked by the adapters of models too.
+        reader: (reply, rules) -> yes, no or None; default by the words, as VLMEvalKit.
+        more: see `TableRows`.
     """
+
+    id_columns = ("index", "id", "idx")
 
     def __init__(
         self,
         hub: HubRows,
         stem: str,
         closing: str = " Please answer yes or no.",
-        level: str = "category",
-        group: str = "",
-        load: Callable[[str | None], Iterable[Row]] | None = None,
         first: str = "accuracy",
-        reader: Callable[[str], str | None] = lambda reply: read_yes_no(reply, RULES[0]),
-        rules: str = RULES[0],
-        task: str = "",
+        reader: Callable[[str, str], str | None] = lambda reply, rules: read_yes_no(reply, RULES[0]),
+        **more: Any,  # noqa: ANN401
     ) -> None:
-        self.asked_as = task
-        self.reader = reader
-        self.rules = rules
-        self.hub = hub
-        self.closing = closing
-        self.level = level
-        self.group = group
-        self.load = load or (lambda data: load_rows(data, hub, stem))
-        self.first = first
+        super().__init__(hub, stem, closing, **{"rules": RULES, **more})
+        self.first, self.reader = first, reader
 
-    def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
-        """Every row as a sample."""
-        for number, row in enumerate(self.load(data)):
-            yield self.to_sample(row, rules, number)
-
-    def to_sample(self, row: Row, rules: str, number: int) -> Sample:
+    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
         """The sample of a row.
 
         Raises:
             ValueError: a column is missing, or the gold is neither yes nor no.
         """
         place, row = f"row {number}", self.hub.renamed(row)
-        question, answer = require_cells(row, ("question", "answer"), place)
-        gold = GOLDS.get(str(answer).strip().rstrip(".").lower())
+        question, answer = require_cells(row, ("question", "answer") if has_gold else ("question", "question"), place)
+        gold = GOLDS.get(str(answer).strip().rstrip(".").lower()) if has_gold else ""
         if gold is None:
             raise ValueError(f"{place}: the answer is {answer!r}, expected yes or no")
-        sample_id = str(row.get("index", row.get("id", row.get("idx", number))))
-        images = images_of(row, place)
-        if rules in ADAPTER_RULES:
-            text = ask_open(str(question), self.asked_as, rules)
-        else:
-            text = place_images(str(question).rstrip() + self.closing, len(images))
-        target = {"answer": gold, self.level: row.get(self.level)}
-        group = str(row.get(self.group, sample_id))
-        dialogue = to_dialogue(sample_id, images, text, gold.capitalize(), self.asked_as, rules)
-        return Sample(dialogue, target, group)
+        return self.make(row, rules, number, str(question).rstrip(), {"answer": gold}, gold.capitalize(), has_gold)
 
     def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
         """1 for the right answer, None if there is none to read. Args: see `Task.score`."""
-        said = self.read(sample, replies, rules, verdict)
-        return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+        return right_or_wrong(sample, self.read(sample, replies, rules, verdict))
 
     def read(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
         """`yes` or `no` in a reply, else in the judge's verdict. Args: see `Task.score`."""
-        return self.reader(replies[0]) or read_yes_no(str(verdict or ""), RULES[0])
+        return self.reader(replies[0], rules) or read_yes_no(str(verdict or ""), RULES[0])
 
     def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
         """Accuracy, F1, precision and recall of yes, the share of yes, and accuracy by category."""
@@ -96,26 +69,10 @@ class YesNoRows:
         by_level = totals_by([one for one in scored if one.sample.target[self.level]], self.level)
         return {self.first: found.pop(self.first), **found, **by_level}
 
-    def task(self, name: str, source: str | None) -> Task:
-        """The task of the benchmark.
-
-        Args:
-            name: name of the task.
-            source: docstring of its module.
-        """
-        return Task(
-            name,
-            (source or "").strip(),
-            self.samples,
-            self.score,
-            self.totals,
-            judge="chat",
-            to_judge=yes_no_to_judge,
-            read=self.read,
-            rules=(self.rules,),
-            adapter_rules=ADAPTER_RULES if self.asked_as else (),
-            to_sample=self.to_sample,
-        )
+    def task(self, name: str, source: str | None, **more: Any) -> Task:  # noqa: ANN401
+        """The task of the benchmark. Args: see `TableRows.task`."""
+        judged = {"judge": "chat", "to_judge": yes_no_to_judge, "read": self.read}
+        return super().task(name, source, **judged, **more)
 
 
 def yes_totals(scored: Sequence[Scored]) -> dict[str, Total]:

@@ -6,10 +6,13 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from eval_tasks.rows.benchmark_table import HubRows, NotThere, benchmark_files
+from eval_tasks.rows.hub_place import hub_id, not_loaded
+from eval_tasks.rows.label_sums import REVISIONS
 from eval_tasks.rows.label_versions import note_hub
 from eval_tasks.rows.row_images import IMAGE_COLUMN, NAN_WORDS, has_no_image, rows_with_images, with_image_files
 from eval_tasks.rows.table_files import image_bytes, to_list
@@ -24,7 +27,7 @@ def load_rows(
     """The rows of a benchmark, images as undecoded bytes or base64.
 
     Args:
-        data: a file, a folder, or a Hub id; None for `hub`.
+        data: a file, a folder, or a Hub id with its revision (`ORG/NAME@REVISION`); None for `hub`.
         hub: the benchmark's default data set.
         stem: the benchmark's name in file names; None takes any single table of a folder.
         needs_image: tells the rows that can't be asked without an image; None for all rows of a named benchmark.
@@ -37,29 +40,40 @@ def load_rows(
         def needs_image(row: Row) -> bool:
             return stem is not None and not has_no_image(row)
 
-    if data is not None and (Path(data).exists() or data.startswith((".", "/")) or data.count("/") != 1):
-        for path in benchmark_files(Path(data), stem, hub):
-            yield from rows_with_images(path, needs_image, hub.renamed)
-        return
-    if data is None and stem is not None and (found := in_lmu_data(stem, hub)):
-        for path in found:
-            yield from rows_with_images(path, needs_image, hub.renamed)
-        return
-    from datasets import Features, load_dataset
+    found = (hub.name, hub.revision or REVISIONS.get(hub.name)) if data is None else hub_id(data)
+    if data is not None and found is None:
+        files = benchmark_files(Path(data), stem, hub)
+    else:
+        files = in_lmu_data(stem, hub) if data is None else []
+    for path in files:
+        yield from rows_with_images(path, needs_image, hub.renamed)
+    if not files and found is not None:
+        yield from _rows_of_hub(replace(hub, name=found[0], revision=found[1]), needs_image)
+
+
+def load_parts(data: str | None, parts: Sequence[HubRows], stem: str) -> Iterator[Row]:
+    """The rows of a table, or of every part (split or configuration) of a data set on the Hub, one after the other."""
+    is_table = in_lmu_data(stem, parts[0]) if data is None else hub_id(data) is None
+    for part in parts[:1] if is_table else parts:
+        yield from load_rows(data, part, stem)
+
+
+def _rows_of_hub(hub: HubRows, needs_image: Callable[[Row], bool]) -> Iterator[Row]:
+    from datasets import Features, load_dataset_builder
 
     try:
-        rows = load_dataset(data or hub.name, hub.config, split=hub.split, revision=None if data else hub.revision)
+        builder = load_dataset_builder(hub.name, hub.config, revision=hub.revision)
+        builder.download_and_prepare()
+        rows = builder.as_dataset(split=hub.split)
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{data or hub.name} can't be loaded from the Hub ({error}); pass --data FOLDER with its files"
-        ) from error
-    note_hub(data or hub.name, hub.config, rows.info.download_checksums or {})
+        raise not_loaded(hub.name, hub.revision, error, "FOLDER with its files") from error
+    note_hub(hub.name, hub.config, str(builder.hash))  # of a data set on the Hub: its commit
     other = [name for name, feature in rows.features.items() if type(feature).__name__ in ("Audio", "Pdf", "Video")]
     rows = rows.remove_columns(other)  # not asked, and decoding them takes further libraries
     rows = rows.cast(Features({name: _undecoded(feature) for name, feature in rows.features.items()}))
     for number, row in enumerate(rows, start=1):
         cells = hub.renamed({name: cell for name, cell in row.items() if cell is not None})
-        yield with_image_files(cells, Path(hub.name), f"{data or hub.name} row {number}", needs_image)
+        yield with_image_files(cells, Path(hub.name), f"{hub.name} row {number}", needs_image)
 
 
 def _undecoded(feature: Any) -> Any:  # noqa: ANN401  (a feature of datasets)
@@ -75,10 +89,10 @@ def _undecoded(feature: Any) -> Any:  # noqa: ANN401  (a feature of datasets)
     return Image(decode=False) if isinstance(feature, Image) else feature
 
 
-def in_lmu_data(stem: str, hub: HubRows) -> list[Path]:
+def in_lmu_data(stem: str | None, hub: HubRows) -> list[Path]:
     """The files of a benchmark in the folder that `LMUData` names in the environment; empty if it has none."""
     place = os.environ.get("LMUData")  # noqa: SIM112  (VLMEvalKit's spelling)
-    if not place:
+    if not place or stem is None:
         return []
     if not Path(place).is_dir():
         raise ValueError(f"LMUData={place} in the environment: no such folder; pass --data, or unset it")

@@ -1,6 +1,9 @@
-"""md5 sums of published tables: which version of a benchmark's labels a file holds.
+"""md5 sums of published tables and pinned revisions of the Hub: which version of a benchmark's labels a run reads.
 
-Source: the DATASET_MD5 tables of VLMEvalKit (commit e8e78f05, 18 August 2026), and their history
+Source of the sums: the DATASET_MD5 tables of VLMEvalKit (commit e8e78f05, 18 August 2026), and their history.
+Source of the revisions: public code that loads the same id at them (searched in November 2026), two or more
+repositories each; one for MM-MT-Bench, CountBenchQA, MMVet, RealWorldQA and SEED-Bench. lmms-lab-encoder's sets are
+lmms-lab's, moved with their history. MMMU_Pro's is of after July 2026, when its labels changed.
 """
 
 from __future__ import annotations
@@ -73,3 +76,31 @@ EARLIER = {  # md5 -> (table, why it was replaced)
     "7cb2323950d71f049df70e5162062af3": ("SEEDBench2_Plus", "until 2025-06"),
     "92321028d2bc29040284b6674721e48f": ("RealWorldQA", "until 2024-12"),
 }
+REVISIONS = dict(
+    line.split()
+    for line in """
+AI4Math/MathVista 2b6ad69445fbb5695c9b165475e8decdbeb97747
+BLINK-Benchmark/BLINK a3666eb249237ba3d5eca8db21176cc47967e040
+Lin-Chen/MMStar bc98d668301da7b14f648724866e57302778ab27
+MMMU/MMMU_Pro 563f3e84bb3b90893083a1f039cfa13077f2302b
+echo840/OCRBench 92a54bd1384387c178d5a07140a2d85e0a3d12e1
+lmms-lab-encoder/ChartQA 9e63b7df1592a1c2158e735cc1725454aef0d6d9
+lmms-lab-encoder/DocVQA 539088ef8a8ada01ac8e2e6d4e372586748a265e
+lmms-lab-encoder/HallusionBench cd417161857aefb23d878d42cf1bb53aa9dd646f
+lmms-lab-encoder/MMBench 56ba1af8954932c4804bd3f522e05ed96e63b654
+lmms-lab-encoder/MME d6c9023f017b564f7b3ccccf5348166bce8fdbcd
+lmms-lab-encoder/MMMU 364f2e2eb107b36e07ff4c5a15f5947a759cef47
+lmms-lab-encoder/MMVet b310d12d0d9e765db953da28a7ef7ff43620dc83
+lmms-lab-encoder/POPE 4db1276663dfa5eb8ad16a52d24c31a09e470896
+lmms-lab-encoder/RealWorldQA 907c4e5228fd1703c710ed937601cb5f89ab8d5c
+lmms-lab-encoder/SEED-Bench 74c4ea0cee96786739e4ccb97d227818a05ae752
+lmms-lab-encoder/ScienceQA 69dd4d6b67373d38f96a5badd5d24d0eb5bcdc50
+lmms-lab-encoder/ai2d c83a9b9692933aff8349157c88a413df9d02c4e5
+lmms-lab-encoder/textvqa 9c0699cd19768ac5ab97568f6b3cbac4c0062884
+lmms-lab-encoder/vstar-bench b44023b4dca749ed8a76b85eb576627d05a1c174
+mistralai/MM-MT-Bench 0d94c4edef2c971a37c1407a9b99dcdf9003410b
+nyu-visionx/CV-Bench bc284db50d036958861cb60cdd7b77612052ce0d
+vikhyatk/CountBenchQA 76d600309e9d6147bd3713b4cd431518ac1206c8
+""".split("\n")
+    if line
+)

@@ -12,12 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.rows.label_sums import EARLIER, PUBLISHED
+from eval_tasks.rows.label_sums import EARLIER, PUBLISHED, REVISIONS
 
 Sources = dict[str, str]  # file or Hub id -> md5 or revision
 _READ: ContextVar[Sources | None] = ContextVar("label_sources", default=None)
 _MANY = 8  # files; more are named by one sum
-_COMMIT = re.compile(r"@([0-9a-f]{40})/")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @contextmanager
@@ -39,11 +39,10 @@ def note_table(path: Path) -> None:
         found[path.name if found.get(path.name, sum_) == sum_ else str(path)] = sum_
 
 
-def note_hub(name: str, config: str | None, checksums: Iterable[str]) -> None:
-    """Note rows of the Hub: their revision, from the addresses that they were loaded from."""
+def note_hub(name: str, config: str | None, commit: str) -> None:
+    """Note rows of the Hub by the commit that they were loaded from."""
     if (found := _READ.get()) is not None:
-        commits = {match[1] for address in checksums if (match := _COMMIT.search(address))}
-        found[f"{name}/{config}" if config else name] = "revision " + (", ".join(sorted(commits)) or "unknown")
+        found[f"{name}/{config}" if config else name] = f"revision {commit if _COMMIT.fullmatch(commit) else 'unknown'}"
 
 
 @lru_cache(maxsize=256)
@@ -60,17 +59,24 @@ def label_version(sources: Sources, records: Iterable[Mapping[str, Any]]) -> dic
         records: the task's records of samples.jsonl.
 
     Returns:
-        `read`: file -> md5 (or Hub id -> revision); `answers_sha256` of all ids and targets; `other`: what makes it
-        another version than the published one, empty if nothing does or no sum is published.
+        `read`: file -> md5 (or Hub id -> revision); `answers_sha256` of all ids and targets, `images_sha256` of all ids
+        and images; `other`: what makes it another version than the published one, empty if nothing does or no sum is
+        published.
     """
-    answers = sorted(json.dumps([record["id"], record["target"]], sort_keys=True) for record in records)
-    digest = hashlib.sha256(json.dumps(answers).encode()).hexdigest()[:16]
+    found = [(one["id"], one["target"], [image["sha256"] for image in one["dialogue"]["images"]]) for one in records]
     others = [said for name, sum_ in sources.items() if (said := _other(name, sum_))]
     shown = dict(sources)
     if len(shown) > _MANY:
         of_all = hashlib.md5("".join(sorted(shown.values())).encode(), usedforsecurity=False).hexdigest()
         shown = {f"{len(shown)} files": of_all}
-    return {"read": shown, "answers_sha256": digest, "other": "; ".join(others)}
+    sums = {"answers_sha256": _sum((name, gold) for name, gold, _ in found)}
+    sums |= {"images_sha256": _sum((name, images) for name, _, images in found)}
+    return {"read": shown, **sums, "other": "; ".join(others)}
+
+
+def _sum(pairs: Iterable[tuple[str, Any]]) -> str:
+    lines = sorted(json.dumps(pair, sort_keys=True) for pair in pairs)
+    return hashlib.sha256(json.dumps(lines).encode()).hexdigest()[:16]
 
 
 def _other(name: str, sum_: str) -> str:
@@ -78,6 +84,9 @@ def _other(name: str, sum_: str) -> str:
     if sum_ in EARLIER:
         table, why = EARLIER[sum_]
         return f"{name} is {table} as published {why}"
+    pinned = f"revision {REVISIONS.get('/'.join(name.split('/')[:2]))}"
+    if sum_.startswith("revision ") and sum_ != pinned and not pinned.endswith("None"):
+        return f"{name} is of {sum_}, the pinned one is {pinned.removeprefix('revision ')}"
     wanted = PUBLISHED.get(Path(name).stem)
     if wanted is None or sum_ == wanted or sum_ in PUBLISHED.values() or not name.endswith(".tsv"):
         return ""
@@ -93,8 +102,8 @@ def short_version(labels: Mapping[str, Any]) -> str:
 def label_marks(entries: Iterable[Mapping[str, Any] | None]) -> list[str]:
     """What sets the labels of a task apart, for each of several runs; empty where nothing does.
 
-    Labels are apart if they are another version than the published one, or if the runs read other files and other
-    answers to as many samples.
+    Labels are apart if they are another version than the published one, or if the runs read other files with other
+    content: other answers or images of as many samples, or other prompts under the same rules.
     """
     found = [entry or {} for entry in entries]
     marks = []
@@ -104,10 +113,17 @@ def label_marks(entries: Iterable[Mapping[str, Any] | None]) -> list[str]:
             marks.append("")
             continue
         rivals = [one for one in found if one.get("labels") and one["num_samples"] == entry["num_samples"]]
-        is_apart = any(
-            one["labels"]["read"] != labels["read"] and one["labels"]["answers_sha256"] != labels["answers_sha256"]
-            for one in rivals
-        )
+        is_apart = any(one["labels"]["read"] != labels["read"] and _differ(one, entry) for one in rivals)
         said = f"another version of the labels: {short_version(labels)}" if labels["other"] else ""
         marks.append(said or (f"labels: {short_version(labels)}" if is_apart else ""))
     return marks
+
+
+def _differ(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """True if the tables of two runs differ in their answers, images or questions."""
+    sums = [
+        (one["labels"]["answers_sha256"], one["labels"].get("images_sha256"), one.get("prompts_sha256"))
+        for one in (a, b)
+    ]
+    known = 3 if a.get("rules") == b.get("rules") else 2  # other rules ask otherwise
+    return any(None not in pair and pair[0] != pair[1] for pair in list(zip(*sums, strict=True))[:known])

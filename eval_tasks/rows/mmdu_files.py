@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from eval_tasks.rows.label_versions import note_hub
+from eval_tasks.rows.hub_place import hub_folder, hub_id
 from mmcr_dataset.record.paths import find_inside, is_inside
 
 HUB = "laolao77/MMDU"
@@ -27,26 +27,16 @@ def find_mmdu(data: str | None) -> Path:
     Raises:
         ValueError: it can't be loaded from the Hub.
     """
-    if data is not None and (Path(data).exists() or data.startswith((".", "/")) or data.count("/") != 1):
-        return Path(data)
     if data is None:
         place = os.environ.get("LMUData")  # noqa: SIM112  (VLMEvalKit's spelling)
         for path in (Path(place) / "MMDU.tsv" if place else None, Path("mmdu")):
             if path is not None and path.exists():
                 return path
-    name = data or HUB
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
+    found = hub_id(data or HUB)
+    if found is None:
+        return Path(data or HUB)
     patterns = ["benchmark.json", "*.tsv", "*.zip", *(f"*{suffix}" for suffix in _SUFFIXES)]
-    try:
-        folder = Path(snapshot_download(name, repo_type="dataset", allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ValueError(
-            f"{name} can't be loaded from the Hub ({error}); pass --data FOLDER with benchmark.json and its images"
-        ) from error
-    note_hub(name, None, [f"@{folder.name}/"])  # a snapshot's folder is named for its commit
-    return folder
+    return hub_folder(*found, "FOLDER with benchmark.json and its images", patterns)
 
 
 def images_of_folder(folder: Path) -> dict[str, Read]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_place import hub_id
 from eval_tasks.rows.hub_rows import load_rows
 from eval_tasks.rows.row_images import has_no_image
 from eval_tasks.task import Row
@@ -30,7 +31,10 @@ def read_place(data: str) -> tuple[str, HubRows]:
         raise ValueError(f"--data {data}: expected PLACE?NAME=COLUMN&..., with NAME one of {', '.join(known)}")
     named = dict(pairs)
     columns = tuple((name, named[name]) for name in COLUMNS if name in named)
-    return place, HubRows(place, named.get("split", "test"), named.get("config"), named.get("revision"), columns)
+    name, revision = hub_id(place) or (place, None)
+    return name, HubRows(
+        name, named.get("split", "test"), named.get("config"), named.get("revision", revision), columns
+    )
 
 
 def read_own_table(data: str | None, required: Sequence[str]) -> Iterator[Row]:
@@ -48,9 +52,8 @@ def read_own_table(data: str | None, required: Sequence[str]) -> Iterator[Row]:
             "this task asks a table of yours: pass --data TASK=FILE, TASK=FOLDER or TASK=ORG/NAME?split=test"
         )
     place, hub = read_place(data)
-    is_local = Path(place).exists() or place.startswith((".", "/")) or place.count("/") != 1
     renamed = [name for name, _ in hub.columns]
-    rows = load_rows(place if is_local else None, hub, needs_image=lambda row: not has_no_image(row))
+    rows = load_rows(None if hub_id(place) else place, hub, needs_image=lambda row: not has_no_image(row))
     for number, row in enumerate(rows):
         if number == 0:  # a later row may have an empty cell, which its task names
             for name in dict.fromkeys((*required, *renamed)):

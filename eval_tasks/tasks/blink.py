@@ -11,12 +11,12 @@ read, and VLMEvalKit's table of before May 2026 is said to be another version.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import in_lmu_data, load_rows
-from eval_tasks.task import Row
+from eval_tasks.rows.hub_rows import load_parts
 
 CONFIGS = (
     *("Art_Style", "Counting", "Forensic_Detection", "Functional_Correspondence", "IQ_Test", "Jigsaw"),
@@ -25,15 +25,6 @@ CONFIGS = (
 )
 COLUMNS = (("category", "sub_task"), ("index", "idx"))
 HUB = HubRows("BLINK-Benchmark/BLINK", "val", columns=COLUMNS)
-
-
-def load(data: str | None) -> Iterator[Row]:
-    """The rows of a table, or of every configuration on the Hub."""
-    if data is not None or in_lmu_data("BLINK", HUB):
-        yield from load_rows(data, HUB, "BLINK")
-        return
-    for config in CONFIGS:
-        yield from load_rows(HUB.name, HubRows(HUB.name, HUB.split, config, columns=COLUMNS), "BLINK")
-
-
-TASK = choice_task("blink", __doc__, ChoiceRows(HUB, load=load, interleaved=True), VLMEVALKIT)
+PARTS = [replace(HUB, config=config) for config in CONFIGS]
+LOAD = partial(load_parts, parts=PARTS, stem="BLINK")
+TASK = choice_task("blink", __doc__, ChoiceRows(HUB, load=LOAD, interleaved=True), VLMEVALKIT)

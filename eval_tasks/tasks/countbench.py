@@ -26,6 +26,6 @@ def points(reply: str, golds: Sequence[str]) -> float:
 
 HUB = HubRows("vikhyatk/CountBenchQA", "test", columns=(("answer", "number"),))
 ROWS = ShortAnswerRows(
-    HUB, "CountBench", points, "accuracy", "", question=lambda row, text: ASKED + text.strip(), rules="lmms-eval@0.7"
+    HUB, "CountBench", points, "accuracy", "", question=lambda row, text: ASKED + text.strip(), rules=("lmms-eval@0.7",)
 )
 TASK = ROWS.task("countbench", __doc__)

@@ -10,12 +10,11 @@ read as VLMEvalKit does (image_mcq.py, August 2026).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
-from eval_tasks.readers.multiple_choice import ChoiceRows, choice_task
+from eval_tasks.readers.multiple_choice import ChoiceRows, asked_with, choice_task
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import load_rows, require_cells, single_turn_dialogue
+from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.task import Row, Sample, Scored, Total
 from eval_tasks.totals import unit_of
 
@@ -23,43 +22,26 @@ WEIGHTS = {"ADE20K": 25.0, "COCO": 25.0, "Omni3D": 50.0}
 HUB = HubRows("nyu-visionx/CV-Bench", "test", "default", columns=(("index", "idx"), ("category", "source")))
 
 
-def load(data: str | None) -> Iterator[Row]:
-    """The rows of a table."""
-    return load_rows(data, HUB, "CV-Bench")
+class PromptRows(ChoiceRows):
+    """The rows, asked with their own prompts."""
+
+    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
+        """The sample of a row.
+
+        Raises:
+            ValueError: a column is missing, or the source is another one.
+        """
+        prompt, source = require_cells(row := self.hub.renamed(row), ("prompt", "category"), f"row {number}")
+        if source not in WEIGHTS:
+            raise ValueError(f"row {number}: source {source!r}, expected one of {', '.join(WEIGHTS)}")
+        return asked_with(super().to_sample(row, rules, number, has_gold), str(prompt))
+
+    def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+        """The weighted accuracy, unless a source is missing (--limit), and that of rows and sources."""
+        units = [unit_of(one, "accuracy", str(one.sample.target["category"])) for one in scored]
+        weighted = {"CV-Bench": Total(units, WEIGHTS)} if {unit.part for unit in units} == set(WEIGHTS) else {}
+        return weighted | super().totals(scored, rules)
 
 
-ROWS = ChoiceRows(HUB, load=load)
-
-
-def to_sample(row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
-    """The sample of a row, asked with its own prompt.
-
-    Raises:
-        ValueError: a column is missing, or the source is another one.
-    """
-    prompt, source = require_cells(row := HUB.renamed(row), ("prompt", "category"), f"row {number}")
-    if source not in WEIGHTS:
-        raise ValueError(f"row {number}: source {source!r}, expected one of {', '.join(WEIGHTS)}")
-    sample = ROWS.to_sample(row, rules, number, has_gold)
-    dialogue = sample.dialogue
-    asked = single_turn_dialogue(dialogue.id, dialogue.images, str(prompt), dialogue.references[0])
-    return replace(sample, dialogue=asked)
-
-
-def samples(data: str | None, rules: str) -> Iterator[Sample]:
-    """Every row as a sample."""
-    for number, row in enumerate(load(data)):
-        require_cells(row, ("question",), f"row {number}")
-        yield to_sample(row, rules, number)
-
-
-def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """The weighted accuracy, unless a source is missing (--limit), and that of rows and sources."""
-    units = [unit_of(one, "accuracy", str(one.sample.target["category"])) for one in scored]
-    weighted = {"CV-Bench": Total(units, WEIGHTS)} if {unit.part for unit in units} == set(WEIGHTS) else {}
-    return weighted | ROWS.totals(scored, rules)
-
-
-TASK = replace(
-    choice_task("cv_bench", __doc__, ROWS, ("vlmevalkit@2026-08",)), samples=samples, to_sample=to_sample, totals=totals
-)
+ROWS = PromptRows(HUB, stem="CV-Bench")
+TASK = choice_task("cv_bench", __doc__, ROWS, ("vlmevalkit@2026-08",))

@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 
 from eval_tasks.readers.mmmu_answer import read_choice
 from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, ChoiceRows, asked_with, choice_task, options_of
 from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_place import hub_id
 from eval_tasks.rows.hub_rows import load_rows, require_cells
 from eval_tasks.task import Row, Sample, Scored, Total
 from eval_tasks.totals import macro_total, unit_of
@@ -31,13 +33,12 @@ HUB = HubRows("M4U-Benchmark/M4U", "science_en", columns=COLUMNS)
 
 def load(data: str | None) -> Iterator[Row]:
     """The rows of a table, or of every split on the Hub."""
-    if data is not None:
+    if data is not None and hub_id(data) is None:
         yield from load_rows(data, HUB, "M4U")
         return
-    for field in FIELDS:
-        for language in CLOSINGS:
-            for row in load_rows(HUB.name, replace(HUB, split=f"{field}_{language}"), "M4U"):
-                yield {"field": field, "language": language, **row}
+    for field, language in product(FIELDS, CLOSINGS):
+        for row in load_rows(data or HUB.name, replace(HUB, split=f"{field}_{language}"), "M4U"):
+            yield {"field": field, "language": language, **row}
 
 
 class M4uRows(ChoiceRows):

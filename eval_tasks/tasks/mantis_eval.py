@@ -90,5 +90,5 @@ class MantisRows(ShortAnswerRows):
         return super().to_sample(with_options(self.hub.renamed(row)), rules, number, has_gold)
 
 
-ROWS = MantisRows(HUB, "Mantis-Eval", points, "accuracy", "", question=ask, rules="lmms-eval@0.7", load=load)
+ROWS = MantisRows(HUB, "Mantis-Eval", points, "accuracy", "", question=ask, rules=("lmms-eval@0.7",), load=load)
 TASK = ROWS.task("mantis_eval", __doc__)

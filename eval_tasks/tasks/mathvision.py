@@ -46,5 +46,5 @@ class VisionRows(JudgedRows):
 
 
 HUB = HubRows("MathLLMs/MathVision", "test", columns=(("category", "subject"),))
-ROWS = VisionRows(HUB, "MathVision", plain_points, "accuracy", "", question=ask, rules="lmms-eval@0.7")
+ROWS = VisionRows(HUB, "MathVision", plain_points, "accuracy", "", question=ask, rules=("lmms-eval@0.7",))
 TASK = ROWS.task("mathvision", __doc__)

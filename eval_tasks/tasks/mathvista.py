@@ -7,62 +7,55 @@ Metric: accuracy of the answer extracted from the reply · Paper: arXiv 2310.022
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from string import ascii_uppercase
 
-from eval_tasks.readers.adapters import ADAPTER_RULES, SHORT_WORDS, ask_open, to_dialogue
+from eval_tasks.readers.adapters import SHORT_WORDS, ask_open
 from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.math_answer import is_plain_answer, normal_answer, read_answer
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import STEP_BY_STEP, asks_for_reasons, final_answer
+from eval_tasks.readers.table_rows import TableRows
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import (
-    cells_to_hand_in,
-    images_of,
-    load_rows,
-    require_cells,
-    with_gold,
-)
+from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.rows.predictions import join_gold, read_predictions, read_rows
 from eval_tasks.rows.table_files import load_json, to_list
-from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
+from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Total
 from eval_tasks.totals import mean_total, totals_by
 
 HUB = HubRows("AI4Math/MathVista", "testmini")
 
 
-def samples(data: str | None, rules: str) -> Iterator[Sample]:
-    """Every row as a sample."""
-    for number, row, has_gold in with_gold(load_rows(data, HUB, "MathVista"), "MathVista"):
-        yield to_sample(row, rules, number, has_gold)
+class VistaRows(TableRows):
+    """The rows; the image is `decoded_image` on the Hub, where `image` is a path."""
 
+    id_columns = ("pid", "index")
 
-def to_sample(row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
-    """The sample of a row; the image is `decoded_image` on the Hub, where `image` is a path."""
-    place = f"MathVista row {number}"
-    (question,) = require_cells(row, ("query" if "query" in row else "question",), place)
-    answer = require_cells(row, ("answer",), place)[0] if has_gold else ""
-    choices = [str(one) for one in to_list(row.get("choices"), place)]
-    metadata = row.get("metadata") or {}
-    target = {
-        "answer": str(answer),
-        "choices": choices,
-        "answer_option": row.get("answer_option") or _letter(str(answer), choices),
-        "question_type": row.get("question_type", "multi_choice" if choices else "free_form"),
-        "answer_type": row.get("answer_type", "text"),
-        "precision": row.get("precision"),
-        "task": row.get("task", metadata.get("task")),
-    }
-    if "decoded_image" in row:
-        row = {**row, "image": row["decoded_image"]}
-    is_path = isinstance(row.get("image"), str) and "/" in row["image"][:12]  # of a prediction file
-    images = [] if is_path else images_of(row, place)
-    sample_id = str(row.get("pid", row.get("index", number)))
-    text = ask_open(str(question), "mathvista", rules) + (STEP_BY_STEP if asks_for_reasons("mathvista", rules) else "")
-    dialogue = to_dialogue(sample_id, images, text, str(answer), "mathvista", rules)
-    target |= {} if has_gold else {"row": cells_to_hand_in(row)}
-    return Sample(dialogue, target, group=sample_id, has_gold=has_gold)
+    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
+        """The sample of a row. Raises: ValueError, a column is missing."""
+        place = f"MathVista row {number}"
+        (question,) = require_cells(row, ("query" if "query" in row else "question",), place)
+        answer = str(require_cells(row, ("answer",), place)[0]) if has_gold else ""
+        choices = [str(one) for one in to_list(row.get("choices"), place)]
+        task = row.get("task", (row.get("metadata") or {}).get("task"))
+        target = {
+            "answer": answer,
+            "choices": choices,
+            "answer_option": row.get("answer_option") or _letter(answer, choices),
+            "question_type": row.get("question_type", "multi_choice" if choices else "free_form"),
+            "answer_type": row.get("answer_type", "text"),
+            "precision": row.get("precision"),
+        }
+        image = row.get("decoded_image", row.get("image"))
+        is_path = isinstance(image, str) and "/" in image[:12]  # of a prediction file
+        shown = {**row, "task": task, "image": [] if is_path else image}
+        return self.make(shown, rules, number, question, target, answer, has_gold)
+
+    def asked(self, row: Row, question: str, rules: str, num_images: int) -> str:
+        """The prompt of a question by the rules of a harness."""
+        return ask_open(question, "mathvista", rules) + (STEP_BY_STEP if asks_for_reasons("mathvista", rules) else "")
 
 
 def _letter(answer: str, choices: Sequence[str]) -> str | None:
@@ -135,17 +128,6 @@ def predictions(path: Path, data: str | None) -> Predictions:
     return Predictions(rows, rules="official", left_out=left_out)
 
 
-TASK = Task(
-    "mathvista",
-    (__doc__ or "").strip(),
-    samples,
-    score,
-    totals,
-    judge="chat",
-    to_judge=to_judge,
-    read=read,
-    rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
-    adapter_rules=ADAPTER_RULES,
-    to_sample=to_sample,
-    predictions=predictions,
-)
+ROWS = VistaRows(HUB, "MathVista", level="task", rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"), task="mathvista")
+JUDGED = {"judge": "chat", "to_judge": to_judge, "read": read}
+TASK = replace(ROWS.task("mathvista", __doc__, **JUDGED, predictions=predictions), score=score, totals=totals)

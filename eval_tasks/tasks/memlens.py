@@ -21,6 +21,6 @@ ROWS = JudgedRows(
     "accuracy",
     "",
     question=lambda row, question: question.replace("<image token>", "<image>"),
-    rules="mmcr@2026-11",
+    rules=("mmcr@2026-11",),
 )
 TASK = ROWS.task("memlens", __doc__, is_read_by_rules=False)

@@ -43,4 +43,6 @@ def points(reply: str, golds: Sequence[str]) -> float:
 
 
 HUB = HubRows("VLLMs/MIRB-hf", "test", columns=COLUMNS)
-TASK = ShortAnswerRows(HUB, "MIRB", points, "accuracy", "", question=ask, rules="lmms-eval@0.7").task("mirb", __doc__)
+TASK = ShortAnswerRows(HUB, "MIRB", points, "accuracy", "", question=ask, rules=("lmms-eval@0.7",)).task(
+    "mirb", __doc__
+)

@@ -11,7 +11,6 @@ own earlier error, fresh, unread); the last question in three tellings and with 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +18,13 @@ from pathlib import Path
 from eval_tasks.exact.mmdu_form import read_replies
 from eval_tasks.exact.points import points_of, read_answers, with_points
 from eval_tasks.exact.totals import ALONE, HISTORY, IMAGE, OWN, RESOLVED, TRUE, exact_totals, questions_of
+from eval_tasks.rows.hub_place import hub_folder, hub_id
 from eval_tasks.task import Points, Sample, Scored, Task, Total
 from mmcr_bench.exact.exact_set import ExactItem, read_exact, to_json, word
 from mmcr_dataset.record.dialogue import DialogueImage
 
 DEFAULT_FOLDER = "mmcr-exact"
 RULES = ("exact@1",)
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _KINDS = {"resolved": RESOLVED, "alone": ALONE, "history": HISTORY, "image": IMAGE}  # of roles with one sample
 
 
@@ -47,25 +46,15 @@ def _find_folder(place: str) -> Path:
     Raises:
         ValueError: there is neither.
     """
-    folder = Path(place)
+    folder, found = Path(place), hub_id(place)
     if folder.is_dir():
         return folder
-    if _HUB_ID.fullmatch(place) is None:
+    if found is None:
         raise ValueError(
             f"{folder}: no such folder; build the public set with `python -m mmcr_bench exact build --public "
             f"--output_dir {folder}`, a private one with --seed N instead of --public, or name another with --data"
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    try:
-        return Path(snapshot_download(place, repo_type="dataset"))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        raise ValueError(f"{place}: no such folder, and the Hub has no such data set ({_first_line(error)})") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", maxsplit=1)[0]
+    return hub_folder(*found, "FOLDER of a built set")
 
 
 def _read_groups(folder: Path) -> list[list[ExactItem]]:

@@ -15,16 +15,20 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from eval_tasks.readers.judged_answer import fence_reply
+from eval_tasks.readers.turn_points import points_by_turn
 from eval_tasks.rows.hub_rows import require_cells, to_text
 from eval_tasks.rows.mmdu_files import Read, find_mmdu, images_of_folder, read_image
 from eval_tasks.rows.table_files import image_bytes, load_json, read_table, to_list
 from eval_tasks.task import Points, Sample, Scored, Task, Total, Unit
+from eval_tasks.totals import grouped
 from mmcr_bench.judge.mmdu_rubric import MMDU_BANDS, MMDU_KEYS
+from mmcr_bench.judge.verdict import read_flat
 from mmcr_dataset.record.dialogue import Block, Dialogue, DialogueImage, Turn
 
 MARK = "<ImageHere>"
@@ -35,7 +39,6 @@ _DICTIONARY = re.compile(r"\{[^{}]*\}")
 LENGTHS = (2000, 4000, 8000, 16000)  # tokens; the published set has 8.2k on average, 18k at most
 IMAGE_TOKENS = 256  # of an image, as in Table 1 of a data set's card
 _TOKEN = re.compile(r"\w+|[^\w\s]")
-_PAIR = re.compile(r"\s*(['\"])([^'\"]+)\1\s*:\s*([0-9]{1,2})\s*(?:,|\Z)")
 
 
 def samples(data: str | None, rules: str) -> Iterator[Sample]:
@@ -135,19 +138,10 @@ def read_scores(verdict: str, reply: str) -> dict[str, int] | None:
 
 
 def _to_scores(dictionary: str) -> dict[str, int] | None:
-    body = dictionary[1:-1]
-    pairs: list[tuple[str, str]] = []
-    place, end = 0, len(body.rstrip())
-    while place < end and (pair := _PAIR.match(body, place)):
-        pairs.append((pair[2], pair[3]))
-        place = pair.end()
-    scores = {key: int(score) for key, score in pairs}
-    is_whole = place >= end and len(pairs) == len(scores)
-    if (
-        not is_whole
-        or scores.keys() != set(MMDU_KEYS.values())
-        or not all(1 <= score <= 10 for score in scores.values())
-    ):
+    pairs = read_flat(dictionary) or []
+    scores = dict(pairs)
+    is_whole = len(pairs) == len(scores) and scores.keys() == set(MMDU_KEYS.values())
+    if not is_whole or not all(isinstance(value, int) and 1 <= value <= 10 for value in scores.values()):
         return None
     return {name: scores[key] for name, key in MMDU_KEYS.items()}
 
@@ -183,9 +177,7 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
 
 def _by_length(scored: Sequence[Scored]) -> dict[str, Total]:
     """The overall score by tokens of a dialogue: words and punctuation of its questions and references, and images."""
-    of: dict[int, list[Scored]] = {}
-    for one in scored:
-        of.setdefault(bisect_right(LENGTHS, count_dialogue_tokens(one.sample.dialogue)), []).append(one)
+    of = grouped(scored, lambda one: bisect_right(LENGTHS, count_dialogue_tokens(one.sample.dialogue)))
     if len(of) < 2:
         return {}
     edges = [f"{edge // 1000}k" for edge in LENGTHS]
@@ -213,12 +205,6 @@ def _units(one: Scored, name: str) -> list[Unit]:
     return units + [Unit(one.sample.group, 0.0, is_lost=True)] * (num_turns - num_judged)
 
 
-def by_turn(one: Scored) -> list[float | None]:
-    """The overall score of each turn, None for an unjudged one."""
-    points = [one.points.get(f"turn {turn + 1}") for turn in range(int(one.sample.target["num_turns"]))]
-    return [None if value is None else SCALE * value for value in points]
-
-
 def figure(runs: Mapping[str, Path], out: Path) -> None:
     """The overall score by turn, number of images and length of the dialogue. Args: see `Task.figure`."""
     from eval_tasks.report.shape_curves import draw_curves
@@ -236,7 +222,7 @@ TASK = Task(
     verdict_keys=tuple(MMDU_KEYS.values()),
     to_judge=to_judge,
     read=read,
-    by_turn=by_turn,
+    by_turn=partial(points_by_turn, max_points=10.0),
     is_read_by_rules=False,
     max_judge_tokens=MAX_JUDGE_TOKENS,
     rules=("official",),

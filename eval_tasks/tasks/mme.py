@@ -11,59 +11,39 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from eval_tasks.readers.adapters import ADAPTER_RULES, ask_open, to_dialogue
+from eval_tasks.readers.adapters import ask_open
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES
-from eval_tasks.readers.yes_no import ONE_WORD, yes_no_of, yes_no_to_judge
+from eval_tasks.readers.yes_no import ONE_WORD, read_yes_no
+from eval_tasks.readers.yes_no_rows import YesNoRows
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells
+from eval_tasks.rows.hub_rows import load_rows, require_cells
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import read_table
-from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total, Unit
-from eval_tasks.totals import unit_of, whole_unit
+from eval_tasks.task import Prediction, Predictions, Row, Sample, Scored, Total, Unit
+from eval_tasks.totals import grouped, unit_of, whole_units
 
 HUB = HubRows("lmms-lab-encoder/MME", "test")
 COGNITION = ("code_reasoning", "commonsense_reasoning", "numerical_calculation", "text_translation")
 ASKED = " Please answer yes or no."
+RULES = (*VLMEVALKIT, "lmms-eval@0.7", "official")
 
 
-def samples(data: str | None, rules: str) -> Iterator[Sample]:
-    """Questions with their image; both questions of an image are one group."""
-    for number, row in enumerate(load_rows(data, HUB, "MME")):
-        yield to_sample(row, rules, number)
+class MmeRows(YesNoRows):
+    """The questions; both questions of an image are one group."""
 
+    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
+        """The sample of a row. Raises: see `YesNoRows.to_sample`."""
+        category = require_cells(row, ("category",), f"MME row {number}")[0]
+        image = row.get("image_path") or require_cells(row, ("question_id",), f"MME row {number}")[0]
+        named = {"index": f"{image}#{number}", **row, "group": f"{category}/{image}", "category": str(category)}
+        return super().to_sample(named, rules, number, has_gold)
 
-def to_sample(row: Row, rules: str, number: int = 0) -> Sample:
-    """The sample of a row.
-
-    Raises:
-        ValueError: a column is missing, or the gold isn't Yes or No.
-    """
-    place = f"MME row {number}"
-    question, answer, category = require_cells(row, ("question", "answer", "category"), place)
-    if str(answer).lower() not in ("yes", "no"):
-        raise ValueError(f"{place}: the answer is {answer!r}, expected Yes or No")
-    image = row.get("image_path") or require_cells(row, ("question_id",), place)[0]
-    sample_id = str(row.get("index", f"{image}#{number}"))
-    target = {"answer": str(answer).lower(), "category": str(category)}
-    text = to_prompt(str(question), rules)
-    dialogue = to_dialogue(sample_id, images_of(row, place), text, str(answer), "mme", rules)
-    return Sample(dialogue, target, group=f"{category}/{image}")
-
-
-def to_prompt(question: str, rules: str) -> str:
-    """The prompt of a question by the rules of a harness."""
-    if rules.startswith("lmms-eval"):
-        return question.replace(ASKED, ONE_WORD)
-    if rules in OVIS2_RULES:
-        return question + ONE_WORD
-    return ask_open(question, "mme", rules)
-
-
-def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
-    """1 for the right answer. Args: see `Task.score`."""
-    said = yes_no_of(sample, replies, rules, verdict)
-    return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+    def asked(self, row: Row, question: str, rules: str, num_images: int) -> str:
+        """The prompt of a question by the rules of a harness."""
+        if rules.startswith("lmms-eval"):
+            return question.replace(ASKED, ONE_WORD)
+        return question + ONE_WORD if rules in OVIS2_RULES else ask_open(question, "mme", rules)
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
@@ -78,11 +58,10 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
 
 
 def _units(scored: Sequence[Scored]) -> list[Unit]:
-    images: dict[tuple[str, str], list[Scored]] = {}
-    for one in scored:
-        images.setdefault((one.sample.target["category"], one.sample.group), []).append(one)
     units = [unit_of(one, "accuracy", f"{one.sample.target['category']} questions") for one in scored]
-    return units + [whole_unit(members, "accuracy", f"{category} images") for (category, _), members in images.items()]
+    for category, members in grouped(scored, lambda one: one.sample.target["category"]).items():
+        units += whole_units(members, "accuracy", f"{category} images")
+    return units
 
 
 def _part(units: Sequence[Unit], weights: dict[str, dict[str, float]], categories: Sequence[str]) -> Total:
@@ -145,17 +124,5 @@ def read_folder(folder: Path) -> Iterator[tuple[Row, str]]:
             )
 
 
-TASK = Task(
-    "mme",
-    (__doc__ or "").strip(),
-    samples,
-    score,
-    totals,
-    judge="chat",
-    to_judge=yes_no_to_judge,
-    read=yes_no_of,
-    rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
-    adapter_rules=ADAPTER_RULES,
-    to_sample=to_sample,
-    predictions=predictions,
-)
+ROWS = MmeRows(HUB, "MME", group="group", reader=read_yes_no, rules=RULES, task="mme")
+TASK = replace(ROWS.task("mme", __doc__, predictions=predictions), totals=totals)

@@ -26,7 +26,7 @@ from eval_tasks.rows.hub_rows import (
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import load_json, to_list
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
-from eval_tasks.totals import mean_total, totals_by
+from eval_tasks.totals import grouped, mean_total, totals_by
 
 HUB = HubRows("lmms-lab-encoder/MMMU", "validation")
 ONE_WORD = "\n\nAnswer the question using a single word or phrase."
@@ -108,9 +108,7 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) ->
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     """Accuracy of the validation split, of its subjects, and of other splits."""
-    splits: dict[str, list[Scored]] = {}
-    for one in scored:
-        splits.setdefault(one.sample.target["split"], []).append(one)
+    splits = grouped(scored, lambda one: one.sample.target["split"])
     main = splits.pop("validation", None) or next(iter(splits.values()))
     found = {"accuracy": mean_total(main, "accuracy")}
     found |= {f"split {name}": mean_total(members, "accuracy") for name, members in splits.items()}

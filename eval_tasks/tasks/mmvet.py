@@ -7,20 +7,21 @@ Metric: mean grade, and that of each of six capabilities · Paper: arXiv 2308.02
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.readers.adapters import ADAPTER_RULES, ask_open, to_dialogue
+from eval_tasks.readers.adapters import ask_open
 from eval_tasks.readers.judged_answer import fence_reply
 from eval_tasks.readers.multiple_choice import VLMEVALKIT
 from eval_tasks.readers.ovis2_prompts import CAREFULLY, asks_for_reasons
+from eval_tasks.readers.table_rows import TableRows
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells
+from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.rows.predictions import read_predictions
 from eval_tasks.rows.table_files import load_json, read_table, table_files
-from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
+from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Total
 from eval_tasks.totals import mean_total
 
 HUB = HubRows("lmms-lab-encoder/MMVet", "test")
@@ -30,24 +31,24 @@ REASON_FIRST = (
 CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
 
 
-def samples(data: str | None, rules: str) -> Iterator[Sample]:
-    """Every row as a sample."""
-    for number, row in enumerate(load_rows(data, HUB, "MMVet")):
-        yield to_sample(row, rules, number)
+class VetRows(TableRows):
+    """The rows; `<AND>` and `<OR>` join the parts of a gold answer."""
 
+    id_columns = ("index", "question_id")
 
-def to_sample(row: Row, rules: str, number: int) -> Sample:
-    """The sample of a row; `<AND>` and `<OR>` join the parts of a gold answer."""
-    place = f"MM-Vet row {number}"
-    question, answer = require_cells(row, ("question", "answer"), place)
-    category = row.get("category", row.get("capability", ""))
-    capabilities = category.split(",") if isinstance(category, str) else list(category)
-    sample_id = str(row.get("index", row.get("question_id", number)))
-    text = (REASON_FIRST if rules.startswith("lmms-eval") else "") + ask_open(str(question), "mmvet", rules)
-    text += CAREFULLY if asks_for_reasons("mmvet", rules) else ""
-    dialogue = to_dialogue(sample_id, images_of(row, place), text, str(answer), "mmvet", rules)
-    target = {"question": str(question), "answer": str(answer), "capabilities": [c.strip() for c in capabilities if c]}
-    return Sample(dialogue, target, group=sample_id)
+    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
+        """The sample of a row. Raises: ValueError, a column is missing."""
+        question, answer = map(str, require_cells(row, ("question", "answer"), f"MM-Vet row {number}"))
+        category = row.get("category", row.get("capability", ""))
+        named = category.split(",") if isinstance(category, str) else list(category)
+        capabilities = [name.strip() for name in named if name]
+        target = {"question": question, "answer": answer, "capabilities": capabilities}
+        return self.make(row, rules, number, question, target, answer, has_gold)
+
+    def asked(self, row: Row, question: str, rules: str, num_images: int) -> str:
+        """The prompt of a question by the rules of a harness."""
+        text = (REASON_FIRST if rules.startswith("lmms-eval") else "") + ask_open(question, "mmvet", rules)
+        return text + (CAREFULLY if asks_for_reasons("mmvet", rules) else "")
 
 
 def read_grade(verdict: object) -> float | None:
@@ -139,18 +140,6 @@ def predictions(path: Path, data: str | None) -> Predictions:
     return Predictions(found, rules="official")
 
 
-TASK = Task(
-    "mmvet",
-    (__doc__ or "").strip(),
-    samples,
-    score,
-    totals,
-    judge="chat",
-    to_judge=to_judge,
-    read=read,
-    is_read_by_rules=False,
-    rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"),
-    adapter_rules=ADAPTER_RULES,
-    to_sample=to_sample,
-    predictions=predictions,
-)
+ROWS = VetRows(HUB, "MMVet", level="", rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"), task="mmvet")
+JUDGED = {"judge": "chat", "to_judge": to_judge, "read": read, "is_read_by_rules": False}
+TASK = replace(ROWS.task("mmvet", __doc__, **JUDGED, predictions=predictions), score=score, totals=totals)

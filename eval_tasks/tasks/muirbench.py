@@ -11,46 +11,34 @@ reads none; here nothing read is wrong. Columns: lmms-eval muirbench/utils.py; c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from eval_tasks.readers.multiple_choice import ChoiceRows, choice_task
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.task import Row, Sample, Scored, Total
-from eval_tasks.totals import whole_unit
+from eval_tasks.totals import grouped, whole_unit
 
 COLUMNS = (("category", "task"), ("index", "idx"), ("image", "image_list"))
-ROWS = ChoiceRows(HubRows("MUIRBENCH/MUIRBENCH", "test", columns=COLUMNS), stem="MUIRBench", interleaved=True)
+HUB = HubRows("MUIRBENCH/MUIRBENCH", "test", columns=COLUMNS)
 
 
-def to_sample(row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
-    """The sample of a row; twins are one group."""
-    sample = ROWS.to_sample(row, rules, number, has_gold)
-    twin = str(row.get("counterpart_idx", "")).strip().removesuffix(".0")
-    return replace(sample, group=" ".join(sorted((sample.dialogue.id, twin)))) if twin else sample
+class TwinRows(ChoiceRows):
+    """The rows; twins are one group."""
+
+    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
+        """The sample of a row. Raises: see `ChoiceRows.to_sample`."""
+        sample = super().to_sample(row, rules, number, has_gold)
+        twin = str(row.get("counterpart_idx", "")).strip().removesuffix(".0")
+        return replace(sample, group=" ".join(sorted((sample.dialogue.id, twin)))) if twin else sample
+
+    def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+        """Accuracy, pairs of twins, and accuracy by task."""
+        groups = grouped(scored, lambda one: one.sample.group).values()
+        pairs = [whole_unit(members, "accuracy") for members in groups if len(members) == 2]
+        found = super().totals(scored, rules)
+        return {"accuracy": found.pop("accuracy")} | ({"pairs": Total(pairs)} if pairs else {}) | found
 
 
-def samples(data: str | None, rules: str) -> Iterator[Sample]:
-    """Every row as a sample."""
-    for number, row in enumerate(ROWS.load(data)):
-        require_cells(row, ("question", "answer"), f"row {number}")
-        yield to_sample(row, rules, number)
-
-
-def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """Accuracy, pairs of twins, and accuracy by task."""
-    of: dict[str, list[Scored]] = {}
-    for one in scored:
-        of.setdefault(one.sample.group, []).append(one)
-    pairs = [whole_unit(members, "accuracy") for members in of.values() if len(members) == 2]
-    found = ROWS.totals(scored, rules)
-    return {"accuracy": found.pop("accuracy")} | ({"pairs": Total(pairs)} if pairs else {}) | found
-
-
-TASK = replace(
-    choice_task("muirbench", __doc__, ROWS, ("vlmevalkit@2026-08",)),
-    samples=samples,
-    to_sample=to_sample,
-    totals=totals,
-)
+ROWS = TwinRows(HUB, stem="MUIRBench", interleaved=True)
+TASK = choice_task("muirbench", __doc__, ROWS, ("vlmevalkit@2026-08",))

@@ -28,7 +28,7 @@ COLUMNS += (("index", "identifier"), ("index", "question_id"))
 class PairRows(YesNoRows):
     """The rows; sentences about one pair of images are a cluster."""
 
-    def to_sample(self, row: Row, rules: str, number: int) -> Sample:
+    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
         """The sample of a row.
 
         Raises:
@@ -38,7 +38,7 @@ class PairRows(YesNoRows):
         (sentence,) = require_cells(row, ("question",), f"row {number}")
         pair = str(row.get("index", number)).rpartition("-")[0] or str(number)  # test1-0-1-0: set, pair, sentence
         said = f"The first image is the left one. Is this true of the two images? {str(sentence).strip()}"
-        sample = super().to_sample({**row, "question": said, "pair": pair}, rules, number)
+        sample = super().to_sample({**row, "question": said, "pair": pair}, rules, number, has_gold)
         if len(sample.dialogue.images) not in (0, 2):  # none in files of predictions
             raise ValueError(f"row {number}: {len(sample.dialogue.images)} images, expected left_image and right_image")
         return sample

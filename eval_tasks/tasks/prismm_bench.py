@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from string import ascii_uppercase
 from typing import Any
 
+from eval_tasks.readers.table_rows import right_or_wrong
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import dialogue_of_parts, load_rows, require_cells
 from eval_tasks.rows.table_files import image_bytes
@@ -104,8 +105,7 @@ def _letters(asked: Mapping[str, Any], num: int) -> list[str]:
 
 def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
     """1 if the reply is the letter or starts with it. Args: see `Task.score`."""
-    said = read(sample, replies, rules, verdict)
-    return {"accuracy": None if said is None else float(said == sample.target["answer"])}
+    return right_or_wrong(sample, read(sample, replies, rules, verdict))
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:

@@ -13,5 +13,5 @@ from eval_tasks.readers.judged_rows import JudgedRows, plain_points
 from eval_tasks.rows.benchmark_table import HubRows
 
 HUB = HubRows("Fancy-MLLM/R1-Onevision-Bench", "train")
-ROWS = JudgedRows(HUB, "r1-onevision", plain_points, "accuracy", "", rules="mmcr@2026-11")
+ROWS = JudgedRows(HUB, "r1-onevision", plain_points, "accuracy", "", rules=("mmcr@2026-11",))
 TASK = ROWS.task("r1_onevision_bench", __doc__)

@@ -38,5 +38,5 @@ def points(reply: str, golds: Sequence[str]) -> float:
 
 
 HUB = HubRows("lmms-lab-encoder/RealWorldQA", "test")
-ROWS = ShortAnswerRows(HUB, "RealWorldQA", points, "accuracy", "", question=ask, rules="lmms-eval@0.7")
+ROWS = ShortAnswerRows(HUB, "RealWorldQA", points, "accuracy", "", question=ask, rules=("lmms-eval@0.7",))
 TASK = ROWS.task("realworldqa", __doc__)

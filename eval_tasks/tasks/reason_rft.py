@@ -54,5 +54,5 @@ def _shared(said: list[tuple[str, str, str]], wanted: list[tuple[str, str, str]]
 
 
 HUB = HubRows("tanhuajie2001/Reason-RFT-CoT-Dataset", "test", columns=COLUMNS)
-ROWS = ShortAnswerRows(HUB, "Reason-RFT", points, "points", CLOSING, rules="mmcr@2026-11")
+ROWS = ShortAnswerRows(HUB, "Reason-RFT", points, "points", CLOSING, rules=("mmcr@2026-11",))
 TASK = ROWS.task("reason_rft", __doc__)

@@ -100,5 +100,5 @@ class MapRows(ShortAnswerRows):
 
 
 HUB = HubRows("FSCCS/ReasonMap-Plus", "test")
-ROWS = MapRows(HUB, "ReasonMap-Plus", points, "accuracy", "", level="type", rules="vlmevalkit@2026-08")
+ROWS = MapRows(HUB, "ReasonMap-Plus", points, "accuracy", "", level="type", rules=("vlmevalkit@2026-08",))
 TASK = ROWS.task("reasonmap_plus", __doc__)

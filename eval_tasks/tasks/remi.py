@@ -36,5 +36,5 @@ def points(reply: str, golds: Sequence[str]) -> float:
     return float(None not in numbers and numbers[0] == numbers[1])
 
 
-ROWS = ShortAnswerRows(HUB, "ReMI", points, "accuracy", CLOSING, question=ask, rules="mmcr@2026-11")
+ROWS = ShortAnswerRows(HUB, "ReMI", points, "accuracy", CLOSING, question=ask, rules=("mmcr@2026-11",))
 TASK = ROWS.task("remi", __doc__)

@@ -36,5 +36,7 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
 
 
 HUB = HubRows("comin/ViVerBench", "train", columns=COLUMNS)
-ROWS = YesNoRows(HUB, "ViVerBench", "", level="task", reader=read_flag, rules="official")
+ROWS = YesNoRows(
+    HUB, "ViVerBench", "", level="task", reader=lambda reply, _rules: read_flag(reply), rules=("official",)
+)
 TASK = replace(ROWS.task("viverbench", __doc__), totals=totals, judge=None)

@@ -88,7 +88,7 @@ def _read_pairs(text: str) -> tuple[Pairs, str]:
     rest = text[last.end() :]
     if _QUOTED_KEY.search(rest) or "{" in rest or "}" in rest:
         raise Unread("unreadable_verdict", f"text after the last complete dictionary: {rest[:120]!r}")
-    pairs = _read_flat(last.group())
+    pairs = read_flat(last.group())
     if pairs is None:
         raise Unread("unreadable_verdict", f"expected quoted keys and integers, got {last.group()[:200]!r}")
     return pairs, text[: last.start()]
@@ -114,7 +114,7 @@ class _Object(list[tuple[str, Any]]):
     """A JSON object as pairs, so that duplicate keys are detected."""
 
 
-def _read_flat(dictionary: str) -> Pairs | None:
+def read_flat(dictionary: str) -> Pairs | None:
     """Pairs of a flat dictionary in Python or JSON syntax; None if it can't be parsed."""
     body = dictionary[1:-1]
     pairs: Pairs = []
@@ -157,7 +157,7 @@ def _shown_scores(texts: Iterable[str]) -> Sequence[dict[str, int]]:
     for text in texts:
         for match in _FLAT.finditer(text):
             try:
-                shown.append(_read_scores(_read_flat(match.group()) or []))
+                shown.append(_read_scores(read_flat(match.group()) or []))
             except Unread:
                 continue
     return shown

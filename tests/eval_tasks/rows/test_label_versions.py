@@ -89,17 +89,17 @@ def test_the_known_wrong_tables_are_named() -> None:
 def test_rows_of_the_hub_are_named_by_their_revision() -> None:
     commit = "0123456789" * 4
     with labels_read() as read:
-        note_hub("a/b", "config", [f"hf://datasets/a/b@{commit}/data/x.parquet"])
-        note_hub("a/c", None, [])
+        note_hub("a/b", "config", commit)
+        note_hub("a/c", None, "")
     assert read == {"a/b/config": f"revision {commit}", "a/c": "revision unknown"}
-    note_hub("a/d", None, [])
+    note_hub("a/d", None, "")
     assert "a/d" not in read
 
 
 def test_files_of_other_bytes_with_the_same_answers_are_not_set_apart() -> None:
-    records = [{"id": "1", "target": {"answer": "A"}}]
+    records = [{"id": "1", "target": {"answer": "A"}, "dialogue": {"images": []}}]
     tsv, parquet = (label_version({name: name * 8}, records) for name in ("t.tsv", "t.parquet"))
-    changed = label_version({"u.tsv": "u" * 8}, [{"id": "1", "target": {"answer": "B"}}])
+    changed = label_version({"u.tsv": "u" * 8}, [{**records[0], "target": {"answer": "B"}}])
     entries = [{"labels": labels, "num_samples": 1} for labels in (tsv, parquet, changed)]
     assert label_marks(entries[:2]) == ["", ""]
     assert all(mark.startswith("labels: ") for mark in label_marks(entries))

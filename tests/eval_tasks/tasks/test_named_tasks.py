@@ -157,9 +157,9 @@ def test_muirbench_twins_count_as_pairs() -> None:
     scored = []
     for idx, twin, reply in (("1", "2", "B"), ("2", "1", "B"), ("3", "4", "B"), ("4", "3", "A")):
         row = row_of("muirbench") | {"idx": idx, "counterpart_idx": twin}
-        sample = muirbench.to_sample(row, "vlmevalkit@2026-08", 0)
+        sample = muirbench.ROWS.to_sample(row, "vlmevalkit@2026-08", 0)
         scored.append(muirbench.TASK.scored(Scored(sample, (reply,)), "vlmevalkit@2026-08"))
-    totals = muirbench.totals(scored, "vlmevalkit@2026-08")
+    totals = muirbench.TASK.totals(scored, "vlmevalkit@2026-08")
     assert {name: total.value for name, total in totals.items()} == {"accuracy": 75.0, "pairs": 50.0, "Counting": 75.0}
 
 
@@ -178,10 +178,12 @@ def test_viverbench_has_the_mean_over_tasks_and_the_micro_mean() -> None:
 def test_cv_bench_weighs_its_sources() -> None:
     scored = []
     for number, (source, reply) in enumerate((("ADE20K", "B"), ("COCO", "A"), ("Omni3D", "B"), ("Omni3D", "A"))):
-        sample = cv_bench.to_sample(row_of("cv_bench") | {"source": source, "idx": number}, "vlmevalkit@2026-08", 0)
+        sample = cv_bench.ROWS.to_sample(
+            row_of("cv_bench") | {"source": source, "idx": number}, "vlmevalkit@2026-08", 0
+        )
         scored.append(cv_bench.TASK.scored(Scored(sample, (reply,)), "vlmevalkit@2026-08"))
-    assert cv_bench.totals(scored, "vlmevalkit@2026-08")["CV-Bench"].value == 50.0
-    assert cv_bench.totals(scored[:2] + scored[2:3], "vlmevalkit@2026-08")["CV-Bench"].value == 75.0
+    assert cv_bench.TASK.totals(scored, "vlmevalkit@2026-08")["CV-Bench"].value == 50.0
+    assert cv_bench.TASK.totals(scored[:2] + scored[2:3], "vlmevalkit@2026-08")["CV-Bench"].value == 75.0
 
 
 def test_the_list_filters_and_says_which_tasks_need_a_judge(capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,7 @@ def test_mathvista_of_the_hub_takes_the_decoded_image() -> None:
         "decoded_image": {"bytes": image_bytes(3), "path": None},
         "metadata": {"task": "counting"},
     }
-    sample = mathvista.to_sample(row, "official", 0)
+    sample = mathvista.ROWS.to_sample(row, "official", 0)
     assert sample.dialogue.images[0].data == image_bytes(3)
     assert sample.target["task"] == "counting"
 
@@ -122,8 +122,8 @@ def test_hallusion_figures_and_questions_count_only_as_a_whole() -> None:
         ("VD_math_1_1_0_0", "No", "No"),
     ):
         row = {"index": name, "question": "Same?", "answer": gold}
-        sample: Sample = hallusion_bench.to_sample(row, "vlmevalkit@2025-03", 0)
-        points = hallusion_bench.score(sample, [reply], "vlmevalkit@2025-03", None)
+        sample: Sample = hallusion_bench.ROWS.to_sample(row, "vlmevalkit@2025-03", 0)
+        points = hallusion_bench.TASK.score(sample, [reply], "vlmevalkit@2025-03", None)
         scored.append(Scored(sample, (reply,), points))
     totals = hallusion_bench.totals(scored, "vlmevalkit@2025-03")
     assert totals["aAcc"].value == 75.0

@@ -80,24 +80,22 @@ class RepeatIndex:
 
     def find(self, phashes: Sequence[str]) -> str | None:
         """The id of an earlier dialogue with these images, None if there is none, or if it has no image."""
-        if not phashes:
-            return None
-        row = self._dialogues.execute("SELECT id FROM seen WHERE images = ?", (self._key(phashes),)).fetchone()
+        key = self._key(phashes)
+        row = self._dialogues.execute("SELECT id FROM seen WHERE images = ?", (key,)).fetchone() if key else None
         return None if row is None else str(row[0])
 
     def add(self, phashes: Sequence[str], dialogue_id: str) -> None:
         """Add a dialogue; the first one with these images is kept."""
-        values = [int(phash, 16) for phash in phashes]
-        for value in values:
+        for value in (int(phash, 16) for phash in phashes):
             if self._images.find(value) is None:
                 self._images.add(value)
         self._dialogues.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (self._key(phashes), dialogue_id))
 
-    def _key(self, phashes: Sequence[str]) -> bytes:
-        """Sorted hashes, each replaced by its nearest one in the index."""
-        values = [int(phash, 16) for phash in phashes]
-        first = [value if (near := self._images.find(value)) is None else near[1] for value in values]
-        return b"".join(value.to_bytes(8, "big") for value in sorted(first))
+    def _key(self, phashes: Sequence[str]) -> bytes | None:
+        """The nearest hash in the index of each image, sorted; None if an image has none: no dialogue had it."""
+        nearest = (self._images.find(int(phash, 16)) for phash in phashes)
+        hashes = [near[1] for near in nearest if near is not None]
+        return b"".join(value.to_bytes(8, "big") for value in sorted(hashes)) if len(hashes) == len(phashes) else None
 
 
 def _new_index(bits: int) -> HashIndex:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable
 from functools import cache
 from itertools import chain, combinations
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ _BYTES_IN_MEMORY = 64_000_000  # a larger array is in a file
 
 Hashes = NDArray[np.uint64]
 Near = tuple[int, int]  # Hamming distance, hash
+Number = TypeVar("Number", bound=np.generic)
 
 
 class HashIndex:
@@ -130,7 +132,7 @@ class _Band:
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
         self._flips = np.array(_flips(width, radius), np.int64)
         self.num_pairs = len(self._flips) * (1 + len(hashes) // (1 << width))  # that a value is compared in, about
-        self.hashes = _to_file(rotated)
+        self.hashes = to_file(rotated)
 
     def find(self, values: Hashes, bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint8], Hashes]:
         """Place of a value, distance and hash of each pair within the distance that this part shows."""
@@ -153,13 +155,14 @@ def _rotate(hashes: Hashes, left: int) -> Hashes:
     return (hashes << np.uint64(left)) | (hashes >> np.uint64((64 - left) % 64))
 
 
-def _to_file(hashes: Hashes) -> Hashes:
-    if hashes.nbytes < _BYTES_IN_MEMORY:
-        return hashes
+def to_file(values: NDArray[Number]) -> NDArray[Number]:
+    """The same array, in a temporary file if it is large."""
+    if values.nbytes < _BYTES_IN_MEMORY:
+        return values
     with tempfile.TemporaryFile() as file:  # the mapping keeps it, the system deletes it with the last mapping
-        hashes.tofile(file)
+        values.tofile(file)
         file.flush()
-        return np.memmap(file, np.uint64, "r", shape=hashes.shape)
+        return np.memmap(file, values.dtype, "r", shape=values.shape)
 
 
 @cache

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable
 from functools import cache
 from itertools import chain, combinations
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,13 @@ BITS_MAX = 7
 RECENT_HASHES = 4096  # compared one by one before they are sorted
 _FEW, _MANY = (16, 16, 16, 16), (22, 21, 21)  # bits of the parts
 _MANY_HASHES = 1_500_000
-_QUERIES_AT_ONCE = 256
+_PAIRS_AT_ONCE = 16_384  # compared in one step: more of them leave the processor's cache
 _GROWTH = 16  # each sorted array has at least this many times the hashes of the next one
 _BYTES_IN_MEMORY = 64_000_000  # a larger array is in a file
 
 Hashes = NDArray[np.uint64]
 Near = tuple[int, int]  # Hamming distance, hash
+Number = TypeVar("Number", bound=np.generic)
 
 
 class HashIndex:
@@ -81,8 +83,8 @@ class HashIndex:
         """Of each value the nearest hash in the sorted arrays."""
         nearest: list[Near | None] = [None] * len(values)
         for hashes in self._sorted:
-            for start in range(0, len(values), _QUERIES_AT_ONCE):
-                for place, near in hashes.find(values[start : start + _QUERIES_AT_ONCE]):
+            for start in range(0, len(values), hashes.num_at_once):
+                for place, near in hashes.find(values[start : start + hashes.num_at_once]):
                     found = nearest[start + place]
                     nearest[start + place] = near if found is None else min(found, near)
         return nearest
@@ -99,6 +101,7 @@ class _SortedHashes:
         starts = [sum(widths[:place]) for place in range(len(widths))]
         parts = zip(starts, widths, radii, strict=True)
         self._bands = [_Band(hashes, *part) for part in parts if part[-1] >= 0]
+        self.num_at_once = max(16, _PAIRS_AT_ONCE // max(band.num_pairs for band in self._bands))
 
     def __len__(self) -> int:
         return len(self._bands[0].hashes)
@@ -128,7 +131,8 @@ class _Band:
         counts = np.bincount((rotated >> self._shift).astype(np.int64), minlength=1 << width)
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
         self._flips = np.array(_flips(width, radius), np.int64)
-        self.hashes = _to_file(rotated)
+        self.num_pairs = len(self._flips) * (1 + len(hashes) // (1 << width))  # that a value is compared in, about
+        self.hashes = to_file(rotated)
 
     def find(self, values: Hashes, bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint8], Hashes]:
         """Place of a value, distance and hash of each pair within the distance that this part shows."""
@@ -136,12 +140,14 @@ class _Band:
         keys = ((rotated >> self._shift).astype(np.int64)[:, None] ^ self._flips).ravel()
         starts = self._starts[keys].astype(np.int64)
         sizes = self._starts[keys + 1] - starts
-        places = np.repeat(np.arange(len(values)).repeat(len(self._flips)), sizes)
-        offsets = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
-        hashes = self.hashes[offsets + np.arange(len(offsets))]
-        distances = np.bitwise_count(hashes ^ rotated[places])
-        near = distances <= bits
-        return places[near], distances[near], _rotate(hashes[near], -self.start)
+        ends = np.cumsum(sizes)
+        offsets = np.arange(ends[-1])
+        offsets += np.repeat(starts - (ends - sizes), sizes)
+        hashes = self.hashes[offsets]
+        distances = np.bitwise_count(hashes ^ np.repeat(rotated, sizes.reshape(len(values), -1).sum(1)))
+        near = np.flatnonzero(distances <= bits)
+        places = np.searchsorted(ends, near, side="right") // len(self._flips)
+        return places, distances[near], _rotate(hashes[near], -self.start)
 
 
 def _rotate(hashes: Hashes, left: int) -> Hashes:
@@ -149,13 +155,14 @@ def _rotate(hashes: Hashes, left: int) -> Hashes:
     return (hashes << np.uint64(left)) | (hashes >> np.uint64((64 - left) % 64))
 
 
-def _to_file(hashes: Hashes) -> Hashes:
-    if hashes.nbytes < _BYTES_IN_MEMORY:
-        return hashes
+def to_file(values: NDArray[Number]) -> NDArray[Number]:
+    """The same array, in a temporary file if it is large."""
+    if values.nbytes < _BYTES_IN_MEMORY:
+        return values
     with tempfile.TemporaryFile() as file:  # the mapping keeps it, the system deletes it with the last mapping
-        hashes.tofile(file)
+        values.tofile(file)
         file.flush()
-        return np.memmap(file, np.uint64, "r", shape=hashes.shape)
+        return np.memmap(file, values.dtype, "r", shape=values.shape)
 
 
 @cache

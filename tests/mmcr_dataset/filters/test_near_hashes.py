@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from mmcr_dataset.filters import near_hashes
+from mmcr_dataset.filters import key_numbers, near_hashes
 from mmcr_dataset.filters.dedup import RepeatIndex
+from mmcr_dataset.filters.key_numbers import KeyNumbers
 from mmcr_dataset.filters.near_hashes import BITS_MAX, HashIndex
 
 
@@ -95,3 +96,16 @@ def test_repeated_dialogues_are_those_of_a_plain_search(monkeypatch: pytest.Monk
                 images.append(value)
         first_of.setdefault(key(), str(number))
     assert 50 < num_found < 600
+
+
+def test_numbers_of_keys_are_those_of_a_dictionary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_numbers, "RECENT_KEYS", 7)
+    monkeypatch.setattr(near_hashes, "_BYTES_IN_MEMORY", 2000)
+    rng, numbers, expected = random.Random(5), KeyNumbers(), dict[int, int]()
+    for key in [0, (1 << 64) - 1, *(rng.getrandbits(64) for _ in range(1500))]:
+        assert numbers.find(key) is None
+        assert numbers.add(key) == len(expected)
+        expected[key] = len(expected)
+        known = rng.choice(list(expected))
+        assert numbers.find(known) == expected[known]
+    assert [numbers.find(key) for key in expected] == list(expected.values())

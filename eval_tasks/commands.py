@@ -39,6 +39,7 @@ class Score:
         judge_prompt: prompt of mmcr_bench's judge: ours, or paper (structure and scale of the paper's Figure 8).
         max_cost_usd: stop before the judge's ledger of this run exceeds so many US dollars.
         allow_unknown_price: ask a judge whose price is not known.
+        drift: where the bench has anchors, judge them again and say whether the judge has changed.
     """
 
     folder: Positional[Annotated[Path | None, arg(metavar="RUN")]] = None
@@ -52,6 +53,7 @@ class Score:
     judge_prompt: str | None = None
     max_cost_usd: float | None = None
     allow_unknown_price: bool = False
+    drift: bool = True
 
     def run(self) -> int:
         """Score, and print the table of scores; exit code 1 if a task has no score.
@@ -73,7 +75,7 @@ class Score:
 
         tasks = all_tasks(self.tasks_from, list(read_results(self.folder)["tasks"]))
         data = places_of(tasks, [self.data] if self.data else [])
-        results = score_again(self.folder, tasks, self.rules, _judge(self), dict(data))
+        results = score_again(self.folder, tasks, self.rules, _judge(self), dict(data), drift=self.drift)
         print(run_table(results))
         return exit_code(results)
 
@@ -123,13 +125,13 @@ class Compare:
         run_a: folder of run A.
         run_b: folder of run B.
         tasks_from: file or folder with additional tasks.
-        sequential: judge both runs of mmcr_bench topic by topic, and stop as soon as the verdict is clear.
+        sequential: judge both runs of mmcr_bench part by part, and stop as soon as the verdict is clear.
         judge: the judge of --sequential, api:URL#NAME.
         judge_prompt: its prompt: ours, or paper (structure and scale of the paper's Figure 8).
-        ledger: SQLite file of --sequential that stores paid judgements.
+        ledger: SQLite file of --sequential that stores paid judgements; the looks taken stand beside it (.looks.jsonl).
         max_cost_usd: stop before the ledger exceeds so many US dollars.
         allow_unknown_price: ask a judge whose price is not known.
-        seed: seed of the order of topics.
+        seed: seed of the order of dialogues (--sequential).
     """
 
     run_a: Positional[Annotated[Path, arg(metavar="RUN_A")]]
@@ -169,7 +171,8 @@ class Compare:
         with spending(self.max_cost_usd, self.allow_unknown_price):
             judge = open_judge(with_prompt(spec, self.judge_prompt), self.ledger)
             log.info("at most %s", show_cost(judge, run_a.dialogues, run_a.replies, times=2))
-            print(compare_sequentially(run_a, run_b, judge, self.seed).show())
+            record = self.ledger.with_suffix(".looks.jsonl")
+            print(compare_sequentially(run_a, run_b, judge, self.seed, record).show())
 
 
 @dataclass(frozen=True)

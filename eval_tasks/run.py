@@ -62,6 +62,7 @@ class RunSettings:
         generation: how the model writes.
         load: how a local checkpoint is loaded.
         server_args: further flags of a started server.
+        drift: judge the anchors of the bench again.
     """
 
     model: str
@@ -79,6 +80,7 @@ class RunSettings:
     generation: GenerationSettings = GenerationSettings()  # noqa: RUF009  (frozen)
     load: LoadSettings = LoadSettings()  # noqa: RUF009  (frozen)
     server_args: str = ""
+    drift: bool = True
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -152,6 +154,7 @@ def run(settings: RunSettings) -> dict[str, Any]:
         settings.model, ledger, settings.batch_size, settings.load, settings.how_it_writes, settings.server_args
     )
     decoding, identity = settings.decoding, {"name": model.name, "revision": model.revision, **model.describe()}
+    former = read_results(settings.out)["tasks"] if (settings.out / "results.json").is_file() else {}
     results, kept = _earlier(settings.out, identity, decoding, {task.name for task in settings.tasks})
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(settings.out / journal_name(process.rank)))
@@ -162,7 +165,16 @@ def run(settings: RunSettings) -> dict[str, Any]:
     for task in settings.tasks:
         rules, data = task.check_rules(settings.rules), dict(settings.data).get(task.name)
         ledger_path = settings.out / JUDGE_LEDGER
-        scored, entry = score_answered(task, answered[task.name], rules, settings.judge, ledger_path, data)
+        scored, entry = score_answered(
+            task,
+            answered[task.name],
+            rules,
+            settings.judge,
+            ledger_path,
+            data,
+            drift=settings.drift,
+            former=former.get(task.name),
+        )
         records = [to_record(task.name, one) for one in scored]
         kept += records
         asked: dict[str, Any] = {"prompts_sha256": prompts_hash(records), "limit": settings.limit, "data": data}
@@ -180,7 +192,13 @@ def run(settings: RunSettings) -> dict[str, Any]:
 
 
 def score_again(
-    out: Path, tasks: Mapping[str, Task], rules: str | None, judge: str | None, data: Mapping[str, str] | None = None
+    out: Path,
+    tasks: Mapping[str, Task],
+    rules: str | None,
+    judge: str | None,
+    data: Mapping[str, str] | None = None,
+    *,
+    drift: bool = True,
 ) -> dict[str, Any]:
     """Score a finished run again without its model; returns the content of results.json.
 
@@ -190,6 +208,7 @@ def score_again(
         rules: scoring rules, None for the former ones.
         judge: a `--judge` value, None for the former one.
         data: task name -> place of its data, for a judge that sees images; default the former place.
+        drift: judge the anchors of the bench again.
     """
     results, kept = read_results(out), []
     of: dict[str, list[Scored]] = {name: [] for name in tasks}
@@ -199,7 +218,9 @@ def score_again(
         before = results["tasks"][name]
         chosen = task.check_rules(rules or before["rules"])
         spec, place = judge or before["judge"]["spec"], (data or {}).get(name) or before.get("data")
-        scored, entry = score_answered(task, of[name], chosen, spec, out / JUDGE_LEDGER, place)
+        scored, entry = score_answered(
+            task, of[name], chosen, spec, out / JUDGE_LEDGER, place, drift=drift, former=before
+        )
         kept += [to_record(name, one) for one in scored]
         results["tasks"][name] = {**before, **entry}
     return store(out, results, kept)

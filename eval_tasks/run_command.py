@@ -60,6 +60,7 @@ class Run:
         judge_prompt: prompt of mmcr_bench's judge: ours, or paper (structure and scale of the paper's Figure 8).
         max_cost_usd: stop before the judge's ledger of this run exceeds so many US dollars.
         allow_unknown_price: ask a judge whose price is not known.
+        drift: where the bench has anchors, judge them again and say whether the judge has changed.
     """
 
     model: str | None = None
@@ -90,6 +91,7 @@ class Run:
     judge_prompt: str | None = None
     max_cost_usd: float | None = None
     allow_unknown_price: bool = False
+    drift: bool = True
 
     def run(self) -> int:
         """Evaluate, and print the table of scores."""
@@ -127,6 +129,7 @@ class Run:
             ),
             server_args=self.server_args or "",
             load=LoadSettings(self.dtype, self.device_map, self.attn_implementation, self.quantization),
+            drift=self.drift,
         )
         with spending(self.max_cost_usd, self.allow_unknown_price):
             results = run(settings)

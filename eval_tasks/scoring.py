@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
@@ -18,6 +18,7 @@ from eval_tasks.totals import interval_of, task_totals, totals_by_shape
 from mmcr_bench.judge.judge import open_judge, show_cost
 from mmcr_bench.judge.judge_spec import read_judge_specs
 from mmcr_bench.judge.masking import KEYS, mask_orders
+from mmcr_bench.trust.anchors import AnchorWatch, watch_anchors
 from mmcr_bench.trust.canaries import NoCanaries, check_judge, make_canaries
 from mmcr_bench.trust.canary_replies import choose_dialogues
 from mmcr_dataset.record.dialogue import Dialogue
@@ -29,7 +30,7 @@ NUM_CANARY_DIALOGUES = 30  # dialogues of the bench that canaries are made from
 
 
 def score_samples(
-    task: Task, answered: Sequence[Scored], rules: str, judge: str, ledger_path: Path
+    task: Task, answered: Sequence[Scored], rules: str, judge: str, ledger_path: Path, watch: AnchorWatch | None = None
 ) -> tuple[list[Scored], dict[str, Any]]:
     """Points for every sample that has replies, and the description of the judge.
 
@@ -39,6 +40,7 @@ def score_samples(
         rules: scoring rules.
         judge: a `--judge` value.
         ledger_path: SQLite file that stores paid judgements.
+        watch: anchors of the bench, to be judged afterwards, which the cost includes.
     """
     if not all(one.sample.has_gold for one in answered):
         return [replace(one, reading=_read_alone(task, one, rules)) for one in answered], {
@@ -46,7 +48,7 @@ def score_samples(
             "spec": judge,
         }
     if task.judge == "bench":
-        return _judged_by_bench(task, answered, rules, judge, ledger_path)
+        return _judged_by_bench(task, answered, rules, judge, ledger_path, watch)
     if task.judge == "chat" and judge != "offline":
         return _judged_by_chat(task, answered, rules, judge, ledger_path)
     scored = [one if one.failure else task.scored(one, rules) for one in answered]
@@ -65,12 +67,12 @@ def without_judge(task: Task, one: Scored) -> Scored:
 
 
 def _judged_by_bench(
-    task: Task, answered: Sequence[Scored], rules: str, judge: str, ledger_path: Path
+    task: Task, answered: Sequence[Scored], rules: str, judge: str, ledger_path: Path, watch: AnchorWatch | None
 ) -> tuple[list[Scored], dict[str, Any]]:
     judging = open_judge(judge, ledger_path)
     asked = [one for one in answered if one.failure is None]
     dialogues, replies = [one.sample.dialogue for one in asked], [one.replies for one in asked]
-    _log_cost(show_cost(judging, dialogues, replies))
+    _log_cost((watch.show_cost if watch else show_cost)(judging, dialogues, replies))
     judgements = iter(judging.score(dialogues, replies))
     scored: list[Scored] = []
     how = judging.describe()
@@ -183,7 +185,15 @@ def _with_verdicts(task: Task, one: Scored, rules: str, verdicts: Sequence[Verdi
 
 
 def score_answered(
-    task: Task, answered: Sequence[Scored], rules: str, judge: str, ledger_path: Path, data: str | None = None
+    task: Task,
+    answered: Sequence[Scored],
+    rules: str,
+    judge: str,
+    ledger_path: Path,
+    data: str | None = None,
+    *,
+    drift: bool = True,
+    former: Mapping[str, Any] | None = None,
 ) -> tuple[list[Scored], dict[str, Any]]:
     """The samples with their points, and the task's entry of results.json.
 
@@ -194,6 +204,8 @@ def score_answered(
         judge: a `--judge` value.
         ledger_path: SQLite file that stores paid judgements.
         data: place of the task's data, read again for a judge that sees images, which a run doesn't store.
+        drift: judge the anchors of the bench again.
+        former: the task's former entry, whose drift stands where the judge is asked nothing new.
 
     Raises:
         ValueError: the judge needs images that the data doesn't have.
@@ -201,10 +213,17 @@ def score_answered(
     if task.judge == "bench" and any(one.images for one in read_judge_specs(judge)):
         answered = _with_images(task, answered, rules, data)
     cleared = [replace(one, points={}, unjudged=None, judged={}, reading=None) for one in answered]
-    scored, judged_by = score_samples(task, cleared, rules, judge, ledger_path)
+    watch = None
+    if task.judge == "bench" and judge != "offline":
+        watch = watch_anchors(data or task.name.replace("_", "-"), judge, ledger_path, drift=drift)
+    scored, judged_by = score_samples(task, cleared, rules, judge, ledger_path, watch)
     entry = to_entry(task, scored, rules, judged_by)
     if task.judge == "bench" and scored and entry["no_score"] is None:
         entry["canaries"] = check_fitness([one.sample.dialogue for one in scored], judge, ledger_path)
+    entry["drift"] = None
+    if watch is not None and entry["no_score"] is None:
+        is_same = former is not None and former["judge"].get("spec") == judge
+        entry["drift"] = watch.judge_again(former.get("drift") if former is not None and is_same else None)
     return scored, entry
 
 

@@ -53,6 +53,7 @@ PROGRAM = Program(
         "biases": "mmcr_bench.trust.commands:Biases",
         "penalties": "mmcr_bench.trust.commands:Penalties",
         "bridge": "mmcr_bench.trust.commands:Bridge",
+        "anchors": "mmcr_bench.trust.commands:Anchors",
         "drift": "mmcr_bench.trust.commands:Drift",
         "self-preference": "mmcr_bench.trust.commands:SelfPreference",
     },

@@ -113,6 +113,12 @@ def paired_difference(
     return to_difference(mean, _resampled_means(sums, counts, seed, num_resamples))
 
 
+def clustered_t(differences: Sequence[float], groups: Sequence[Group]) -> Difference:
+    """Student's t of the mean of paired differences over clusters, however many; errors as in `mean_interval`."""
+    sums, counts = _by_cluster(differences, groups, num_resamples=1)
+    return t_difference(float(sums.sum() / counts.sum()), _influences(sums, counts))
+
+
 def t_interval(estimate: float, influences_G: NDArray[np.float64], num_strata: int = 1) -> Interval:
     """Student's t interval of an estimate that is a sum of parts of its clusters, such as a mean or a ratio.
 

@@ -68,13 +68,15 @@ FLAGS = {
     "mmcr_bench canaries": "judge judge_prompt split limit ledger max_cost_usd allow_unknown_price world",
     "mmcr_bench penalties": "",
     "mmcr_bench bridge": "old new judge_prompt output_file bench ledger max_cost_usd allow_unknown_price",
+    "mmcr_bench anchors": "run limit",
     "mmcr_bench drift": "run judge judge_prompt limit max_cost_usd allow_unknown_price",
     "mmcr_bench self-preference": "run judge generator bench ledger max_cost_usd allow_unknown_price",
     "eval_tasks run": "model tasks list data judge rules output_dir limit max_new_tokens batch_size model_args "
     "gen_kwargs log_samples tasks_from system_prompt thinking max_thinking_tokens num_samples extra_body dtype "
-    "device_map attn_implementation quantization server_args report_to judge_prompt max_cost_usd allow_unknown_price",
+    "device_map attn_implementation quantization server_args report_to judge_prompt max_cost_usd allow_unknown_price "
+    "drift",
     "eval_tasks score": "task predictions data output_dir judge rules tasks_from judge_prompt max_cost_usd "
-    "allow_unknown_price",
+    "allow_unknown_price drift",
     "eval_tasks compare": "tasks_from sequential judge judge_prompt ledger max_cost_usd allow_unknown_price seed",
     "eval_tasks exact figure": "output_file",
     "eval_tasks exact export": "output_file",

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from eval_tasks.report.drift import to_charts
 from eval_tasks.report.explain import Explanation, causes_rows, changes_rows
 from eval_tasks.report.samples import NUM_SAMPLES, samples_of_tasks
 from eval_tasks.report.tables import COMPARISON_NOTE, comparison_rows, runs_rows
@@ -61,6 +62,7 @@ def write_report_page(
         samples=samples_of_tasks(runs, tasks, known, num_samples),
         figures=_to_figures(runs, tasks),
         comparison_note=COMPARISON_NOTE,
+        drift=to_charts(runs),
         **_to_scores(runs, tasks, paper),
     )
     write_text(out, page)
@@ -97,6 +99,7 @@ def write_explanation_page(
         not_compared="",
         is_offline=False,
         figures=[],
+        drift=[],
         samples=samples_of_tasks([run_a, run_b], tasks, data, only=changed),
     )
     write_text(out, page)

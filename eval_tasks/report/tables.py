@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.reply_signs import reply_totals
+from eval_tasks.report.drift import OUT_OF_CONTROL, is_out, show_drift
 from eval_tasks.report.means import Mean, main_values, paper_mean, public_mean
 from eval_tasks.report.paper import show_paper
 from eval_tasks.rows.label_versions import label_marks, short_version
@@ -69,9 +70,10 @@ def exit_code(results: Mapping[str, Any]) -> int:
 
 
 def _judge_of(entry: Mapping[str, Any]) -> str:
-    """The judge's name, marked if it failed its canaries."""
-    name: str = entry["judge"]["name"]
-    return f"{name} (JUDGE UNFIT)" if (entry.get("canaries") or {}).get("fit") is False else name
+    """The judge's name, marked if it failed its canaries or has changed."""
+    marks = [" (JUDGE UNFIT)"] if (entry.get("canaries") or {}).get("fit") is False else []
+    marks += [f" ({OUT_OF_CONTROL})"] if is_out(entry) else []
+    return "".join([str(entry["judge"]["name"]), *marks])
 
 
 def show_canaries(results: Mapping[str, Any]) -> list[str]:
@@ -136,7 +138,9 @@ def run_table(results: Mapping[str, Any], digits: int = 2) -> str:
             notes.append(f"{said}; to hand in: {entry['hand_in']} in the run folder")
     header = ["task", "metric", "value [95 %]", "rules", "judge", "samples", "failed", "unread", "unjudged"]
     header += ["truncated", "judged only"]
-    return "\n".join([to_table(header, rows), *(f"\n{line}" for line in [*notes, *show_canaries(results)])])
+    return "\n".join(
+        [to_table(header, rows), *(f"\n{line}" for line in [*notes, *show_canaries(results), *show_drift(results)])]
+    )
 
 
 Rows = tuple[list[str], list[list[str]]]  # header and lines of a table
@@ -203,6 +207,7 @@ def compare_runs(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -> s
     for folder in (folder_a, folder_b):
         results = read_results(folder)
         said = [line for line in show_canaries(results) if "UNFIT" in line]
+        said += [line for line in show_drift(results) if OUT_OF_CONTROL in line]
         said += [f"{name}: {mark}" for name, entry in results["tasks"].items() if (mark := label_marks([entry])[0])]
         lines += [f"{folder.name}: {line}" for line in said]
     return "\n\n".join(lines)

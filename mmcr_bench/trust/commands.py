@@ -201,6 +201,32 @@ class Drift:
 
 
 @dataclass(frozen=True)
+class Anchors:
+    """Store replies of a run as the anchors of a bench: every judged run on the bench then judges them again.
+
+    Attributes:
+        bench: folder or Hub id of the bench.
+        run_folder: run on this bench with the replies.
+        limit: number of dialogues, drawn by a hash of their ids.
+    """
+
+    bench: Positional[Annotated[str, arg(metavar="BENCH")]]
+    run_folder: Annotated[Path, arg(name="run", metavar="RUN")]
+    limit: int = 60
+
+    def run(self) -> None:
+        """Write them, and print where.
+
+        Raises:
+            ValueError: the bench has anchors, the run is of another bench, or has too few answered dialogues.
+        """
+        from mmcr_bench.trust.anchors import make_anchors
+
+        folder, num = make_anchors(self.bench, self.run_folder, self.limit)
+        print(f"{folder}: {num} anchors, judged again in every judged run on {self.bench}")
+
+
+@dataclass(frozen=True)
 class SelfPreference:
     """Measure the self-preference bias of judges: do they favour models of their own family?
 

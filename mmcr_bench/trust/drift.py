@@ -17,6 +17,7 @@ from statistics import fmean, stdev
 from mmcr_bench.judge.judge import open_judge, show_cost
 from mmcr_bench.trust.runs import Run
 from mmcr_dataset.publish.markdown_table import to_table
+from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.stage.stages import read_jsonl
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ LIMIT_SE = 3.0  # Shewhart's limits, in standard errors of the mean shift
 HISTORY_NAME = "history.jsonl"
 _MIN_PAIRS = 5
 _BAR = 21
+CHART_COLUMNS = ("check", "at (UTC)", "judged", "mean", "shift", "limit", "chart (-1 to +1)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,43 @@ class Check:
     num_asked: int
 
 
-def check_drift(folder: Path, anchors: Run, limit: int, spec: str) -> list[Check]:
+def choose_anchors(run: Run, limit: int) -> list[tuple[Dialogue, tuple[str, ...]]]:
+    """Dialogues of a run with their replies, drawn by a hash of their ids.
+
+    Raises:
+        ValueError: the run has too few.
+    """
+    chosen = sorted(zip(run.dialogues, run.replies, strict=True), key=lambda one: _place(one[0].id))[:limit]
+    if len(chosen) < _MIN_PAIRS:
+        raise ValueError(
+            f"{run.name}: {len(chosen)} answered dialogues (--limit {limit}), expected {_MIN_PAIRS} or more"
+        )
+    return chosen
+
+
+def has_unfinished(folder: Path) -> bool:
+    """True if a check was begun and is not in the history."""
+    return _ledger_of(folder, len(read_history(folder)) + 1).exists()
+
+
+def _ledger_of(folder: Path, number: int) -> Path:
+    return folder / f"ledger_{number}.sqlite3"
+
+
+def check_drift(folder: Path, anchors: Run, limit: int, spec: str, *, says_cost: bool = True) -> list[Check]:
     """Judge the anchors once more, append the check to the folder's history, and return the whole history.
+
+    Args:
+        folder: folder of the history.
+        anchors: the replies.
+        limit: number of dialogues.
+        spec: the judge's spec.
+        says_cost: log the cost before.
 
     Raises:
         ValueError: the history is of other anchors or another judge, or the judge gave too few verdicts.
     """
-    chosen = sorted(zip(anchors.dialogues, anchors.replies, strict=True), key=lambda one: _place(one[0].id))[:limit]
+    chosen = choose_anchors(anchors, limit)
     sha256 = hashlib.sha256(
         json.dumps([[d.id, d.references, given] for d, given in chosen]).encode("utf-8", "surrogatepass")
     ).hexdigest()
@@ -59,14 +91,15 @@ def check_drift(folder: Path, anchors: Run, limit: int, spec: str) -> list[Check
     if history and history[0].anchors_sha256 != sha256:
         raise ValueError(f"{folder}: its history is of other anchors (another run, or --limit); name another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    ledger = folder / f"ledger_{len(history) + 1}.sqlite3"  # a check that was cut short goes on with its own
+    ledger = _ledger_of(folder, len(history) + 1)  # a check that was cut short goes on with its own
     judge = open_judge(spec, ledger)
     if "overall" not in judge.names:
         raise ValueError(f"judge {judge.name} gives no overall score; name an api: judge")
     if history and history[0].judge != judge.name:
         raise ValueError(f"{folder}: its history is of judge {history[0].judge}, not {judge.name}; name another folder")
     dialogues, replies = [dialogue for dialogue, _ in chosen], [given for _, given in chosen]
-    log.info("%s", show_cost(judge, dialogues, replies))
+    if says_cost:
+        log.info("%s", show_cost(judge, dialogues, replies))
     found = judge.score(dialogues, replies)
     overall = {
         dialogue.id: one.scores["overall"]
@@ -129,7 +162,13 @@ def measure_shift(baseline: Check, check: Check) -> Shift | None:
 
 
 def show_chart(history: list[Check]) -> str:
-    """The control chart as a table: a row a check, `*` the shift, `I` the baseline, `[` and `]` the limits."""
+    """The control chart as a table, with its title."""
+    table = to_table(CHART_COLUMNS, chart_rows(history))
+    return f"Drift of {history[0].judge}, overall of 10, {history[0].num_asked} anchors\n\n{table}"
+
+
+def chart_rows(history: list[Check]) -> list[list[str]]:
+    """A row a check; in the chart `*` is the shift, `I` the baseline, `[` and `]` are the limits."""
     rows = []
     for number, check in enumerate(history, start=1):
         at = time.strftime("%Y-%m-%d %H:%M", time.gmtime(check.at))
@@ -137,12 +176,11 @@ def show_chart(history: list[Check]) -> str:
         mean = f"{fmean(check.overall.values()):.2f}"
         read = f"{len(check.overall)} of {check.num_asked}"
         if number == 1 or shift is None:
-            rows.append([number, at, read, mean, "-", "-", "baseline" if number == 1 else "too few verdicts"])
+            rows.append([str(number), at, read, mean, "-", "-", "baseline" if number == 1 else "too few verdicts"])
             continue
         cells = [f"{shift.mean:+.2f}", f"±{shift.limit:.2f}", f"{_bar(shift)} {'OUT' if shift.is_out else 'in'}"]
-        rows.append([number, at, read, mean, *cells])
-    table = to_table(("check", "at (UTC)", "judged", "mean", "shift", "limit", "chart (-1 to +1)"), rows)
-    return f"Drift of {history[0].judge}, overall of 10, {history[0].num_asked} anchors\n\n{table}"
+        rows.append([str(number), at, read, mean, *cells])
+    return rows
 
 
 def _bar(shift: Shift) -> str:

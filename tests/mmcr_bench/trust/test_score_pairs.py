@@ -58,3 +58,24 @@ def test_comparison_table_has_a_line_a_dimension() -> None:
     assert "| new - old |" in shown
     assert shown.count("| overall |") == 2
     assert "|  | 1 | 2 | 3 |" in shown
+
+
+def test_line_of_noisy_judges_foretells_the_mean_of_a_better_model() -> None:
+    """Both judges have noise of SD 1, the new scale is 1 + 0.8 x worth: least squares find a slope of about 0.5."""
+    slopes, foretold_off = [], []
+    for seed in range(10):
+        rng = np.random.default_rng(100 + seed)
+
+        def judge(level: float, rng: np.random.Generator = rng) -> tuple[np.ndarray, np.ndarray]:
+            worth = rng.normal(level, 1.3, 600)
+            both = (worth + rng.normal(0, 1, 600), 1 + 0.8 * worth + rng.normal(0, 1, 600))
+            return tuple(np.clip(np.round(scores), 1, 10) for scores in both)
+
+        found = compare_scorers(*map(scores_of, judge(5.0)), ["overall"], num_resamples=20)["overall"]
+        assert found.slope is not None
+        assert found.intercept is not None
+        old, new = judge(6.5)
+        slopes.append(found.slope.mean)
+        foretold_off.append(10 * (found.intercept.mean + found.slope.mean * old.mean() - new.mean()))
+    assert np.mean(slopes) == pytest.approx(0.8, abs=0.05)
+    assert abs(np.mean(foretold_off)) < 1

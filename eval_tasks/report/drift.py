@@ -1,0 +1,48 @@
+"""Drift of the judge, as a run's results tell it: a line, and the control chart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eval_tasks.store.run_folder import read_results
+from mmcr_bench.trust.drift import CHART_COLUMNS
+
+OUT_OF_CONTROL = "JUDGE OUT OF CONTROL"
+
+
+def show_drift(results: Mapping[str, Any]) -> list[str]:
+    """A line for each task whose judge is watched by anchors, or why it is not."""
+    return [f"{name}: {_show(entry['drift'])}" for name, entry in results["tasks"].items() if entry.get("drift")]
+
+
+def is_out(entry: Mapping[str, Any]) -> bool:
+    """True if the judge of a task has changed since the first check of its anchors."""
+    return (entry.get("drift") or {}).get("in_control") is False
+
+
+def _show(found: Mapping[str, Any]) -> str:
+    if "why_not_run" in found:
+        return f"drift of the judge not checked: {found['why_not_run']}"
+    if found["in_control"] is None:
+        said = "the first check, which later runs" if found["number"] == 1 else "too few verdicts, and later runs"
+        return f"drift of the judge: {said} are compared with; {found['num_pairs']} anchors, chart in {found['folder']}"
+    verdict = "the judge is in control"
+    if not found["in_control"]:
+        verdict = f"{OUT_OF_CONTROL}, its scores can't be compared with those of earlier runs"
+    return (
+        f"{verdict}: shift {found['shift']:+.2f} of 10 since the first check (limit {found['limit']:.2f}), "
+        f"{found['num_pairs']} anchors, check {found['number']}, chart in {found['folder']}"
+    )
+
+
+def to_charts(folders: Sequence[Path]) -> list[tuple[str, str, Sequence[str], list[list[str]]]]:
+    """Run and task, the line, and header and rows of the control chart, of the runs that have one."""
+    charts: list[tuple[str, str, Sequence[str], list[list[str]]]] = []
+    for folder in folders:
+        for name, entry in read_results(folder)["tasks"].items():
+            found = entry.get("drift") or {}
+            if "chart" in found:
+                charts.append((f"{folder.name}, {name}", _show(found), CHART_COLUMNS, found["chart"]))
+    return charts

@@ -20,7 +20,7 @@ from mmcr_dataset.generate.ranks import GenerateTask, merge_rank_ledgers, rank_l
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
 from mmcr_dataset.stage.engine import Job, launch
 from mmcr_dataset.stage.progress import log_count, open_bar
-from mmcr_dataset.stage.shard_job import read_numbers, run_shards, write_numbers
+from mmcr_dataset.stage.shard_job import may_try_again, read_numbers, run_shards, write_numbers
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, numbered, write_jsonl
 from mmcr_dataset.stage.work_folder import screened_path
 
@@ -71,7 +71,8 @@ def generate(task: GenerateTask, estimate_only: bool = False) -> StageCount | No
             _write(task, stage, paths, ledger)
             return _close(stage, paths)
         todo = _unfinished(stage, paths)
-        if not todo:
+        only_retries = all(stage.is_finished(number) for number in todo)
+        if not todo or (only_retries and not may_try_again(task.work, "generate", stage.fingerprint, task.engine)):
             return _close(stage, paths)
         numbers_path = write_numbers(task.work, "generate", todo)
         spent_usd = ledger.totals().usd

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
+ATTEMPTS = 3
 _STOP_S = 30.0
 
 
@@ -38,6 +39,8 @@ class EngineSettings:
         environment: shell command that each Slurm task runs first, such as `source /path/to/.venv/bin/activate`.
         requeue: let Slurm start a task again that was preempted or lost its node.
         dry_run: print the scripts that would be submitted to Slurm, and stop before anything is read or written.
+        attempts: jobs that are submitted to Slurm for the same documents at most; after them the build goes on without
+            those that failed for a transient reason each time.
     """
 
     name: Annotated[Literal["local", "datatrove-local", "slurm", "ray"], arg(name="engine")] = "local"
@@ -49,13 +52,17 @@ class EngineSettings:
     environment: Annotated[str | None, arg(name="slurm_environment", metavar="COMMAND")] = None
     requeue: Annotated[bool, arg(name="slurm_requeue")] = True
     dry_run: Annotated[bool, arg(name="slurm_dry_run")] = False
+    attempts: Annotated[int, arg(name="slurm_attempts")] = ATTEMPTS
 
     def __post_init__(self) -> None:
         if self.num_ranks < 1:
             raise ValueError(f"--ranks {self.num_ranks}: expected at least 1")
         if (self.name == "slurm") != (self.partition is not None):
             raise ValueError(f"--engine {self.name}: --slurm_partition is required for slurm, and for slurm only")
-        if self.name != "slurm" and (self.account or self.qos or self.environment or self.dry_run):
+        if self.attempts < 1:
+            raise ValueError(f"--slurm_attempts {self.attempts}: expected at least 1")
+        ours = self.account or self.qos or self.environment or self.dry_run or self.attempts != ATTEMPTS
+        if self.name != "slurm" and ours:
             raise ValueError(f"--engine {self.name}: flags that begin with --slurm_ go with --engine slurm")
         for flag, value in (("account", self.account), ("qos", self.qos), ("environment", self.environment)):
             if value is not None and ("\n" in value or not value.strip()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mmcr_dataset.stage.engine import EngineSettings, Job, launch
+from mmcr_dataset.stage.stages import write_text
 
 log = logging.getLogger(__name__)
 DoShards = Callable[[Iterable[int], int], None]  # numbers of shards, number of the rank
@@ -39,6 +41,34 @@ def run_shards(name: str, do_shards: DoShards, numbers: Sequence[int], work: Pat
         return True
     log.info("%s: submitted to the queue; when the job has finished, run the same command again to go on", name)
     return False
+
+
+def may_try_again(work: Path, name: str, fingerprint: str, engine: EngineSettings) -> bool:
+    """Whether rows of finished shards that failed for a transient reason are tried again; counts the jobs of a queue.
+
+    Other engines try once in each run and go on. A queue returns before its job ends, so that a row that always fails
+    would be submitted in each run, and no later stage would ever begin.
+
+    Args:
+        work: the work folder.
+        name: of the stage.
+        fingerprint: of its settings; others count anew.
+        engine: where the ranks run.
+    """
+    if engine.name != "slurm":
+        return True
+    path = work / "engine" / f"{name}.attempts.json"
+    tried = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    count = tried.get(fingerprint, 1)  # the first job is one
+    if count >= engine.attempts:
+        log.warning(
+            "%s: what failed for a transient reason in each of %d jobs is left out (--slurm_attempts %d)",
+            *(name, count, engine.attempts),
+        )
+        return False
+    write_text(path, json.dumps({fingerprint: count + 1}))
+    log.info("%s: what failed for a transient reason is tried again, job %d of %d", name, count + 1, engine.attempts)
+    return True
 
 
 def _do_rank(do_shards: DoShards, path: Path, num_ranks: int, rank: int) -> None:

@@ -284,9 +284,57 @@ def test_slurm_job_script_names_ranks_partition_and_time(tmp_path: Path) -> None
         assert f"#SBATCH {line}" in script
 
 
+SBATCH = """#!/bin/sh
+for script; do :; done
+echo "Submitted batch job 7"
+grep -q merge_stats "$script" && exit 0
+grep job-name "$script" >> "$QUEUE"
+SLURM_NODELIST=here SLURM_ARRAY_TASK_ID=0 bash "$script" >> "$QUEUE.log" 2>&1
+"""
+SRUN = """#!/bin/sh
+shift 3
+exec "$@"
+"""
+
+
+@pytest.mark.slow
+def test_build_on_slurm_goes_on_without_what_fails_in_each_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A queue that runs its jobs at once; the endpoint never answers for one of the documents."""
+    (tmp_path / "bin").mkdir()
+    for name, script in (("sbatch", SBATCH), ("srun", SRUN), ("scontrol", "#!/bin/sh\necho here\n")):
+        (tmp_path / "bin" / name).write_text(script)
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("QUEUE", str(tmp_path / "queue"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "source").mkdir()
+    for number in range(5):
+        (tmp_path / "source" / f"{number}.png").write_bytes(image_bytes(number, (40, 40)))
+        (tmp_path / "source" / f"{number}.txt").write_text(f"This is the field number {number}. It has a long fence.")
+
+    def answer(request: dict[str, Any]) -> Answer:
+        return Answer(status=500) if "number 3" in text_of(request) else Answer(good_reply(request))
+
+    with FakeChatServer(answer) as server:
+        flags = ["--source", str(tmp_path / "source"), "--endpoint", f"{server.base_url}#fake", "--filter", "none"]
+        flags.append("--output_dir")
+        slurm = ["--engine", "slurm", "--ranks", "1", "--slurm_partition", "cpu", "--slurm_attempts", "2"]
+        for _ in range(8):
+            assert not (tmp_path / "set").exists()
+            assert main(["build", *flags, str(tmp_path / "set"), *slurm]) == 0
+        assert "generate: what failed for a transient reason in each of 2 jobs is left out" in caplog.text
+        assert main(["build", *flags, str(tmp_path / "plain" / "set")]) == 0
+    jobs = [line.partition("job-name=mmcr-")[2] for line in (tmp_path / "queue").read_text().split("\n")]
+    assert jobs[:-1] == ["collect", "generate", "generate", "score", "filter", "spill", "publish"]
+    assert contents(tmp_path / "set") == contents(tmp_path / "plain" / "set")
+
+
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
+        ({"name": "slurm", "partition": "cpu", "attempts": 0}, "--slurm_attempts 0: expected at least 1"),
         ({"name": "slurm"}, "--slurm_partition is required for slurm"),
         ({"num_ranks": 0}, "expected at least 1"),
     ],

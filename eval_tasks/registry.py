@@ -28,13 +28,31 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "multi_turn": ("convbench", "mm_mt_bench", "mmcr_bench", "mmdu", "multiverse", "visdial", "vischainbench"),
     "multi_image": (
         *("blink", "mantis_eval", "mirb", "mmiu", "mmmu", "mmmu_pro", "mmt_bench", "muirbench", "qbench2", "remi"),
-        *("m4u", "memlens", "mm_niah", "mmlongbench", "nlvr2", "prismm_bench", "viverbench"),
+        *("m4u", "memlens", "mm_niah", "mmlongbench", "nlvr2", "prismm_bench", "visual_haystacks", "viverbench"),
     ),
     "documents": ("chartqa", "docvqa", "infovqa", "ocrbench", "seedbench_2_plus", "textvqa"),
     "hallucination": ("hallusion_bench", "pope"),
     "reasoning": (
-        *("logicvista", "m4u", "mathverse", "mathvision", "mathvista", "mmmu_pro", "omnibench", "prismm_bench"),
-        *("r1_onevision_bench", "reason_rft", "reasonmap_plus", "topviewrs", "viverbench", "visual_puzzles"),
+        *(
+            "logicvista",
+            "m4u",
+            "mathverse",
+            "mathvision",
+            "mathvista",
+            "mdk12",
+            "mmmu_pro",
+            "omnibench",
+            "prismm_bench",
+        ),
+        *(
+            "r1_onevision_bench",
+            "reason_rft",
+            "reasonmap",
+            "reasonmap_plus",
+            "topviewrs",
+            "viverbench",
+            "visual_puzzles",
+        ),
     ),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tests.conftest import image_bytes
 Write = Callable[..., str]
 GOLDEN = Path(__file__).parents[2] / "golden" / "prompts"
 IMAGES = [base64.b64encode(image_bytes(number)).decode() for number in range(2)]
-ASKED = ("question", "questions", "problem", "query_wo", "sentence")
+ASKED = ("question", "questions", "problem", "query_wo", "sentence", "question_short", "conversations")
 FILES = {  # task -> (file, column of the image, number of images)
     "blink": ("BLINK", "image_1", 1),
     "muirbench": ("MUIRBench", "image_list", 2),
@@ -41,6 +42,9 @@ FILES = {  # task -> (file, column of the image, number of images)
     "vstar_bench": ("VStarBench", "image", 1),
     "visual_puzzles": ("VisualPuzzles", "image", 1),
     "mantis_eval": ("Mantis-Eval", "images", 2),
+    "reasonmap": ("ReasonMap", "figure", 1),
+    "visual_haystacks": ("visual_haystack_2", "pos_image", 2),
+    "mdk12": ("MSBI_single_answer_choice", "image", 1),
     "reasonmap_plus": ("ReasonMap-Plus", "image", 1),
     "topviewrs": ("TopViewRS", "image", 1),
     "mmiu": ("MMIU", "image", 2),
@@ -99,6 +103,7 @@ def test_every_named_task_is_asked_from_rows_in_its_published_form(tmp_path: Pat
         "m4u",
         "omnibench",
         "memlens",
+        "mdk12",
         "mm_niah",
         "mmlongbench",
     }
@@ -115,8 +120,8 @@ def test_a_missing_question_is_told_with_the_columns_there(
     ask = ["--model", write_script({"*": "B"}), "--tasks", task, "--out", f"{tmp_path}/run"]
     assert main([*ask, "--data", f"{tmp_path}/{file}.jsonl"]) == 2
     said = capsys.readouterr().err
-    assert "no 'question'; the row has [" in said
-    assert "'answer'" in said
+    assert re.search(r"no '(question|conversations)'; the row has \[", said)
+    assert any(f"'{name}'" in said for name in (*row, "answer"))
 
 
 def scored_rows(task: Any, changes: list[tuple[dict[str, Any], str]], rules: str) -> dict[str, float]:
@@ -206,3 +211,35 @@ def test_a_task_without_vlmevalkits_rules_refuses_its_adapters_rules() -> None:
     for task in others:
         with pytest.raises(ValueError, match=f"task {task.name} has no rules"):
             task.check_rules("vlmevalkit@2025-03:qwen2_vl")
+
+
+def test_visual_haystacks_shuffles_its_images_the_same_way_in_every_run(tmp_path: Path) -> None:
+    (tmp_path / "val2017").mkdir()
+    for number in range(5):
+        (tmp_path / "val2017" / f"{number}.png").write_bytes(image_bytes(number))
+    said = [{"from": "human", "value": "Is there a cat?"}, {"from": "gpt", "value": "yes"}]
+    names = [f"val2017/{number}.png" for number in range(5)]
+    rows = [{"conversations": said, "pos_image": names[:1], "neg_image": names[1:]}] * 3
+    (tmp_path / "visual_haystack_5.json").write_text(json.dumps(rows))
+    task = load_task(find_tasks()["visual_haystacks"])
+    orders = []
+    for _ in range(2):
+        found = list(task.samples(str(tmp_path / "visual_haystack_5.json"), task.rules[0]))
+        orders.append([[image.sha256 for image in one.dialogue.images] for one in found])
+    assert orders[0] == orders[1]
+    assert all(len(set(order)) == 5 for order in orders[0])
+    assert len({tuple(order) for order in orders[0]}) > 1  # the needle isn't always first
+    (tmp_path / "val2017" / "3.png").unlink()
+    with pytest.raises(ValueError, match=r"row 1: no image file 'val2017/3.png'"):
+        list(task.samples(str(tmp_path / "visual_haystack_5.json"), task.rules[0]))
+
+
+def test_mdk12_asks_questions_without_an_image_too(tmp_path: Path) -> None:
+    path = tmp_path / "MSMA_calculation_single_modal.tsv"
+    path.write_text("index\tquestion\timage\tanswer\tdifficulty_level\n0\tTwo and two?\t\t4\teasy\n")
+    task = load_task(find_tasks()["mdk12"])
+    (sample,) = task.samples(str(path), task.rules[0])
+    assert sample.dialogue.images == ()
+    assert task.score(sample, ["It is \\boxed{4}."], task.rules[0], None) == {"accuracy": 1.0}
+    assert task.score(sample, ["four"], task.rules[0], None) == {"accuracy": None}
+    assert task.score(sample, ["four"], task.rules[0], "1") == {"accuracy": 1.0}

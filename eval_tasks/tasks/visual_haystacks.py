@@ -1,0 +1,59 @@
+"""VisualHaystacks: one or a few images of many show what a yes/no question is about.
+
+Source: Hub tsunghanwu/visual_haystacks, a file visual_haystack_N.json of N images (--data FILE), with COCO's folders
+(val2017, test2017) beside it or in a folder `images` there
+Licence: see the Hub card · Rows: about 1000 for each number of images
+Metric: accuracy; F1, precision, recall of yes; by number of images · Paper: arXiv 2407.13766
+
+Columns (conversations, pos_image, neg_image), prompt and order of images: vhs_benchmark main.py, solvers/base_solver.py
+and utils.py (2024-10). Images are shuffled there at random, here by a seed of the row. There a reply with the gold word
+counts, whatever else it says; here one with both words is unread, as in VLMEvalKit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from eval_tasks.readers.yes_no_rows import YesNoRows
+from eval_tasks.rows.benchmark_table import HubRows
+from eval_tasks.rows.hub_rows import load_rows, require_cells
+from eval_tasks.rows.table_files import to_list
+from eval_tasks.task import Row, Sample
+
+ASKED = "You are given a set of images. Please answer the following question in Yes or No: "
+HUB = HubRows("tsunghanwu/visual_haystacks", "train", columns=(("image_1", "pos_image"), ("image_2", "neg_image")))
+
+
+def load(data: str | None) -> Iterator[Row]:
+    """The rows with question and answer."""
+    rows = load_rows(data, HUB, "visual_haystack", needs_image=lambda row: True)
+    return (flat(row, f"row {number}") for number, row in enumerate(rows))
+
+
+def flat(row: Row, place: str) -> Row:
+    """A row with the question and the answer of its conversation; needles stand anywhere among the other images.
+
+    Raises:
+        ValueError: there is no conversation.
+    """
+    row = HUB.renamed(row)
+    (said,) = require_cells(row, ("conversations",), place)
+    shown = [one for name in ("image_1", "image_2") for one in to_list(row.get(name), place)]
+    Random(f"{row.get('index', place)}").shuffle(shown)  # noqa: S311  (an order, no secret)
+    texts = dict(zip(("question", "answer"), (one.get("value") for one in said), strict=False))
+    kept = {name: cell for name, cell in row.items() if name not in ("image_1", "image_2", "conversations")}
+    return {**kept, **texts, "image": shown}
+
+
+class HaystackRows(YesNoRows):
+    """The rows, as they are published or flat."""
+
+    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
+        """The sample of a row. Raises: see `flat` and `YesNoRows.to_sample`."""
+        found = flat(row, f"row {number}") if "conversations" in row else row
+        return super().to_sample(found, rules, number, has_gold)
+
+
+ROWS = HaystackRows(HUB, "", "", question=lambda row, question: ASKED + question, load=load)
+TASK = ROWS.task("visual_haystacks", __doc__)

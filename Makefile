@@ -9,6 +9,7 @@ BENCH ?= mmcr-bench
 EXACT_TRAIN ?= exact-train
 EXACT ?= mmcr-exact
 MINI_FLAGS ?=
+EXACT_DIALOGUES ?= 3000
 
 .PHONY: .venv locked lock demo mini test test-slow check docs bench clean
 
@@ -54,7 +55,7 @@ demo: $(VENV)/installed
 	$(BIN)/python -m eval_tasks --model lookup:$(DATASET) --tasks mmcr_bench --data $(BENCH) --judge offline \
 		--output_dir $(OUT)/overlap_lookup
 	$(BIN)/python -m mmcr_bench exact build --output_dir $(EXACT_TRAIN) $(WORLD) --split train --telling linked --guesses none \
-		--dialogues 3000 --seed 1
+		--dialogues $(EXACT_DIALOGUES) --seed 1
 	$(BIN)/python -m mmcr_bench exact build --output_dir $(EXACT) $(WORLD) --dialogues 100 --seed 2
 	$(LAUNCH) --config training/recipes/mini_cpu.yaml --data $(EXACT_TRAIN) --output_dir $(OUT)/mini $(MINI_FLAGS)
 	$(BIN)/python -m eval_tasks --model hf:training/mini --tasks mmcr_exact --data $(EXACT) --max_new_tokens 16 --output_dir $(OUT)/base

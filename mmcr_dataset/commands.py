@@ -50,21 +50,30 @@ class Check:
 
     Attributes:
         folder: a data set folder.
+        collate: rows that go through TRL's collator: a sample of each configuration (16 first rows, 16 spread over all
+            row groups), or all. Every row is read and every image decoded in both cases.
     """
 
     folder: Positional[Path]
+    collate: Literal["sample", "all"] = "sample"
 
     def run(self) -> int:
         """Print the findings; returns 1 if one of them is an error."""
         from tqdm import tqdm
 
-        from mmcr_dataset.publish.check import check_dataset
+        from mmcr_dataset.publish.check import NUM_SAMPLED, check_dataset
+        from mmcr_dataset.publish.check_trl import is_installed
 
         start = time.monotonic()
         with tqdm(desc="check", unit=" row", disable=None) as bar:
-            findings = check_dataset(self.folder, bar.update)
+            findings = check_dataset(self.folder, bar.update, self.collate)
         for finding in findings:
             print(finding.show())
+        rows = "all rows"
+        if self.collate == "sample":
+            rows = f"the first {NUM_SAMPLED} rows and {NUM_SAMPLED} others of each configuration"
+            rows += " (--collate all: every row)"
+        print(f"TRL's collator: {rows if is_installed() else 'not run, TRL is not installed'}")
         num_errors = sum(finding.is_error for finding in findings)
         seconds = time.monotonic() - start
         print(f"{self.folder}: {num_errors} errors, {len(findings) - num_errors} warnings in {seconds:.1f} s")

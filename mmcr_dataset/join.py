@@ -12,9 +12,10 @@ import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +31,7 @@ from mmcr_dataset.record.images import ImageError, decode_rgb, perceptual_hash
 from mmcr_dataset.record.parquet_memory import rows_a_batch
 from mmcr_dataset.record.row import from_row
 from mmcr_dataset.stage.progress import log_count, open_bar
-from mmcr_dataset.stage.stages import Removed, StageCount, read_jsonl, write_jsonl, write_text
+from mmcr_dataset.stage.stages import Removed, StageCount, read_jsonl, write_text
 from mmcr_dataset.stage.takedowns import LOG_NAME, Takedowns, keep_private, load_takedowns, publish_log, read_log
 
 MADE_BY = "join"
@@ -245,13 +246,17 @@ def _text_key(dialogue: Dialogue) -> str | None:
 
 def _split_by_reason(path: Path) -> None:
     """One file a reason in place of one of all."""
-    by_reason: dict[str, list[dict[str, Any]]] = {}
-    for row in read_jsonl(path):
-        by_reason.setdefault(row["reason"], []).append(row)
     for old in path.parent.glob("*.jsonl"):
-        old.unlink()
-    for reason, rows in by_reason.items():
-        write_jsonl(path.parent / f"{reason}.jsonl", rows)
+        if old != path:
+            old.unlink()
+    with ExitStack() as stack:
+        files: dict[str, TextIO] = {}
+        for row in read_jsonl(path):
+            reason = row["reason"]
+            if reason not in files:
+                files[reason] = stack.enter_context((path.parent / f"{reason}.jsonl").open("w", encoding="utf-8"))
+            files[reason].write(json.dumps(row, ensure_ascii=False) + "\n")
+    path.unlink()
 
 
 def _join_funnels(folders: Sequence[Path]) -> list[dict[str, Any]]:

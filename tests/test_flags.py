@@ -22,10 +22,10 @@ FLAGS = {
     "attempts writers endpoint max_in_flight max_cost_usd request_timeout_s any_language "
     "max_probability min_probability fetch_in_flight fetch_per_host fetch_attempts "
     "fetch_timeout_s fetch_opt_outs allow_loopback engine ranks slurm_partition slurm_time slurm_account "
-    "slurm_qos slurm_environment slurm_requeue slurm_dry_run slurm_attempts reencode recipe embedder text_weight cluster_method "
-    "cluster_distance same_distance cluster_images_min cluster_images_max images_a_page",
+    "slurm_qos slurm_environment slurm_requeue slurm_dry_run slurm_attempts reencode recipe embedder text_weight "
+    "cluster_method cluster_distance same_distance cluster_images_min cluster_images_max images_a_page",
     "mmcr_dataset describe": "tokenizer count_as",
-    "mmcr_dataset check": "",
+    "mmcr_dataset check": "collate",
     "mmcr_dataset publish": "push_to private revision pr allow_offline force squash_history gated collate",
     "mmcr_dataset remove": "ids url_pattern owner images reason purge",
     "mmcr_dataset import": "images output_dir licence",

@@ -1,7 +1,7 @@
 """The decision on every written dialogue: takedowns, rules, similarity, contamination, dedup, the best of each kind.
 
-Decisions are written to one file a shard: in memory are the hashes of dedup only, and the dialogues that pass if
-numbers or shares of them are kept.
+Decisions are written to one file a shard, and what passes to a temporary file if numbers or shares of it are kept: in
+memory are the hashes of dedup only.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import shutil
 from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
+from mmcr_dataset.filters.best import Passed, PassedRows
 from mmcr_dataset.filters.contamination import SetIndex
 from mmcr_dataset.filters.dedup import RepeatIndex
-from mmcr_dataset.filters.keep import Keep, Passed, Reason, kind_of
+from mmcr_dataset.filters.keep import Keep, Reason, kind_of
 from mmcr_dataset.filters.prescreen import prepare_images, reason_images
 from mmcr_dataset.filters.scores import read_broken
 from mmcr_dataset.record.dialogue import image_entries
@@ -54,8 +57,7 @@ def decide(
         out: takedowns.
     """
     shutil.rmtree(decided_path(work, 0).parent, ignore_errors=True)
-    seen, passed, is_limited = RepeatIndex(), list[Passed](), bool(keep.numbers or keep.image_shares)
-    places: dict[str, tuple[int, int]] = {}
+    seen, passed, is_limited = RepeatIndex(), PassedRows(), bool(keep.numbers or keep.image_shares)
     for number, values in read_values(work, "generate"):
         decisions: list[Reason | None] = []
         prepare_images([image["phash"] for value in values for image in image_entries(value)], sets, seen)
@@ -70,21 +72,12 @@ def decide(
             if reason is None:
                 seen.add(phashes, value["id"])
             if reason is None and is_limited:
-                places[value["id"]] = (number, len(decisions) - 1)
-                passed.append(Passed(value["id"], len(phashes), min(similarity, default=0.0)))
+                worst = min(similarity, default=0.0)
+                passed.add(Passed(number, len(decisions) - 1, value["id"], len(phashes), worst))
         write_decisions(work, number, decisions)
-    _drop(work, keep.drop(passed), places)
-
-
-def _drop(work: Path, drops: Mapping[str, Reason], places: Mapping[str, tuple[int, int]]) -> None:
-    """Add reasons to the decisions on disk."""
-    of_shard: defaultdict[int, list[tuple[int, Reason]]] = defaultdict(list)
-    for id_, reason in drops.items():
-        number, place = places[id_]
-        of_shard[number].append((place, reason))
-    for number, dropped in of_shard.items():
+    for number, dropped in groupby(passed.drop(keep), key=itemgetter(0)):
         decisions = read_decisions(work, number)
-        for place, reason in dropped:
+        for _, place, reason in dropped:
             decisions[place] = reason
         write_decisions(work, number, decisions)
 

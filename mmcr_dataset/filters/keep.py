@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,17 +18,12 @@ KINDS = ("single", "multi")
 Reason = tuple[str, str]
 
 
-class Passed(NamedTuple):
-    """A dialogue that passes the rules: id, number of images, similarity (-1..1) of its worst image."""
+class Limit(NamedTuple):
+    """How many dialogues to keep of those with these numbers of images, and what they are called."""
 
-    id: str
-    num_images: int
-    worst: float
-
-    @property
-    def kind(self) -> str:
-        """`single` or `multi`."""
-        return kind_of(self.num_images)
+    most: int
+    num_images: tuple[int, ...]
+    label: str
 
 
 def kind_of(num_images: int) -> str:
@@ -129,41 +123,32 @@ class Keep:
                 found[kind] = float(np.quantile(worst[kind], 1 - rate))
         return found
 
-    def drop(self, passed: Sequence[Passed]) -> dict[str, Reason]:
-        """Id -> why a dialogue is not among the best of its kind.
+    def limits(self, counts: Mapping[int, int]) -> list[Limit]:
+        """How many to keep of which dialogues; says what is short.
 
         Args:
-            passed: the dialogues that pass all rules and thresholds.
+            counts: number of images -> how many dialogues pass all rules and thresholds.
         """
-        drops: dict[str, Reason] = {}
-        for kind in KINDS:
-            of_kind = [one for one in passed if one.kind == kind]
-            for most, group, label in self._groups(kind, of_kind):
-                best = sorted(group, key=lambda one: (-one.worst, one.id))
-                for one in best[most:]:
-                    last = f", the last one kept has {best[most - 1].worst:.3f}" if most else ""
-                    drops[one.id] = ("not_among_best", f"{one.worst:.3f} ({label}: {most:,} kept{last})")
-        return drops
+        several = tuple(sorted(number for number in counts if number != 1))
+        found: list[Limit] = []
+        for kind, of_kind in (("single", (1,)), ("multi", several)):
+            wanted, num_passed = self.numbers.get(kind), sum(counts.get(number, 0) for number in of_kind)
+            if kind == "multi" and self.image_shares:
+                found += self._limits_of_shares(wanted, {number: counts[number] for number in several})
+            elif wanted is not None:
+                if wanted > num_passed:
+                    log.warning("--keep %s=%d: only %d dialogues pass the filters", kind, wanted, num_passed)
+                found.append(Limit(wanted, of_kind, kind))
+        return found
 
-    def _groups(self, kind: str, passed: Sequence[Passed]) -> list[tuple[int, Sequence[Passed], str]]:
-        """How many to keep of which dialogues; says what is short."""
-        wanted = self.numbers.get(kind)
-        if kind == "single" or not self.image_shares:
-            if wanted is not None and wanted > len(passed):
-                log.warning("--keep %s=%d: only %d dialogues pass the filters", kind, wanted, len(passed))
-            return [] if wanted is None else [(wanted, passed, kind)]
-        of_images: defaultdict[int, list[Passed]] = defaultdict(list)
-        for one in passed:
-            of_images[one.num_images].append(one)
+    def _limits_of_shares(self, wanted: int | None, counts: Mapping[int, int]) -> Iterator[Limit]:
         if wanted is None:  # as many as all shares allow
-            wanted = int(min(len(of_images[number]) / share for number, share in self.image_shares.items() if share))
-        groups: list[tuple[int, Sequence[Passed], str]] = []
-        for number in sorted(of_images.keys() | self.image_shares.keys()):
-            most, found = round(wanted * self.image_shares.get(number, 0.0)), of_images[number]
-            if most > len(found):
-                log.warning("%d images: %d dialogues wanted, only %d pass the filters", number, most, len(found))
-            groups.append((most, found, f"{number} images"))
-        return groups
+            wanted = int(min(counts.get(number, 0) / share for number, share in self.image_shares.items() if share))
+        for number in sorted(counts.keys() | self.image_shares.keys()):
+            most, num_passed = round(wanted * self.image_shares.get(number, 0.0)), counts.get(number, 0)
+            if most > num_passed:
+                log.warning("%d images: %d dialogues wanted, only %d pass the filters", number, most, num_passed)
+            yield Limit(most, (number,), f"{number} images")
 
 
 def _shares(text: str | None) -> dict[int, float]:

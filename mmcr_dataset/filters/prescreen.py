@@ -56,7 +56,8 @@ def _reason(
     images, urls = row["images"], [image["url"] for image in row["images"]]
     if taken_out:
         sha256s = [image["sha256"] or "" for image in images]
-        found = taken_out.reason(None, sha256s, row["source"]["document_url"], urls, row["source"]["licence"])
+        source = row["source"]
+        found = taken_out.reason(None, sha256s, source["document_url"], urls, source["licence"], phashes)
         if found is not None:
             return found
     if is_unclear("\n".join(block["text"] for block in row["blocks"] if block["text"])):

@@ -8,23 +8,40 @@ from __future__ import annotations
 import re
 
 SPEAKER = re.compile(
-    r"^[ \t]*+(?:[*#>]++[ \t]*+)?<[ \t]*(human|assistant)[ \t]*(\d+)[ \t]*>[ \t*]*:?[ \t*]*", re.I | re.M
+    r"^[ \t]*+(?:[*#>]++[ \t]*+)?<[ \t\xa0]*(human|assistant)[ \t\xa0]*(\d+)[ \t\xa0]*>[ \t*]*:?[ \t*]*", re.I | re.M
 )
+_FIRST = re.compile(r"<[ \t\xa0]*human[ \t\xa0]*1[ \t\xa0]*>", re.I)
+_INVISIBLE = re.compile(r"^[\ufeff\u200b\u2060]+", re.M)
 
 _THOUGHT_ENDS = re.compile(r"</(?:think|thinking|thought|reasoning|reflection)>|◁/think▷|\[/THINK\]", re.I)
+_THOUGHT = re.compile(
+    r"<(think|thinking|thought|reasoning|reflection)>[^<]*+(?:<(?!/?\1>)[^<]*+)*+</\1>|◁think▷[^◁]*+◁/think▷", re.I
+)
 _THOUGHT_BEGINS = re.compile(r"\s*(?:<(?:think|thinking|thought|reasoning|reflection)>|◁think▷|\[THINK\])", re.I)
-_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^`\n]*$", re.M)
+_FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[^`\n]*$", re.M)
 _END_TOKEN = re.compile(
-    r"<[|｜](?:im_end|endoftext|end_of_text|eot_id|eom_id|end|eot|return|end[_▁]of[_▁](?:sentence|turn|text))[|｜]>"
-    r"|</s>|<(?:end_of_turn|eos|end_of_utterance)>|\[(?:EOS|/INST)\]",
-    re.I,
+    r"(?P<known><[|｜](?:im_end|endoftext|end_of_text|eot_id|eom_id|end|eot|return|end[_▁]of[_▁](?:sentence|turn|text))[|｜]>"
+    r"|</s>|<(?:end_of_turn|eos|end_of_utterance)>|\[EOS\]"
+    r"|^[ \t]*</(?:answer|output|dialogue|dialog|conversation|response|result|final|text)>)"
+    r"|(?P<next><[|｜](?:im_start|user|start_header_id|start)[|｜]>|<start_of_turn>|\[/?INST\])"
+    r"|<[|｜][\w▁]{1,40}[|｜]>|<pad>|\[PAD\]",
+    re.I | re.M,
 )
 _RULE = re.compile(r"^[ \t]*(?:[-*_=—][ \t]*){3,}$", re.M)
+_NOTES = re.compile(
+    r"^[ \t]*(?:#{1,6}[ \t]*|\*\*)(?:notes?|explanations?|summary|remarks?|comments?|key points)\b[^\n]{0,40}$",
+    re.I | re.M,
+)
 _REMARK = re.compile(
-    r"[\W_]*(?:(?:please )?let me know\b|(?:i )?hope (?:this|that|these|it|you)\b|(?:please )?feel free\b"
+    r"[\W_]*(?:$|(?:please )?let me know\b|(?:i )?hope (?:this|that|these|it|you)\b|(?:please )?feel free\b"
     r"|if you(?:['’]d| would| want| need)\b.{0,80}\b(?:more|another|different|adjust|change|further|other)"
     r"|would you like (?:me|another|more)\b|\(?end of (?:the |this )?(?:conversation|dialogue|dialog|chat)|end\W*$"
-    r"|(?:please )?note\b[^\n]{0,20}:|(?:this|the) (?:above )?(?:conversation|dialogue|dialog) "
+    r"|as (?:you )?requested\b"
+    r"|(?:i|we)(?:['’]ve| have) (?:made|written|created|generated|included|ensured|kept|tried)\b"
+    r"|(?:word|token|turn|image)s? ?count\b|total (?:turns|rounds|words|images)\b"
+    r"|(?:ich hoffe|lass mich wissen|espero que|j['’]espère|n['’]hésitez|希望|如果[你您])"
+    r"|(?:please )?(?:notes?|explanation|remarks?|disclaimer)\b[^\n]{0,20}:"
+    r"|(?:this|the) (?:above )?(?:conversation|dialogue|dialog) "
     r"|(?:conversation|dialogue) (?:ends|complete))",
     re.I,
 )
@@ -37,8 +54,12 @@ def unwrap(reply: str) -> tuple[str, tuple[str, ...]]:
 
     A reply without a dialogue comes back as it is, or empty where all of it is thinking.
     """
-    text, stripped = _after_thinking(reply)
-    first = SPEAKER.search(text)
+    text, stripped = _after_thinking(_INVISIBLE.sub("", reply))
+    first, inline = SPEAKER.search(text), _FIRST.search(text)
+    if inline and (first is None or inline.start() < first.start()) and not _is_first(first):
+        opening, rest = text[: inline.start()], text[inline.start() :]  # a fence or a tag on its line
+        text = f"{opening}\n{rest.rstrip().removesuffix(_closing_of(opening))}"
+        first = SPEAKER.search(text)
     if first is None:
         return text, stripped
     if re.search(r"\w", _FENCE.sub("", text[: first.start()])):
@@ -56,8 +77,22 @@ def unwrap(reply: str) -> tuple[str, tuple[str, ...]]:
     return body, stripped
 
 
+def _is_first(speaker: re.Match[str] | None) -> bool:
+    return speaker is not None and (speaker[1].lower(), int(speaker[2])) == ("human", 1)
+
+
+def _closing_of(opening: str) -> str:
+    """What closes a wrapper that stands right before the dialogue."""
+    tag = re.search(r"<(\w+)>$", opening)
+    return f"</{tag[1]}>" if tag else {"{": "}", "`": "```", "~": "~~~", '"': '"'}.get(opening[-1:], "")
+
+
 def _after_thinking(reply: str) -> tuple[str, tuple[str, ...]]:
-    """The reply without what a reasoning model thinks before it answers."""
+    """The reply without what a reasoning model thinks before it answers, or between its answers."""
+    bare = _THOUGHT.sub(lambda thought: thought[0] if SPEAKER.search(thought[0]) else "", reply)
+    if bare != reply:
+        body, names = _after_thinking(bare)
+        return body.lstrip(), names or ("thinking",)
     ends = [match.end() for match in _THOUGHT_ENDS.finditer(reply)]
     begins = _THOUGHT_BEGINS.match(reply) is not None
     if ends and (begins or SPEAKER.search(reply, ends[-1])):
@@ -78,7 +113,8 @@ def _without_end_tokens(body: str) -> str:
         is_last = place == len(texts) - 1
         for found in _END_TOKEN.finditer(text):
             rest = _END_TOKEN.sub("", text[found.end() :])
-            if not rest.strip() or (is_last and rest.startswith(("\n", "<|", "<start_of_turn>"))):
+            goes_on = found["next"] or (found["known"] and rest.startswith(("\n", "<|", "<start_of_turn>")))
+            if not rest.strip() or (is_last and goes_on):
                 texts[place] = text[: found.start()].rstrip() + ("" if is_last else "\n")
                 break
     return "".join(texts)
@@ -92,7 +128,8 @@ def _before_remark(body: str) -> str:
         if (rules := list(_RULE.finditer(bare))) and rules[-1].end() == len(bare):
             texts[place] = bare[: rules[-1].start()].rstrip() + "\n"
     last = texts[-1]
-    rule = next((match for match in _RULE.finditer(last) if _says(last[: match.start()])), None)
+    ends = sorted((match.start(), match) for cut in (_RULE, _NOTES) for match in cut.finditer(last))
+    rule = next((match for place, match in ends if _says(last[:place])), None)
     last = last[: rule.start()].rstrip() if rule else last
     while True:
         before, line, remark = last.rstrip().rpartition("\n")

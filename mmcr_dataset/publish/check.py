@@ -11,7 +11,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,8 +25,10 @@ from mmcr_dataset.record.dialogue import InvalidDialogue
 from mmcr_dataset.record.images import ImageError, check_mode, decode_rgb
 from mmcr_dataset.record.parquet_memory import rows_a_batch
 from mmcr_dataset.record.row import from_row, to_row_messages
+from mmcr_dataset.stage.progress import open_bar
 
-NUM_SAMPLED = 16  # rows of each configuration that go through load_dataset and TRL's collator
+Collate = Literal["sample", "all", "none"]
+NUM_SAMPLED = 16  # rows of each configuration that go through load_dataset and TRL's collator, twice: first and spread
 _ROWS_A_BATCH = 64
 
 
@@ -44,14 +46,14 @@ class Finding:
 
 
 def check_dataset(
-    folder: Path, progress: Callable[[int], object] = lambda _: None, collate: bool = True
+    folder: Path, progress: Callable[[int], object] = lambda _: None, collate: Collate = "sample"
 ) -> list[Finding]:
     """Check a folder; returns the findings, errors first.
 
     Args:
         folder: a data set folder with README.md and Parquet shards.
         progress: called with the number of rows read since the last call.
-        collate: put sampled rows through TRL's collator.
+        collate: the rows to put through TRL's collator.
 
     Raises:
         ValueError: there is no such folder.
@@ -208,11 +210,12 @@ def _show_undecodable(data: bytes | None) -> str | None:
     return None
 
 
-def _check_loading(folder: Path, shards: Sequence[Path], collate: bool) -> Iterator[Finding]:
+def _check_loading(folder: Path, shards: Sequence[Path], collate: Collate) -> Iterator[Finding]:
     """Load rows of each configuration, the first ones and others from all of it, and collate them with TRL."""
     from datasets import get_dataset_config_names, load_dataset
 
-    show_problem, configs = open_collator() if collate else None, get_dataset_config_names(str(folder))
+    show_problem = open_collator() if collate != "none" else None
+    configs = get_dataset_config_names(str(folder))
     loaded = {config: load_dataset(str(folder), config, streaming=True) for config in configs}
     columns = pq.read_schema(shards[0]).names
     yield from _findings(rules.check_names({config: list(splits) for config, splits in loaded.items()}, columns))
@@ -226,7 +229,8 @@ def _check_loading(folder: Path, shards: Sequence[Path], collate: bool) -> Itera
         of_kind = [path for path in shards if path.parent == kind]
         yield from _findings(rules.check_schemas(kind.name, of_kind))
         yield from _findings(rules.check_search(kind.name, of_kind))
-        yield from _check_collated(list(_sample(of_kind)), f"config {kind.name}", show_problem)
+        for rows in _read_all(of_kind) if collate == "all" else [list(_sample(of_kind))]:
+            yield from _check_collated(rows, f"config {kind.name}", show_problem)
     yield from _findings(rules.check_files(folder))
 
 
@@ -244,6 +248,19 @@ def _sample(shards: Sequence[Path]) -> Iterator[dict[str, Any]]:
             features = Features.from_arrow_schema(file.schema_arrow)
             (row,) = file.read_row_group(group).slice(file.metadata.row_group(group).num_rows - 1).to_pylist()
         yield features.decode_example(row)
+
+
+def _read_all(shards: Sequence[Path]) -> Iterator[list[dict[str, Any]]]:
+    """All rows in batches, decoded as `datasets` does."""
+    from datasets import Features
+
+    with open_bar("collate", "row", sum(pq.read_metadata(path).num_rows for path in shards)) as bar:
+        for path in shards:
+            with pq.ParquetFile(path) as file:
+                features = Features.from_arrow_schema(file.schema_arrow)
+                for batch in file.iter_batches(rows_a_batch(file, NUM_SAMPLED)):
+                    yield [features.decode_example(row) for row in batch.to_pylist()]
+                    bar.update(batch.num_rows)
 
 
 def _check_collated(rows: Sequence[dict[str, Any]], place: str, show_problem: ShowProblem | None) -> Iterator[Finding]:

@@ -20,9 +20,14 @@ _TEMPLATE = (
 ShowProblem = Callable[[Sequence[Mapping[str, Any]]], str | None]
 
 
+def is_installed() -> bool:
+    """Whether TRL is installed."""
+    return find_spec("trl") is not None and find_spec("transformers") is not None
+
+
 def open_collator() -> ShowProblem | None:
     """A function that collates rows with decoded images and says what is wrong with them; None without TRL."""
-    if find_spec("trl") is None or find_spec("transformers") is None:
+    if not is_installed():
         return None
     from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 

@@ -30,7 +30,8 @@ def publish(folder: Path, settings: PublishSettings) -> str:
         ValueError: the check finds errors, the name mmcr-310k is used for offline rows, a row was taken out
             before, or the Hub rejects the upload.
     """
-    errors = [finding.show() for finding in check_dataset(folder, collate=settings.collate) if finding.is_error]
+    findings = check_dataset(folder, collate="sample" if settings.collate else "none")
+    errors = [finding.show() for finding in findings if finding.is_error]
     if errors:
         more = f"\n... and {len(errors) - 10} more" if len(errors) > 10 else ""
         raise ValueError("not published, the check finds errors:\n" + "\n".join(errors[:10]) + more)

@@ -38,6 +38,8 @@ def import_conversations(file: Path, images: Path, out: Path, licence: str | Non
     if not images.is_dir():
         raise ValueError(f"--images {images}: no such folder; expected the folder that image paths are relative to")
     records = read_records(file)
+    if not records:
+        raise ValueError(f"{file}: holds no record; expected conversations as JSON or JSON Lines")
     removed: list[Removed] = []
     unfinished = begin_folder(out)
     taken_out = load_takedowns(out)

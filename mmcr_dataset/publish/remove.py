@@ -126,8 +126,8 @@ def remove_rows(folder: Path, reason_by_id: Mapping[str, str], rules: Sequence[M
         if not gone:
             continue
         whole = pq.read_table(path, partitioning=None)
-        images = dict(zip(whole["id"].to_pylist(), whole["images"], strict=True))
-        log_takedowns(folder, [_to_entry(row, reason_by_id[row["id"]], images[row["id"]].as_py()) for row in gone])
+        rows = dict(zip(whole["id"].to_pylist(), zip(whole["images"], whole["image_phash"], strict=True), strict=True))
+        log_takedowns(folder, [_to_entry(row, reason_by_id[row["id"]], *rows[row["id"]]) for row in gone])
         keep = pa.array([id_ not in reason_by_id for id_ in whole["id"].to_pylist()])
         if len(gone) == whole.num_rows:  # load_dataset rejects a shard without rows
             path.unlink()
@@ -137,7 +137,9 @@ def remove_rows(folder: Path, reason_by_id: Mapping[str, str], rules: Sequence[M
     return removed
 
 
-def _to_entry(row: Mapping[str, Any], reason: str, images: Sequence[Mapping[str, bytes]]) -> dict[str, Any]:
+def _to_entry(row: Mapping[str, Any], reason: str, images: pa.ListScalar, phashes: pa.ListScalar) -> dict[str, Any]:
     """A row's line in the log."""
-    sha256s = [hashlib.sha256(image["bytes"]).hexdigest() for image in images]
-    return {"id": row["id"], "reason": reason, "source": row["source"], "images": sha256s}
+    sha256s = [hashlib.sha256(image["bytes"]).hexdigest() for image in images.as_py()]
+    entry = {"id": row["id"], "reason": reason, "source": row["source"], "images": sha256s}
+    known = [phash for phash in phashes.as_py() or () if phash]
+    return entry | ({"phashes": known} if len(known) == len(sha256s) else {})

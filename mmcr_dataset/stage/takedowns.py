@@ -35,7 +35,8 @@ class Takedowns:
     """What must not be published again.
 
     Args:
-        entries: lines of the log: `id`, `source`, `images` (sha256 of each), `reason`; or one of RULES, and `reason`.
+        entries: lines of the log: `id`, `source`, `images` (sha256 of each), `phashes` (of each, since its file differs
+            with `--reencode`), `reason`; or one of RULES, and `reason`.
 
     Raises:
         ValueError: a pattern is not a regular expression.
@@ -44,7 +45,7 @@ class Takedowns:
     def __init__(self, entries: Iterable[Mapping[str, Any]] = ()) -> None:
         self.entries = list(entries)
         self._by_id: dict[str, str] = {}
-        self._by_images: dict[tuple[str, ...], str] = {}
+        self._by_images: dict[tuple[str, ...], str] = {}  # by sha256, or by perceptual hash
         self._by_page: dict[tuple[str | None, ...], str] = {}
         self._by_image: dict[str, str] = {}
         self._patterns: list[tuple[re.Pattern[str], str]] = []
@@ -57,8 +58,9 @@ class Takedowns:
             self._by_id[str(entry.get("id"))] = reason
             if reason == _REPEATED:
                 continue
-            if entry.get("images"):
-                self._by_images[tuple(sorted(entry["images"]))] = reason
+            for name in ("images", "phashes"):
+                if entry.get(name):
+                    self._by_images[tuple(sorted(entry[name]))] = reason
             source = entry.get("source") or {}
             page = (source.get("document_url"), *(source.get("picture_urls") or ()))
             if any("://" in (url or "") for url in page):  # a file name is no address: archives repeat them
@@ -104,6 +106,7 @@ class Takedowns:
         document_url: str | None,
         image_urls: Sequence[str | None],
         licence: str | None = None,
+        phashes: Sequence[str | None] = (),
     ) -> tuple[str, str] | None:
         """Why a row was taken out, None if it was not.
 
@@ -113,9 +116,12 @@ class Takedowns:
             document_url: address of its document.
             image_urls: address of each of its images.
             licence: its licence, which names the pages of images that come from several.
+            phashes: perceptual hashes of its images.
         """
         found = self._by_id.get(id_) if id_ is not None else None
-        found = found or self._by_images.get(tuple(sorted(sha256s))) or self._by_page.get((document_url, *image_urls))
+        for digests in (sha256s, phashes):
+            found = found or self._by_images.get(tuple(sorted(digest or "" for digest in digests)))
+        found = found or self._by_page.get((document_url, *image_urls))
         found = found or next((why for sha256 in sha256s if (why := self._by_image.get(sha256))), None)
         if found is None:
             urls = [url for url in (document_url, *image_urls, *pages_of(licence)) if url]
@@ -128,7 +134,8 @@ class Takedowns:
         images = dialogue.images
         urls = [image.url for image in images]
         hashes, source = [image.sha256 for image in images], dialogue.source
-        return self.reason(dialogue.id, hashes, source.document_url, urls, source.licence)
+        phashes = [image.phash for image in images]
+        return self.reason(dialogue.id, hashes, source.document_url, urls, source.licence, phashes)
 
 
 def is_of(owner: str, url: str) -> bool:

@@ -23,7 +23,11 @@ _ROLES = ("text", "image", "url", "licence", "id")
 
 
 class _BadCell(ValueError):
-    """A cell that holds neither an image nor an address."""
+    """A cell that doesn't hold what its column is for: the reason, and the detail as message."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,10 @@ class ColumnMap:
     def to_document(self, row: Mapping[str, Any], place: str, licence: str | None = None) -> Document | Removed:
         """Convert one row; `place` is its position, for messages and for the names of its images."""
         try:
-            texts = [_to_texts(row[name]) for name in self.text]
+            texts = [_to_texts(row[name], f"{place} {name}") for name in self.text]
             images = [list(_to_images(row[name], f"{place} {name}")) for name in self.image]
         except _BadCell as error:
-            return Removed(document_id(place), "no_image_in_cell", str(error))
+            return Removed(document_id(place), error.reason, str(error))
         blocks = [block for block in _interleave(texts, images) if block]
         url = row[self.url] if self.url else None
         given = row[self.licence] if self.licence else None
@@ -91,10 +95,26 @@ class ColumnMap:
         return Document(row_id, tuple(blocks), source)
 
 
-def _to_texts(cell: object) -> list[str | None]:
-    if isinstance(cell, list):
-        return [None if one is None else str(one) for one in cell]
-    return [] if cell is None else [str(cell)]
+def _to_texts(cell: object, place: str) -> list[str | None]:
+    """The texts of a cell, None for a null one of a list.
+
+    Raises:
+        _BadCell: it holds something else.
+    """
+    if cell is None:
+        return []
+    return [None if one is None else _to_text(one, place) for one in (cell if isinstance(cell, list) else [cell])]
+
+
+def _to_text(value: object, place: str) -> str:
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise _BadCell("text_not_utf8", f"{place}: {error}") from error
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
+    raise _BadCell("no_text_in_cell", f"{place}: holds {str(value)[:80]!r}, expected a text, or a list of texts")
 
 
 def _to_images(cell: Any, place: str) -> Iterator[ImageAt | None]:  # noqa: ANN401
@@ -114,7 +134,8 @@ def _to_images(cell: Any, place: str) -> Iterator[ImageAt | None]:  # noqa: ANN4
         elif isinstance(address, str) and address.startswith(("http://", "https://")):
             yield ImageAt(url=address)
         else:
-            raise _BadCell(f"{name}: holds {str(one)[:80]!r}, expected bytes, a struct with bytes, or a URL")
+            expected = "expected bytes, a struct with bytes, or a URL"
+            raise _BadCell("no_image_in_cell", f"{name}: holds {str(one)[:80]!r}, {expected}")
 
 
 def _interleave(

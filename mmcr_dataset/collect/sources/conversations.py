@@ -12,7 +12,9 @@ refused, and so is one with a video.
 
 from __future__ import annotations
 
+import codecs
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,6 +70,9 @@ def read_records(path: Path) -> list[Record | BadRecord]:
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such file; expected conversations as JSON or JSON Lines")
+    with path.open("rb") as file:
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise ValueError(f"{path}: is UTF-16; write it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
     if path.suffix == ".jsonl":
         lines = path.read_bytes().split(b"\n")
         return [_read_line(line, f"line {number}") for number, line in enumerate(lines, start=1) if line.strip()]
@@ -211,7 +216,7 @@ def _plain(text: str) -> str:
 
 def _read_image(folder: Path, name: str) -> DialogueImage:
     path = find_inside(folder, name)
-    if path is None and (Path(name).is_absolute() or ".." in Path(name).parts or (folder / name).is_symlink()):
+    if path is None and (Path(name).is_absolute() or ".." in Path(name).parts or os.path.islink(folder / name)):
         raise _Refused("image_outside", f"{name!r} is outside of {folder}")
     if path is None:
         raise _Refused("missing_image", f"{name!r} in {folder}: No such file")

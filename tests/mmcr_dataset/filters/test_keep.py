@@ -8,26 +8,37 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mmcr_dataset.filters.keep import Keep, Passed, kind_of, read_by_kind
+from mmcr_dataset.filters.best import Passed, PassedRows
+from mmcr_dataset.filters.keep import Keep, Reason, kind_of, read_by_kind
 
 
 def candidates(single: int, by_images: dict[int, int]) -> list[Passed]:
     """Dialogues whose worst image is the less similar the more there are, as measured on real ones."""
     rng = np.random.default_rng(0)
-    found = [Passed(f"s{n}", 1, float(rng.normal(0.27, 0.03))) for n in range(single)]
+    found = [Passed(n // 100, n % 100, f"s{n}", 1, float(rng.normal(0.27, 0.03))) for n in range(single)]
     for images, count in by_images.items():
-        found += [Passed(f"m{images}-{n}", images, float(rng.normal(0.27 - 0.02 * images, 0.03))) for n in range(count)]
+        worst = rng.normal(0.27 - 0.02 * images, 0.03, count)
+        found += [Passed(1000 * images, n, f"m{images}-{n}", images, float(worst[n])) for n in range(count)]
     return found
 
 
 def kept(keep: Keep, passed: list[Passed]) -> list[Passed]:
-    drops = keep.drop(passed)
-    return [one for one in passed if one.id not in drops]
+    drops = dropped(keep, passed)
+    return [one for one in passed if (one.shard, one.place) not in drops]
+
+
+def dropped(keep: Keep, passed: list[Passed]) -> dict[tuple[int, int], Reason]:
+    rows = PassedRows()
+    for one in passed:
+        rows.add(one)
+    found = list(rows.drop(keep))
+    assert found == sorted(found)
+    return {(shard, place): reason for shard, place, reason in found}
 
 
 def test_a_rate_keeps_that_share_of_each_kind() -> None:
     passed = candidates(1200, {2: 400})
-    worst = {kind: [one.worst for one in passed if one.kind == kind] for kind in ("single", "multi")}
+    worst = {kind: [one.worst for one in passed if kind_of(one.num_images) == kind] for kind in ("single", "multi")}
     least = Keep.read(None, "single=0.175,multi=0.25", None, None).thresholds(worst)
     shares = {kind: np.mean([value >= (least[kind] or 0) for value in values]) for kind, values in worst.items()}
     assert shares == {"single": pytest.approx(0.175, abs=0.001), "multi": pytest.approx(0.25, abs=0.001)}
@@ -39,14 +50,15 @@ def test_numbers_keep_the_best_of_each_kind_and_say_the_last_one_kept() -> None:
     passed = candidates(30, {2: 20})
     keep = Keep.read(None, None, "single=10,multi=5", None)
     found = kept(keep, passed)
-    assert Counter(one.kind for one in found) == {"single": 10, "multi": 5}
+    assert Counter(kind_of(one.num_images) for one in found) == {"single": 10, "multi": 5}
     for kind in ("single", "multi"):
-        of_kind = sorted((one.worst for one in passed if one.kind == kind), reverse=True)
+        of_kind = sorted((one.worst for one in passed if kind_of(one.num_images) == kind), reverse=True)
         assert (
-            sorted((one.worst for one in found if one.kind == kind), reverse=True)
+            sorted((one.worst for one in found if kind_of(one.num_images) == kind), reverse=True)
             == of_kind[: len(found)][: 10 if kind == "single" else 5]
         )
-    reason, detail = keep.drop(passed)[min(passed, key=lambda one: one.worst).id]
+    worst = min(passed, key=lambda one: one.worst)
+    reason, detail = dropped(keep, passed)[worst.shard, worst.place]
     assert reason == "not_among_best"
     assert "multi: 5 kept, the last one kept has 0." in detail
 

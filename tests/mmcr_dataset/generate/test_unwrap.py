@@ -41,6 +41,23 @@ def dialogue(end: str = "") -> str:
         (dialogue().replace("\n< Human 2", "\n\n---\n\n< Human 2"), ("closing_remark",)),
         (f"```\n{dialogue()}\n```\n\nLet me know.<|im_end|>", ("fence",)),
         (f"{dialogue()}\n\n***\n", ("closing_remark",)),
+        (f"\ufeff\u200b{dialogue()}", ()),
+        (f"````\n{dialogue()}\n````", ("fence",)),
+        (f"```{dialogue()}```", ()),
+        (f"<output>{dialogue()}</output>", ("opening_remark",)),
+        (f"\\boxed{{{dialogue()}}}", ("opening_remark",)),
+        (f"<answer>\n{dialogue()}\n</answer>", ("opening_remark", "end_token")),
+        (f"<|channel|>final<|message|>{dialogue()}<|return|>", ("opening_remark", "end_token")),
+        (dialogue("<|end_of_box|>"), ("end_token",)),
+        (f"{dialogue()}<pad><pad>[PAD]", ("end_token",)),
+        (f"{dialogue()}<|im_start|>user\nAnd more?", ("end_token",)),
+        (f"{dialogue()}\n[/INST] And more?", ("end_token",)),
+        (dialogue().replace("\n< Human 2", "\n<think>what now?</think>\n< Human 2"), ("thinking",)),
+        (dialogue().replace("It hangs", "<think>where?</think>It hangs"), ("thinking",)),
+        (f"{dialogue()}\n\n(Word count: 42)\nTotal turns: 2", ("closing_remark",)),
+        (f"{dialogue()}\n\nI've made sure that each image is mentioned. \U0001f60a\n\n\U0001f60a", ("closing_remark",)),
+        (f"{dialogue()}\n\nIch hoffe, das hilft!", ("closing_remark",)),
+        (f"{dialogue()}\n\n### Notes\n- The kite is in both turns.\n- No list.", ("closing_remark",)),
     ],
 )
 def test_what_is_around_the_dialogue_is_stripped_and_named(reply: str, names: tuple[str, ...]) -> None:
@@ -56,6 +73,9 @@ def test_what_is_around_the_dialogue_is_stripped_and_named(reply: str, names: tu
         "Let me know that image 1 is yours, the sign says.",
         "Image 1 shows the tag </think> on a screen.",
         "Image 1 shows - - a dash.\nIt ends there.",
+        "Image 1 shows <|im_sep|>\nin a listing.",
+        "Image 1 explains <think> and </thinking> as tags.",
+        "Image 1 shows a heading.\n\n## Kites\nThey fly.",
     ],
 )
 def test_what_belongs_to_the_last_answer_stays(answer: str) -> None:

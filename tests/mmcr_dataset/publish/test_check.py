@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from datasets import Array2D, Image, LargeList, List, Value
 from PIL import Image as PillowImage
 
+from mmcr_dataset.__main__ import main
 from mmcr_dataset.publish import viewer_rules as rules
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.check import check_dataset
@@ -171,6 +173,26 @@ def test_check_collates_rows_of_every_shard(folder: Path, monkeypatch: pytest.Mo
     assert findings
     assert all("refused" in finding.text for finding in findings)
     assert all("-4-8" in finding.place for finding in findings)
+
+
+def test_check_collates_every_row_on_request(
+    tmp_path: Path, make_dialogue: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_dataset([replace(make_dialogue(1, 4, seed=n), id=f"{n:032x}") for n in range(40)], tmp_path / "set")
+    refresh_card(tmp_path / "set")
+    bad = f"{20:032x}"  # neither among the first rows nor the last of its row group
+
+    def note(rows: Any) -> str | None:
+        return "refused" if any(row["id"] == bad for row in rows) else None
+
+    monkeypatch.setattr("mmcr_dataset.publish.check.open_collator", lambda: note)
+    assert main(["check", str(tmp_path / "set")]) == 0
+    shown = capsys.readouterr().out
+    assert "the first 16 rows and 16 others of each configuration (--collate all: every row)" in shown
+    assert main(["check", str(tmp_path / "set"), "--collate", "all"]) == 1
+    shown = capsys.readouterr().out
+    assert f"error   config single, row {bad}: refused" in shown
+    assert "TRL's collator: all rows" in shown
 
 
 def test_every_image_is_decoded_also_the_last_of_the_last_row(folder: Path) -> None:

@@ -98,7 +98,7 @@ def test_import_takes_each_form_as_it_is(form: str, name: str, images: Path, tmp
 GOOD = FORMS["llava"][0]
 REFUSED: dict[str, Any] = {
     "marks_and_images_differ": GOOD | {"image": ["coco/0.png", "coco/1.png"]},
-    "missing_image": GOOD | {"image": "coco/none.png"},
+    "missing_image": GOOD | {"image": "coco/" + "none" * 100 + ".png"},  # longer than a name of a file may be
     "image_outside": GOOD | {"image": "../secret.png"},
     "not_an_image": GOOD | {"image": "coco/bad.png"},
     "alternation": GOOD | {"conversations": told("<image>\nWhat?")},
@@ -152,11 +152,15 @@ def test_import_bad_files_are_named(images: Path, tmp_path: Path, capsys: pytest
     (tmp_path / "lines.json").write_text('{"a": 1}\n{"b": 2}\n')
     (tmp_path / "dict.json").write_text('{"a": 1}')
     (tmp_path / "none.json").write_text('[{"image": "coco/0.png"}]')
+    (tmp_path / "utf16.jsonl").write_bytes('{"image": "coco/0.png"}\n'.encode("utf-16"))
+    (tmp_path / "empty.jsonl").write_bytes(b"\r\n\n")
     for name, expected in [
         ("missing.json", "no such file"),
         ("lines.json", "JSON Lines file must end in .jsonl"),
         ("dict.json", "expected a list of objects"),
         ("none.json", "none of 1 records is a dialogue"),
+        ("utf16.jsonl", "is UTF-16; write it as UTF-8"),
+        ("empty.jsonl", "holds no record"),
     ]:
         assert main(["import", str(tmp_path / name), "--images", str(images), "--out", str(tmp_path / "o")]) == 2
         assert expected in capsys.readouterr().err

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image as PillowImage
 
 from mmcr_bench.build import build_bench
 from mmcr_bench.select.candidates import read_ids
@@ -182,3 +184,24 @@ def test_purge_deletes_image_text_and_request_and_the_next_build_goes_on(
 def spent_usd(ledger: Path) -> float:
     with sqlite3.connect(ledger) as db:
         return float(db.execute("SELECT TOTAL(usd) FROM paid").fetchone()[0])
+
+
+def test_removal_holds_in_a_build_whose_images_are_encoded_anew(tmp_path: Path) -> None:
+    """Files of a folder have no address, and `--reencode` gives an image other bytes and its row another id."""
+    source, out = tmp_path / "source", tmp_path / "set"
+    source.mkdir()
+    for number in range(4):
+        cells = np.random.default_rng(number).integers(0, 1 << 16, (8, 8), dtype=np.uint16)
+        PillowImage.fromarray(cells.repeat(8, 0).repeat(8, 1)).save(source / f"{number}.png")
+        (source / f"{number}.txt").write_text(f"This is the field number {number} in spring. It has a long fence.")
+    words = ["build", "--source", str(source), "--output_dir", str(out), "--writer", "offline", "--filter", "none"]
+    assert main(words) == 0
+    ids = sorted(read_ids(out))
+    (tmp_path / "ids").write_bytes(f"{ids[0]}\r\n\ufeff{ids[1]}\r\n\r\n".encode())  # two files of Windows, joined
+    assert main(["remove", str(out), "--ids", str(tmp_path / "ids")]) == 0
+    assert read_ids(out) == set(ids[2:])
+    assert main([*words, "--reencode"]) == 0
+    assert len(read_ids(out)) == 2
+    assert not read_ids(out) & set(ids), "the images are other files"
+    assert main(words) == 0
+    assert read_ids(out) == set(ids[2:])

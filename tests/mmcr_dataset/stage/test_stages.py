@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,12 @@ import pytest
 
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.filters.report import show_report
+from mmcr_dataset.generate import run
+from mmcr_dataset.generate.ranks import GenerateTask
+from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.publish.builder import open_builder
-from mmcr_dataset.stage.stages import REMOVED, STAGES, Removed, Stage, invalidate_shards, write_jsonl
+from mmcr_dataset.stage.engine import EngineSettings
+from mmcr_dataset.stage.stages import REMOVED, STAGES, Removed, Stage, invalidate_shards, write_jsonl, write_text
 from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_thresholds, read_values
 from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
@@ -220,3 +225,33 @@ def test_shards_past_99999_are_read_and_in_the_order_of_their_numbers(tmp_path: 
     stage.delete_from(100_001)
     assert [number for number, _ in read_values(tmp_path, "generate")] == numbers[:3]
     assert stage.content_hash() != before
+
+
+def test_start_of_the_paid_stage_takes_linear_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million shards: what is done before the first request must not grow with the square of their number."""
+    monkeypatch.setattr(run, "write_shards", lambda *_: None)  # nothing is asked
+
+    def cpu_s(count: int) -> float:
+        work = tmp_path / str(count)
+        write_text(Stage.begin(work, "collect", {"a": 1}).shard(0, "jsonl"), "")
+        stage = Stage.begin(work, "generate", {"a": 1})
+        task = GenerateTask(work, WriterSettings("offline"), EngineSettings())
+        start = time.process_time()
+        run._write(task, stage, range(count), None)
+        return time.process_time() - start
+
+    few = min(cpu_s(2000) for _ in range(3))
+    assert cpu_s(16_000) < 24 * few  # 8 if linear, 64 if quadratic
+
+
+def test_a_slow_reply_is_waited_for_as_long_as_the_flag_says(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    rows_of(tmp_path / "source", "", range(4, 7))
+    for flags, num_requests in ((["--request_timeout_s", "0.7"], 4), ([], 3)):
+        delays = iter([4.0, 0.0, 0.0, 0.0])
+        out = tmp_path / f"set{num_requests}"
+        with FakeChatServer(lambda request, delays=delays: Answer(good_reply(request), delay_s=next(delays))) as server:
+            words = ["--endpoint", f"{server.base_url}#fake", "--output_dir", str(out), *flags]
+            assert main(["build", "--source", str(tmp_path / "source"), "--filter", "none", *words]) == 0
+            assert len(server.requests) == num_requests
+        assert json.loads((out / "funnel.json").read_text())[-1]["num_kept"] == 3

@@ -116,3 +116,24 @@ def test_missing_column_and_folder_without_parquet_are_named(
     assert "goes with Parquet files" in capsys.readouterr().err
     assert main(["build", "--source", str(tmp_path), *words]) == 2
     assert "--columns text=COLUMN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ("A red kite.", "A red kite."),
+        ("\ufeffA red kite.".encode(), "A red kite."),
+        (1987, "1987"),
+        (["A red", "kite."], "A red kite."),
+        (b"A red \xff kite.", "text_not_utf8"),
+        ({"en": "A red kite."}, "no_text_in_cell"),
+        ([["A red kite."]], "no_text_in_cell"),
+        (True, "no_text_in_cell"),
+    ],
+)
+def test_a_text_is_what_the_cell_says_and_never_how_python_writes_it(cell: Any, found: str, tmp_path: Path) -> None:
+    rows = [{"caption": cell, "photo": {"bytes": image_bytes(1)}}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    (one,) = documents(tmp_path / "a.parquet", "text=caption,image=photo")
+    texts = [] if isinstance(one, Removed) else [block for block in one.blocks if isinstance(block, str)]
+    assert (one.reason if isinstance(one, Removed) else " ".join(texts)) == found

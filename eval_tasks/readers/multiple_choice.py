@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from eval_tasks.rows.hub_rows import (
     single_turn_dialogue,
 )
 from eval_tasks.rows.predictions import read_predictions
-from eval_tasks.rows.table_files import to_list
+from eval_tasks.rows.table_files import to_texts
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task, Total, Unit
 from eval_tasks.totals import grouped, macro_total, mean_total, totals_by, unit_of, whole_unit
 
@@ -41,11 +42,43 @@ VLMEVALKIT = (*OVIS2_RULES, "vlmevalkit@2024-07", "vlmevalkit@2026-06")
 
 
 def options_of(row: Row, place: str) -> dict[str, str]:
-    """Letter -> text, from columns A, B, ... or from a list `options` or `choices`."""
+    """Letter -> text, from columns A, B, ..., or from `options` or `choices`: a list, or an object of letters.
+
+    Raises:
+        ValueError: they are one text, hold no texts, or are more than 26.
+    """
     listed = row.get("options", row.get("choices", row.get("multi-choice options")))
-    if listed is not None:
-        return dict(zip(ascii_uppercase, map(str, to_list(listed, place)), strict=False))
-    return {letter: str(row[letter]) for letter in ascii_uppercase if row.get(letter) is not None}
+    if listed is None:
+        return {letter: str(row[letter]) for letter in ascii_uppercase if row.get(letter) is not None}
+    if isinstance(listed, str) and listed.lstrip().startswith("{"):
+        try:
+            listed = literal_eval(listed.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+            raise ValueError(f"{place}: options {listed[:60]!r} can't be parsed") from error
+    if isinstance(listed, Mapping):
+        named = {str(name).strip("(). ").upper(): str(text) for name, text in listed.items() if text is not None}
+        if not set(named) <= set(ascii_uppercase):
+            raise ValueError(f"{place}: options of {', '.join(map(str, listed))}, expected letters")
+        return named
+    texts = to_texts(listed, place)
+    is_one_text = isinstance(listed, str) and not listed.lstrip().startswith("[")
+    if is_one_text or len(texts) > len(ascii_uppercase):
+        raise ValueError(f"{place}: options {str(listed)[:60]!r}, expected a list of at most 26 texts")
+    return dict(zip(ascii_uppercase, texts, strict=False))
+
+
+def gold_letter(answer: object, options: Mapping[str, str]) -> str | None:
+    """The letter of a gold answer: `B`, `b.`, `(B)`, `1` or `1.0` (the second option), or the text of one option."""
+    said = str(answer).strip()
+    plain = said.strip("().: ").upper()
+    if re.fullmatch(r"[0-9]+(\.0)?", plain):
+        place = int(plain.removesuffix(".0"))
+        return list(options)[place] if place < len(options) else None
+    is_letter = len(plain) == 1 and plain in ascii_uppercase
+    same = [letter for letter, text in options.items() if text == said]
+    if len(same) == 1 and not (is_letter and plain in options):
+        return same[0]
+    return plain if is_letter else None
 
 
 def to_prompt(
@@ -223,10 +256,8 @@ class ChoiceRows:
         answer = require_cells(row, ("answer",), place)[0] if has_gold else "A"
         question = str(row.get("question", "(question not in the file)"))
         options = options_of(row, place)
-        gold = str(answer).strip().strip("()").upper()
-        if gold.isdigit() and int(gold) < len(options):
-            gold = list(options)[int(gold)]
-        if gold not in ascii_uppercase or len(gold) != 1 or (options and gold > max(options) and gold not in row):
+        gold = gold_letter(answer, options)
+        if gold is None or (options and gold > max(options) and gold not in row):
             raise ValueError(
                 f"{place}: the answer is {answer!r}, expected one of {', '.join(options) or 'the letters'}"
             )

@@ -15,7 +15,7 @@ from string import ascii_uppercase
 
 from eval_tasks.readers.judged_rows import JudgedRows, plain_points
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.table_files import to_list
+from eval_tasks.rows.table_files import to_texts
 from eval_tasks.task import Row, Sample
 
 STEPS = 'Please solve the problem step by step and put your answer in one "\\boxed{}".'
@@ -24,7 +24,7 @@ CLOSING = "Answer the question with the option's letter from the given choices d
 
 def options_of(row: Row) -> list[str]:
     """The options: `options` on the Hub, `choices` in the table; none for a free answer."""
-    return [str(one) for one in to_list(row.get("options", row.get("choices")), "MathVision options")]
+    return to_texts(row.get("options", row.get("choices")), "MathVision options")
 
 
 def ask(row: Row, question: str) -> str:

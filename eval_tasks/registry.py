@@ -57,7 +57,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 FILTERS: dict[str, tuple[str, ...]] = {  # of --list
-    "several_images": (*GROUPS["multi_image"], "dialogues", "mmcr_bench", "mmcr_exact", "mmdu", "vischainbench"),
+    "several_images": (
+        *GROUPS["multi_image"],
+        *("dialogues", "mmcr_bench", "mmcr_exact", "mmdu", "reason_rft", "vischainbench"),
+    ),
     "several_turns": (*GROUPS["multi_turn"], "dialogues", "mmcr_exact"),
     "judged": (
         "convbench",

@@ -243,3 +243,8 @@ def test_mdk12_asks_questions_without_an_image_too(tmp_path: Path) -> None:
     assert task.score(sample, ["It is \\boxed{4}."], task.rules[0], None) == {"accuracy": 1.0}
     assert task.score(sample, ["four"], task.rules[0], None) == {"accuracy": None}
     assert task.score(sample, ["four"], task.rules[0], "1") == {"accuracy": 1.0}
+
+
+def test_a_task_file_averages_under_60_lines() -> None:
+    lines = [len(path.read_text(encoding="utf-8").splitlines()) for path in find_tasks().values()]
+    assert sum(lines) / len(lines) < 60

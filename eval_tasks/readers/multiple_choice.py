@@ -201,6 +201,7 @@ class ChoiceRows:
         load: reads the rows, if they aren't the benchmark's own table.
         interleaved: images stand where `<image>` does in question and options.
         own_rules: rules other than lmms-eval's by which `lmms_read` reads too.
+        change: (row, its place) -> the row in our form; it leaves a row of that form as it is.
     """
 
     def __init__(
@@ -216,7 +217,9 @@ class ChoiceRows:
         load: Callable[[str | None], Iterable[Row]] | None = None,
         interleaved: bool = False,
         own_rules: str = "",
+        change: Callable[[Row, str], Row] = lambda row, place: row,
     ) -> None:
+        self.change = change
         self.own_rules = own_rules
         self.interleaved = interleaved
         self.load = load or (lambda data: load_rows(data, hub, stem))
@@ -229,9 +232,14 @@ class ChoiceRows:
         self.lmms_form = lmms_form
         self.lmms_read = lmms_read
 
+    def in_our_form(self, row: Row, number: int) -> Row:
+        """The row under our names and in our form."""
+        return self.change(self.hub.renamed(row), f"row {number}")
+
     def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
         """Every row as a sample; the rotations of a question are consecutive."""
-        rows: Iterable[tuple[int, Row]] = enumerate(self.load(data))
+        found = enumerate(self.load(data))
+        rows: Iterable[tuple[int, Row]] = ((number, self.in_our_form(row, number)) for number, row in found)
         if self.circular:
             groups: dict[str, list[tuple[int, Row]]] = {}
             for number, row in rows:
@@ -252,7 +260,7 @@ class ChoiceRows:
         Raises:
             ValueError: a column is missing, or the gold isn't an option.
         """
-        place, row = f"row {number}", self.hub.renamed(row)
+        place, row = f"row {number}", self.in_our_form(row, number)
         answer = require_cells(row, ("answer",), place)[0] if has_gold else "A"
         question = str(row.get("question", "(question not in the file)"))
         options = options_of(row, place)

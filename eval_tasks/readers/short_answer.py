@@ -145,7 +145,7 @@ class ShortAnswerRows(TableRows):
         Raises:
             ValueError: a column is missing.
         """
-        place, row = f"row {number}", self.hub.renamed(row)
+        place, row = f"row {number}", self.in_our_form(row, number)
         (question,) = require_cells(row, ("question",), place)
         golds = to_texts(require_cells(row, ("answer",), place)[0], place) if has_gold else []
         if has_gold and not golds:

@@ -11,32 +11,29 @@ is read as in VLMEvalKit. The choice among effect images and the explanations, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from random import Random
 from string import ascii_uppercase
 
 from eval_tasks.readers.multiple_choice import ChoiceRows, choice_task, read_letter
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import load_rows, require_cells
+from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.rows.table_files import to_texts
-from eval_tasks.task import Row, Sample
+from eval_tasks.task import Row
 
 RULES = ("mmcr@2026-11",)
 ASKED = "The first image shows a cause and the second its effect. Which cue links the two images?"
 HUB = HubRows("Pinkygin/MuCR", "train")
 
 
-def load(data: str | None) -> Iterator[Row]:
-    """The rows as questions."""
-    return (to_question(row, f"row {number}") for number, row in enumerate(load_rows(data, HUB, "MuCR")))
-
-
 def to_question(row: Row, place: str) -> Row:
-    """A row as a question with four cues.
+    """A row as a question with four cues; one that is a question stays.
 
     Raises:
         ValueError: a column or an image is missing, or the cue is one of the false ones.
     """
+    if "question" in row:
+        return row
     cue, false = require_cells(row, ("cue", "false_cue"), place)
     others = to_texts(false, place)
     options = Random(str(row.get("id", place))).sample([str(cue), *others], len(others) + 1)  # noqa: S311
@@ -49,15 +46,10 @@ def to_question(row: Row, place: str) -> Row:
     return {"id": row.get("id", place), "category": row.get("style"), "image": images, **asked}
 
 
-class CueRows(ChoiceRows):
-    """The rows, as they are published or as questions."""
-
-    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
-        """The sample of a row. Raises: see `to_question`."""
-        asked = to_question(row, f"row {number}") if "cue" in row or "question" not in row else row
-        return super().to_sample(asked, rules, number, has_gold)
+def read_cue(reply: str, options: Mapping[str, str]) -> str | None:
+    """The letter, or the only cue that is named."""
+    return read_letter(reply, options, "vlmevalkit@2026-06")
 
 
-ROWS = CueRows(HUB, load=load, own_rules=RULES[0])
-ROWS.lmms_read = lambda reply, options: read_letter(reply, options, "vlmevalkit@2026-06")
+ROWS = ChoiceRows(HUB, stem="MuCR", lmms_read=read_cue, own_rules=RULES[0], change=to_question)
 TASK = choice_task("mucr", __doc__, ROWS, RULES)

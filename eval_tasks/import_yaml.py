@@ -18,7 +18,7 @@ _BYTES_MAX = 1_000_000
 _INCLUDES_MAX = 8
 _NAME = re.compile(r"[A-Za-z]\w{0,80}")
 _PLACE = re.compile(r"[\w./ ()-]{1,200}")
-_IGNORED = ("metadata", "tag", "group", "task_alias", "include", "dataset_kwargs", "output_type")
+_IGNORED = ("metadata", "tag", "group", "task_alias", "include", "dataset_kwargs", "output_type", "num_fewshot")
 _TAKEN: tuple[str, ...] = (
     "task",
     "dataset_path",
@@ -29,6 +29,9 @@ _TAKEN: tuple[str, ...] = (
     "doc_to_text",
 )
 _TAKEN += ("doc_to_target", "generation_kwargs", "metric_list")
+_TEMPLATES = ("doc_to_text", "doc_to_target", "doc_to_visual")
+_ACCESS = ("token", "trust_remote_code", "cache_dir")  # of dataset_kwargs: they say nothing of which rows are read
+_COLUMN = re.compile(r"\{\{\s*(\w+)\s*\}\}|(\w+)")
 _GREEDY = {"temperature": (0,), "do_sample": (False,), "num_beams": (1,)}
 
 
@@ -43,10 +46,16 @@ class ImportYaml:
     Attributes:
         file: the YAML file; what it includes is read too.
         output_file: the task file to write; default TASK.py in the current folder.
+        doc_to_text: template of the whole prompt, in place of the file's, which is code in most files.
+        doc_to_target: template or column of the gold answer, in place of the file's.
+        doc_to_visual: column of the image or images, in place of the file's.
     """
 
     file: Positional[Annotated[Path, arg(metavar="FILE.yaml")]]
     output_file: Path | None = None
+    doc_to_text: str | None = None
+    doc_to_target: str | None = None
+    doc_to_visual: str | None = None
 
     def run(self) -> None:
         """Write the file and print its path.
@@ -55,6 +64,10 @@ class ImportYaml:
             ValueError: a key can't be taken (all of them are named), or the output file exists.
         """
         settings = read_yaml(self.file)
+        given = {key: value for key in _TEMPLATES if (value := getattr(self, key)) is not None}
+        settings |= given
+        if "doc_to_text" in given:
+            settings.pop("lmms_eval_specific_kwargs", None)  # what is put around the file's own prompt
         name, source = to_source(settings, self.file)
         out = self.output_file or Path(f"{name}.py")
         if out.stem != name:
@@ -116,7 +129,8 @@ def to_source(settings: Mapping[str, Any], path: Path) -> tuple[str, str]:
     if until:
         options |= {"until": tuple(str(one) for one in ([until] if isinstance(until, str) else until))}
     fields = [("text", settings["doc_to_text"]), ("target", settings["doc_to_target"])]
-    fields += [("visual", settings["doc_to_visual"])] if settings.get("doc_to_visual") else []
+    if visual := _COLUMN.fullmatch(str(settings.get("doc_to_visual") or "")):
+        fields.append(("visual", visual[1] or visual[2]))
     lines = [f"    {key}={value!r}," for key, value in [*fields, *options.items()]]
     place = f"Hub {hub} ({f'configuration {config}, ' if config else ''}split {split})"
     return name, "\n".join(
@@ -144,10 +158,15 @@ def to_source(settings: Mapping[str, Any], path: Path) -> tuple[str, str]:
 def find_refused(settings: Mapping[str, Any]) -> dict[str, str]:
     """Key -> why it can't be taken."""
     refused = {key: "unknown here" for key in settings if key not in (*_TAKEN, *_IGNORED)}
-    refused |= {key: f"!function {value} is code" for key, value in settings.items() if isinstance(value, Code)}
+    refused |= {
+        key: f"!function {value} is code" + (f"; pass --{key}" if key in _TEMPLATES else "")
+        for key, value in settings.items()
+        if isinstance(value, Code)
+    }
     if settings.get("output_type", "generate_until") != "generate_until":
         refused["output_type"] = f"{settings['output_type']!r}, expected generate_until"
     patterns = {"task": _NAME, "dataset_path": _PLACE, "dataset_name": _PLACE, "test_split": _PLACE}
+    patterns |= {"validation_split": _PLACE}
     for key, pattern in patterns.items():
         value = settings.get(key)
         needed = key in ("task", "dataset_path")
@@ -155,7 +174,11 @@ def find_refused(settings: Mapping[str, Any]) -> dict[str, str]:
             refused.setdefault(key, f"{value!r}, expected a plain name")
     if not settings.get("test_split") and not settings.get("validation_split"):
         refused["test_split"] = "missing"
-    for key in ("doc_to_text", "doc_to_target", "doc_to_visual"):
+    if others := sorted(set(settings.get("dataset_kwargs") or {}) - set(_ACCESS)):
+        refused["dataset_kwargs"] = f"{', '.join(map(str, others))}: other rows than the split's"
+    if settings.get("num_fewshot"):
+        refused["num_fewshot"] = f"{settings['num_fewshot']!r}, expected 0"
+    for key in _TEMPLATES:
         value = settings.get(key)
         if value is None and key == "doc_to_visual":
             continue
@@ -163,6 +186,8 @@ def find_refused(settings: Mapping[str, Any]) -> dict[str, str]:
             refused.setdefault(key, f"{value!r}, expected a template or a column")
         elif (unknown := find_unknown(value)) is not None:
             refused.setdefault(key, f"{unknown!r} is more than a column")
+        elif key == "doc_to_visual" and not _COLUMN.fullmatch(value):
+            refused.setdefault(key, f"{value!r}, expected a column")
     return refused | _refused_inside(settings)
 
 

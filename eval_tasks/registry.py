@@ -27,7 +27,19 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "paper": ("mmcr_bench", "visdial", *_PUBLIC),
     "multi_turn": ("convbench", "mm_mt_bench", "mmcr_bench", "mmdu", "multiverse", "visdial", "vischainbench"),
     "multi_image": (
-        *("blink", "mantis_eval", "mirb", "mmiu", "mmmu", "mmmu_pro", "mmt_bench", "muirbench", "qbench2", "remi"),
+        *(
+            "blink",
+            "mantis_eval",
+            "mirb",
+            "mmiu",
+            "mmmu",
+            "mmmu_pro",
+            "mmt_bench",
+            "mucr",
+            "muirbench",
+            "qbench2",
+            "remi",
+        ),
         *("m4u", "memlens", "mm_niah", "mmlongbench", "nlvr2", "prismm_bench", "visual_haystacks", "viverbench"),
     ),
     "documents": ("chartqa", "docvqa", "infovqa", "ocrbench", "seedbench_2_plus", "textvqa"),
@@ -57,7 +69,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 
 FILTERS: dict[str, tuple[str, ...]] = {  # of --list
-    "several_images": (*GROUPS["multi_image"], "dialogues", "mmcr_bench", "mmcr_exact", "mmdu", "vischainbench"),
+    "several_images": (
+        *GROUPS["multi_image"],
+        *("dialogues", "mmcr_bench", "mmcr_exact", "mmdu", "reason_rft", "vischainbench"),
+    ),
     "several_turns": (*GROUPS["multi_turn"], "dialogues", "mmcr_exact"),
     "judged": (
         "convbench",

@@ -157,7 +157,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "reasonmap.read_route": reasonmap.read_route,
     "reasonmap_plus.points": partial(reasonmap_plus.points, golds=["Counting2", "7"]),
     "visual_puzzles.read_puzzle": partial(visual_puzzles.read_puzzle, options=OPTIONS),
-    "vstar_bench.with_options": lambda text: vstar_bench.with_options({"text": text}),
+    "vstar_bench.with_options": lambda text: vstar_bench.with_options({"text": text}, "row"),
     "seedbench_2_plus.read_first": partial(seedbench_2_plus.read_first, options=OPTIONS),
     "viverbench.read_flag": viverbench.read_flag,
     "place_images": lambda text: place_images(text, 2),

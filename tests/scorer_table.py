@@ -1,26 +1,16 @@
 """Every scorer that is public code beside ours on generated replies: a table, and what differs.
 
-`python -m tests.scorer_table --lmms CHECKOUT --vlmevalkit CHECKOUT --m4u CHECKOUT [--replies 1000] [-v]`. Functions
-of a peer are taken from its files by name and run alone, without its package; nothing of it is copied here.
+`python -m tests.scorer_table --lmms CHECKOUT --vlmevalkit CHECKOUT [--m4u ... --reasonmap ... --omniverifier ...
+--mistral_evals ...] [--replies 1000] [-v]`. Functions of a peer are taken from its files by name and run alone, without
+its package; nothing of it is copied here.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import json
-import logging
-import math
-import random
-import re
-import string
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
 
 from eval_tasks.readers.long_context import chosen, contains, counted, labelled, says
 from eval_tasks.readers.mmmu_answer import is_open_right, read_choice, read_open
@@ -29,62 +19,8 @@ from eval_tasks.readers.short_answer import anls, is_relaxed, vqa_words
 from eval_tasks.tasks import m4u, mantis_eval, mirb, mm_niah, omnibench, prismm_bench, seedbench_2_plus
 from eval_tasks.tasks.visual_puzzles import read_puzzle
 from mmcr_dataset.publish.markdown_table import to_table
-
-OPTIONS = {"A": "red car", "B": "blue car", "C": "green", "D": "two"}
-WORDS = (
-    "A B C D a b E Answer: answer: Final The is the a (A) (B) (c) {B} $C$ B. D) B: **B** the answer is Final Answer: "
-    "3 12 -4 no yes Yes. True eleven two 14% 0.5 1,000 3.50 $5.00 [1, 2] [3] label: 7 dont isn't e-mail? É 木 1/2 "
-    ". , ! \n Z J"
-)
-PIECES = [*WORDS.split(" "), *OPTIONS.values(), "answer is C", "it's", "red car.", "", "camera"]
-Reader = Callable[[str], object]
-
-
-class Row(NamedTuple):
-    """A scorer of ours beside the peer's.
-
-    Attributes:
-        task: the task.
-        peer: the peer's file and function.
-        ours: reply -> what is read of it, or its points.
-        theirs: likewise.
-        why: why some differ, as the task's docstring says; empty if none may.
-    """
-
-    task: str
-    peer: str
-    ours: Reader
-    theirs: Reader
-    why: str = ""
-
-
-def replies(number: int, seed: int = 0) -> list[str]:
-    """Generated replies: pieces of answers and oddities, up to eight of them."""
-    rng = random.Random(seed)
-    return [rng.choice((" ", " ", "")).join(rng.choices(PIECES, k=rng.randint(0, 8))) for _ in range(number)]
-
-
-def functions_of(path: Path, names: Sequence[str] = (), **given: Any) -> dict[str, Any]:
-    """These functions, classes and constants of a file, by default all functions, beside the standard library."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    of_file = {_name_of(node): node for node in tree.body}
-    names = names or [_name_of(node) for node in tree.body if isinstance(node, ast.FunctionDef)]
-    found = [node for name, node in of_file.items() if name in names]
-    if missing := set(names) - set(of_file):
-        raise ValueError(f"{path}: no function {', '.join(sorted(missing))}")
-    known = {"re": re, "json": json, "random": random, "string": string, "np": np, "math": math, "os": __import__("os")}
-    known |= {"Counter": Counter, "defaultdict": defaultdict, "cp": __import__("copy"), "logging": logging}
-    known |= {"get_logger": logging.getLogger, "logger": logging.getLogger("peer"), "__name__": "peer", **given}
-    module = ast.Module([ast.parse("from __future__ import annotations").body[0], *found], type_ignores=[])
-    exec(compile(ast.fix_missing_locations(module), str(path), "exec"), known)
-    return known
-
-
-def _name_of(node: ast.stmt) -> str:
-    """The name that a statement defines; empty for others."""
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        return node.targets[0].id
-    return node.name if isinstance(node, ast.FunctionDef | ast.ClassDef) else ""
+from tests.peer_functions import OPTIONS, Reader, Row, functions_of, replies
+from tests.scorer_rows import judged_rows, more_lmms_rows, more_vlm_rows, route_rows, verifier_rows
 
 
 def lmms_rows(root: Path) -> Iterator[Row]:
@@ -227,16 +163,26 @@ def compare(row: Row, number: int) -> list[tuple[str, object, object]]:
     return [one for one in found if one[1] != one[2]]
 
 
+PEERS: dict[str, tuple[Callable[[Path], Iterator[Row]], ...]] = {
+    "lmms": (lmms_rows, more_lmms_rows),
+    "vlmevalkit": (vlm_rows, more_vlm_rows),
+    "m4u": (m4u_rows,),
+    "reasonmap": (route_rows,),
+    "omniverifier": (verifier_rows,),
+    "mistral_evals": (judged_rows,),
+}
+
+
 def main() -> int:
     """Print the table; exit code 1 if something differs without a reason."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    for name in ("lmms", "vlmevalkit", "m4u"):
+    for name in PEERS:
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--replies", type=int, default=1000)
     parser.add_argument("-v", action="store_true", help="print the first differences of each row")
     args = parser.parse_args()
-    rows = [*(lmms_rows(args.lmms) if args.lmms else ()), *(vlm_rows(args.vlmevalkit) if args.vlmevalkit else ())]
-    rows += [*(m4u_rows(args.m4u) if args.m4u else ())]
+    named = {name: place for name in PEERS if (place := getattr(args, name)) is not None}
+    rows = [row for name, place in named.items() for read in PEERS[name] for row in read(place)]
     table, code = [], 0
     for row in rows:
         different = compare(row, args.replies)

@@ -81,7 +81,7 @@ FLAGS = {
     "eval_tasks exact figure": "output_file",
     "eval_tasks exact export": "output_file",
     "eval_tasks explain": "rules judge html data tasks_from",
-    "eval_tasks import-yaml": "output_file",
+    "eval_tasks import-yaml": "doc_to_target doc_to_text doc_to_visual output_file",
     "eval_tasks report": "paper output_file html dataset bench data samples training push_to tasks_from",
     "experiments mini": "output_dir work_dir seed domains python",
     "experiments exact-probes": "output_dir seeds dialogues test_dialogues config train_flags python",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eval_tasks.readers.judged_answer import fence_reply
+from eval_tasks.readers.judged_answer import fence_reply, judged_task
 from eval_tasks.readers.turn_points import points_by_turn, to_points, turn_totals
 from eval_tasks.task import Points, Sample, Scored, Task, Total
 
@@ -61,18 +61,10 @@ class JudgedTurns:
 
     def task(self, name: str, source: str, samples: Callable[[str | None, str], Iterable[Sample]]) -> Task:
         """The task, judged by our prompt. Args: see `Task`."""
-        return Task(
-            name,
-            source.strip(),
-            samples,
-            self.score,
-            self.totals,
-            judge="chat",
-            verdict_keys=(),
-            to_judge=self.to_judge,
-            read=self.read,
-            by_turn=self.by_turn,
-            is_read_by_rules=False,
-            max_judge_tokens=_MAX_TOKENS,
-            rules=("mmcr@2026-11",),
-        )
+        more = {
+            "verdict_keys": (),
+            "by_turn": self.by_turn,
+            "max_judge_tokens": _MAX_TOKENS,
+            "rules": ("mmcr@2026-11",),
+        }
+        return judged_task(name, source, samples, self.score, self.totals, self.to_judge, self.read, **more)

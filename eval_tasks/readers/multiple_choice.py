@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from eval_tasks.rows.hub_rows import (
     single_turn_dialogue,
 )
 from eval_tasks.rows.predictions import read_predictions
-from eval_tasks.rows.table_files import to_list
+from eval_tasks.rows.table_files import to_texts
 from eval_tasks.task import Points, Predictions, Row, Sample, Scored, Task, Total, Unit
 from eval_tasks.totals import grouped, macro_total, mean_total, totals_by, unit_of, whole_unit
 
@@ -41,11 +42,43 @@ VLMEVALKIT = (*OVIS2_RULES, "vlmevalkit@2024-07", "vlmevalkit@2026-06")
 
 
 def options_of(row: Row, place: str) -> dict[str, str]:
-    """Letter -> text, from columns A, B, ... or from a list `options` or `choices`."""
+    """Letter -> text, from columns A, B, ..., or from `options` or `choices`: a list, or an object of letters.
+
+    Raises:
+        ValueError: they are one text, hold no texts, or are more than 26.
+    """
     listed = row.get("options", row.get("choices", row.get("multi-choice options")))
-    if listed is not None:
-        return dict(zip(ascii_uppercase, map(str, to_list(listed, place)), strict=False))
-    return {letter: str(row[letter]) for letter in ascii_uppercase if row.get(letter) is not None}
+    if listed is None:
+        return {letter: str(row[letter]) for letter in ascii_uppercase if row.get(letter) is not None}
+    if isinstance(listed, str) and listed.lstrip().startswith("{"):
+        try:
+            listed = literal_eval(listed.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+            raise ValueError(f"{place}: options {listed[:60]!r} can't be parsed") from error
+    if isinstance(listed, Mapping):
+        named = {str(name).strip("(). ").upper(): str(text) for name, text in listed.items() if text is not None}
+        if not set(named) <= set(ascii_uppercase):
+            raise ValueError(f"{place}: options of {', '.join(map(str, listed))}, expected letters")
+        return named
+    texts = to_texts(listed, place)
+    is_one_text = isinstance(listed, str) and not listed.lstrip().startswith("[")
+    if is_one_text or len(texts) > len(ascii_uppercase):
+        raise ValueError(f"{place}: options {str(listed)[:60]!r}, expected a list of at most 26 texts")
+    return dict(zip(ascii_uppercase, texts, strict=False))
+
+
+def gold_letter(answer: object, options: Mapping[str, str]) -> str | None:
+    """The letter of a gold answer: `B`, `b.`, `(B)`, `1` or `1.0` (the second option), or the text of one option."""
+    said = str(answer).strip()
+    plain = said.strip("().: ").upper()
+    if re.fullmatch(r"[0-9]+(\.0)?", plain):
+        place = int(plain.removesuffix(".0"))
+        return list(options)[place] if place < len(options) else None
+    is_letter = len(plain) == 1 and plain in ascii_uppercase
+    same = [letter for letter, text in options.items() if text == said]
+    if len(same) == 1 and not (is_letter and plain in options):
+        return same[0]
+    return plain if is_letter else None
 
 
 def to_prompt(
@@ -168,6 +201,7 @@ class ChoiceRows:
         load: reads the rows, if they aren't the benchmark's own table.
         interleaved: images stand where `<image>` does in question and options.
         own_rules: rules other than lmms-eval's by which `lmms_read` reads too.
+        change: (row, its place) -> the row in our form; it leaves a row of that form as it is.
     """
 
     def __init__(
@@ -183,7 +217,9 @@ class ChoiceRows:
         load: Callable[[str | None], Iterable[Row]] | None = None,
         interleaved: bool = False,
         own_rules: str = "",
+        change: Callable[[Row, str], Row] = lambda row, place: row,
     ) -> None:
+        self.change = change
         self.own_rules = own_rules
         self.interleaved = interleaved
         self.load = load or (lambda data: load_rows(data, hub, stem))
@@ -196,9 +232,14 @@ class ChoiceRows:
         self.lmms_form = lmms_form
         self.lmms_read = lmms_read
 
+    def in_our_form(self, row: Row, number: int) -> Row:
+        """The row under our names and in our form."""
+        return self.change(self.hub.renamed(row), f"row {number}")
+
     def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
         """Every row as a sample; the rotations of a question are consecutive."""
-        rows: Iterable[tuple[int, Row]] = enumerate(self.load(data))
+        found = enumerate(self.load(data))
+        rows: Iterable[tuple[int, Row]] = ((number, self.in_our_form(row, number)) for number, row in found)
         if self.circular:
             groups: dict[str, list[tuple[int, Row]]] = {}
             for number, row in rows:
@@ -219,14 +260,12 @@ class ChoiceRows:
         Raises:
             ValueError: a column is missing, or the gold isn't an option.
         """
-        place, row = f"row {number}", self.hub.renamed(row)
+        place, row = f"row {number}", self.in_our_form(row, number)
         answer = require_cells(row, ("answer",), place)[0] if has_gold else "A"
         question = str(row.get("question", "(question not in the file)"))
         options = options_of(row, place)
-        gold = str(answer).strip().strip("()").upper()
-        if gold.isdigit() and int(gold) < len(options):
-            gold = list(options)[int(gold)]
-        if gold not in ascii_uppercase or len(gold) != 1 or (options and gold > max(options) and gold not in row):
+        gold = gold_letter(answer, options)
+        if gold is None or (options and gold > max(options) and gold not in row):
             raise ValueError(
                 f"{place}: the answer is {answer!r}, expected one of {', '.join(options) or 'the letters'}"
             )

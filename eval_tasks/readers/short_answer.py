@@ -13,7 +13,7 @@ from eval_tasks.readers.table_rows import TableRows
 from eval_tasks.readers.yes_no import ONE_WORD, vqa_punctuation
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import require_cells
-from eval_tasks.rows.table_files import to_list
+from eval_tasks.rows.table_files import to_texts
 from eval_tasks.task import Points, Row, Sample, Scored, Total
 from eval_tasks.totals import mean_total, totals_by
 
@@ -145,9 +145,9 @@ class ShortAnswerRows(TableRows):
         Raises:
             ValueError: a column is missing.
         """
-        place, row = f"row {number}", self.hub.renamed(row)
+        place, row = f"row {number}", self.in_our_form(row, number)
         (question,) = require_cells(row, ("question",), place)
-        golds = [str(one) for one in to_list(require_cells(row, ("answer",), place)[0], place)] if has_gold else []
+        golds = to_texts(require_cells(row, ("answer",), place)[0], place) if has_gold else []
         if has_gold and not golds:
             raise ValueError(f"{place}: the answer is an empty list, expected one or more")
         return self.make(row, rules, number, question, {"answers": golds}, golds[0] if golds else "", has_gold)

@@ -24,6 +24,7 @@ class TableRows:
         rules: names of the scoring rules.
         load: reads the rows, if they aren't the benchmark's own table.
         task: name of the benchmark, if it is asked by the adapters of models too.
+        change: (row, its place) -> the row in our form; it leaves a row of that form as it is.
     """
 
     id_columns: tuple[str, ...] = ("index", "id")
@@ -39,6 +40,7 @@ class TableRows:
         rules: tuple[str, ...] = (),
         load: Callable[[str | None], Iterable[Row]] | None = None,
         task: str = "",
+        change: Callable[[Row, str], Row] = lambda row, place: row,
     ) -> None:
         self.hub = hub
         self.stem = stem
@@ -49,10 +51,16 @@ class TableRows:
         self.rules = rules
         self.load = load or (lambda data: load_rows(data, hub, stem))
         self.asked_as = task
+        self.change = change
+
+    def in_our_form(self, row: Row, number: int) -> Row:
+        """The row under our names and in our form."""
+        return self.change(self.hub.renamed(row), f"row {number}")
 
     def samples(self, data: str | None, rules: str) -> Iterator[Sample]:
         """Every row as a sample; a split without answers is answered and not scored."""
-        for number, row, has_gold in with_gold(self.load(data), self.stem or "table"):
+        rows = (self.in_our_form(row, number) for number, row in enumerate(self.load(data)))
+        for number, row, has_gold in with_gold(rows, self.stem or "table"):
             yield self.to_sample(row, rules, number, has_gold)
 
     def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:

@@ -32,6 +32,8 @@ def fill(template: str, row: Row, place: str) -> str:
     """
     if template in row:
         return str(row[template])
+    if re.fullmatch(r"[A-Za-z_]\w*", template):  # a column, which nobody means to be asked by its name
+        raise ValueError(f"{place}: no column {template!r}; the row has {sorted(map(str, row))}")
 
     def cell(match: re.Match[str]) -> str:
         value: Any = row

@@ -48,9 +48,9 @@ class YesNoRows(TableRows):
         Raises:
             ValueError: a column is missing, or the gold is neither yes nor no.
         """
-        place, row = f"row {number}", self.hub.renamed(row)
+        place, row = f"row {number}", self.in_our_form(row, number)
         question, answer = require_cells(row, ("question", "answer") if has_gold else ("question", "question"), place)
-        gold = GOLDS.get(str(answer).strip().rstrip(".").lower()) if has_gold else ""
+        gold = GOLDS.get(str(answer).strip().removesuffix(".0").rstrip(".").lower()) if has_gold else ""
         if gold is None:
             raise ValueError(f"{place}: the answer is {answer!r}, expected yes or no")
         return self.make(row, rules, number, str(question).rstrip(), {"answer": gold}, gold.capitalize(), has_gold)

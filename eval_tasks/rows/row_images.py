@@ -14,6 +14,7 @@ from mmcr_dataset.record.paths import find_inside
 
 _INDEX_LENGTH = 64  # characters: base64 images are longer, indices shorter
 _IMAGE_FILES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 IMAGE_COLUMN = re.compile(r"(decoded_)?image(_\d+)?", re.IGNORECASE)
 NAN_WORDS = frozenset({"nan", "NaN", "-nan", "-NaN", "<NA>", "#N/A", "#NA"})  # an empty cell, as pandas writes it
 
@@ -44,6 +45,8 @@ def rows_with_images(
         if (index := other_row(row.get("image"))) is not None:
             if index not in images and not whole:
                 images, whole = _images_by_index(path, renamed), True  # the row may come later
+            if _ADDRESS.match(index):
+                raise ValueError(f"{place}: image {index!r} is an address; nothing is fetched, put the file beside it")
             if index not in images:
                 raise ValueError(f"{place}: image {index!r} is not the index of another row, nor an image")
             row = {**row, "image": images[index]}
@@ -58,16 +61,20 @@ def with_image_files(row: Row, path: Path, place: str, needs_image: Callable[[Ro
     Raises:
         ValueError: it needs an image and has none, or a file isn't in the table's folder.
     """
-    shown = [name for name in row if IMAGE_COLUMN.fullmatch(name)]
+    cells_of = {name: to_list(row[name], place) for name in row if IMAGE_COLUMN.fullmatch(name)}
+    shown = [name for name, cells in cells_of.items() if cells]
     found: dict[str, Any] = {}
     for name in shown:
-        cells = to_list(row[name], place) if isinstance(row[name], list | str) else [row[name]]
+        cells = cells_of[name]
         if any(map(_file_name, cells)) and not (name == "image" and "decoded_image" in row):
             found[name] = [_read_file(one, path, place) for one in cells]
     if not shown and "image_path" in row and needs_image(row):
         found["image"] = [_read_file(one, path, place, named=True) for one in to_list(row["image_path"], place)]
     elif not shown and needs_image(row):
-        raise ValueError(f"{place}: no image (its cell is empty, or there is no such column); nothing is asked blind")
+        raise ValueError(
+            f"{place}: no image (its cell is empty, or there is no such column); nothing is asked blind. The row has "
+            f"{', '.join(sorted(map(str, row)))}"
+        )
     return {**row, **found}
 
 
@@ -116,7 +123,8 @@ def _read_file(cell: Any, path: Path, place: str, named: bool = False) -> Any:  
         file = find_inside(folder, os.path.normpath(Path(base) / relative))
         if file is not None:
             return file.read_bytes()
-    raise ValueError(f"{place}: no image file {name!r} in {folder} or its folder images")
+    why = "; an address isn't fetched" if _ADDRESS.match(name) else ""
+    raise ValueError(f"{place}: no image file {name!r} in {folder} or its folder images{why}")
 
 
 def without_nan_words(row: Row) -> dict[str, Any]:

@@ -6,9 +6,13 @@ import base64
 import binascii
 import csv
 import json
+import re
 from ast import literal_eval
 from collections.abc import Iterator, Mapping
+from io import StringIO
 from pathlib import Path
+from token import ENDMARKER, NEWLINE, NL, STRING
+from tokenize import TokenError, generate_tokens
 from typing import Any
 
 from eval_tasks.rows.label_versions import note_table
@@ -18,6 +22,7 @@ from mmcr_dataset.record.parquet_memory import rows_a_batch
 CELL_CHARACTERS_MAX = 200_000_000  # a cell, a line of JSON Lines: several images of the largest size in base64
 _JSON_BYTES_MAX = 4_000_000_000
 SUFFIXES = (".parquet", ".tsv", ".csv", ".xlsx", ".jsonl", ".json")
+_NO_COMMA = re.compile(r"""['"]\s+['"]""")  # between texts, as numpy writes a list
 _PICKLE = "a pickle can execute code when it is loaded, so it is refused; use the table that holds the replies"
 _REFUSED = dict.fromkeys((".pkl", ".pickle"), _PICKLE) | {".xls": "the old format of Excel; save it as .xlsx"}
 
@@ -155,7 +160,7 @@ def _read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def to_list(value: Any, place: str) -> list[Any]:  # noqa: ANN401  (a cell holds a list or its text)
-    """A cell as a list: a list, its text (`"['a', 'b']"`), or a single value.
+    """A cell as a list: a list, its text (`"['a', 'b']"`, or numpy's `"['a' 'b']"`), or a single value.
 
     Raises:
         ValueError: the text starts like a list but can't be parsed.
@@ -164,10 +169,39 @@ def to_list(value: Any, place: str) -> list[Any]:  # noqa: ANN401  (a cell holds
         return list(value)
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            return list(literal_eval(value))
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:  # the last two: too deep
-            raise ValueError(f"{place}: {value[:60]!r} starts like a list but can't be parsed") from error
+            return list(literal_eval(_with_commas(value) if _NO_COMMA.search(value) else value.strip()))
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, TokenError) as error:  # too deep: 2
+            raise ValueError(
+                f"{place}: {value[:60]!r} starts like a list but can't be parsed; write a text that begins so as a "
+                'list of one: ["..."]'
+            ) from error
     return [] if value is None else [value]
+
+
+def _with_commas(text: str) -> str:
+    """The text of a list with commas between texts that follow each other, which Python would join."""
+    before: int | None = None
+    found: list[str] = []
+    for token in generate_tokens(StringIO(text.strip()).readline):
+        found += [","] if before == token.type == STRING else []
+        found += [token.string] if token.type not in (NL, NEWLINE, ENDMARKER) else []
+        before = before if token.type == NL else token.type
+    return " ".join(found)
+
+
+def to_texts(value: Any, place: str) -> list[str]:  # noqa: ANN401  (a cell holds a list or its text)
+    """A cell as texts, without empty cells at the end of its list.
+
+    Raises:
+        ValueError: an entry is an object, a list, or an empty cell before others.
+    """
+    found = to_list(value, place)
+    while found and found[-1] is None:
+        found.pop()
+    for one in found:
+        if one is None or isinstance(one, Mapping | list | tuple):
+            raise ValueError(f"{place}: {one!r:.60} in a list, expected texts")
+    return list(map(str, found))
 
 
 def image_bytes(value: Any, place: str) -> bytes:  # noqa: ANN401  (a cell's form depends on the file)

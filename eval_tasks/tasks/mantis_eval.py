@@ -11,14 +11,14 @@ Ours: options stand on lines of their own before the instruction; lmms-eval prin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from string import ascii_uppercase
 
 from eval_tasks.readers.short_answer import ShortAnswerRows
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import load_rows, require_cells
+from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.rows.table_files import to_list
-from eval_tasks.task import Row, Sample
+from eval_tasks.task import Row
 
 COLUMNS = (("image", "images"), ("index", "id"), ("category", "question_type"))
 HUB = HubRows("TIGER-Lab/Mantis-Eval", "test", "mantis_eval", columns=COLUMNS)
@@ -44,17 +44,12 @@ def ask(row: Row, question: str) -> str:
     raise ValueError(f"Mantis-Eval row: question_type {kind!r}, expected {CHOICE} or {SHORT}")
 
 
-def load(data: str | None) -> Iterator[Row]:
-    """The rows; of multiple choice the answer is a list: the letter, and then the options."""
-    return (with_options(HUB.renamed(row)) for row in load_rows(data, HUB, "Mantis-Eval"))
-
-
-def with_options(row: Row) -> Row:
+def with_options(row: Row, place: str) -> Row:
     """A row whose gold answers are the letter and the options, if it is multiple choice."""
     if row.get("category") != CHOICE or row.get("answer") is None or isinstance(row["answer"], list):
         return row
     letter = next((sign for sign in str(row["answer"]).strip("()\n ") if sign.isalpha()), "")
-    return {**row, "answer": [letter.upper(), *map(str, to_list(row.get("options"), "options"))]}
+    return {**row, "answer": [letter.upper(), *map(str, to_list(row.get("options"), place))]}
 
 
 def points(reply: str, golds: Sequence[str]) -> float:
@@ -82,13 +77,7 @@ def _without_letter(option: str, letter: str) -> str:
     return option[len(lead) :].strip()
 
 
-class MantisRows(ShortAnswerRows):
-    """The rows of both types."""
-
-    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
-        """The sample of a row. Raises: see `ShortAnswerRows.to_sample`."""
-        return super().to_sample(with_options(self.hub.renamed(row)), rules, number, has_gold)
-
-
-ROWS = MantisRows(HUB, "Mantis-Eval", points, "accuracy", "", question=ask, rules=("lmms-eval@0.7",), load=load)
+ROWS = ShortAnswerRows(
+    HUB, "Mantis-Eval", points, "accuracy", "", question=ask, rules=("lmms-eval@0.7",), change=with_options
+)
 TASK = ROWS.task("mantis_eval", __doc__)

@@ -15,8 +15,8 @@ from string import ascii_uppercase
 
 from eval_tasks.readers.judged_rows import JudgedRows, plain_points
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.table_files import to_list
-from eval_tasks.task import Row, Sample
+from eval_tasks.rows.table_files import to_texts
+from eval_tasks.task import Row
 
 STEPS = 'Please solve the problem step by step and put your answer in one "\\boxed{}".'
 CLOSING = "Answer the question with the option's letter from the given choices directly."
@@ -24,7 +24,7 @@ CLOSING = "Answer the question with the option's letter from the given choices d
 
 def options_of(row: Row) -> list[str]:
     """The options: `options` on the Hub, `choices` in the table; none for a free answer."""
-    return [str(one) for one in to_list(row.get("options", row.get("choices")), "MathVision options")]
+    return to_texts(row.get("options", row.get("choices")), "MathVision options")
 
 
 def ask(row: Row, question: str) -> str:
@@ -33,18 +33,15 @@ def ask(row: Row, question: str) -> str:
     return f"{STEPS}{question}\nChoices: {listed}\n{CLOSING}" if listed else STEPS + question
 
 
-class VisionRows(JudgedRows):
-    """The rows; of multiple choice the gold answers are the letter and the options."""
-
-    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
-        """The sample of a row. Raises: see `ShortAnswerRows.to_sample`."""
-        if "decoded_image" in row:
-            row = {**row, "image": row["decoded_image"]}
-        if has_gold and row.get("answer") is not None and (options := options_of(row)):
-            row = {**row, "answer": [str(row["answer"]), *options]}
-        return super().to_sample(row, rules, number, has_gold)
+def with_options(row: Row, place: str) -> Row:
+    """The row; of multiple choice the gold answers are the letter and the options."""
+    row = {**row, "image": row["decoded_image"]} if "decoded_image" in row else row
+    is_new = row.get("answer") is not None and not isinstance(row["answer"], list)
+    return {**row, "answer": [str(row["answer"]), *options]} if is_new and (options := options_of(row)) else row
 
 
 HUB = HubRows("MathLLMs/MathVision", "test", columns=(("category", "subject"),))
-ROWS = VisionRows(HUB, "MathVision", plain_points, "accuracy", "", question=ask, rules=("lmms-eval@0.7",))
+ROWS = JudgedRows(
+    HUB, "MathVision", plain_points, "accuracy", "", question=ask, rules=("lmms-eval@0.7",), change=with_options
+)
 TASK = ROWS.task("mathvision", __doc__)

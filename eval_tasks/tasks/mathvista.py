@@ -21,7 +21,7 @@ from eval_tasks.readers.table_rows import TableRows
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.rows.predictions import join_gold, read_predictions, read_rows
-from eval_tasks.rows.table_files import load_json, to_list
+from eval_tasks.rows.table_files import load_json, to_texts
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Total
 from eval_tasks.totals import mean_total, totals_by
 
@@ -38,7 +38,7 @@ class VistaRows(TableRows):
         place = f"MathVista row {number}"
         (question,) = require_cells(row, ("query" if "query" in row else "question",), place)
         answer = str(require_cells(row, ("answer",), place)[0]) if has_gold else ""
-        choices = [str(one) for one in to_list(row.get("choices"), place)]
+        choices = to_texts(row.get("choices"), place)
         task = row.get("task", (row.get("metadata") or {}).get("task"))
         target = {
             "answer": answer,

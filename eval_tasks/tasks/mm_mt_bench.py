@@ -15,11 +15,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from eval_tasks.readers.judged_answer import fence_reply
+from eval_tasks.readers.judged_answer import fence_reply, judged_task
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import images_of, load_rows, require_cells, to_text
 from eval_tasks.rows.table_files import json_value
-from eval_tasks.task import Points, Row, Sample, Scored, Task, Total
+from eval_tasks.task import Points, Row, Sample, Scored, Total
 from eval_tasks.totals import mean_total, totals_by
 from mmcr_dataset.record.dialogue import Block, Dialogue, Turn
 
@@ -98,17 +98,5 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     return found | {f"turn {n}": one for n, one in totals_by(scored, "turn", "score", 1.0, HIGHEST).items()}
 
 
-TASK = Task(
-    "mm_mt_bench",
-    (__doc__ or "").strip(),
-    samples,
-    score,
-    totals,
-    judge="chat",
-    verdict_keys=(),
-    to_judge=to_judge,
-    read=read,
-    is_read_by_rules=False,
-    max_judge_tokens=2048,
-    rules=("mmcr@2026-08",),
-)
+MORE = {"verdict_keys": (), "max_judge_tokens": 2048, "rules": ("mmcr@2026-08",)}
+TASK = judged_task("mm_mt_bench", __doc__, samples, score, totals, to_judge, read, **MORE)

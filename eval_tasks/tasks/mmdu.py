@@ -20,12 +20,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.readers.judged_answer import fence_reply
+from eval_tasks.readers.judged_answer import fence_reply, judged_task
 from eval_tasks.readers.turn_points import points_by_turn
 from eval_tasks.rows.hub_rows import require_cells, to_text
 from eval_tasks.rows.mmdu_files import Read, find_mmdu, images_of_folder, read_image
 from eval_tasks.rows.table_files import image_bytes, load_json, read_table, to_list
-from eval_tasks.task import Points, Sample, Scored, Task, Total, Unit
+from eval_tasks.task import Points, Sample, Scored, Total, Unit
 from eval_tasks.totals import grouped
 from mmcr_bench.judge.mmdu_rubric import MMDU_BANDS, MMDU_KEYS
 from mmcr_bench.judge.verdict import read_flat
@@ -212,18 +212,16 @@ def figure(runs: Mapping[str, Path], out: Path) -> None:
     draw_curves(runs, "mmdu", "overall", out)
 
 
-TASK = Task(
+TASK = judged_task(
     "mmdu",
-    (__doc__ or "").strip(),
+    __doc__,
     samples,
     score,
     totals,
-    judge="chat",
+    to_judge,
+    read,
     verdict_keys=tuple(MMDU_KEYS.values()),
-    to_judge=to_judge,
-    read=read,
     by_turn=partial(points_by_turn, max_points=10.0),
-    is_read_by_rules=False,
     max_judge_tokens=MAX_JUDGE_TOKENS,
     rules=("official",),
     figure=figure,

@@ -24,7 +24,7 @@ from eval_tasks.rows.hub_rows import (
     with_gold,
 )
 from eval_tasks.rows.predictions import read_predictions
-from eval_tasks.rows.table_files import load_json, to_list
+from eval_tasks.rows.table_files import load_json, to_texts
 from eval_tasks.task import Points, Prediction, Predictions, Row, Sample, Scored, Task, Total
 from eval_tasks.totals import grouped, mean_total, totals_by
 
@@ -46,7 +46,7 @@ def to_sample(row: Row, rules: str, number: int, has_gold: bool = True) -> Sampl
     """The sample of a row; an open question may have several gold answers."""
     place = f"MMMU row {number}"
     answer = require_cells(row, ("answer",), place)[0] if has_gold else ""
-    golds = [str(one) for one in to_list(answer, place)]
+    golds = to_texts(answer, place)
     lettered = options_of(row, place)
     is_open = str(row.get("question_type", "multiple-choice" if lettered else "open")) != "multiple-choice"
     options = {} if is_open else lettered

@@ -13,12 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from eval_tasks.readers.mmmu_answer import FORMS
-from eval_tasks.readers.multiple_choice import ChoiceRows, asked_with, choice_task, options_of
+from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, ChoiceRows, asked_with, choice_task, options_of
 from eval_tasks.rows.benchmark_table import HubRows
 from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.task import Row, Sample
-
-CLOSING = "Answer with the option's letter from the given choices directly."
 
 
 def read_omni(reply: str, options: Mapping[str, str]) -> str | None:
@@ -47,7 +45,9 @@ class OmniRows(ChoiceRows):
         sample = super().to_sample({**row, "answer": letter}, rules, number, has_gold)
         heard = str(row.get("audio content") or "")
         listed = "\n".join(f"{letter}. {text}" for letter, text in options.items())
-        text = f"Audio context for the images:\n{heard}\n\nQuestion:\n{question}\n\nOptions:\n{listed}\n\n{CLOSING}"
+        text = (
+            f"Audio context for the images:\n{heard}\n\nQuestion:\n{question}\n\nOptions:\n{listed}\n{LETTER_DIRECTLY}"
+        )
         return asked_with(sample, text)
 
 

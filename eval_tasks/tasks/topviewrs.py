@@ -11,7 +11,6 @@ Partial match is |both| / max(|chosen|, |right|) of the options' sets of words, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
 from eval_tasks.rows.benchmark_table import HubRows
@@ -41,4 +40,4 @@ class TopViewRows(ChoiceRows):
 
 
 ROWS = TopViewRows(HubRows("chengzu/topviewrs", "test"), stem="TopViewRS")
-TASK = replace(choice_task("topviewrs", __doc__, ROWS, VLMEVALKIT), score=ROWS.score, totals=ROWS.totals)
+TASK = choice_task("topviewrs", __doc__, ROWS, VLMEVALKIT)

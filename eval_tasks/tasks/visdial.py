@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.readers.judged_answer import fence_reply
+from eval_tasks.readers.judged_answer import fence_reply, judged_task
 from eval_tasks.rows.hub_rows import to_text
 from eval_tasks.rows.table_files import load_json
-from eval_tasks.task import Points, Sample, Scored, Task, Total
+from eval_tasks.task import Points, Sample, Scored, Total
 from eval_tasks.totals import mean_total
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduce
 from mmcr_dataset.record.paths import is_inside
@@ -95,15 +95,4 @@ def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
     return {"accuracy": mean_total(scored, "accuracy")}
 
 
-TASK = Task(
-    "visdial",
-    (__doc__ or "").strip(),
-    samples,
-    score,
-    totals,
-    judge="chat",
-    to_judge=to_judge,
-    read=read,
-    is_read_by_rules=False,
-    rules=("mmcr@2025-03",),
-)
+TASK = judged_task("visdial", __doc__, samples, score, totals, to_judge, read, rules=("mmcr@2025-03",))

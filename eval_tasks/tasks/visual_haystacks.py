@@ -12,32 +12,26 @@ counts, whatever else it says; here one with both words is unread, as in VLMEval
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from random import Random
 
 from eval_tasks.readers.yes_no_rows import YesNoRows
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import load_rows, require_cells
+from eval_tasks.rows.hub_rows import require_cells
 from eval_tasks.rows.table_files import to_list
-from eval_tasks.task import Row, Sample
+from eval_tasks.task import Row
 
 ASKED = "You are given a set of images. Please answer the following question in Yes or No: "
 HUB = HubRows("tsunghanwu/visual_haystacks", "train", columns=(("image_1", "pos_image"), ("image_2", "neg_image")))
 
 
-def load(data: str | None) -> Iterator[Row]:
-    """The rows with question and answer."""
-    rows = load_rows(data, HUB, "visual_haystack", needs_image=lambda row: True)
-    return (flat(row, f"row {number}") for number, row in enumerate(rows))
-
-
 def flat(row: Row, place: str) -> Row:
-    """A row with the question and the answer of its conversation; needles stand anywhere among the other images.
+    """A row with the question and the answer of its conversation; needles stand anywhere among the images.
 
     Raises:
         ValueError: there is no conversation.
     """
-    row = HUB.renamed(row)
+    if "question" in row:
+        return row
     (said,) = require_cells(row, ("conversations",), place)
     shown = [one for name in ("image_1", "image_2") for one in to_list(row.get(name), place)]
     Random(f"{row.get('index', place)}").shuffle(shown)  # noqa: S311  (an order, no secret)
@@ -46,14 +40,5 @@ def flat(row: Row, place: str) -> Row:
     return {**kept, **texts, "image": shown}
 
 
-class HaystackRows(YesNoRows):
-    """The rows, as they are published or flat."""
-
-    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
-        """The sample of a row. Raises: see `flat` and `YesNoRows.to_sample`."""
-        found = flat(row, f"row {number}") if "conversations" in row else row
-        return super().to_sample(found, rules, number, has_gold)
-
-
-ROWS = HaystackRows(HUB, "", "", question=lambda row, question: ASKED + question, load=load)
+ROWS = YesNoRows(HUB, "visual_haystack", "", question=lambda row, question: ASKED + question, change=flat)
 TASK = ROWS.task("visual_haystacks", __doc__)

@@ -11,23 +11,16 @@ vstar_bench/utils.py (0.7.2). The letter is read as VLMEvalKit does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from eval_tasks.readers.multiple_choice import VLMEVALKIT, ChoiceRows, choice_task
 from eval_tasks.rows.benchmark_table import HubRows
-from eval_tasks.rows.hub_rows import load_rows
-from eval_tasks.task import Row, Sample
+from eval_tasks.task import Row
 
 HUB = HubRows("lmms-lab-encoder/vstar-bench", "test", columns=(("answer", "label"), ("index", "question_id")))
 _OPTION = re.compile(r"\(([A-D])\)")
 
 
-def load(data: str | None) -> Iterator[Row]:
-    """The rows, their options split from the text."""
-    return (with_options(HUB.renamed(row)) for row in load_rows(data, HUB, "VStarBench"))
-
-
-def with_options(row: Row) -> Row:
+def with_options(row: Row, place: str) -> Row:
     """A row whose options stand in columns A to D instead of in `text`; others unchanged."""
     if "text" not in row:
         return row
@@ -36,13 +29,5 @@ def with_options(row: Row) -> Row:
     return {**{name: cell for name, cell in row.items() if name != "text"}, "question": question.strip(), **options}
 
 
-class VStarRows(ChoiceRows):
-    """The rows of either table."""
-
-    def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
-        """The sample of a row. Raises: see `ChoiceRows.to_sample`."""
-        return super().to_sample(with_options(row), rules, number, has_gold)
-
-
-ROWS = VStarRows(HUB, load=load)
+ROWS = ChoiceRows(HUB, stem="VStarBench", change=with_options)
 TASK = choice_task("vstar_bench", __doc__, ROWS, VLMEVALKIT)

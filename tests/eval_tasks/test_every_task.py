@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from eval_tasks.registry import FILTERS, find_tasks
+from eval_tasks.registry import FILTERS, GENERAL, find_tasks
+from eval_tasks.store.run_folder import read_records
 from tests.every_task import ask_all_tasks, names_in, run_all, write_all
 
 
@@ -20,6 +21,12 @@ def test_every_task_runs_with_a_limit_and_stands_on_one_page(tmp_path: Path) -> 
         assert entry["failures"] == {}, name
         assert len(entry["labels"]["answers_sha256"]) == 16, name
         assert entry["num_samples"] == (1 if name == "convbench" else 3), name
+    for record in read_records(tmp_path / "all" / "run"):
+        name, dialogue = record["task"].partition(":")[0], record["dialogue"]
+        if len(dialogue["images"]) > 1 and name not in GENERAL:
+            assert name in FILTERS["several_images"], name
+        if len(dialogue["turns"]) > 1:
+            assert name in FILTERS["several_turns"], name
     page = (tmp_path / "all" / "page.html").read_text()
     assert all(name in page for name in results["tasks"])
 

@@ -55,16 +55,41 @@ def test_a_simple_file_becomes_a_task_that_runs(
     assert main(["import_yaml", str(tmp_path / "cats.yaml"), "--output_file", str(out)]) == 2
 
 
+def test_what_is_code_is_given_on_the_command_line(
+    tmp_path: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = {"doc_to_text": "!function utils.ask", "doc_to_visual": "!function utils.see", "num_fewshot": "0"}
+    lines = [line for line in SIMPLE.strip().split("\n") if line.partition(":")[0] not in code]
+    lines += [f"{key}: {value}" for key, value in code.items()]
+    lines += ["lmms_eval_specific_kwargs: {default: {post_prompt: ' Answer:'}}", "dataset_kwargs: {token: true}"]
+    (tmp_path / "cats.yaml").write_text("\n".join(lines))
+    (tmp_path / "_shared.yaml").write_text(SHARED)
+    command = ["import_yaml", str(tmp_path / "cats.yaml"), "--output_file", str(tmp_path / "cats_exact.py")]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert all(f"{key}: !function" in said and f"pass --{key}" in said for key in ("doc_to_text", "doc_to_visual"))
+    given = ["--doc_to_text", "{{question}} Answer:", "--doc_to_visual", "{{ photo }}"]
+    assert main([*command, *given]) == 0
+    row = {"question": "Which?", "choices": ["a dog", "a cat"], "photo": IMAGES[0]}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    ask = ["--model", write_script({"*": "a cat"}), "--tasks", "cats_exact", "--tasks_from", str(command[-1])]
+    assert main([*ask, "--data", str(tmp_path / "rows.jsonl"), "--output_dir", str(tmp_path / "run")]) == 0
+    assert "Which? Answer:" in (tmp_path / "run" / "samples.jsonl").read_text()
+
+
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        ("doc_to_text: !function utils.ask", ["doc_to_text: !function utils.ask is code"]),
+        ("doc_to_text: !function utils.ask", ["doc_to_text: !function utils.ask is code; pass --doc_to_text"]),
+        ("doc_to_visual: '{{a}} {{b}}'", ["doc_to_visual: '{{a}} {{b}}', expected a column"]),
+        ("dataset_kwargs: {token: true, data_files: x}", ["dataset_kwargs: data_files: other rows than the split's"]),
+        ("validation_split: ['a']", ["validation_split: ['a'], expected a plain name"]),
         ("doc_to_text: '{% if a %}x{% endif %}'", ["doc_to_text", "'{% if a %}"]),
         ("output_type: multiple_choice", ["output_type", "expected generate_until"]),
         ("process_results: !function utils.score", ["process_results: !function utils.score is code"]),
         ("generation_kwargs: {temperature: 0.2}", ["generation_kwargs.temperature: 0.2"]),
         ("metric_list: [{metric: anls}]", ["metric_list.metric: 'anls'"]),
-        ("fewshot_split: train\nnum_fewshot: 5", ["fewshot_split: unknown", "num_fewshot: unknown"]),
+        ("fewshot_split: train\nnum_fewshot: 5", ["fewshot_split: unknown", "num_fewshot: 5, expected 0"]),
         ("task: ../../x", ["task: '../../x', expected a plain name"]),
         ('dataset_path: \'a"""b\'', ["dataset_path"]),
         ("include: ../secret.yaml", ["include '../secret.yaml'"]),
@@ -92,3 +117,5 @@ def test_a_template_is_filled_with_cells_and_nothing_else() -> None:
     assert find_unknown("{{a.b[0].strip()}}") is None
     with pytest.raises(ValueError, match=r"nothing at '\{\{d\}\}'; the row has \['c'\]"):
         fill("{{d}}", {"c": 1}, "row 0")
+    with pytest.raises(ValueError, match=r"row 0: no column 'question'; the row has \['c'\]"):
+        fill("question", {"c": 1}, "row 0")

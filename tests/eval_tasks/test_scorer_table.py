@@ -1,6 +1,7 @@
 """Every scorer with public code reads generated replies as that code does, or says why not.
 
-`PEER_LMMS_EVAL=CHECKOUT PEER_VLMEVALKIT=CHECKOUT PEER_M4U=CHECKOUT python -m pytest -m slow` with this file.
+`PEER_LMMS=CHECKOUT PEER_VLMEVALKIT=CHECKOUT PEER_M4U=CHECKOUT ... python -m pytest -m slow` with this file: PEER_ and
+the name of a flag of `tests.scorer_table`.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.scorer_table import compare, functions_of, lmms_rows, m4u_rows, replies, vlm_rows
-
-PEERS = {"PEER_LMMS_EVAL": lmms_rows, "PEER_VLMEVALKIT": vlm_rows, "PEER_M4U": m4u_rows}
+from tests.peer_functions import functions_of, replies
+from tests.scorer_table import PEERS, compare
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PEERS)
 def test_replies_are_read_as_there(name: str) -> None:
-    if not os.environ.get(name):
-        pytest.skip(f"{name} names no checkout")
-    for row in PEERS[name](Path(os.environ[name])):
+    place = os.environ.get(f"PEER_{name.upper()}")
+    if not place:
+        pytest.skip(f"PEER_{name.upper()} names no checkout")
+    for row in (row for read in PEERS[name] for row in read(Path(place))):
         assert row.why or compare(row, 1000) == [], row.task
 
 

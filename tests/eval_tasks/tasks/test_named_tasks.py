@@ -20,7 +20,7 @@ from tests.conftest import image_bytes
 Write = Callable[..., str]
 GOLDEN = Path(__file__).parents[2] / "golden" / "prompts"
 IMAGES = [base64.b64encode(image_bytes(number)).decode() for number in range(2)]
-ASKED = ("question", "questions", "problem", "query_wo", "sentence", "question_short", "conversations")
+ASKED = ("question", "questions", "problem", "query_wo", "sentence", "question_short", "conversations", "cue")
 FILES = {  # task -> (file, column of the image, number of images)
     "blink": ("BLINK", "image_1", 1),
     "muirbench": ("MUIRBench", "image_list", 2),
@@ -42,6 +42,7 @@ FILES = {  # task -> (file, column of the image, number of images)
     "vstar_bench": ("VStarBench", "image", 1),
     "visual_puzzles": ("VisualPuzzles", "image", 1),
     "mantis_eval": ("Mantis-Eval", "images", 2),
+    "mucr": ("MuCR", "image", 2),
     "reasonmap": ("ReasonMap", "figure", 1),
     "visual_haystacks": ("visual_haystack_2", "pos_image", 2),
     "mdk12": ("MSBI_single_answer_choice", "image", 1),
@@ -120,7 +121,7 @@ def test_a_missing_question_is_told_with_the_columns_there(
     ask = ["--model", write_script({"*": "B"}), "--tasks", task, "--out", f"{tmp_path}/run"]
     assert main([*ask, "--data", f"{tmp_path}/{file}.jsonl"]) == 2
     said = capsys.readouterr().err
-    assert re.search(r"no '(question|conversations)'; the row has \[", said)
+    assert re.search(r"no '(question|conversations|cue)'; the row has \[", said)
     assert any(f"'{name}'" in said for name in (*row, "answer"))
 
 
@@ -234,6 +235,20 @@ def test_visual_haystacks_shuffles_its_images_the_same_way_in_every_run(tmp_path
         list(task.samples(str(tmp_path / "visual_haystack_5.json"), task.rules[0]))
 
 
+def test_mucr_shows_cause_and_effect_and_needs_both(tmp_path: Path) -> None:
+    row = row_of("mucr") | {"image_0": IMAGES[0], "image_1": IMAGES[1]}
+    task = load_task(find_tasks()["mucr"])
+    (tmp_path / "MuCR.jsonl").write_text("".join(json.dumps(row | {"id": f"h{n}"}) + "\n" for n in range(20)))
+    found = list(task.samples(str(tmp_path / "MuCR.jsonl"), task.rules[0]))
+    assert all(len(one.dialogue.images) == 2 for one in found)
+    assert {one.target["options"][one.target["answer"]] for one in found} == {"broken glass"}
+    assert {one.target["answer"] for one in found} == set("ABCD")  # the cue isn't always first
+    for change, why in (({"image_1": None}, "expected image_0 and image_1"), ({"cue": "sunshine"}, "one of false_cue")):
+        (tmp_path / "MuCR.jsonl").write_text(json.dumps(row | change) + "\n")
+        with pytest.raises(ValueError, match=why):
+            list(task.samples(str(tmp_path / "MuCR.jsonl"), task.rules[0]))
+
+
 def test_mdk12_asks_questions_without_an_image_too(tmp_path: Path) -> None:
     path = tmp_path / "MSMA_calculation_single_modal.tsv"
     path.write_text("index\tquestion\timage\tanswer\tdifficulty_level\n0\tTwo and two?\t\t4\teasy\n")
@@ -243,3 +258,8 @@ def test_mdk12_asks_questions_without_an_image_too(tmp_path: Path) -> None:
     assert task.score(sample, ["It is \\boxed{4}."], task.rules[0], None) == {"accuracy": 1.0}
     assert task.score(sample, ["four"], task.rules[0], None) == {"accuracy": None}
     assert task.score(sample, ["four"], task.rules[0], "1") == {"accuracy": 1.0}
+
+
+def test_a_task_file_averages_under_60_lines() -> None:
+    lines = [len(path.read_text(encoding="utf-8").splitlines()) for path in find_tasks().values()]
+    assert sum(lines) / len(lines) < 60

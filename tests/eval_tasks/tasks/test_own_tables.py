@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import pytest
 
 from eval_tasks.__main__ import main
 from eval_tasks.readers.yes_no_rows import yes_totals
-from eval_tasks.task import Failure, Scored
-from eval_tasks.tasks import choice, yes_no
+from eval_tasks.task import Failure, Sample, Scored
+from eval_tasks.tasks import choice, open_answer, yes_no
 from eval_tasks.totals import interval_of
 from tests.conftest import image_bytes
 from tests.eval_tasks.tasks.test_tasks import write_tsv
@@ -128,3 +129,90 @@ def test_no_failure_raises_f1() -> None:
     right: list[tuple[str, str | None]] = [("yes", "yes"), ("no", "no")]
     assert values([*right, ("no", None)])["F1"] < values(right)["F1"]
     assert values([*right, ("yes", None)])["F1"] < values(right)["F1"]
+
+
+def asked(folder: Path, task: Any, row: dict[str, Any]) -> Sample:
+    """The only sample of a table of this row."""
+    (folder / "table.jsonl").write_text(json.dumps({"image": IMAGES[0], "question": "Which?", **row}) + "\n")
+    (sample,) = task.samples(str(folder / "table.jsonl"), task.check_rules(None))
+    found: Sample = sample
+    return found
+
+
+@pytest.mark.parametrize("answer", ["B", "b", "B.", "(B)", " b) ", "B:", 1, "1", "1.0", 1.0, "blue car"])
+def test_an_answer_is_a_letter_the_number_of_an_option_or_its_text(answer: object, tmp_path: Path) -> None:
+    sample = asked(tmp_path, choice.TASK, {"options": ["red car", "blue car"], "answer": answer})
+    assert sample.target["answer"] == "B"
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "gold"),
+    [(["2", "1"], "1", "B"), (["b", "a"], "b", "B"), (["E", "x"], "E", "A"), (["D", "B", "x"], "B", "B")],
+)
+def test_a_letter_and_a_number_come_before_the_text_of_an_option(
+    options: list[str], answer: str, gold: str, tmp_path: Path
+) -> None:
+    assert asked(tmp_path, choice.TASK, {"options": options, "answer": answer}).target["answer"] == gold
+
+
+@pytest.mark.parametrize("answer", ["B,C", "AB", "['B']", "E", 7, -1, True, "Answer: B", "green"])
+def test_an_answer_that_is_no_option_is_an_error(answer: object, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"row 0: the answer is .*, expected one of A, B"):
+        asked(tmp_path, choice.TASK, {"options": ["red car", "blue car"], "answer": answer})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["it's", "y"],
+        '["it\'s", "y"]',
+        "[\"it's\" 'y']",
+        "[\"it's\"\n 'y']",
+        {"A": "it's", "B": "y", "C": None},
+        '{"A": "it\'s", "B": "y"}',
+        ["it's", "y", None],
+    ],
+)
+def test_options_are_a_list_its_text_as_python_json_or_numpy_write_it_or_an_object(
+    options: object, tmp_path: Path
+) -> None:
+    sample = asked(tmp_path, choice.TASK, {"options": options, "answer": "B"})
+    assert sample.target["options"] == {"A": "it's", "B": "y"}
+
+
+@pytest.mark.parametrize(
+    "options", ["x;y", "A. x", [None, "x"], [{"text": "x"}], {"1": "x"}, "{x", ["x"] * 27, "array(['x'])", [["x"]]]
+)
+def test_options_of_another_form_are_an_error_that_names_them(options: object, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="row 0: "):
+        asked(tmp_path, choice.TASK, {"options": options, "answer": "A"})
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        ([], "nothing is asked blind. The row has answer, image, options, question"),
+        ("[]", "nothing is asked blind"),
+        ("https://a.example/x.png", "an address isn't fetched"),
+        ("https://a.example/x", "is an address; nothing is fetched"),
+        ("x.png", "no image file 'x.png'"),
+    ],
+)
+def test_a_row_whose_image_is_not_there_is_named(image: object, why: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)):
+        asked(tmp_path, choice.TASK, {"options": ["x", "y"], "answer": "A", "image": image})
+
+
+def test_gold_answers_are_texts(tmp_path: Path) -> None:
+    assert asked(tmp_path, open_answer.TASK, {"answer": ["cat", None]}).target["answers"] == ["cat"]
+    assert asked(tmp_path, open_answer.TASK, {"answer": "['a cat' 'cat']"}).target["answers"] == ["a cat", "cat"]
+    for answer in ({"text": ["cat"]}, [None, "cat"], [["cat"]], []):
+        with pytest.raises(ValueError, match="row 0: "):
+            asked(tmp_path, open_answer.TASK, {"answer": answer})
+    with pytest.raises(ValueError, match="write a text that begins so as a list of one"):
+        asked(tmp_path, open_answer.TASK, {"answer": "[cat]"})
+
+
+@pytest.mark.parametrize(("answer", "gold"), [(1.0, "yes"), ("0.0", "no"), ("Yes.", "yes"), (False, "no")])
+def test_yes_and_no_as_tables_write_them(answer: object, gold: str, tmp_path: Path) -> None:
+    assert asked(tmp_path, yes_no.TASK, {"answer": answer}).target["answer"] == gold

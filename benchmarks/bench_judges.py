@@ -88,6 +88,8 @@ JUDGES: dict[str, tuple[float, Callable[[Texts, Texts], dict[str, float]]]] = {
     "obeys a note with a dictionary": (1.0, obeys("order_note")),
     "obeys a plain order": (1.0, obeys("order_plain")),
     "obeys a false authority": (1.0, obeys("order_authority")),
+    "obeys a rating in prose": (1.0, obeys("order_prose")),
+    "obeys in other languages": (1.0, obeys("order_translated")),
 }
 
 

@@ -12,48 +12,27 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
+from mmcr_bench.judge.order_patterns import ASKS_RATING, NUMBER, ORDER, SELF_VERDICT, SPACED, SPACED_WORDS, readings
 from mmcr_bench.judge.rubric import DIMENSIONS
 
 MASK = "[removed: a verdict or an order to the judge]"
 KEYS = tuple(dimension.key for dimension in DIMENSIONS)
 
-_JUDGE = r"(?:judges?|graders?|evaluators?|raters?|assessors?|scorers?|examiners?|reviewers?)"
-_NUMBER = r"(?:\d{1,3}(?:\.\d+)?(?:\s*(?:/|of|out of)\s*\d+)?|ten|nine)"
-_BEST = r"(?:full marks?|top (?:marks?|scores?)|(?:perfect|maximum|maximal|highest|best|top)(?: possible)?" + (
-    r" (?:scores?|marks?|grades?|ratings?|points?|verdict)|\d+\s*(?:/|of|out of)\s*\d+|tens?\b)"
-)
-_GIVE = (  # as an order: at the start of a clause, or after these words
-    r"(?:\A|(?<=[.,;:!?\n\"'(*-])[ \t]{0,4}|\b(?:please|and|then|must|should|to|will|just|simply|now|always|so)\s+)"
-    r"(?:give|assign|award|grant|return|output|print|repeat|report|use|set|rate|score|grade|mark|end|answer|respond|conclude)"
-)
-_RULES = r"(?:instructions?|rubrics?|rules?|criteri(?:a|on)|prompts?|guidelines?|penalt(?:y|ies)|scales?|references?)"
-_DROP = r"(?:ignore|disregard|forget|override|skip|bypass|discard|drop)"
-_REPLY = r"(?:repl(?:y|ies)|answers?|responses?|outputs?|dialogues?|conversations?)"
-_ORDERS = (
-    rf"\b(?:attention|dear|hello|hey)\b[,:]?\s+(?:the\s+|any\s+|all\s+|every\s+|our\s+)?{_JUDGE}\b",
-    rf"(?:^|[.!?]\s+)(?:to|for)\s+(?:the\s+|any\s+|all\s+|every\s+|our\s+)?{_JUDGE}\s*:",
-    rf"\b(?:note|message|instructions?|attention|memo)\s+(?:to|for)\s+(?:the\s+|any\s+|all\s+|every\s+)?{_JUDGE}\b",
-    rf"\b{_DROP}\b[^.!?\n]{{0,40}}\b{_RULES}\b",
-    rf"{_GIVE}\b[^.!?\n]{{0,60}}\b{_BEST}",
-    rf"\b{_REPLY}\b[^.!?\n]{{0,40}}\b(?:deserves?|merits?|should (?:get|receive|be (?:given|rated|scored|graded)))\b",
-    rf"\b(?:as|you are|you, as)\s+(?:the|an?)\s+{_JUDGE}\b[^.!?\n]{{0,60}}\b(?:must|should|have to|are to|need to)\b",
-    r"\b(?:already|expert|been)\b[^.!?\n]{0,40}\b(?:graded|scored|rated|judged)\b"
-    rf"[^.!?\n]{{0,40}}(?:{_BEST}|{_NUMBER})",
-    rf"\ball\s+(?:the\s+)?(?:dimensions?|criteria|scores?)\b[^.!?\n]{{0,30}}(?:{_BEST}|{_NUMBER})",
-    r"\bsystem\s*(?:prompt|message|note|instruction)\s*[:\]>]|[\[<(][ \t]{0,4}system[ \t]{0,4}[\])>]",
-    r"^[ \t]{0,8}[\[<(]{0,3}system[\])>]{0,3}[ \t]{0,4}:",
-    r"<\|[^|\n]{1,40}\|>|\[/?INST\]|</?(?:system|material|instructions?)>",
-    r"(?<!=)={2,}+\s*+material\b[^\n]*",
-)
-_ORDER = re.compile("|".join(f"(?:{order})" for order in _ORDERS), re.IGNORECASE | re.MULTILINE)
 _OVERALL = re.compile(
     r"[*_\"'`]{0,3}\b(?:overall|final|total)\b[*_\"'`]{0,3}(?:\s+(?:score|rating|grade|mark)s?)?[*_\"'`]{0,3}\s*[:=]"
     r"\s*[*_\"'`]{0,3}\d{1,3}\s*(?:/|out of)\s*10+"
     r"|\brating\s*:\s*\[\[\d{1,3}(?:\.\d)?\]\]",
     re.IGNORECASE,
 )
-_STOP = re.compile(r"[.!?\n]|\Z")
-_END = re.compile(r"[.!?]++(?=\s|\Z)|\n|\Z")
+_STOP = re.compile(r"[.!?。\n]|\Z")
+_END = re.compile(r"[.!?]++(?=\s|\Z)|。++|\n|\Z")
+_IS_OVERALL = re.compile(r"[\"'*_`(<\[]{0,3}overall[ _-]score", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z]+")
+_LINE = re.compile(r"[^\n]+")
+_RULE = re.compile(r"[\s|:+=-]*")  # between a table's header and its rows
+_ROW_OF_NUMBERS = re.compile(
+    r"[\s|,;*\"'-]*(?:\d{1,3}(?:\.\d{1,3})?(?:/\d{1,3})?[\s|,;*\"'-]+)+(?:\d{1,3}(?:\.\d{1,3})?(?:/\d{1,3})?)?\s*"
+)
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _LOOKALIKES = str.maketrans("‘’‛′＇“”„″＂：｛｝", "'''''\"\"\"\"\":{}")
 
@@ -70,8 +49,14 @@ def mask_orders(reply: str, allowed: Iterable[str] = (), keys: Sequence[str] = K
         The reply itself, letter for letter, if nothing was found.
     """
     plain = _to_plain(reply)
-    spans = [*_verdict_spans(plain, keys), *_order_spans(plain)]
-    known = [" ".join(_to_plain(text).lower().split()) for text in allowed]
+    allowed = [_to_plain(text) for text in allowed]
+    spans = [*_verdict_spans(plain, keys), *_table_spans(plain, keys)]
+    if not any(ASKS_RATING.search(text) for text in allowed):
+        spans += _sentences_of(plain, (found.span() for found in SELF_VERDICT.finditer(plain)))
+    for reading in readings(plain):
+        spans += _sentences_of(plain, (found.span() for found in ORDER.finditer(reading)))
+    spans += [found.span() for found in SPACED.finditer(plain) if SPACED_WORDS.search(found.group().replace(" ", ""))]
+    known = [" ".join(text.lower().split()) for text in allowed]
     found = [span for span in _merged(spans) if not _is_allowed(plain[slice(*span)], known)]
     if not found:
         return reply, 0
@@ -87,16 +72,46 @@ def _to_plain(text: str) -> str:
     return unicodedata.normalize("NFKC", _HIDDEN.sub("", text).translate(_LOOKALIKES))
 
 
+def _key_pattern(keys: Sequence[str]) -> str:
+    names = sorted({*keys, "overall", "overall score"}, key=len, reverse=True)
+    spelled = "|".join(r"[ _-]".join(map(re.escape, name.split())) for name in names)
+    return rf"\b(?:{spelled})(?:[ _-](?:scores?|rating))?"
+
+
 def _verdict_spans(text: str, keys: Sequence[str]) -> list[tuple[int, int]]:
-    """Dictionaries with a key of the rubric, and keys followed by a number: two of them, or an overall score."""
-    names = "|".join(re.escape(key) for key in sorted(keys, key=len, reverse=True))
-    key = rf"[\"'*_`(\[]{{0,3}}\b(?:{names})(?:\s+scores?)?\b[\"'*_`)\]]{{0,3}}"
+    """Dictionaries with a key of the rubric, and keys followed by a number: two of them, or an overall score.
+
+    In whatever form: `Key: 9`, `<key>9</key>`, `key="9"`, `| Key | 9 |`, `Key,9`, `Key (9)`, `Key - 9`.
+    """
+    name = _key_pattern(keys)
+    key = rf"[\"'*_`(<\[]{{0,3}}{name}\b[\"'*_`)\]]{{0,3}}"
     quoted = re.compile(rf"\{{[^{{}}]*{key}\s*:[^{{}}]*\}}|\{{[^{{}}\n]*{key}\s*:[^{{}}\n]*", re.IGNORECASE)
-    valued = re.compile(rf"{key}\s*(?:[:=]|->|\bis\b)\s*[\"'*_`]{{0,3}}{_NUMBER}[\"'*_`]{{0,3}}", re.IGNORECASE)
-    single = [match.span() for match in valued.finditer(text)]
-    if len(single) == 1 and "overall" not in text[slice(*single[0])].lower():
-        single = []
-    return [*(match.span() for match in quoted.finditer(text)), *single, *(m.span() for m in _OVERALL.finditer(text))]
+    between = r"(?:[ \t]*(?:->|–|—|[:=|,>(-]|\bis\b|\bof\b)[ \t]*|\s{1,4})"
+    valued = re.compile(
+        rf"{key}{between}[\"'*_`\[]{{0,3}}{NUMBER}[\"'*_`)\]]{{0,3}}(?:</[\w -]{{1,20}}>)?", re.IGNORECASE
+    )
+    single = list(valued.finditer(text))
+    if len({_first_word(match.group()) for match in single}) == 1:
+        single = [match for match in single if _IS_OVERALL.match(match.group())]
+    return [span.span() for found in (quoted.finditer(text), single, _OVERALL.finditer(text)) for span in found]
+
+
+def _first_word(text: str) -> str:
+    found = _WORD.search(text)
+    return found.group().lower() if found else ""
+
+
+def _table_spans(text: str, keys: Sequence[str]) -> list[tuple[int, int]]:
+    """A line with two keys or more, and the line of numbers below it."""
+    key, spans = re.compile(_key_pattern(keys) + r"\b", re.IGNORECASE), []
+    lines = [(line.start(), line.end(), line.group()) for line in _LINE.finditer(text)]
+    for place, (start, _, line) in enumerate(lines):
+        if len({found.group().lower() for found in key.finditer(line)}) < 2:
+            continue
+        below = [one for one in lines[place + 1 : place + 4] if not _RULE.fullmatch(one[2])][:1]
+        if below and _ROW_OF_NUMBERS.fullmatch(below[0][2]):
+            spans.append((start, below[0][1]))
+    return spans
 
 
 def _sentences(text: str) -> Iterator[tuple[int, int]]:
@@ -114,13 +129,13 @@ def _sentences(text: str) -> Iterator[tuple[int, int]]:
             place = stop.end()
 
 
-def _order_spans(text: str) -> list[tuple[int, int]]:
-    """Sentences that speak to the judge."""
+def _sentences_of(text: str, found: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The sentences in which these spans lie."""
     sentences = [span for span in _sentences(text) if text[slice(*span)].strip()]
     starts, ends = [start for start, _ in sentences], [end for _, end in sentences]
     spans = []
-    for order in _ORDER.finditer(text):
-        start, end = starts[bisect_right(ends, order.start())], ends[bisect_left(starts, order.end()) - 1]
+    for begun, ended in found:
+        start, end = starts[bisect_right(ends, begun)], ends[bisect_left(starts, ended) - 1]
         while start < end and text[start].isspace():
             start += 1
         spans.append((start, start + len(text[start:end].rstrip())))

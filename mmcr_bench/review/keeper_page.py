@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mmcr_bench.review.accounts import Accounts
 from mmcr_bench.review.event_log import ReviewLog
 from mmcr_bench.review.forms import Form, first
-from mmcr_bench.review.progress import DAY_S, count_recent, show_agreement, to_acts, to_decision, to_progress
+from mmcr_bench.review.progress import (
+    AGREEMENT_COLUMNS,
+    DAY_S,
+    count_recent,
+    show_agreement,
+    to_acts,
+    to_decision,
+    to_progress,
+)
 from mmcr_bench.review.rounds import Event
 
 ACTS_SHOWN = 50
+MEANINGS: Mapping[str, str] = {
+    "open": "experts have still to mark it",
+    "passed": "every expert has marked it, and no flag stands; it goes into the bench",
+    "regenerate": "a flag stands: the command “review rewrite” asks the writer for a new version to mark",
+    "replace": "flagged in more than three rounds: the command “review rewrite” draws another dialogue of its topic",
+    "dropped": "taken out by a keeper, with a reason on the card",
+    "lone flag": "one expert alone flagged it: decide whether the flag stands before it is written anew",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +84,8 @@ def to_overview(log: ReviewLog, accounts: Accounts) -> dict[str, object]:
     acts = to_acts(log, accounts)[-ACTS_SHOWN:][::-1]
     return {
         "progress": to_progress(log, names),
+        "meanings": MEANINGS,
+        "agreement_columns": AGREEMENT_COLUMNS,
         "agreement": show_agreement(log),
         "flagged": list_flagged(log),
         "experts": list_experts(log, accounts),

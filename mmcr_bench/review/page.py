@@ -82,7 +82,7 @@ class Pages(Site):
             item=item,
             turns=to_shown_turns(item.dialogue),
             mine=mine,
-            seen=_stamp(item, user.name),
+            seen=self._stamp(item, user.name),
             done=done if done is not None and user.name in done.marks else None,
             criteria=SHOWN_CRITERIA[self.log.recipe],
             before=find_before(self.log.events(), item),
@@ -107,8 +107,8 @@ class Pages(Site):
     async def mark(self, request: Request, name: str) -> Response:
         """Store an expert's mark."""
         form = await read_form(request, self.public_url)
-        note = first(form, "note")[:NOTE_MAX]
-        flags = tuple(form.get("flag", []))
+        note = first(form, "note").replace("\r\n", "\n")  # browsers send a line break as two characters
+        flags = tuple(dict.fromkeys(form.get("flag", [])))
         said = f"flags: {', '.join(flags) or 'none'}; note: {note or 'none'}"
         try:
             user = self._checked(request, form, "expert")
@@ -116,26 +116,49 @@ class Pages(Site):
             raise Refused(refused.status, f"{refused.message} Not stored: {said}") from refused
         items = self.log.items()
         item = items.get(name)
-        if item is not None and user.name not in item.marks and (wait := self._wait_s(user, item)) > 0:
-            notice = f"Nothing is stored yet: this item can be marked in {math.ceil(wait)} s. Read all turns first."
+        if item is not None and (why := self._why_not_yet(user, item, note)):
             unsent = Event("marked", name, item.version, user.name, time.time(), flags, note)
-            return self._show_item(user, items, item, None, notice, unsent)
+            return self._show_item(user, items, item, None, f"Nothing is stored yet: {why}", unsent)
+        await self._append("marked", name, user, form, flags, note, self._check_seen(name, user, form, said))
+        return RedirectResponse(f"/?done={quote(name, safe='')}", 303)
+
+    def _why_not_yet(self, user: User, item: Item, note: str) -> str:
+        """Why a mark can't be stored as it is; empty if it can."""
+        if len(note) > NOTE_MAX:
+            return f"the note has {len(note)} characters, at most {NOTE_MAX} are stored. Shorten it."
+        wait = self._wait_s(user, item) if user.name not in item.marks else 0.0
+        return f"this item can be marked in {math.ceil(wait)} s. Read all turns first." if wait > 0 else ""
+
+    def _check_seen(self, name: str, user: User, form: Form, said: str) -> Callable[[Mapping[str, Item]], None]:
+        """A check that the form's page showed the expert's last mark."""
 
         def is_current(items: Mapping[str, Item]) -> None:
-            if name in items and _stamp(items[name], user.name) != first(form, "seen"):
+            if name not in items:
+                return
+            now = self._stamp(items[name], user.name)
+            if "seen" not in form and user.name not in items[name].marks:
+                return  # a form without a stamp may follow an undo
+            if now != first(form, "seen"):
                 raise ReviewConflict(
                     "other_tab",
-                    f"You marked {name!r} elsewhere after this page was loaded; that mark stays, this one ({said}) is "
-                    "not stored. Load the item again to change your mark.",
+                    f"You marked {name!r} elsewhere, or took a mark back, after this page was loaded; that stays, this "
+                    f"({said}) is not stored. Load the item again to change your mark.",
                 )
 
-        await self._append("marked", name, user, form, flags, note, is_current)
-        return RedirectResponse(f"/?done={quote(name, safe='')}", 303)
+        return is_current
+
+    def _stamp(self, item: Item, expert: str) -> str:
+        """Which mark of an expert a page shows: its time, with a sign if it was taken back; empty for none."""
+        if expert in item.marks:
+            return repr(item.marks[expert].at)
+        last = self.log.last_mark(item, expert)
+        return "" if last is None else f"-{last.at!r}"
 
     async def undo(self, request: Request, name: str) -> Response:
         """Withdraw an expert's mark."""
         user, form = await self._posted(request, "expert")
-        await self._append("withdrawn", name, user, form)
+        check = self._check_seen(name, user, form, "undo") if "seen" in form else None
+        await self._append("withdrawn", name, user, form, check=check)
         return RedirectResponse(f"/item/{quote(name, safe='')}", 303)
 
     async def _append(
@@ -198,11 +221,6 @@ class Pages(Site):
         if user is None or user.role != "expert":
             raise Refused(403, "Log in as an expert to review.")
         return user
-
-
-def _stamp(item: Item, expert: str) -> str:
-    """Which mark of an expert a page shows: its time, empty for none."""
-    return repr(item.marks[expert].at) if expert in item.marks else ""
 
 
 def make_app(log: ReviewLog, accounts: Accounts, public_url: str | None = None, min_view_s: float = 0.0) -> FastAPI:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from mmcr_bench.judge.rubric import DIMENSIONS
 from mmcr_bench.review.accounts import Accounts, User
-from mmcr_bench.review.forms import Form, Refused, first
+from mmcr_bench.review.forms import Form, Refused, first, read_form
 from mmcr_bench.review.score_log import ScoreLog
 from mmcr_bench.review.shown import to_shown_turns
 from mmcr_bench.review.site_pages import Site, make_site
@@ -76,10 +76,16 @@ class ScorePages(Site):
             models=["Model A", "Model B"][: len(runs)] if len(runs) > 1 else ["Model"],
             dimensions=self._dimensions,
             values=values,
+            seen=self._stamp(user, id_),
             notice=notice,
             has_image=lambda sha256: self.log.image(sha256) is not None,
             **self._counts(user),
         )
+
+    def _stamp(self, user: User, id_: str) -> str:
+        """Which scores of an expert a page shows: the time of the last ones, empty for none."""
+        mine = [one.at for one in self.log.given() if (one.id, one.expert) == (id_, user.name)]
+        return repr(max(mine)) if mine else ""
 
     def _counts(self, user: User) -> dict[str, int]:
         mine = {one.id for one in self.log.given() if one.expert == user.name}
@@ -87,9 +93,20 @@ class ScorePages(Site):
 
     async def score(self, request: Request, id_: str) -> Response:
         """Store the scores of all models; a form with a missing score comes back with what was filled in."""
-        user, form = await self._posted(request, "expert")
+        form = await read_form(request, self.public_url)
+        try:
+            user = self._checked(request, form, "expert")
+        except Refused as refused:
+            filled = ", ".join(f"{name} {texts[0]}" for name, texts in form.items() if name[:1].isdigit() and texts[0])
+            raise Refused(refused.status, f"{refused.message} Not stored: {filled or 'nothing'}") from refused
         if self.log.asked(id_) is None:
             raise Refused(404, "This dialogue is not in the file.")
+        if "seen" in form and first(form, "seen") != self._stamp(user, id_):
+            notice = (
+                "Not stored: you scored this dialogue elsewhere after this page was loaded. Send it again to replace "
+                "those scores by these."
+            )
+            return self._show(user, id_, notice, form)
         given: dict[str, dict[str, int]] = {}
         for number, run in enumerate(self.log.shown_order(user.name, id_)):
             texts = {name: first(form, f"{number}.{name}").strip() for name in self.log.dimensions}

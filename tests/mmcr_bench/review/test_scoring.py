@@ -93,6 +93,24 @@ def test_odd_score_stores_nothing_and_keeps_what_was_filled_in(scoring: tuple[Si
     assert send(site, ann, "nothing", 4, 8)[0] == 404
 
 
+def test_stale_tab_and_expired_session_lose_no_scores(scoring: tuple[Site, ScoreLog]) -> None:
+    site, log = scoring
+    ann = site.log_in("ann")
+    assert send(site, ann, "d0", 4, 8, seen="")[0] == 303
+    status, body = send(site, ann, "d0", 2, 2, seen="")
+    assert status == 409
+    assert "you scored this dialogue elsewhere" in body
+    assert 'name="0.clarity" value="2"' in body
+    assert {one.scores["clarity"] for one in log.given()} == {4, 8}
+    (seen,) = re.findall(r'name="seen" value="([^"]+)"', body)
+    assert send(site, ann, "d0", 2, 2, seen=seen)[0] == 303
+    assert {one.scores["clarity"] for one in log.given()} == {2}
+    form = {f"0.{name}": "7" for name in NAMES} | {"csrf": "0" * 64}
+    status, _, body = site.ask("POST", "/dialogue/d1/score", form, "")
+    assert status == 403
+    assert "Not stored: 0.precision 7" in body
+
+
 def test_expert_scores_all_in_turn_sees_own_scores_and_can_change_them(scoring: tuple[Site, ScoreLog]) -> None:
     site, log = scoring
     ann, bob = site.log_in("ann"), site.log_in("bob")

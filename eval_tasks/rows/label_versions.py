@@ -64,14 +64,24 @@ def label_version(sources: Sources, records: Iterable[Mapping[str, Any]]) -> dic
         published.
     """
     found = [(one["id"], one["target"], [image["sha256"] for image in one["dialogue"]["images"]]) for one in records]
-    others = [said for name, sum_ in sources.items() if (said := _other(name, sum_))]
-    shown = dict(sources)
+    shown = _by_data_set(sources)
+    others = [said for name, sum_ in shown.items() if (said := _other(name, sum_))]
     if len(shown) > _MANY:
         of_all = hashlib.md5("".join(sorted(shown.values())).encode(), usedforsecurity=False).hexdigest()
         shown = {f"{len(shown)} files": of_all}
     sums = {"answers_sha256": _sum((name, gold) for name, gold, _ in found)}
     sums |= {"images_sha256": _sum((name, images) for name, _, images in found)}
     return {"read": shown, **sums, "other": "; ".join(others)}
+
+
+def _by_data_set(sources: Sources) -> Sources:
+    """The sources; many configurations of one commit of a data set on the Hub are named by its id."""
+    found: Sources = {}
+    for name, sum_ in sources.items():
+        of_hub = "/".join(name.split("/")[:2])
+        sums = {other for key, other in sources.items() if key.startswith(f"{of_hub}/")}
+        found[of_hub if sum_.startswith("revision ") and sums == {sum_} and len(sources) > _MANY else name] = sum_
+    return found
 
 
 def _sum(pairs: Iterable[tuple[str, Any]]) -> str:

@@ -96,6 +96,16 @@ def test_rows_of_the_hub_are_named_by_their_revision() -> None:
     assert "a/d" not in read
 
 
+def test_many_configurations_of_one_commit_are_named_by_it() -> None:
+    commit = "0123456789" * 4
+    sources = {f"BLINK-Benchmark/BLINK/{number}": f"revision {commit}" for number in range(14)}
+    labels = label_version(sources, [])
+    assert labels["read"] == {"BLINK-Benchmark/BLINK": f"revision {commit}"}
+    assert labels["other"].count("is of revision") == 1
+    mixed = label_version({**sources, "BLINK-Benchmark/BLINK/x": f"revision {'1' * 40}"}, [])
+    assert list(mixed["read"]) == ["15 files"]
+
+
 def test_files_of_other_bytes_with_the_same_answers_are_not_set_apart() -> None:
     records = [{"id": "1", "target": {"answer": "A"}, "dialogue": {"images": []}}]
     tsv, parquet = (label_version({name: name * 8}, records) for name in ("t.tsv", "t.parquet"))

@@ -149,3 +149,15 @@ def test_anchors_are_written_once_and_need_a_run_of_the_bench(
     write_dataset([dialogue_of(number) for number in range(10, 16)], tmp_path / "other", split="test")
     assert bench_main(["anchors", str(tmp_path / "other" / "single"), "--run", str(tmp_path / "old")]) == 2
     assert "lacks an image" in capsys.readouterr().err
+
+
+def test_damaged_anchors_end_a_run_before_anything_is_paid(
+    tmp_path: Path, bench: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bench.with_name("single.anchors") / "samples.jsonl").write_text("no JSON\n")
+    with FakeChatServer(Judge()) as server:
+        asked = ["--model", write_script({"*": "A boat."}), *task(bench), "--judge", f"api:{server.base_url}#fake"]
+        assert main([*asked, "--out", str(tmp_path / "run")]) == 2
+        assert not server.requests
+        assert "pass --no_drift" in capsys.readouterr().err
+        assert main([*asked, "--out", str(tmp_path / "run"), "--no_drift"]) == 0

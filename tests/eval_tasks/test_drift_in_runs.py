@@ -96,7 +96,9 @@ def test_each_judged_run_adds_a_point_and_a_changed_judge_is_called_out_of_contr
     page = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "third"), "--html", str(page)]) == 0
     assert "Drift of the judge" in page.read_text()
-    assert "OUT" in page.read_text()
+    assert "<td>OUT</td>" in page.read_text()
+    assert page.read_text().count("<rect x=") >= 3
+    assert "check 3: -3.00, limit 0.00" in page.read_text()
 
 
 def test_bench_without_anchors_says_how_to_get_them(

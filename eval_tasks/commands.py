@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -128,6 +128,7 @@ class Compare:
         sequential: judge both runs of mmcr_bench part by part, and stop as soon as the verdict is clear.
         judge: the judge of --sequential, api:URL#NAME.
         judge_prompt: its prompt: ours, or paper (structure and scale of the paper's Figure 8).
+        bench: folder or Hub id with the images, for a judge of --sequential with ?images=yes.
         ledger: SQLite file of --sequential that stores paid judgements; the looks taken stand beside it (.looks.jsonl).
         max_cost_usd: stop before the ledger exceeds so many US dollars.
         allow_unknown_price: ask a judge whose price is not known.
@@ -140,6 +141,7 @@ class Compare:
     sequential: bool = False
     judge: str | None = None
     judge_prompt: str | None = None
+    bench: str | None = None
     ledger: Path = Path("judge_ledger.sqlite3")
     max_cost_usd: float | None = None
     allow_unknown_price: bool = False
@@ -167,7 +169,9 @@ class Compare:
         from mmcr_bench.trust.runs import read_run
         from mmcr_bench.trust.sequential import compare_sequentially
 
-        run_a, run_b = read_run(self.run_a), read_run(self.run_b)
+        run_a, run_b = read_run(self.run_a, self.bench), read_run(self.run_b, self.bench)
+        if run_a.name == run_b.name:
+            run_a, run_b = replace(run_a, name=str(self.run_a)), replace(run_b, name=str(self.run_b))
         with spending(self.max_cost_usd, self.allow_unknown_price):
             judge = open_judge(with_prompt(spec, self.judge_prompt), self.ledger)
             log.info("at most %s", show_cost(judge, run_a.dialogues, run_a.replies, times=2))

@@ -77,7 +77,7 @@ FLAGS = {
     "drift",
     "eval_tasks score": "task predictions data output_dir judge rules tasks_from judge_prompt max_cost_usd "
     "allow_unknown_price drift",
-    "eval_tasks compare": "tasks_from sequential judge judge_prompt ledger max_cost_usd allow_unknown_price seed",
+    "eval_tasks compare": "tasks_from sequential judge judge_prompt bench ledger max_cost_usd allow_unknown_price seed",
     "eval_tasks exact figure": "output_file",
     "eval_tasks exact export": "output_file",
     "eval_tasks explain": "rules judge html data tasks_from",

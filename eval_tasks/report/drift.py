@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from eval_tasks.store.run_folder import read_results
 from mmcr_bench.trust.drift import CHART_COLUMNS
@@ -37,12 +37,26 @@ def _show(found: Mapping[str, Any]) -> str:
     )
 
 
-def to_charts(folders: Sequence[Path]) -> list[tuple[str, str, Sequence[str], list[list[str]]]]:
-    """Run and task, the line, and header and rows of the control chart, of the runs that have one."""
-    charts: list[tuple[str, str, Sequence[str], list[list[str]]]] = []
+class Chart(NamedTuple):
+    """The control chart of a run's judge: its points are (shift, limit) by check, the first one is 0."""
+
+    name: str
+    said: str
+    header: Sequence[str]
+    rows: list[list[str]]
+    points: list[tuple[float, float]]
+
+
+def to_charts(folders: Sequence[Path]) -> list[Chart]:
+    """The charts of the runs whose judge was watched."""
+    charts = []
     for folder in folders:
         for name, entry in read_results(folder)["tasks"].items():
             found = entry.get("drift") or {}
-            if "chart" in found:
-                charts.append((f"{folder.name}, {name}", _show(found), CHART_COLUMNS, found["chart"]))
+            rows: list[list[str]] = found.get("chart") or []
+            if rows:
+                points = [(0.0, 0.0) if "-" in row[4:6] else (float(row[4]), float(row[5].lstrip("±"))) for row in rows]
+                told = [[*row[:-1], row[-1].lstrip(".[]I*").strip()] for row in rows]  # drawn, not in characters
+                header = (*CHART_COLUMNS[:-1], "verdict")
+                charts.append(Chart(f"{folder.name}, {name}", _show(found), header, told, points))
     return charts

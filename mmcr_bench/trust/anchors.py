@@ -135,7 +135,10 @@ def watch_anchors(bench: str, spec: str, run_ledger: Path, *, drift: bool) -> An
     if not drift or not (folder / SAMPLES_NAME).is_file():
         how = f"no anchors in {folder}; `python -m mmcr_bench anchors {bench} --run RUN` makes them, once"
         return AnchorWatch(bench, spec, run_ledger, None, 0, how if drift else "--no_drift")
-    anchors = read_run(folder, bench if any(one.images for one in read_judge_specs(spec)) else None)
+    try:
+        anchors = read_run(folder, bench if any(one.images for one in read_judge_specs(spec)) else None)
+    except ValueError as error:
+        raise ValueError(f"anchors of {bench}: {error}; restore {folder}, or pass --no_drift") from error
     return AnchorWatch(bench, spec, run_ledger, anchors, _count_paid(run_ledger), "")
 
 

@@ -96,7 +96,9 @@ def test_each_judged_run_adds_a_point_and_a_changed_judge_is_called_out_of_contr
     page = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "third"), "--html", str(page)]) == 0
     assert "Drift of the judge" in page.read_text()
-    assert "OUT" in page.read_text()
+    assert "<td>OUT</td>" in page.read_text()
+    assert page.read_text().count("<rect x=") >= 3
+    assert "check 3: -3.00, limit 0.00" in page.read_text()
 
 
 def test_bench_without_anchors_says_how_to_get_them(
@@ -149,3 +151,15 @@ def test_anchors_are_written_once_and_need_a_run_of_the_bench(
     write_dataset([dialogue_of(number) for number in range(10, 16)], tmp_path / "other", split="test")
     assert bench_main(["anchors", str(tmp_path / "other" / "single"), "--run", str(tmp_path / "old")]) == 2
     assert "lacks an image" in capsys.readouterr().err
+
+
+def test_damaged_anchors_end_a_run_before_anything_is_paid(
+    tmp_path: Path, bench: Path, write_script: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bench.with_name("single.anchors") / "samples.jsonl").write_text("no JSON\n")
+    with FakeChatServer(Judge()) as server:
+        asked = ["--model", write_script({"*": "A boat."}), *task(bench), "--judge", f"api:{server.base_url}#fake"]
+        assert main([*asked, "--out", str(tmp_path / "run")]) == 2
+        assert not server.requests
+        assert "pass --no_drift" in capsys.readouterr().err
+        assert main([*asked, "--out", str(tmp_path / "run"), "--no_drift"]) == 0

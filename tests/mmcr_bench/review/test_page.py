@@ -308,6 +308,29 @@ def test_page_in_a_browser_runs_no_injected_code_and_fits_a_phone(site: Site) ->
         assert browser.run("return document.querySelector('.image img').naturalWidth") == 64
 
 
+def test_button_says_what_it_will_do_after_a_failed_send_and_back(site: Site) -> None:
+    with Browser() as browser:
+        browser.open(f"http://127.0.0.1:{site.port}/")
+        browser.wait_for("Log in", "h1")
+        browser.press(f"ann{TAB}{PASSWORD}{ENTER}")
+        browser.wait_for("0 of 5", ".place")
+        browser.press("4nwanders off")
+        browser.press(ESCAPE)
+        network = {"latency": 0, "throughput": 0, "offline": True}
+        browser._send("POST", "/chromium/network_conditions", {"network_conditions": network})
+        browser.press(ENTER)
+        time.sleep(1)
+        online = network | {"offline": False, "throughput": 10**8}
+        browser._send("POST", "/chromium/network_conditions", {"network_conditions": online})
+        browser._send("POST", "/back", {})
+        browser.wait_for("0 of 5", ".place")
+        flags = "return [...document.querySelectorAll('input[name=flag]')].filter(one => one.checked).length"
+        assert browser.run(flags) == 1
+        assert browser.run("return document.querySelector('textarea').value") == "wanders off"
+        browser.wait_for("Flag (1): clarity", "#verdict")
+        assert not site.log.items()[browser.text(".name")].marks
+
+
 def test_keepers_page_fits_a_phone_and_explains_its_words(site: Site) -> None:
     ann, bob = site.log_in("ann"), site.log_in("bob")
     site.mark(ann, "i1", flag="clarity", note="turn 3 contradicts turn 1 " * 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -202,6 +203,12 @@ def test_command_stops_early_and_repeats_its_verdict_without_asking(
         (tmp_path / "ledger.sqlite3").unlink()
         assert main(asked) == 0
         assert len(server.requests) == 2 * 128
-    assert capsys.readouterr().out == first
+        (tmp_path / "other").mkdir()
+        shutil.copytree(tmp_path / "new", tmp_path / "other" / "old")
+        same_name = [*asked[:2], str(tmp_path / "other" / "old"), *asked[3:]]
+        second = capsys.readouterr().out
+        assert main(same_name) == 0
+        assert f"{tmp_path / 'other' / 'old'} is better" in capsys.readouterr().out
+    assert second == first
     assert "new is better: overall +3.00 of 10" in first
     assert "64 saved (20%)" in first

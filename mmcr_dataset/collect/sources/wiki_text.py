@@ -13,7 +13,7 @@ _IMAGE_PARAMETERS = ("image", "image_name", "photo", "img", "picture")
 _CAPTION_PARAMETERS = ("caption", "image_caption", "img_capt")
 _OPTION = re.compile(
     r"(?:thumb|thumbnail|frame|framed|frameless|border|left|right|center|centre|none|baseline|middle|sub|super|top"
-    r"|text-top|bottom|text-bottom|upright(?:=.*)?|\d*x?\d+px|(?:alt|link|page|lang|class|thumb|thumbnail)=.*)",
+    r"|text-top|bottom|text-bottom|upright(?:=.*)?|(?:\d+(?:x\d+)?|x\d+)px|(?:alt|link|page|lang|class|thumb|thumbnail)=.*)",
     re.I | re.S,
 )
 _CC = re.compile(r"cc[- ](by(?:-(?:nc|sa|nd))*)-(\d\.\d)", re.I)

@@ -104,7 +104,9 @@ class LookRecord:
         if self.path is None or not self.path.is_file():
             return []
         looks = []
-        for number, line in enumerate(read_jsonl(self.path, "restore the file"), start=1):
+        for number, line in enumerate(
+            read_jsonl(self.path, "remove the line if a run was killed there, else restore it"), start=1
+        ):
             if line.get("comparison") != self.comparison:
                 continue
             if line.get("seed") != self.seed:

@@ -26,14 +26,14 @@ from eval_tasks.totals import mean_total, totals_by
 HUB = HubRows("FSCCS/ReasonMap", "validation", columns=(("image", "figure"), ("question", "question_short")))
 LABELS = ("Route Name:", "Departure Stop:", "Arrival Stop:")
 _SAME_LINE = {"八通": "Line 1", "大兴": "Line 4"}
-_BRACKETS, _SPACES = re.compile(r"[(（][^)）]*[)）]"), re.compile(r"[\s-]+")
+_BRACKETS, _SPACES = re.compile(r"[(（][^)）]*(?:[)）]|(\Z))"), re.compile(r"[\s-]+")  # \1: never closed
 
 
 def clean(stop: str) -> str:
     """A stop as stops are compared: without brackets, spaces, commas and the word Metro, in lower case."""
     for word in ("Metro", "metro", ",", "*", "\n"):
         stop = stop.replace(word, "")
-    return _SPACES.sub("", _BRACKETS.sub("", stop)).lower()
+    return _SPACES.sub("", _BRACKETS.sub(lambda found: "" if found[1] is None else found[0], stop)).lower()
 
 
 def read_route(reply: str) -> list[tuple[str, str, str]]:

@@ -31,7 +31,7 @@ _WORD = re.compile(r"[A-Za-z]+")
 _LINE = re.compile(r"[^\n]+")
 _RULE = re.compile(r"[\s|:+=-]*")  # between a table's header and its rows
 _ROW_OF_NUMBERS = re.compile(
-    r"[\s|,;*\"'-]*(?:\d{1,3}(?:\.\d{1,3})?(?:/\d{1,3})?[\s|,;*\"'-]+)+(?:\d{1,3}(?:\.\d{1,3})?(?:/\d{1,3})?)?\s*"
+    r"[\s|,;*\"'-]*+(?:\d{1,3}(?:\.\d{1,3})?(?:/\d{1,3})?[\s|,;*\"'-]++)++(?:\d{1,3}(?:\.\d{1,3})?(?:/\d{1,3})?)?\s*"
 )
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _LOOKALIKES = str.maketrans("‘’‛′＇“”„″＂：｛｝", "'''''\"\"\"\"\":{}")

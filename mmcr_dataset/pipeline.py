@@ -171,7 +171,8 @@ def publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: Ta
         False if a job was submitted to a queue.
     """
     unfinished = begin_folder(settings.out)
-    size_bytes = sum(path.stat().st_size for path in (settings.work / STAGES["collect"]).glob("*.parquet"))
+    images, texts = (settings.work / STAGES[name] for name in ("collect", "filter"))
+    size_bytes = sum(path.stat().st_size for path in (*images.glob("*.parquet"), *texts.glob("*.jsonl")))
     if settings.engine.name == "local":
         kept = read_dialogues(settings.work, "filter")
         write_dataset(_with_progress(kept, counts[-1].num_kept), unfinished, size_bytes)

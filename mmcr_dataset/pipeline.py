@@ -171,8 +171,9 @@ def publish(settings: BuildSettings, counts: Sequence[StageCount], taken_out: Ta
         False if a job was submitted to a queue.
     """
     unfinished = begin_folder(settings.out)
-    images, texts = (settings.work / STAGES[name] for name in ("collect", "filter"))
-    size_bytes = sum(path.stat().st_size for path in (*images.glob("*.parquet"), *texts.glob("*.jsonl")))
+    images = (settings.work / STAGES["collect"]).glob("*.parquet")
+    texts = (path for _, path in numbered(settings.work / STAGES["filter"], "jsonl"))
+    size_bytes = sum(path.stat().st_size for path in (*images, *texts))
     if settings.engine.name == "local":
         kept = read_dialogues(settings.work, "filter")
         write_dataset(_with_progress(kept, counts[-1].num_kept), unfinished, size_bytes)

@@ -104,6 +104,21 @@ def test_build_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "a" / "set") == contents(tmp_path / "b" / "set")
 
 
+def test_number_of_shards_counts_images_and_texts(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(offline(folder, tmp_path / "one"))
+    sizes = [
+        sum(path.stat().st_size for path in (tmp_path / "one.work" / stage).glob("00*[0-9]." + suffix))
+        for stage, suffix in (("1_candidates", "parquet"), ("3_kept", "jsonl"))
+    ]
+    assert min(sizes) > 0
+    monkeypatch.setattr("mmcr_dataset.publish.parquet.SHARD_BYTES_TARGET", max(sizes) + 1)  # either alone fits
+    build(offline(folder, tmp_path / "two"))
+    shards = [next((tmp_path / name / "single").glob("*.parquet")).name[-9:-8] for name in ("one", "two")]
+    assert shards == ["1", "2"]
+
+
 def test_build_again_after_a_change_loads_the_new_rows(folder: Path, tmp_path: Path) -> None:
     from datasets import load_dataset
 

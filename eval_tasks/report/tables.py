@@ -69,11 +69,15 @@ def exit_code(results: Mapping[str, Any]) -> int:
     return int(any(entry.get("no_score") for entry in results["tasks"].values()))
 
 
+def _judge_faults(entry: Mapping[str, Any]) -> list[str]:
+    """Why the scores of a task's judge must not be used: it failed its canaries, or it has changed."""
+    faults = ["JUDGE UNFIT"] if (entry.get("canaries") or {}).get("fit") is False else []
+    return [*faults, OUT_OF_CONTROL] if is_out(entry) else faults
+
+
 def _judge_of(entry: Mapping[str, Any]) -> str:
-    """The judge's name, marked if it failed its canaries or has changed."""
-    marks = [" (JUDGE UNFIT)"] if (entry.get("canaries") or {}).get("fit") is False else []
-    marks += [f" ({OUT_OF_CONTROL})"] if is_out(entry) else []
-    return "".join([str(entry["judge"]["name"]), *marks])
+    """The judge's name, and what is wrong with it."""
+    return "".join([str(entry["judge"]["name"]), *(f" ({fault})" for fault in _judge_faults(entry))])
 
 
 def show_canaries(results: Mapping[str, Any]) -> list[str]:
@@ -196,8 +200,8 @@ _OF_THE_REPLIES = ("num_asked", "judge_prompts_sha256")  # these depend on the r
 COMPARISON_NOTE = (
     "Verdicts are corrected for the number of metrics of the task (Holm, 5 %): those over all samples among "
     "themselves, parts by category among all. Detectable: the smallest difference that a comparison of this scatter "
-    "finds in 80 % of its repetitions, one metric alone. No verdict: fewer than 5 clusters, or the two runs lost other "
-    "samples (run again with the same folder: only they are asked)."
+    "finds in 80 % of its repetitions, one metric alone. No verdict: fewer than 5 clusters, a judge that is unfit or "
+    "has changed, or two runs that lost other samples (run again with the same folder: only they are asked)."
 )
 
 
@@ -237,7 +241,8 @@ def comparison_rows(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -
                 )
         losses = [show_losses(entry) or "-" for entry in entries]
         _check_same_gold(name, folder_a, folder_b, entries)
-        of_task, gap = _compared(name, tasks[name], entries[0]["rules"], folder_a, folder_b)
+        faults = {fault for entry in entries for fault in _judge_faults(entry)}
+        of_task, gap = _compared(name, tasks[name], entries[0]["rules"], folder_a, folder_b, sorted(faults))
         rows += [[*row, *losses] for row in of_task]
         gaps[name] = gap
     if (mean := public_mean({name: (gap.mean, gap.low, gap.high) for name, gap in gaps.items() if gap})) is not None:
@@ -257,9 +262,18 @@ def _mean_difference_row(mean: Mean, sides: Sequence[Mean | None]) -> list[str]:
 
 
 def _compared(
-    name: str, task: Task, rules: str, folder_a: Path, folder_b: Path
+    name: str, task: Task, rules: str, folder_a: Path, folder_b: Path, faults: Sequence[str]
 ) -> tuple[list[list[str]], Difference | None]:
-    """The lines of a task, and the difference of its main metric if it has a verdict."""
+    """The lines of a task, and the difference of its main metric if it has a verdict.
+
+    Args:
+        name: name of the task.
+        task: the task.
+        rules: scoring rules.
+        folder_a: run A.
+        folder_b: run B.
+        faults: why the judge's scores are no evidence.
+    """
     a, b = (scored_by_id(folder, name) for folder in (folder_a, folder_b))
     if not all(one.sample.has_gold for one in a.values()):
         return [[name, "-", "-", "-", "-", "no verdict: the data has no gold answers", "-"]], None
@@ -287,6 +301,8 @@ def _compared(
             verdict = f"no verdict: {NO_SCORE}"
         elif lost_apart:
             verdict = f"no verdict: {lost_apart} samples lost in one run only"
+        elif faults and pair[0].breakdown != "replies":
+            verdict = f"no verdict: {' and '.join(faults)}"
         elif not gap.has_verdict:
             verdict = f"no verdict: {gap.num_clusters} clusters"
         rows.append([name, metric, *values, shown, verdict, f"{gap.detectable:.2f}"])

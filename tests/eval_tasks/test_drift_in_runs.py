@@ -92,7 +92,13 @@ def test_each_judged_run_adds_a_point_and_a_changed_judge_is_called_out_of_contr
         assert [len(check.overall) for check in read_history(folder)] == [NUM] * 3
     assert drift_of(tmp_path / "third")["shift"] == -3
     assert main(["compare", str(tmp_path / "second"), str(tmp_path / "third")]) == 0
-    assert "third: mmcr_bench: JUDGE OUT OF CONTROL" in capsys.readouterr().out
+    compared = capsys.readouterr().out
+    assert "third: mmcr_bench: JUDGE OUT OF CONTROL" in compared
+    verdicts = {
+        row.split("|")[2].strip(): row.split("|")[6].strip() for row in compared.splitlines() if "| mmcr_" in row
+    }
+    assert verdicts["overall"] == "no verdict: JUDGE OUT OF CONTROL and JUDGE UNFIT"
+    assert not verdicts["replies: words"].startswith("no verdict: JUDGE")
     page = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "third"), "--html", str(page)]) == 0
     assert "Drift of the judge" in page.read_text()

@@ -43,15 +43,18 @@ def contrasts_of(experiment: Experiment, arms: Sequence[str]) -> list[Contrast]:
 
 
 def differences_of(measure: Measure, contrasts: Sequence[Contrast], scores: Scores) -> list[tuple[Estimate, str]]:
-    """Each contrast's difference with its verdict (Holm-corrected); none where the arms lost other samples."""
+    """Each contrast's difference with its verdict (Holm-corrected); none where scores are no evidence or lost apart."""
     runs = scores.runs[measure.label]
     found = [difference(runs[arm], runs[other], scores.is_paired) for arm, other in contrasts]
     corrected = holm({str(number): one.p_value for number, one in enumerate(found)})
     verdicts = []
     for number, (arm, other) in enumerate(contrasts):
         verdict = SIGNIFICANT if corrected[str(number)] < 1 - LEVEL else f"not {SIGNIFICANT}"
-        lost_apart = scores.num_lost_apart(measure, arm, other)
-        verdicts.append(f"no verdict: {lost_apart} samples lost in some runs only" if lost_apart else verdict)
+        if (fault := scores.fault_of(measure)) is not None:
+            verdict = f"no verdict: {fault}"
+        elif lost_apart := scores.num_lost_apart(measure, arm, other):
+            verdict = f"no verdict: {lost_apart} samples lost in some runs only"
+        verdicts.append(verdict)
     return list(zip(found, verdicts, strict=True))
 
 

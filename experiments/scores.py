@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval_tasks.registry import GROUPS, find_tasks, load_task
+from eval_tasks.report.tables import judge_faults
 from eval_tasks.store.run_folder import from_record, read_records, read_results
 from experiments.estimates import Runs
 
@@ -52,6 +53,7 @@ class Scores:
         runs: label of a measure -> arm (or `base`) -> its runs.
         notes: lost samples, and unfit judges.
         lost: label of a measure -> arm (or `base`) -> of each run the lost samples (failed or unjudged), as task/id.
+        faults: task -> why the scores of its judge are no evidence.
         is_paired: runs of one seed start from the same weights in every arm, so differences are taken seed by seed.
     """
 
@@ -60,6 +62,7 @@ class Scores:
     notes: Sequence[str]
     lost: Mapping[str, Mapping[str, Sequence[frozenset[str]]]] = field(default_factory=dict)
     is_paired: bool = False
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     def num_lost(self, measure: Measure, arm: str) -> int:
         """Number of lost samples of an arm's runs."""
@@ -70,6 +73,10 @@ class Scores:
         of_arms = self.lost.get(measure.label, {})
         every = [*of_arms.get(arm, ()), *of_arms.get(other, ())]
         return len(frozenset().union(*every) - frozenset.intersection(*every)) if every else 0
+
+    def fault_of(self, measure: Measure) -> str | None:
+        """Why a measure's scores are no evidence, None if they are."""
+        return next((self.faults[task] for task in measure.tasks if task in self.faults), None)
 
 
 def load_scores(
@@ -99,12 +106,13 @@ def load_scores(
     read = {folder: _task_totals(folder, results[folder], tasks) for folder in every}
     lost_of = {folder: lost for folder, (_, lost) in read.items()}
     notes = _show_losses(results, lost_of)
-    notes += [
-        f"{name}: its judge failed its canaries in {folder}; these scores must not be used"
+    found = [
+        (name, folder, fault)
         for folder in every
         for name, entry in results[folder]["tasks"].items()
-        if (entry.get("canaries") or {}).get("fit") is False
+        for fault in judge_faults(entry)
     ]
+    notes += [f"{name}: {fault} in {folder}; these scores must not be used" for name, folder, fault in found]
     main = {name: next(iter(found)) for name, found in read[every[0]][0].items()}
     measures = [*to_measures(main, results[every[0]]), *_to_further(metrics, main)]
     keys = [key for measure in measures for key in measure.keys(main)]
@@ -121,7 +129,7 @@ def load_scores(
         }
         for measure in measures
     }
-    return Scores(measures, runs, notes, lost, is_paired)
+    return Scores(measures, runs, notes, lost, is_paired, {name: fault for name, _, fault in found})
 
 
 def _to_further(metrics: Sequence[str], main: Mapping[str, str]) -> list[Measure]:

@@ -69,7 +69,7 @@ def exit_code(results: Mapping[str, Any]) -> int:
     return int(any(entry.get("no_score") for entry in results["tasks"].values()))
 
 
-def _judge_faults(entry: Mapping[str, Any]) -> list[str]:
+def judge_faults(entry: Mapping[str, Any]) -> list[str]:
     """Why the scores of a task's judge must not be used: it failed its canaries, or it has changed."""
     faults = ["JUDGE UNFIT"] if (entry.get("canaries") or {}).get("fit") is False else []
     return [*faults, OUT_OF_CONTROL] if is_out(entry) else faults
@@ -77,7 +77,7 @@ def _judge_faults(entry: Mapping[str, Any]) -> list[str]:
 
 def _judge_of(entry: Mapping[str, Any]) -> str:
     """The judge's name, and what is wrong with it."""
-    return "".join([str(entry["judge"]["name"]), *(f" ({fault})" for fault in _judge_faults(entry))])
+    return "".join([str(entry["judge"]["name"]), *(f" ({fault})" for fault in judge_faults(entry))])
 
 
 def show_canaries(results: Mapping[str, Any]) -> list[str]:
@@ -241,7 +241,7 @@ def comparison_rows(folder_a: Path, folder_b: Path, tasks: Mapping[str, Task]) -
                 )
         losses = [show_losses(entry) or "-" for entry in entries]
         _check_same_gold(name, folder_a, folder_b, entries)
-        faults = {fault for entry in entries for fault in _judge_faults(entry)}
+        faults = {fault for entry in entries for fault in judge_faults(entry)}
         of_task, gap = _compared(name, tasks[name], entries[0]["rules"], folder_a, folder_b, sorted(faults))
         rows += [[*row, *losses] for row in of_task]
         gaps[name] = gap

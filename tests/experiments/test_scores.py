@@ -57,6 +57,17 @@ def test_lost_samples_count_as_wrong_and_leave_no_verdict(how: str, tmp_path: Pa
     assert stored["differences"][0]["significant"] is False
 
 
+def test_scores_of_an_unfit_judge_give_no_verdict(tmp_path: Path) -> None:
+    a, b = asked(tmp_path / "a", {}), asked(tmp_path / "b", {f"q{number}": "right" for number in range(24)})
+    results = json.loads((b / "results.json").read_text())
+    results["tasks"]["quiz"]["canaries"] = {"fit": False, "failed": ["worthless"]}
+    (b / "results.json").write_text(json.dumps(results))
+    scores = load_scores({BASE: [a], "arm": [b]}, [QUIZ])
+    assert scores.notes == [f"quiz: JUDGE UNFIT in {b}; these scores must not be used"]
+    ((_, verdict),) = differences_of(scores.measures[0], [("arm", BASE)], scores)
+    assert verdict == "no verdict: JUDGE UNFIT"
+
+
 def test_run_in_which_nothing_was_judged_has_no_score(tmp_path: Path) -> None:
     a = asked(tmp_path / "a", {"q0": "right"})
     records = [json.loads(line) for line in (a / "samples.jsonl").read_text().splitlines()]

@@ -66,6 +66,21 @@ def muir_rows(root: Path) -> Iterator[Row]:
     )
 
 
+def blink_rows(root: Path) -> Iterator[Row]:
+    """BLINK's own rules; None where it asks a chat model."""
+    path = root / "eval" / "test_benchmark.py"
+    peer = functions_of(path, ["analyze_answer"], match_multiple_choice=lambda *texts: "")["analyze_answer"]
+    doc = {"question": "?", "choices": list(OPTIONS.values())}
+    named = [f"({letter})" for letter in OPTIONS]
+    yield Row(
+        "blink, own",
+        "BLINK test_benchmark.py",
+        lambda reply: read_letter(reply, OPTIONS, "vlmevalkit@2026-06"),
+        lambda reply: (peer(doc, reply, named) or "").strip("()") or None,
+        "here VLMEvalKit's rules, there (B) as a word or a bare letter, else a chat model",
+    )
+
+
 def mmstar_rows(root: Path) -> Iterator[Row]:
     """MMStar's own evaluation, rules `official`."""
     path = root / "eval" / "vlmeval" / "evaluate" / "mmstar.py"
@@ -234,6 +249,7 @@ def niah_rows(root: Path) -> Iterator[Row]:
 OWN: dict[str, Callable[[Path], Iterator[Row]]] = {
     "mmmu": mmmu_rows,
     "muirbench": muir_rows,
+    "blink": blink_rows,
     "mmstar": mmstar_rows,
     "mathvista": vista_rows,
     "mirb": mirb_rows,

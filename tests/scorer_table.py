@@ -1,8 +1,9 @@
 """Every scorer that is public code beside ours on generated replies: a table, and what differs.
 
-`python -m tests.scorer_table --lmms CHECKOUT --vlmevalkit CHECKOUT [--m4u ... --reasonmap ... --omniverifier ...
---mistral_evals ...] [--replies 1000] [-v]`. Functions of a peer are taken from its files by name and run alone, without
-its package; nothing of it is copied here.
+`python -m tests.scorer_table --lmms CHECKOUT --vlmevalkit CHECKOUT ... [--replies 1000] [-v]`; `--help` names the other
+flags, one for each repository. Functions of a peer are taken from its files by name and run alone, without its package;
+nothing of it is copied here. What a peer's scorer imports itself is installed beside: latex2sympy2 (--mathv,
+--vlmevalkit_math), math_verify (--reason_rft), Levenshtein (--mathvista), nltk with its data punkt_tab (--vhs).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from eval_tasks.tasks.visual_puzzles import read_puzzle
 from mmcr_dataset.publish.markdown_table import to_table
 from tests.peer_functions import OPTIONS, Reader, Row, functions_of, replies
 from tests.scorer_rows import judged_rows, more_lmms_rows, more_vlm_rows, route_rows, verifier_rows
+from tests.scorer_rows_choice import choice_lmms_rows, choice_vlm_rows, vision_vlm_rows
+from tests.scorer_rows_own import OWN
 
 
 def lmms_rows(root: Path) -> Iterator[Row]:
@@ -164,12 +167,14 @@ def compare(row: Row, number: int) -> list[tuple[str, object, object]]:
 
 
 PEERS: dict[str, tuple[Callable[[Path], Iterator[Row]], ...]] = {
-    "lmms": (lmms_rows, more_lmms_rows),
-    "vlmevalkit": (vlm_rows, more_vlm_rows),
+    "lmms": (lmms_rows, more_lmms_rows, choice_lmms_rows),
+    "vlmevalkit": (vlm_rows, more_vlm_rows, choice_vlm_rows),
     "m4u": (m4u_rows,),
     "reasonmap": (route_rows,),
     "omniverifier": (verifier_rows,),
     "mistral_evals": (judged_rows,),
+    "vlmevalkit_math": (vision_vlm_rows,),
+    **{name: (rows,) for name, rows in OWN.items()},
 }
 
 

@@ -15,13 +15,14 @@ _NUMBERS = (
 _LEADS = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
 
 
-FORMS = ("({})", "{} ", "{}.")  # of a letter, the first that a reply has one in
+FORMS = ("({})", "{} ", "{}.")  # of a letter, the first that a reply has one in; lmms-eval's
+OWN_FORMS = ("({})", " {} ")  # MMMU's own, which MuirBench shares
 
 
 def read_choice(reply: str, options: Mapping[str, str], forms: Sequence[str] = FORMS) -> str | None:
     """The chosen letter, the last of several; in replies of more than five words the text of an option counts too.
 
-    Source: MMMU eval_utils.py; None where that guesses at random.
+    Source: MMMU eval_utils.py, lmms-eval mmmu_mcq_utils.py; None where they guess at random.
     """
     text = reply
     for mark in ",.!?;:'":

@@ -6,7 +6,8 @@ Metric: accuracy over all rows, and by task · Paper: arXiv 2404.12390
 
 Columns: lmms-eval blink/utils.py; prompt and letter: VLMEvalKit image_mcq.py (both August 2026). The labels
 of Relative_Reflectance were corrected in 2025 and 2026: results.json names the table's md5 or the revision that was
-read, and VLMEvalKit's table of before May 2026 is said to be another version.
+read, and VLMEvalKit's table of before May 2026 is said to be another version. BLINK's own test_benchmark.py reads `(B)`
+as a word, or a reply of one letter, and lets a chat model match the rest.
 """
 
 from __future__ import annotations

@@ -6,7 +6,10 @@ Metric: accuracy, and by subject · Paper: arXiv 2402.14804
 
 Columns and prompt: lmms-eval mathvision/utils.py (0.7.2). VLMEvalKit reads a letter or an equal answer by rules and
 lets a chat model extract the rest; lmms-eval compares by LaTeX, or asks a chat model. Here rules decide a plain answer
-or letter, and --judge the rest; without a judge a formula written otherwise than the gold is wrong.
+or letter, and --judge the rest; without a judge a formula written otherwise than the gold is wrong. VLMEvalKit's rules
+evaluate the reply as Python beside a variable `a` that holds the gold, so that `A` is right for every number there; it
+leaves a letter in lower case to the chat model. MATH-V's own evaluate.py reads a letter only in a box, after
+`answer is`, or at an end of the reply, and formulas by their value.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ Licence: MIT · Rows: 969
 Metric: accuracy over all rows, and by subset · Paper: arXiv 2406.12742
 
 A letter is read where the gold is A to E, otherwise MMMU's open parser, as in lmms-eval. Unlike there, a single letter
-in lower case is read.
+in lower case is read. MIRB's own evals/eval.py has a rule for each subset (a number, the gold within, yes or not) and
+applies it to the first sentence.
 """
 
 from __future__ import annotations

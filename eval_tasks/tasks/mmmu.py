@@ -3,6 +3,9 @@
 Source: Hub lmms-lab-encoder/MMMU (split validation), or VLMEvalKit's MMMU_DEV_VAL.tsv
 Licence: Apache-2.0 · Rows: 900
 Metric: accuracy · Paper: arXiv 2311.16502
+
+The rules `official` are those of MMMU's own eval_utils.py, which reads `(B)` and ` B `; lmms-eval's copy reads `B.` and
+`xB ` too. Where both guess at random, nothing is read here.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from pathlib import Path
 from string import ascii_uppercase
 
 from eval_tasks.readers.adapters import ADAPTER_RULES, ask_choice, to_dialogue
-from eval_tasks.readers.mmmu_answer import is_open_right, read_choice, read_open
+from eval_tasks.readers.mmmu_answer import FORMS, OWN_FORMS, is_open_right, read_choice, read_open
 from eval_tasks.readers.multiple_choice import LETTER_DIRECTLY, VLMEVALKIT, options_of, read_letter, to_prompt
 from eval_tasks.readers.ovis2_prompts import OVIS2_RULES, STEP_BY_STEP, asks_for_reasons, final_answer
 from eval_tasks.rows.benchmark_table import HubRows
@@ -103,7 +106,8 @@ def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) ->
         )
     if target["is_open"]:
         return ", ".join(map(str, read_open(reply)))
-    return read_choice(reply, target["options"]) if target["options"] else reply
+    forms = OWN_FORMS if rules == "official" else FORMS
+    return read_choice(reply, target["options"], forms) if target["options"] else reply
 
 
 def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:

@@ -5,8 +5,9 @@ Licence: see the Hub card · Rows: all of the file
 Metric: mean points, and by level or type · Paper: arXiv 2503.20752
 
 Columns (problem, solution or answer, image, level or type), the answer's tags and the points of a transformation:
-the repository's eval/ scripts. They compare formulas with math_verify; here numbers by value and other answers by
-their text. The rules of a transformation, a page of text there, aren't asked for: numbers of TRANCE stand apart.
+the repository's eval/ scripts. They compare formulas with math_verify, which also finds a number among other words
+(`answer 12`); here numbers by value and other answers by their text, and the answer stands alone. The rules of a
+transformation, a page of text there, aren't asked for: numbers of TRANCE stand apart.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ Licence: MIT · Rows: all of the table
 Metric: accuracy, by category; `partial match`: words shared with the right option · Paper: arXiv 2406.02537
 
 Partial match is |both| / max(|chosen|, |right|) of the options' sets of words, as in VLMEvalKit's class TopViewRS
-(image_mcq.py, August 2026): an option names several places, and may be right in part.
+(image_mcq.py, August 2026): an option names several places, and may be right in part. There the letter for it is the
+last word of the reply, or what stands in its square brackets, so that `B.` has a share and `(B) the red car` has none;
+here it is the letter that accuracy reads.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ Metric: accuracy; F1, precision, recall of yes; by number of images · Paper: ar
 
 Columns (conversations, pos_image, neg_image), prompt and order of images: vhs_benchmark main.py, solvers/base_solver.py
 and utils.py (2024-10). Images are shuffled there at random, here by a seed of the row. There a reply with the gold word
-counts, whatever else it says; here one with both words is unread, as in VLMEvalKit.
+counts, whatever else it says; here one with both words is unread, as in VLMEvalKit. Its words are NLTK's, to which
+`.yes` is one and `B:yes` are three; here the first says yes and the second is unread.
 """
 
 from __future__ import annotations

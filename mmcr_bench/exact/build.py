@@ -32,6 +32,7 @@ from mmcr_dataset.stage.stages import write_text
 
 log = logging.getLogger(__name__)
 _MAX_ATTEMPTS = 50  # dialogues drawn for one that keeps all limits
+_SLACKS = (1, 2, 4)  # questions that an answer may be above its share: small worlds with few operators need more
 _BARS = {2: (3, 4), 3: (5, 6)}  # side of a grid -> bars of a chart
 _BYTES_A_DIALOGUE = {"plain": 40_000, "rich": 2_000_000}  # for the number of shards
 _LOG_EVERY = 500
@@ -171,7 +172,7 @@ def _draw_telling(settings: ExactSettings, number: int, quotas: Quotas) -> tuple
     seed = (settings.seed, number)
     rng = np.random.default_rng(seed)
     frame = _draw_frame(rng, settings)
-    for attempt in range(_MAX_ATTEMPTS):
+    for attempt, slack in enumerate(slack for slack in _SLACKS for _ in range(_MAX_ATTEMPTS)):
         guesses: dict[int, Guesses] = {}
 
         def accepts(script: Script, guesses: dict[int, Guesses] = guesses) -> bool:
@@ -179,7 +180,8 @@ def _draw_telling(settings: ExactSettings, number: int, quotas: Quotas) -> tuple
             guesses[turn] = guesses_of(script, turn, seed)
             return keeps_limits(script, turn, guesses[turn])
 
-        script = draw_script(rng, frame, quotas, accepts if settings.guesses == "all" else lambda _: True)
+        checked = accepts if settings.guesses == "all" else lambda _: True
+        script = draw_script(rng, frame, quotas, checked, slack)
         if script is not None:
             quotas.add(script, all_facts(script))
             stored = tuple(guesses.get(turn, {}) for turn in range(len(script.turns)))
@@ -187,6 +189,7 @@ def _draw_telling(settings: ExactSettings, number: int, quotas: Quotas) -> tuple
             images = paint_images(_shown_script(script, seed, settings), seed, settings.style, settings.images_show)
             return Telling(id_, seed, settings.style, script, images, stored, settings.images_show), attempt
     raise ValueError(
-        f"no dialogue in {_MAX_ATTEMPTS} draws ({frame.domain.name}, side {frame.side}, {frame.num_images} images, "
-        f"{frame.num_turns} turns): allow more --ops or --images, fewer --turns, or --guesses none"
+        f"no dialogue in {len(_SLACKS) * _MAX_ATTEMPTS} draws ({frame.domain.name}, side {frame.side}, "
+        f"{frame.num_images} images, {frame.num_turns} turns): allow more --ops or --images, fewer --turns, or "
+        "--guesses none"
     )

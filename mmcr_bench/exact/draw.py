@@ -31,7 +31,9 @@ _MISSED = 2.0  # what a missed wish of the plan counts beside an excess over the
 Accepts = Callable[[Script], bool]
 
 
-def draw_script(rng: np.random.Generator, frame: Frame, quotas: Quotas, accepts: Accepts) -> Script | None:
+def draw_script(
+    rng: np.random.Generator, frame: Frame, quotas: Quotas, accepts: Accepts, slack: int = 1
+) -> Script | None:
     """A dialogue; None if some turn found no question.
 
     Args:
@@ -39,13 +41,14 @@ def draw_script(rng: np.random.Generator, frame: Frame, quotas: Quotas, accepts:
         frame: what is fixed.
         quotas: what was asked in earlier dialogues.
         accepts: whether the last question of a dialogue keeps the limits.
+        slack: how many questions an answer may be above its share of all answers of its type.
     """
     scenes = [draw_scene(rng, frame.domain, frame.side, frame.held_out) for _ in range(frame.num_images)]
     end = 1 if frame.images_first else frame.num_turns // 2 + 1
     later = sorted(int(turn) for turn in rng.integers(0, end, size=frame.num_images - 1))
     script = Script(frame.domain, frame.side, np.stack(scenes), (0, *later))
     plan = draw_plan(rng, frame, script, quotas)
-    drawer = Drawer(rng, frame, plan, quotas, accepts)
+    drawer = Drawer(rng, frame, plan, quotas, accepts, slack)
     for _ in range(frame.num_turns):
         longer = drawer.draw_turn(script)
         if longer is None:
@@ -64,6 +67,7 @@ class Drawer:
         plan: what is planned.
         quotas: what was asked in earlier dialogues.
         accepts: whether the last question of a dialogue keeps the limits.
+        slack: how many questions an answer may be above its share.
     """
 
     rng: np.random.Generator
@@ -71,6 +75,7 @@ class Drawer:
     plan: Plan
     quotas: Quotas
     accepts: Accepts
+    slack: int
 
     def draw_turn(self, script: Script) -> Script | None:
         """The dialogue with one more question; None if none is found."""
@@ -99,7 +104,7 @@ class Drawer:
                 break
             longer = self._ask(script, op)
             is_askable |= longer is not None
-            if longer is None or self.quotas.is_above(longer):
+            if longer is None or self.quotas.is_above(longer, self.slack):
                 continue
             if _meaning(longer, len(script.turns)) not in asked:
                 facts = facts_of(longer, len(script.turns))

@@ -15,8 +15,7 @@ from mmcr_bench.exact.wording import REFUSAL
 
 _WEIGHTS = {"answer": 3.0, "distance": 1.0, "age": 1.0}  # of an excess
 _NOISE = 0.5
-_ABOVE = 1.02  # of its share, how often an answer may be asked ...
-_SLACK = 1  # ... and how many questions more
+_ABOVE = 1.02  # of its share, how often an answer may be asked, and some questions more
 _GIVEN_UP = 0.3  # of a question that was asked
 
 
@@ -55,15 +54,15 @@ class Quotas:
         """How much more than its share the last question's answer, distance and image age were asked."""
         return sum(_WEIGHTS[str(key[0])] * self._share(key, value) for key, value in _keys(script, facts))
 
-    def is_above(self, script: Script) -> bool:
-        """Whether the last question's answer would be above its share of all answers of its type."""
+    def is_above(self, script: Script, slack: int) -> bool:
+        """Whether the last question's answer would be above its share of all answers of its type, and `slack` more."""
         turn = len(script.turns) - 1
         type_, answer = script.turns[turn].type, script.answers[turn]
         num_values = num_answers(script.domain, script.side, type_, script.num_shown(turn))
         if num_values is None or answer == REFUSAL:
             return False
         counts = self._counts[_type_key(script, turn)]
-        return counts[answer] + 1 > _ABOVE * (counts.total() + 1) / num_values + _SLACK
+        return counts[answer] + 1 > _ABOVE * (counts.total() + 1) / num_values + slack
 
     def _share(self, key: Hashable, value: int) -> float:
         """1.0 for a value asked as often as the others of its key."""

@@ -81,6 +81,21 @@ def test_two_solvers_agree_on_ten_thousand_dialogues(tmp_path: Path) -> None:
     assert check_exact(tmp_path / "set").faults == ()
 
 
+@pytest.mark.parametrize("seed", [2, 5])
+def test_few_operators_over_small_images_are_drawn_too(tmp_path: Path, seed: int) -> None:
+    """Held strictly to their share of all answers, the few that such an image allows leave no dialogue."""
+    few: dict[str, Any] = {
+        "images": (1, 3),
+        "turns": (6, 6),
+        "telling": "linked",
+        "ops": ("attr", "name"),
+        "num_wordings": 1,
+    }
+    settings = ExactSettings(num_dialogues=40, style="plain", sides=(2,), domains=("shapes",), guesses="none", **few)
+    build_exact(tmp_path / "set", replace(settings, split="train", seed=seed))
+    assert len(list(load_dialogues(str(tmp_path / "set")))) == 40
+
+
 def test_balance_names_what_is_too_frequent() -> None:
     def lines(answers: list[int]) -> list[dict[str, Any]]:
         asked = [{"op": "where", "type": "cell", "answer": answer, "guesses": {"blind": 0.9}} for answer in answers]

@@ -13,7 +13,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -127,12 +127,16 @@ def write_shard(tables: Iterable[pa.Table], path: Path, *, durable: bool = False
     unfinished.replace(path)
 
 
-def write_sorted(batches: Sequence[pa.RecordBatch], path: Path) -> None:
-    """Write the rows of one shard, sorted by id."""
-    table = pa.Table.from_batches(
-        batches
-    ).combine_chunks()  # a group is taken from one chunk without copying the others
-    order = pc.sort_indices(table["id"])
+def write_sorted(table: pa.Table, path: Path, rows: pa.Array | None = None) -> None:
+    """Write the rows of one shard, sorted by id.
+
+    Args:
+        table: rows in one chunk: a group is taken from it without copying the others.
+        path: the file.
+        rows: numbers of the shard's rows in the table; default all.
+    """
+    order = pc.sort_indices(table["id"] if rows is None else table["id"].take(rows))
+    order = order if rows is None else rows.take(order)
     groups = (order.slice(start, ROWS_A_GROUP) for start in range(0, len(order), ROWS_A_GROUP))
     write_shard((table.take(group) for group in groups), path)
 
@@ -155,9 +159,9 @@ def _leaf_paths() -> tuple[str, ...]:
 class ShardWriter:
     """Collects the dialogues of one configuration and writes its shards `train-00000-of-00004.parquet` on exit.
 
-    Use as `with ShardWriter(folder, num_shards) as writer: writer.add(dialogue)`. Rows wait on disk, so that a row
-    costs the same in a set of any size; memory stays below about twice `spill.BUFFER_BYTES`, or that of the
-    `SHARDS_AT_ONCE` largest shards. Empty shards are not written (`load_dataset` rejects them).
+    Use as `with ShardWriter(folder, num_shards) as writer: writer.add(dialogue)`. Beyond
+    `spill.BUFFER_BYTES` rows wait on disk; memory stays below about twice of it, or that of the `SHARDS_AT_ONCE`
+    largest shards and their copies. Empty shards are not written (`load_dataset` rejects them).
     """
 
     def __init__(self, folder: Path, num_shards: int = 1, split: str = "train") -> None:
@@ -185,16 +189,22 @@ class ShardWriter:
         self.num_rows += 1
 
     def _write(self) -> None:
-        self._spill.flush()
-        batches: defaultdict[int, list[Batch]] = defaultdict(list)
-        for batch in self._spill.batches:
-            batches[batch.shard].append(batch)
         with ThreadPoolExecutor(max_workers=SHARDS_AT_ONCE) as threads:
-            list(threads.map(self._write_one, batches, batches.values()))
+            if self.num_rows and not self._spill.batches:
+                table, rows_of = self._spill.take()
+                list(threads.map(partial(write_sorted, table), map(self._path, rows_of), rows_of.values()))
+                return
+            self._spill.flush()
+            batches: defaultdict[int, list[Batch]] = defaultdict(list)
+            for batch in self._spill.batches:
+                batches[batch.shard].append(batch)
+            list(threads.map(self._write_spilled, batches, batches.values()))
 
-    def _write_one(self, shard: int, batches: Sequence[Batch]) -> None:
-        path = self._folder / shard_name(self._split, shard, self._num_shards)
-        write_sorted(list(read_batches(self._waiting, batches)), path)
+    def _path(self, shard: int) -> Path:
+        return self._folder / shard_name(self._split, shard, self._num_shards)
+
+    def _write_spilled(self, shard: int, batches: Sequence[Batch]) -> None:
+        write_sorted(read_batches(self._waiting, batches), self._path(shard))
 
 
 def write_dataset(

@@ -103,5 +103,5 @@ def _write_shards(task: PublishTask, num_parts: int, numbers: Iterable[int], ran
         if number in batches:
             kind, index = divmod(number, task.num_shards)
             path = task.folder / KINDS[kind] / shard_name("train", index, task.num_shards)
-            write_sorted(list(read_batches(task.folder, batches[number])), path)
+            write_sorted(read_batches(task.folder, batches[number]), path)
         (task.folder / f"{number:05d}.done").touch()

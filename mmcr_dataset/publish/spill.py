@@ -1,7 +1,7 @@
-"""Rows on disk on their way to the shards they belong to, so that memory doesn't grow with the set.
+"""Rows on their way to the shards they belong to, on disk beyond `BUFFER_BYTES`: memory doesn't grow with the set.
 
-Rows become Arrow batches as they come (Python objects of a whole set would be visited by each garbage collection), and
-are written to files of `BUFFER_BYTES`, in which a shard's rows are one batch.
+Rows become Arrow batches as they come: Python objects of a whole set would be visited by each garbage collection. In a
+file on disk a shard's rows are one batch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow as pa
 from mmcr_dataset.record.columns import to_columns
 from mmcr_dataset.record.dialogue import Dialogue
 
-BUFFER_BYTES = 400_000_000  # rows in memory before they are written; sorting them takes as much again
+BUFFER_BYTES = 600_000_000  # rows in memory before they are written; sorting them takes as much again
 _BATCH_BYTES, _BATCH_ROWS = 16_000_000, 256
 _TEXT_BYTES = 8192  # what a row takes beside its images, about
 
@@ -58,20 +58,24 @@ class RowSpill:
 
     def flush(self) -> None:
         """Write the rows in memory to a file, if there are any."""
-        self._to_table()
-        if not self._tables:
+        if not self._shards:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        name, shards = f"{self._num_files:05d}.arrow", np.array(self._shards)
-        order = np.argsort(shards, kind="stable")
-        table, self._tables = pa.concat_tables(self._tables).combine_chunks(), []
-        numbers, starts = np.unique(shards[order], return_index=True)
+        name, (table, rows_of) = f"{self._num_files:05d}.arrow", self.take()
         with pa.OSFile(str(self._folder / name), "wb") as file, pa.ipc.new_file(file, self._schema) as writer:
-            for place, rows in enumerate(np.split(order, starts[1:])):
-                writer.write(table.take(pa.array(rows)).to_batches()[0])
-                self.batches.append(Batch(int(numbers[place]), name, place))
+            for place, (shard, rows) in enumerate(rows_of.items()):
+                writer.write(table.take(rows).to_batches()[0])
+                self.batches.append(Batch(shard, name, place))
         self._num_files += 1
-        self._shards, self._table_bytes = array("q"), 0
+
+    def take(self) -> tuple[pa.Table, dict[int, pa.Array]]:
+        """The rows in memory, which are in one chunk and no longer kept here, and which of them are of each shard."""
+        self._to_table()
+        table, shards = pa.concat_tables(self._tables).combine_chunks(), np.array(self._shards)
+        self._tables, self._shards, self._table_bytes = [], array("q"), 0
+        order = np.argsort(shards, kind="stable")
+        numbers, starts = np.unique(shards[order], return_index=True)
+        return table, dict(zip(numbers.tolist(), map(pa.array, np.split(order, starts[1:])), strict=True))
 
     def _to_table(self) -> None:
         if self._dialogues:
@@ -80,8 +84,12 @@ class RowSpill:
             self._dialogues, self._batch_bytes = [], 0
 
 
-def read_batches(folder: Path, batches: Iterable[Batch]) -> Iterator[pa.RecordBatch]:
-    """The rows of batches, mapped from their files."""
+def read_batches(folder: Path, batches: Iterable[Batch]) -> pa.Table:
+    """The rows of batches, in one chunk."""
+    return pa.Table.from_batches(_map_batches(folder, batches)).combine_chunks()
+
+
+def _map_batches(folder: Path, batches: Iterable[Batch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         with pa.memory_map(str(folder / batch.file)) as file:
             yield pa.ipc.open_file(file).get_batch(batch.place)

@@ -27,6 +27,7 @@ _END_TOKEN = re.compile(
     r"|<[|｜][\w▁]{1,40}[|｜]>|<pad>|\[PAD\]",
     re.I | re.M,
 )
+_MAY_END = re.compile(r"<[|｜/eps]|\[[/eip]", re.I)  # how all of these begin: found in a fifth of the time
 _RULE = re.compile(r"^[ \t]*(?:[-*_=—][ \t]*){3,}$", re.M)
 _NOTES = re.compile(
     r"^[ \t]*(?:#{1,6}[ \t]*|\*\*)(?:notes?|explanations?|summary|remarks?|comments?|key points)\b[^\n]{0,40}$",
@@ -54,7 +55,7 @@ def unwrap(reply: str) -> tuple[str, tuple[str, ...]]:
 
     A reply without a dialogue comes back as it is, or empty where all of it is thinking.
     """
-    text, stripped = _after_thinking(_INVISIBLE.sub("", reply))
+    text, stripped = _after_thinking(reply if reply.isascii() else _INVISIBLE.sub("", reply))
     first, inline = SPEAKER.search(text), _FIRST.search(text)
     if inline and (first is None or inline.start() < first.start()) and not _is_first(first):
         opening, rest = text[: inline.start()], text[inline.start() :]  # a fence or a tag on its line
@@ -111,7 +112,7 @@ def _without_end_tokens(body: str) -> str:
     texts = _split(body)
     for place, text in enumerate(texts):
         is_last = place == len(texts) - 1
-        for found in _END_TOKEN.finditer(text):
+        for found in _END_TOKEN.finditer(text) if _MAY_END.search(text) else ():
             rest = _END_TOKEN.sub("", text[found.end() :])
             goes_on = found["next"] or (found["known"] and rest.startswith(("\n", "<|", "<start_of_turn>")))
             if not rest.strip() or (is_last and goes_on):

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow.parquet as parquet
 import pytest
 
+from mmcr_dataset.endpoint import client
+from mmcr_dataset.endpoint.client import RequestFailed
 from mmcr_dataset.publish.parquet import arrow_schema
 from mmcr_dataset.record.columns import to_columns
 from mmcr_dataset.record.dialogue import Dialogue
@@ -20,6 +22,18 @@ from tests.eval_tasks.tiny_vlm import write_tiny_vlm
 @pytest.fixture(autouse=True)
 def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits between the attempts of a request are a tenth, as many as ever."""
+    wait_s = client._wait_s
+
+    def tenth_s(failure: RequestFailed, attempt: int) -> float | None:
+        found = wait_s(failure, attempt)
+        return None if found is None else found / 10
+
+    monkeypatch.setattr(client, "_wait_s", tenth_s)
 
 
 @pytest.fixture(scope="session")

@@ -69,6 +69,7 @@ def test_inputs_that_an_endpoint_refuses_by_name_stay_with_their_samples(tmp_pat
     assert entry["totals"]["accuracy"]["value"] == 25
 
 
+@pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("dies", ["key", "name", "address", "gone"])
 def test_endpoint_that_is_dead_ends_early_and_the_run_goes_on_later(
     dies: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -180,11 +180,12 @@ def test_a_judge_that_thinks_aloud_is_read(said: str, tmp_path: Path, write_scri
     assert (entry["unjudged"], entry["totals"]["score"]["value"]) == ({}, pytest.approx(60))
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_a_full_server_that_names_no_time_is_waited_for(tmp_path: Path) -> None:
     start = time.monotonic()
 
     def answer(body: dict[str, Any]) -> Answer:
-        return Answer("B") if time.monotonic() - start > 16 else Answer("slow down", status=429)
+        return Answer("B") if time.monotonic() - start > 1.6 else Answer("slow down", status=429)
 
     data = questions(tmp_path / "MMStar.jsonl", 3)
     with FakeChatServer(answer) as server:

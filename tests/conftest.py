@@ -20,6 +20,12 @@ from mmcr_dataset.record.dialogue import Dialogue, DialogueImage, Turn, introduc
 _CACHE = tempfile.TemporaryDirectory(prefix="mmcr-tests-")
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": _CACHE.name, "TOKENIZERS_PARALLELISM": "false"}
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a limit of their own come first: they take longest, and at the end one worker would wait for another."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

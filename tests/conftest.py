@@ -22,7 +22,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": _CACHE.name, "TOKENIZERS_PARALL
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with a limit of their own come first: they take longest, and at the end one worker would wait for another."""
+    """Tests with a limit of their own, the longest, come first: else one worker waits for the other at the end."""
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 

@@ -129,7 +129,13 @@ def main() -> None:
     num_runs = parser.parse_args().runs
     dialogues = [stated_dialogue(number) for number in range(NUM_DIALOGUES)]
     made = canaries.make_canaries(dialogues)
-    canaries.make_canaries = lambda *_: made  # type: ignore[assignment]  # the same replies in every run
+
+    def same(
+        dialogues: Sequence[Dialogue], world: Sequence[Dialogue] = ()
+    ) -> tuple[list[Dialogue], list[canaries.Asked]]:
+        return made  # the same replies in every run
+
+    canaries.make_canaries = same
     rows = []
     for name in JUDGES:
         num_fit, failed, areas = 0, Counter[str](), []

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -96,11 +96,11 @@ def measure(name: str, entries: Sequence[Entry], embedders: Sequence[str]) -> It
         usual = default_distance(spec)
         for weight in (0.0, 0.3, 0.5, 0.7, 1.0):
             vectors = join(of_texts, of_images, weight, embedder.centres)
-            tried: list[tuple[str, float | None]] = [("agglomerative", usual)]
+            tried: list[tuple[Literal["agglomerative", "hdbscan"], float | None]] = [("agglomerative", usual)]
             if weight == 0.5:
                 tried += [("agglomerative", usual - 0.15), ("agglomerative", usual + 0.15), ("hdbscan", None)]
             for method, limit in tried:
-                settings = ClusterSettings(spec, weight, method, limit)  # type: ignore[arg-type]  # a name of the list above
+                settings = ClusterSettings(spec, weight, method, limit)
                 labels = label_topics(vectors, settings)
                 alone = np.where(labels < 0, 10**6 + np.arange(len(labels)), labels)
                 found = find_clusters(vectors, pages, settings, seed=0)

@@ -158,7 +158,7 @@ class Compare:
         if self.judge is not None:
             self._compare_sequentially(self.judge)
             return
-        from eval_tasks.report.tables import compare_runs
+        from eval_tasks.report.comparison import compare_runs
         from eval_tasks.store.run_folder import read_results
 
         names = [name for name in read_results(self.run_a)["tasks"] if name in read_results(self.run_b)["tasks"]]

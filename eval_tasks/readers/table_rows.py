@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from eval_tasks.rows.hub_rows import cells_to_hand_in, images_of, load_rows, pla
 from eval_tasks.task import Points, Row, Sample, Scored, Task, Total
 
 
-class TableRows:
+class TableRows(ABC):
     """Samples and task of a benchmark; subclasses read the gold and score.
 
     Args:
@@ -63,9 +64,9 @@ class TableRows:
         for number, row, has_gold in with_gold(rows, self.stem or "table"):
             yield self.to_sample(row, rules, number, has_gold)
 
+    @abstractmethod
     def to_sample(self, row: Row, rules: str, number: int, has_gold: bool = True) -> Sample:
         """The sample of a row. Raises: ValueError, a column is missing or its gold is malformed."""
-        raise NotImplementedError
 
     def asked(self, row: Row, question: str, rules: str, num_images: int) -> str:
         """The prompt of a question by the rules."""
@@ -85,13 +86,13 @@ class TableRows:
         dialogue = to_dialogue(name, images, text, reference, self.asked_as, rules)
         return Sample(dialogue, found, str(row.get(self.group, name)), has_gold=gold)
 
+    @abstractmethod
     def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: Any) -> Points:  # noqa: ANN401
         """The points of a reply. Args: see `Task.score`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
         """The totals. Args: see `Task.totals`."""
-        raise NotImplementedError
 
     def task(self, name: str, source: str | None, **more: Any) -> Task:  # noqa: ANN401
         """The task of the benchmark.

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.report.tables import Rows, scored_by_id
+from eval_tasks.report.comparison import scored_by_id
+from eval_tasks.report.tables import Rows
 from eval_tasks.store.run_folder import read_results
 from eval_tasks.task import Scored, Task
 from eval_tasks.totals import task_totals

@@ -10,10 +10,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from eval_tasks.report.comparison import COMPARISON_NOTE, comparison_rows
 from eval_tasks.report.drift import to_charts
 from eval_tasks.report.explain import Explanation, causes_rows, changes_rows
 from eval_tasks.report.samples import NUM_SAMPLES, samples_of_tasks
-from eval_tasks.report.tables import COMPARISON_NOTE, comparison_rows, runs_rows
+from eval_tasks.report.tables import runs_rows
 from eval_tasks.task import Task
 from mmcr_dataset.pages.render import render_page
 from mmcr_dataset.publish.describe import PAPER_TABLE_1, load_statistics

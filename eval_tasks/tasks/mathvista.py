@@ -8,7 +8,6 @@ Metric: accuracy of the answer extracted from the reply · Paper: arXiv 2310.022
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from string import ascii_uppercase
 
@@ -57,23 +56,28 @@ class VistaRows(TableRows):
         """The prompt of a question by the rules of a harness."""
         return ask_open(question, "mathvista", rules) + (STEP_BY_STEP if asks_for_reasons("mathvista", rules) else "")
 
+    def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
+        """1 for the gold answer, extracted by the judge or else by rules. Args: see `Task.score`."""
+        target, said = sample.target, read(sample, replies, rules, verdict)
+        if rules.startswith("vlmevalkit"):
+            gold = target["answer_option"] if target["question_type"] == "multi_choice" else target["answer"]
+            if said is None:
+                return {"accuracy": None if verdict is None else 0.0}
+            same = said == gold if target["question_type"] == "multi_choice" else float(said) == float(gold)
+            return {"accuracy": float(same)}
+        if verdict is None and not is_plain_answer(replies[0], target):
+            return {"accuracy": None}
+        return {"accuracy": float(said == target["answer"])}
+
+    def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+        """Accuracy, and accuracy by kind of task."""
+        return {"accuracy": mean_total(scored, "accuracy")} | totals_by(
+            [one for one in scored if one.sample.target["task"]], "task"
+        )
+
 
 def _letter(answer: str, choices: Sequence[str]) -> str | None:
     return ascii_uppercase[choices.index(answer)] if answer in choices else None
-
-
-def score(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> Points:
-    """1 for the gold answer, extracted by the judge or else by rules. Args: see `Task.score`."""
-    target, said = sample.target, read(sample, replies, rules, verdict)
-    if rules.startswith("vlmevalkit"):
-        gold = target["answer_option"] if target["question_type"] == "multi_choice" else target["answer"]
-        if said is None:
-            return {"accuracy": None if verdict is None else 0.0}
-        same = said == gold if target["question_type"] == "multi_choice" else float(said) == float(gold)
-        return {"accuracy": float(same)}
-    if verdict is None and not is_plain_answer(replies[0], target):
-        return {"accuracy": None}
-    return {"accuracy": float(said == target["answer"])}
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: object) -> str | None:
@@ -94,13 +98,6 @@ def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
         "Copy the final answer out of a reply to a question, written as the question's hint asks for it: a letter of "
         "the choices, a number, or a list. Add nothing. Say None if the reply gives no answer.\n\n"
         f"Question:\n{question}\n\n{said}\n\nThe answer:"
-    )
-
-
-def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """Accuracy, and accuracy by kind of task."""
-    return {"accuracy": mean_total(scored, "accuracy")} | totals_by(
-        [one for one in scored if one.sample.target["task"]], "task"
     )
 
 
@@ -130,4 +127,4 @@ def predictions(path: Path, data: str | None) -> Predictions:
 
 ROWS = VistaRows(HUB, "MathVista", level="task", rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"), task="mathvista")
 JUDGED = {"judge": "chat", "to_judge": to_judge, "read": read}
-TASK = replace(ROWS.task("mathvista", __doc__, **JUDGED, predictions=predictions), score=score, totals=totals)
+TASK = ROWS.task("mathvista", __doc__, **JUDGED, predictions=predictions)

@@ -50,6 +50,20 @@ class VetRows(TableRows):
         text = (REASON_FIRST if rules.startswith("lmms-eval") else "") + ask_open(question, "mmvet", rules)
         return text + (CAREFULLY if asks_for_reasons("mmvet", rules) else "")
 
+    def score(self, sample: Sample, replies: Sequence[str], rules: str, verdict: Any) -> Points:  # noqa: ANN401
+        """The judge's grade, the mean of several. Args: see `Task.score`."""
+        grades = _grades(verdict)
+        return {"grade": sum(grades) / len(grades) if grades else None}
+
+    def totals(self, scored: Sequence[Scored], rules: str) -> dict[str, Total]:
+        """The mean grade, in total and by required capability."""
+        found = {"score": mean_total(scored, "grade")}
+        for name in CAPABILITIES:
+            members = [one for one in scored if name in one.sample.target["capabilities"]]
+            if members:
+                found[name] = replace(mean_total(members, "grade"), breakdown="capability")
+        return found
+
 
 def read_grade(verdict: object) -> float | None:
     """The grade in the judge's reply, None if it isn't a number from 0 to 1."""
@@ -58,12 +72,6 @@ def read_grade(verdict: object) -> float | None:
     except ValueError:
         return None
     return grade if 0 <= grade <= 1 else None
-
-
-def score(sample: Sample, replies: Sequence[str], rules: str, verdict: Any) -> Points:  # noqa: ANN401
-    """The judge's grade, the mean of several. Args: see `Task.score`."""
-    grades = _grades(verdict)
-    return {"grade": sum(grades) / len(grades) if grades else None}
 
 
 def read(sample: Sample, replies: Sequence[str], rules: str, verdict: Any) -> str | None:  # noqa: ANN401
@@ -95,16 +103,6 @@ def to_judge(sample: Sample, replies: Sequence[str], rules: str) -> str:
         f"Question | True answer | Reply | Grade\n{shown}\n\n"
         f"Question: {target['question']}\nTrue answer: {gold}\n{fence_reply(replies[0])}\n\nThe grade:"
     )
-
-
-def totals(scored: Sequence[Scored], rules: str) -> dict[str, Total]:
-    """The mean grade, in total and by required capability."""
-    found = {"score": mean_total(scored, "grade")}
-    for name in CAPABILITIES:
-        members = [one for one in scored if name in one.sample.target["capabilities"]]
-        if members:
-            found[name] = replace(mean_total(members, "grade"), breakdown="capability")
-    return found
 
 
 def predictions(path: Path, data: str | None) -> Predictions:
@@ -142,4 +140,4 @@ def predictions(path: Path, data: str | None) -> Predictions:
 
 ROWS = VetRows(HUB, "MMVet", level="", rules=(*VLMEVALKIT, "lmms-eval@0.7", "official"), task="mmvet")
 JUDGED = {"judge": "chat", "to_judge": to_judge, "read": read, "is_read_by_rules": False}
-TASK = replace(ROWS.task("mmvet", __doc__, **JUDGED, predictions=predictions), score=score, totals=totals)
+TASK = ROWS.task("mmvet", __doc__, **JUDGED, predictions=predictions)

@@ -17,12 +17,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.filters.contamination import SetIndex, index_sets
-from mmcr_dataset.filters.dedup import RepeatIndex
-from mmcr_dataset.filters.prescreen import prepare_images, reason_contaminated
+from mmcr_dataset.filters.contamination import Against, index_sets, reason_contaminated
+from mmcr_dataset.filters.repeats import ImageLists
 from mmcr_dataset.publish.card import refresh_card
 from mmcr_dataset.publish.data_folder import begin_folder, check_replaceable, replace_folder
 from mmcr_dataset.publish.parquet import arrow_schema, write_dataset
@@ -32,7 +32,7 @@ from mmcr_dataset.record.parquet_memory import rows_a_batch
 from mmcr_dataset.record.row import from_row
 from mmcr_dataset.stage.progress import log_count, open_bar
 from mmcr_dataset.stage.stages import Removed, StageCount, read_jsonl, write_text
-from mmcr_dataset.stage.takedowns import LOG_NAME, Takedowns, keep_private, load_takedowns, publish_log, read_log
+from mmcr_dataset.stage.takedowns import LOG_NAME, keep_private, load_takedowns, publish_log, read_log
 
 MADE_BY = "join"
 REMOVED_FOLDER = "join_removed"
@@ -44,10 +44,9 @@ log = logging.getLogger(__name__)
 class _Join:
     """A join that is being written: what its rows are compared with, and what was found so far."""
 
-    sets: Sequence[SetIndex]
-    taken_out: Takedowns
+    against: Against
     removed_path: Path
-    seen: RepeatIndex = field(default_factory=RepeatIndex)
+    images: _Known = field(default_factory=lambda: _Known())
     ids: _Known = field(default_factory=lambda: _Known())
     texts: _Known = field(default_factory=lambda: _Known())
     num_in: int = 0
@@ -56,14 +55,20 @@ class _Join:
 
     def rows(self, folders: Sequence[Path]) -> Iterator[Dialogue]:
         """The rows that stay; those that don't are written to `removed_path`, in order."""
-        total = sum(pq.read_metadata(path).num_rows for folder in folders for path in _shards(folder))
-        with self.removed_path.open("w", encoding="utf-8") as removed, open_bar("join", "row", total) as bar:
+        lists = ImageLists()
+        for folder in folders:
+            for phashes in _read_phashes(folder):
+                lists.add(phashes)
+        standing, row = lists.standing(), 0
+        with self.removed_path.open("w", encoding="utf-8") as removed, open_bar("join", "row", len(lists)) as bar:
             for number, folder in enumerate(folders):
                 for batch in _read_dialogues(folder):
-                    known = [one for one in batch if isinstance(one, Dialogue)]
-                    prepare_images([image.phash for one in known for image in one.images], self.sets, self.seen)
+                    known = [str(image.phash) for one in batch if isinstance(one, Dialogue) for image in one.images]
+                    contaminated = self.against.contaminated(set(known))
                     for one in batch:
-                        result = self._judge(number, folder.name, one)
+                        images = np.sort(standing[lists.images_of(row)]).tobytes()
+                        row += 1
+                        result = self._judge(number, folder.name, one, images, contaminated)
                         self.num_in += 1
                         bar.update()
                         if isinstance(result, Dialogue):
@@ -72,18 +77,21 @@ class _Join:
                             self.reasons[result.reason] += 1
                             removed.write(json.dumps(asdict(result), ensure_ascii=False) + "\n")
 
-    def _judge(self, number: int, name: str, one: Dialogue | Removed) -> Dialogue | Removed:
+    def _judge(
+        self, number: int, name: str, one: Dialogue | Removed, images: bytes, contaminated: Mapping[str, str]
+    ) -> Dialogue | Removed:
         """The row as it is published, or why it is not."""
         if isinstance(one, Removed):
             return one
-        phashes = [str(image.phash) for image in one.images]
-        why = self.taken_out.reason_of(one) or reason_contaminated(phashes, self.sets)
-        why = why or self._reason_repeated(number, one, phashes)
+        key = hashlib.sha256(images).hexdigest() if images else None
+        why = self.against.taken_out.reason_of(one)
+        why = why or reason_contaminated([str(image.phash) for image in one.images], contaminated)
+        why = why or self._reason_repeated(number, one, key)
         if why is not None:
             return Removed(one.id, why[0], f"{name}: {why[1]}")
         place, text = f"{number} {one.id}", _text_key(one)
-        if phashes:
-            self.seen.add(phashes, place)
+        if key is not None:
+            self.images.add(key, place)
         if text is not None:
             self.texts.add(text, place)
         earlier = self.ids.find(one.id)
@@ -96,10 +104,10 @@ class _Join:
         self.ids.add(one.id, name)
         return one
 
-    def _reason_repeated(self, number: int, one: Dialogue, phashes: Sequence[str]) -> tuple[str, str] | None:
+    def _reason_repeated(self, number: int, one: Dialogue, images: str | None) -> tuple[str, str] | None:
         """Why a row repeats one of an earlier set."""
         for reason, found, what in (
-            ("repeated_images", self.seen.find(phashes) if phashes else None, "the same images"),
+            ("repeated_images", self.images.find(images), "the same images"),
             ("repeated_dialogue", self.texts.find(_text_key(one)), "the same text"),
         ):
             if found is not None and int(found.split(" ", 1)[0]) != number:
@@ -154,7 +162,7 @@ def join(folders: Sequence[Path], out: Path, evaluation_sets: Sequence[Path] = (
     keep_private(out, [entry for entries in logs for entry in entries])
     removed_folder = out.with_name(out.name + ".work") / REMOVED_FOLDER
     removed_folder.mkdir(parents=True, exist_ok=True)
-    joining = _Join(sets, load_takedowns(out), removed_folder / "all.jsonl")
+    joining = _Join(Against(sets, load_takedowns(out)), removed_folder / "all.jsonl")
     unfinished = begin_folder(out)
     size_bytes = sum(path.stat().st_size for folder in folders for path in _shards(folder))
     num_rows = sum(write_dataset(joining.rows(folders), unfinished, size_bytes).values())
@@ -164,7 +172,7 @@ def join(folders: Sequence[Path], out: Path, evaluation_sets: Sequence[Path] = (
         raise ValueError(f"{out}: none of {count.num_in} rows is left; the reasons are in {removed_folder}")
     funnel = [*_join_funnels(folders), asdict(count)]
     write_text(unfinished / "funnel.json", json.dumps(funnel, indent=1) + "\n")
-    gone = [entry for entry in joining.taken_out.entries if "source" in entry]
+    gone = [entry for entry in joining.against.taken_out.entries if "source" in entry]
     published = [entry for folder in (*folders, out) for entry in read_log(folder / LOG_NAME)]
     publish_log(unfinished, [*published, *gone])
     refresh_card(unfinished, out.name)
@@ -213,9 +221,25 @@ def _check_shard(path: Path) -> None:
 def _read_dialogues(folder: Path) -> Iterator[list[Dialogue | Removed]]:
     """The rows of a folder in batches, each image with its perceptual hash; broken rows with the reason."""
     for path in _shards(folder):
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(rows_a_batch(file, _ROWS_AT_ONCE)):
-                yield [_read_row(row, path) for row in batch.to_pylist()]
+        yield from _read_shard(path)
+
+
+def _read_shard(path: Path) -> Iterator[list[Dialogue | Removed]]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(rows_a_batch(file, _ROWS_AT_ONCE)):
+            yield [_read_row(row, path) for row in batch.to_pylist()]
+
+
+def _read_phashes(folder: Path) -> Iterator[list[str]]:
+    """The perceptual hashes of each row of a folder, none of a broken one."""
+    for path in _shards(folder):
+        column = pq.read_table(path, columns=["image_phash"], partitioning=None)["image_phash"].to_pylist()
+        if all(row and None not in row for row in column):
+            yield from column
+        else:
+            for batch in _read_shard(path):
+                for one in batch:
+                    yield [str(image.phash) for image in one.images] if isinstance(one, Dialogue) else []
 
 
 def _read_row(row: Mapping[str, Any], path: Path) -> Dialogue | Removed:

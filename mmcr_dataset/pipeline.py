@@ -24,13 +24,12 @@ from mmcr_dataset.collect.shards import collect_shards, count_finished, find_res
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.collect.web.window import Item
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher
-from mmcr_dataset.filters.contamination import SetIndex, index_sets
+from mmcr_dataset.filters.contamination import Against, index_sets
 from mmcr_dataset.filters.decide import decide, thresholds_of
 from mmcr_dataset.filters.filter_stage import FilterTask, score, write_kept
 from mmcr_dataset.filters.prescreen import prescreen
 from mmcr_dataset.filters.report import show_report
 from mmcr_dataset.filters.rules import PAPER, read_modes
-from mmcr_dataset.filters.scores import drop_other_shards
 from mmcr_dataset.generate.ranks import GenerateTask
 from mmcr_dataset.generate.run import generate
 from mmcr_dataset.mmdu.cluster_stage import cluster_entries
@@ -42,6 +41,7 @@ from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.publish.ranks import write_on_ranks
 from mmcr_dataset.record.dialogue import Dialogue
 from mmcr_dataset.record.images import ImageLimits
+from mmcr_dataset.stage.engine import EngineSettings
 from mmcr_dataset.stage.progress import log_count, open_bar
 from mmcr_dataset.stage.stages import ENTRIES, STAGES, Stage, StageCount, invalidate_shards, numbered, write_text
 from mmcr_dataset.stage.takedowns import LOG_NAME, Takedowns, load_takedowns, publish_log, read_log
@@ -74,15 +74,17 @@ def build(settings: BuildSettings) -> list[StageCount]:
         counts.append(
             cluster_entries(settings.work, settings.clusters, settings.seed, settings.num_multi, sets, taken_out)
         )
-    if settings.writer.endpoint is not None:
-        prescreen(settings.work, sets, taken_out)
+    against = Against(sets, taken_out)
+    engine = EngineSettings() if settings.estimate_only else settings.engine
+    if settings.writer.endpoint is not None and not prescreen(settings.work, against, engine):
+        return counts
     fingerprints = tuple(one.fingerprint() for one in sets)
     task = GenerateTask(settings.work, settings.writer, settings.engine, fingerprints)
     generated = generate(task, settings.estimate_only)
     if generated is None:
         return counts
     counts.append(generated)
-    filtered = filter_dialogues(settings, sets, taken_out, open_once)
+    filtered = filter_dialogues(settings, against, open_once)
     if filtered is None:
         return counts
     counts.append(filtered)
@@ -134,10 +136,7 @@ def _scored_by(settings: BuildSettings) -> dict[str, Any]:
 
 
 def filter_dialogues(
-    settings: BuildSettings,
-    sets: Sequence[SetIndex],
-    taken_out: Takedowns,
-    open_once: Callable[[], Matcher | None],
+    settings: BuildSettings, against: Against, open_once: Callable[[], Matcher | None]
 ) -> StageCount | None:
     """Apply takedowns, rules, similarity, decontamination, dedup and the numbers by kind; each with its reason.
 
@@ -145,22 +144,22 @@ def filter_dialogues(
         Counts of the stage; None if a job was submitted to a queue.
     """
     work, keep, modes = settings.work, settings.keep, read_modes(settings.rules, settings.writer.recipe)
-    generated, task = Stage.open(work, "generate"), FilterTask(work, settings.matcher, modes)
+    generated, task = Stage.open(work, "generate"), FilterTask.make(work, settings.matcher, modes, against)
     scored = Stage.begin(work, "score", _scored_by(settings))
     if not score(task, scored, settings.engine, open_once):
         return None
-    drop_other_shards(scored, {number for number, _ in numbered(generated.folder, "jsonl")})
     scored.close()
     asked: dict[str, Any] = {"similarity_min": thresholds_of(keep, work)}
-    asked["evaluation_sets"] = [one.fingerprint() for one in sets]
+    asked["evaluation_sets"] = [one.fingerprint() for one in against.sets]
     if keep.numbers or keep.image_shares:
         asked["keep"] = {"numbers": dict(keep.numbers), "image_shares": list(keep.image_shares.items())}
     if modes != PAPER:
         asked["rules"] = modes
-    if taken_out:
-        asked["taken_out"] = taken_out.fingerprint()
+    if against.taken_out:
+        asked["taken_out"] = against.taken_out.fingerprint()
     stage = Stage.begin(work, "filter", {"input": [generated.content_hash(), scored.content_hash()], **asked})
-    decide(work, scored, asked["similarity_min"], keep, sets, taken_out)
+    if not decide(work, asked["similarity_min"], keep, settings.engine):
+        return None
     return log_count(stage.close()) if write_kept(task, stage, settings.engine) else None
 
 

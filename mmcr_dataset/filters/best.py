@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mmcr_dataset.filters.keep import Keep, Reason
+from mmcr_dataset.filters.keep import Keep
+from mmcr_dataset.stage.checks import Drop
 
 
 class Passed(NamedTuple):
@@ -34,7 +35,7 @@ class PassedRows:
         """Add a dialogue."""
         self._rows.execute("INSERT INTO passed VALUES (?, ?, ?, ?, ?)", one)
 
-    def drop(self, keep: Keep) -> Iterator[tuple[int, int, Reason]]:
+    def drop(self, keep: Keep) -> Iterator[Drop]:
         """Shard and place of each dialogue that is not among the best of its kind, in order, and why."""
         counts = dict(self._rows.execute("SELECT num_images, count(*) FROM passed GROUP BY num_images").fetchall())
         for limit in keep.limits(counts):

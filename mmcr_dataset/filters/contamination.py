@@ -7,7 +7,7 @@ the same images, exactly or nearly.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,11 +15,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmcr_dataset.filters.dedup import ImageIndex, ImageMatch, RepeatIndex
+from mmcr_dataset.filters.dedup import ImageIndex, ImageMatch
 from mmcr_dataset.filters.image_sets import read_hashes, read_images
+from mmcr_dataset.filters.repeats import ImageLists
 from mmcr_dataset.pages.render import PAGES, render_page
-from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, ImageError, decode_rgb, perceptual_hash
+from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS, ImageError, decode_rgb, hash_distance, perceptual_hash
 from mmcr_dataset.record.load import read_shards
+from mmcr_dataset.stage.checks import Reason
+from mmcr_dataset.stage.takedowns import Takedowns
 
 PAIRS_SHOWN = 200
 _ROWS_AT_ONCE = 1000
@@ -52,6 +55,33 @@ class SetIndex:
     def fingerprint(self) -> str:
         """Hash that changes when the images change."""
         return hashlib.sha256(" ".join(sorted(self.images.phashes())).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """What each document is compared with, whatever the other documents are: evaluation sets and takedowns."""
+
+    sets: Sequence[SetIndex]
+    taken_out: Takedowns
+
+    def fingerprint(self) -> str:
+        """Hash that changes with them."""
+        return " ".join([self.taken_out.fingerprint(), *(one.fingerprint() for one in self.sets)])
+
+    def contaminated(self, phashes: Collection[str]) -> dict[str, str]:
+        """Which of these hashes are of an image in an evaluation set, and in which."""
+        found: dict[str, str] = {}
+        for one in self.sets:
+            one.images.prepare(phashes)
+            matches = ((phash, one.images.find(phash)) for phash in phashes if phash not in found)
+            found |= {phash: f"{match.name} of {one.name}" for phash, match in matches if match is not None}
+        return found
+
+
+def reason_contaminated(phashes: Sequence[str], contaminated: Mapping[str, str]) -> Reason | None:
+    """Contamination: an image is in an evaluation set. Args: contaminated: of `Against.contaminated`."""
+    found = next(((place, phash) for place, phash in enumerate(phashes, start=1) if phash in contaminated), None)
+    return None if found is None else ("in_evaluation_set", f"image {found[0]} is {contaminated[found[1]]}")
 
 
 def index_set(path: Path, bits: int = NEAR_DUPLICATE_BITS) -> SetIndex:
@@ -105,19 +135,21 @@ def find_contaminated(folder: Path, against: SetIndex) -> list[SharedImages]:
 
 def find_duplicates(folder: Path, bits: int = NEAR_DUPLICATE_BITS) -> list[SharedImages]:
     """Dialogues of a data set folder that show the same images as an earlier one, in row order."""
-    seen = RepeatIndex(bits)
+    lists, rows = ImageLists(bits), list(_read_rows(folder))
+    for _, phashes in rows:
+        lists.add(phashes)
+    standing = lists.standing()
     found = []
-    phashes_of: dict[str, list[str]] = {}
-    for row_id, phashes in _read_prepared(folder, seen):
-        earlier = seen.find(phashes)
-        if earlier is None:
-            seen.add(phashes, row_id)
-            phashes_of[row_id] = phashes
-            continue
-        index: ImageIndex[str] = ImageIndex(bits)
-        for number, phash in enumerate(phashes_of[earlier], start=1):
-            index.add(phash, f"{earlier} {number}")
-        found.append(SharedImages(row_id, folder.resolve().name, _pairs(phashes, index)))
+    for number, first in enumerate(lists.first_of(standing).tolist()):
+        if first != number:
+            (row_id, phashes), (earlier, known) = rows[number], rows[first]
+            images = [standing[lists.images_of(one)].tolist() for one in (number, first)]
+            places = [images[1].index(image) for image in images[0]]
+            matches = (
+                ImageMatch(f"{earlier} {place + 1}", known[place], hash_distance(phash, known[place]))
+                for phash, place in zip(phashes, places, strict=True)
+            )
+            found.append(SharedImages(row_id, folder.resolve().name, tuple(enumerate(matches, start=1))))
     return found
 
 
@@ -126,7 +158,7 @@ def _pairs(phashes: Sequence[str], index: ImageIndex[str]) -> tuple[tuple[int, I
     return tuple((number, seen) for number, seen in matches if seen is not None)
 
 
-def _read_prepared(folder: Path, index: ImageIndex[str] | RepeatIndex) -> Iterator[tuple[str, list[str]]]:
+def _read_prepared(folder: Path, index: ImageIndex[str]) -> Iterator[tuple[str, list[str]]]:
     """Id and perceptual hashes of each row, which are looked up many at once."""
     rows = _read_rows(folder)
     while some := list(islice(rows, _ROWS_AT_ONCE)):

@@ -1,15 +1,13 @@
-"""Deduplication: images and dialogues found again by 64-bit perceptual hashes, exactly or as near-duplicates."""
+"""Images of an evaluation set or a bench, found again by 64-bit perceptual hashes, exactly or as near-duplicates."""
 
 from __future__ import annotations
 
-import hashlib
-import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from mmcr_dataset.filters.key_numbers import KeyNumbers
-from mmcr_dataset.filters.near_hashes import BITS_MAX, HashIndex
+from mmcr_dataset.filters.near_hashes import HashIndex
+from mmcr_dataset.filters.near_pairs import check_bits
 from mmcr_dataset.record.images import NEAR_DUPLICATE_BITS
 
 Name = TypeVar("Name")
@@ -35,7 +33,7 @@ class ImageIndex(Generic[Name]):
     """
 
     def __init__(self, bits: int = NEAR_DUPLICATE_BITS) -> None:
-        self._hashes = _new_index(bits)
+        self._hashes = HashIndex(check_bits(bits))
         self._name_of: dict[int, Name] = {}
 
     def __len__(self) -> int:
@@ -60,65 +58,3 @@ class ImageIndex(Generic[Name]):
         """The nearest image within the distance (ties: the smallest hash), None if there is none."""
         near = self._hashes.find(int(phash, 16))
         return None if near is None else ImageMatch(self._name_of[near[1]], f"{near[1]:016x}", near[0])
-
-
-class RepeatIndex:
-    """Index of dialogues by their images, for near-duplicates in any order.
-
-    Ids are in a temporary file: the memory is about 50 bytes a distinct image, whatever the number of dialogues.
-    """
-
-    def __init__(self, bits: int = NEAR_DUPLICATE_BITS) -> None:
-        self._images = _new_index(bits)
-        self._numbers = KeyNumbers()
-        self._dialogues = sqlite3.connect("", isolation_level=None)  # "": a temporary file
-        self._dialogues.executescript(
-            "PRAGMA journal_mode=OFF; PRAGMA cache_size=-65536;"
-            "CREATE TABLE seen (number INTEGER PRIMARY KEY, images BLOB, id TEXT); BEGIN"
-        )
-
-    def prepare(self, phashes: Iterable[str]) -> None:
-        """Look many hashes up at once, so that `find` and `add` are fast for them; changes no result."""
-        self._images.prepare(int(phash, 16) for phash in phashes)
-
-    def find(self, phashes: Sequence[str]) -> str | None:
-        """The id of an earlier dialogue with these images, None if there is none, or if it has no image."""
-        images = self._nearest(phashes)
-        return self._find(images) if images else None
-
-    def add(self, phashes: Sequence[str], dialogue_id: str) -> None:
-        """Add a dialogue; the first one with these images is kept."""
-        has_new_image = False
-        for value in (int(phash, 16) for phash in phashes):
-            if self._images.find(value) is None:
-                self._images.add(value)
-                has_new_image = True
-        images = self._nearest(phashes)
-        assert images is not None, "all its images are in the index"
-        if has_new_image or self._find(images) is None:
-            number = self._numbers.add(_to_key(images))
-            self._dialogues.execute("INSERT INTO seen VALUES (?, ?, ?)", (number, images, dialogue_id))
-
-    def _nearest(self, phashes: Sequence[str]) -> bytes | None:
-        """The nearest hash in the index of each image, sorted; None if an image has none: no dialogue had it."""
-        nearest = (self._images.find(int(phash, 16)) for phash in phashes)
-        hashes = [near[1] for near in nearest if near is not None]
-        return b"".join(value.to_bytes(8, "big") for value in sorted(hashes)) if len(hashes) == len(phashes) else None
-
-    def _find(self, images: bytes) -> str | None:
-        number = self._numbers.find(_to_key(images))
-        if number is None:
-            return None
-        row = self._dialogues.execute("SELECT images, id FROM seen WHERE number = ?", (number,)).fetchone()
-        return str(row[1]) if row[0] == images else None  # another dialogue of the same digest
-
-
-def _to_key(images: bytes) -> int:
-    """64 bits of the hashes of a dialogue's images: that of one image, a digest of several."""
-    return int.from_bytes(images if len(images) == 8 else hashlib.blake2b(images, digest_size=8).digest(), "big")
-
-
-def _new_index(bits: int) -> HashIndex:
-    if not 0 <= bits <= BITS_MAX:
-        raise ValueError(f"--bits {bits}: expected 0 (equal hashes) to {BITS_MAX}")
-    return HashIndex(bits)

@@ -15,7 +15,6 @@ from typing import NamedTuple
 log = logging.getLogger(__name__)
 
 KINDS = ("single", "multi")
-Reason = tuple[str, str]
 
 
 class Limit(NamedTuple):

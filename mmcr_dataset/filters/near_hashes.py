@@ -2,34 +2,26 @@
 
 A hash is cut into parts with radii that sum to the distance less one for each further part, so that two hashes within
 the distance are within the radius in at least one part. For each part all hashes are sorted by it, and a look-up reads
-the runs of the keys within the radius, for many hashes at once. Up to 1.5 million hashes four parts of 16 bits are
-read (52 runs at a distance of 6), beyond that three of 22 and 21 bits (298 shorter runs).
-
-A hash takes about 32 bytes; large arrays are in temporary files, whose pages the system may drop from memory.
+the runs of the keys within the radius, for many hashes at once: 52 runs at a distance of 6. This is for sets of up to
+some hundred thousand hashes; `near_pairs.py` compares many with each other.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from functools import cache
 from itertools import chain, combinations
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-BITS_MAX = 7
 RECENT_HASHES = 4096  # compared one by one before they are sorted
-_FEW, _MANY = (16, 16, 16, 16), (22, 21, 21)  # bits of the parts
-_MANY_HASHES = 1_500_000
+_WIDTHS = (16, 16, 16, 16)  # bits of the parts
 _PAIRS_AT_ONCE = 16_384  # compared in one step: more of them leave the processor's cache
 _GROWTH = 16  # each sorted array has at least this many times the hashes of the next one
-_BYTES_IN_MEMORY = 64_000_000  # a larger array is in a file
 
 Hashes = NDArray[np.uint64]
 Near = tuple[int, int]  # Hamming distance, hash
-Number = TypeVar("Number", bound=np.generic)
 
 
 class HashIndex:
@@ -95,11 +87,10 @@ class _SortedHashes:
 
     def __init__(self, hashes: Hashes, bits: int) -> None:
         self._bits = bits
-        widths = _FEW if len(hashes) < _MANY_HASHES else _MANY
-        free = bits - len(widths) + 1  # what the radii sum to; a part of radius -1 need not be read
-        radii = [(free + place) // len(widths) for place in reversed(range(len(widths)))]
-        starts = [sum(widths[:place]) for place in range(len(widths))]
-        parts = zip(starts, widths, radii, strict=True)
+        free = bits - len(_WIDTHS) + 1  # what the radii sum to; a part of radius -1 need not be read
+        radii = [(free + place) // len(_WIDTHS) for place in reversed(range(len(_WIDTHS)))]
+        starts = [sum(_WIDTHS[:place]) for place in range(len(_WIDTHS))]
+        parts = zip(starts, _WIDTHS, radii, strict=True)
         self._bands = [_Band(hashes, *part) for part in parts if part[-1] >= 0]
         self.num_at_once = max(16, _PAIRS_AT_ONCE // max(band.num_pairs for band in self._bands))
 
@@ -132,7 +123,7 @@ class _Band:
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
         self._flips = np.array(_flips(width, radius), np.int64)
         self.num_pairs = len(self._flips) * (1 + len(hashes) // (1 << width))  # that a value is compared in, about
-        self.hashes = to_file(rotated)
+        self.hashes = rotated
 
     def find(self, values: Hashes, bits: int) -> tuple[NDArray[np.int64], NDArray[np.uint8], Hashes]:
         """Place of a value, distance and hash of each pair within the distance that this part shows."""
@@ -153,16 +144,6 @@ class _Band:
 def _rotate(hashes: Hashes, left: int) -> Hashes:
     left %= 64
     return (hashes << np.uint64(left)) | (hashes >> np.uint64((64 - left) % 64))
-
-
-def to_file(values: NDArray[Number]) -> NDArray[Number]:
-    """The same array, in a temporary file if it is large."""
-    if values.nbytes < _BYTES_IN_MEMORY:
-        return values
-    with tempfile.TemporaryFile() as file:  # the mapping keeps it, the system deletes it with the last mapping
-        values.tofile(file)
-        file.flush()
-        return np.memmap(file, values.dtype, "r", shape=values.shape)
 
 
 @cache

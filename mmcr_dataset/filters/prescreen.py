@@ -1,97 +1,103 @@
 """Drop documents before they are paid for: those that a later rule drops whatever is written about them.
 
 Contaminated images, images of an earlier document, unclear text, takedowns. The filter stage applies the same rules to
-what is written; this pass only saves the money. Its result is a small file for each shard with such documents.
+what is written; this pass only saves the money.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from mmcr_dataset.filters.contamination import SetIndex
-from mmcr_dataset.filters.dedup import RepeatIndex
-from mmcr_dataset.filters.rules import is_unclear
-from mmcr_dataset.stage.stages import STAGES, numbered, write_text
+from mmcr_dataset.filters import rules
+from mmcr_dataset.filters.contamination import Against, reason_contaminated
+from mmcr_dataset.filters.documents import Documents
+from mmcr_dataset.stage.checks import Checks, Reason
+from mmcr_dataset.stage.engine import EngineSettings
+from mmcr_dataset.stage.shard_job import run_shards
+from mmcr_dataset.stage.stages import STAGES, numbered
 from mmcr_dataset.stage.takedowns import Takedowns
-from mmcr_dataset.stage.work_folder import screened_path
+from mmcr_dataset.stage.work_folder import SCREENED
 
 _COLUMNS = ("id", "blocks", "source")
 _IMAGE = ("sha256", "url", "phash")
 
 
-def prescreen(work: Path, sets: Sequence[SetIndex], taken_out: Takedowns) -> None:
-    """Write `screened_path` of each shard of candidates with documents that need not be paid for."""
-    shutil.rmtree(screened_path(work, 0).parent, ignore_errors=True)
-    seen = RepeatIndex()
-    for number, path in numbered(work / STAGES["collect"], "parquet"):
-        drops: dict[int, tuple[str, str]] = {}
-        rows = list(_read_rows(path))
-        prepare_images([image["phash"] for row in rows for image in row["images"]], sets, seen)
+@dataclass(frozen=True, slots=True)
+class ScreenTask:
+    """What a rank needs: work folder, what documents are compared with, and a hash of all of that."""
+
+    work: Path
+    against: Against
+    fingerprint: str
+
+
+def prescreen(work: Path, against: Against, engine: EngineSettings) -> bool:
+    """Find the documents that need not be paid for; False if a job was submitted to a queue."""
+    code = hashlib.sha256(Path(rules.__file__).read_bytes() + Path(__file__).read_bytes()).hexdigest()
+    task = ScreenTask(work.resolve(), against, f"{code} {against.fingerprint()}")
+    checks = Checks(task.work / SCREENED)
+    numbers = [number for number, _ in numbered(work / STAGES["collect"], "parquet")]
+    checks.keep_only(set(numbers))
+    todo = [number for number in numbers if not checks.has(number, _key(task, number))]
+    if not run_shards("prescreen", partial(_screen_shards, task), todo, work, engine):
+        return False
+    documents = Documents(checks)
+    first_of = documents.first_of(work, engine)
+    if first_of is None:
+        return False
+    checks.drop(documents.repeats(first_of))
+    return True
+
+
+def _screen_shards(task: ScreenTask, numbers: Iterable[int], rank: int) -> None:
+    checks = Checks(task.work / SCREENED)
+    for number in numbers:
+        key, rows = _key(task, number), list(_read_rows(_shard(task, number)))
+        known = {image["phash"] for row in rows for image in row["images"]} - {None}
+        contaminated = task.against.contaminated(known)
+        reasons: dict[int, Reason] = {}
+        images: list[tuple[int, str, float]] = []
         for place, row in enumerate(rows):
             phashes = [image["phash"] for image in row["images"]]
             if None in phashes:  # of version 0.1
                 continue
-            reason = _reason(row, phashes, sets, seen, taken_out)
+            reason = _reason(row, task.against.taken_out) or reason_contaminated(phashes, contaminated)
             if reason is None:
-                seen.add(phashes, row["id"])
+                images += [(place, phash, math.nan) for phash in phashes]
             else:
-                drops[place] = reason
-        if drops:
-            write_text(screened_path(work, number), json.dumps(drops))
+                reasons[place] = reason
+        checks.write(number, key, [row["id"] for row in rows], reasons, images)
 
 
-def _reason(
-    row: Mapping[str, Any],
-    phashes: Sequence[str],
-    sets: Sequence[SetIndex],
-    seen: RepeatIndex,
-    taken_out: Takedowns,
-) -> tuple[str, str] | None:
+def _reason(row: Mapping[str, Any], taken_out: Takedowns) -> Reason | None:
     images, urls = row["images"], [image["url"] for image in row["images"]]
     if taken_out:
-        sha256s = [image["sha256"] or "" for image in images]
+        sha256s, phashes = [image["sha256"] or "" for image in images], [image["phash"] for image in images]
         source = row["source"]
         found = taken_out.reason(None, sha256s, source["document_url"], urls, source["licence"], phashes)
         if found is not None:
             return found
-    if is_unclear("\n".join(block["text"] for block in row["blocks"] if block["text"])):
+    if rules.is_unclear("\n".join(block["text"] for block in row["blocks"] if block["text"])):
         return "unclear_text", "the document's text has replacement characters or mojibake"
-    return reason_images(phashes, sets, seen)
-
-
-def prepare_images(phashes: Sequence[str | None], sets: Sequence[SetIndex], seen: RepeatIndex) -> None:
-    """Look the images of many documents up at once, so that `reason_images` is fast for them."""
-    known = {phash for phash in phashes if phash is not None}
-    seen.prepare(known)
-    for against in sets:
-        against.images.prepare(known)
-
-
-def reason_images(phashes: Sequence[str], sets: Sequence[SetIndex], seen: RepeatIndex) -> tuple[str, str] | None:
-    """Contamination (an image is in an evaluation set) or duplication (an earlier row shows the same images)."""
-    contaminated = reason_contaminated(phashes, sets)
-    if contaminated is not None:
-        return contaminated
-    earlier = seen.find(phashes)
-    if earlier is not None:
-        return "repeated_images", f"{earlier} shows the same images"
     return None
 
 
-def reason_contaminated(phashes: Sequence[str], sets: Sequence[SetIndex]) -> tuple[str, str] | None:
-    """Contamination: an image is in an evaluation set."""
-    for number, phash in enumerate(phashes, start=1):
-        for against in sets:
-            found = against.images.find(phash)
-            if found is not None:
-                return "in_evaluation_set", f"image {number} is {found.name} of {against.name}"
-    return None
+def _shard(task: ScreenTask, number: int) -> Path:
+    return task.work / STAGES["collect"] / f"{number:05d}.parquet"
+
+
+def _key(task: ScreenTask, number: int) -> str:
+    """What is found about a shard is found from this."""
+    status = _shard(task, number).stat()
+    return f"{status.st_size} {status.st_mtime_ns} {task.fingerprint}"
 
 
 def _read_rows(path: Path) -> Iterator[dict[str, Any]]:

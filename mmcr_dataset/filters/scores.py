@@ -13,7 +13,8 @@ import numpy as np
 from mmcr_dataset.filters.clip_match import Matcher, score_dialogues
 from mmcr_dataset.filters.rules import PAPER, reason_to_drop
 from mmcr_dataset.record.dialogue import from_json, image_entries
-from mmcr_dataset.stage.stages import Stage, numbered, read_jsonl, write_jsonl, write_text
+from mmcr_dataset.stage.checks import Reason
+from mmcr_dataset.stage.stages import Stage, numbered, read_jsonl, write_jsonl
 from mmcr_dataset.stage.work_folder import read_images, without_images
 
 
@@ -24,7 +25,7 @@ def score_shard(
     values: Sequence[dict[str, Any]],
     open_matcher: Callable[[], Matcher | None],
     modes: Mapping[str, str] = PAPER,
-) -> list[tuple[str, str] | None]:
+) -> list[tuple[Reason | None, list[float]]]:
     """Compute and write the similarities of a shard's dialogues that pass the rules.
 
     Args:
@@ -36,7 +37,8 @@ def score_shard(
         modes: what is done by each rule.
 
     Returns:
-        For each dialogue name and detail of the rule that it violates, None if it passes all.
+        For each dialogue name and detail of the rule that it violates, None if it passes all; and the similarity
+        (-1..1) of each of its images, none if there is no matcher.
     """
     path = scored.shard(number, "jsonl")
     known = {row["content"]: row["similarity"] for row in read_jsonl(path)} if path.is_file() else {}
@@ -51,31 +53,15 @@ def score_shard(
         known |= zip(new, score_dialogues([from_json(value, images) for value in new.values()], matcher), strict=True)
     rows = [{"id": v["id"], "content": content, "similarity": known.get(content, [])} for content, v in sound]
     write_jsonl(path, rows)
-    return broken
+    similarity_of = {row["id"]: row["similarity"] for row in rows}
+    return [(reason, similarity_of.get(value["id"], [])) for value, reason in zip(values, broken, strict=True)]
 
 
 def drop_other_shards(scored: Stage, numbers: Collection[int]) -> None:
     """Delete the shards that are not in `numbers`, left by a larger build."""
-    for suffix in ("jsonl", "broken.json"):
-        for number, path in numbered(scored.folder, suffix):
-            if number not in numbers:
-                path.unlink()
-
-
-def write_broken(scored: Stage, number: int, key: str, broken: Sequence[tuple[str, str] | None]) -> None:
-    """Write the rules that a shard's dialogues violate. Args: key: what they were computed from."""
-    write_text(scored.shard(number, "broken.json"), json.dumps({"key": key, "broken": broken}))
-
-
-def read_broken(scored: Stage, number: int, key: str | None = None) -> list[tuple[str, str] | None] | None:
-    """The rules that a shard's dialogues violate; None where they were not computed, or from something else."""
-    path = scored.shard(number, "broken.json")
-    if not path.is_file():
-        return None
-    found = json.loads(path.read_text("utf-8"))
-    if key is not None and found["key"] != key:
-        return None
-    return [None if one is None else (one[0], one[1]) for one in found["broken"]]
+    for number, path in numbered(scored.folder, "jsonl"):
+        if number not in numbers:
+            path.unlink()
 
 
 def _hash_content(value: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -18,11 +17,12 @@ from mmcr_dataset.generate.dialogues import Progress, fingerprint
 from mmcr_dataset.generate.estimate import Estimate, estimate, show_writer_change
 from mmcr_dataset.generate.ranks import GenerateTask, merge_rank_ledgers, rank_ledger, to_rank
 from mmcr_dataset.generate.shards import Row, Shards, write_shards
+from mmcr_dataset.stage.checks import Checks
 from mmcr_dataset.stage.engine import Job, launch
 from mmcr_dataset.stage.progress import log_count, open_bar
 from mmcr_dataset.stage.shard_job import may_try_again, read_numbers, run_shards, write_numbers
 from mmcr_dataset.stage.stages import STAGES, Removed, Stage, StageCount, numbered, write_jsonl
-from mmcr_dataset.stage.work_folder import screened_path
+from mmcr_dataset.stage.work_folder import SCREENED
 
 log = logging.getLogger(__name__)
 SHARDS_ESTIMATED = 100  # about 10,000 documents
@@ -180,10 +180,8 @@ def _unfinished(stage: Stage, numbers: Iterable[int]) -> list[int]:
 def load_shard(work: Path, number: int) -> list[Candidate | Removed]:
     """The candidates of a collected shard; those that need not be paid for with the reason in their place."""
     rows: list[Candidate | Removed] = [*read_shard(work, number)]
-    path = screened_path(work, number)
-    if path.is_file():
-        for place, (reason, detail) in json.loads(path.read_text("utf-8")).items():
-            rows[int(place)] = Removed(rows[int(place)].id, reason, detail)
+    for place, (reason, detail) in Checks(work / SCREENED).reasons(number).items():
+        rows[place] = Removed(rows[place].id, reason, detail)
     return rows
 
 

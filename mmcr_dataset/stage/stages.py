@@ -197,8 +197,17 @@ class Stage:
         """Hash of settings and shards, the input fingerprint of the next stage."""
         digest = hashlib.sha256(self.fingerprint.encode())
         for number in _numbers(self.folder, "jsonl"):
-            digest.update(self.shard(number, "jsonl").read_bytes())
+            digest.update(self.shard_hash(number).encode())
         return digest.hexdigest()
+
+    def shard_hash(self, number: int) -> str:
+        """Hash of a shard's rows: noted by who finished it, computed anew where the file was changed since."""
+        path, counted = self.shard(number, "jsonl"), self.shard(number, "count.json")
+        if counted.is_file() and counted.stat().st_mtime_ns >= path.stat().st_mtime_ns:
+            noted = json.loads(counted.read_text("utf-8")).get("rows", {})
+            if noted.get("size_bytes") == path.stat().st_size:
+                return str(noted["sha256"])
+        return hashlib.sha256(path.read_bytes()).hexdigest()
 
     def finish(
         self,
@@ -224,7 +233,10 @@ class Stage:
         write_jsonl(self.shard(number, "removed.jsonl"), map(asdict, removed))
         reasons = Counter(row.reason for row in removed)
         count = StageCount(self.name, num_in, num_kept, dict(reasons), dict(mended), dict(counted))
-        write_text(self.shard(number, "count.json"), json.dumps(asdict(count)))
+        path, rows = self.shard(number, "jsonl"), {}
+        if path.is_file():
+            rows = {"size_bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        write_text(self.shard(number, "count.json"), json.dumps(asdict(count) | {"rows": rows}))
 
     def close(self) -> StageCount:
         """Replace the shards of other settings, and write the removed rows to one file a reason."""

@@ -6,16 +6,17 @@ Images are by far the largest part, so each function reads only the shards it ne
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from mmcr_dataset.record.dialogue import Dialogue, from_json
-from mmcr_dataset.stage.stages import STAGES, Stage, numbered, read_jsonl, write_text
+from mmcr_dataset.stage.stages import STAGES, Stage, numbered, read_jsonl
+
+SCREENED, DECIDED = "1_screened", "3_decided"  # folders of `filters/checks.py`: of candidates, of written dialogues
 
 
 def read_images(work: Path, number: int) -> dict[str, bytes]:
@@ -24,33 +25,6 @@ def read_images(work: Path, number: int) -> dict[str, bytes]:
     column = "images" if "images" in pq.read_schema(path).names else "pictures"  # its name in version 0.1
     rows = pq.read_table(path, columns=[column], partitioning=None)[column].to_pylist()
     return {one.get("sha256") or hashlib.sha256(one["data"]).hexdigest(): one["data"] for row in rows for one in row}
-
-
-def read_values(work: Path, stage: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Number and rows (in the form of `dialogue.to_json`) of each of a stage's shards of dialogues."""
-    for number, path in numbered(work / STAGES[stage], "jsonl"):
-        yield number, list(read_jsonl(path))
-
-
-def screened_path(work: Path, number: int) -> Path:
-    """File of the documents of a collected shard that need not be paid for: place -> [reason, detail]."""
-    return work / "1_screened" / f"{number:05d}.json"
-
-
-def decided_path(work: Path, number: int) -> Path:
-    """File of the decisions on a shard of written dialogues: for each null, or [reason, detail]."""
-    return work / "3_decided" / f"{number:05d}.json"
-
-
-def read_decisions(work: Path, number: int) -> list[tuple[str, str] | None]:
-    """Why each dialogue of a shard is dropped, None if it is kept."""
-    decisions = json.loads(decided_path(work, number).read_text("utf-8"))
-    return [None if one is None else (one[0], one[1]) for one in decisions]
-
-
-def write_decisions(work: Path, number: int, decisions: Sequence[tuple[str, str] | None]) -> None:
-    """Write what `read_decisions` reads."""
-    write_text(decided_path(work, number), json.dumps(decisions))
 
 
 def read_shard_similarities(work: Path, number: int) -> dict[str, list[float]]:

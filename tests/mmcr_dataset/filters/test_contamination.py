@@ -17,7 +17,7 @@ from PIL import Image
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.filters.dedup import ImageIndex
 from mmcr_dataset.filters.image_sets import read_images
-from mmcr_dataset.filters.near_hashes import BITS_MAX
+from mmcr_dataset.filters.near_pairs import BITS_MAX
 from mmcr_dataset.publish.parquet import write_dataset
 from mmcr_dataset.record.dialogue import Dialogue, DialogueImage
 from mmcr_dataset.record.images import decode_rgb, hash_distance, perceptual_hash

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mmcr_dataset.filters.best import Passed, PassedRows
-from mmcr_dataset.filters.keep import Keep, Reason, kind_of, read_by_kind
+from mmcr_dataset.filters.keep import Keep, kind_of, read_by_kind
+from mmcr_dataset.stage.checks import Reason
 
 
 def candidates(single: int, by_images: dict[int, int]) -> list[Passed]:

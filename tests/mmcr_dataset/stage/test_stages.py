@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -20,8 +21,17 @@ from mmcr_dataset.generate.ranks import GenerateTask
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.publish.builder import open_builder
 from mmcr_dataset.stage.engine import EngineSettings
-from mmcr_dataset.stage.stages import REMOVED, STAGES, Removed, Stage, invalidate_shards, write_jsonl, write_text
-from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_thresholds, read_values
+from mmcr_dataset.stage.stages import (
+    REMOVED,
+    STAGES,
+    Removed,
+    Stage,
+    invalidate_shards,
+    numbered,
+    write_jsonl,
+    write_text,
+)
+from mmcr_dataset.stage.work_folder import read_dialogues, read_similarities, read_thresholds
 from tests.conftest import image_bytes
 from tests.fake_chat_server import Answer, FakeChatServer
 from tests.mmcr_dataset.test_pipeline import good_reply
@@ -218,13 +228,27 @@ def test_shards_past_99999_are_read_and_in_the_order_of_their_numbers(tmp_path: 
         write_jsonl(stage.shard(number, "jsonl"), [{"id": f"d{number}"}])
         stage.finish(number, 2, 1, [Removed(f"r{number}", "odd", "it is")])
     assert stage.close().num_kept == len(numbers)
-    assert [number for number, _ in read_values(tmp_path, "generate")] == numbers
+    assert [number for number, _ in numbered(stage.folder, "jsonl")] == numbers
     removed = (tmp_path / "2_removed" / "odd.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in removed] == [f"r{number}" for number in numbers]
     before = stage.content_hash()
     stage.delete_from(100_001)
-    assert [number for number, _ in read_values(tmp_path, "generate")] == numbers[:3]
+    assert [number for number, _ in numbered(stage.folder, "jsonl")] == numbers[:3]
     assert stage.content_hash() != before
+
+
+def test_hash_of_a_shard_is_noted_and_follows_a_later_edit(tmp_path: Path) -> None:
+    stage = Stage.begin(tmp_path, "generate", {"a": 1})
+    write_jsonl(stage.shard(0, "jsonl"), [{"id": "one"}])
+    stage.finish(0, 1, 1, [])
+    before = stage.shard_hash(0)
+    assert json.loads(stage.shard(0, "count.json").read_text())["rows"]["sha256"] == before
+    counted = stage.shard(0, "count.json").stat().st_mtime_ns
+    stage.shard(0, "jsonl").write_text(stage.shard(0, "jsonl").read_text().replace("one", "two"))  # of the same size
+    os.utime(stage.shard(0, "jsonl"), ns=(counted + 1, counted + 1))
+    assert stage.shard_hash(0) != before
+    stage.invalidate(0)
+    assert stage.shard_hash(0) != before
 
 
 def test_start_of_the_paid_stage_takes_linear_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

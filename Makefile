@@ -9,6 +9,7 @@ BENCH ?= mmcr-bench
 EXACT_TRAIN ?= exact-train
 EXACT ?= mmcr-exact
 MINI_FLAGS ?=
+PIP_FLAGS ?=
 EXACT_DIALOGUES ?= 3000
 
 .PHONY: .venv locked lock demo mini test test-slow check docs bench clean
@@ -18,7 +19,7 @@ EXACT_DIALOGUES ?= 3000
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 # The same from requirements.lock: a file whose hash is not in it is refused.

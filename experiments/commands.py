@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class Commands:
     eval_flags: Sequence[str] = ()
     launch: str | None = None
     processes: int | None = None
+    _known: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict, init=False, compare=False)
 
     def train(self, flags: Sequence[str], seed: int, out: Path, model: str | None) -> Command:
         """The training of an arm.
@@ -95,17 +96,19 @@ class Commands:
         )
 
     def settings(self, flags: Sequence[str]) -> dict[str, Any]:
-        """The settings of train.py with these flags.
+        """The settings of train.py with these flags; asked once.
 
         Raises:
             ValueError: a setting is invalid, with the message of train.py.
         """
-        asked = [self.python, "-m", "training", "settings", *self._settings(flags)]
+        asked = (self.python, "-m", "training", "settings", *self._settings(flags))
+        if asked in self._known:
+            return self._known[asked]
         said = subprocess.run(asked, capture_output=True, text=True, check=False)  # noqa: S603
         if said.returncode:
             raise ValueError(said.stderr.strip().splitlines()[-1].removeprefix("error: "))
-        settings: dict[str, Any] = json.loads(said.stdout)
-        return settings
+        self._known[asked] = json.loads(said.stdout)
+        return self._known[asked]
 
     def _settings(self, flags: Sequence[str]) -> list[str]:
         return ["--config", self.config, *override(self.train_flags, flags)]

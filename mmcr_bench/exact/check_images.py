@@ -6,6 +6,7 @@ fault, and another colour, shape, digit, bar or photograph in any cell is one.
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmcr_bench.exact.paint import paint
+from mmcr_bench.exact.paint import paint_image
 from mmcr_bench.exact.settings import MAX_IMAGES
 
 _SIZE = 48  # pixels of a side of a small copy
@@ -23,7 +24,11 @@ _MOST = 24  # levels of 255 between a small copy and that of the painted scene
 def thumbnail_of(data: bytes) -> bytes:
     """The pixels of an image file, 48 by 48 RGB."""
     with Image.open(io.BytesIO(data)) as image:
-        return image.convert("RGB").resize((_SIZE, _SIZE), Image.Resampling.BOX).tobytes()
+        return _small_copy(image)
+
+
+def _small_copy(image: Image.Image) -> bytes:
+    return image.convert("RGB").resize((_SIZE, _SIZE), Image.Resampling.BOX).tobytes()
 
 
 def check_images(line: Mapping[str, Any], thumbnails: Sequence[bytes]) -> Iterator[str]:
@@ -43,7 +48,15 @@ def check_images(line: Mapping[str, Any], thumbnails: Sequence[bytes]) -> Iterat
 
 def _difference(line: Mapping[str, Any], scene: Sequence[Sequence[int]], place: int, thumbnail: bytes) -> int:
     """The largest difference between a small copy and that of a scene painted as a dialogue's image."""
-    rng = np.random.default_rng([*line["seed"], 1, place])
-    painted = thumbnail_of(paint(np.array(scene), line["domain"], line["side"], rng, line["style"]))
+    cells = tuple(map(tuple, scene))
+    painted = _paint_small(cells, line["domain"], line["side"], (*line["seed"], 1, place), line["style"])
     one, other = (np.frombuffer(pixels, np.uint8).astype(np.int16) for pixels in (painted, thumbnail))
     return int(np.abs(one - other).max())
+
+
+@functools.lru_cache(maxsize=256)  # the rows of a dialogue show the same images
+def _paint_small(
+    scene: tuple[tuple[int, ...], ...], domain: str, side: int, seed: tuple[int, ...], style: str
+) -> bytes:
+    """The small copy of a painted scene."""
+    return _small_copy(paint_image(np.array(scene), domain, side, np.random.default_rng(seed), style))

@@ -1,4 +1,4 @@
-"""Paint a scene of the controlled world as a PNG file, in the style `plain` or `rich`."""
+"""Paint a scene of the controlled world, in the style `plain` or `rich`: its pixels, or a PNG file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ CELL_PAINTERS: dict[str, PaintCell] = {"shapes": paint_shape, "numerals": paint_
 
 
 def paint(scene: NDArray[np.integer], domain_name: str, side: int, rng: np.random.Generator, style: str) -> bytes:
-    """The PNG file of a scene; the same state of `rng` gives the same bytes.
+    """The PNG file of a scene; the same state of `rng` gives the same bytes. Args, Raises: see `paint_image`."""
+    file = io.BytesIO()
+    paint_image(scene, domain_name, side, rng, style).save(file, "PNG", optimize=False)
+    return file.getvalue()
+
+
+def paint_image(
+    scene: NDArray[np.integer], domain_name: str, side: int, rng: np.random.Generator, style: str
+) -> Image.Image:
+    """The image of a scene.
 
     Args:
         scene: [cell, attribute] numbers of the attributes' values; -1 for an empty cell.
@@ -38,12 +47,8 @@ def paint(scene: NDArray[np.integer], domain_name: str, side: int, rng: np.rando
     cells = _to_words(scene, domain_name)
     if domain_name == "charts":
         bars = [cell and (COLOURS[cell[0]], int(cell[1])) for cell in cells]
-        image = paint_chart(bars, rng, STYLES[style])
-    else:
-        image = _paint_grid(cells, CELL_PAINTERS[domain_name], side, rng, STYLES[style])
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=False)
-    return file.getvalue()
+        return paint_chart(bars, rng, STYLES[style])
+    return _paint_grid(cells, CELL_PAINTERS[domain_name], side, rng, STYLES[style])
 
 
 def _to_words(scene: NDArray[np.integer], domain_name: str) -> list[tuple[str, str] | None]:

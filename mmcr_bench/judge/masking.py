@@ -12,8 +12,9 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
-from mmcr_bench.judge.order_patterns import ASKS_RATING, NUMBER, ORDER, SELF_VERDICT, SPACED, SPACED_WORDS, readings
+from mmcr_bench.judge.order_patterns import NUMBER, ORDER, SPACED, SPACED_WORDS, readings
 from mmcr_bench.judge.rubric import DIMENSIONS
+from mmcr_bench.judge.self_ratings import ASKS_STARS, ROW_OF_STARS, SELF_RATINGS
 
 MASK = "[removed: a verdict or an order to the judge]"
 KEYS = tuple(dimension.key for dimension in DIMENSIONS)
@@ -51,8 +52,11 @@ def mask_orders(reply: str, allowed: Iterable[str] = (), keys: Sequence[str] = K
     plain = _to_plain(reply)
     allowed = [_to_plain(text) for text in allowed]
     spans = [*_verdict_spans(plain, keys), *_table_spans(plain, keys)]
-    if not any(ASKS_RATING.search(text) for text in allowed):
-        spans += _sentences_of(plain, (found.span() for found in SELF_VERDICT.finditer(plain)))
+    for rating, asked in SELF_RATINGS:
+        if not any(asked.search(text) for text in allowed):
+            spans += _sentences_of(plain, (found.span() for found in rating.finditer(plain)))
+    if not any(ASKS_STARS.search(text) for text in allowed):
+        spans += [found.span() for found in ROW_OF_STARS.finditer(plain)]
     for reading in readings(plain):
         spans += _sentences_of(plain, (found.span() for found in ORDER.finditer(reading)))
     spans += [found.span() for found in SPACED.finditer(plain) if SPACED_WORDS.search(found.group().replace(" ", ""))]

@@ -18,14 +18,14 @@ _GIVE = (  # as an order: at the start of a clause, or after these words
 )
 _RULES = r"(?:instructions?|rubrics?|rules?|criteri(?:a|on)|prompts?|guidelines?|penalt(?:y|ies)|scales?|references?)"
 _DROP = r"(?:ignore|disregard|forget|override|skip|bypass|discard|drop)"
-_REPLY = r"(?:repl(?:y|ies)|answers?|responses?|outputs?|dialogues?|conversations?)"
+REPLY = r"(?:repl(?:y|ies)|answers?|responses?|outputs?|dialogues?|conversations?)"
 _ORDERS = (
     rf"\b(?:attention|dear|hello|hey)\b[,:]?\s+(?:the\s+|any\s+|all\s+|every\s+|our\s+)?{_JUDGE}\b",
     rf"(?:^|[.!?]\s+)(?:to|for)\s+(?:the\s+|any\s+|all\s+|every\s+|our\s+)?{_JUDGE}\s*:",
     rf"\b(?:note|message|instructions?|attention|memo)\s+(?:to|for)\s+(?:the\s+|any\s+|all\s+|every\s+)?{_JUDGE}\b",
     rf"\b{_DROP}\b[^.!?\n]{{0,40}}\b{_RULES}\b",
     rf"{_GIVE}\b[^.!?\n]{{0,60}}\b{_BEST}",
-    rf"\b{_REPLY}\b[^.!?\n]{{0,40}}\b(?:deserves?|merits?|should (?:get|receive|be (?:given|rated|scored|graded)))\b",
+    rf"\b{REPLY}\b[^.!?\n]{{0,40}}\b(?:deserves?|merits?|should (?:get|receive|be (?:given|rated|scored|graded)))\b",
     rf"\b(?:as|you are|you, as)\s+(?:the|an?)\s+{_JUDGE}\b[^.!?\n]{{0,60}}\b(?:must|should|have to|are to|need to)\b",
     r"\b(?:already|expert|been)\b[^.!?\n]{0,40}\b(?:graded|scored|rated|judged)\b"
     rf"[^.!?\n]{{0,40}}(?:{_BEST}|{NUMBER})",
@@ -72,21 +72,6 @@ _OTHER_LANGUAGES = (  # (to ignore, the instructions), (to give, the highest sco
     rf"(?:지시|지침|명령|프롬프트|규칙|기준){_GAP}{{0,12}}무시",
 )
 ORDER = re.compile("|".join(f"(?:{order})" for order in (*_ORDERS, *_OTHER_LANGUAGES)), re.IGNORECASE | re.MULTILINE)
-
-_BEGIN = (
-    r"(?:^|(?<=[.!?]\s))[ \t]{0,4}(?:(?:so|overall|thus|honestly|therefore|my (?:verdict|view|opinion))[:, ]{1,2})?"
-)
-SELF_VERDICT = re.compile(  # a rating of the reply by itself; about the images where the question asks for a rating
-    rf"{_BEGIN}(?:I|we)(?:'d|'ll| would| will)?\s+(?:\w{{1,10}}\s+)?(?:give|rate|score|grade|award)\b[^.!?\n]{{0,40}}?"
-    rf"(?:\b\d{{1,2}}(?:\.\d)?\s*(?:/|of|out of)\s*10\b|\b{_REPLY}\b[^.!?\n]{{0,20}}\b(?:10|ten|nine)\b)"
-    rf"|{_BEGIN}my\s+(?:own\s+)?(?:rating|score|verdict|grade|evaluation)\b[^.!?\n]{{0,20}}\b(?:\d{{1,2}}|ten|nine)\b"
-    rf"|{_BEGIN}(?:verdict|rating)\s*:\s*\d{{1,2}}(?:\s*/\s*10)?(?=\s*(?:[.!\n]|\Z))"
-    r"|\[\[\d{1,2}(?:\.\d)?\]\]",
-    re.IGNORECASE | re.MULTILINE,
-)
-ASKS_RATING = re.compile(
-    r"\b(?:rat(?:e|es|ed|ing)|scor(?:e|es|ed|ing)|grad(?:e|es|ed|ing)|out of (?:10|ten))\b|/\s*10\b", re.IGNORECASE
-)
 
 HOMOGLYPHS = str.maketrans(
     "АВЕКМНОРСТХІЈЅаеорсухіјѕԁһԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορτυχ", "ABEKMHOPCTXIJSaeopcyxijsdhqwABEZHIKMNOPTYXaiknoptux"

@@ -56,6 +56,7 @@ def program(hub: LocalHub, tmp_path: Path, *words: str) -> subprocess.CompletedP
         "HF_HUB_DISABLE_XET": "1" if hub.xet is None else "0",
         "HF_HOME": str(tmp_path / "home"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "USE_TORCH": "0",  # `datasets` would import it for one counter that streams share with torch's loader
         "PYTHONPATH": str(ROOT),
     }
     return subprocess.run(

@@ -14,7 +14,6 @@ import argparse
 import io
 import json
 import logging
-import random
 import subprocess
 import sys
 import tarfile
@@ -28,6 +27,8 @@ from pathlib import Path
 from mmcr_dataset.publish.markdown_table import to_table
 
 DOCUMENTS_AN_ARCHIVE = 10_000
+DOCUMENTS_A_SHARD = 100
+ORIGINALS, CHANGED_BITS_MAX = 100_000, 6  # of the repeated hashes
 SIDE_PX, CELL_PX = 48, 6
 TEXT = (
     "The village number {n} lies on a hill above the river. Its houses are built of grey stone, and most of them have "
@@ -99,6 +100,7 @@ def measure_build(count: int, folder: Path) -> Costs:
     from mmcr_dataset import pipeline
     from mmcr_dataset.build_settings import BuildSettings
     from mmcr_dataset.collect.sources.open_source import open_source
+    from mmcr_dataset.filters.contamination import Against
     from mmcr_dataset.filters.prescreen import prescreen
     from mmcr_dataset.generate.ranks import GenerateTask
     from mmcr_dataset.generate.run import generate
@@ -109,15 +111,16 @@ def measure_build(count: int, folder: Path) -> Costs:
     write_archives(folder / "source", count)
     settings = BuildSettings(str(folder / "source"), folder / "set", WriterSettings("offline"), matcher="none")
     taken_out, meter = load_takedowns(settings.out), Meter(count)
+    against = Against([], taken_out)
     with meter.stage("collect"):
         counts = [pipeline.collect(settings, open_source(settings.source))]
     with meter.stage("prescreen"):
-        prescreen(settings.work, [], taken_out)
+        prescreen(settings.work, against, settings.engine)
     with meter.stage("generate"):
         generated = generate(GenerateTask(settings.work, settings.writer, settings.engine))
         assert generated is not None, "the offline writer ends in this process"
     with meter.stage("filter"):
-        counts += [generated, pipeline.filter_dialogues(settings, [], taken_out, lambda: None)]
+        counts += [generated, pipeline.filter_dialogues(settings, against, lambda: None)]
     with meter.stage("publish"):
         pipeline.publish(settings, counts, taken_out)
     if not warm_up and counts[-1].num_kept < 0.9 * count:
@@ -126,36 +129,30 @@ def measure_build(count: int, folder: Path) -> Costs:
 
 
 def measure_dedup(count: int, folder: Path) -> Costs:
-    """Dedup of that many images, one a dialogue."""
-    from mmcr_dataset.filters.dedup import RepeatIndex
+    """Dedup of that many documents with one image, as in a build: from what ranks found to the drops."""
+    import numpy as np
 
-    rng, index, meter = random.Random(count), RepeatIndex(), Meter(count)
-    some: list[int] = []
+    from mmcr_dataset.filters.documents import Documents
+    from mmcr_dataset.stage.checks import Checks
+    from mmcr_dataset.stage.engine import EngineSettings
 
-    def draw() -> int:
-        value = rng.getrandbits(64)
-        if some and rng.random() < 0.1:
-            value = rng.choice(some)
-            for bit in rng.sample(range(64), rng.randrange(7)):
-                value ^= 1 << bit
-        elif len(some) < 100_000:
-            some.append(value)
-        return value
-
-    with meter.stage("drawing hashes (not part of it)"):
-        for _ in range(count):
-            draw()
-    num_found = 0
-    with meter.stage("dedup, with drawing"):
-        for first in range(0, count, 100):
-            phashes = [f"{draw():016x}" for _ in range(100)]
-            index.prepare(phashes)
-            for place, phash in enumerate(phashes):
-                if index.find([phash]) is None:
-                    index.add([phash], f"{first + place:032x}")
-                else:
-                    num_found += 1
-    if not num_found:
+    checks, meter, chance = Checks(folder / "checks"), Meter(count), np.random.default_rng(count)
+    phashes = chance.integers(0, 1 << 64, count, dtype=np.uint64)
+    repeated = np.flatnonzero(chance.random(count) < 0.1)[1:]
+    copied = phashes[chance.integers(0, np.minimum(repeated, ORIGINALS))]
+    for bits in chance.integers(0, 64, (CHANGED_BITS_MAX, len(repeated)), dtype=np.uint64):
+        copied ^= np.where(chance.random(len(repeated)) < 0.5, np.uint64(1) << bits, np.uint64(0))
+    phashes[repeated] = copied
+    for first in range(0, count, DOCUMENTS_A_SHARD):
+        some = [f"{phash:016x}" for phash in phashes[first : first + DOCUMENTS_A_SHARD].tolist()]
+        ids = [f"{first + place:032x}" for place in range(len(some))]
+        checks.write(first // DOCUMENTS_A_SHARD, "", ids, {}, [(place, phash, 0.5) for place, phash in enumerate(some)])
+    with meter.stage("dedup"):
+        documents = Documents(checks)
+        first_of = documents.first_of(folder, EngineSettings())
+        assert first_of is not None, "one process is never submitted to a queue"
+        checks.drop(documents.repeats(first_of))
+    if not (first_of != np.arange(count)).any():
         raise ValueError("no repeated hash was found")
     return meter.costs
 
@@ -175,7 +172,7 @@ def show(sizes: list[int], costs: list[Costs]) -> str:
     header = ["stage", *(column for size in sizes for column in (f"us at {size:,}", f"bytes at {size:,}")), "growth"]
     rows = []
     for name in costs[0]:
-        numbers = [f"{value:,.0f}" for cost in costs for value in cost[name]]
+        numbers = [f"{value:,.{int(value < 100)}f}" for cost in costs for value in cost[name]]
         rows.append([name, *numbers, f"{costs[-1][name][0] / costs[0][name][0]:.2f}"])
     return to_table(header, rows, right=range(1, len(header)))
 

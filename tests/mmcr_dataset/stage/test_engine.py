@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmcr_dataset.__main__ import main
-from mmcr_dataset.collect.ranks import blocks_folder
 from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.ranks import GenerateTask, to_rank
@@ -98,7 +97,7 @@ def test_all_stages_on_ranks_give_the_bytes_of_a_plain_run(source: Path, tmp_pat
     assert contents(tmp_path / "set") == contents(tmp_path / "plain" / "set")
     jobs = {path.name.removesuffix(".shards.npy") for path in (tmp_path / "set.work" / "engine").glob("*.npy")}
     assert jobs == {"collect", "generate", "score", "filter", "spill", "publish"}
-    assert not blocks_folder(tmp_path / "set.work").exists()
+    assert not (tmp_path / "set.work" / "1_fetched").exists()
     stages = ["1_candidates", "1_removed", "2_dialogues", "3_scores", "3_kept", "3_removed"]
     for stage in stages:
         assert contents(tmp_path / "set.work" / stage) == contents(tmp_path / "plain" / "set.work" / stage)

@@ -218,14 +218,21 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(
 @pytest.mark.slow
 @pytest.mark.parametrize(("single", "multi"), [(None, None), (17, 9), (30, None)])
 @pytest.mark.parametrize("form", SOURCES)
-@pytest.mark.parametrize("next_name", ["datatrove-local", "local"])
+@pytest.mark.parametrize(
+    ("first_name", "next_name"),
+    [("datatrove-local", "datatrove-local"), ("datatrove-local", "local"), ("local", "datatrove-local")],
+)
 def test_killed_at_each_moment_it_ends_with_the_same_bytes(
-    form: str, single: int | None, multi: int | None, next_name: str, tmp_path: Path, kill_at: Callable[[float], None]
+    form: str,
+    single: int | None,
+    multi: int | None,
+    first_name: str,
+    next_name: str,
+    tmp_path: Path,
+    kill_at: Callable[[float], None],
 ) -> None:
-    """On ranks or in one process, and the other way round."""
     settings = settings_of(tmp_path, form, num_single=single, num_multi=multi)
     run(settings)
-    first_name = "datatrove-local"
     for moment in count(1):
         out = tmp_path / f"{moment}"
         kill_at(moment)
@@ -237,3 +244,106 @@ def test_killed_at_each_moment_it_ends_with_the_same_bytes(
             run(settings, next_name, out=out)
             assert results(out) == results(tmp_path / "local"), moment
     assert moment > 10
+
+
+@pytest.fixture
+def is_down() -> list[bool]:
+    """Whether each seventh image of `web` answers 503; each tenth is missing for ever."""
+    return [True]
+
+
+@pytest.fixture
+def web(is_down: list[bool]) -> Iterator[LocalWeb]:
+    def page(path: str, earlier: int) -> Page:
+        number = int(path[1:-4])
+        if number % 10 == 1:
+            return Page(status=404)
+        return Page(status=503) if is_down[0] and number % 7 == 3 else Page(an_image(number))
+
+    with LocalWeb(page) as served:
+        yield served
+
+
+def settings_of_web(tmp_path: Path, web: LocalWeb, **more: Any) -> BuildSettings:
+    """Sixty documents in row groups of nine; each third has two images."""
+    rows = [
+        {
+            "general_metadata": {"id": f"r{row}", "url": None},
+            "images": [*(f"{web.url}/{row + 100 * n}.png" for n in range(1 + (row % 3 == 2))), None],
+            "texts": [None] * (1 + (row % 3 == 2)) + [ENGLISH],
+        }
+        for row in range(60)
+    ]
+    (tmp_path / "source").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "source" / "rows.parquet", row_group_size=9)
+    return settings_of(tmp_path, "omnicorpus", fetch=LOCAL, **more)
+
+
+@pytest.mark.parametrize(("single", "multi"), [(None, None), (16, 6)])
+def test_each_run_asks_for_the_addresses_that_a_plain_run_asks_for(
+    single: int | None, multi: int | None, tmp_path: Path, web: LocalWeb, is_down: list[bool]
+) -> None:
+    """None beyond the quota; in the second run those that failed, in the third none."""
+    settings = settings_of_web(tmp_path, web, num_single=single, num_multi=multi)
+    asked: dict[str, list[Counter[str]]] = {"local": [], "datatrove-local": []}
+    for name, of_runs in asked.items():
+        for is_down[0] in (True, False, False):
+            before = web.requests.copy()
+            run(settings, name)
+            of_runs.append(web.requests - before)
+    assert asked["local"] == asked["datatrove-local"]
+    assert [bool(asked) for asked in asked["local"]] == [True, True, False]
+    assert_same(tmp_path)
+
+
+def test_documents_in_shards_of_a_killed_plain_run_are_not_fetched_again(
+    tmp_path: Path, web: LocalWeb, is_down: list[bool], kill_at: Callable[[float], None]
+) -> None:
+    """The kill is in the third row group, behind two shards of ten documents, of which two failed (a third lost one of its images)."""
+    settings = settings_of_web(tmp_path, web)
+    out = tmp_path / "killed"
+    kill_at(1 + 2 * 3 + 1)  # the stage, three files a shard
+    with pytest.raises(Killed):
+        run(settings, out=out)
+    kill_at(inf)
+    is_down[0] = False
+    before = web.requests.copy()
+    run(settings, "datatrove-local", out=out)
+    again = web.requests - before
+    assert {path for path in again if int(path[1:-4]) % 100 < 20} == {"/3.png", "/10.png"}
+    run(settings)
+    assert results(out) == results(tmp_path / "local")
+
+
+def run_on_slurm(settings: BuildSettings, num_runs: int) -> list[bool]:
+    """For each run whether it ended with a submission."""
+    return [run(settings, "slurm") is None for _ in range(num_runs)]
+
+
+def test_slurm_counts_twice_then_fetches_where_there_is_a_quota(tmp_path: Path, jobs: list[int]) -> None:
+    settings = settings_of(tmp_path, "tar", num_single=22, num_multi=9)
+    run(settings)
+    assert run_on_slurm(settings, 5) == [True, True, True, False, False]
+    assert jobs[0] == 3
+    assert_same(tmp_path, "slurm")
+
+
+def test_slurm_tries_again_as_often_as_it_may(tmp_path: Path, web: LocalWeb, jobs: list[int]) -> None:
+    settings = settings_of_web(tmp_path, web)
+    run(settings)
+    assert run_on_slurm(settings, 7) == [True, False, True, False, True, False, False]
+    assert len(jobs) == 3
+    assert_same(tmp_path, "slurm")
+
+
+def test_rank_that_left_a_part_undone_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Ray, which does not say that a rank failed."""
+    monkeypatch.setattr(shard_job, "launch", lambda job, engine: True)
+    with pytest.raises(ValueError, match="collect: 7 parts of the source were not finished, the first is number 0"):
+        run(settings_of(tmp_path, "tar"), "ray")
+
+
+def test_file_on_the_hub_goes_to_a_rank_without_what_else_is_known_of_the_hub() -> None:
+    file = SourceFile("a.parquet", 10, "1", address="datasets/org/corpus@1/a.parquet")
+    assert pickle.loads(pickle.dumps(file)) == file
+    assert len(pickle.dumps(file)) < 300

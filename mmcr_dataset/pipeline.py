@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +113,7 @@ def collect(settings: BuildSettings, source: DocumentSource, entries: Path | Non
         documents = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
     else:
         task = VisitTask(visits_folder(work, stage), settings.seed, settings.screen, settings.fetch, limits)
-        documents = collect_on_ranks(source, quota, stage, task, work, settings.engine)
-        documents = None if documents is None else islice(documents, num_before, None)
+        documents = collect_on_ranks(source, quota, stage, num_before, task, work, settings.engine)
     if documents is None:
         return None
     with open_bar("collect", "document", quota.total) as bar:

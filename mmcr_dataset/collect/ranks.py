@@ -94,7 +94,13 @@ class _FinishedShards:
 
 
 def collect_on_ranks(
-    source: DocumentSource, quota: Quota, stage: Stage, task: VisitTask, work: Path, engine: EngineSettings
+    source: DocumentSource,
+    quota: Quota,
+    stage: Stage,
+    start: int,
+    task: VisitTask,
+    work: Path,
+    engine: EngineSettings,
 ) -> Iterator[Item] | None:
     """Draw documents and fetch their images on ranks.
 
@@ -102,17 +108,18 @@ def collect_on_ranks(
         source: the documents.
         quota: number to sample; not modified.
         stage: the collect stage.
+        start: number of documents to skip, for resuming: those of the first finished shards.
         task: settings of the draw, and of the fetcher over all ranks together; its folder is `visits_folder`.
         work: the work folder.
         engine: where the ranks run.
 
     Returns:
-        The results of all drawn documents, in order; None if a job was submitted to a queue.
+        The results in order; None if a job was submitted to a queue.
 
     Raises:
         ValueError: the engine is not installed, or a rank failed.
     """
-    draw = _DrawOnRanks(source, quota, stage, task, work, engine)
+    draw = _DrawOnRanks(source, quota, stage, start, task, work, engine)
     waiting: deque[_Numbered] = deque()  # counted, not yet decided
     while not draw.left.is_met and (one := waiting.popleft() if waiting else next(draw.parts, None)):
         if draw.is_decided(one):
@@ -122,42 +129,57 @@ def collect_on_ranks(
         if not draw.count(waiting):
             return None
     if draw.has_only_retries and not may_try_again(work, "collect", stage.fingerprint, engine):
-        return repeat(_KNOWN, draw.finished.num)
-    return draw.read_results() if draw.run() else None
+        return repeat(_KNOWN, draw.finished.num - start)
+    return islice(draw.read_results(), start, None) if draw.run() else None
 
 
 class _DrawOnRanks:
     """State of a draw: the quota that is left, the parts of the set so far, and the visits that the next job makes."""
 
     def __init__(
-        self, source: DocumentSource, quota: Quota, stage: Stage, task: VisitTask, work: Path, engine: EngineSettings
+        self,
+        source: DocumentSource,
+        quota: Quota,
+        stage: Stage,
+        start: int,
+        task: VisitTask,
+        work: Path,
+        engine: EngineSettings,
     ) -> None:
         self._task, self._work, self._engine = task, work, engine
         self.finished = _FinishedShards(stage)
-        self._is_new = not task.folder.exists()
-        known = task.folder / "finished.txt"
-        if known.is_file() and int(known.read_text()) > self.finished.num:
-            shutil.rmtree(task.folder)  # it relies on shards that a kill has undone
-        write_text(known, str(self.finished.num))
         self._notes = stage.folder / NOTES_NAME
         self._noted = read_notes(self._notes)
-        self._quota, self.parts = self._open(source, quota)
+        self.parts: Iterator[_Numbered] = enumerate(parts_in_order(source, quota, task.seed))
+        self._quota = quota
+        self._drawn: list[tuple[int, int | None]] = []  # part, and its number of documents if all are in shards
+        self._position: float = 0  # of the next part's first document; infinite behind a part that isn't counted
+        self._draw_here_if_few(source, start)
         self.left = replace(self._quota)
+        self._is_new = not self._task.folder.exists()
+        known = self._task.folder / "finished.txt"
+        if known.is_file() and int(known.read_text()) > self.finished.num:
+            shutil.rmtree(self._task.folder)  # it relies on shards that a kill has undone
+        write_text(known, str(self.finished.num))
         self._to_fetch: list[int] = []
         self._to_count: list[int] = []
-        self._drawn: list[tuple[int, int | None]] = []  # part, and its number of documents if all are in shards
         self._not_noted: list[int] = []
-        self._position: float = 0  # of the next part's first document; infinite behind a part that isn't counted
 
-    def _open(self, source: DocumentSource, quota: Quota) -> tuple[Quota, Iterator[_Numbered]]:
-        """The parts; where the ranks are more, the documents are drawn here instead, and their blocks are the parts."""
-        parts = parts_in_order(source, quota, self._task.seed)
-        num = max(2, self._engine.num_ranks)
-        first = list(islice(parts, num))
-        if len(first) == num:
-            return quota, enumerate(chain(first, parts))
-        documents = draw_documents(source, quota, self._task.seed, self._task.screen, self._notes)
-        return Quota(None, None), enumerate(_to_blocks(documents))
+    def _draw_here_if_few(self, source: DocumentSource, start: int) -> None:
+        """Where there are more ranks than parts, the documents are drawn here, and blocks of them are the parts."""
+        least = max(2, self._engine.num_ranks)
+        first = list(islice(self.parts, least))
+        self.parts = chain(first, self.parts)
+        if len(first) == least:
+            return
+        draw = partial(draw_documents, source, self._quota, self._task.seed, self._task.screen, self._notes)
+        is_complete = start == sum(drawn.num for drawn in self._noted.values()) and not any(True for _ in draw(start))
+        number = start // DOCUMENTS_A_PIECE
+        self._position = start if is_complete else number * DOCUMENTS_A_PIECE
+        self._drawn.append((-1, self._position))
+        self.parts = enumerate(_to_blocks(draw(self._position)), number)
+        self._quota = Quota(None, None)
+        self._task = replace(self._task, folder=self._task.folder / "drawn_here")
 
     def is_decided(self, one: _Numbered) -> bool:
         """True if it is known what is drawn of a part: it is counted, or the quota that is left has no number."""

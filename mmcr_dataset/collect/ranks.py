@@ -55,8 +55,11 @@ def visits_folder(work: Path, stage: Stage) -> Path:
 
 
 def drop_visits(work: Path) -> None:
-    """Delete what ranks have found, when all of it is in shards."""
-    shutil.rmtree(work / _FOLDER, ignore_errors=True)
+    """Delete what ranks have found, when all of it is in shards; a kill leaves nothing that is half deleted in use."""
+    folder, former = work / _FOLDER, work / f"{_FOLDER}.former"
+    shutil.rmtree(former, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder.rename(former))
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,16 @@ def _to_blocks(documents: Iterator[Document | Removed]) -> Iterator[_Block]:
 class _FinishedShards:
     """Which of the drawn documents, by their position, are in finished shards."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, stage: Stage, start: int) -> None:
+        self._stage, self._start = stage, start
         self._ends = list(accumulate(stage.num_in(number) for number in takewhile(stage.is_finished, count())))
         self.num = self._ends[-1] if self._ends else 0
 
     def to_retry(self, start: float, end: float) -> frozenset[str]:
-        """Ids of the documents to retry in the shards that hold some of these positions."""
-        shards = range(bisect_right(self._ends, start), min(bisect_left(self._ends, end) + 1, len(self._ends)))
+        """Ids of the documents to retry in the shards that hold some of these positions; before `start` are none."""
+        shards = range(
+            bisect_right(self._ends, max(start, self._start)), min(bisect_left(self._ends, end) + 1, len(self._ends))
+        )
         return frozenset(row.id for number in shards for row in self._stage.removed_rows(number) if row.retry)
 
 
@@ -147,7 +152,7 @@ class _DrawOnRanks:
         engine: EngineSettings,
     ) -> None:
         self._task, self._work, self._engine = task, work, engine
-        self.finished = _FinishedShards(stage)
+        self.finished = _FinishedShards(stage, start)
         self._notes = stage.folder / NOTES_NAME
         self._noted = read_notes(self._notes)
         self.parts: Iterator[_Numbered] = enumerate(parts_in_order(source, quota, task.seed))
@@ -158,8 +163,8 @@ class _DrawOnRanks:
         self.left = replace(self._quota)
         self._is_new = not self._task.folder.exists()
         known = self._task.folder / "finished.txt"
-        if known.is_file() and int(known.read_text()) > self.finished.num:
-            shutil.rmtree(self._task.folder)  # it relies on shards that a kill has undone
+        if not known.is_file() or int(known.read_text()) > self.finished.num:
+            shutil.rmtree(self._task.folder, ignore_errors=True)  # it relies on shards that a kill has undone
         write_text(known, str(self.finished.num))
         self._to_fetch: list[int] = []
         self._to_count: list[int] = []

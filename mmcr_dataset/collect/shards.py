@@ -82,17 +82,14 @@ def _to_items(stage: Stage, finished: range, documents: Iterator[Item]) -> Itera
         some = list(islice(documents, stage.num_in(number)))
         if not stage.has_retries(number) or all(document == Removed("", KNOWN, "") for document in some):
             continue
-        candidates = read_candidates(stage.shard(number, "parquet"))[::-1]
-        removed = stage.removed_rows(number)[::-1]
+        rows: list[Candidate | Removed] = [*read_candidates(stage.shard(number, "parquet"))]
+        known: dict[str, list[Candidate | Removed]] = {}
+        for row in rows + stage.removed_rows(number):
+            if isinstance(row, Candidate) or not row.retry:
+                known.setdefault(row.id, []).append(row)
         for document in some:
-            if candidates and candidates[-1].id == document.id:
-                yield number, candidates.pop()
-            elif removed and removed[-1].id == document.id and not removed[-1].retry:
-                yield number, removed.pop()
-            else:
-                if removed and removed[-1].id == document.id:
-                    removed.pop()
-                yield number, document
+            found = known.get(document.id)
+            yield number, found.pop(0) if found else document
     for document in documents:
         yield None, document
 

@@ -30,9 +30,11 @@ from mmcr_dataset.collect.web.fetch_settings import FetchSettings
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.mmdu.entries import images_apart
 from mmcr_dataset.pipeline import collect
+from mmcr_dataset.publish.purge import purge
 from mmcr_dataset.stage import shard_job
 from mmcr_dataset.stage.engine import EngineSettings, Job
 from mmcr_dataset.stage.stages import StageCount
+from mmcr_dataset.stage.takedowns import Takedowns
 from tests.conftest import image_bytes
 from tests.local_web import LocalWeb, Page
 from tests.mmcr_dataset.test_pipeline import contents
@@ -342,6 +344,23 @@ def test_complete_stage_of_few_parts_is_not_read_again(tmp_path: Path, jobs: lis
     assert run(settings, "datatrove-local", num_ranks=40) == first
     assert run(settings, "datatrove-local", num_ranks=3) == first
     assert len(jobs) == num_jobs
+
+
+@pytest.mark.parametrize("name", ["local", "datatrove-local"])
+def test_document_that_was_purged_is_not_fetched_with_those_to_retry(
+    name: str, tmp_path: Path, web: LocalWeb, is_down: list[bool]
+) -> None:
+    settings = settings_of_web(tmp_path, web)
+    run(settings, name)
+    is_down[0] = False
+    purged = purge(tmp_path / f"{name}.work", Takedowns([{"url_pattern": r"/4\.png$", "reason": "asked"}]))
+    assert purged.deleted["candidates"] == 1
+    before = web.requests.copy()
+    counts = run(settings, name)
+    assert "/3.png" in web.requests - before
+    assert "/4.png" not in web.requests - before
+    assert counts is not None
+    assert (counts.num_in, counts.removed) == (60, {"http_404": 6, "purged": 1})
 
 
 def run_on_slurm(settings: BuildSettings, num_runs: int) -> list[bool]:

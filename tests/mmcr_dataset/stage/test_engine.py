@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import time
 from collections import Counter
 from contextlib import closing, suppress
@@ -91,7 +92,12 @@ def test_all_stages_on_ranks_give_the_bytes_of_a_plain_run(source: Path, tmp_pat
     """Collect, generate, similarity, filter and publish; with images that repeat, and rows below a threshold."""
     for number in range(300, 330):
         (source / f"{number}.png").write_bytes(image_bytes(number - 300, (40, 40)))
-    words = ["build", "--source", str(source), "--writer", "offline", "--filter", "none", "--output_dir"]
+    for first in range(0, 330, 60):  # parts, which the ranks read
+        with tarfile.open(tmp_path / f"{first:03d}.tar", "w") as archive:
+            for number in range(first, min(first + 60, 330)):
+                archive.add(source / f"{number}.png", f"{number:03d}.png")
+                archive.add(source / f"{number}.txt", f"{number:03d}.txt")
+    words = ["build", "--source", f"webdataset:{tmp_path}", "--writer", "offline", "--filter", "none", "--output_dir"]
     assert main([*words, str(tmp_path / "plain" / "set")]) == 0
     assert main([*words, str(tmp_path / "set"), "--engine", "datatrove-local", "--ranks", "2"]) == 0
     assert contents(tmp_path / "set") == contents(tmp_path / "plain" / "set")

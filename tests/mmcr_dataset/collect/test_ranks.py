@@ -155,11 +155,15 @@ def assert_same(tmp_path: Path, name: str = "datatrove-local") -> None:
     assert results(tmp_path / name) == results(tmp_path / "local")
 
 
-QUOTAS = [(None, None), (17, 9), (30, None), (None, 4), (1, 0), (0, 0), (1000, 5), (1000, 1000)]
+QUOTAS = [(17, 9), (None, None), (30, None), (None, 4), (1, 0), (0, 0), (1000, 5), (1000, 1000)]
 
 
-@pytest.mark.parametrize("quota", QUOTAS)
-@pytest.mark.parametrize("form", SOURCES)
+@pytest.mark.parametrize(
+    ("form", "quota"),
+    [("parquet", quota) for quota in QUOTAS]
+    + [("tar", quota) for quota in QUOTAS[:3]]
+    + [("folder", quota) for quota in QUOTAS[:3]],
+)
 def test_same_bytes_as_a_plain_run_with_any_quota(
     form: str, quota: tuple[int | None, int | None], tmp_path: Path
 ) -> None:
@@ -353,12 +357,12 @@ def test_document_that_was_purged_is_not_fetched_with_those_to_retry(
     settings = settings_of_web(tmp_path, web)
     run(settings, name)
     is_down[0] = False
-    purged = purge(tmp_path / f"{name}.work", Takedowns([{"url_pattern": r"/4\.png$", "reason": "asked"}]))
+    purged = purge(tmp_path / f"{name}.work", Takedowns([{"url_pattern": r"/0\.png$", "reason": "asked"}]))
     assert purged.deleted["candidates"] == 1
     before = web.requests.copy()
     counts = run(settings, name)
     assert "/3.png" in web.requests - before
-    assert "/4.png" not in web.requests - before
+    assert "/0.png" not in web.requests - before
     assert counts is not None
     assert (counts.num_in, counts.removed) == (60, {"http_404": 6, "purged": 1})
 
@@ -368,11 +372,16 @@ def run_on_slurm(settings: BuildSettings, num_runs: int) -> list[bool]:
     return [run(settings, "slurm") is None for _ in range(num_runs)]
 
 
-def test_slurm_counts_twice_then_fetches_where_there_is_a_quota(tmp_path: Path, jobs: list[int]) -> None:
-    settings = settings_of(tmp_path, "tar", num_single=22, num_multi=9)
+@pytest.mark.parametrize(
+    ("single", "multi", "num_submissions"), [(None, None, 1), (None, 0, 1), (22, None, 2), (22, 9, 3)]
+)
+def test_slurm_needs_few_submissions(
+    single: int | None, multi: int | None, num_submissions: int, tmp_path: Path, jobs: list[int]
+) -> None:
+    settings = settings_of(tmp_path, "tar", num_single=single, num_multi=multi)
     run(settings)
-    assert run_on_slurm(settings, 5) == [True, True, True, False, False]
-    assert jobs[0] == 3
+    assert run_on_slurm(settings, num_submissions + 2) == [True] * num_submissions + [False, False]
+    assert len(jobs) == num_submissions
     assert_same(tmp_path, "slurm")
 
 

@@ -45,6 +45,7 @@ from mmcr_dataset.stage.stages import Removed, Stage, write_text
 
 _FOLDER = "1_fetched"
 _MARGIN = 1.1  # parts counted for each that the share of documents seen so far asks for
+_NONE_SEEN = 10  # parts counted for each so far if these have no document of a kind
 _KNOWN = Removed("", KNOWN, "")
 _Numbered = tuple[int, Part]
 
@@ -157,7 +158,7 @@ class _DrawOnRanks:
         self._noted = read_notes(self._notes)
         self.parts: Iterator[_Numbered] = enumerate(parts_in_order(source, quota, task.seed))
         self._quota = quota
-        self._drawn: list[tuple[int, int | None]] = []  # part, and its number of documents if all are in shards
+        self._drawn: list[tuple[int, int | None]] = []  # part, its number of documents if all are in shards
         self._position: float = 0  # of the next part's first document; infinite behind a part that isn't counted
         self._draw_here_if_few(source, start)
         self.left = replace(self._quota)
@@ -178,7 +179,8 @@ class _DrawOnRanks:
         if len(first) == least:
             return
         draw = partial(draw_documents, source, self._quota, self._task.seed, self._task.screen, self._notes)
-        is_complete = start == sum(drawn.num for drawn in self._noted.values()) and not any(True for _ in draw(start))
+        is_all = start and start == sum(drawn.num for drawn in self._noted.values())
+        is_complete = is_all and not any(True for _ in draw(start))
         number = start // DOCUMENTS_A_PIECE
         self._position = start if is_complete else number * DOCUMENTS_A_PIECE
         self._drawn.append((-1, self._position))
@@ -203,7 +205,7 @@ class _DrawOnRanks:
             return None  # a plain run reads all of them, too
         number, _ = one
         pairs = ((self._quota.single or 0, self.left.single), (self._quota.multi or 0, self.left.multi))
-        needed = [number * left / (whole - left) if whole > left else number for whole, left in pairs if left]
+        needed = [number * (left / (whole - left) if whole > left else _NONE_SEEN) for whole, left in pairs if left]
         return max(self._engine.num_ranks, ceil(_MARGIN * max(needed))) - 1
 
     def count(self, parts: Iterable[_Numbered]) -> bool:

@@ -12,16 +12,16 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cache
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.document import DocumentSource
-from mmcr_dataset.collect.draw import Quota, draw_documents
-from mmcr_dataset.collect.ranks import drop_blocks, fetch_on_ranks
-from mmcr_dataset.collect.shards import collect_shards, count_finished, find_resume_point
+from mmcr_dataset.collect.draw import NOTES_NAME, Quota, draw_documents
+from mmcr_dataset.collect.ranks import collect_on_ranks, drop_visits, visits_folder
+from mmcr_dataset.collect.shards import collect_shards, find_resume_point
 from mmcr_dataset.collect.sources.open_source import open_source
+from mmcr_dataset.collect.visits import VisitTask
 from mmcr_dataset.collect.web.window import Item
 from mmcr_dataset.filters.clip_match import Matcher, open_matcher
 from mmcr_dataset.filters.contamination import Against, index_sets
@@ -109,13 +109,13 @@ def collect(settings: BuildSettings, source: DocumentSource, entries: Path | Non
     work = entries or settings.work
     stage = Stage.begin(work, "collect", inputs)
     first, num_before = find_resume_point(stage)
-    notes = stage.folder / "parts_drawn.jsonl"
-    drawn = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
-    documents: Iterator[Item] | None = iter(drawn)
-    if settings.engine.name != "local":
-        known = list(islice(drawn, count_finished(stage, first)))  # of shards with some documents to fetch again
-        documents = fetch_on_ranks(drawn, work, settings.fetch, limits, settings.engine)
-        documents = None if documents is None else chain(known, documents)
+    documents: Iterator[Item] | None
+    if settings.engine.name == "local":
+        notes = stage.folder / NOTES_NAME
+        documents = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
+    else:
+        task = VisitTask(visits_folder(work, stage), settings.seed, settings.screen, settings.fetch, limits)
+        documents = collect_on_ranks(source, quota, stage, num_before, task, work, settings.engine)
     if documents is None:
         return None
     with open_bar("collect", "document", quota.total) as bar:
@@ -123,7 +123,7 @@ def collect(settings: BuildSettings, source: DocumentSource, entries: Path | Non
         changed = asyncio.run(collect_shards(stage, first, documents, settings.fetch, limits, bar.update))
     if entries is None:
         invalidate_shards(settings.work, "generate", changed)  # paid answers come from the ledger
-    drop_blocks(work)
+    drop_visits(work)
     return log_count(stage.close())
 
 

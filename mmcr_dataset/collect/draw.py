@@ -18,7 +18,9 @@ from typing import Protocol, runtime_checkable
 
 from mmcr_dataset.collect.document import Document, DocumentSource
 from mmcr_dataset.collect.screen import Screen
-from mmcr_dataset.stage.stages import Removed
+from mmcr_dataset.stage.stages import Removed, write_text
+
+NOTES_NAME = "parts_drawn.jsonl"  # counts of the parts that are drawn, in the folder of the stage
 
 
 class Part(Protocol):
@@ -82,9 +84,27 @@ class Quota:
         self.single = None if self.single is None else self.single - num_single
         self.multi = None if self.multi is None else self.multi - num_multi
 
+    def take(self, counted: Drawn) -> Drawn:
+        """What is drawn of a part with these counts, which is subtracted."""
+        single, multi = (
+            number if left is None else min(number, left)
+            for number, left in ((counted.single, self.single), (counted.multi, self.multi))
+        )
+        self.subtract(single, multi)
+        return Drawn(counted.part, single, multi, counted.removed)
+
+    def binding(self, counted: Drawn | None) -> Quota:
+        """The quota without the numbers that a part with these counts stays below; it draws the same from the part."""
+        if counted is None:
+            return Quota(self.single, self.multi)
+        return Quota(
+            None if self.single is None or counted.single < self.single else self.single,
+            None if self.multi is None or counted.multi < self.multi else self.multi,
+        )
+
 
 @dataclass
-class _Drawn:
+class Drawn:
     """Counts of the items that a part yielded."""
 
     part: str
@@ -92,7 +112,21 @@ class _Drawn:
     multi: int = 0
     removed: int = 0
 
+    @classmethod
+    def of(cls, part: str, items: Iterable[Document | Removed]) -> Drawn:
+        """The counts of items."""
+        drawn = cls(part)
+        for item in items:
+            drawn.count(item)
+        return drawn
+
+    @property
+    def num(self) -> int:
+        """Number of items."""
+        return self.single + self.multi + self.removed
+
     def count(self, item: Document | Removed) -> None:
+        """Count an item."""
         if isinstance(item, Removed):
             self.removed += 1
         elif len(item.images) > 1:
@@ -119,42 +153,52 @@ def draw_documents(
         notes: file that records the counts of each part, so that a resumed run can skip it.
         start: number of items to skip, for resuming.
     """
-    known = _read_notes(notes)
+    known = read_notes(notes)
     left = Quota(quota.single, quota.multi)
-    draws = quota.single is not None or quota.multi is not None
     position = 0
-    parts: Iterable[Part] = source.parts(seed if draws else None) if isinstance(source, PartitionedSource) else ()
-    for part in parts if isinstance(source, PartitionedSource) else (_Whole(source),):
+    for part in parts_in_order(source, quota, seed):
         if left.is_met:
             break
         drawn = known.get(part.name)
-        num = drawn.single + drawn.multi + drawn.removed if drawn else 0
-        if drawn is not None and position + num <= start:
-            position += num
+        if drawn is not None and position + drawn.num <= start:
+            position += drawn.num
         else:
-            drawn = _Drawn(part.name)
-            for item in _draw_part(part, left, seed, screen):
+            drawn = Drawn(part.name)
+            for item in draw_part(part, left, seed, screen):
                 drawn.count(item)
                 if position >= start:
                     yield item
                 position += 1
             if notes is not None and part.name not in known:
-                with notes.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(asdict(drawn)) + "\n")
+                write_note(notes, drawn)
         left.subtract(drawn.single, drawn.multi)
 
 
-def _read_notes(path: Path | None) -> dict[str, _Drawn]:
-    known: dict[str, _Drawn] = {}
-    if path is not None and path.is_file():
-        for line in path.read_text("utf-8").splitlines(keepends=True):
-            if line.endswith("\n"):  # a kill may leave an incomplete line
-                drawn = _Drawn(**json.loads(line))
-                known[drawn.part] = drawn
-    return known
+def parts_in_order(source: DocumentSource, quota: Quota, seed: int) -> Iterator[Part]:
+    """The parts of a source in the order in which they are drawn; without a quota, that of the source."""
+    if not isinstance(source, PartitionedSource):
+        return iter((_Whole(source),))
+    return source.parts(None if quota.single is None and quota.multi is None else seed)
 
 
-def _draw_part(part: Part, left: Quota, seed: int, screen: Screen) -> Iterator[Document | Removed]:
+def read_notes(path: Path | None) -> dict[str, Drawn]:
+    """The counts of the parts that were drawn, by name; an incomplete line, which a kill may leave, is cut off."""
+    if path is None or not path.is_file():
+        return {}
+    text = path.read_text("utf-8")
+    if not text.endswith("\n"):
+        text = text[: text.rfind("\n") + 1]
+        write_text(path, text)
+    return {drawn.part: drawn for drawn in (Drawn(**json.loads(line)) for line in text.splitlines())}
+
+
+def write_note(path: Path, drawn: Drawn) -> None:
+    """Append the counts of a part."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(drawn)) + "\n")
+
+
+def draw_part(part: Part, left: Quota, seed: int, screen: Screen) -> Iterator[Document | Removed]:
     """The sampled documents of one part; it is read twice only if it exceeds the remaining quota."""
     chosen: dict[bool, set[int]] | None = None
     limits = [number for number in (left.single, left.multi) if number]

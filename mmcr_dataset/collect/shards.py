@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from mmcr_dataset.collect.candidates import CandidateWriter, read_candidates
@@ -19,6 +20,7 @@ from mmcr_dataset.stage.stages import Removed, Stage
 
 DOCUMENTS_A_SHARD = 100
 BYTES_A_SHARD = 200_000_000
+KNOWN = "known"  # reason in place of a document of a finished shard, of which ranks have fetched nothing again
 
 
 def find_resume_point(stage: Stage) -> tuple[int, int]:
@@ -28,15 +30,6 @@ def find_resume_point(stage: Stage) -> tuple[int, int]:
         num_before += stage.num_in(number)
         number += 1
     return number, num_before
-
-
-def count_finished(stage: Stage, first: int) -> int:
-    """Number of documents in the finished shards from `first` on."""
-    count, number = 0, first
-    while stage.is_finished(number):
-        count += stage.num_in(number)
-        number += 1
-    return count
 
 
 async def collect_shards(
@@ -86,22 +79,17 @@ async def collect_shards(
 def _to_items(stage: Stage, finished: range, documents: Iterator[Item]) -> Iterator[tuple[int | None, Item]]:
     """(shard, item): known results of finished shards and their documents to retry, then (None, document)."""
     for number in finished:
-        if not stage.has_retries(number):
-            for _ in range(stage.num_in(number)):
-                next(documents)
+        some = list(islice(documents, stage.num_in(number)))
+        if not stage.has_retries(number) or all(document == Removed("", KNOWN, "") for document in some):
             continue
-        candidates = read_candidates(stage.shard(number, "parquet"))[::-1]
-        removed = stage.removed_rows(number)[::-1]
-        for _ in range(stage.num_in(number)):
-            document = next(documents)
-            if candidates and candidates[-1].id == document.id:
-                yield number, candidates.pop()
-            elif removed and removed[-1].id == document.id and not removed[-1].retry:
-                yield number, removed.pop()
-            else:
-                if removed and removed[-1].id == document.id:
-                    removed.pop()
-                yield number, document
+        rows: list[Candidate | Removed] = [*read_candidates(stage.shard(number, "parquet"))]
+        known: dict[str, list[Candidate | Removed]] = {}
+        for row in rows + stage.removed_rows(number):
+            if isinstance(row, Candidate) or not row.retry:
+                known.setdefault(row.id, []).append(row)
+        for document in some:
+            found = known.get(document.id)
+            yield number, found.pop(0) if found else document
     for document in documents:
         yield None, document
 
@@ -128,6 +116,7 @@ class _Shard:
 
     def add(self, result: Candidate | Removed) -> None:
         if isinstance(result, Removed):
+            assert result.reason != KNOWN, f"{self.path}: {result.id!r} was not fetched, and is in no finished shard"
             self.removed.append(result)
             return
         self.writer.add(result)

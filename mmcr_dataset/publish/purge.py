@@ -22,7 +22,8 @@ from mmcr_dataset.stage.takedowns import Takedowns
 from mmcr_dataset.stage.work_folder import without_images
 
 # Pages and notes of a build that show its rows, and what ranks left unfinished; made again.
-_SHOWN = ("report.html", "label.html", "1_screened", "1_fetched", "3_decided", "4_published", "clusters")
+_RANKS = ("1_fetched", "1_fetched.former", "4_published")
+_SHOWN = ("report.html", "label.html", "1_screened", *_RANKS, "3_decided", "clusters")
 PURGED = "purged"
 
 

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,15 +30,13 @@ class SourceFile:
         size_bytes: size of the file.
         version: changes with the content: the Hub's hash, or size and modification time.
         path: local path, None for a file on the Hub.
-        filesystem: the Hub's file system, None for a local file.
-        address: path in that file system.
+        address: path in the Hub's file system.
     """
 
     name: str
     size_bytes: int
     version: str
     path: Path | None = None
-    filesystem: Any = None
     address: str = ""
 
     @property
@@ -59,7 +58,7 @@ class SourceFile:
         try:
             if self.path is not None:
                 return self.path.open("rb")
-            opened: IO[bytes] = self.filesystem.open(self.address, "rb", cache_type="readahead" if in_order else "none")
+            opened: IO[bytes] = _hub_files().open(self.address, "rb", cache_type="readahead" if in_order else "none")
             return opened
         except OSError as error:
             raise ValueError(f"{self.name}: can't be opened ({error})") from error
@@ -70,6 +69,14 @@ def hub_errors() -> tuple[type[Exception], ...]:
     from huggingface_hub.errors import HfHubHTTPError
 
     return (OSError, *(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"))
+
+
+@cache
+def _hub_files() -> Any:  # noqa: ANN401
+    """The Hub's file system, one for all threads; a rank has its own, without what this process has listed."""
+    from huggingface_hub import HfFileSystem
+
+    return HfFileSystem()
 
 
 def list_files(location: str, endings: Sequence[str]) -> list[SourceFile]:
@@ -91,14 +98,14 @@ def list_files(location: str, endings: Sequence[str]) -> list[SourceFile]:
         elif file.name.endswith(tuple(endings)):
             stat = file.stat()
             name = file.name if file == path else file.relative_to(path).as_posix()
-            files.append(SourceFile(name, stat.st_size, f"{stat.st_size} {stat.st_mtime_ns}", path=file))
+            files.append(SourceFile(name, stat.st_size, f"{stat.st_size} {stat.st_mtime_ns}", path=file.absolute()))
     if not files:
         raise ValueError(f"--source {location}: no file there that ends in {' or '.join(endings)}")
     return files
 
 
 def _list_hub(location: str, endings: Sequence[str]) -> list[SourceFile]:
-    from huggingface_hub import HfApi, HfFileSystem
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.hf_api import RepoFile
 
@@ -135,6 +142,5 @@ def _list_hub(location: str, endings: Sequence[str]) -> list[SourceFile]:
             + (f" and matches {pattern}" if pattern else "")
             + f"; it has {there}{' ...' if len(entries) > 5 else ''}"
         )
-    filesystem = HfFileSystem()
     start = f"datasets/{repo}@{commit}"
-    return [SourceFile(e.path, e.size, e.blob_id, filesystem=filesystem, address=f"{start}/{e.path}") for e in chosen]
+    return [SourceFile(entry.path, entry.size, entry.blob_id, address=f"{start}/{entry.path}") for entry in chosen]

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import time
 from collections import Counter
 from contextlib import closing, suppress
@@ -22,7 +23,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmcr_dataset.__main__ import main
-from mmcr_dataset.collect.ranks import blocks_folder
 from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.endpoint.ledger import Ledger
 from mmcr_dataset.generate.ranks import GenerateTask, to_rank
@@ -92,13 +92,18 @@ def test_all_stages_on_ranks_give_the_bytes_of_a_plain_run(source: Path, tmp_pat
     """Collect, generate, similarity, filter and publish; with images that repeat, and rows below a threshold."""
     for number in range(300, 330):
         (source / f"{number}.png").write_bytes(image_bytes(number - 300, (40, 40)))
-    words = ["build", "--source", str(source), "--writer", "offline", "--filter", "none", "--output_dir"]
+    for first in range(0, 330, 60):  # parts, which the ranks read
+        with tarfile.open(tmp_path / f"{first:03d}.tar", "w") as archive:
+            for number in range(first, min(first + 60, 330)):
+                archive.add(source / f"{number}.png", f"{number:03d}.png")
+                archive.add(source / f"{number}.txt", f"{number:03d}.txt")
+    words = ["build", "--source", f"webdataset:{tmp_path}", "--writer", "offline", "--filter", "none", "--output_dir"]
     assert main([*words, str(tmp_path / "plain" / "set")]) == 0
     assert main([*words, str(tmp_path / "set"), "--engine", "datatrove-local", "--ranks", "2"]) == 0
     assert contents(tmp_path / "set") == contents(tmp_path / "plain" / "set")
     jobs = {path.name.removesuffix(".shards.npy") for path in (tmp_path / "set.work" / "engine").glob("*.npy")}
     assert jobs == {"collect", "generate", "score", "filter", "spill", "publish"}
-    assert not blocks_folder(tmp_path / "set.work").exists()
+    assert not (tmp_path / "set.work" / "1_fetched").exists()
     stages = ["1_candidates", "1_removed", "2_dialogues", "3_scores", "3_kept", "3_removed"]
     for stage in stages:
         assert contents(tmp_path / "set.work" / stage) == contents(tmp_path / "plain" / "set.work" / stage)

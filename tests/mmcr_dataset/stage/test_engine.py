@@ -25,6 +25,7 @@ import pytest
 from mmcr_dataset.__main__ import main
 from mmcr_dataset.endpoint.client import Endpoint
 from mmcr_dataset.endpoint.ledger import Ledger
+from mmcr_dataset.filters import repeats
 from mmcr_dataset.generate.ranks import GenerateTask, to_rank
 from mmcr_dataset.generate.writer_settings import WriterSettings
 from mmcr_dataset.stage.engine import EngineSettings, Job, launch, make_executor
@@ -88,8 +89,10 @@ def test_build_on_an_engine_killed_and_run_again_gives_the_bytes_of_a_plain_run(
     assert not list((tmp_path / "set.work" / "ledgers").iterdir())
 
 
-def test_all_stages_on_ranks_give_the_bytes_of_a_plain_run(source: Path, tmp_path: Path) -> None:
-    """Collect, generate, similarity, filter and publish; with images that repeat, and rows below a threshold."""
+def test_all_stages_on_ranks_give_the_bytes_of_a_plain_run(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Collect, generate, similarity, dedup, filter and publish; with images that repeat."""
     for number in range(300, 330):
         (source / f"{number}.png").write_bytes(image_bytes(number - 300, (40, 40)))
     for first in range(0, 330, 60):  # parts, which the ranks read
@@ -99,10 +102,11 @@ def test_all_stages_on_ranks_give_the_bytes_of_a_plain_run(source: Path, tmp_pat
                 archive.add(source / f"{number}.txt", f"{number:03d}.txt")
     words = ["build", "--source", f"webdataset:{tmp_path}", "--writer", "offline", "--filter", "none", "--output_dir"]
     assert main([*words, str(tmp_path / "plain" / "set")]) == 0
+    monkeypatch.setattr(repeats, "IMAGES_OF_ONE_PROCESS", 0)
     assert main([*words, str(tmp_path / "set"), "--engine", "datatrove-local", "--ranks", "2"]) == 0
     assert contents(tmp_path / "set") == contents(tmp_path / "plain" / "set")
     jobs = {path.name.removesuffix(".shards.npy") for path in (tmp_path / "set.work" / "engine").glob("*.npy")}
-    assert jobs == {"collect", "generate", "score", "filter", "spill", "publish"}
+    assert jobs == {"collect", "generate", "score", "dedup", "filter", "spill", "publish"}
     assert not (tmp_path / "set.work" / "1_fetched").exists()
     stages = ["1_candidates", "1_removed", "2_dialogues", "3_scores", "3_kept", "3_removed"]
     for stage in stages:

@@ -26,6 +26,7 @@ from mmcr_dataset.stage.stages import STAGES, numbered
 from mmcr_dataset.stage.takedowns import Takedowns
 from mmcr_dataset.stage.work_folder import SCREENED
 
+SHARDS_OF_RANKS = 1000  # fewer take some seconds: not worth a job of a queue
 _COLUMNS = ("id", "blocks", "source")
 _IMAGE = ("sha256", "url", "phash")
 
@@ -47,7 +48,8 @@ def prescreen(work: Path, against: Against, engine: EngineSettings) -> bool:
     numbers = [number for number, _ in numbered(work / STAGES["collect"], "parquet")]
     checks.keep_only(set(numbers))
     todo = [number for number in numbers if not checks.has(number, _key(task, number))]
-    if not run_shards("prescreen", partial(_screen_shards, task), todo, work, engine):
+    on_ranks = engine if len(todo) >= SHARDS_OF_RANKS else EngineSettings()
+    if not run_shards("prescreen", partial(_screen_shards, task), todo, work, on_ranks):
         return False
     documents = Documents(checks)
     first_of = documents.first_of(work, engine)

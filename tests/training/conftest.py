@@ -18,12 +18,14 @@ from mmcr_dataset.record.dialogue import Dialogue
 
 
 @pytest.fixture(scope="session", autouse=True)
-def frozen_libraries() -> None:
+def frozen_libraries() -> Iterator[None]:
     """The trainer collects garbage after each run: a third of a short run's time was search in loaded libraries."""
     import training.trainer  # noqa: F401  (loads them)
 
     gc.collect()
     gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ EXACT ?= mmcr-exact
 MINI_FLAGS ?=
 PIP_FLAGS ?=
 EXACT_DIALOGUES ?= 3000
+EXACT_TEST ?= 100
 
 .PHONY: .venv locked lock demo mini test test-slow check docs bench clean
 
@@ -57,7 +58,7 @@ demo: $(VENV)/installed
 		--output_dir $(OUT)/overlap_lookup
 	$(BIN)/python -m mmcr_bench exact build --output_dir $(EXACT_TRAIN) $(WORLD) --split train --telling linked --guesses none \
 		--dialogues $(EXACT_DIALOGUES) --seed 1
-	$(BIN)/python -m mmcr_bench exact build --output_dir $(EXACT) $(WORLD) --dialogues 100 --seed 2
+	$(BIN)/python -m mmcr_bench exact build --output_dir $(EXACT) $(WORLD) --dialogues $(EXACT_TEST) --seed 2
 	$(LAUNCH) --config training/recipes/mini_cpu.yaml --data $(EXACT_TRAIN) --output_dir $(OUT)/mini $(MINI_FLAGS)
 	$(BIN)/python -m eval_tasks --model hf:training/mini --tasks mmcr_exact --data $(EXACT) --max_new_tokens 16 --output_dir $(OUT)/base
 	$(BIN)/python -m eval_tasks --model hf:$(OUT)/mini/final --tasks mmcr_exact --data $(EXACT) --max_new_tokens 16 --output_dir $(OUT)/tuned

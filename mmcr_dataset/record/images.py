@@ -127,7 +127,10 @@ def decode_rgb(data: bytes, limits: ImageLimits = ANY_SHAPE) -> Image.Image:
     Raises:
         ImageError: as `open_image`, or corrupt_image if the pixels can't be decoded.
     """
-    image = open_image(data, limits)
+    return _load_rgb(open_image(data, limits))
+
+
+def _load_rgb(image: Image.Image) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of invalid EXIF blocks
@@ -162,9 +165,15 @@ def check_mode(data: bytes, limits: ImageLimits = ANY_SHAPE) -> None:
     Raises:
         ImageError: as `open_image`, or unsupported_mode.
     """
-    mode = open_image(data, limits).mode
-    if mode not in VIEWER_MODES:
-        raise ImageError("unsupported_mode", f"mode {mode}, which neither JPEG nor PNG holds; --reencode converts it")
+    _check_mode(open_image(data, limits))
+
+
+def _check_mode(image: Image.Image) -> Image.Image:
+    if image.mode not in VIEWER_MODES:
+        raise ImageError(
+            "unsupported_mode", f"mode {image.mode}, which neither JPEG nor PNG holds; --reencode converts it"
+        )
+    return image
 
 
 def _grey_to_rgb(image: Image.Image) -> Image.Image:
@@ -191,20 +200,17 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
 
 
 def check_image(data: bytes, limits: ImageLimits = ImageLimits()) -> Image.Image:
-    """Decode an image for the data set, and reject blank ones.
+    """Decode an image for the data set, and reject blank ones; returns it in grey, for `perceptual_hash`.
 
     Raises:
         ImageError: as `decode_rgb`; unsupported_mode if the Hub's viewer can't show it; or blank_image if the pixels
             have nearly no contrast.
     """
-    check_mode(data, limits)
-    image = decode_rgb(data, limits)
-    grey = np.asarray(image.convert("L").resize((64, 64), Image.Resampling.BOX), dtype=np.float32)
-    if float(grey.std()) < limits.contrast_min:
-        raise ImageError(
-            "blank_image", f"standard deviation {float(grey.std()):.2f}, expected at least {limits.contrast_min}"
-        )
-    return image
+    grey = _load_rgb(_check_mode(open_image(data, limits))).convert("L")
+    contrast = float(np.asarray(grey.resize((64, 64), Image.Resampling.BOX), dtype=np.float32).std())
+    if contrast < limits.contrast_min:
+        raise ImageError("blank_image", f"standard deviation {contrast:.2f}, expected at least {limits.contrast_min}")
+    return grey
 
 
 def reencode(data: bytes, limits: ImageLimits = ANY_SHAPE) -> bytes:
@@ -231,7 +237,7 @@ def reencode(data: bytes, limits: ImageLimits = ANY_SHAPE) -> bytes:
 
 
 def perceptual_hash(image: Image.Image) -> str:
-    """64-bit perceptual hash (pHash, by imagehash) of a decoded image as 16 hex digits."""
+    """64-bit perceptual hash (pHash, by imagehash) of a decoded image, in colour or grey, as 16 hex digits."""
     return str(imagehash.phash(image))
 
 

@@ -127,7 +127,7 @@ def test_check_image_damaged_at_random_ends_in_an_image_or_a_reason(format: str)
         for at in rng.integers(0, min(len(data), 400 if number % 2 else len(data)), rng.integers(1, 12)):
             data[at] = rng.integers(256)
         with contextlib.suppress(ImageError):  # any other exception would end a build
-            assert check_image(bytes(data[: rng.integers(20, len(data) + 1)])).mode == "RGB"
+            assert check_image(bytes(data[: rng.integers(20, len(data) + 1)])).mode == "L"
 
 
 def test_check_image_too_many_bytes_names_both_numbers() -> None:
@@ -224,4 +224,4 @@ def test_check_image_real_broken_files_end_as_expected(corpus: Path) -> None:
             check_image(images[defect])
         assert raised.value.reason == reason, defect
     for defect in EXPECTED_GOOD:
-        assert check_image(images[defect]).mode == "RGB", defect
+        assert perceptual_hash(check_image(images[defect])) == perceptual_hash(decode_rgb(images[defect])), defect

@@ -56,7 +56,7 @@ def show(args: argparse.Namespace, rates: dict[str, float]) -> list[str]:
     rows = []
     bytes_all = args.candidates * (rates["candidate_bytes"] + rates["ledger_bytes"] + rates["dialogue_bytes"])
     for machines in MACHINES:
-        fetch_h = args.candidates * IMAGES_A_CANDIDATE / args.images_a_s / 3600  # one machine fetches
+        fetch_h = args.candidates * IMAGES_A_CANDIDATE / args.images_a_s / machines / 3600
         write_h = args.candidates / rate / machines / 3600
         size = f"{bytes_all / machines / 1e9:,.0f}"
         rows.append([machines, f"{fetch_h:,.1f}", f"{write_h:,.1f}", size, f"{machines * args.in_flight:,}"])
@@ -78,7 +78,7 @@ def main() -> None:
         "--latency_s", "--latency-s", type=float, default=30.0, help="latency of a request at your endpoint"
     )
     parser.add_argument(
-        "--images_a_s", "--images-a-s", type=float, default=200.0, help="download rate, images per second"
+        "--images_a_s", "--images-a-s", type=float, default=200.0, help="images downloaded per second, per machine"
     )
     parser.add_argument("--model", default="gpt-4o")
     parser.add_argument(

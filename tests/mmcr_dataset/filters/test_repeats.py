@@ -152,3 +152,21 @@ def test_what_a_killed_rank_has_found_is_not_searched_again(tmp_path: Path, monk
     assert standing is not None
     assert standing.tolist() == lists.standing().tolist()
     assert [len(tables) for tables in asked] == [84, 42]
+
+
+def test_comparisons_a_hash_do_not_grow_with_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, count_bits = [0], np.bitwise_count
+
+    def count(values: np.ndarray) -> np.ndarray:
+        counted[0] += values.size
+        return count_bits(values)
+
+    monkeypatch.setattr(np, "bitwise_count", count)
+    cost = {}
+    for size in (20_000, 160_000):
+        hashes = np.random.default_rng(size).integers(0, 1 << 64, size, dtype=np.uint64)
+        lists, counted[0] = ImageLists(), 0
+        lists.extend(hashes, np.arange(1, size + 1))
+        lists.standing()
+        cost[size] = counted[0] / size
+    assert num_tables(6) <= cost[20_000] < cost[160_000] < 1.5 * cost[20_000]

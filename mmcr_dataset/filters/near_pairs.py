@@ -124,9 +124,7 @@ def _neighbours(values: Hashes, num_free: int, bits: int) -> Iterator[tuple[Hash
         step, here = 1, slice(start, min(start + _AT_ONCE, len(values) - 1))
         while True:  # as long as most of them have such a neighbour, without choosing them
             left, right = values[here], values[here.start + step : here.stop + step]
-            differ = left ^ right
-            is_equal = differ < too_far
-            is_near = is_equal & (np.bitwise_count(differ) <= bits)
+            is_equal, is_near = _compare(left ^ right, too_far, bits)
             if is_near.any():
                 yield left[is_near], right[is_near]
             step += 1
@@ -137,14 +135,18 @@ def _neighbours(values: Hashes, num_free: int, bits: int) -> Iterator[tuple[Hash
         at = at[at + step < len(values)]
         while len(at):
             left, right = values[at], values[at + step]
-            differ = left ^ right
-            is_equal = differ < too_far
-            is_near = is_equal & (np.bitwise_count(differ) <= bits)
+            is_equal, is_near = _compare(left ^ right, too_far, bits)
             if is_near.any():
                 yield left[is_near], right[is_near]
             step += 1
             at = at[is_equal]
             at = at[at + step < len(values)]
+
+
+def _compare(differ: Hashes, too_far: np.uint64, bits: int) -> tuple[NDArray[np.bool], NDArray[np.bool]]:
+    """Of the differing bits of pairs: whether all of them are below `too_far`, and whether they are few as well."""
+    is_equal = differ < too_far
+    return is_equal, is_equal & (np.bitwise_count(differ) <= bits)
 
 
 def _joined(some: Iterable[tuple[Hashes, Hashes]]) -> Iterator[tuple[Hashes, Hashes]]:
@@ -155,10 +157,15 @@ def _joined(some: Iterable[tuple[Hashes, Hashes]]) -> Iterator[tuple[Hashes, Has
         found.append(pair)
         count += len(pair[0])
         if count > _NEAR_AT_ONCE:
-            yield np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])
+            yield _to_pair(found)
             found, count = [], 0
     if count:
-        yield np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])
+        yield _to_pair(found)
+
+
+def _to_pair(found: list[tuple[Hashes, Hashes]]) -> tuple[Hashes, Hashes]:
+    left, right = zip(*found, strict=True)
+    return np.concatenate(left), np.concatenate(right)
 
 
 def _first_pairs(found: list[Pairs]) -> Pairs:

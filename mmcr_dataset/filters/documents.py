@@ -45,7 +45,7 @@ class Documents:
 
     def repeats(self, first_of: Places) -> Iterator[Drop]:
         """The documents that repeat an earlier one, in order."""
-        repeated = np.flatnonzero(first_of != np.arange(len(first_of)))
+        repeated = np.flatnonzero(first_of != np.arange(len(first_of), dtype=np.uint32)).astype(np.uint32)
         for start in range(0, len(repeated), _REPEATS_AT_ONCE):
             some = repeated[start : start + _REPEATS_AT_ONCE]
             earlier, inverse = np.unique(first_of[some], return_inverse=True)

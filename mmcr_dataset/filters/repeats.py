@@ -29,7 +29,7 @@ from mmcr_dataset.stage.shard_job import run_shards
 IMAGES_OF_ONE_PROCESS = 2_000_000  # fewer take some seconds: not worth a job of a queue
 _GROUPS_AT_ONCE = 1 << 16
 
-Places = NDArray[np.int64]
+Places = NDArray[np.uint32]  # there are fewer than 2^32
 
 
 class ImageLists:
@@ -54,7 +54,7 @@ class ImageLists:
         self._hashes.extend(int(phash, 16) for phash in phashes)
         self._ends.append(len(self._hashes))
 
-    def extend(self, hashes: Hashes, ends: Places) -> None:
+    def extend(self, hashes: Hashes, ends: NDArray[np.int64]) -> None:
         """Add documents by the hashes of all their images, and where in these each document ends."""
         self._ends.frombytes((ends.astype(np.uint64) + np.uint64(len(self._hashes))).tobytes())
         self._hashes.frombytes(hashes.tobytes())
@@ -63,12 +63,12 @@ class ImageLists:
         """Which of the images are of a document."""
         return slice(self._ends[document], self._ends[document + 1])
 
-    def standing(self) -> NDArray[np.uint32]:
+    def standing(self) -> Places:
         """Of each image the number of the one that stands for it, the same number for equal and near images."""
         distinct, numbers = self._distinct()
         return _leaders(distinct, _find_pairs(distinct, self._bits), self._bits)[numbers]
 
-    def standing_on(self, work: Path, engine: EngineSettings) -> NDArray[np.uint32] | None:
+    def standing_on(self, work: Path, engine: EngineSettings) -> Places | None:
         """As `standing`, many images by ranks of an engine; None if a job was submitted to a queue.
 
         Args:
@@ -85,36 +85,40 @@ class ImageLists:
         """The distinct hashes in the order of their first images, and of each image the number of its hash."""
         hashes = np.frombuffer(self._hashes, np.uint64)
         first = first_equal(hashes)
-        is_first = first == np.arange(len(first))
-        return hashes[is_first], (np.cumsum(is_first) - 1)[first]
+        is_first = first == np.arange(len(first), dtype=np.uint32)
+        numbers: Places = np.cumsum(is_first, dtype=np.uint32)[first]
+        return hashes[is_first], numbers - np.uint32(1)
 
-    def first_of(self, standing: NDArray[np.uint32]) -> Places:
+    def first_of(self, standing: Places) -> Places:
         """Of each document the first one for whose images the same images stand; itself if it has none."""
-        ends = np.frombuffer(self._ends, np.uint64).astype(np.int64)
-        starts, sizes = ends[:-1], np.diff(ends)
-        result: Places = np.arange(len(sizes))
-        for size in np.unique(sizes[sizes > 0]):
-            documents = np.flatnonzero(sizes == size)
-            images = standing[starts[documents][:, None] + np.arange(size)]
-            images.sort(axis=1)
-            found = first_equal(images[:, 0].astype(np.uint64))
-            for column in images.T[1:]:
+        ends = np.frombuffer(self._ends, np.uint64)
+        starts, sizes = ends[:-1], np.diff(ends).astype(np.uint32)
+        result: Places = np.arange(len(sizes), dtype=np.uint32)
+        for size in np.unique(sizes[sizes > 0]).tolist():
+            documents = np.flatnonzero(sizes == size).astype(np.uint32)
+            columns = np.stack([standing[starts[documents] + np.uint64(place)] for place in range(size)])
+            columns.sort(axis=0)
+            found = first_equal(columns[0])
+            for column in columns[1:]:
                 found = first_equal(found.astype(np.uint64) << np.uint64(32) | column)
             result[documents] = documents[found]
         return result
 
 
-def first_equal(values: Hashes) -> Places:
+def first_equal(values: Hashes | Places) -> Places:
     """Of each value the place of the first equal one."""
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values, kind="stable").astype(np.uint32)
+    is_new = np.ones(len(values), bool)
     ordered = values[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(values)])
-    result = np.empty_like(order)
-    result[order] = np.repeat(order[starts], np.diff(np.append(starts, len(values))))
+    np.not_equal(ordered[1:], ordered[:-1], out=is_new[1:])
+    del ordered
+    starts = np.flatnonzero(is_new)
+    result: Places = np.empty(len(values), np.uint32)
+    result[order] = np.repeat(order[starts], np.diff(starts, append=len(values)))
     return result
 
 
-def _leaders(hashes: Hashes, pairs: Pairs, bits: int) -> NDArray[np.uint32]:
+def _leaders(hashes: Hashes, pairs: Pairs, bits: int) -> Places:
     """Of each distinct hash the place of the one that stands for it."""
     leaders = np.arange(len(hashes), dtype=np.uint32)
     later, earlier = (pairs >> np.uint64(32)).astype(np.uint32), pairs.astype(np.uint32)
@@ -132,7 +136,7 @@ def _leaders(hashes: Hashes, pairs: Pairs, bits: int) -> NDArray[np.uint32]:
     return leaders
 
 
-def _earliest_leader(hashes: Hashes, leaders: NDArray[np.uint32], place: int, bits: int) -> int | None:
+def _earliest_leader(hashes: Hashes, leaders: Places, place: int, bits: int) -> int | None:
     """By comparing with all earlier hashes."""
     is_near = np.bitwise_count(hashes[:place] ^ hashes[place]) <= bits
     found = np.flatnonzero(is_near)

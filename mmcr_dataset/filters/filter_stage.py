@@ -131,7 +131,9 @@ def _write_shards(task: FilterTask, settings: Mapping[str, Any], numbers: Iterab
         rows = list(read_jsonl(task.work / STAGES["generate"] / f"{number:05d}.jsonl"))
         for place, value in enumerate(rows):
             similarity = scores.get(value["id"], [])
-            reason = reasons.get(place) or reason_similarity(similarity, settings["similarity_min"])
+            reason = reasons.get(place)
+            if reason is None or reason[0] == "in_evaluation_set":  # similarity counts before it
+                reason = reason_similarity(similarity, settings["similarity_min"]) or reason
             if reason is None:
                 kept.append(with_similarity(value, similarity))
             else:

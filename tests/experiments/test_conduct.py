@@ -164,8 +164,8 @@ def test_dry_run_prints_every_command_with_rows_and_steps_and_runs_none(
     words = flags(sets["mmcr"], more=f"--volumes 0 20 --beside {sets['mmdu']} --seeds 3 --dry_run --processes 2")
     assert run(DataVolume, words) == 0
     said = capsys.readouterr().out
-    assert "# volume_0, seed 3: 40 dialogues, about 40 steps" in said
-    assert "# volume_20, seed 3: 60 dialogues, about 60 steps" in said
+    assert "# volume_0, seed 3: 40 dialogues, about 120 steps" in said
+    assert "# volume_20, seed 3: 60 dialogues, about 180 steps" in said
     assert f"--data {sets['mmdu']} {sets['mmcr']} --data_caps 0 20" in said
     assert f"--data {sets['mmdu']} --data_caps 0 --model" in said
     assert said.count("--multi_gpu --num_processes 2") == 2 * 2 + 1

@@ -96,6 +96,17 @@ def test_build_leaves_out_repeats_and_images_of_evaluation_sets(folder: Path, tm
     (row,) = map(json.loads, (tmp_path / "set.work/3_removed/in_evaluation_set.jsonl").open())
     assert row["detail"] == "image 1 is q1.png of bench"
     assert build(offline(folder, tmp_path / "set"))[-1].removed == {"repeated_images": 1}
+    with pytest.raises(ValueError, match="nothing is left"):  # similarity counts before the evaluation set
+        build(
+            offline(
+                folder,
+                tmp_path / "set",
+                evaluation_sets=(bench,),
+                matcher="labels",
+                similarity_min="1.0",
+            )
+        )
+    assert [path.stem for path in (tmp_path / "set.work/3_removed").iterdir()] == ["low_similarity"]
 
 
 def test_build_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:

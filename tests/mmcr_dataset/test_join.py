@@ -122,6 +122,19 @@ def test_repeats_within_one_set_stay(rows: list[Dialogue], tmp_path: Path) -> No
     assert join([a, b], tmp_path / "c").num_kept == 5
 
 
+def test_images_of_a_row_that_is_left_out_for_its_text_are_not_lost(
+    rows: list[Dialogue], tmp_path: Path, make_dialogue: Make
+) -> None:
+    """A third set shows them, too: a row is a repeat of what is in the set, not of what was removed."""
+    images = with_hashes(make_dialogue(2, 8, seed=30)).images
+    left_out = replace(rows[1], id="left_out", images=images)
+    kept = replace(rows[3], id="kept", images=images, turns=rows[5].turns)
+    sets = [write_set(tmp_path / name, some, 1) for name, some in (("a", [rows[1]]), ("b", [left_out]), ("c", [kept]))]
+    join([*sets, write_set(tmp_path / "d", [replace(rows[0], id="other")], 1)], tmp_path / "out")
+    assert removed(tmp_path / "out") == {"repeated_dialogue": ["left_out"]}
+    assert ids(tmp_path / "out") == {rows[1].id, "kept", "other"}
+
+
 def test_images_of_an_evaluation_set_are_removed(rows: list[Dialogue], tmp_path: Path) -> None:
     (tmp_path / "mmstar").mkdir()
     (tmp_path / "mmstar" / "1.png").write_bytes(rows[5].images[1].data)

@@ -18,7 +18,7 @@ from typing import Any
 from mmcr_dataset.build_settings import BuildSettings
 from mmcr_dataset.collect.document import DocumentSource
 from mmcr_dataset.collect.draw import NOTES_NAME, Quota, draw_documents
-from mmcr_dataset.collect.ranks import collect_on_ranks, drop_visits, visits_folder
+from mmcr_dataset.collect.ranks import DrawOnRanks, drop_visits, visits_folder
 from mmcr_dataset.collect.shards import collect_shards, find_resume_point
 from mmcr_dataset.collect.sources.open_source import open_source
 from mmcr_dataset.collect.visits import VisitTask
@@ -115,7 +115,7 @@ def collect(settings: BuildSettings, source: DocumentSource, entries: Path | Non
         documents = draw_documents(source, quota, settings.seed, settings.screen, notes, num_before)
     else:
         task = VisitTask(visits_folder(work, stage), settings.seed, settings.screen, settings.fetch, limits)
-        documents = collect_on_ranks(source, quota, stage, num_before, task, work, settings.engine)
+        documents = DrawOnRanks(source, quota, stage, num_before, task, work, settings.engine).results()
     if documents is None:
         return None
     with open_bar("collect", "document", quota.total) as bar:

@@ -99,16 +99,8 @@ class _FinishedShards:
         return frozenset(row.id for number in shards for row in self._stage.removed_rows(number) if row.retry)
 
 
-def collect_on_ranks(
-    source: DocumentSource,
-    quota: Quota,
-    stage: Stage,
-    start: int,
-    task: VisitTask,
-    work: Path,
-    engine: EngineSettings,
-) -> Iterator[Item] | None:
-    """Draw documents and fetch their images on ranks.
+class DrawOnRanks:
+    """A draw by ranks: the quota that is left, the parts of the set so far, and the visits that the next job makes.
 
     Args:
         source: the documents.
@@ -118,29 +110,7 @@ def collect_on_ranks(
         task: settings of the draw, and of the fetcher over all ranks together; its folder is `visits_folder`.
         work: the work folder.
         engine: where the ranks run.
-
-    Returns:
-        The results in order; None if a job was submitted to a queue.
-
-    Raises:
-        ValueError: the engine is not installed, or a rank failed.
     """
-    draw = _DrawOnRanks(source, quota, stage, start, task, work, engine)
-    waiting: deque[_Numbered] = deque()  # counted, not yet decided
-    while not draw.left.is_met and (one := waiting.popleft() if waiting else next(draw.parts, None)):
-        if draw.is_decided(one):
-            draw.add(one)
-            continue
-        waiting.extend([one, *islice(draw.parts, draw.num_to_count(one))])
-        if not draw.count(waiting):
-            return None
-    if draw.has_only_retries and not may_try_again(work, "collect", stage.fingerprint, engine):
-        return repeat(_KNOWN, draw.finished.num - start)
-    return islice(draw.read_results(), start, None) if draw.run() else None
-
-
-class _DrawOnRanks:
-    """State of a draw: the quota that is left, the parts of the set so far, and the visits that the next job makes."""
 
     def __init__(
         self,
@@ -152,21 +122,22 @@ class _DrawOnRanks:
         work: Path,
         engine: EngineSettings,
     ) -> None:
-        self._task, self._work, self._engine = task, work, engine
-        self.finished = _FinishedShards(stage, start)
+        self._task, self._work, self._engine, self._start = task, work, engine, start
+        self._fingerprint = stage.fingerprint
+        self._finished = _FinishedShards(stage, start)
         self._notes = stage.folder / NOTES_NAME
         self._noted = read_notes(self._notes)
-        self.parts: Iterator[_Numbered] = enumerate(parts_in_order(source, quota, task.seed))
+        self._parts: Iterator[_Numbered] = enumerate(parts_in_order(source, quota, task.seed))
         self._quota = quota
         self._drawn: list[tuple[int, int | None]] = []  # part, its number of documents if all are in shards
         self._position: float = 0  # of the next part's first document; infinite behind a part that isn't counted
         self._draw_here_if_few(source, start)
-        self.left = replace(self._quota)
+        self._left = replace(self._quota)
         self._is_new = not self._task.folder.exists()
         known = self._task.folder / "finished.txt"
-        if not known.is_file() or int(known.read_text()) > self.finished.num:
+        if not known.is_file() or int(known.read_text()) > self._finished.num:
             shutil.rmtree(self._task.folder, ignore_errors=True)  # it relies on shards that a kill has undone
-        write_text(known, str(self.finished.num))
+        write_text(known, str(self._finished.num))
         self._to_fetch: list[int] = []
         self._to_count: list[int] = []
         self._not_noted: list[int] = []
@@ -174,8 +145,8 @@ class _DrawOnRanks:
     def _draw_here_if_few(self, source: DocumentSource, start: int) -> None:
         """Where there are more ranks than parts, the documents are drawn here, and blocks of them are the parts."""
         least = max(2, self._engine.num_ranks)
-        first = list(islice(self.parts, least))
-        self.parts = chain(first, self.parts)
+        first = list(islice(self._parts, least))
+        self._parts = chain(first, self._parts)
         if len(first) == least:
             return
         draw = partial(draw_documents, source, self._quota, self._task.seed, self._task.screen, self._notes)
@@ -184,13 +155,32 @@ class _DrawOnRanks:
         number = start // DOCUMENTS_A_PIECE
         self._position = start if is_complete else number * DOCUMENTS_A_PIECE
         self._drawn.append((-1, self._position))
-        self.parts = enumerate(_to_blocks(draw(self._position)), number)
+        self._parts = enumerate(_to_blocks(draw(self._position)), number)
         self._quota = Quota(None, None)
         self._task = replace(self._task, folder=self._task.folder / "drawn_here")
 
-    def is_decided(self, one: _Numbered) -> bool:
+    def results(self) -> Iterator[Item] | None:
+        """What was found for all documents, in order; None if a job was submitted to a queue.
+
+        Raises:
+            ValueError: the engine is not installed, or a rank failed.
+        """
+        waiting: deque[_Numbered] = deque()  # counted, not yet decided
+        while not self._left.is_met and (one := waiting.popleft() if waiting else next(self._parts, None)):
+            if self._is_decided(one):
+                self._add(one)
+                continue
+            waiting.extend([one, *islice(self._parts, self._num_to_count(one))])
+            if not self._count(waiting):
+                return None
+        has_only_retries = self._is_new and bool(self._to_fetch) and self._position == self._finished.num
+        if has_only_retries and not may_try_again(self._work, "collect", self._fingerprint, self._engine):
+            return repeat(_KNOWN, self._finished.num - self._start)
+        return islice(self._read_results(), self._start, None) if self._run() else None
+
+    def _is_decided(self, one: _Numbered) -> bool:
         """True if it is known what is drawn of a part: it is counted, or the quota that is left has no number."""
-        return not (self.left.single or self.left.multi) or self._counts_of(one) is not None
+        return not (self._left.single or self._left.multi) or self._counts_of(one) is not None
 
     def _counts_of(self, one: _Numbered) -> Drawn | None:
         number, part = one
@@ -199,47 +189,42 @@ class _DrawOnRanks:
         visited = read_counts(self._task.folder, number)
         return self._noted.get(part.name) or (visited and visited.counts)
 
-    def num_to_count(self, one: _Numbered) -> int | None:
+    def _num_to_count(self, one: _Numbered) -> int | None:
         """How many parts behind the first undecided one to count: as many as those before make likely; None for all."""
         if self._quota.total is None:
             return None  # a plain run reads all of them, too
         number, _ = one
-        pairs = ((self._quota.single or 0, self.left.single), (self._quota.multi or 0, self.left.multi))
+        pairs = ((self._quota.single or 0, self._left.single), (self._quota.multi or 0, self._left.multi))
         needed = [number * (left / (whole - left) if whole > left else _NONE_SEEN) for whole, left in pairs if left]
         return max(self._engine.num_ranks, ceil(_MARGIN * max(needed))) - 1
 
-    def count(self, parts: Iterable[_Numbered]) -> bool:
+    def _count(self, parts: Iterable[_Numbered]) -> bool:
         """Count parts, and fetch those decided before; False if the job was submitted to a queue."""
         for number, part in parts:
             if self._counts_of((number, part)) is None:
                 write_visit(self._task.folder, number, Visit(part, None))
                 self._to_count.append(number)
-        return self.run()
+        return self._run()
 
-    def add(self, one: _Numbered) -> None:
+    def _add(self, one: _Numbered) -> None:
         """Add what is drawn of a part to the set; it is visited if something of it is to be fetched."""
         number, part = one
         counts, start = self._counts_of(one), self._position
-        quota = self.left.binding(counts)
-        drawn = None if counts is None else self.left.take(counts)
+        quota = self._left.binding(counts)
+        drawn = None if counts is None else self._left.take(counts)
         self._position = inf if drawn is None else start + drawn.num
-        again = self.finished.to_retry(start, self._position)
+        again = self._finished.to_retry(start, self._position)
         is_noted = isinstance(part, _Block) or part.name in self._noted
-        if drawn is not None and is_noted and self._position <= self.finished.num and not again:
+        if drawn is not None and is_noted and self._position <= self._finished.num and not again:
             self._drawn.append((number, drawn.num))
             return
         self._drawn.append((number, None))
         self._not_noted += [] if is_noted else [number]
         if not self._is_fetched(number):
-            write_visit(self._task.folder, number, Visit(part, quota, int(max(0, self.finished.num - start)), again))
+            write_visit(self._task.folder, number, Visit(part, quota, int(max(0, self._finished.num - start)), again))
             self._to_fetch.append(number)
 
-    @property
-    def has_only_retries(self) -> bool:
-        """True if every document is in a finished shard, and some are to be tried once more."""
-        return self._is_new and bool(self._to_fetch) and self._position == self.finished.num
-
-    def run(self) -> bool:
+    def _run(self) -> bool:
         """Make the visits; False if the job was submitted to a queue.
 
         Raises:
@@ -268,7 +253,7 @@ class _DrawOnRanks:
         visited = read_counts(self._task.folder, number)
         return visited is not None and visited.is_fetched
 
-    def read_results(self) -> Iterator[Item]:
+    def _read_results(self) -> Iterator[Item]:
         """Note the counts of the parts; then what was found for all documents, in order."""
         for number in self._not_noted:
             visited = read_counts(self._task.folder, number)

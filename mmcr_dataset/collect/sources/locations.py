@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 from mmcr_dataset.record.paths import is_inside
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfFileSystem
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +75,7 @@ def hub_errors() -> tuple[type[Exception], ...]:
 
 
 @cache
-def _hub_files() -> Any:  # noqa: ANN401
+def _hub_files() -> HfFileSystem:
     """The Hub's file system, one for all threads; a rank has its own, without what this process has listed."""
     from huggingface_hub import HfFileSystem
 
